@@ -1,0 +1,20 @@
+"""What can go wrong, said in one sentence that a user can act on."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Bad input or a missing resource. The message is one sentence: what is wrong and what is allowed."""
+
+
+class Cancelled(Exception):
+    """The user asked a running job to stop."""
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+    """Return the error for a name that is not in a catalogue, with the nearest match if there is one."""
+    allowed = list(allowed)
+    near = get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}."
+    return UserError(f"Unknown {kind} {name!r}; {hint}")

@@ -1,0 +1,105 @@
+"""What a method is: a declaration that CLI, form, documentation and validation are generated from, and tensor functions.
+
+A method never loops over layers and never names an architecture: the walker (`core.calibration`) hands it one linear
+at a time, with the statistics of that linear's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from core.specs import Frozen, RatioKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding"]
+Needs = Literal["nothing", "sqnorm", "gram"]
+
+
+class Citation(Frozen):
+    title: str
+    authors: str
+    year: int
+    url: str
+
+
+class Parameters(Frozen):
+    """A method's parameters: each a field with type, range, default and description."""
+
+
+class WalkerParameters(Parameters):
+    """Parameters of every method that reads activations."""
+
+    true_sequential: bool = Field(
+        default=True,
+        description="Statistics of each linear see the already compressed linears before it in its block; "
+        "off is the reference form, one statistics pass on the dense block.",
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """How much of a linear to remove: `ratio` of its weights, or n kept of every m consecutive inputs."""
+
+    ratio: float
+    pattern: tuple[int, int] | None = None
+
+
+@dataclass
+class Statistics:
+    """Sums over the calibration tokens of one input x, shared by every linear that reads that input."""
+
+    tokens: int
+    sqnorm: Tensor  # (in,) sum of x_j^2: the diagonal of the Gram matrix
+    gram: Tensor | None = None  # (in, in) sum of x x^T, fp32
+    _memo: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return `compute()`, evaluated once for all linears that share this input."""
+        if name not in self._memo:
+            self._memo[name] = compute()
+        return self._memo[name]
+
+
+@dataclass
+class Compressed:
+    """A linear after a method: the new weight (out, in) and what the layer report should say."""
+
+    weight: Tensor
+    damping: float | None = None
+    note: str | None = None
+
+
+class Method:
+    """A compression method. Subclasses set the class attributes and override `compress`."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    family: ClassVar[Family]
+    citation: ClassVar[Citation | None] = None
+    summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = "nothing"
+    ratio_kind: ClassVar[RatioKind] = "sparsity"
+    patterns: ClassVar[bool] = False  # whether n:m patterns are possible
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    def __init__(self, parameters: Parameters | None = None):
+        self.parameters = parameters or self.Parameters()
+
+    @property
+    def needs_calibration(self) -> bool:
+        return self.needs != "nothing"
+
+    def plan(self, weights: Mapping[str, Tensor], target: Target) -> dict[str, Any]:
+        """Look at the dense linears {name: weight (out, in)} before any is compressed; return what `compress` needs, by name."""
+        return {}
+
+    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
+        """Compress one linear. `weight` is (out, in) fp32 and may be overwritten; `plan` is this linear's entry."""
+        raise NotImplementedError

@@ -1,0 +1,18 @@
+"""Every method, in the order shown to users. Adding one is its file and a line here."""
+
+from core.errors import unknown
+from core.methods.base import Method
+from core.methods.dense import Dense
+from core.methods.magnitude import Magnitude
+from core.methods.sparsegpt import SparseGPT
+from core.methods.wanda import Wanda
+
+METHODS: tuple[type[Method], ...] = (Dense, Magnitude, Wanda, SparseGPT)
+
+
+def get_method(name: str) -> type[Method]:
+    """Return the method of that name; a `UserError` names the nearest one otherwise."""
+    for method in METHODS:
+        if method.name == name:
+            return method
+    raise unknown("method", name, [method.name for method in METHODS])

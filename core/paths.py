@@ -1,0 +1,27 @@
+"""Where things lie on this machine."""
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+PROJECT = Path(__file__).resolve().parent.parent
+CACHED_RESULTS = PROJECT / "cached_results"
+SHIPPED_MEASURED = CACHED_RESULTS / "measured"
+SHIPPED_PUBLISHED = CACHED_RESULTS / "published"
+
+
+def cache_dir() -> Path:
+    """Return the user cache (`SLIMSCOPE_CACHE` or the platform's): downloaded wheels, converted models, requests."""
+    return Path(os.environ.get("SLIMSCOPE_CACHE") or user_cache_path("slimscope"))
+
+
+def data_dir() -> Path | None:
+    """Return the folder named by `SLIMSCOPE_DATA`, or None where it is not set."""
+    value = os.environ.get("SLIMSCOPE_DATA")
+    return Path(value).expanduser().resolve() if value else None
+
+
+def local_results_dir() -> Path:
+    """Return the folder of the user's own results: database, samples, job logs, compute lock."""
+    return Path(os.environ.get("SLIMSCOPE_RESULTS") or CACHED_RESULTS)

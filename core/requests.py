@@ -1,0 +1,110 @@
+"""From what a user typed or chose to a validated `RunSpec`; imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import UserError
+from core.methods.base import Method, Parameters
+from core.methods.registry import get_method
+from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_RATIO = 0.5
+DEFAULT_WINDOW = 2048
+DEFAULT_WINDOWS = 16
+
+
+def parse_pattern(text: str) -> tuple[int, int]:
+    """Return (n kept, m) of `n:m`."""
+    kept, _, group = text.partition(":")
+    if not (kept.isdigit() and group.isdigit() and 0 < int(kept) < int(group)):
+        raise UserError(f"Pattern {text!r} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
+    return int(kept), int(group)
+
+
+def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> float | None:
+    if method.family == "dense":
+        if ratio or pattern:
+            raise UserError("The dense model has nothing removed; leave ratio and pattern out.")
+        return None
+    if pattern is not None:
+        kept, group = parse_pattern(pattern)
+        if not method.patterns:
+            raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
+        if ratio is not None and abs(ratio - (1 - kept / group)) > 1e-9:
+            raise UserError(
+                f"Pattern {pattern} removes {1 - kept / group:g} of the weights, not {ratio:g}; leave the ratio out."
+            )
+        return 1 - kept / group
+    ratio = DEFAULT_RATIO if ratio is None else ratio
+    if not 0 <= ratio < 1:
+        raise UserError(f"Ratio {ratio:g} is outside [0, 1): it is the share of weights removed, such as 0.5.")
+    return round(ratio, 6)
+
+
+def parse_parameters(method: type[Method], settings: Mapping[str, Any]) -> Parameters:
+    """Validate a method's parameters; values may be text. A `UserError` names the first that does not fit."""
+    fields = method.Parameters.model_fields
+    for name in settings:
+        if name not in fields:
+            known = f"its parameters are {', '.join(fields)}" if fields else "it has no parameters"
+            raise UserError(f"{method.label} has no parameter {name!r}; {known}.")
+    try:
+        return method.Parameters.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UserError(f"{method.label}: {name} = {settings[name]!r} does not fit: {first['msg'].lower()}.") from None
+
+
+def build_stage(
+    method: str,
+    ratio: float | None = None,
+    pattern: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
+    seed: int = 0,
+    layers: str | None = None,
+) -> Stage:
+    """Return the validated stage. Calibration and seed enter only where the method reads activations."""
+    found = get_method(method)
+    parameters = parse_parameters(found, settings or {})
+    if found.needs_calibration and calibration is None:
+        raise UserError(f"{found.label} reads activations; give a calibration corpus such as c4-sample:16x2048.")
+    return Stage(
+        method=found.name,
+        version=found.version,
+        ratio=_ratio(found, ratio, pattern),
+        ratio_kind=found.ratio_kind,
+        pattern=pattern,
+        parameters=parameters.model_dump(exclude_defaults=True),
+        calibration=calibration if found.needs_calibration else None,
+        seed=seed if found.needs_calibration else None,
+        layers=layers if found.family != "dense" else None,
+    )
+
+
+def build_run(
+    model: str,
+    revision: str,
+    stages: Sequence[Stage],
+    perplexity: Sequence[Perplexity] = (),
+    tasks: Sequence[Task] = (),
+    dtype: str = "float32",
+    device: str = "cpu",
+    latency: bool = False,
+    force: bool = False,
+) -> RunSpec:
+    """Return the validated run. `model` and `revision` are as `core.models.sources.identify` gives them."""
+    if dtype not in DTYPES:
+        raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
+    return RunSpec(
+        variant=VariantSpec(model=model, revision=revision, dtype=dtype, stages=tuple(stages)),
+        perplexity=tuple(perplexity),
+        tasks=tuple(tasks),
+        latency=latency,
+        device=device,
+        force=force,
+    )

@@ -1,0 +1,132 @@
+"""What a run asks for, frozen and hashable; and the key that names a variant.
+
+The key of a variant is a chain: key(0) = sha256 of the model, key(k) = sha256(key(k-1), canonical JSON of
+stage k). So a prefix of the stages is itself a variant. Parameters at their default are left out, and the
+method's version is in. Device, threads and paths never enter.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import UserError
+
+DTYPES = ("float32", "bfloat16", "float16")
+Dtype = Literal["float32", "bfloat16", "float16"]
+RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256(*parts: str) -> str:
+    """Return the hex digest of the parts, each followed by a newline."""
+    return hashlib.sha256("".join(f"{part}\n" for part in parts).encode()).hexdigest()
+
+
+class Calibration(Frozen):
+    """N windows of L tokens of a corpus, written `CORPUS:NxL`."""
+
+    corpus: str
+    windows: int = Field(ge=1)
+    window: int = Field(ge=2)
+
+    @classmethod
+    def parse(cls, text: str) -> "Calibration":
+        match = re.fullmatch(r"(.+):(\d+)x(\d+)", text)
+        if not match or int(match[2]) < 1 or int(match[3]) < 2:
+            raise UserError(
+                f"Calibration {text!r} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, such as c4-sample:16x2048."
+            )
+        return cls(corpus=match[1], windows=int(match[2]), window=int(match[3]))
+
+    def __str__(self) -> str:
+        return f"{self.corpus}:{self.windows}x{self.window}"
+
+
+class Perplexity(Frozen):
+    """Perplexity on the first `windows` (None: all) windows of `window` tokens, written `CORPUS@WINDOW[:N]`."""
+
+    corpus: str
+    window: int = Field(ge=2)
+    windows: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def parse(cls, text: str) -> "Perplexity":
+        match = re.fullmatch(r"(.+)@(\d+)(?::(\d+))?", text)
+        if not match or int(match[2]) < 2 or match[3] == "0":
+            raise UserError(
+                f"Perplexity {text!r} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as wikitext2@2048:16."
+            )
+        return cls(corpus=match[1], window=int(match[2]), windows=int(match[3]) if match[3] else None)
+
+    def __str__(self) -> str:
+        return f"{self.corpus}@{self.window}" + (f":{self.windows}" if self.windows else "")
+
+
+class Task(Frozen):
+    """Zero-shot accuracy on the first `limit` (None: all) documents of a task, written `TASK[:LIMIT]`."""
+
+    task: str
+    limit: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def parse(cls, text: str) -> "Task":
+        match = re.fullmatch(r"([^:]+)(?::(\d+))?", text)
+        if not match or match[2] == "0":
+            raise UserError(f"Task {text!r} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100.")
+        return cls(task=match[1], limit=int(match[2]) if match[2] else None)
+
+    def __str__(self) -> str:
+        return self.task + (f":{self.limit}" if self.limit else "")
+
+
+class Stage(Frozen):
+    """One method or recovery with its parameters; those at their default are absent from `parameters`."""
+
+    method: str
+    version: int = 1
+    ratio: float | None = None  # asked share removed; None for dense
+    ratio_kind: RatioKind = "sparsity"
+    pattern: str | None = None  # n kept of m, such as 2:4
+    parameters: dict[str, Any] = {}
+    calibration: Calibration | None = None  # only where the method reads activations
+    seed: int | None = None  # only where the method draws anything, calibration included
+    layers: str | None = None  # first:last or a regular expression; None is every layer
+
+
+class VariantSpec(Frozen):
+    """A model and the stages that compress it."""
+
+    model: str
+    revision: str
+    dtype: Dtype = "float32"
+    stages: tuple[Stage, ...]
+
+    @property
+    def key(self) -> str:
+        key = sha256(canonical_json({"model": self.model, "revision": self.revision, "dtype": self.dtype}))
+        for stage in self.stages:
+            if stage.method != "dense":
+                key = sha256(key, canonical_json(stage.model_dump(exclude_none=True)))
+        return key
+
+
+class RunSpec(Frozen):
+    """A variant and what to measure on it."""
+
+    variant: VariantSpec
+    perplexity: tuple[Perplexity, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    latency: bool = False
+    device: str = "cpu"
+    force: bool = False
