@@ -65,7 +65,7 @@ class Measurement(Frozen):
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """(metric, dataset, protocol): unique on a variant. Where the text came from does not matter, only which text."""
+        """(metric, dataset, protocol), unique on a variant; which text counts, not where it came from."""
         protocol = {name: value for name, value in self.protocol.items() if name != "source"}
         return self.metric, self.dataset, canonical_json(protocol)
 

@@ -45,7 +45,8 @@ class Calibration(Frozen):
         match = re.fullmatch(r"(.+):(\d+)x(\d+)", text)
         if not match or int(match[2]) < 1 or int(match[3]) < 2:
             raise UserError(
-                f"Calibration {text!r} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, such as c4-sample:16x2048."
+                f"Calibration {text!r} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, "
+                "such as c4-sample:16x2048."
             )
         return cls(corpus=match[1], windows=int(match[2]), window=int(match[3]))
 

@@ -1,4 +1,4 @@
-"""What a method is: a declaration that CLI, form, documentation and validation are generated from, and tensor functions.
+"""What a method is: a declaration that form, command line and documentation are generated from, and tensor functions.
 
 A method never loops over layers and never names an architecture: the walker (`core.calibration`) hands it one linear
 at a time, with the statistics of that linear's input.
@@ -97,7 +97,7 @@ class Method:
         return self.needs != "nothing"
 
     def plan(self, weights: Mapping[str, Tensor], target: Target) -> dict[str, Any]:
-        """Look at the dense linears {name: weight (out, in)} before any is compressed; return what `compress` needs, by name."""
+        """Look at all dense linears, {name: weight (out, in)}; return by name what `compress` needs to know of them."""
         return {}
 
     def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:

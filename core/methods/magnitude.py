@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class MagnitudeParameters(Parameters):
     scope: Literal["layer", "global"] = Field(
         default="layer",
-        description="Rank weights inside each linear (every linear reaches the ratio) or over all block linears at once.",
+        description="Rank weights inside each linear, so that each reaches the ratio, or over all block linears.",
     )
     cap: float = Field(
         default=0.95,

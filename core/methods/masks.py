@@ -20,8 +20,8 @@ def smallest_mask(score: Tensor, count: int) -> Tensor:
 
 
 def pattern_mask(score: Tensor, kept: int, group: int) -> Tensor:
-    """Return a mask that prunes all but the `kept` largest of every `group` consecutive inputs; `score` is (out, in)."""
-    order = score.view(score.shape[0], -1, group).argsort(-1, stable=True)  # (out, groups, group) ascending
+    """Return a mask that prunes all but the `kept` largest of each `group` consecutive inputs; `score` is (out, in)."""
+    order = score.view(score.shape[0], -1, group).argsort(dim=-1, stable=True)  # (out, groups, group) ascending
     pruned = torch.zeros_like(order, dtype=torch.bool)
     pruned.scatter_(-1, order[..., : group - kept], True)
     return pruned.view_as(score)

@@ -1,6 +1,7 @@
 """Wanda: prune by |w_ij| * ||x_j||, compared within each output row; no weight update.
 
-References: Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv:2306.11695), equation 1.
+References: Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv:2306.11695),
+equation 1.
 """
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+"""One stage applied to a model in memory: plan, walk the blocks, compress each linear, report on it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from core.calibration import Form, Walker
+from core.errors import UserError
+from core.methods.base import Compressed, Method, Statistics, Target
+from core.methods.registry import get_method
+from core.models.blocks import Linear, execution_device, find_blocks, select, sliding_window
+from core.progress import Progress
+from core.requests import parse_parameters, parse_pattern
+from core.results import LayerReport
+from core.specs import Stage
+
+MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
+
+
+def compress(
+    model: nn.Module, stage: Stage, windows: Tensor | None, device: str, progress: Progress
+) -> list[LayerReport]:
+    """Apply a stage to the model in place and return one report a linear.
+
+    `windows` (N, L) are the calibration tokens of a method that reads activations. Raises `UserError` where the
+    stage does not fit the model, before anything is changed.
+    """
+    found = get_method(stage.method)
+    if found.family == "dense":
+        return []
+    method = found(parse_parameters(found, stage.parameters))
+    blocks = find_blocks(model)
+    linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
+    target = Target(stage.ratio, parse_pattern(stage.pattern) if stage.pattern else None)
+    _check_pattern(linears, target)
+    where = execution_device(device)
+    plan = method.plan({linear.name: linear.weight for linear in linears}, target)
+    work = _Work(method, target, plan, len(linears), progress)
+    if not method.needs_calibration:
+        for linear in linears:
+            work.compress(linear, None, None)
+        return work.reports
+    form, batch = choose_form(model, linears, windows, where)
+    walker = Walker(
+        model, blocks, windows, method.needs, where, form, batch, true_sequential=method.parameters.true_sequential
+    )
+    walker.recorder.check(_check_window(model, windows))
+    walker.walk(linears, work.compress)
+    missed = {linear.name for linear in linears} - {report.name for report in work.reports}
+    if missed:
+        raise UserError(
+            f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
+        )
+    return work.reports
+
+
+def _check_pattern(linears: list[Linear], target: Target) -> None:
+    if target.pattern:
+        for linear in linears:
+            inputs, group = linear.weight.shape[1], target.pattern[1]
+            if inputs % group:
+                raise UserError(
+                    f"Pattern {target.pattern[0]}:{group} does not divide the {inputs} inputs of {linear.name}; "
+                    "choose another pattern or leave the layer out."
+                )
+
+
+def _check_window(model: nn.Module, windows: Tensor) -> Tensor:
+    """Return (1, length) calibration tokens, longer than any sliding window that the model's positions allow."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", windows.numel())
+    length = min(max(64, (sliding_window(model) or 0) + 8), limit, windows.numel())
+    return windows.flatten()[None, :length]
+
+
+def choose_form(model: nn.Module, linears: list[Linear], windows: Tensor, device: torch.device) -> tuple[Form, int]:
+    """Return the walker's form and micro-batch for the memory at hand.
+
+    On a CPU one window at a time is fastest, its activations staying in cache; on a GPU as many as fit a sixteenth of
+    its memory. Micro-batches hold the live activations of every window of one block: where these do not fit, `spill`.
+    """
+    width = sum(
+        linear.weight.shape[0] + linear.weight.shape[1] for linear in linears if linear.block == linears[0].block
+    )
+    item = next(model.parameters()).element_size()
+    needed = windows.numel() * width * item
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        batch = max(1, min(len(windows), int(free / 16 / (windows.shape[1] * width * item))))
+    else:
+        free, batch = psutil.virtual_memory().available, 1
+    return ("micro" if needed < MEMORY_SHARE * free else "spill"), batch
+
+
+@dataclass
+class _Work:
+    """Compresses linears one after the other and writes the layer report."""
+
+    method: Method
+    target: Target
+    plan: dict[str, Any]
+    total: int
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.reports: list[LayerReport] = []
+
+    def compress(self, linear: Linear, statistics: Statistics | None, sample: Tensor | None) -> None:
+        started = time.perf_counter()
+        dense = linear.weight.float()  # a copy only where the model is not fp32
+        result: Compressed = self.method.compress(
+            linear.weight.to(torch.float32, copy=True), statistics, self.target, self.plan.get(linear.name)
+        )
+        error = relative_error(dense, result.weight, sample)
+        linear.set_weight(result.weight)
+        self.reports.append(
+            LayerReport(
+                name=linear.name,
+                block=linear.block,
+                role=linear.role,
+                shape=tuple(dense.shape),
+                sparsity=(result.weight == 0).sum().item() / result.weight.numel(),
+                error=error,
+                error_kind="weight" if sample is None else "output",
+                damping=result.damping,
+                seconds=round(time.perf_counter() - started, 4),
+                note=result.note,
+            )
+        )
+        self.progress("compress", len(self.reports), self.total, linear.name)
+
+
+def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None) -> float:
+    """Return |(W - W') x|^2 / |W x|^2 summed over sampled inputs (tokens, in); |W - W'|^2 / |W|^2 without any."""
+    gap = dense - compressed  # (out, in)
+    if sample is None:
+        return (gap.square().sum() / dense.square().sum()).item()
+    inputs = sample.float()
+    outputs = torch.linalg.vector_norm(inputs @ dense.T)
+    return ((torch.linalg.vector_norm(inputs @ gap.T) / outputs) ** 2).item()

@@ -1,0 +1,49 @@
+"""The factor of the inverse Hessian that SparseGPT and GPTQ sweep with.
+
+References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3.3; U is found as the inverse of the reversed
+Cholesky factor: H = R R^T with R upper triangular, U = R^-1, so H^-1 = U^T U, with one factorisation and one solve.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.errors import UserError
+
+DAMPING_STEPS = (1, 10, 100)  # what a failed factorisation is tried again with, times the asked damping
+
+
+@dataclass(frozen=True)
+class Factor:
+    upper: Tensor  # (in, in) U, fp32
+    dead: Tensor  # (in,) True where the input is always zero
+    damping: float  # the damping that was used, as a share of the mean diagonal
+    note: str | None
+
+
+def factorise(gram: Tensor, damping: float) -> Factor:
+    """Return U of the damped Gram matrix (in, in). Raises `UserError` where it is not finite or stays indefinite."""
+    if not torch.isfinite(gram).all():
+        raise UserError("The calibration activations are not finite; use float32 or bfloat16 instead of float16.")
+    diagonal = gram.diagonal()
+    dead = diagonal == 0
+    notes = [f"{int(dead.sum())} dead inputs"] if dead.any() else []
+    mean = diagonal.mean()
+    for step in DAMPING_STEPS:
+        used = damping * step
+        hessian = gram.clone()
+        hessian.diagonal()[dead] = 1
+        hessian.diagonal().add_(used * mean)
+        # Reversing rows and columns turns the lower factor into the upper one.
+        lower, info = torch.linalg.cholesky_ex(hessian.flip(0, 1))
+        if info == 0:
+            identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+            upper = torch.linalg.solve_triangular(lower, identity, upper=False).flip(0, 1)
+            if step > 1:
+                notes.append(f"not positive definite at damping {damping:g}, repeated with {used:g}")
+            return Factor(upper.contiguous(), dead, used, "; ".join(notes) or None)
+    raise UserError(
+        f"The Hessian is not positive definite even with damping {used:g}; "
+        "use more calibration windows or a larger damping."
+    )

@@ -1,0 +1,137 @@
+"""Where a causal LM's decoder blocks are and what role each of their linears has, found by structure.
+
+Nothing here names an architecture: the blocks are the model's largest list of modules, and a linear's role follows
+from its name inside the block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from core.errors import UserError
+
+# (role, pattern of the linear's name inside the block); the first that matches wins.
+ROLES = (
+    ("qkv", r"(c_attn|qkv_proj|query_key_value|Wqkv)$"),
+    ("gate_up", r"gate_up_proj$"),
+    ("q", r"(q_proj|query)$"),
+    ("k", r"(k_proj|key)$"),
+    ("v", r"(v_proj|value)$"),
+    ("gate", r"(gate_proj|w1)$"),
+    ("up", r"(up_proj|fc1|c_fc|w3|dense_h_to_4h)$"),
+    ("o", r"(o_proj|out_proj|(attn|attention)\.(c_proj|dense))$"),
+    ("down", r"(down_proj|fc2|c_proj|w2|dense_4h_to_h)$"),
+)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear of a block. `nn.Linear` stores (out, in), GPT-2's `Conv1D` (in, out): here it is always (out, in)."""
+
+    name: str  # such as model.layers.0.self_attn.q_proj
+    block: int
+    role: str
+    module: nn.Module
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight as an (out, in) view of the module's own memory."""
+        weight = self.module.weight.data
+        return weight.T if isinstance(self.module, Conv1D) else weight
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Copy an (out, in) tensor into the module, in its own dtype."""
+        self.weight.copy_(weight)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The decoder blocks of a model: the list that holds them and its name in the model."""
+
+    name: str
+    holder: nn.ModuleList
+
+    def linears(self, index: int) -> list[Linear]:
+        """Return the linears of one block in the order of definition."""
+        block = self.holder[index]
+        return [
+            Linear(f"{self.name}.{index}.{name}", index, _role(name), module)
+            for name, module in block.named_modules()
+            if isinstance(module, (nn.Linear, Conv1D))
+        ]
+
+    def all_linears(self) -> Iterator[Linear]:
+        for index in range(len(self.holder)):
+            yield from self.linears(index)
+
+
+def _role(name: str) -> str:
+    return next((role for role, pattern in ROLES if re.search(pattern, name)), "other")
+
+
+def find_blocks(model: nn.Module) -> Blocks:
+    """Return the decoder blocks; a `UserError` where there are none, or where they hold weights that are no linears."""
+    lists = [
+        (name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)
+    ]
+    if not lists:
+        raise UserError(f"{type(model).__name__} has no list of decoder blocks, so it cannot be compressed.")
+    name, holder = max(lists, key=lambda item: sum(p.numel() for p in item[1].parameters()))
+    blocks = Blocks(name, holder)
+    covered = {id(linear.module.weight) for linear in blocks.all_linears()}
+    loose = [n for n, p in holder.named_parameters() if p.dim() > 1 and id(p) not in covered]
+    if loose or not covered:
+        what = loose[0] if loose else "no linear at all"
+        raise UserError(
+            f"{type(model).__name__} keeps weights in its blocks that are not linears ({what}), "
+            "as mixtures of experts with fused experts do; compressing only the rest would mislead, so it is refused."
+        )
+    return blocks
+
+
+def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linear]:
+    """Return the linears that `layers` names: `first:last` block indices, both included, or a regular expression.
+
+    Raises `UserError` where nothing is selected or the expression is broken.
+    """
+    if layers is None:
+        return linears
+    span = re.fullmatch(r"(\d*):(\d*)", layers)
+    if span:
+        first, last = int(span[1] or 0), int(span[2] or blocks - 1)
+        chosen = [linear for linear in linears if first <= linear.block <= last]
+    else:
+        try:
+            pattern = re.compile(layers)
+        except re.error as error:
+            raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
+        chosen = [linear for linear in linears if pattern.search(linear.name)]
+    if not chosen:
+        raise UserError(
+            f"Layers {layers!r} selects none of the {len(linears)} linears in blocks 0 to {blocks - 1}, "
+            f"whose names look like {linears[0].name}."
+        )
+    return chosen
+
+
+def sliding_window(model: nn.Module) -> int | None:
+    """Return the longest sliding attention window of the model's configuration, or None where it has none."""
+    config = model.config.get_text_config()
+    return getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+
+
+def execution_device(device: str) -> torch.device:
+    """Return the device to compute on; a `UserError` where this machine does not have it."""
+    try:
+        wanted = torch.device(device)
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError):
+        have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise UserError(f"Device {device!r} is not available here; this machine has {', '.join(have)}.") from None
+    return wanted
