@@ -196,7 +196,7 @@ class Walker:
         with self._hooked(linears, hook):
             running = [greenlet(lambda part=part: body(part)) for part in range(parts)]
             try:
-                # Forwards and backwards in turn: the last to arrive at an input goes straight on, its activations in cache.
+                # Forwards and backwards in turn: the last to arrive goes straight on, its activations in cache.
                 while running:
                     for routine in running:
                         routine.switch()

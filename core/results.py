@@ -92,3 +92,10 @@ class Result(Frozen):
 
     def measurement(self, wanted: Measurement) -> Measurement | None:
         return next((m for m in self.measurements if m.identity == wanted.identity), None)
+
+    def updated(self, newer: "Result") -> "Result":
+        """Return this result with all of a newer one of the same variant; numbers that only this one has are kept."""
+        numbers = {measurement.identity: measurement for measurement in (*self.measurements, *newer.measurements)}
+        return newer.model_copy(
+            update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers},
+        )

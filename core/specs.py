@@ -20,7 +20,8 @@ RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Diverged numbers stay numbers in JSON: Infinity and NaN, as Python reads and writes them.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 def canonical_json(value: Any) -> str:

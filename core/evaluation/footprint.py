@@ -1,0 +1,48 @@
+"""What a variant takes up, counted on its tensors: parameters, zeros, bytes dense and packed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from core.models.blocks import find_blocks
+from core.results import Footprint
+
+BITS = 16  # of one stored weight
+
+
+def packed_bits(weight: Tensor) -> int:
+    """Return the bits of a matrix (out, in) in its smallest valid layout at 16 bits a kept weight.
+
+    Dense 16; bitmask 1 + 16 a kept weight; 2:4, where it holds, 2 kept of 4 with a 2-bit index each.
+    """
+    kept = int(torch.count_nonzero(weight))
+    layouts = [BITS * weight.numel(), weight.numel() + BITS * kept]
+    if weight.shape[1] % 4 == 0 and kept <= weight.numel() // 2:
+        groups = weight.reshape(-1, 4).count_nonzero(dim=1)
+        if int(groups.max()) <= 2:
+            layouts.append(weight.numel() // 4 * (2 * BITS + 2 * 2))
+    return min(layouts)
+
+
+def footprint(model: nn.Module, dense_parameters: int, dense_block_weights: int) -> Footprint:
+    """Count a model. `dense_parameters` and `dense_block_weights` are those of the uncompressed model."""
+    weights = [linear.weight for linear in find_blocks(model).all_linears()]
+    block_weights = sum(weight.numel() for weight in weights)
+    block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
+    block_bits = sum(packed_bits(weight) for weight in weights)
+    parameters = {id(p): p for p in model.parameters()}.values()  # tied tensors once
+    total = sum(p.numel() for p in parameters)
+    zeros = sum(p.numel() - int(torch.count_nonzero(p)) for p in parameters)
+    return Footprint(
+        block_weights=block_weights,
+        block_zeros=block_zeros,
+        model_parameters=total,
+        model_zeros=zeros,
+        dense_parameters=dense_parameters,
+        dense_bytes=total * BITS // 8,
+        packed_bytes=(total - block_weights) * BITS // 8 + math.ceil(block_bits / 8),
+        bits_per_weight=round(block_bits / dense_block_weights, 4),
+    )

@@ -1,0 +1,80 @@
+"""How long a model takes, measured: prefill of a prompt and decoding after it, batch 1, warmed up, median and spread.
+
+Zeros stored in dense matrices cost what other weights cost: unstructured pruning alone saves no time here.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from core.progress import Progress
+from core.results import Measurement
+
+PROMPT = 512  # tokens
+DECODED = 32  # tokens
+REPEATS = 7
+BATCHES = (1, 4)
+
+
+@torch.inference_mode()
+def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measurement]:
+    """Return prefill and decode latency in ms a token, at each batch size; stderr is that of the repeats."""
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for batch in BATCHES:
+        prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
+
+        def prefill(prompt=prompt):
+            return model(input_ids=prompt, use_cache=True, logits_to_keep=1)
+
+        def decode(prompt=prompt, prefill=prefill):
+            past = prefill().past_key_values
+            started = _now(device)
+            for _ in range(DECODED):
+                past = model(input_ids=prompt[:, :1], past_key_values=past, use_cache=True).past_key_values
+            return _now(device) - started
+
+        protocol = {"batch": batch, "prompt": PROMPT, "dtype": dtype}
+        times = _timed(prefill, device)
+        rows.append(_measurement("prefill", [1000 * t / (batch * PROMPT) for t in times], protocol))
+        progress("latency", len(rows), 2 * len(BATCHES), f"prefill, batch {batch}")
+        decode()
+        times = [decode() for _ in range(REPEATS)]
+        protocol = protocol | {"decoded": DECODED}
+        rows.append(_measurement("decode", [1000 * t / DECODED for t in times], protocol))
+        progress("latency", len(rows), 2 * len(BATCHES), f"decode, batch {batch}")
+    return rows
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> list[float]:
+    work()
+    times = []
+    for _ in range(REPEATS):
+        started = _now(device)
+        work()
+        times.append(_now(device) - started)
+    return times
+
+
+def _measurement(metric: str, milliseconds: list[float], protocol: dict) -> Measurement:
+    return Measurement(
+        metric=metric,
+        dataset="synthetic",
+        value=statistics.median(milliseconds),
+        stderr=statistics.stdev(milliseconds) / len(milliseconds) ** 0.5,
+        n=len(milliseconds),
+        protocol=protocol,
+        details={"fastest": min(milliseconds), "slowest": max(milliseconds)},
+    )
