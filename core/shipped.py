@@ -1,0 +1,154 @@
+"""Results that come with the project: `cached_results/measured/*.jsonl` and `cached_results/published/*.csv`.
+
+A damaged line or file is named in a warning and skipped. A file is read again only when it has changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import ValidationError
+
+from core import paths
+from core.errors import UserError
+from core.results import SCHEMA, Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
+
+PUBLISHED_COLUMNS = (
+    *("paper", "arxiv", "table", "model", "method", "tuned", "ratio_kind", "ratio", "metric", "dataset", "value"),
+    *("window", "text", "measure", "fewshot", "note", "url"),  # the protocol, as far as the paper tells it
+)
+Stamp = tuple[tuple[str, int, int], ...]  # (path, modification time in ns, bytes) of each file
+
+
+class Shipped(NamedTuple):
+    results: dict[str, Result]  # by key
+    warnings: tuple[str, ...]
+
+
+def stamp(folder: Path, pattern: str) -> Stamp:
+    """Return what changes when a file of the folder does."""
+    found = []
+    for file in sorted(folder.glob(pattern)):
+        info = file.stat()
+        found.append((str(file), info.st_mtime_ns, info.st_size))
+    return tuple(found)
+
+
+def read_measured(folder: Path | None = None) -> Shipped:
+    """Return the shipped results and what could not be read. Lines with one key are merged, the last wins."""
+    return _read_measured(stamp(folder or paths.SHIPPED_MEASURED, "*.jsonl"))
+
+
+@lru_cache(maxsize=4)
+def _read_measured(files: Stamp) -> Shipped:
+    results: dict[str, Result] = {}
+    warnings: list[str] = []
+    for name, _, _ in files:
+        for number, line in _lines(Path(name), warnings):
+            try:
+                result = _parse(line)
+            except ValueError as error:
+                warnings.append(f"{Path(name).name}, line {number} is skipped: {error}")
+                continue
+            key = result.variant.key
+            results[key] = results[key].updated(result) if key in results else result
+    for warning in warnings:
+        log.warning(warning)
+    return Shipped(results, tuple(warnings))
+
+
+def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        warnings.append(f"{file.name} is skipped: {error.strerror or error}")
+        return
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield number, line
+
+
+def _parse(line: bytes) -> Result:
+    try:
+        data = json.loads(line)
+    except ValueError:
+        raise ValueError("it is not JSON.") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA:
+        raise ValueError(f"its schema version is {version}, this program reads {SCHEMA}.")
+    try:
+        return Result.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}.") from None
+
+
+def append_shipped(result: Result, file: Path) -> None:
+    """Add one line to a JSONL file. A line is one write, so that a killed sweep damages at most its last one."""
+    line = result.model_dump_json().encode() + b"\n"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "ab+") as stream:
+            if stream.seek(0, os.SEEK_END) and _last_byte(stream) != b"\n":
+                line = b"\n" + line  # a line that was cut short stays alone
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise UserError(f"The result cannot be written to {file}: {error.strerror or error}.") from error
+
+
+def _last_byte(stream) -> bytes:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1)
+
+
+def published(folder: Path | None = None) -> DataFrame:
+    """Return the papers' values, one a row, with `PUBLISHED_COLUMNS`; accuracies are in percent.
+
+    `frame.attrs["warnings"]` lists what could not be read.
+    """
+    return _published(stamp(folder or paths.SHIPPED_PUBLISHED, "*.csv")).copy()
+
+
+@lru_cache(maxsize=4)
+def _published(files: Stamp) -> DataFrame:
+    import pandas
+
+    rows: list[dict] = []
+    warnings: list[str] = []
+    for name, _, _ in files:
+        try:
+            with open(name, newline="", encoding="utf-8") as stream:
+                for number, row in enumerate(csv.DictReader(stream), start=2):
+                    try:
+                        rows.append(_published_row(row))
+                    except ValueError as error:
+                        warnings.append(f"{Path(name).name}, line {number} is skipped: {error}")
+        except (OSError, ValueError, csv.Error) as error:
+            warnings.append(f"{Path(name).name} is not read to its end: {error}")
+    for warning in warnings:
+        log.warning(warning)
+    frame = pandas.DataFrame(rows, columns=PUBLISHED_COLUMNS)
+    frame.attrs["warnings"] = warnings
+    return frame
+
+
+def _published_row(row: dict) -> dict:
+    if None in row or None in row.values() or set(row) != set(PUBLISHED_COLUMNS):
+        raise ValueError("it does not have the columns of published results.")
+    numbers = {"ratio": float(row["ratio"]), "value": float(row["value"])}
+    optional = {name: float(row[name]) if row[name] else None for name in ("window", "fewshot")}
+    return {**row, **numbers, **optional, "tuned": row["tuned"] == "yes"}
