@@ -11,36 +11,10 @@ from sqlalchemy import event, inspect, text
 
 from core import paths
 from core.errors import Cancelled, UserError
-from core.results import Footprint, LayerReport, Measurement, Result, StageInfo, Variant
+from core.results import Measurement
 from core.store import Store, compute_lock
 from core.tables import HEAD, metadata
-
-KEY, OTHER = "a" * 64, "b" * 64
-
-
-def perplexity(value, dataset="wikitext2", window=2048, **more):
-    protocol = {"window": window, "windows": 16, "dtype": "float32", "source": "folder"}
-    return Measurement(metric="perplexity", dataset=dataset, value=value, n=16, protocol=protocol, **more)
-
-
-def make(*measurements, key=KEY, layers=(), zeros=50):
-    variant = Variant(
-        key=key, model="m", revision="r", dtype="float32", method="wanda", ratio=0.5, stages=(StageInfo(name="wanda"),)
-    )
-    footprint = Footprint(
-        block_weights=100,
-        block_zeros=zeros,
-        model_parameters=200,
-        model_zeros=zeros,
-        dense_parameters=200,
-        dense_bytes=400,
-        packed_bytes=300,
-        bits_per_weight=9.0,
-    )
-    return Result(variant=variant, footprint=footprint, measurements=measurements, layers=layers)
-
-
-LAYER = LayerReport(name="model.layers.0.q_proj", block=0, role="q", shape=(4, 4), sparsity=0.5, error=0.1)
+from tests.core.made import KEY, LAYER, OTHER, make, perplexity
 
 
 @pytest.fixture(autouse=True)
@@ -185,9 +159,8 @@ def test_an_up_to_date_database_opens_without_alembic_or_pandas():
 
 WRITER = """
 import sys
-sys.path.insert(0, "tests/core")
-from test_store import make, perplexity
 from core.store import Store
+from tests.core.made import make, perplexity
 for i in range(25):
     Store().put(make(perplexity(float(i)), perplexity(float(i), dataset=sys.argv[1] + str(i))))
 """

@@ -1,0 +1,30 @@
+"""Results made for tests, with no model behind them."""
+
+from core.results import Footprint, LayerReport, Measurement, Result, StageInfo, Variant
+
+KEY, OTHER = "a" * 64, "b" * 64
+
+
+def perplexity(value, dataset="wikitext2", window=2048, **more):
+    protocol = {"window": window, "windows": 16, "dtype": "float32", "source": "folder"}
+    return Measurement(metric="perplexity", dataset=dataset, value=value, n=16, protocol=protocol, **more)
+
+
+def make(*measurements, key=KEY, layers=(), zeros=50):
+    variant = Variant(
+        key=key, model="m", revision="r", dtype="float32", method="wanda", ratio=0.5, stages=(StageInfo(name="wanda"),)
+    )
+    footprint = Footprint(
+        block_weights=100,
+        block_zeros=zeros,
+        model_parameters=200,
+        model_zeros=zeros,
+        dense_parameters=200,
+        dense_bytes=400,
+        packed_bytes=300,
+        bits_per_weight=9.0,
+    )
+    return Result(variant=variant, footprint=footprint, measurements=measurements, layers=layers)
+
+
+LAYER = LayerReport(name="model.layers.0.q_proj", block=0, role="q", shape=(4, 4), sparsity=0.5, error=0.1)
