@@ -71,7 +71,8 @@ def build_stage(
     """Return the validated stage. Calibration and seed enter only where the method reads activations."""
     found = get_method(method)
     parameters = parse_parameters(found, settings or {})
-    if found.needs_calibration and calibration is None:
+    reads_text = found.needs != "nothing"
+    if reads_text and calibration is None:
         raise UserError(f"{found.label} reads activations; give a calibration corpus such as c4-sample:16x2048.")
     return Stage(
         method=found.name,
@@ -80,8 +81,8 @@ def build_stage(
         ratio_kind=found.ratio_kind,
         pattern=pattern,
         parameters=parameters.model_dump(exclude_defaults=True),
-        calibration=calibration if found.needs_calibration else None,
-        seed=seed if found.needs_calibration else None,
+        calibration=calibration if reads_text else None,
+        seed=seed if reads_text else None,
         layers=layers if found.family != "dense" else None,
     )
 
