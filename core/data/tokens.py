@@ -1,0 +1,39 @@
+"""A text as token ids, tokenised once per tokenizer and kept in the user cache."""
+
+import hashlib
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from core.kept import put
+from core.paths import cache_dir
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """Return the sha256 of all that decides what a fast tokenizer does with a text; None for a slow one."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return hashlib.sha256(backend.to_str().encode()).hexdigest() if backend is not None else None
+
+
+def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.LongTensor:
+    """Return the ids of the whole text, (tokens,) int64, with the special tokens that the tokenizer itself adds."""
+    digest = tokenizer_digest(tokenizer)
+    if digest is None:
+        return torch.tensor(_encode(text, tokenizer))
+    key = hashlib.sha256(f"{digest}\n{text}".encode()).hexdigest()
+    kept = cache_dir() / "tokens" / f"{key}.npy"
+    if not kept.is_file():
+        content = io.BytesIO()
+        np.save(content, np.array(_encode(text, tokenizer), dtype=np.int32))
+        put(kept, content.getvalue())
+    return torch.from_numpy(np.load(kept, allow_pickle=False)).long()
+
+
+def _encode(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    # verbose=False: a text longer than the model's context is meant, and is cut into windows afterwards.
+    return tokenizer(text, verbose=False)["input_ids"]

@@ -1,0 +1,61 @@
+"""What is made once and kept in the user cache: whole folders, and small facts about large files."""
+
+import errno
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from core.errors import UserError
+from core.paths import cache_dir
+
+
+def once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return `folder`, filled by `make(temporary folder)` unless it exists.
+
+    It appears whole or not at all, and of several processes one does the work.
+    """
+    if not folder.is_dir():
+        with writing(folder.parent), FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as temporary:
+                    content = Path(temporary) / "content"
+                    content.mkdir()
+                    make(content)
+                    content.rename(folder)
+    return folder
+
+
+def fact(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
+    """Return `compute()`, a text that follows from the files' content; kept until a size or a time of theirs changes."""
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    kept = cache_dir() / "facts" / hashlib.sha256(json.dumps([name, stats]).encode()).hexdigest()
+    if not kept.is_file():
+        put(kept, compute().encode())
+    return kept.read_text()
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file of the cache, whole or not at all."""
+    with writing(path.parent), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+        temporary.write(content)
+        temporary.close()
+        Path(temporary.name).replace(path)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make sure `folder` exists; a full disk or a cache that cannot be written is a `UserError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"The disk is full: there is no room in {folder}.") from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(f"The cache folder {folder} cannot be written; set SLIMSCOPE_CACHE to another.") from None
+        raise
