@@ -1,0 +1,1 @@
+"""From results to what they say: DataFrame in, DataFrame out."""

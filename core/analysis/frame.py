@@ -1,0 +1,124 @@
+"""Results as one tidy table, a row a measurement: what charts, tables and CSV files are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from core.methods.base import Method
+from core.methods.registry import METHODS
+from core.results import Footprint, Measurement, Result, Variant
+from core.specs import sha256
+
+NUMBERS = (
+    *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
+    *("block_sparsity", "model_removed", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"),
+)
+COLUMNS = (
+    *("key", "model", "revision", "dtype", "method", "label", "family", "ratio", "ratio_kind", "pattern", "recovery"),
+    *("seed", "calibration", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
+    *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
+    *("block_sparsity", "model_removed", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"),
+)
+
+
+def tidy(results: Iterable[Result]) -> pd.DataFrame:
+    """Return `COLUMNS`, one row a measurement; what does not apply is missing.
+
+    `protocol` is for people, `protocol_id` for comparing: numbers of one metric and dataset compare only where it is
+    equal. Megabytes are 10^6 bytes, latencies ms a token at batch 1.
+    """
+    methods = {method.name: method for method in METHODS}
+    rows = []
+    for result in results:
+        known = _variant(result.variant, methods) | _footprint(result.footprint) | _latency(result)
+        rows += [known | _measurement(measurement) for measurement in result.measurements]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.astype(dict.fromkeys(NUMBERS, float))
+
+
+def protocol_sentence(measurement: Measurement) -> str:
+    """Return what a number depends on besides the variant, such as `window 2048, first 16 windows, float32`."""
+    protocol = {name: value for name, value in measurement.protocol.items() if name != "source"}
+    parts = []
+    if (window := protocol.pop("window", None)) is not None:
+        windows = protocol.pop("windows", None)
+        parts += [f"window {window}", "all windows" if windows is None else f"first {windows} windows"]
+    if (fewshot := protocol.pop("fewshot", None)) is not None:
+        limit = protocol.pop("limit", None)
+        parts += [f"{fewshot}-shot", "all documents" if limit is None else f"first {limit} documents"]
+    dtype = protocol.pop("dtype", None)
+    parts += [f"{name} {value}" for name, value in protocol.items() if value is not None]
+    return ", ".join([*parts, dtype] if dtype else parts)
+
+
+def _variant(variant: Variant, methods: dict[str, type[Method]]) -> dict[str, Any]:
+    method = methods.get(variant.method)  # None where a result comes from a version with more methods
+    return {
+        "key": variant.key,
+        "model": variant.model,
+        "revision": variant.revision,
+        "dtype": variant.dtype,
+        "method": variant.method,
+        "label": _label(variant, methods),
+        "family": method.family if method else "other",
+        "ratio": variant.ratio,
+        "ratio_kind": variant.ratio_kind,
+        "pattern": variant.pattern,
+        "recovery": variant.recovery,
+        "seed": variant.seed,
+        "calibration": variant.calibration,
+        "layers": variant.layers,
+        "stages": json.dumps([stage.model_dump() for stage in variant.stages]),
+    }
+
+
+def _label(variant: Variant, methods: dict[str, type[Method]]) -> str:
+    method = methods.get(variant.method)
+    fields = method.Parameters.model_fields if method else {}
+    parts = []
+    for name, value in variant.stages[0].parameters.items():
+        if name not in fields or value != fields[name].default:
+            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+            parts.append(f"{name.replace('_', ' ')} {shown}")
+    if variant.layers:
+        parts.append(f"layers {variant.layers}")
+    if variant.dtype != "float32":
+        parts.append(variant.dtype)
+    name = method.label if method else variant.method
+    return (f"{name} ({', '.join(parts)})" if parts else name) + (f" + {variant.recovery}" if variant.recovery else "")
+
+
+def _footprint(footprint: Footprint) -> dict[str, float]:
+    return {
+        "block_sparsity": footprint.block_sparsity,
+        "model_removed": footprint.model_removed,
+        "dense_mb": footprint.dense_bytes / 1e6,
+        "packed_mb": footprint.packed_bytes / 1e6,
+        "bits_per_weight": footprint.bits_per_weight,
+    }
+
+
+def _latency(result: Result) -> dict[str, float]:
+    return {
+        f"{row.metric}_ms": row.value
+        for row in result.measurements
+        if row.metric in ("prefill", "decode") and row.protocol.get("batch", 1) == 1
+    }
+
+
+def _measurement(row: Measurement) -> dict[str, Any]:
+    return {
+        "metric": row.metric,
+        "dataset": row.dataset,
+        "value": row.value,
+        "stderr": row.stderr,
+        "n": row.n,
+        **{name: row.protocol.get(name) for name in ("window", "windows", "limit", "fewshot", "version", "source")},
+        "protocol": protocol_sentence(row),
+        "protocol_id": sha256(row.identity[2])[:8],
+        "origin": row.origin,
+    }

@@ -1,0 +1,88 @@
+"""The tidy table."""
+
+import json
+import math
+
+import pytest
+
+from core.analysis.frame import COLUMNS, tidy
+from core.results import Measurement, StageInfo
+from tests.core.made import KEY, OTHER, make, perplexity
+
+
+def accuracy(value, **protocol):
+    protocol = {"limit": 100, "fewshot": 0, "version": 1, "dtype": "float32"} | protocol
+    return Measurement(metric="acc", dataset="piqa", value=value, stderr=0.05, n=100, protocol=protocol)
+
+
+def test_one_row_a_measurement():
+    frame = tidy([make(perplexity(20.0, stderr=0.5), accuracy(0.6)), make(perplexity(30.0), key=OTHER)])
+    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.key) == [KEY, KEY, OTHER]
+    first, second = frame.iloc[0], frame.iloc[1]
+    assert (first.metric, first.dataset, first.value, first.stderr) == ("perplexity", "wikitext2", 20.0, 0.5)
+    assert (first.window, first.windows, first.source) == (2048, 16, "folder")
+    assert math.isnan(first.limit)
+    assert (second.limit, second.fewshot, second.version) == (100, 0, 1)
+    assert (first.method, first.label, first.family, first.ratio) == ("wanda", "Wanda", "unstructured", 0.5)
+    assert json.loads(first.stages) == [{"name": "wanda", "parameters": {}}]
+
+
+def test_the_protocol_is_a_sentence_and_an_id():
+    elsewhere = perplexity(20.0)
+    elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
+    rows = [perplexity(20.0), perplexity(30.0, window=128), accuracy(0.6), accuracy(0.7, limit=None)]
+    frame = tidy([make(*rows), make(elsewhere, key=OTHER)])
+    assert list(frame.protocol) == [
+        "window 2048, first 16 windows, float32",
+        "window 128, first 16 windows, float32",
+        "0-shot, first 100 documents, version 1, float32",
+        "0-shot, all documents, version 1, float32",
+        "window 2048, first 16 windows, float32",
+    ]
+    assert frame.protocol_id[0] == frame.protocol_id[4]  # where a text came from does not make a number another one
+    assert frame.protocol_id.nunique() == 4
+
+
+def test_footprint_and_latency_stand_beside_every_number():
+    latency = [
+        Measurement(metric=metric, dataset="synthetic", value=value, n=7, protocol={"batch": batch, "prompt": 512})
+        for metric, batch, value in [("prefill", 1, 2.0), ("decode", 1, 30.0), ("prefill", 4, 1.0), ("decode", 4, 9.0)]
+    ]
+    frame = tidy([make(perplexity(20.0), *latency), make(perplexity(20.0), key=OTHER)])
+    row = frame.iloc[0]
+    assert (row.block_sparsity, row.model_removed) == (0.5, 0.25)
+    assert (row.dense_mb, row.packed_mb, row.bits_per_weight) == pytest.approx((400e-6, 300e-6, 9.0))
+    assert (row.prefill_ms, row.decode_ms) == (2.0, 30.0)  # at batch 1
+    assert math.isnan(frame.iloc[-1].prefill_ms)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"stages": (StageInfo(name="wanda", parameters={"true_sequential": True}),)}, "Wanda"),
+        ({"stages": (StageInfo(name="wanda", parameters={"true_sequential": False}),)}, "Wanda (true sequential off)"),
+        ({"layers": "0:3", "dtype": "bfloat16"}, "Wanda (layers 0:3, bfloat16)"),
+        ({"recovery": "lora"}, "Wanda + lora"),
+        ({"method": "newer", "stages": (StageInfo(name="newer", parameters={"a": 1}),)}, "newer (a 1)"),
+    ],
+)
+def test_the_label_says_what_differs_from_the_defaults(changes, expected):
+    result = make(perplexity(20.0))
+    frame = tidy([result.model_copy(update={"variant": result.variant.model_copy(update=changes)})])
+    assert list(frame.label) == [expected]
+
+
+def test_no_results_give_an_empty_table():
+    frame = tidy([])
+    assert len(frame) == 0
+    assert list(frame.columns) == list(COLUMNS)
+
+
+def test_an_unknown_method_is_of_no_family():
+    result = make(perplexity(math.inf))
+    changed = result.variant.model_copy(update={"method": "newer", "ratio": None})
+    frame = tidy([result.model_copy(update={"variant": changed})])
+    assert list(frame.family) == ["other"]
+    assert frame.ratio.isna().all()
+    assert list(frame.value) == [math.inf]
