@@ -1,0 +1,146 @@
+"""From tidy rows (`core.analysis.frame`) to what charts and tables show: DataFrame in, DataFrame out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from core.methods.registry import METHODS
+from core.results import Result, Variant
+
+GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
+COUNTED = ["model_removed", "block_sparsity", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"]
+POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
+
+
+def series_name(variant: Variant) -> str:
+    """Name the line a variant belongs to: its method and whatever differs from that method's defaults."""
+    labels = {method.name: method.label for method in METHODS}
+    parts = []
+    for name, value in variant.stages[0].parameters.items():
+        parts.append(f"{name.replace('_', ' ')} {'on' if value is True else 'off' if value is False else value}")
+    if variant.layers:
+        parts.append(f"layers {variant.layers}")
+    if variant.dtype != "float32":
+        parts.append(variant.dtype)
+    name = labels.get(variant.method, variant.method)
+    return (f"{name} ({', '.join(parts)})" if parts else name) + (f" + {variant.recovery}" if variant.recovery else "")
+
+
+def with_series(frame: pd.DataFrame, results: Iterable[Result]) -> pd.DataFrame:
+    """Return the tidy rows with the name of the line each belongs to."""
+    names = {result.variant.key: series_name(result.variant) for result in results}
+    return frame.assign(series=frame["key"].map(names))
+
+
+def amount(ratio: float | None, pattern: str | None) -> str:
+    """Write how much was removed: `50 %`, `2:4`, or `nothing removed`."""
+    if isinstance(pattern, str):
+        return pattern
+    return "nothing removed" if ratio is None or pd.isna(ratio) else f"{100 * ratio:g} %"
+
+
+def texts(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the perplexity protocols in the frame, most points first: what users read -> (corpus, protocol id)."""
+    rows = frame[frame["metric"] == "perplexity"]
+    found: dict[str, tuple[str, str]] = {}
+    for (dataset, protocol), part in sorted(
+        rows.groupby(["dataset", "protocol_id"]), key=lambda item: (-len(item[1]), item[0])
+    ):
+        first = part.iloc[0]
+        name = f"{dataset}, {int(first['window'])} tokens"
+        if pd.notna(first["windows"]):
+            name += f", first {int(first['windows'])} windows"
+        while name in found:  # the same text and windows in another dtype or version
+            name += f" ({first['protocol']})"
+        found[name] = (str(dataset), str(protocol))
+    return found
+
+
+def calibrations(rows: pd.DataFrame) -> list[str]:
+    """Return the calibration sets of the rows, the one with most points first."""
+    return list(rows["calibration"].dropna().value_counts().index)
+
+
+def calibrated_on(rows: pd.DataFrame, calibration: str | None) -> pd.DataFrame:
+    """Return the rows of methods that read no data, and of those calibrated on this set."""
+    return rows[rows["calibration"].isna() | (rows["calibration"] == calibration)]
+
+
+def collapse(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one point for each series, ratio and pattern. Several seeds give their mean, and their range as bars.
+
+    `rows` are of one metric, data set and protocol. `low` and `high` are value -/+ stderr, or the range over seeds.
+    """
+    points = []
+    for (series, ratio, pattern), part in rows.groupby(["series", "ratio", "pattern"], dropna=False, sort=False):
+        part = part.sort_values("seed")
+        values = part["value"].fillna(math.inf)
+        first = part.iloc[0]
+        value, seeds = float(values.mean()), len(values)
+        if seeds > 1:
+            low, high = float(values.min()), float(values.max())
+            spread = f", mean of {seeds} seeds from {low:.4g} to {high:.4g}"
+        else:
+            stderr = float(first["stderr"]) if pd.notna(first["stderr"]) else 0.0
+            low, high = value - stderr, value + stderr
+            spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
+        pattern = pattern if isinstance(pattern, str) else None
+        fixed = [series, first["method"], ratio, pattern, first["key"], amount(ratio, pattern), value, low, high, seeds]
+        counted = part[COUNTED].astype(float).mean()
+        points.append(dict(zip(POINT_COLUMNS, [*fixed, spread], strict=True)) | counted.to_dict())
+    return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
+
+
+def amounts(points: pd.DataFrame) -> list[str]:
+    """Return the ratios among the points in ascending order, then the patterns: what the slider offers."""
+    ratios = sorted(points.loc[points["pattern"].isna(), "ratio"].dropna().unique())
+    patterns = sorted(points["pattern"].dropna().unique(), key=lambda text: [int(part) for part in text.split(":")])
+    return [amount(ratio, None) for ratio in ratios] + patterns[::-1]
+
+
+def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the points beside the dense model, dense first.
+
+    `means`: mean accuracy by variant (key, mean) in [0, 1]; a point of several seeds shows that of its first.
+    """
+    rows = pd.concat([dense, points.sort_values(["series", "ratio", "pattern"], na_position="first")])
+    mean = rows["key"].map(dict(zip(means["key"], means["mean"], strict=True))).astype(float)
+    base = float(dense["value"].iloc[0]) if len(dense) else math.nan
+    base_mean = float(mean.iloc[0]) if len(dense) else math.nan
+    return pd.DataFrame(
+        {
+            "Method": rows["series"],
+            "Removed": rows["where"].replace("nothing removed", "0 %"),
+            "Perplexity": rows["value"],
+            "vs dense": rows["value"] - base,
+            "Mean accuracy (%)": 100 * mean,
+            "Accuracy vs dense": 100 * (mean - base_mean),
+            "Packed MB": rows["packed_mb"],
+            "Bits per weight": rows["bits_per_weight"],
+            "Model removed (%)": 100 * rows["model_removed"],
+            "Seeds": rows["seeds"],
+        }
+    ).reset_index(drop=True)
+
+
+def missing(
+    points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()
+) -> list[tuple[str, float, str | None]]:
+    """Return (method, ratio, pattern) that the grid has and the points of plain methods do not."""
+    labels = {method.name: method.label for method in METHODS}
+    ratios = sorted(
+        {*GRID, *(round(float(ratio), 6) for ratio in points.loc[points["pattern"].isna(), "ratio"].dropna())}
+    )
+    wanted: list[tuple[str, float, str | None]] = []
+    for method in methods:
+        have = points[(points["method"] == method) & (points["series"] == labels.get(method))]
+        ratios_there = {round(float(ratio), 6) for ratio in have.loc[have["pattern"].isna(), "ratio"]}
+        wanted += [(method, ratio, None) for ratio in ratios if ratio > 0 and ratio not in ratios_there]
+        kept = {pattern: [int(part) for part in pattern.split(":")] for pattern in patterns}
+        wanted += [
+            (method, 1 - n / m, pattern) for pattern, (n, m) in kept.items() if pattern not in set(have["pattern"])
+        ]
+    return wanted

@@ -1,0 +1,101 @@
+"""Made-up results of a made-up model, shaped like measured ones."""
+
+from core.results import Footprint, LayerReport, Measurement, Result, StageInfo, Variant
+from core.specs import sha256
+
+BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
+TASKS = {
+    "boolq": ("acc", 0.60),
+    "piqa": ("acc", 0.68),
+    "hellaswag": ("acc_norm", 0.43),
+    "winogrande": ("acc", 0.53),
+    "arc_easy": ("acc", 0.55),
+    "arc_challenge": ("acc_norm", 0.29),
+    "openbookqa": ("acc_norm", 0.33),
+}
+
+
+def perplexity(value: float, corpus: str = "passages-eval", window: int = 2048) -> Measurement:
+    protocol = {"window": window, "windows": 16, "source": "a test", "dtype": "float32"}
+    return Measurement(metric="perplexity", dataset=corpus, value=value, stderr=value * 0.02, n=16, protocol=protocol)
+
+
+def accuracies(loss: float) -> list[Measurement]:
+    """Seven tasks, each nearer to a coin's by `loss` in [0, 1]."""
+    protocol = {"limit": 100, "fewshot": 0, "version": 1, "source": "a test", "dtype": "float32"}
+    return [
+        Measurement(metric=metric, dataset=task, value=best - 0.3 * loss * best, stderr=0.04, n=100, protocol=protocol)
+        for task, (metric, best) in TASKS.items()
+    ]
+
+
+def result(
+    method: str,
+    value: float,
+    ratio: float | None = None,
+    pattern: str | None = None,
+    seed: int | None = None,
+    model: str = "toy",
+    corpus: str = "passages-eval",
+    **more,
+) -> Result:
+    """A result of `method` with that perplexity; methods but dense and magnitude are calibrated."""
+    calibrated = method not in ("dense", "magnitude")
+    variant = Variant(
+        key=sha256(method, str(ratio), str(pattern), str(seed), model),
+        model=model,
+        revision="1",
+        dtype="float32",
+        method=method,
+        ratio=ratio,
+        pattern=pattern,
+        stages=(StageInfo(name=method),),
+        calibration="passages-calibration:16x2048" if calibrated else None,
+        seed=(seed or 0) if calibrated else None,
+        details={"seconds": 60.0, "device": "cpu"},
+    )
+    zeros = round((ratio or 0) * BLOCK_WEIGHTS)
+    footprint = Footprint(
+        block_weights=BLOCK_WEIGHTS,
+        block_zeros=zeros,
+        model_parameters=PARAMETERS,
+        model_zeros=zeros,
+        dense_parameters=PARAMETERS,
+        dense_bytes=2 * PARAMETERS,
+        packed_bytes=2 * PARAMETERS - 2 * zeros + (BLOCK_WEIGHTS // 8 if zeros else 0),
+        bits_per_weight=16 - 16 * (ratio or 0) + (1 if zeros else 0),
+    )
+    layers = tuple(
+        LayerReport(
+            name=f"model.layers.{block}.{role}",
+            block=block,
+            role=role,
+            shape=(576, 576),
+            sparsity=ratio or 0.0,
+            error=0.02 * (block + 1),
+            error_kind="output" if calibrated else "weight",
+        )
+        for block in range(4)
+        for role in ("q", "k", "v", "o", "gate", "up", "down")
+    )
+    numbers = [perplexity(value, corpus)]
+    if ratio in (None, 0.3, 0.5, 0.7):
+        numbers += accuracies(0 if ratio is None else ratio)
+    return Result(
+        variant=variant, footprint=footprint, measurements=tuple(numbers), layers=layers if ratio else (), **more
+    )
+
+
+def curve() -> list[Result]:
+    """Dense, and three methods at several ratios and patterns; magnitude diverges at 70 %; two seeds of one Wanda."""
+    results = [result("dense", 20.1)]
+    ratios = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    values = {
+        "magnitude": (21, 24, 35, 90, 420, 5200, 3.4e5),
+        "wanda": (20.4, 21.2, 23.5, 28.0, 44.0, 120, 900),
+        "sparsegpt": (20.3, 20.9, 22.8, 26.5, 37.0, 75, 260),
+    }
+    for method, numbers in values.items():
+        results += [result(method, value, ratio) for ratio, value in zip(ratios, numbers, strict=True)]
+        results += [result(method, numbers[4] * 3, 0.5, "2:4"), result(method, numbers[4] * 1.6, 0.5, "4:8")]
+    return results
