@@ -31,7 +31,7 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def fact(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
-    """Return `compute()`, a text that follows from the files' content; kept until a size or a time of theirs changes."""
+    """Return `compute()`, a text that follows from the files' content; kept until a size or time of theirs changes."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     kept = cache_dir() / "facts" / hashlib.sha256(json.dumps([name, stats]).encode()).hexdigest()
     if not kept.is_file():

