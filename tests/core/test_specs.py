@@ -1,0 +1,118 @@
+"""Keys hold still, requests are validated, a prefix of the stages is a variant."""
+
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import UserError
+from core.methods.registry import METHODS
+from core.requests import build_run, build_stage, parse_parameters
+from core.specs import Calibration, Perplexity, Stage, Task, VariantSpec
+
+CALIBRATION = Calibration.parse("c4-sample:16x2048")
+
+
+def variant(*stages, **changes):
+    return VariantSpec(**({"model": "m", "revision": "r"} | changes), stages=stages)
+
+
+GOLDEN = {
+    "dense": (build_stage("dense"), "2833ae2f"),
+    "magnitude": (build_stage("magnitude", 0.5), "aad66647"),
+    "wanda": (build_stage("wanda", pattern="2:4", calibration=CALIBRATION), "56708e58"),
+    "sparsegpt": (
+        build_stage("sparsegpt", 0.3, settings={"damping": 0.1}, calibration=CALIBRATION, seed=1),
+        "dffb526f",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_keys_hold_still(name):
+    stage, start = GOLDEN[name]
+    assert variant(stage).key[:8] == start
+
+
+def test_what_enters_a_key():
+    plain = variant(build_stage("magnitude", 0.5)).key
+    assert variant(build_stage("magnitude", 0.5, seed=7)).key == plain
+    assert variant(build_stage("magnitude", 0.5, settings={"scope": "layer"})).key == plain
+    assert variant(build_stage("magnitude", 0.5, settings={"scope": "global"})).key != plain
+    assert variant(build_stage("magnitude", 0.5, layers="0:3")).key != plain
+    assert variant(build_stage("magnitude", 0.5), dtype="bfloat16").key != plain
+    wanda = build_stage("wanda", 0.5, calibration=CALIBRATION)
+    assert variant(build_stage("wanda", 0.5, calibration=CALIBRATION, seed=1)).key != variant(wanda).key
+
+
+def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():
+    first, second = build_stage("magnitude", 0.5), build_stage("wanda", 0.5, calibration=CALIBRATION)
+    assert len({variant(first).key, variant(first, second).key, variant(second, first).key}) == 3
+    assert variant(build_stage("dense"), first).key == variant(first).key
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"method": "sparsegtp"}, "sparsegpt"),
+        ({"method": "magnitude", "ratio": 1.0}, "outside"),
+        ({"method": "magnitude", "ratio": -0.1}, "outside"),
+        ({"method": "magnitude", "pattern": "4:2"}, "N:M"),
+        ({"method": "magnitude", "pattern": "half"}, "N:M"),
+        ({"method": "magnitude", "pattern": "2:4", "ratio": 0.3}, "leave the ratio out"),
+        ({"method": "dense", "ratio": 0.3}, "dense"),
+        ({"method": "wanda", "ratio": 0.3}, "calibration"),
+        ({"method": "magnitude", "settings": {"colour": "red"}}, "colour"),
+        ({"method": "magnitude", "settings": {"scope": "galaxy"}}, "scope"),
+        ({"method": "magnitude", "settings": {"cap": "much"}}, "cap"),
+        ({"method": "dense", "settings": {"a": 1}}, "no parameters"),
+    ],
+)
+def test_bad_stages_give_one_sentence(arguments, says):
+    with pytest.raises(UserError, match=says) as error:
+        build_stage(**arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (Calibration.parse, "c4-sample"),
+        (Calibration.parse, "c4-sample:0x2048"),
+        (Perplexity.parse, "wikitext2"),
+        (Perplexity.parse, "wikitext2@1"),
+        (Perplexity.parse, "wikitext2@2048:0"),
+        (Task.parse, "piqa:none"),
+        (Task.parse, "piqa:0"),
+    ],
+)
+def test_malformed_texts(parse, text):
+    with pytest.raises(UserError, match="such as"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["wikitext2@2048:16", "wikitext2@128", "my/file.txt@64:3"])
+def test_perplexity_reads_what_it_writes(text):
+    assert str(Perplexity.parse(text)) == text
+
+
+def test_parameters_may_be_text():
+    method = next(m for m in METHODS if m.name == "sparsegpt")
+    parameters = parse_parameters(method, {"damping": "0.05", "true_sequential": "false"})
+    assert parameters.damping == 0.05
+    assert parameters.true_sequential is False
+
+
+def test_unknown_dtype():
+    with pytest.raises(UserError, match="float32"):
+        build_run("m", "r", [build_stage("dense")], dtype="int3")
+
+
+def test_stages_round_trip_through_json():
+    stage = build_stage("sparsegpt", 0.3, settings={"damping": 0.1}, calibration=CALIBRATION)
+    assert Stage.model_validate_json(stage.model_dump_json()) == stage
+
+
+def test_describing_a_run_does_not_import_torch():
+    code = "import sys, core.requests, core.results, core.methods.registry; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

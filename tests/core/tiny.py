@@ -1,0 +1,51 @@
+"""Tiny random models of many architectures, made in the test."""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+COMMON = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+}
+OPT = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "word_embed_proj_dim": 32,
+    "ffn_dim": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+}
+ARCHITECTURES = {
+    "llama-gqa": ("llama", COMMON),
+    "llama-mha": ("llama", COMMON | {"num_key_value_heads": 4}),
+    "opt": ("opt", OPT),
+    "gpt2": ("gpt2", {"vocab_size": 97, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}),
+    "qwen2-sliding": (
+        "qwen2",
+        COMMON | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+    ),
+    "qwen3": ("qwen3", COMMON),
+    "mistral": ("mistral", COMMON | {"sliding_window": 8}),
+    "gemma2": ("gemma2", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
+    "gemma3": ("gemma3_text", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
+    "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
+}
+
+
+def tiny(name: str = "llama-gqa", seed: int = 0, **changes):
+    """Return a random causal LM in evaluation mode, its weights large enough that attention matters."""
+    kind, settings = ARCHITECTURES[name]
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(kind, **(settings | changes), initializer_range=0.3)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def windows(count: int = 4, length: int = 24, seed: int = 1) -> torch.Tensor:
+    return torch.randint(97, (count, length), generator=torch.Generator().manual_seed(seed))
