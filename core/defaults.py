@@ -1,0 +1,148 @@
+"""From a request with gaps to a whole, checked `RunSpec`: the one place for command line and dashboard.
+
+All that can be told without loading a model is told here; nothing imports torch.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.data.corpora import default_corpora, identify_corpus
+from core.data.tasks import identify_task
+from core.data.texts import BY_ID, CORPORA
+from core.errors import UserError, unknown
+from core.methods.registry import get_method
+from core.models.facts import ModelFacts, facts
+from core.models.sources import identify
+from core.requests import DEFAULT_WINDOW, DEFAULT_WINDOWS, build_run, build_stage, parse_pattern
+from core.specs import Calibration, Perplexity, RunSpec, Task
+
+
+def complete(
+    model: str,
+    method: str,
+    ratio: float | None = None,
+    pattern: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    layers: str | None = None,
+    calibration: Calibration | None = None,
+    perplexity: Sequence[Perplexity] = (),
+    tasks: Sequence[Task] = (),
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    latency: bool = False,
+    force: bool = False,
+) -> RunSpec:
+    """Return the checked run, gaps filled: ratio 0.5, and 16 windows of 2048 tokens (or the model's longest) to
+    calibrate on and, where no perplexity is asked for, to measure, on the best corpora of this machine.
+
+    `model` is a catalogue id, a folder or a hub id. A corpus is named by the identity of its text, so that another
+    text behind the same name gives another key. Raises `UserError` for what can be seen to be wrong.
+    """
+    found = get_method(method)
+    check_device(device)
+    if seed < 0:
+        raise UserError(f"Seed {seed} is negative; seeds are 0, 1, 2 and so on.")
+    source = identify(model)
+    shape = facts(source)
+    window = min(DEFAULT_WINDOW, shape.max_window)
+    if calibration is None and found.needs != "nothing":
+        calibration = Calibration(corpus=default_corpora()[1], windows=DEFAULT_WINDOWS, window=window)
+    if not perplexity:
+        perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
+    if layers is not None:
+        check_layers(layers, shape.blocks)
+    stage = build_stage(
+        found.name,
+        ratio,
+        pattern,
+        settings,
+        None if calibration is None else identified_calibration(calibration, shape),
+        seed,
+        layers,
+    )
+    if stage.pattern and layers is None:
+        check_pattern(stage.pattern, shape)
+    return build_run(
+        source.id,
+        source.revision,
+        [stage],
+        list(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
+        list(dict.fromkeys(identified_task(wanted) for wanted in tasks)),
+        dtype,
+        device,
+        latency,
+        force,
+    )
+
+
+def identified_calibration(calibration: Calibration, shape: ModelFacts) -> Calibration:
+    """Return the calibration with its corpus named by its text; a `UserError` where corpus or window do not fit."""
+    check_window("Calibration", str(calibration), calibration.window, shape)
+    corpus = identify_corpus(calibration.corpus).id
+    known = BY_ID.get(corpus.partition("@")[0])
+    if known and known.held_out:
+        others = ", ".join(c.id for c in CORPORA if not c.held_out)
+        raise UserError(f"{corpus} is held out for measuring; calibrate on one of {others}, or on a text file.")
+    return calibration.model_copy(update={"corpus": corpus})
+
+
+def identified_perplexity(perplexity: Perplexity, shape: ModelFacts) -> Perplexity:
+    """Return the perplexity with its corpus named by its text; a `UserError` where corpus or window do not fit."""
+    check_window("Perplexity", str(perplexity), perplexity.window, shape)
+    corpus = identify_corpus(perplexity.corpus).id
+    known = BY_ID.get(corpus.partition("@")[0])
+    if known and known.calibration_only:
+        others = ", ".join(c.id for c in CORPORA if not c.calibration_only)
+        raise UserError(f"{corpus} is only to calibrate on; measure perplexity on one of {others}, or on a text file.")
+    return perplexity.model_copy(update={"corpus": corpus})
+
+
+def identified_task(task: Task) -> Task:
+    """Return the task named by its documents; a `UserError` where there is no such task."""
+    return task.model_copy(update={"task": identify_task(task.task).id})
+
+
+def check_window(what: str, text: str, window: int, shape: ModelFacts) -> None:
+    """Raise `UserError` for a window longer than the model has positions."""
+    if window > shape.max_window:
+        raise UserError(
+            f"{what} {text!r} has windows of {window} tokens, but this model was made for {shape.max_window}."
+        )
+
+
+def check_pattern(pattern: str, shape: ModelFacts) -> None:
+    """Raise `UserError` for an N:M pattern whose M does not divide the inputs of every linear."""
+    group = parse_pattern(pattern)[1]
+    for width in shape.widths:
+        if width % group:
+            raise UserError(
+                f"Pattern {pattern} does not divide a layer with {width} inputs; choose another pattern or leave "
+                "such layers out."
+            )
+
+
+def check_layers(layers: str, blocks: int) -> None:
+    """Raise `UserError` for a selection that is neither FIRST:LAST of the blocks nor a regular expression."""
+    span = re.fullmatch(r"(\d*):(\d*)", layers)
+    if span is None:
+        try:
+            re.compile(layers)
+        except re.error as error:
+            raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
+    elif not int(span[1] or 0) <= min(int(span[2] or blocks - 1), blocks - 1):
+        raise UserError(f"Layers {layers!r} selects none of the model's blocks, which are 0 to {blocks - 1}.")
+
+
+def check_device(device: str) -> None:
+    """Raise `UserError` for what is no device's name. Whether this machine has it shows when the run starts."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        raise unknown("device", device, ("cpu", "cuda", "cuda:0", "mps"))
+
+
+def check_save_folder(folder: Path) -> None:
+    """Raise `UserError` unless the folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"Folder {folder} is not empty; give a new or an empty one to save the model in.")
