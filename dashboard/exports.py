@@ -48,7 +48,7 @@ def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure,
     columns = max(1, (across - 10) // (entry + LEGEND_SYMBOL))
     legend = LEGEND_ROW * math.ceil(len(names) / columns) if len(names) > 1 else 0
     lines = textwrap.wrap(plain(caption), int(across / 5.3))
-    bottom = AXIS + legend + LINE * len(lines) + 8
+    bottom = AXIS + 8 + legend + LINE * len(lines) + 8
     down = TOP + plot + bottom
     figure = go.Figure(figure)
     figure.update_layout(width=across, height=down, autosize=False, font_size=FONT, paper_bgcolor="white")
@@ -65,7 +65,7 @@ def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure,
         xref="paper",
         yref="paper",
         x=0,
-        y=-(AXIS + legend) / plot,
+        y=-(AXIS + 8 + legend) / plot,
         xanchor="left",
         yanchor="top",
         xshift=4 - left,

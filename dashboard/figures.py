@@ -105,7 +105,6 @@ def perplexity_curve(
 
 def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis, theme: Theme, cap: float) -> None:
     style = look(rows["method"].iloc[0], theme)
-    seeds = int(rows["seeds"].max())
     curve = rows[rows["pattern"].isna()].sort_values(axis.column)
     patterns = rows[rows["pattern"].notna()].sort_values("value")
     for part, mode, hollow in ((curve, "lines+markers", False), (patterns, "markers", True)):
@@ -117,7 +116,7 @@ def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis,
             x=part[axis.column],
             y=shown,
             mode=mode,
-            name=f"{series} (mean, range of {seeds} seeds)" if seeds > 1 else series,
+            name=_with_seeds(series, rows),
             legendgroup=series,
             showlegend=not hollow or curve.empty,
             line={"color": style.color, "dash": style.dash, "width": 2},
@@ -127,6 +126,11 @@ def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis,
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
         )
+
+
+def _with_seeds(series: str, rows: pd.DataFrame) -> str:
+    seeds = int(rows["seeds"].max())
+    return f"{series} (mean, range of {seeds} seeds)" if seeds > 1 else series
 
 
 def _bars(part: pd.DataFrame, shown: pd.Series, finite: pd.Series, style: Look) -> dict:
@@ -195,8 +199,7 @@ def _label(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, ca
 def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
     """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
 
-    `rows`: series, method, hollow, key, task (label), metric, value, stderr, chance (all in [0, 1]), spread (text).
-    Chance is a dotted mark across the row.
+    `rows` as of `dashboard.points.accuracies`; value, low, high and chance are in [0, 1]. Chance is a dotted mark across the row.
     """
     names = list(dict.fromkeys(rows["series"]))
     figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(names))))
@@ -211,9 +214,9 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             x=part["value"],
             y=[place[task] + shift for task in part["task"]],
             mode="markers",
-            name=name,
+            name=_with_seeds(name, part),
             marker=_marker(style, theme, bool(part["hollow"].iloc[0])),
-            error_x={"type": "data", "array": part["stderr"], "color": style.color, "thickness": 1.2, "width": 3},
+            error_x=_bars(part, part["value"], part["value"] >= 0, style),
             customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
             "<extra></extra>",

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
+from core.data.tasks import SEVEN, TASKS
 from core.methods.registry import METHODS
-from core.results import Result, Variant
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 COUNTED = ["model_removed", "block_sparsity", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"]
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
-
-
-def series_name(variant: Variant) -> str:
-    """Name the line a variant belongs to: its method and whatever differs from that method's defaults."""
-    labels = {method.name: method.label for method in METHODS}
-    parts = []
-    for name, value in variant.stages[0].parameters.items():
-        parts.append(f"{name.replace('_', ' ')} {'on' if value is True else 'off' if value is False else value}")
-    if variant.layers:
-        parts.append(f"layers {variant.layers}")
-    if variant.dtype != "float32":
-        parts.append(variant.dtype)
-    name = labels.get(variant.method, variant.method)
-    return (f"{name} ({', '.join(parts)})" if parts else name) + (f" + {variant.recovery}" if variant.recovery else "")
-
-
-def with_series(frame: pd.DataFrame, results: Iterable[Result]) -> pd.DataFrame:
-    """Return the tidy rows with the name of the line each belongs to."""
-    names = {result.variant.key: series_name(result.variant) for result in results}
-    return frame.assign(series=frame["key"].map(names))
 
 
 def amount(ratio: float | None, pattern: str | None) -> str:
@@ -50,9 +30,8 @@ def texts(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
         rows.groupby(["dataset", "protocol_id"]), key=lambda item: (-len(item[1]), item[0])
     ):
         first = part.iloc[0]
-        name = f"{dataset}, {int(first['window'])} tokens"
-        if pd.notna(first["windows"]):
-            name += f", first {int(first['windows'])} windows"
+        windows = "all" if pd.isna(first["windows"]) else f"{int(first['windows'])}"
+        name = f"{dataset}, {windows} x {int(first['window'])} tokens"
         while name in found:  # the same text and windows in another dtype or version
             name += f" ({first['protocol']})"
         found[name] = (str(dataset), str(protocol))
@@ -75,7 +54,7 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
     `rows` are of one metric, data set and protocol. `low` and `high` are value -/+ stderr, or the range over seeds.
     """
     points = []
-    for (series, ratio, pattern), part in rows.groupby(["series", "ratio", "pattern"], dropna=False, sort=False):
+    for (series, ratio, pattern), part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
         part = part.sort_values("seed")
         values = part["value"].fillna(math.inf)
         first = part.iloc[0]
@@ -99,6 +78,61 @@ def amounts(points: pd.DataFrame) -> list[str]:
     ratios = sorted(points.loc[points["pattern"].isna(), "ratio"].dropna().unique())
     patterns = sorted(points["pattern"].dropna().unique(), key=lambda text: [int(part) for part in text.split(":")])
     return [amount(ratio, None) for ratio in ratios] + patterns[::-1]
+
+
+def headline(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies that papers report: each known task's own metric, with its `task` label and `chance`."""
+    cards = frame["dataset"].str.partition("@")[0].map(TASKS)
+    known = cards.notna()
+    wanted = frame["metric"] == cards.map(lambda card: card.metric, na_action="ignore")
+    rows, cards = frame[known & wanted], cards[known & wanted]
+    return rows.assign(task=[card.label for card in cards], chance=[card.chance for card in cards])
+
+
+def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
+    """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it)."""
+    amounts_there = [amount(ratio, pattern) for ratio, pattern in zip(rows["ratio"], rows["pattern"], strict=True)]
+    return rows[(rows["method"] == "dense") | (pd.Series(amounts_there, index=rows.index) == chosen)]
+
+
+def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what `figures.accuracy_dots` draws, seeds collapsed, from `headline` rows of one limit and amount."""
+    parts = []
+    for (task, chance, metric), part in rows.groupby(["task", "chance", "metric"], sort=False):
+        points = collapse(part)
+        hollow = points["pattern"].notna()
+        parts.append(points.assign(task=task, chance=chance, metric=metric, hollow=hollow))
+    return pd.concat(parts) if parts else pd.DataFrame()
+
+
+def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return each variant's mean over the seven tasks (key, label, limit, mean, stderr), where it has all seven."""
+    rows = rows[rows["dataset"].isin(SEVEN)]
+    means = []
+    for (key, label, limit), part in rows.groupby(["key", "label", "limit"], dropna=False, sort=False):
+        if len(part) == len(SEVEN):
+            stderr = math.sqrt((part["stderr"] ** 2).sum()) / len(SEVEN)
+            means.append((key, label, limit, part["value"].mean(), stderr))
+    return pd.DataFrame(means, columns=["key", "label", "limit", "mean", "stderr"])
+
+
+def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `accuracies` with a last row of tasks, the mean of seven, for the points that have all seven."""
+    means = seven_means(rows)
+    added = []
+    for series, part in shown.groupby("series", sort=False):
+        mine = means[means["label"] == series]
+        if mine.empty:
+            continue
+        value, values = mine["mean"].mean(), mine["mean"]
+        if len(mine) > 1:
+            low, high, spread = values.min(), values.max(), f", mean of {len(mine)} seeds"
+        else:
+            stderr = mine["stderr"].iloc[0]
+            low, high, spread = value - stderr, value + stderr, f" ± {stderr:.2g} (standard error)"
+        row = {"task": "Mean of seven", "chance": None, "metric": "as the papers take it", "value": value}
+        added.append(part.iloc[0].to_dict() | row | {"low": low, "high": high, "spread": spread})
+    return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown
 
 
 def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:

@@ -118,7 +118,7 @@ def layout(theme: Theme, height: int, **extra) -> go.Layout:
         legend={
             "orientation": "h",
             "x": 0,
-            "y": -0.2,
+            "y": -58 / (height - 130),
             "yanchor": "top",
             "tracegroupgap": 0,
             "itemsizing": "trace",

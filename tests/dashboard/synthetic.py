@@ -35,7 +35,7 @@ def result(
     ratio: float | None = None,
     pattern: str | None = None,
     seed: int | None = None,
-    model: str = "toy",
+    model: str = "smollm2-135m",
     corpus: str = "passages-eval",
     **more,
 ) -> Result:

@@ -1,0 +1,11 @@
+"""The dashboard's entry: `python -m streamlit run dashboard/app.py` from the project's folder."""
+
+import streamlit as st
+
+st.set_page_config(page_title="Slimscope", page_icon=":material/compress:", layout="wide")
+PAGES = [
+    st.Page("views/explore.py", title="Explore", icon=":material/show_chart:", default=True),
+    st.Page("views/run.py", title="Run", icon=":material/play_circle:"),
+    st.Page("views/published.py", title="Published", icon=":material/menu_book:"),
+]
+st.navigation(PAGES, position="top").run()

@@ -1,0 +1,68 @@
+"""What pages read: the store, the queue and the tidy frame, cached; a change of the store shows at the next rerun."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core import shipped
+from core.analysis.frame import tidy
+from core.data.corpora import default_corpora
+from core.database import database_url
+from core.jobs import Job, Queue
+from core.results import Result
+from core.store import Store
+
+
+def store() -> Store:
+    """Return the store of this machine, opened once a process."""
+    return _store(database_url(None))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _store(url: str) -> Store:
+    return Store(url)
+
+
+def queue() -> Queue:
+    """Return the queue of this machine; this process runs its jobs unless another one already does."""
+    return _queue(store().url)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _queue(url: str) -> Queue:
+    made = Queue(_store(url))
+    made.start()
+    return made
+
+
+def active_jobs() -> list[Job]:
+    """Return the jobs that wait or run, oldest first."""
+    return [job for job in reversed(queue().jobs()) if job.active]
+
+
+def frame() -> pd.DataFrame:
+    """Return every measurement as a tidy row."""
+    return _frame(store().url, store().stamp())
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _frame(url: str, stamp: tuple) -> pd.DataFrame:
+    return tidy(_store(url).results())
+
+
+def result(key: str) -> Result | None:
+    """Return one variant's result."""
+    return store().get(key)
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def published() -> pd.DataFrame:
+    """Return the papers' values."""
+    return shipped.published()
+
+
+@st.cache_data(max_entries=1, ttl=600, show_spinner=False)
+def corpora_here() -> tuple[str, str]:
+    """Return the corpora that this machine measures on and calibrates on by default."""
+    return default_corpora()

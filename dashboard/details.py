@@ -1,0 +1,86 @@
+"""One point in detail: its layers, the command that makes it again, and deleting it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import UserError
+from core.results import Result
+from dashboard import data, figures, widgets
+from dashboard.commands import reproduce
+from dashboard.exports import Item
+
+
+def show_details(found: pd.DataFrame) -> list[Item]:
+    """Let one of the points be chosen (or clicked on the chart before) and show what is known of it."""
+    st.subheader("One point in detail", anchor=False)
+    names = {row["key"]: f"{row['series']}, {row['where']}" for _, row in found.iterrows()}
+    key = st.selectbox(
+        "Point",
+        list(names),
+        index=None,
+        format_func=names.get,
+        key="explore_point",
+        bind="query-params",
+        placeholder="Choose one, or click it on the chart",
+    )
+    result = data.result(key) if key else None
+    if result is None:
+        return []
+    details = result.variant.details
+    facts = [
+        f"made in {details['seconds']:.0f} s" if "seconds" in details else None,
+        f"on {details['device']}" if "device" in details else None,
+        f"{result.footprint.block_sparsity:.1%} of block weights are zero",
+        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
+    ]
+    st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
+    items = _layers(result, names[key]) if result.layers else []
+    st.caption("Make it again:")
+    st.code(reproduce(result), language="bash", wrap_lines=True)
+    if key in data.store().local_keys():
+        with st.popover("Delete my numbers", icon=":material/delete:"):
+            st.write("This removes what was measured on this machine for this point.")
+            st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
+    return items
+
+
+def _layers(result: Result, name: str) -> list[Item]:
+    layers = pd.DataFrame([layer.model_dump() for layer in result.layers])
+    kind = layers["error_kind"].iloc[0]
+    choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
+    if layers["error"].isna().all():
+        choices.pop(f"relative {kind} error")
+    title = st.segmented_control(
+        "Layers by", list(choices), default=next(iter(choices)), required=True, key="explore_by"
+    )
+    what = {
+        "output": "squared change of the layer's output on calibration text, relative to the output",
+        "weight": "squared change of the weights, relative to the weights",
+    }[kind]
+    caption = f"{result.variant.model}, {name}: {title} of each linear layer, by block."
+    if choices[title] == "error":
+        caption += f" Error: {what}."
+    notes = [f"{layer.name}: {layer.note}" for layer in result.layers if layer.note]
+    item = widgets.show_chart(
+        "explore_layers",
+        lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),
+        caption,
+        layers[["name", "block", "role", "sparsity", "error", "error_kind", "damping", "seconds", "note"]],
+        alt=f"Heat map of {title} by block and layer role",
+    )
+    if notes:
+        with st.expander(f"{len(notes)} notes of the method"):
+            st.markdown("\n".join(f"- {note}" for note in notes))
+    return [item]
+
+
+def _delete(key: str) -> None:
+    try:
+        data.store().delete(key)
+    except UserError as error:
+        st.toast(str(error))
+        return
+    st.session_state["explore_point"] = None
+    st.toast("Deleted.")

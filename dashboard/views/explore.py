@@ -1,0 +1,228 @@
+"""Explore: what a model loses, and what it saves, as more of it is removed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.methods.registry import METHODS
+from core.requests import DEFAULT_MODEL
+from dashboard import data, figures, offers, points, widgets
+from dashboard.details import show_details
+
+AXES = dict(zip(("ratio asked for", "model share removed", "packed size", "latency"), figures.AXES, strict=True))
+FORMATS = {
+    "Perplexity": "%.5g",
+    "vs dense": "%+.4g",
+    "Mean accuracy (%)": "%.1f",
+    "Accuracy vs dense": "%+.1f",
+    "Packed MB": "%.1f",
+    "Bits per weight": "%.2f",
+    "Model removed (%)": "%.1f",
+}
+
+
+def pick(frame: pd.DataFrame) -> dict:
+    """Show the pickers and return what was chosen: model, methods, corpus, protocol, calibration, axis."""
+    models = list(frame["model"].value_counts().index)
+    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    bound = {"bind": "query-params"}
+    with st.sidebar:
+        model = st.selectbox("Model", models, index=start, key="explore_model", **bound)
+        rows = frame[frame["model"] == model]
+        labels = {method.name: method.label for method in METHODS}
+        there = [name for name in labels if name != "dense" and name in set(rows["method"])]
+        methods = st.multiselect(
+            "Methods", there, default=there, format_func=labels.get, key="explore_methods", **bound
+        )
+        texts = points.texts(rows)
+        here = data.corpora_here()[0]
+        first = next((index for index, (corpus, _) in enumerate(texts.values()) if corpus == here), 0)
+        text = st.selectbox(
+            "Perplexity on",
+            list(texts),
+            index=first,
+            key="explore_text",
+            **bound,
+            help="The text, how many tokens the model reads at once, and how much of the text was read. "
+            "Perplexities on different texts or windows cannot be compared.",
+        )
+        corpus, protocol = texts.get(text, (None, None))
+        measured = rows[
+            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
+        ]
+        sets = points.calibrations(measured[measured["method"].isin(methods)])
+        calibration = sets[0] if sets else None
+        if len(sets) > 1:
+            calibration = st.selectbox(
+                "Calibrated on",
+                sets,
+                key="explore_calibration",
+                **bound,
+                help="The text that Wanda and SparseGPT read to decide which weights matter: corpus, windows x tokens.",
+            )
+        axis = st.selectbox(
+            "Compare by",
+            list(AXES),
+            key="explore_x",
+            **bound,
+            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+        )
+    rows = rows[rows["method"].isin([*methods, "dense"])]
+    measured = points.calibrated_on(measured[measured["method"].isin([*methods, "dense"])], calibration)
+    return {
+        "model": model,
+        "methods": methods,
+        "corpus": corpus,
+        "calibration": calibration,
+        "axis": AXES[axis],
+        "rows": rows,
+        "measured": measured,
+    }
+
+
+def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str | None) -> list:
+    """Show perplexity against what was removed, and offer the points that are missing."""
+    measured, axis = chosen["measured"], chosen["axis"]
+    protocol = measured["protocol"].iloc[0] if len(measured) else ""
+    caption = f"{chosen['model']}, perplexity on {chosen['corpus']}: {protocol}."
+    if chosen["calibration"]:
+        caption += f" Calibrated on {chosen['calibration']} where a method reads data."
+    caption += " Bars: one standard error" + (
+        ", or the range over seeds where the legend says so." if (found["seeds"] > 1).any() else "."
+    )
+    ratio = found.loc[found["where"] == at, "ratio"]
+    if found[axis.column].isna().all():
+        st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
+        return []
+    item = widgets.show_chart(
+        "explore_curve",
+        lambda theme: figures.perplexity_curve(
+            found, dense, axis, theme, chosen["corpus"], float(ratio.iloc[0]) if len(ratio) else None
+        ),
+        caption,
+        found.drop(columns=["key", "spread"]),
+        alt=f"Perplexity of {chosen['model']} against {axis.title.lower()}, a line for each method",
+        on_select=clicked,
+    )
+    return [item]
+
+
+def clicked() -> None:
+    """Open the details of the point that was clicked."""
+    selected = st.session_state["explore_curve"].selection.points
+    if selected and selected[0].get("customdata"):
+        st.session_state["explore_point"] = selected[0]["customdata"][0]
+
+
+def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None:
+    """Offer to run what the curve lacks."""
+    measured = chosen["measured"]
+    if measured.empty:
+        return
+    patterns = sorted(set(found["pattern"].dropna()))
+    wanted = points.missing(found, chosen["methods"], patterns)
+    if dense.empty:
+        wanted = [("dense", None, None), *wanted]
+    if wanted:
+        row = measured.iloc[0]
+        windows = f":{int(row['windows'])}" if pd.notna(row["windows"]) else ""
+        text = f"{chosen['corpus']}@{int(row['window'])}{windows}"
+        names = ", ".join(dict.fromkeys(f"{points.amount(ratio, pattern)}" for _, ratio, pattern in wanted))
+        with st.spinner("Estimating ..."):
+            offer = offers.offer(chosen["model"], wanted, chosen["calibration"], [text], stamp=data.store().stamp())
+        st.caption(f"Not measured yet: {len(wanted)} points ({names}).")
+        offers.show_offer("explore_run_missing", "missing points", offer)
+
+
+def accuracy(chosen: dict, at: str | None) -> tuple[list, pd.DataFrame]:
+    """Show zero-shot accuracy at the chosen amount; return the exports and every variant's mean of seven."""
+    rows = points.headline(chosen["rows"])
+    rows = rows.assign(limit=rows["limit"].fillna(0))
+    sets = points.calibrations(rows)
+    calibration = chosen["calibration"] if chosen["calibration"] in sets else next(iter(sets), None)
+    rows = points.calibrated_on(rows, calibration)
+    st.subheader(f"Zero-shot accuracy{f' with {at} removed' if at else ''}", anchor=False)
+    here = points.at_amount(rows, at)
+    compressed = here[here["method"] != "dense"]
+    limits = list((compressed if len(compressed) else here)["limit"].value_counts().index)
+    if len(limits) > 1:
+        names = {limit: f"first {int(limit)} documents" if limit else "all documents" for limit in limits}
+        limit = st.segmented_control(
+            "Documents of each task", limits, default=limits[0], format_func=names.get, required=True
+        )
+    else:
+        limit = limits[0] if limits else None
+    here, rows = here[here["limit"] == limit], rows[rows["limit"] == limit]
+    means = points.seven_means(rows)
+    if compressed.empty:
+        st.info(f"No zero-shot numbers at {at} yet. Choose another amount, or measure tasks on the Run page.")
+        return [], means
+    shown = points.accuracies(here)
+    both = points.with_mean(shown, here)
+    order = list(dict.fromkeys(both["task"]))
+    caption = f"{chosen['model']}, zero-shot accuracy at {at}: {here['protocol'].iloc[0]}."
+    if calibration:
+        caption += f" Calibrated on {calibration} where a method reads data."
+    caption += " Bars: one standard error, or the range over seeds. Dotted: guessing. HellaSwag, ARC-c and OBQA: length-normalised."
+    item = widgets.show_chart(
+        "explore_accuracy",
+        lambda theme: figures.accuracy_dots(both, theme, order),
+        caption,
+        both.drop(columns=["key", "spread", "hollow"]),
+        alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
+    )
+    return [item], means
+
+
+def page() -> None:
+    st.title("Explore", anchor=False)
+    frame = data.frame()
+    for warning in data.store().warnings():
+        st.warning(warning)
+    if frame[frame["metric"] == "perplexity"].empty:
+        st.info("There are no results yet. Start with a run of the default model.")
+        st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
+        return
+    st.markdown("What a language model loses, and what it saves, as more of its weights are removed.")
+    chosen = pick(frame)
+    measured = chosen["measured"]
+    dense = points.collapse(measured[measured["method"] == "dense"])
+    found = points.collapse(measured[measured["method"] != "dense"])
+    if not chosen["methods"]:
+        st.info("Choose at least one method at the left.")
+        return
+    steps = points.amounts(found)
+    at = None
+    if len(steps) > 1:
+        start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
+        at = st.select_slider("Weights removed", steps, value=start, key="explore_at", bind="query-params")
+    elif steps:
+        at = steps[0]
+    items = curve(chosen, dense, found, at)
+    offer_points(chosen, dense, found)
+    accuracies, means = accuracy(chosen, at)
+    st.subheader("All points", anchor=False)
+    table = points.comparison(found, means, dense)
+    caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."
+    items += [*accuracies, widgets.show_table("explore_points", table, caption, FORMATS)]
+    items += show_details(pd.concat([dense, found]))
+    widgets.export_page("slimscope-explore", items)
+    refresh_when_done()
+
+
+def refresh_when_done() -> None:
+    """Look every two seconds, while jobs are active, whether a result has come, and show it."""
+    if not data.active_jobs():
+        return
+    stamp = data.store().stamp()
+
+    @st.fragment(run_every=2)
+    def watch() -> None:
+        if data.store().stamp() != stamp or not data.active_jobs():
+            st.rerun()
+
+    watch()
+
+
+page()
