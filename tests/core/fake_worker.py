@@ -1,0 +1,48 @@
+"""A job's process whose run is a fake: the model's name says what happens. Started as `core.worker` is."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from core import paths
+from core.errors import UserError
+from core.worker import main
+from tests.core.made import make, perplexity
+
+
+def gate() -> Path:
+    """Return the file that lets waiting runs go on."""
+    return paths.local_results_dir() / "open"
+
+
+def run(spec, store, progress):
+    kind = spec.variant.model
+    progress("prune", 1, 4, f"block 1 of {kind}")
+    store.put(make(perplexity(20.0), key=spec.variant.key))
+    print(f"running {kind}", flush=True)
+    if kind.startswith("wait"):
+        while not gate().exists():
+            progress("evaluate", 2, 4, "window 2")
+            time.sleep(0.02)
+    elif kind == "deaf":
+        time.sleep(600)
+    elif kind == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    elif kind == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "exits":
+        print("the library gave up", flush=True)
+        os._exit(3)
+    elif kind == "refused":
+        raise UserError("The corpus is too short.")
+    elif kind == "broken":
+        raise ValueError("shapes differ\nand a second line")
+    elif kind == "large":
+        raise MemoryError
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), run))

@@ -1,0 +1,426 @@
+"""The queue with real processes: ends, cancels, crashes, and supervisors that die."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from sqlalchemy import update
+
+from core import paths, supervisor, worker
+from core.errors import Cancelled, UserError
+from core.executor import LocalExecutor, log_file
+from core.jobs import Queue
+from core.specs import RunSpec, Stage, VariantSpec
+from core.store import Store, compute_lock
+from core.supervisor import Supervisor
+from core.tables import jobs
+from core.worker import Worker
+from tests.core.fake_worker import gate
+
+FAKE = (sys.executable, "-m", "tests.core.fake_worker")
+
+
+@pytest.fixture(autouse=True)
+def quick(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    monkeypatch.setattr(supervisor, "ACTIVE_SECONDS", 0.05)
+    monkeypatch.setattr(supervisor, "IDLE_SECONDS", 0.1)
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def make_queue(store):
+    made = []
+
+    def make():
+        made.append(Queue(store, LocalExecutor(store.url, FAKE)))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        queue.stop()
+    for job in made[0].jobs() if made else ():
+        if job.active and job.pid not in (None, os.getpid()):
+            left = LocalExecutor(store.url).adopt(job.pid, job.process_created)
+            if left is not None:
+                left.kill()
+
+
+@pytest.fixture
+def queue(make_queue):
+    queue = make_queue()
+    queue.start()
+    return queue
+
+
+def spec(kind):
+    return RunSpec(variant=VariantSpec(model=kind, revision="r", stages=(Stage(method="dense"),)))
+
+
+def until(condition):
+    """Wait for a condition, long enough that only a hang fails."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def ended(queue, job_id):
+    until(lambda: not queue.job(job_id).active)
+    return queue.job(job_id)
+
+
+def running(queue, job_id, stage="evaluate"):
+    until(lambda: queue.job(job_id).stage == stage)
+    return queue.job(job_id)
+
+
+def change(store, job_id, **values):
+    with store.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+
+
+def test_a_job_runs_and_says_how_far_it_is(queue, store):
+    job_id = queue.submit(spec("wait"))
+    job = running(queue, job_id)
+    assert (job.state, job.done, job.total, job.detail) == ("running", 2, 4, "window 2")
+    assert job.created <= job.started <= job.stage_started
+    first = job.heartbeat
+    until(lambda: queue.job(job_id).heartbeat > first)
+    assert os.getsid(job.pid) == job.pid  # a session of its own
+    gate().touch()
+    job = ended(queue, job_id)
+    assert (job.state, job.error, job.attempts) == ("done", None, 1)
+    assert job.finished >= job.started
+    assert store.get(job.spec.variant.key).measurements
+    assert queue.log_tail(job_id, 1) == "running wait"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("refused", "The corpus is too short."),
+        ("broken", "ValueError: shapes differ"),
+        ("large", "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."),
+        ("exits", "The job's process ended with exit code 3; its last words: the library gave up"),
+        ("killed", "The job's process was killed (SIGKILL); most likely the memory ran out; its last words: running"),
+    ],
+)
+def test_a_failed_job_says_why(queue, kind, error):
+    job = ended(queue, queue.submit(spec(kind)))
+    assert job.state == "failed"
+    assert job.error.startswith(error)
+    assert "\n" not in job.error
+    assert ("Traceback" in queue.log_tail(job.id)) == (kind in ("broken", "large"))
+
+
+def test_a_process_killed_mid_run_leaves_the_store_whole(queue, store):
+    job_id = queue.submit(spec("wait"))
+    job = running(queue, job_id)
+    os.kill(job.pid, signal.SIGKILL)
+    job = ended(queue, job_id)
+    assert job.state == "failed"
+    assert "SIGKILL" in job.error
+    assert len(store.results()) == 1  # what it had stored before
+    with store.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    gate().touch()
+    assert ended(queue, queue.retry(job_id)).state == "done"  # it gets the compute lock and the store
+
+
+def test_jobs_run_one_after_another_in_order(queue):
+    ids = [queue.submit(spec(f"wait {i}")) for i in range(3)]
+    running(queue, ids[0])
+    assert [queue.job(i).state for i in ids] == ["running", "queued", "queued"]
+    gate().touch()
+    done = [ended(queue, i) for i in ids]
+    assert [job.state for job in done] == ["done"] * 3
+    assert done[0].finished <= done[1].started
+    assert done[1].finished <= done[2].started
+    assert [job.id for job in queue.jobs(2)] == [ids[2], ids[1]]
+
+
+def test_cancel_is_cooperative(queue):
+    first, second = queue.submit(spec("wait")), queue.submit(spec("wait too"))
+    running(queue, first)
+    queue.cancel(second)
+    assert queue.job(second).state == "cancelled"
+    assert queue.job(second).started is None
+    queue.cancel(first)
+    job = ended(queue, first)
+    assert (job.state, job.error) == ("cancelled", None)
+    queue.cancel(first)  # no matter
+
+
+@pytest.mark.parametrize("kind", ["deaf", "stubborn"])
+def test_a_job_that_does_not_listen_is_ended_by_force(queue, monkeypatch, kind):
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.3)
+    job_id = queue.submit(spec(kind))
+    until(lambda: queue.log_tail(job_id, 1) == f"running {kind}")
+    pid = queue.job(job_id).pid
+    queue.cancel(job_id)
+    job = ended(queue, job_id)
+    assert (job.state, job.error) == ("cancelled", None)
+    until(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_job_waits_for_a_run_on_the_command_line_and_says_so(queue):
+    with compute_lock():
+        job = running(queue, queue.submit(spec("steps")), "waiting")
+        assert job.detail == "another run on this machine"
+    assert ended(queue, job.id).state == "done"
+
+
+def test_a_waiting_job_can_be_cancelled(queue):
+    with compute_lock():
+        job_id = queue.submit(spec("steps"))
+        running(queue, job_id, "waiting")
+        queue.cancel(job_id)
+        assert ended(queue, job_id).state == "cancelled"
+
+
+def test_what_is_queued_twice_runs_once(make_queue):
+    queue = make_queue()
+    first = queue.submit(spec("a"))
+    assert queue.submit(spec("a")) == first
+    assert queue.submit(spec("b")) != first
+    queue.cancel(first)
+    again = queue.retry(first)
+    assert again != first
+    assert queue.job(again).spec == spec("a")
+
+
+def test_only_ended_jobs_are_retried_and_deleted(make_queue):
+    queue = make_queue()
+    job_id = queue.submit(spec("a"))
+    with pytest.raises(UserError, match=f"Job {job_id} is queued; cancel it first"):
+        queue.delete(job_id)
+    with pytest.raises(UserError, match="still active"):
+        queue.retry(job_id)
+    queue.cancel(job_id)
+    log_file(job_id).parent.mkdir(parents=True, exist_ok=True)
+    log_file(job_id).write_text("something")
+    queue.delete(job_id)
+    assert queue.jobs() == []
+    assert queue.log_tail(job_id) == ""
+    for call in (queue.job, queue.cancel, queue.delete, queue.retry):
+        with pytest.raises(UserError, match=f"There is no job {job_id}"):
+            call(job_id)
+    assert queue.submit(spec("a")) > job_id  # an id is never given twice
+
+
+def test_a_process_that_cannot_be_started_fails_the_job(store):
+    queue = Queue(store, LocalExecutor(store.url, ("/nonexistent/python",)))
+    queue.start()
+    job = ended(queue, queue.submit(spec("a")))
+    queue.stop()
+    assert (job.state, job.error) == (
+        "failed",
+        "The job's process could not be started: No such file or directory.",
+    )
+
+
+def test_of_two_supervisors_one_works_until_it_ends(queue, make_queue):
+    second = make_queue()
+    second.start()
+    job_id = second.submit(spec("wait"))
+    running(second, job_id)
+    assert list(queue._supervisor.handles) == [job_id]
+    assert second._supervisor.handles == {}
+    queue.stop()
+    until(lambda: list(second._supervisor.handles) == [job_id])  # adopted, not started again
+    gate().touch()
+    job = ended(second, job_id)
+    assert (job.state, job.attempts) == ("done", 1)
+
+
+DASHBOARD = """
+import sys, time
+from core.executor import LocalExecutor
+from core.jobs import Queue
+from core.store import Store
+store = Store()
+Queue(store, LocalExecutor(store.url, (sys.executable, "-m", "tests.core.fake_worker"))).start()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def dead_dashboard(make_queue):
+    """A job whose supervisor was killed with its whole process, as (queue, job); the job itself still runs."""
+    queue = make_queue()
+    job_id = queue.submit(spec("wait"))
+    dashboard = subprocess.Popen([sys.executable, "-c", DASHBOARD], cwd=paths.PROJECT)
+    running(queue, job_id)
+    dashboard.kill()
+    dashboard.wait()
+    job = queue.job(job_id)
+    assert job.supervisor.endswith(f"/{dashboard.pid}")
+    assert psutil.pid_exists(job.pid)
+    return queue, job
+
+
+def test_a_job_outlives_its_dashboard_and_is_found_again(dead_dashboard):
+    queue, job = dead_dashboard
+    queue.start()
+    until(lambda: job.id in queue._supervisor.handles)
+    gate().touch()
+    after = ended(queue, job.id)
+    assert (after.state, after.attempts, after.pid) == ("done", 1, job.pid)
+
+
+def test_an_adopted_job_that_dies_has_failed(dead_dashboard):
+    queue, job = dead_dashboard
+    queue.start()
+    until(lambda: job.id in queue._supervisor.handles)
+    os.kill(job.pid, signal.SIGKILL)
+    after = ended(queue, job.id)
+    assert (after.state, after.attempts) == ("failed", 1)
+    assert after.error.startswith("The job's process ended")
+
+
+def test_a_job_that_died_with_its_supervisor_runs_again(dead_dashboard):
+    queue, job = dead_dashboard
+    os.kill(job.pid, signal.SIGKILL)
+    until(lambda: LocalExecutor(queue.store.url).adopt(job.pid, job.process_created) is None)
+    gate().touch()
+    queue.start()
+    after = ended(queue, job.id)
+    assert (after.state, after.attempts) == ("done", 2)
+    assert after.pid != job.pid
+
+
+@pytest.fixture
+def orphan(store, make_queue):
+    """A function that makes a running job of a supervisor that is gone, with the given columns."""
+    queue = make_queue()
+
+    def make(**values):
+        job_id = queue.submit(spec("steps"))
+        here = {"supervisor": f"{queue._supervisor.host}/1", "started": time.time(), "attempts": 1}
+        change(store, job_id, state="running", **(here | values))
+        return queue, job_id
+
+    return make
+
+
+@pytest.fixture
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return {"pid": process.pid, "process_created": time.time()}
+
+
+@pytest.mark.parametrize(("attempts", "state", "launches"), [(2, "done", 3), (3, "failed", 3)])
+def test_an_interrupted_job_runs_again_at_most_twice(orphan, dead_process, attempts, state, launches):
+    queue, job_id = orphan(attempts=attempts, **dead_process)
+    queue.start()
+    job = ended(queue, job_id)
+    assert (job.state, job.attempts) == (state, launches)
+    assert state == "done" or job.error.startswith("The job was interrupted 3 times")
+
+
+def test_an_interrupted_job_that_was_to_stop_does_not_run_again(orphan, dead_process):
+    queue, job_id = orphan(cancel=time.time(), **dead_process)
+    queue.start()
+    assert ended(queue, job_id).state == "cancelled"
+
+
+def test_another_process_with_the_same_pid_is_not_the_job(orphan):
+    queue, job_id = orphan(pid=os.getpid(), process_created=psutil.Process().create_time() - 3600)
+    queue.start()
+    job = ended(queue, job_id)
+    assert (job.state, job.attempts) == ("done", 2)
+
+
+def test_a_process_that_has_not_written_its_pid_is_waited_for(orphan, monkeypatch):
+    queue, job_id = orphan()
+    watcher = queue._supervisor
+    watcher.step()
+    assert queue.job(job_id).state == "running"
+    monkeypatch.setattr(supervisor, "START_SECONDS", -1.0)
+    queue.start()
+    assert ended(queue, job_id).attempts == 2
+
+
+def test_a_job_of_another_machine_is_left_alone_while_its_heart_beats(orphan, store):
+    queue, job_id = orphan(supervisor="elsewhere/7", pid=7, process_created=1.0, heartbeat=time.time())
+    Supervisor(store, LocalExecutor(store.url, FAKE)).step()
+    assert queue.job(job_id).state == "running"
+    change(store, job_id, heartbeat=time.time() - 2 * supervisor.STALE_SECONDS)
+    queue.start()
+    assert ended(queue, job_id).attempts == 2
+
+
+def test_a_process_that_lost_its_job_stops(orphan, store):
+    _, job_id = orphan()
+    mine = Worker(store, job_id)
+    assert mine.take() == spec("steps")
+    mine.progress("prune", 1, 2)
+    change(store, job_id, state="queued", pid=None)
+    beating = threading.Thread(target=mine.beat)
+    beating.start()
+    until(lambda: mine._stop.is_set())
+    with pytest.raises(Cancelled):
+        mine.progress("prune", 2, 2)
+    mine.end("done")
+    beating.join()
+    assert Queue(store).job(job_id).state == "queued"  # what it writes no longer counts
+
+
+def test_a_job_is_taken_by_one_process(orphan, store, dead_process):
+    queue, job_id = orphan(**dead_process)
+    assert Worker(store, job_id).take() is None
+    assert worker.work(store, job_id, run=None) == 1
+    assert queue.job(job_id).state == "running"
+
+
+def test_progress_is_written_sparsely_and_every_stage_at_once(orphan, store, monkeypatch):
+    queue, job_id = orphan()
+    mine = Worker(store, job_id)
+    mine.take()
+    monkeypatch.setattr(worker, "PROGRESS_SECONDS", 3600)
+    mine.progress("prune", 1, 9, "a")
+    mine.progress("prune", 2, 9, "b")
+    assert (queue.job(job_id).done, queue.job(job_id).detail) == (1, "a")
+    mine.progress("evaluate", 1, 5)
+    assert (queue.job(job_id).stage, queue.job(job_id).total, queue.job(job_id).detail) == ("evaluate", 5, "")
+
+
+def test_the_supervisor_survives_an_error(store, monkeypatch, caplog):
+    queue = Queue(store, LocalExecutor(store.url, FAKE))
+    step, calls = queue._supervisor.step, []
+
+    def failing():
+        calls.append(1)
+        if len(calls) == 1:
+            raise UserError("The disk is full.")
+        step()
+
+    monkeypatch.setattr(queue._supervisor, "step", failing)
+    queue.start()
+    assert ended(queue, queue.submit(spec("steps"))).state == "done"
+    queue.stop()
+    assert "The disk is full" in caplog.text
+
+
+def test_an_idle_supervisor_sleeps(store, monkeypatch):
+    monkeypatch.setattr(supervisor, "IDLE_SECONDS", 3600)
+    queue = Queue(store, LocalExecutor(store.url, FAKE))
+    step, calls = queue._supervisor.step, []
+    monkeypatch.setattr(queue._supervisor, "step", lambda: (calls.append(1), step()))
+    queue.start()
+    time.sleep(0.5)
+    assert len(calls) <= 1
+    job_id = queue.submit(spec("steps"))  # wakes it
+    assert ended(queue, job_id).state == "done"
+    queue.stop()
