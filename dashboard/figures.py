@@ -199,7 +199,7 @@ def _label(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, ca
 def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
     """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
 
-    `rows` as of `dashboard.points.accuracies`; value, low, high and chance are in [0, 1]. Chance is a dotted mark across the row.
+    `rows` as of `dashboard.points.accuracies`; value, low, high and chance are in [0, 1]. Chance is a dotted mark.
     """
     names = list(dict.fromkeys(rows["series"]))
     figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(names))))
@@ -257,7 +257,8 @@ def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -
         hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:.2%}}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
-    figure.update_xaxes(title_text="Block", showgrid=False, showline=False)
+    step = max(1, len(grid.columns) // 10)
+    figure.update_xaxes(title_text="Block", showgrid=False, showline=False, dtick=step)
     figure.update_layout(title_text=title)
     return figure
 

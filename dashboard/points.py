@@ -9,6 +9,7 @@ import pandas as pd
 
 from core.data.tasks import SEVEN, TASKS
 from core.methods.registry import METHODS
+from core.specs import RunSpec
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 COUNTED = ["model_removed", "block_sparsity", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"]
@@ -30,12 +31,36 @@ def texts(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
         rows.groupby(["dataset", "protocol_id"]), key=lambda item: (-len(item[1]), item[0])
     ):
         first = part.iloc[0]
-        windows = "all" if pd.isna(first["windows"]) else f"{int(first['windows'])}"
-        name = f"{dataset}, {windows} x {int(first['window'])} tokens"
+        name = text_name(str(dataset), first["window"], first["windows"])
         while name in found:  # the same text and windows in another dtype or version
             name += f" ({first['protocol']})"
         found[name] = (str(dataset), str(protocol))
     return found
+
+
+def text_name(corpus: str, window: float, windows: float | None) -> str:
+    """Write what a perplexity was measured on: `wikitext2, 16 x 2048 tokens`."""
+    return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
+
+
+def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
+    """Return the address of a run's point on Explore."""
+    rows = frame[frame["key"] == spec.variant.key]
+    if rows.empty:
+        return {}
+    first = rows.iloc[0]
+    where = {
+        "explore_model": first["model"],
+        "explore_point": f"{first['label']}, {amount(first['ratio'], first['pattern'])}",
+    }
+    if spec.perplexity:
+        text = spec.perplexity[0]
+        where["explore_text"] = text_name(text.corpus, text.window, text.windows)
+    if isinstance(first["calibration"], str):
+        where["explore_calibration"] = first["calibration"]
+    if first["method"] != "dense":
+        where["explore_at"] = amount(first["ratio"], first["pattern"])
+    return where
 
 
 def calibrations(rows: pd.DataFrame) -> list[str]:

@@ -164,7 +164,8 @@ def accuracy(chosen: dict, at: str | None) -> tuple[list, pd.DataFrame]:
     caption = f"{chosen['model']}, zero-shot accuracy at {at}: {here['protocol'].iloc[0]}."
     if calibration:
         caption += f" Calibrated on {calibration} where a method reads data."
-    caption += " Bars: one standard error, or the range over seeds. Dotted: guessing. HellaSwag, ARC-c and OBQA: length-normalised."
+    caption += " Bars: one standard error, or the range over seeds. Dotted: guessing."
+    caption += " HellaSwag, ARC-c and OBQA are length-normalised."
     item = widgets.show_chart(
         "explore_accuracy",
         lambda theme: figures.accuracy_dots(both, theme, order),

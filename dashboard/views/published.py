@@ -1,1 +1,160 @@
-"""published."""
+"""Published: the papers' own tables, to read beside what was measured here. Different protocols never share an axis."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, figures, papers, points, widgets
+from dashboard.exports import Item
+
+BOUND = {"bind": "query-params", "required": True}
+CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
+
+
+def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
+    """Show perplexity by model size on one text."""
+    corpus = st.segmented_control(
+        "Text",
+        list(dict.fromkeys(rows["dataset"])),
+        default="wikitext2",
+        format_func=CORPORA.get,
+        key="published_text",
+        **BOUND,
+    )
+    rows = rows[rows["dataset"] == corpus]
+    shown = papers.by_model(rows)
+    models = list(dict.fromkeys(rows["model"]))
+    caption = f"{cited(table)} Perplexity on {papers.protocol(rows)}; the share is of the weights in the blocks."
+    chart = widgets.show_chart(
+        "published_sizes",
+        lambda theme: figures.perplexity_by_model(shown, models, theme, CORPORA[corpus]),
+        caption,
+        shown,
+        alt=f"Perplexity on {corpus} by model, a line for each method",
+    )
+    printed = widgets.show_table("published_sizes_table", papers.wide(rows, "model"), caption, {})
+    return [chart, printed, *ours(corpus, rows["window"].iloc[0])]
+
+
+def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
+    """Show accuracy by task."""
+    shown = papers.by_task(rows)
+    order = list(dict.fromkeys(shown["task"]))
+    removed = f" {rows['removed'].iloc[-1]} removed." if table.by == "ratio" else ""
+    caption = f"{cited(table)} Zero-shot accuracy, {papers.protocol(rows)}.{removed} Dotted: guessing."
+    chart = widgets.show_chart(
+        key,
+        lambda theme: figures.accuracy_dots(shown, theme, order),
+        caption,
+        shown[["series", "task", "metric", "value"]],
+        alt="Zero-shot accuracy per task, a marker for each method",
+    )
+    return [chart]
+
+
+def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
+    """Show perplexity by ratio, then accuracy at one ratio, before or after tuning."""
+    with st.container(horizontal=True):
+        tuned = st.segmented_control(
+            "Weights",
+            [False, True],
+            default=False,
+            key="published_tuned",
+            **BOUND,
+            format_func={False: "as pruned", True: "after LoRA tuning"}.get,
+        )
+        corpus = st.segmented_control(
+            "Text",
+            ["wikitext2", "ptb-valid"],
+            default="wikitext2",
+            format_func=CORPORA.get,
+            key="published_corpus",
+            **BOUND,
+        )
+        steps = [step for step in dict.fromkeys(rows["removed"]) if step != "0 %"]
+        step = steps[0]
+        if len(steps) > 1:
+            step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", **BOUND)
+    state = "after LoRA tuning" if tuned else "as pruned, not tuned"
+    mine = rows[(rows["tuned"] == tuned) | (rows["name"] == "dense")]
+    read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
+    found, dense = papers.by_ratio(read)
+    model = rows["model"].iloc[0]
+    curve = widgets.show_chart(
+        "published_ratios",
+        lambda theme: figures.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
+        f"{cited(table)} {model}, {state}; perplexity on {papers.protocol(read)}.",
+        found[["series", "ratio", "value"]],
+        alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
+    )
+    scored = mine[(mine["metric"] != "perplexity") & mine["removed"].isin(["0 %", step])]
+    items = [curve, *tasks(scored, table, "published_tasks")]
+    caption = (
+        f"{cited(table)} {model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent."
+    )
+    items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, {}))
+    return items + ours(corpus, read["window"].iloc[0])
+
+
+PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
+
+
+def ours(corpus: str, window: float) -> list[Item]:
+    """Show what was measured here on the same text in windows of the same length: on its own chart, another model."""
+    st.subheader("Measured here", anchor=False)
+    frame = data.frame()
+    rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
+    if rows.empty:
+        st.caption(f"Nothing was measured here on {CORPORA[corpus]} in windows of {int(window)} tokens yet.")
+        return []
+    best = rows.groupby(["model", "protocol_id"]).size().idxmax()
+    rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
+    sets = points.calibrations(rows)
+    rows = points.calibrated_on(rows, next(iter(sets), None))
+    dense = points.collapse(rows[rows["method"] == "dense"])
+    found = points.collapse(rows[rows["method"] != "dense"])
+    caption = (
+        f"Measured by Slimscope on {best[0]}, {CORPORA[corpus]}: {rows['protocol'].iloc[0]}. Another model than the "
+    )
+    caption += "paper's, so compare the shape of the curves, not the numbers."
+    return [
+        widgets.show_chart(
+            "published_ours",
+            lambda theme: figures.perplexity_curve(found, dense, figures.RATIO, theme, CORPORA[corpus]),
+            caption,
+            found[["series", "where", "value", "low", "high", "seeds"]],
+            alt=f"Perplexity of {best[0]} on {corpus} as measured here",
+        )
+    ]
+
+
+def cited(table: papers.Table) -> str:
+    return f"{table.citation} ({', '.join(table.tables)})."
+
+
+def page() -> None:
+    st.title("Published", anchor=False)
+    st.markdown("The papers' own numbers. Each chart keeps to one protocol: text, window and model are in its caption.")
+    frame = data.published()
+    for warning in frame.attrs.get("warnings", ()):
+        st.warning(warning)
+    tables = {table.title: table for table in papers.TABLES if len(papers.rows_of(frame, table))}
+    if not tables:
+        st.info("The papers' tables are missing from cached_results/published.")
+        return
+    table = tables[st.selectbox("Table", list(tables), key="published_table_name", bind="query-params")]
+    rows = papers.rows_of(frame, table)
+    st.markdown(f"[{table.citation}]({rows['url'].iloc[0]})")
+    if table.by == "model":
+        items = sizes(rows, table)
+    elif table.by == "ratio":
+        items = ratios(rows, table)
+    else:
+        items = tasks(rows, table, "published_zeroshot")
+        printed = widgets.show_table("published_zeroshot_table", papers.wide(rows, "dataset"), items[0].caption, {})
+        items.append(printed)
+    widgets.export_page("slimscope-published", items)
+
+
+page()

@@ -1,1 +1,246 @@
-"""run."""
+"""Run: make a compressed model and measure it, from a form that the methods' declarations generate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core.data.tasks import SEVEN, TASKS
+from core.data.texts import CORPORA
+from core.defaults import complete
+from core.errors import UserError
+from core.estimate import estimate, history
+from core.methods.base import Method
+from core.methods.registry import METHODS
+from core.models.catalogue import BY_ID, MODELS
+from core.requests import DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
+from dashboard import data, forms, offers
+from dashboard.joblist import show_jobs
+
+PATTERNS = ("2:4", "4:8")
+BOUND = {"bind": "query-params"}
+KEPT = {"persist_state": "session"}
+
+
+def model_input() -> str:
+    """Let a model of the catalogue be chosen, or a folder or hub id be typed."""
+    model = st.selectbox(
+        "Model",
+        [card.id for card in MODELS],
+        index=list(BY_ID).index(DEFAULT_MODEL),
+        key="run_model",
+        accept_new_options=True,
+        help="Choose one, or type the path of a folder with a Hugging Face model, or a hub id such as org/name.",
+        **BOUND,
+    )
+    card = BY_ID.get(model)
+    if card:
+        gated = " Gated: accept its licence on the hub first." if card.gated else ""
+        st.caption(
+            f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
+        )
+    return model
+
+
+def method_input() -> type[Method]:
+    """Let a method be chosen and say what it does."""
+    by_name = {method.name: method for method in METHODS}
+    name = st.selectbox(
+        "Method",
+        list(by_name),
+        index=list(by_name).index("sparsegpt"),
+        format_func=lambda name: by_name[name].label,
+        key="run_method",
+        **BOUND,
+    )
+    method = by_name[name]
+    source = method.citation
+    st.caption(f"{method.summary}" + (f" [{source.authors}, {source.year}]({source.url})." if source else ""))
+    return method
+
+
+def amount_input(method: type[Method]) -> dict[str, Any]:
+    """Ask how much to remove: a ratio, or a pattern where the method has them."""
+    if method.family == "dense":
+        return {}
+    kind = "ratio"
+    if method.patterns:
+        kind = st.segmented_control(
+            "Remove",
+            ["ratio", "pattern"],
+            default="ratio",
+            required=True,
+            key="run_kind",
+            **BOUND,
+            format_func={"ratio": "a share of the weights", "pattern": "an N:M pattern"}.get,
+        )
+    if kind == "pattern":
+        text = st.selectbox(
+            "Pattern",
+            PATTERNS,
+            key="run_pattern",
+            accept_new_options=True,
+            **BOUND,
+            help="N:M keeps N of every M consecutive weights; 2:4 is what GPUs speed up. Another may be typed.",
+        )
+        return {"pattern": text}
+    ratio = st.number_input(
+        "Share of block weights to remove",
+        0.0,
+        0.99,
+        0.5,
+        0.05,
+        format="%.2f",
+        key="run_ratio",
+        **BOUND,
+        help="0.5 removes half the weights of the linear layers inside the blocks; embeddings are left alone.",
+    )
+    return {"ratio": ratio}
+
+
+def calibration_input(method: type[Method]) -> Calibration | None:
+    """Ask what text the method reads, where it reads any."""
+    if method.needs == "nothing":
+        return None
+    names = [corpus.id for corpus in CORPORA if not corpus.held_out]
+    default = data.corpora_here()[1]
+    with st.container(horizontal=True):
+        corpus = st.selectbox(
+            "Calibrate on",
+            names,
+            index=names.index(default),
+            key="run_corpus",
+            accept_new_options=True,
+            **KEPT,
+            help="The text that shows the method which weights matter. The path of a text file may be typed.",
+        )
+        windows = st.number_input("Windows", 1, 4096, DEFAULT_WINDOWS, key="run_calibration_windows", **KEPT)
+        window = st.number_input("Tokens each", 2, 131072, DEFAULT_WINDOW, key="run_calibration_window", **KEPT)
+    return Calibration(corpus=corpus, windows=windows, window=window)
+
+
+def measuring_inputs() -> dict[str, Any]:
+    """Ask what to measure."""
+    names = [corpus.id for corpus in CORPORA if not corpus.calibration_only]
+    corpora = st.multiselect(
+        "Perplexity on",
+        names,
+        default=[data.corpora_here()[0]],
+        key="run_perplexity",
+        accept_new_options=True,
+        **KEPT,
+        help="How well the model predicts a text; the path of a text file may be typed.",
+    )
+    with st.container(horizontal=True):
+        window = st.number_input(
+            "Tokens a window",
+            2,
+            131072,
+            DEFAULT_WINDOW,
+            key="run_window",
+            **KEPT,
+            help="2048 as in SparseGPT's paper, 128 as in SlimLLM's; numbers of different windows cannot be compared.",
+        )
+        windows = st.number_input(
+            "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 reads the whole text.", **KEPT
+        )
+    tasks = st.multiselect(
+        "Zero-shot tasks",
+        list(TASKS),
+        format_func=lambda name: TASKS[name].label,
+        key="run_tasks",
+        **KEPT,
+        placeholder="None",
+        help=f"The papers' seven: {', '.join(TASKS[name].label for name in SEVEN)}.",
+    )
+    limit = 0
+    if tasks:
+        limit = st.number_input(
+            "First documents of each task", 0, 100_000, 100, key="run_limit", help="0 reads all.", **KEPT
+        )
+    latency = st.toggle(
+        "Latency", key="run_latency", help="Time a token, reading and writing, on this machine.", **KEPT
+    )
+    return {
+        "perplexity": [Perplexity(corpus=name, window=window, windows=windows or None) for name in corpora],
+        "tasks": [Task(task=name, limit=limit or None) for name in tasks],
+        "latency": latency,
+    }
+
+
+def more_inputs(method: type[Method]) -> dict[str, Any]:
+    """Ask for what rarely changes."""
+    with st.expander("More: parameters, layers, seed, precision, device"):
+        settings = forms.parameter_inputs(method)
+        layers = seed = None
+        if method.family != "dense":
+            layers = st.text_input(
+                "Layers",
+                key="run_layers",
+                placeholder="all",
+                **KEPT,
+                help="First:last block such as 0:19, or a regular expression on layer names such as mlp.",
+            )
+        if method.needs != "nothing":
+            seed = st.number_input("Seed", 0, 2**31, 0, key="run_seed", help="Draws the calibration text.", **KEPT)
+        dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **KEPT)
+        device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **KEPT)
+    return {"settings": settings, "layers": layers or None, "seed": seed or 0, "dtype": dtype, "device": device}
+
+
+def form() -> RunSpec | str:
+    """Show the form; return the run it asks for, or the sentence that says what is wrong."""
+    model = model_input()
+    method = method_input()
+    amount = amount_input(method)
+    calibration = calibration_input(method)
+    measuring = measuring_inputs()
+    more = more_inputs(method)
+    if not model:
+        return "Choose a model, or type a folder or a hub id."
+    if not (measuring["perplexity"] or measuring["tasks"] or measuring["latency"]):
+        return "Choose at least one thing to measure: a text, a task or the latency."
+    try:
+        return complete(model, method.name, calibration=calibration, **amount, **measuring, **more)
+    except UserError as error:
+        return str(error)
+
+
+def page() -> None:
+    st.title("Run", anchor=False)
+    st.markdown("Compress a model on this machine and measure what is left of it.")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        wanted = form()
+        if isinstance(wanted, str):
+            st.error(wanted)
+        else:
+            _estimate(wanted)
+        st.button(
+            "Start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=isinstance(wanted, str),
+            key="run_start",
+            on_click=_submit,
+            args=(wanted,),
+        )
+    with right:
+        show_jobs()
+
+
+def _estimate(spec: RunSpec) -> None:
+    expected = estimate(spec, history(data.store()))
+    stored = data.result(spec.variant.key)
+    known = " The store has this variant already: only what was not measured yet is run." if stored else ""
+    st.info(f"Takes {offers.duration(expected.seconds)} and {expected.bytes / 1e9:.1f} GB of memory.{known}")
+
+
+def _submit(spec: RunSpec) -> None:
+    data.queue().submit(spec)
+    st.toast("Queued.")
+
+
+page()
