@@ -7,7 +7,6 @@ that stored runs of this machine reached. Where there are none, by a cautious on
 from __future__ import annotations
 
 import os
-import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -93,8 +92,8 @@ class _Speeds:
     def __init__(self, spec: RunSpec, results: Sequence[Result]):
         self.spec = spec
         self.shapes: dict[str, ModelFacts | None] = {}
-        # (kind, same model, same method, operations a second)
-        self.seen: list[tuple[str, bool, bool, float]] = []
+        # (kind, same model, same method, operations, seconds)
+        self.seen: list[tuple[str, bool, bool, float, float]] = []
         for result in results:
             if result.variant.dtype == spec.variant.dtype and (shape := self._shape(result.variant.model)):
                 self._add(result, shape)
@@ -115,7 +114,10 @@ class _Speeds:
             parameters=variant.stages[0].parameters,
             calibration=Calibration.parse(variant.calibration) if variant.calibration else None,
         )
-        rows = [("compress", compression_work(shape, stage), variant.details)]
+        rows = []
+        # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
+        if (stage.calibration is None) == (self.spec.variant.stages[0].calibration is None):
+            rows.append(("compress", compression_work(shape, stage), variant.details))
         for row in result.measurements:
             if row.metric == "perplexity":
                 work = forward(shape, row.details.get("tokens", 0), row.protocol["window"], head=True)
@@ -126,15 +128,16 @@ class _Speeds:
         for kind, work, details in rows:
             seconds, device = details.get("seconds"), details.get("device", "").partition(" ")[0]
             if work and seconds and device == self.spec.device:
-                self.seen.append((kind, *likeness, work / seconds))
+                self.seen.append((kind, *likeness, work, seconds))
 
     def of(self, kind: str) -> float:
-        """Return the median of the likest rows: of this kind of work before others, of this model before others."""
+        """Return the speed over the likest rows: of this kind of work before others, of this model before others."""
         for wanted in (kind, "perplexity", "compress"):
             rows = [row for row in self.seen if row[0] == wanted]
             if rows:
                 best = max(row[1:3] for row in rows)
-                return statistics.median(row[3] for row in rows if row[1:3] == best)
+                likest = [row for row in rows if row[1:3] == best]
+                return sum(row[3] for row in likest) / sum(row[4] for row in likest)
         if self.spec.device == "cpu":
             return CPU_CORE * max(1, (os.cpu_count() or 2))
         return GPU if self.spec.variant.dtype == "float32" else GPU_16_BIT

@@ -59,7 +59,7 @@ def bars() -> Iterator[Bars]:
         TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with (
         redirect_stdout(messages.file),

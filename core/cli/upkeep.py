@@ -1,6 +1,7 @@
 """The commands that look after this machine: `fetch`, `doctor`."""
 
-from core.cli.console import bars, messages
+from core.cli.console import bars
+from core.cli.tables import print_table
 
 
 def fetch() -> None:
@@ -8,13 +9,12 @@ def fetch() -> None:
     from core.fetch import fetch as fetch_defaults
 
     with bars() as progress:
-        fetch_defaults(progress)
-    messages.print("The default model, tasks and texts are on this machine.")
+        fetched = fetch_defaults(progress)
+    print_table([{"name": row.name, "from": row.source, "problem": row.problem or ""} for row in fetched])
 
 
 def doctor() -> None:
     """Show what is installed, reachable and cached."""
-    from core.cli.tables import print_table
     from core.doctor import report
 
-    print_table(report())
+    print_table([{"what": c.group, "name": c.name, "ok": "yes" if c.ok else "no", "": c.detail} for c in report()])
