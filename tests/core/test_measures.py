@@ -95,7 +95,7 @@ def test_relative_error():
 
 def test_sparsegpt_beats_wanda_beats_magnitude_on_correlated_inputs():
     torch.manual_seed(0)
-    inputs = torch.randn(500, 8) @ torch.randn(8, 32) + 0.1 * torch.randn(500, 32) * torch.rand(32)
+    inputs = (torch.randn(500, 32) @ torch.randn(32, 32)) * torch.logspace(-1, 1, 32)
     gram, weight = inputs.T @ inputs, torch.randn(24, 32)
 
     def output_error(method):

@@ -1,0 +1,31 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: run test bench lint
+
+run: .venv/installed-run
+	@echo "Slimscope is at http://127.0.0.1:8501 (Ctrl+C stops it)"
+	$(BIN)/python -m streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port 8501
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -m "not gpu"
+
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks.sparsegpt
+	$(BIN)/python -m benchmarks.zeroshot
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-run: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-test: requirements.txt requirements-test.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	@touch .venv/installed-run $@

@@ -1,0 +1,85 @@
+"""SparseGPT at 50 %: the engine against the reference's two-pass form and llm-compressor, all in one run.
+
+    python -m benchmarks.sparsegpt [--windows 16] [--llmcompressor PYTHON]
+
+PYTHON is the interpreter of an environment that has llmcompressor 0.14, which caps transformers and torch:
+
+    python3 -m venv benchmarks/.venv-llmcompressor
+    benchmarks/.venv-llmcompressor/bin/pip install "llmcompressor>=0.14,<0.15"
+"""
+
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.two_pass import prune_two_pass
+from core.compress import compress
+from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
+from core.evaluation.perplexity import perplexity
+from core.models.sources import identify, load_model, load_tokenizer
+from core.progress import silent
+from core.requests import DEFAULT_MODEL, build_stage
+from core.specs import Calibration
+
+RATIO = 0.5
+SIDE = Path(__file__).parent / "llmcompressor_side.py"
+
+
+def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = None) -> None:
+    source = identify(DEFAULT_MODEL)
+    tokenizer = load_tokenizer(source)
+    evaluation, corpus = default_corpora()
+    calibration = Calibration(corpus=corpus, windows=windows, window=window)
+    tokens = calibration_windows(calibration, tokenizer, 0)
+    texts = evaluation_windows(evaluation, tokenizer, window, windows)
+    rows: list[tuple[str, float, float]] = []
+
+    def measured(what: str, seconds: float, model: torch.nn.Module) -> None:
+        rows.append((what, seconds, perplexity(model.float(), texts, silent)[0]))
+        print(f"{what}: {seconds:.1f} s, perplexity {rows[-1][2]:.2f}", flush=True)
+
+    def engine(dtype: str, **settings: bool) -> tuple[float, torch.nn.Module]:
+        model = load_model(source, dtype)
+        stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)
+        started = time.perf_counter()
+        compress(model, stage, tokens, "cpu", silent)
+        return time.perf_counter() - started, model
+
+    model = load_model(source, "float32")
+    started = time.perf_counter()
+    prune_two_pass(model, tokens, RATIO)
+    measured("two-pass reference, float32", time.perf_counter() - started, model)
+    measured("slimscope, float32", *engine("float32"))
+    measured("slimscope, bfloat16", *engine("bfloat16"))
+    measured("slimscope, reference form, float32", *engine("float32", true_sequential=False))
+    if llmcompressor is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            dense, pruned, saved = Path(folder, "dense"), Path(folder, "pruned"), Path(folder, "windows.pt")
+            load_model(source, "float32").save_pretrained(dense)
+            tokenizer.save_pretrained(dense)
+            torch.save(tokens, saved)
+            done = subprocess.run(
+                [llmcompressor, SIDE, dense, saved, str(RATIO), pruned], check=True, capture_output=True, text=True
+            )
+            seconds = float(done.stdout.rsplit("SECONDS", 1)[1])
+            measured("llmcompressor, float32", seconds, type(model).from_pretrained(pruned, dtype=torch.float32))
+
+    table = Table(
+        title=f"SparseGPT 50 %, {source.id}, {windows} windows of {window}, {torch.get_num_threads()} threads"
+    )
+    for column in ("side", "seconds", "perplexity", "time / slimscope float32"):
+        table.add_column(column, justify="left" if column == "side" else "right")
+    ours = next(seconds for what, seconds, _ in rows if what == "slimscope, float32")
+    for what, seconds, value in rows:
+        table.add_row(what, f"{seconds:.1f}", f"{value:.2f}", f"{seconds / ours:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

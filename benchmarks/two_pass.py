@@ -1,0 +1,106 @@
+"""SparseGPT in the two-pass form of its reference, written independently of the engine, to time it and to check it.
+
+References: Frantar & Alistarh, 2023 (arXiv:2301.00774), algorithm 1 and section 3: for each block, one forward of all
+windows with a Hessian a linear, then each linear, then a second forward for the next block's inputs; the inverse
+Hessian by two Cholesky factorisations and a full inverse, columns swept one by one in blocks of 128.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Layer:
+    """Hessian and sweep of one linear, as the paper's algorithm has them."""
+
+    def __init__(self, linear: nn.Linear):
+        self.linear = linear
+        columns = linear.weight.shape[1]
+        self.hessian = torch.zeros(columns, columns)
+        self.sequences = 0
+
+    def add_batch(self, inputs: Tensor) -> None:
+        """Running mean of 2 X X^T over sequences; inputs (1, tokens, in)."""
+        rows = inputs.reshape(-1, inputs.shape[-1]).t().float()  # (in, tokens)
+        self.hessian *= self.sequences / (self.sequences + 1)
+        self.sequences += 1
+        rows = (2 / self.sequences) ** 0.5 * rows
+        self.hessian += rows.matmul(rows.t())
+
+    def prune(self, ratio: float, block: int = 128, damping: float = 0.01) -> None:
+        weight = self.linear.weight.data.float().clone()  # (out, in)
+        columns = weight.shape[1]
+        hessian = self.hessian
+        dead = hessian.diagonal() == 0
+        hessian[dead, dead] = 1
+        weight[:, dead] = 0
+        hessian.diagonal().add_(damping * hessian.diagonal().mean())
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+        upper = torch.linalg.cholesky(inverse, upper=True)
+        for start in range(0, columns, block):
+            stop = min(start + block, columns)
+            part = weight[:, start:stop].clone()
+            errors = torch.zeros_like(part)
+            diagonal = upper.diagonal()[start:stop]
+            score = part**2 / diagonal.reshape(1, -1) ** 2
+            threshold = score.flatten().sort()[0][int(score.numel() * ratio)]
+            mask = score <= threshold
+            for i in range(stop - start):
+                column = part[:, i]
+                kept = column.clone()
+                kept[mask[:, i]] = 0
+                error = (column - kept) / diagonal[i]
+                part[:, i:] -= error.unsqueeze(1).matmul(upper[start + i, start + i : stop].unsqueeze(0))
+                part[:, i] = kept
+                errors[:, i] = error
+            weight[:, start:stop] = part
+            weight[:, stop:] -= errors.matmul(upper[start:stop, stop:])
+        self.linear.weight.data.copy_(weight)
+
+
+class _Caught(Exception):
+    pass
+
+
+class Catcher(nn.Module):
+    """Stands before the first block: keeps its inputs and ends the forward."""
+
+    def __init__(self, block: nn.Module, caught: list):
+        super().__init__()
+        self.block, self.caught = block, caught
+
+    def forward(self, hidden: Tensor, **kwargs):
+        self.caught.append((hidden, kwargs))
+        raise _Caught
+
+
+@torch.no_grad()
+def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float) -> None:
+    """Prune a Llama-shaped model in place; windows (N, L) run one at a time."""
+    blocks = model.model.layers
+    caught: list = []
+    blocks[0] = Catcher(blocks[0], caught)
+    for window in windows.split(1):
+        try:
+            model(input_ids=window, use_cache=False)
+        except _Caught:
+            continue
+    blocks[0] = blocks[0].block
+    inputs = [hidden for hidden, _ in caught]
+    kwargs = caught[0][1]
+    for block in blocks:
+        layers = {name: Layer(module) for name, module in block.named_modules() if isinstance(module, nn.Linear)}
+        handles = [
+            layer.linear.register_forward_hook(lambda module, args, out, layer=layer: layer.add_batch(args[0]))
+            for layer in layers.values()
+        ]
+        for hidden in inputs:
+            block(hidden, **kwargs)
+        for handle in handles:
+            handle.remove()
+        for layer in layers.values():
+            layer.prune(ratio)
+        inputs = [_tensor(block(hidden, **kwargs)) for hidden in inputs]
+
+
+def _tensor(output):
+    return output if isinstance(output, Tensor) else output[0]
