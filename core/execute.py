@@ -15,6 +15,7 @@ from torch import nn
 
 from core.compress import compress
 from core.data.corpora import calibration_windows, evaluation_windows, identify_corpus
+from core.defaults import check_save_folder
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.evaluation.latency import latency
@@ -34,7 +35,7 @@ PACKAGES = ("torch", "transformers", "lm_eval")
 def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None = None) -> Result:
     """Make the variant, measure all that `spec` asks for, and return the stored result."""
     if save is not None:
-        _check_folder(save)
+        check_save_folder(save)
     device = execution_device(spec.device)
     source = identify(spec.variant.model)
     if source.revision != spec.variant.revision:
@@ -152,11 +153,6 @@ def _details(seconds: float | None, device: str) -> dict[str, Any]:
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"Folder {folder} is not empty; give a new or an empty one to save the model in.")
 
 
 def _save(model: nn.Module, tokenizer: Any, folder: Path) -> None:
