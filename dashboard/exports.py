@@ -87,7 +87,8 @@ def image(item: Item, format: str, width: float) -> bytes:
 def html(item: Item) -> bytes:
     """Return the chart as one interactive page that needs no network."""
     figure = item.build()
-    page = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
+    config = {"displaylogo": False, "responsive": True}
+    page = figure.to_html(include_plotlyjs=True, full_html=True, default_height="80vh", config=config)
     caption = plain(item.caption).replace("&", "&amp;").replace("<", "&lt;")
     style = "font: 14px Arial, sans-serif; max-width: 60em; color: #444; margin: 1em"
     return page.replace("</body>", f'<p style="{style}">{caption}</p></body>').encode()

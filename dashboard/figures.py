@@ -161,7 +161,7 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
         showarrow=False,
         font={"size": 12, "color": theme.text},
     )
-    place = 0.0 if axis is RATIO else row[axis.column]
+    place = 0.0 if axis.column == "ratio" else row[axis.column]
     if pd.notna(place):
         figure.add_scatter(
             x=[place],
@@ -225,7 +225,8 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
         figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
     figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])
     figure.update_yaxes(showgrid=False, ticks="")
-    figure.update_xaxes(tickformat=".0%")
+    low = min(rows["low"].min(), rows["chance"].min())
+    figure.update_xaxes(tickformat=".0%", range=[low - 0.02, rows["high"].max() + 0.02])
     figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
     return figure
 

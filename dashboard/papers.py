@@ -10,6 +10,7 @@ from core.data.tasks import TASKS
 from dashboard import points
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
+PRINTED = {"wikitext2": "WikiText-2 perplexity", "ptb-valid": "PTB perplexity"}
 CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}
 
 
@@ -105,12 +106,11 @@ def wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
     if "tuned" in table:
         table["tuned"] = table["tuned"].map({True: "yes", False: "no"})
     table.columns.name = None
-    return table.rename(columns={"method": "Method", "removed": "Removed", "tuned": "Tuned", **TASK_LABELS})
+    return table.rename(columns={"method": "Method", "removed": "Removed", "tuned": "Tuned", **TASK_LABELS, **PRINTED})
 
 
 def protocol(rows: pd.DataFrame) -> str:
-    """Return the rows' protocol as the file states it: text, window, note."""
+    """Return the rows' protocol as the file states it: text and note."""
     first = rows.iloc[0]
-    window = f", windows of {int(first['window'])} tokens" if pd.notna(first["window"]) else ""
-    shots = f", {int(first['fewshot'])}-shot" if pd.notna(first["fewshot"]) else ""
-    return f"{first['text']}{window}{shots}"
+    text = f"{first['text']}. " if isinstance(first["text"], str) and first["text"] else ""
+    return text + str(first["note"]).rstrip(".")

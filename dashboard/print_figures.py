@@ -163,6 +163,8 @@ def _finish_axes(figure: go.Figure, axes) -> None:
     axes.set_xlabel(horizontal.title.text or "")
     if horizontal.tickformat == ".0%":
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    if horizontal.range:
+        axes.set_xlim(*horizontal.range)
     if vertical.type == "log":
         axes.set_yscale("log")
         axes.set_ylim(10 ** vertical.range[0], 10 ** vertical.range[1])

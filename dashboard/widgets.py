@@ -33,19 +33,25 @@ def show_chart(
     return item
 
 
-def show_table(name: str, table: pd.DataFrame, caption: str, formats: dict[str, str]) -> exports.Item:
-    """Show a table with its caption and exports; `formats` are printf formats of its number columns."""
+def show_table(
+    name: str, table: pd.DataFrame, caption: str, formats: dict[str, str], captioned: bool = True
+) -> exports.Item:
+    """Show a table with its caption and exports; `formats` are printf formats of its number columns.
+
+    A table that repeats a chart's caption is not `captioned` on the page; its exports are.
+    """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
     }
     st.dataframe(table, hide_index=True, column_config=columns, alt=caption, placeholder="–")
     item = exports.Item(name, caption, table)
-    _underneath(item)
+    _underneath(item, captioned)
     return item
 
 
-def _underneath(item: exports.Item) -> None:
-    st.caption(item.caption)
+def _underneath(item: exports.Item, captioned: bool = True) -> None:
+    if captioned:
+        st.caption(item.caption)
     with st.popover("Export", icon=":material/download:", help="Download this for a report", key=f"{item.name}_menu"):
         _menu(item)
 

@@ -11,6 +11,9 @@ from dashboard.exports import Item
 BOUND = {"bind": "query-params", "required": True}
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
+PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
+SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
+
 
 def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by model size on one text."""
@@ -25,7 +28,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     rows = rows[rows["dataset"] == corpus]
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
-    caption = f"{cited(table)} Perplexity on {papers.protocol(rows)}; the share is of the weights in the blocks."
+    caption = f"{cited(table)} Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks."
     chart = widgets.show_chart(
         "published_sizes",
         lambda theme: figures.perplexity_by_model(shown, models, theme, CORPORA[corpus]),
@@ -33,7 +36,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         shown,
         alt=f"Perplexity on {corpus} by model, a line for each method",
     )
-    printed = widgets.show_table("published_sizes_table", papers.wide(rows, "model"), caption, {})
+    printed = widgets.show_table("published_sizes_table", papers.wide(rows, "model"), caption, {}, False)
     return [chart, printed, *ours(corpus, rows["window"].iloc[0])]
 
 
@@ -42,7 +45,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     shown = papers.by_task(rows)
     order = list(dict.fromkeys(shown["task"]))
     removed = f" {rows['removed'].iloc[-1]} removed." if table.by == "ratio" else ""
-    caption = f"{cited(table)} Zero-shot accuracy, {papers.protocol(rows)}.{removed} Dotted: guessing."
+    caption = f"{cited(table)} {papers.protocol(rows)}.{removed} Dotted: guessing."
     chart = widgets.show_chart(
         key,
         lambda theme: figures.accuracy_dots(shown, theme, order),
@@ -93,11 +96,8 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     caption = (
         f"{cited(table)} {model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent."
     )
-    items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, {}))
+    items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES))
     return items + ours(corpus, read["window"].iloc[0])
-
-
-PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
 
 
 def ours(corpus: str, window: float) -> list[Item]:
@@ -152,7 +152,9 @@ def page() -> None:
         items = ratios(rows, table)
     else:
         items = tasks(rows, table, "published_zeroshot")
-        printed = widgets.show_table("published_zeroshot_table", papers.wide(rows, "dataset"), items[0].caption, {})
+        printed = widgets.show_table(
+            "published_zeroshot_table", papers.wide(rows, "dataset"), items[0].caption, SHARES, False
+        )
         items.append(printed)
     widgets.export_page("slimscope-published", items)
 
