@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
     if not folder.is_dir():
         with writing(folder.parent), FileLock(f"{folder}.lock"):
             if not folder.is_dir():
-                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as temporary:
+                unfinished = f".{folder.name}-"
+                for left in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed
+                    shutil.rmtree(left)
+                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=unfinished) as temporary:
                     content = Path(temporary) / "content"
                     content.mkdir()
                     make(content)

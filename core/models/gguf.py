@@ -1,5 +1,6 @@
 """From a GGUF file to a folder that transformers loads: fp32 safetensors and a tokenizer, converted once."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ def convert(file: Path, folder: Path) -> None:
     fields, for the tokenizer, the configuration and the generation configuration alike.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     special = _special_ids(file)
     source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
@@ -33,7 +37,12 @@ def convert(file: Path, folder: Path) -> None:
     for name, token_id in config_ids.items():
         setattr(model.config, name, token_id)
     model.generation_config = GenerationConfig(**config_ids)
-    model.save_pretrained(folder)
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:
+        if "No space left" in str(error):
+            raise OSError(errno.ENOSPC, str(error)) from None
+        raise
     tokenizer.save_pretrained(folder)
 
 

@@ -119,6 +119,13 @@ def test_a_full_disk_or_a_closed_cache_is_a_sentence(tmp_path, code, sentence):
     assert not (tmp_path / "f").exists()
 
 
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    (tmp_path / ".f-killed").mkdir()
+    (tmp_path / ".other-running").mkdir()
+    once(tmp_path / "f", lambda folder: None)
+    assert {path.name for path in tmp_path.iterdir()} == {"f", "f.lock", ".other-running"}
+
+
 def test_a_fact_is_computed_again_when_its_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     file, calls = tmp_path / "x", []
