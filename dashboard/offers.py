@@ -63,7 +63,7 @@ def show_offer(key: str, what: str, found: Offer) -> None:
     if found.error:
         st.caption(f"This machine cannot add points here: {found.error}")
         return
-    active = {job.spec for job in data.active_jobs()}
+    active = [job.spec for job in data.active_jobs()]
     waiting = [spec for spec in found.specs if spec in active]
     left = [spec for spec in found.specs if spec not in active]
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -52,7 +52,7 @@ def show_table(
 def _underneath(item: exports.Item, captioned: bool = True) -> None:
     if captioned:
         st.caption(item.caption)
-    with st.popover("Export", icon=":material/download:", help="Download this for a report", key=f"{item.name}_menu"):
+    with st.popover("Export", icon=":material/download:", key=f"{item.name}_menu"):
         _menu(item)
 
 
