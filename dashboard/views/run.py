@@ -218,15 +218,11 @@ def page() -> None:
             st.error(wanted)
         else:
             _estimate(wanted)
-        st.button(
-            "Start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=isinstance(wanted, str),
-            key="run_start",
-            on_click=_submit,
-            args=(wanted,),
-        )
+        disabled = isinstance(wanted, str)
+        # Not a callback: that would get the run of before a value that was typed just ahead of the click.
+        if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=disabled, key="run_start"):
+            data.queue().submit(wanted)
+            st.toast("Queued.")
     with right:
         show_jobs()
 
@@ -236,11 +232,6 @@ def _estimate(spec: RunSpec) -> None:
     stored = data.result(spec.variant.key)
     known = " The store has this variant already: only what was not measured yet is run." if stored else ""
     st.info(f"Takes {offers.duration(expected.seconds)} and {expected.bytes / 1e9:.1f} GB of memory.{known}")
-
-
-def _submit(spec: RunSpec) -> None:
-    data.queue().submit(spec)
-    st.toast("Queued.")
 
 
 page()

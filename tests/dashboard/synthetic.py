@@ -86,9 +86,9 @@ def result(
     )
 
 
-def curve() -> list[Result]:
+def curve(**more) -> list[Result]:
     """Dense, and three methods at several ratios and patterns; magnitude diverges at 70 %; two seeds of one Wanda."""
-    results = [result("dense", 20.1)]
+    results = [result("dense", 20.1, **more)]
     ratios = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     values = {
         "magnitude": (21, 24, 35, 90, 420, 5200, 3.4e5),
@@ -96,6 +96,9 @@ def curve() -> list[Result]:
         "sparsegpt": (20.3, 20.9, 22.8, 26.5, 37.0, 75, 260),
     }
     for method, numbers in values.items():
-        results += [result(method, value, ratio) for ratio, value in zip(ratios, numbers, strict=True)]
-        results += [result(method, numbers[4] * 3, 0.5, "2:4"), result(method, numbers[4] * 1.6, 0.5, "4:8")]
+        results += [result(method, value, ratio, **more) for ratio, value in zip(ratios, numbers, strict=True)]
+        results += [
+            result(method, numbers[4] * 3, 0.5, "2:4", **more),
+            result(method, numbers[4] * 1.6, 0.5, "4:8", **more),
+        ]
     return results

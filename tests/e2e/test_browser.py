@@ -1,0 +1,105 @@
+"""The dashboard in a real browser."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+TOY = "explore_model=toy"
+
+
+def opened(page, url: str):
+    page.goto(url)
+    page.locator("h1").wait_for()
+    return page
+
+
+def settled(page):
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    assert page.locator("[data-testid=stException]").count() == 0
+    return page
+
+
+@pytest.mark.parametrize(("path", "title"), [("", "Explore"), ("run", "Run"), ("published", "Published")])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_pages_open_and_fit(page, address, path, title, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(opened(page, f"{address}/{path}?{TOY}"))
+    assert page.locator("h1").inner_text() == title
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+
+
+def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
+    opened(page, f"{address}/?{TOY}")
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".scatterlayer .point").first.wait_for()
+    settled(page)
+    place = chart.locator(".scatterlayer .trace").nth(2).locator(".point").nth(3).bounding_box()
+    page.mouse.move(place["x"] + 4, place["y"] + 4)
+    page.mouse.click(place["x"] + 4, place["y"] + 4)
+    page.get_by_text("python -m core run toy").wait_for()
+    assert "explore_point=" in page.url
+
+
+def test_labels_stay_inside_the_chart_on_a_phone(page, address):
+    page.set_viewport_size({"width": 400, "height": 850})
+    opened(page, f"{address}/?{TOY}")
+    page.locator(".js-plotly-plot .xtick text").first.wait_for()
+    settled(page)
+    for index in range(page.locator(".js-plotly-plot").count()):
+        chart = page.locator(".js-plotly-plot").nth(index)
+        outer = chart.bounding_box()
+        for text in chart.locator("text:visible").all():
+            box = text.bounding_box()
+            if box and box["width"]:
+                assert box["x"] >= outer["x"] - 1, text.inner_text()
+                assert box["x"] + box["width"] <= outer["x"] + outer["width"] + 1, text.text_content()
+
+
+@pytest.mark.parametrize(("button", "ending", "magic"), [("PDF", "pdf", b"%PDF"), ("CSV", "csv", b"series,")])
+def test_exports_download(page, address, button, ending, magic):
+    opened(page, f"{address}/?{TOY}")
+    page.locator(".js-plotly-plot").first.wait_for()
+    settled(page)
+    page.get_by_role("button", name="Export", exact=False).first.click()
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name=button, exact=True).first.click()
+    assert download.value.suggested_filename == f"explore_curve.{ending}"
+    assert Path(download.value.path()).read_bytes().startswith(magic)
+
+
+def test_an_address_restores_the_view(page, address):
+    opened(page, f"{address}/?{TOY}&explore_methods=SparseGPT&explore_at=30+%25&explore_x=packed+size")
+    page.get_by_text("Zero-shot accuracy with 30 % removed").wait_for()
+    settled(page)
+    chart = page.locator(".js-plotly-plot").first
+    assert chart.locator(".xtitle").text_content() == "Packed size (MB)"
+    assert [text for text in chart.locator(".legendtext").all_text_contents() if "Magnitude" in text] == []
+
+
+def test_dark_and_light_pages_have_charts_one_can_read(browser, address):
+    colors = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        tab = opened(context.new_page(), f"{address}/?{TOY}")
+        label = tab.locator(".js-plotly-plot .xtick text").first
+        label.wait_for()
+        settled(tab)
+        label.wait_for()
+        colors[scheme] = label.evaluate("node => getComputedStyle(node).fill")
+        context.close()
+    assert colors == {"light": "rgb(31, 41, 51)", "dark": "rgb(230, 233, 237)"}
+
+
+def test_a_mistake_in_the_form_is_one_sentence_and_stays_typed(page, address):
+    settled(opened(page, f"{address}/run"))
+    page.get_by_text("More: parameters, layers").click()
+    layers = page.get_by_label("Layers", exact=True)
+    layers.fill("99:100")
+    layers.press("Enter")
+    alert = page.get_by_role("alert").filter(has_text="99:100")
+    alert.wait_for()
+    assert "\n" not in alert.inner_text().strip()
+    assert layers.input_value() == "99:100"
+    page.locator("button:disabled", has_text="Start").wait_for()
