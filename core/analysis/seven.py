@@ -1,0 +1,31 @@
+"""The mean of the seven tasks that pruning papers report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from core.data.tasks import SEVEN, TASKS
+from core.results import Measurement
+
+
+def mean_of_seven(measurements: Iterable[Measurement]) -> tuple[float, float | None] | None:
+    """Return (mean, stderr) of one variant's seven accuracies; None unless all seven are there under one protocol.
+
+    acc for BoolQ, PIQA, WinoGrande and ARC-e, acc_norm for HellaSwag, ARC-c and OpenBookQA, as the papers take them.
+    Where several protocols are whole, the one with the most documents counts. The tasks are independent samples, so
+    their variances add; stderr is None where a task has none.
+    """
+    groups: dict[tuple, dict[str, Measurement]] = {}
+    for row in measurements:
+        if row.dataset in SEVEN and row.metric == TASKS[row.dataset].metric:
+            protocol = (row.origin, *(row.protocol.get(name) for name in ("limit", "fewshot", "dtype")))
+            groups.setdefault(protocol, {})[row.dataset] = row
+    whole = [group.values() for group in groups.values() if len(group) == len(SEVEN)]
+    if not whole:
+        return None
+    rows = max(whole, key=lambda group: sum(row.n for row in group))
+    mean = sum(row.value for row in rows) / len(SEVEN)
+    if any(row.stderr is None for row in rows):
+        return mean, None
+    return mean, math.sqrt(sum(row.stderr**2 for row in rows)) / len(SEVEN)

@@ -1,0 +1,209 @@
+"""Log-likelihoods of continuations, equal to those of lm-evaluation-harness' `HFLM` and cheaper.
+
+HFLM runs the context again for every choice and the vocabulary at every position. Here requests that begin alike
+share a token tree (`core.evaluation.trees`), run in one forward under a mask of ancestors, and the output head
+sees scored positions only. Whether a model computes a tree as it computes plain sequences is not known from its
+name: it is tried on real requests once, and a model that fails gets plain sequences.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import has_bos_prefix, resolve_max_length
+from torch import Tensor
+
+from core.errors import UserError
+from core.evaluation.trees import Request, Row, batches, grow, pack
+
+log = logging.getLogger(__name__)
+
+BUDGET = {"cpu": 512, "cuda": 8192}  # padded tokens a forward
+LENGTH = 128  # tokens to which trees are put side by side in one row
+LINES = 256  # scored positions whose exponentials are held at once
+TOLERANCE = {torch.float32: 1e-4}  # of the logits' spread, between a tree and plain sequences
+COARSE = 0.05  # the same at 16 bits
+
+
+class SharedPrefixLM(TemplateLM):
+    """A Hugging Face causal LM in memory, as lm-evaluation-harness wants it; likelihoods only."""
+
+    def __init__(self, model: torch.nn.Module, tokenizer, budget: int | None = None) -> None:
+        """Score with `model` on the device where it is, at most `budget` padded tokens a forward."""
+        super().__init__()
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.budget = budget or BUDGET.get(model.device.type, BUDGET["cuda"])
+        self._device = model.device
+        self.max_length = resolve_max_length(model.config, tokenizer)  # tokens of input
+        self.tokens = 0  # run so far, without padding
+        self._trees_hold: bool | None = None  # not tried yet
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        bos = self.tokenizer.bos_token_id
+        return self.tokenizer.eos_token_id if bos is None else bos
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs) -> list[int]:
+        if add_special_tokens is None and not has_bos_prefix(string, self.tokenizer.decode(self.prefix_token_id)):
+            return self.tokenizer.encode(string)
+        return self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens))
+
+    def encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Return the tokens of the context (never empty) and of the continuation, split as the harness does."""
+        if context:
+            pair = self._encode_pair(context, continuation)
+        else:
+            tokens = self.tok_encode(continuation, add_special_tokens=False)
+            pair = (
+                (tokens[:1], tokens[1:]) if tokens[:1] == [self.prefix_token_id] else ([self.prefix_token_id], tokens)
+            )
+        if not pair[1]:
+            raise UserError(f"The continuation {continuation!r} has no token of its own after its context.")
+        return pair
+
+    def loglikelihood(self, requests, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Return (log-likelihood, whether greedy decoding gives it) for each (context, continuation)."""
+        return self.score([self.encode(*request.args) for request in requests])
+
+    def _loglikelihood_tokens(self, requests, **kwargs) -> list[tuple[float, bool]]:
+        return self.score([(context, continuation) for _, context, continuation in requests])
+
+    def loglikelihood_rolling(self, requests, disable_tqdm: bool = False) -> list[float]:
+        raise UserError("Tasks that score whole documents are not offered; perplexity on a corpus is.")
+
+    def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
+        raise UserError("Tasks that generate text are not offered; choose one that scores given choices.")
+
+    @torch.inference_mode()
+    def score(
+        self, pairs: Sequence[tuple[list[int], list[int]]], done: Callable[[int], None] = lambda requests: None
+    ) -> list[tuple[float, bool]]:
+        """Return (log-likelihood in nats, greedy) for each (context, continuation) in tokens.
+
+        Too long a context loses tokens on its left. `done` is told how many requests each forward finished.
+        """
+        inputs = [self._fit(context, continuation) for context, continuation in pairs]
+        answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
+        for batch in self._batches(inputs):
+            for request, answer in self._score_batch(batch):
+                answers[request] = answer
+            self.tokens += sum(map(len, batch))
+            done(sum(len(row.scored) for row in batch))
+        return answers
+
+    def _fit(self, context: list[int], continuation: list[int]) -> tuple[list[int], list[int]]:
+        """Return (input tokens, targets): the last target is not an input, and the window bounds the inputs."""
+        if len(continuation) > self.max_length:
+            raise UserError(
+                f"A continuation of {len(continuation)} tokens does not fit the model's window of {self.max_length}."
+            )
+        return (context + continuation)[-(self.max_length + 1) : -1], continuation
+
+    def _batches(self, inputs: list[Request]) -> Iterator[list[Row]]:
+        """Yield what each forward runs: rows of trees, or plain sequences where trees do not hold."""
+        window = local_window(self.model.config)
+        rows = grow(inputs, window)
+        trees = [row for row in rows if max(row.depths) < window]
+        if self._trees_hold is None and len(trees) > 1:
+            self._trees_hold = self._try_trees(trees, inputs)
+        if not self._trees_hold:
+            yield from batches(grow(inputs, 0), self.budget)
+            return
+        yield from batches([row for row in rows if max(row.depths) >= window], self.budget)
+        yield from batches(pack(trees, LENGTH), self.budget)
+
+    def _try_trees(self, trees: list[Row], inputs: list[Request]) -> bool:
+        """Whether the longest tree and the shortest, side by side, give what their requests give alone."""
+        shortest, longest = min(trees, key=len), max(trees, key=lambda row: (not row.plain, len(row)))
+        (row,) = pack([longest, shortest], len(longest) + len(shortest))
+        some = [row.scored[0], row.scored[len(longest.scored) - 1], row.scored[-1]]
+        try:
+            together = self._logits([row], [(0, node) for scored in some for node in scored.nodes])
+        except Exception as error:  # whatever a model's own code makes of a mask that it does not expect
+            log.info("Requests run as plain sequences, since a token tree made the model fail: %s", error)
+            return False
+        plain = [grow([inputs[scored.request]], 0)[0] for scored in some]
+        alone = torch.cat([self._logits([row], [(0, node) for node in row.scored[0].nodes]) for row in plain])
+        spread = (alone - alone.mean(-1, keepdim=True)).abs().max()
+        difference = ((together - alone).abs().max() / spread).item()
+        log.info("Logits of a token tree differ from those of plain sequences by %.1e of their spread.", difference)
+        return difference <= TOLERANCE.get(self.model.dtype, COARSE)
+
+    def _score_batch(self, batch: list[Row]) -> Iterator[tuple[int, tuple[float, bool]]]:
+        """Yield (request, answer) of every request in the batch."""
+        lines: dict[tuple[int, int], int] = {}  # (row, node) -> line of logits: choices of one token share theirs
+        wanted = [
+            (lines.setdefault((index, node), len(lines)), target)
+            for index, row in enumerate(batch)
+            for scored in row.scored
+            for node, target in zip(scored.nodes, scored.targets, strict=True)
+        ]
+        places, targets = torch.tensor(wanted, device=self.device).T  # (targets,) each
+        logits = self._logits(batch, list(lines))  # (lines, vocabulary)
+        found = logits[places, targets].float()  # (targets,)
+        greedy = logits.argmax(-1)[places] == targets
+        total = torch.cat([part.float().logsumexp(-1) for part in logits.split(LINES)])  # (lines,)
+        scores = (found - total[places]).tolist()
+        start = 0
+        for scored in (scored for row in batch for scored in row.scored):
+            part = slice(start, start := start + len(scored.targets))
+            yield scored.request, (sum(scores[part]), bool(greedy[part].all()))
+
+    def _logits(self, batch: list[Row], positions: list[tuple[int, int]]) -> Tensor:
+        """Return the logits (positions, vocabulary) at the given (row, node)s, padding the rows on the right."""
+        length = max(map(len, batch))
+        tokens = torch.zeros(len(batch), length, dtype=torch.long)
+        for index, row in enumerate(batch):
+            tokens[index, : len(row)] = torch.tensor(row.tokens)
+        inputs = {"input_ids": tokens.to(self.device)}
+        if not all(row.plain for row in batch):
+            depths = torch.zeros_like(tokens)
+            seen = torch.eye(length, dtype=torch.bool).repeat(len(batch), 1, 1)  # padding sees itself
+            for index, row in enumerate(batch):
+                depths[index, : len(row)] = torch.tensor(row.depths)
+                seen[index, : len(row), : len(row)] = torch.from_numpy(row.visible())
+            mask = torch.zeros(seen.shape, dtype=self.model.dtype)
+            mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)  # (batch, length, length), added to the scores
+            inputs |= {"attention_mask": mask[:, None].to(self.device), "position_ids": depths.to(self.device)}
+        index, node = torch.tensor(positions, device=self.device).T
+        with head_at(self.model, index, node) as cut:
+            logits = self.model(**inputs, use_cache=False).logits  # (1, positions, vocabulary) where the head was cut
+        return logits[0] if cut else logits[index, node]
+
+
+@contextmanager
+def head_at(model: torch.nn.Module, row: Tensor, column: Tensor) -> Iterator[list[bool]]:
+    """Let the output head see hidden states (batch, length, hidden) at [row, column] only.
+
+    What the model does to logits after its head (a soft cap, a scale) it still does itself. Yields a list that is
+    filled once the head was cut; it stays empty for a model whose head is not a module.
+    """
+    cut: list[bool] = []
+
+    def select(module: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        cut.append(True)
+        return (args[0][row, column][None], *args[1:])  # (1, positions, hidden)
+
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(select) if head is not None else None
+    try:
+        yield cut
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def local_window(config) -> int:
+    """Return how many tokens a sequence may have before any layer of the model stops seeing its start."""
+    text = config.get_text_config()
+    names = ("sliding_window", "attention_chunk_size", "window_size")
+    windows = [value for name in names if isinstance(value := getattr(text, name, None), int) and value > 0]
+    return min(windows, default=2**31)

@@ -1,0 +1,127 @@
+"""Token trees: requests that begin alike are laid out so that what they share is there once.
+
+A row of tokens holds one tree or several side by side. Each token sees only its ancestors and stands at its own
+depth, so one forward of the row gives, at every token, the logits that a forward of that token's path alone gives.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Request = tuple[list[int], list[int]]  # (input tokens, targets): the targets are predicted at the last positions
+
+SHARE = 0.25  # a request joins a tree if it shares at least this part of itself
+LARGEST = 512  # nodes to which a tree may branch: attention is quadratic in the row
+
+
+@dataclass
+class Scored:
+    """One request's place in its row: `targets[i]` is predicted at `nodes[i]`."""
+
+    request: int
+    nodes: list[int]
+    targets: list[int]
+
+
+@dataclass
+class Row:
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)  # -1 at a root; always before the node itself
+    depths: list[int] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
+    children: dict[tuple[int, int], int] = field(default_factory=dict)  # (parent, token) -> node
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the row is one sequence, nothing branching off and nothing beside it."""
+        return len(self) == self.depths[-1] + 1
+
+    def add(self, index: int, request: Request) -> None:
+        """Insert a request, from the root down."""
+        sequence, targets = request
+        path, node = [], -1
+        for depth, token in enumerate(sequence):
+            child = self.children.get((node, token))
+            if child is None:
+                child = self.children[node, token] = len(self.tokens)
+                self.tokens.append(token)
+                self.parents.append(node)
+                self.depths.append(depth)
+            path.append(child)
+            node = child
+        self.scored.append(Scored(index, path[len(path) - len(targets) :], targets))
+
+    def place(self, other: Row) -> None:
+        """Put the trees of another row beside this row's."""
+        start = len(self)
+        self.tokens += other.tokens
+        self.parents += [parent + start if parent >= 0 else -1 for parent in other.parents]
+        self.depths += other.depths
+        self.scored += [Scored(s.request, [node + start for node in s.nodes], s.targets) for s in other.scored]
+
+    def visible(self) -> np.ndarray:
+        """Return the (nodes, nodes) mask: line i is True at i and its ancestors."""
+        seen = np.eye(len(self), dtype=bool)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[node, : parent + 1] |= seen[parent, : parent + 1]
+        return seen
+
+
+def grow(requests: Sequence[Request], longest: int) -> list[Row]:
+    """Return one tree a row over all requests.
+
+    Inputs of at most `longest` tokens may branch. A longer one shares its row only with what it begins with.
+    """
+    rows: list[Row] = []
+    previous: list[int] = []
+    for index in sorted(range(len(requests)), key=lambda i: requests[i][0]):
+        sequence = requests[index][0]
+        shared = common(previous, sequence)  # in this order, no other request of the tree shares more
+        extends = bool(shared) and shared == len(previous) and rows[-1].plain
+        branches = shared >= SHARE * len(sequence) and max(len(sequence), len(previous)) <= longest
+        if not extends and not (rows and branches and len(rows[-1]) + len(sequence) - shared <= LARGEST):
+            rows.append(Row())
+        rows[-1].add(index, requests[index])
+        previous = sequence
+    return rows
+
+
+def common(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return the length of the longest common prefix."""
+    for index, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return index
+    return min(len(first), len(second))
+
+
+def pack(rows: Sequence[Row], length: int) -> list[Row]:
+    """Return fewer rows, each of at most `length` tokens where it holds more than one tree: best fit, longest first."""
+    waiting = sorted(rows, key=len)
+    packed = []
+    while waiting:
+        row = Row()
+        row.place(waiting.pop())
+        while fitting := bisect_right(waiting, length - len(row), key=len):
+            row.place(waiting.pop(fitting - 1))
+        packed.append(row)
+    return packed
+
+
+def batches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
+    """Yield runs of rows of like length whose tokens, padded, stay within the budget; at least one row a run."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=len, reverse=True):
+        if batch and (len(batch) + 1) * len(batch[0]) > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch

@@ -1,0 +1,141 @@
+"""Zero-shot accuracy: the harness' tasks, prompts and metrics; scored with shared prefixes."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from lm_eval.utils import handle_non_serializable, hash_string
+
+from core.data.tasks import TaskSource, harness_tasks, identify_task
+from core.evaluation.encoded import Encoded, encode
+from core.evaluation.scorer import SharedPrefixLM
+from core.progress import Progress, silent
+from core.results import Measurement
+from core.specs import Task
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task as HarnessTask
+
+METRICS = ("acc", "acc_norm", "perplexity")  # of what the harness computes, those that are kept
+
+
+@dataclass
+class TaskOutcome:
+    """`samples` has a row a document: doc_id (its place among those scored), doc_hash (the harness'), target,
+    loglikelihoods (a choice each), prediction (the likeliest choice; missing where there is only one), and a
+    column a metric, where perplexity is a log-likelihood, as the harness gives it."""
+
+    task: Task
+    measurements: list[Measurement]
+    samples: pd.DataFrame
+
+
+@dataclass
+class Part:
+    """A task of the harness with the documents to score: the whole task, or one subject of a group."""
+
+    task: HarnessTask
+    documents: list[dict]
+    encoded: Encoded
+
+
+def evaluate(
+    model,
+    tokenizer,
+    tasks: Sequence[Task],
+    dtype: str,
+    progress: Progress = silent,
+    requests_cache: Path | None = None,
+) -> Iterator[TaskOutcome]:
+    """Yield each task's outcome on a causal LM in memory, as it comes.
+
+    A limit is per subject where the task is a group (mmlu). Requests in tokens are kept in `requests_cache`.
+    """
+    lm = SharedPrefixLM(model, tokenizer)
+    sources = [identify_task(task.task) for task in tasks]
+    prepared = []
+    for index, (task, source) in enumerate(zip(tasks, sources, strict=True)):
+        prepared.append(prepare(lm, task, source, requests_cache))
+        progress("requests", index + 1, len(tasks), task.task)
+    total = sum(len(part.encoded.pairs) for parts in prepared for part in parts)
+    finished = 0
+    for task, source, parts in zip(tasks, sources, prepared, strict=True):
+
+        def done(requests: int, name: str = task.task) -> None:
+            nonlocal finished
+            finished += requests
+            progress("tasks", finished, total, name)
+
+        began, tokens = time.perf_counter(), lm.tokens
+        scores = lm.score([pair for part in parts for pair in part.encoded.pairs], done)
+        details = {"seconds": round(time.perf_counter() - began, 3), "tokens": lm.tokens - tokens}
+        samples = judge(parts, scores)
+        protocol = {
+            "limit": task.limit,
+            "fewshot": 0,
+            "version": parts[0].task.VERSION,
+            "source": source.source,
+            "dtype": dtype,
+        }
+        measurements = [
+            Measurement(
+                metric=metric, dataset=source.id, protocol=protocol, details=details, **summary(metric, samples)
+            )
+            for metric in METRICS
+            if metric in samples
+        ]
+        yield TaskOutcome(task, measurements, samples)
+
+
+def prepare(lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None) -> list[Part]:
+    """Return the parts of a task, their requests in tokens."""
+    parts = []
+    for name, harness_task in harness_tasks((task.task,)).items():
+        documents = list(islice(harness_task.eval_docs, task.limit))
+        parts.append(Part(harness_task, documents, encode(lm, harness_task, f"{source.id} {name}", documents, cache)))
+    return parts
+
+
+def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.DataFrame:
+    """Return the samples: what the harness makes of the scores, document by document."""
+    rows: list[dict[str, Any]] = []
+    remaining = iter(scores)
+    for part in parts:
+        for document, count in zip(part.documents, part.encoded.counts, strict=True):
+            answers = list(islice(remaining, count))
+            metrics = part.task.process_results(document, answers)
+            likelihoods = [likelihood for likelihood, _ in answers]
+            target = part.task.doc_to_text(document) if part.task.multiple_input else part.task.doc_to_target(document)
+            rows.append(
+                {
+                    "doc_id": len(rows),
+                    "doc_hash": hash_string(
+                        json.dumps(document, indent=2, default=handle_non_serializable, ensure_ascii=False)
+                    ),
+                    "target": target,
+                    "loglikelihoods": likelihoods,
+                    "prediction": int(np.argmax(likelihoods)) if count > 1 else None,
+                    **{name: float(metrics[name]) for name in METRICS if name in metrics},
+                }
+            )
+    return pd.DataFrame(rows).astype({"prediction": "Int64"})
+
+
+def summary(metric: str, samples: pd.DataFrame) -> dict[str, Any]:
+    """Return value, stderr (None for one document) and n; perplexity's stderr is by the delta method."""
+    values = samples[metric]
+    mean, n = float(values.mean()), len(values)
+    stderr = float(values.std()) / math.sqrt(n) if n > 1 else None
+    if metric == "perplexity":
+        value = math.exp(min(-mean, 700.0))  # a float holds no more
+        return {"value": value, "stderr": None if stderr is None else value * stderr, "n": n}
+    return {"value": mean, "stderr": stderr, "n": n}

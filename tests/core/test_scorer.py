@@ -1,0 +1,175 @@
+"""The scorer against lm-evaluation-harness' HFLM, on tiny models of many architectures."""
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from core.errors import UserError
+from core.evaluation import scorer
+from core.evaluation.scorer import SharedPrefixLM
+from core.evaluation.trees import Row, batches, grow, pack
+from tests.core.tiny import ARCHITECTURES, tiny
+from tests.core.words import byte_tokenizer
+
+LONG = "All work and no play makes a dull sentence. " * 4  # does not fit a window of 128
+PAIRS = [
+    ("The sky is", " blue"),
+    ("The sky is", " green and it is"),
+    ("The sky is", " b"),
+    ("The sky is", " c"),
+    ("The sky is ", "blue"),  # trailing space
+    ("The sky is blue", " today"),  # begins with another request's whole text
+    ("", "An empty context"),
+    ("", "A"),
+    ("", "<s>begins with the prefix token"),
+    ("<s>The sky", " is here"),
+    ("The trophy is here because Ann", " is too big"),
+    ("The trophy is here because Bob", " is too big"),
+    ("The trophy is here because Bob", " is too big"),  # twice
+    ("A", "B"),
+    (LONG, "Yes"),
+    (LONG, "No, not so"),
+    (LONG[:120], "Maybe, or maybe not at all"),
+    ("Question: which of them?\nAnswer:", " this one"),
+    ("Question: which of them?\nAnswer:", " that one, of course"),
+    ("Question: which of them?\nAnswer:", " neither"),
+]
+REQUESTS = [
+    Instance("loglikelihood", doc={}, arguments=pair, idx=i, metadata=("task", i, 1)) for i, pair in enumerate(PAIRS)
+]
+WIDE = {
+    "llama-gqa": {},
+    "opt": {},
+    "gpt2": {},
+    "qwen3": {},
+    "gemma2": {"sliding_window": 4096},
+    "qwen2-sliding": {"sliding_window": 40},
+}
+
+
+def assert_equal(ours, theirs, tolerance=1e-4):
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
+    assert [score for score, _ in ours] == pytest.approx([score for score, _ in theirs], abs=tolerance)
+
+
+def reference(model, tokenizer, requests=REQUESTS):
+    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=3).loglikelihood(requests, disable_tqdm=True)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("begin", [False, True], ids=["no-bos", "bos"])
+def test_equals_hflm(name, begin):
+    model, tokenizer = tiny(name, vocab_size=257), byte_tokenizer(begin)
+    assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS), reference(model, tokenizer))
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_trees_are_used_where_the_window_allows(name):
+    model, tokenizer = tiny(name, vocab_size=257, **WIDE[name]), byte_tokenizer()
+    lm = SharedPrefixLM(model, tokenizer)
+    encoded = [lm._fit(*lm.encode(*pair)) for pair in PAIRS]
+    assert_equal(lm.loglikelihood(REQUESTS), reference(model, tokenizer))
+    assert lm._trees_hold
+    assert lm.tokens < sum(map(len, grow(encoded, 0)))
+
+
+def test_the_soft_cap_after_the_head_is_kept():
+    model, tokenizer = tiny("gemma2", vocab_size=257, final_logit_softcapping=2.0), byte_tokenizer()
+    capped = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)
+    assert_equal(capped, reference(model, tokenizer))
+    model.config.final_logit_softcapping = None
+    uncapped = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)
+    assert max(abs(a - b) for (a, _), (b, _) in zip(capped, uncapped, strict=True)) > 0.1
+
+
+@pytest.mark.parametrize("kind", ["mamba", "bloom"])
+def test_models_that_compute_no_trees_get_plain_sequences(kind, caplog):
+    caplog.set_level("INFO", scorer.__name__)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind, vocab_size=257, hidden_size=32, num_hidden_layers=2, n_head=4, initializer_range=0.3
+    )
+    model, tokenizer = AutoModelForCausalLM.from_config(config).eval(), byte_tokenizer()
+    assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS), reference(model, tokenizer))
+    assert "tree" in caplog.text
+
+
+@pytest.mark.parametrize("length", [16, 128])
+def test_scores_do_not_depend_on_the_batch(length, monkeypatch):
+    monkeypatch.setattr(scorer, "LENGTH", length)
+    model, tokenizer = tiny(vocab_size=257), byte_tokenizer()
+    alone = [SharedPrefixLM(model, tokenizer).loglikelihood([request])[0] for request in REQUESTS]
+    for budget in (1, 100, 4096):
+        assert_equal(SharedPrefixLM(model, tokenizer, budget).loglikelihood(REQUESTS), alone, 2e-5)
+    assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS[::-1]), alone[::-1], 2e-5)
+
+
+def test_the_head_sees_scored_positions_only():
+    model, lm = (model := tiny(vocab_size=257)), SharedPrefixLM(model, byte_tokenizer())
+    lm.score([([1, 2], [3]), ([4, 5], [6])])  # tries trees once
+    seen = []
+    model.get_output_embeddings().register_forward_hook(lambda module, args, logits: seen.append(logits.shape[1]))
+    lm.score([([1, 2, 3, 4], [5]), ([1, 2, 3, 4], [6]), ([1, 2, 3, 4], [6, 7])])
+    assert seen == [2]  # after 4: three choices; after 6: the last token of the third
+
+
+def test_16_bits_are_summed_in_32():
+    model, tokenizer = tiny(vocab_size=257), byte_tokenizer()
+    exact = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)
+    half = SharedPrefixLM(model.bfloat16(), tokenizer)
+    coarse = half.loglikelihood(REQUESTS)
+    assert half._trees_hold
+    assert [a for a, _ in coarse] == pytest.approx([a for a, _ in exact], rel=0.02, abs=0.1)
+
+
+def test_refusals():
+    lm = SharedPrefixLM(tiny(vocab_size=257), byte_tokenizer())
+    with pytest.raises(UserError, match="window of 128"):
+        lm.score([([1], [2] * 129)])
+    with pytest.raises(UserError, match="no token of its own"):
+        lm.encode("A context", "")
+    with pytest.raises(UserError, match="whole documents"):
+        lm.loglikelihood_rolling([])
+    with pytest.raises(UserError, match="generate"):
+        lm.generate_until([])
+
+
+def test_rows_hold_every_request_once_and_shared_tokens_once():
+    requests = [([1, 2, 3], [4]), ([1, 2, 3, 5], [6, 7]), ([1, 2, 9], [4]), ([8, 8], [1]), ([1, 2, 3], [4])]
+    (tree, other) = sorted(grow(requests, 100), key=len, reverse=True)
+    assert sorted(tree.tokens) == [1, 2, 3, 5, 9]
+    assert other.plain and not tree.plain
+    (row,) = pack([tree, other], 7)
+    assert len(row) == 7
+    assert sorted(scored.request for scored in row.scored) == [0, 1, 2, 3, 4]
+    for scored in row.scored:
+        inputs, targets = requests[scored.request]
+        last = scored.nodes[-1]
+        path = [node for node in range(len(row)) if row.visible()[last, node]]  # the last node and its ancestors
+        assert [row.tokens[node] for node in path] == inputs
+        assert [row.depths[node] for node in path] == list(range(len(inputs)))
+        assert scored.nodes == path[-len(targets) :]
+        assert scored.targets == targets
+
+
+def test_beyond_the_window_nothing_branches():
+    requests = [([1, 2, 3, 4], [5]), ([1, 2, 3, 6], [5]), ([1, 2, 3, 6, 7], [5])]
+    rows = grow(requests, 3)
+    assert [row.tokens for row in rows] == [[1, 2, 3, 4], [1, 2, 3, 6, 7]]
+    assert all(row.plain for row in rows)
+
+
+def test_packing_and_batches_keep_to_their_bounds():
+    rows = []
+    for index, length in enumerate([50, 9, 9, 9, 30, 2, 1, 17]):
+        rows.append(Row())
+        rows[-1].add(index, (list(range(length)), [0]))
+    packed = pack(rows, 32)
+    assert sorted(scored.request for row in packed for scored in row.scored) == list(range(8))
+    assert all(len(row) <= 32 or row.plain for row in packed)
+    assert len(packed) == 4
+    for batch in batches(packed, 64):
+        assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= 64
+    assert sum(map(len, batches(packed, 64))) == 4
