@@ -49,7 +49,8 @@ def number(value: float) -> str:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer where there are many decades."""
-    steps = (1, 2, 5) if high / low < 150 else (1, 3) if high / low < 3000 else (1,)
+    fine = ((8, (1, 1.5, 2, 3, 4, 5, 7)), (150, (1, 2, 5)), (3000, (1, 3)), (math.inf, (1,)))
+    steps = next(steps for most, steps in fine if high / low < most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 
@@ -82,7 +83,8 @@ def perplexity_curve(
     points = points.dropna(subset=[axis.column, "value"])
     figure = go.Figure(layout=layout(theme, 440))
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
-    values = pd.concat([points["value"].clip(upper=cap), dense["value"]])
+    values = pd.concat([frame[name].clip(upper=cap) for frame in (points, dense) for name in ("low", "value", "high")])
+    values = values[values > 0]
     figure.update_xaxes(title_text=axis.title, tickformat=".0%" if axis.percent else None)
     if values.empty:
         return figure
@@ -94,12 +96,12 @@ def perplexity_curve(
             x=[None], y=[None], mode="markers", name="hollow: N:M pattern", hoverinfo="skip", marker=hollow
         )
     _draw_dense(figure, dense, axis, theme)
-    reach = values.max() / values.min()
-    _label(figure, points, axis, theme, cap, near=0.05 * math.log10(max(reach, 2)))
+    reach = max(values.max() / values.min(), 1.5)
+    _label(figure, points, axis, theme, cap, near=0.05 * math.log10(reach))
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
-    margin = max(reach, 2) ** (0.13 if (points["value"] > cap).any() else 0.06)
-    _log_axis(figure, values.min() / max(reach, 2) ** 0.09, values.max() * margin, corpus)
+    margin = reach ** (0.13 if (points["value"] > cap).any() else 0.06)
+    _log_axis(figure, values.min() / reach**0.09, values.min() * reach * margin, corpus)
     return figure
 
 

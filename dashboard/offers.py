@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core import hub
+from core.data import files
+from core.data.texts import BY_ID
 from core.defaults import complete
 from core.errors import UserError
 from core.estimate import estimate, history
+from core.runs import missing
 from core.specs import Calibration, Perplexity, RunSpec, Task
 from dashboard import data
 
@@ -52,14 +56,30 @@ def offer(
             )
             for method, ratio, pattern in wanted
         )
-        known = history(data.store())
-        return Offer(specs, sum(estimate(spec, known).seconds for spec in specs))
+        for spec in specs:
+            _check_texts(spec)
+        return Offer(specs, sum(seconds(spec) for spec in specs))
     except UserError as error:
         return Offer((), 0.0, str(error))
 
 
-def show_offer(key: str, what: str, found: Offer) -> None:
-    """Show the button that queues an offer's runs, or why they cannot run here."""
+def seconds(spec: RunSpec) -> float:
+    """Return how long a run takes, without the numbers that the store has already."""
+    store = data.store()
+    return estimate(missing(spec, store.get(spec.variant.key)) or spec, history(store)).seconds
+
+
+def _check_texts(spec: RunSpec) -> None:
+    """Raise `UserError` for a text that is not here and cannot be fetched."""
+    calibration = spec.variant.stages[0].calibration
+    for wanted in (*([calibration] if calibration else []), *spec.perplexity):
+        corpus = BY_ID.get(wanted.corpus)
+        if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):
+            raise UserError(f"{corpus.id} is not here and cannot be fetched; choose another text at the left.")
+
+
+def show_offer(key: str, found: Offer, what: str) -> None:
+    """Show the button `what`, with the time it takes, that queues an offer's runs; or why they cannot run here."""
     if found.error:
         st.caption(f"This machine cannot add points here: {found.error}")
         return
@@ -72,8 +92,13 @@ def show_offer(key: str, what: str, found: Offer) -> None:
             st.page_link("views/run.py", label="See progress", icon=":material/play_circle:")
         if left:
             share = found.seconds * len(left) / len(found.specs)
-            text = f"Run the {len(left)} {what} ({duration(share)})" if len(left) > 1 else f"Run it ({duration(share)})"
-            st.button(text, key=key, icon=":material/add_chart:", on_click=_queue, args=(left,))
+            st.button(
+                f"{what.format(len(left))} ({duration(share)})",
+                key=key,
+                icon=":material/add_chart:",
+                on_click=_queue,
+                args=(left,),
+            )
 
 
 def _queue(specs: list[RunSpec]) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.data.tasks import SEVEN, TASKS
+from core.analysis.seven import mean_of_seven
+from core.data.tasks import TASKS
 from core.methods.registry import METHODS
+from core.results import Measurement
 from core.specs import RunSpec
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
@@ -114,6 +116,12 @@ def headline(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(task=[card.label for card in cards], chance=[card.chance for card in cards])
 
 
+def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each data set's most frequent protocol, so that no other one shares its axis."""
+    most = rows.groupby("dataset")["protocol_id"].transform(lambda ids: ids.mode().iloc[0])
+    return rows[rows["protocol_id"] == most]
+
+
 def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
     """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it)."""
     amounts_there = [amount(ratio, pattern) for ratio, pattern in zip(rows["ratio"], rows["pattern"], strict=True)]
@@ -131,14 +139,20 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return each variant's mean over the seven tasks (key, label, limit, mean, stderr), where it has all seven."""
-    rows = rows[rows["dataset"].isin(SEVEN)]
+    """Return each variant's mean over the seven tasks (key, label, mean, stderr), where it has all seven."""
     means = []
-    for (key, label, limit), part in rows.groupby(["key", "label", "limit"], dropna=False, sort=False):
-        if len(part) == len(SEVEN):
-            stderr = math.sqrt((part["stderr"] ** 2).sum()) / len(SEVEN)
-            means.append((key, label, limit, part["value"].mean(), stderr))
-    return pd.DataFrame(means, columns=["key", "label", "limit", "mean", "stderr"])
+    for (key, label), part in rows.groupby(["key", "label"], sort=False):
+        found = mean_of_seven(_measurement(row) for row in part.to_dict("records"))
+        if found:
+            means.append((key, label, *found))
+    return pd.DataFrame(means, columns=["key", "label", "mean", "stderr"])
+
+
+def _measurement(row: dict) -> Measurement:
+    known = {name: None if pd.isna(row[name]) else row[name] for name in ("stderr", "limit", "fewshot")}
+    protocol = {"limit": known["limit"], "fewshot": known["fewshot"]}
+    numbers = {"value": row["value"], "stderr": known["stderr"], "n": int(row["n"])}
+    return Measurement(metric=row["metric"], dataset=row["dataset"], protocol=protocol, **numbers)
 
 
 def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +167,7 @@ def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         if len(mine) > 1:
             low, high, spread = values.min(), values.max(), f", mean of {len(mine)} seeds"
         else:
-            stderr = mine["stderr"].iloc[0]
+            stderr = mine["stderr"].fillna(0.0).iloc[0]
             low, high, spread = value - stderr, value + stderr, f" ± {stderr:.2g} (standard error)"
         row = {"task": "Mean of seven", "chance": None, "metric": "as the papers take it", "value": value}
         added.append(part.iloc[0].to_dict() | row | {"low": low, "high": high, "spread": spread})

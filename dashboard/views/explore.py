@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.data.tasks import SEVEN
 from core.methods.registry import METHODS
 from core.requests import DEFAULT_MODEL
+from core.specs import Perplexity, Task
 from dashboard import data, figures, offers, points, widgets
 from dashboard.details import show_details
 
@@ -81,7 +83,7 @@ def pick(frame: pd.DataFrame) -> dict:
     }
 
 
-def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str | None) -> list:
+def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
     """Show perplexity against what was removed, and offer the points that are missing."""
     measured, axis = chosen["measured"], chosen["axis"]
     protocol = measured["protocol"].iloc[0] if len(measured) else ""
@@ -115,34 +117,56 @@ def clicked() -> None:
         st.session_state["explore_point"] = selected[0]["customdata"][0]
 
 
+def text_of(chosen: dict) -> str:
+    """Return the perplexity that is shown, in the command line's notation."""
+    row = chosen["measured"].iloc[0]
+    windows = None if pd.isna(row["windows"]) else int(row["windows"])
+    return str(Perplexity(corpus=chosen["corpus"], window=int(row["window"]), windows=windows))
+
+
 def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None:
     """Offer to run what the curve lacks."""
-    measured = chosen["measured"]
-    if measured.empty:
-        return
     patterns = sorted(set(found["pattern"].dropna()))
     wanted = points.missing(found, chosen["methods"], patterns)
     if dense.empty:
         wanted = [("dense", None, None), *wanted]
     if wanted:
-        row = measured.iloc[0]
-        windows = f":{int(row['windows'])}" if pd.notna(row["windows"]) else ""
-        text = f"{chosen['corpus']}@{int(row['window'])}{windows}"
-        names = ", ".join(dict.fromkeys(f"{points.amount(ratio, pattern)}" for _, ratio, pattern in wanted))
         with st.spinner("Estimating ..."):
-            offer = offers.offer(chosen["model"], wanted, chosen["calibration"], [text], stamp=data.store().stamp())
-        st.caption(f"Not measured yet: {len(wanted)} points ({names}).")
-        offers.show_offer("explore_run_missing", "missing points", offer)
+            offer = offers.offer(
+                chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], stamp=data.store().stamp()
+            )
+        amounts = ", ".join(dict.fromkeys(points.amount(ratio, pattern) for _, ratio, pattern in wanted))
+        st.caption(f"Not measured yet: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
+        what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"
+        offers.show_offer("explore_run_missing", offer, what)
 
 
-def accuracy(chosen: dict, at: str | None) -> tuple[list, pd.DataFrame]:
+def offer_tasks(chosen: dict, found: pd.DataFrame, scored: pd.DataFrame, at: str, limit: float) -> None:
+    """Offer to run the seven tasks on the points at this amount that have none."""
+    points_here = found[(found["where"] == at) & ~found["series"].isin(scored["label"])]
+    plain = points_here[points_here["series"].isin([method.label for method in METHODS])]
+    wanted = [
+        (row["method"], row["ratio"], row["pattern"] if isinstance(row["pattern"], str) else None)
+        for _, row in plain.iterrows()
+    ]
+    if wanted:
+        tasks = [str(Task(task=task, limit=int(limit) or None)) for task in SEVEN]
+        with st.spinner("Estimating ..."):
+            offer = offers.offer(
+                chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], tasks, data.store().stamp()
+            )
+        names = ", ".join(plain["series"])
+        offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
+
+
+def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataFrame]:
     """Show zero-shot accuracy at the chosen amount; return the exports and every variant's mean of seven."""
     rows = points.headline(chosen["rows"])
     rows = rows.assign(limit=rows["limit"].fillna(0))
     sets = points.calibrations(rows)
     calibration = chosen["calibration"] if chosen["calibration"] in sets else next(iter(sets), None)
     rows = points.calibrated_on(rows, calibration)
-    st.subheader(f"Zero-shot accuracy{f' with {at} removed' if at else ''}", anchor=False)
+    st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
     here = points.at_amount(rows, at)
     compressed = here[here["method"] != "dense"]
     limits = list((compressed if len(compressed) else here)["limit"].value_counts().index)
@@ -153,15 +177,19 @@ def accuracy(chosen: dict, at: str | None) -> tuple[list, pd.DataFrame]:
         )
     else:
         limit = limits[0] if limits else None
-    here, rows = here[here["limit"] == limit], rows[rows["limit"] == limit]
+    rows = points.one_protocol(rows[rows["limit"] == limit])
+    here = points.at_amount(rows, at)
     means = points.seven_means(rows)
     if compressed.empty:
-        st.info(f"No zero-shot numbers at {at} yet. Choose another amount, or measure tasks on the Run page.")
+        st.info(f"No zero-shot numbers at {at} yet. Choose another amount, or measure them.")
+        offer_tasks(chosen, found, compressed, at, 100.0 if limit is None else limit)
         return [], means
     shown = points.accuracies(here)
     both = points.with_mean(shown, here)
     order = list(dict.fromkeys(both["task"]))
-    caption = f"{chosen['model']}, zero-shot accuracy at {at}: {here['protocol'].iloc[0]}."
+    caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
+    caption += f"first {int(limit)} documents of each task, " if limit else "all documents of each task, "
+    caption += f"{here['dtype'].iloc[0]}."
     if calibration:
         caption += f" Calibrated on {calibration} where a method reads data."
     caption += " Bars: one standard error, or the range over seeds. Dotted: guessing."
@@ -173,6 +201,7 @@ def accuracy(chosen: dict, at: str | None) -> tuple[list, pd.DataFrame]:
         both.drop(columns=["key", "spread", "hollow"]),
         alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
     )
+    offer_tasks(chosen, found, compressed, at, limit)
     return [item], means
 
 
@@ -193,16 +222,18 @@ def page() -> None:
     if not chosen["methods"]:
         st.info("Choose at least one method at the left.")
         return
+    if found.empty:
+        st.info("Nothing compressed was measured on this text yet.")
+        offer_points(chosen, dense, found)
+        return
     steps = points.amounts(found)
-    at = None
+    at = steps[0]
     if len(steps) > 1:
         start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
         at = st.select_slider("Weights removed", steps, value=start, key="explore_at", bind="query-params")
-    elif steps:
-        at = steps[0]
     items = curve(chosen, dense, found, at)
     offer_points(chosen, dense, found)
-    accuracies, means = accuracy(chosen, at)
+    accuracies, means = accuracy(chosen, found, at)
     st.subheader("All points", anchor=False)
     table = points.comparison(found, means, dense)
     caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."

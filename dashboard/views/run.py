@@ -15,6 +15,7 @@ from core.methods.base import Method
 from core.methods.registry import METHODS
 from core.models.catalogue import BY_ID, MODELS
 from core.requests import DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.runs import missing
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
 from dashboard import data, forms, offers
 from dashboard.joblist import show_jobs
@@ -229,9 +230,12 @@ def page() -> None:
 
 def _estimate(spec: RunSpec) -> None:
     expected = estimate(spec, history(data.store()))
-    stored = data.result(spec.variant.key)
-    known = " The store has this variant already: only what was not measured yet is run." if stored else ""
-    st.info(f"Takes {offers.duration(expected.seconds)} and {expected.bytes / 1e9:.1f} GB of memory.{known}")
+    known = data.result(spec.variant.key)
+    if known and missing(spec, known) is None:
+        st.info("All of this is measured already: see it on Explore.")
+        return
+    again = " This model is known already: only what was not measured yet is measured." if known else ""
+    st.info(f"Takes {offers.duration(offers.seconds(spec))} and {expected.bytes / 1e9:.1f} GB of memory.{again}")
 
 
 page()

@@ -121,6 +121,14 @@ def test_the_mean_needs_all_seven_tasks(frame):
     assert points.seven_means(rows[rows["dataset"] != "boolq"]).empty
 
 
+def test_two_protocols_never_share_an_axis(frame):
+    rows = points.headline(frame)
+    other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
+    mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
+    kept = points.one_protocol(mixed)
+    assert set(kept["protocol_id"]) == set(rows["protocol_id"]) and len(kept) == len(rows) - other.sum()
+
+
 def test_layers_are_blocks_by_roles():
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     heat = figures.layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]

@@ -94,6 +94,26 @@ def test_an_amount_without_accuracies_is_said(filled):
     assert "No zero-shot numbers at 40 %" in app.info[0].value
 
 
+def test_the_seven_tasks_are_offered_where_they_are_missing(filled):
+    app = open_app(explore_at="40 %", explore_methods=["SparseGPT"])
+    button = app.button(key="explore_run_tasks")
+    assert button.label.startswith("Run the seven tasks at 40 % with SparseGPT (")
+    button.click().run()
+    (job,) = data.queue().jobs()
+    assert [str(task) for task in job.spec.tasks][:2] == ["boolq:100", "piqa:100"] and len(job.spec.tasks) == 7
+    assert job.spec.variant.stages[0].ratio == 0.4 and not app.exception
+
+
+def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
+    monkeypatch.setattr("core.hub.online", lambda: False)
+    monkeypatch.setattr("core.data.files.find", lambda name: None)
+    store.put(result("dense", 20.0, corpus="wikitext2"))
+    store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
+    app = open_app()
+    assert "wikitext2 is not here and cannot be fetched" in " ".join(caption.value for caption in app.caption)
+    assert not app.button
+
+
 def test_latency_that_nobody_measured_is_said(filled):
     app = open_app(explore_x="latency")
     assert "No latency" in app.info[0].value
@@ -121,7 +141,9 @@ def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
     filled.delete(missing.variant.key)
     app = open_app()
     button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run it (") and "20 %" in " ".join(caption.value for caption in app.caption)
+    assert button.label.startswith("Run the missing point (") and "20 %" in " ".join(
+        caption.value for caption in app.caption
+    )
     button.click().run()
     (job,) = data.queue().jobs()
     stage = job.spec.variant.stages[0]
