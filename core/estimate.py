@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.store import Store
 
 # Operations a second where nothing was measured yet.
-CPU_CORE, GPU, GPU_16_BIT = 15e9, 3e12, 15e12
+CPU_CORE, GPU, GPU_16_BIT = 30e9, 3e12, 15e12
 START_SECONDS = 10  # importing the libraries
 LOAD_BYTES = 500e6  # a second
 FETCH_BYTES = 5e6  # a second
