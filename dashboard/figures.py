@@ -20,6 +20,14 @@ DIVERGED_TIMES_DENSE = 500
 LABEL_STEP = 15  # px between labels that would lie on each other
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
+TICKS = (  # (axis' highest over lowest is below, steps in each decade)
+    (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
+    (8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (150, (1, 2, 5)),
+    (3000, (1, 3)),
+    (math.inf, (1,)),
+)
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -49,8 +57,7 @@ def number(value: float) -> str:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer where there are many decades."""
-    fine = ((8, (1, 1.5, 2, 3, 4, 5, 7)), (150, (1, 2, 5)), (3000, (1, 3)), (math.inf, (1,)))
-    steps = next(steps for most, steps in fine if high / low < most)
+    steps = next(steps for most, steps in TICKS if high / low < most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 
@@ -102,6 +109,9 @@ def perplexity_curve(
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
     margin = reach ** (0.13 if (points["value"] > cap).any() else 0.06)
     _log_axis(figure, values.min() / reach**0.09, values.min() * reach * margin, corpus)
+    if axis.percent:
+        most = points[axis.column].max()
+        figure.update_xaxes(range=[-0.03 * most, 1.06 * most] if most > 0 else None)
     return figure
 
 

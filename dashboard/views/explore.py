@@ -7,12 +7,11 @@ import streamlit as st
 
 from core.data.tasks import SEVEN
 from core.methods.registry import METHODS
-from core.requests import DEFAULT_MODEL
 from core.specs import Perplexity, Task
 from dashboard import data, figures, offers, points, widgets
 from dashboard.details import show_details
+from dashboard.pickers import pick
 
-AXES = dict(zip(("ratio asked for", "model share removed", "packed size", "latency"), figures.AXES, strict=True))
 FORMATS = {
     "Perplexity": "%.5g",
     "vs dense": "%+.4g",
@@ -22,65 +21,6 @@ FORMATS = {
     "Bits per weight": "%.2f",
     "Model removed (%)": "%.1f",
 }
-
-
-def pick(frame: pd.DataFrame) -> dict:
-    """Show the pickers and return what was chosen: model, methods, corpus, protocol, calibration, axis."""
-    models = list(frame["model"].value_counts().index)
-    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
-    bound = {"bind": "query-params"}
-    with st.sidebar:
-        model = st.selectbox("Model", models, index=start, key="explore_model", **bound)
-        rows = frame[frame["model"] == model]
-        labels = {method.name: method.label for method in METHODS}
-        there = [name for name in labels if name != "dense" and name in set(rows["method"])]
-        methods = st.multiselect(
-            "Methods", there, default=there, format_func=labels.get, key="explore_methods", **bound
-        )
-        texts = points.texts(rows)
-        here = data.corpora_here()[0]
-        first = next((index for index, (corpus, _) in enumerate(texts.values()) if corpus == here), 0)
-        text = st.selectbox(
-            "Perplexity on",
-            list(texts),
-            index=first,
-            key="explore_text",
-            **bound,
-            help="The text, how many tokens the model reads at once, and how much of the text was read. "
-            "Perplexities on different texts or windows cannot be compared.",
-        )
-        corpus, protocol = texts.get(text, (None, None))
-        measured = rows[
-            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
-        ]
-        sets = points.calibrations(measured[measured["method"].isin(methods)])
-        calibration = sets[0] if sets else None
-        if len(sets) > 1:
-            calibration = st.selectbox(
-                "Calibrated on",
-                sets,
-                key="explore_calibration",
-                **bound,
-                help="The text that Wanda and SparseGPT read to decide which weights matter: corpus, windows x tokens.",
-            )
-        axis = st.selectbox(
-            "Compare by",
-            list(AXES),
-            key="explore_x",
-            **bound,
-            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
-        )
-    rows = rows[rows["method"].isin([*methods, "dense"])]
-    measured = points.calibrated_on(measured[measured["method"].isin([*methods, "dense"])], calibration)
-    return {
-        "model": model,
-        "methods": methods,
-        "corpus": corpus,
-        "calibration": calibration,
-        "axis": AXES[axis],
-        "rows": rows,
-        "measured": measured,
-    }
 
 
 def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
@@ -136,6 +76,7 @@ def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None
                 chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], stamp=data.store().stamp()
             )
         amounts = ", ".join(dict.fromkeys(points.amount(ratio, pattern) for _, ratio, pattern in wanted))
+        amounts = amounts.replace("nothing removed", "dense")
         st.caption(f"Not measured yet: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
         what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"
         offers.show_offer("explore_run_missing", offer, what)
@@ -223,8 +164,9 @@ def page() -> None:
         st.info("Choose at least one method at the left.")
         return
     if found.empty:
-        st.info("Nothing compressed was measured on this text yet.")
-        offer_points(chosen, dense, found)
+        st.info("No perplexity of these methods is there yet: run one, or choose another model or text at the left.")
+        if len(measured):
+            offer_points(chosen, dense, found)
         return
     steps = points.amounts(found)
     at = steps[0]

@@ -232,7 +232,7 @@ def _estimate(spec: RunSpec) -> None:
     expected = estimate(spec, history(data.store()))
     known = data.result(spec.variant.key)
     if known and missing(spec, known) is None:
-        st.info("All of this is measured already: see it on Explore.")
+        st.info("All of this is measured already; nothing is left to run.")
         return
     again = " This model is known already: only what was not measured yet is measured." if known else ""
     st.info(f"Takes {offers.duration(offers.seconds(spec))} and {expected.bytes / 1e9:.1f} GB of memory.{again}")

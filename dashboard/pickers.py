@@ -1,0 +1,71 @@
+"""What Explore shows is chosen here, at the left; every choice is in the address."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.methods.registry import METHODS
+from core.requests import DEFAULT_MODEL
+from dashboard import data, figures, points
+
+AXES = dict(zip(("ratio asked for", "model share removed", "packed size", "latency"), figures.AXES, strict=True))
+
+
+def pick(frame: pd.DataFrame) -> dict:
+    """Show the pickers and return what was chosen: model, methods, corpus, protocol, calibration, axis."""
+    models = list(frame["model"].value_counts().index)
+    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    bound = {"bind": "query-params"}
+    with st.sidebar:
+        model = st.selectbox("Model", models, index=start, key="explore_model", **bound)
+        rows = frame[frame["model"] == model]
+        labels = {method.name: method.label for method in METHODS}
+        there = [name for name in labels if name != "dense" and name in set(rows["method"])]
+        methods = st.multiselect(
+            "Methods", there, default=there, format_func=labels.get, key="explore_methods", **bound
+        )
+        texts = points.texts(rows)
+        here = data.corpora_here()[0]
+        first = next((index for index, (corpus, _) in enumerate(texts.values()) if corpus == here), 0)
+        text = st.selectbox(
+            "Perplexity on",
+            list(texts),
+            index=first,
+            key="explore_text",
+            **bound,
+            help="The text, how many tokens the model reads at once, and how much of the text was read. "
+            "Perplexities on different texts or windows cannot be compared.",
+        )
+        corpus, protocol = texts.get(text, (None, None))
+        measured = rows[
+            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
+        ]
+        sets = points.calibrations(measured[measured["method"].isin(methods)])
+        calibration = sets[0] if sets else None
+        if len(sets) > 1:
+            calibration = st.selectbox(
+                "Calibrated on",
+                sets,
+                key="explore_calibration",
+                **bound,
+                help="The text that Wanda and SparseGPT read to decide which weights matter: corpus, windows x tokens.",
+            )
+        axis = st.selectbox(
+            "Compare by",
+            list(AXES),
+            key="explore_x",
+            **bound,
+            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+        )
+    rows = rows[rows["method"].isin([*methods, "dense"])]
+    measured = points.calibrated_on(measured[measured["method"].isin([*methods, "dense"])], calibration)
+    return {
+        "model": model,
+        "methods": methods,
+        "corpus": corpus,
+        "calibration": calibration,
+        "axis": AXES[axis],
+        "rows": rows,
+        "measured": measured,
+    }
