@@ -1,0 +1,54 @@
+"""The default model on real text: what pruning costs it, in the order that the papers find."""
+
+import pytest
+
+from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
+from core.evaluation.perplexity import perplexity
+from core.models.sources import identify, load_model, load_tokenizer
+from core.progress import silent
+from core.requests import DEFAULT_MODEL, build_stage
+from core.specs import Calibration
+
+pytestmark = pytest.mark.real
+WINDOWS, WINDOW = 6, 512
+
+
+@pytest.fixture(scope="module")
+def material():
+    source = identify(DEFAULT_MODEL)
+    tokenizer = load_tokenizer(source)
+    evaluation, corpus = default_corpora()
+    calibration = Calibration(corpus=corpus, windows=WINDOWS, window=WINDOW)
+    return (
+        source,
+        calibration,
+        calibration_windows(calibration, tokenizer, 0),
+        evaluation_windows(evaluation, tokenizer, WINDOW, WINDOWS),
+    )
+
+
+def pruned(material, method, ratio=None, pattern=None, **settings):
+    from core.compress import compress
+
+    source, calibration, tokens, texts = material
+    model = load_model(source)
+    stage = build_stage(method, ratio, pattern, settings, calibration)
+    compress(model, stage, tokens, "cpu", silent)
+    return perplexity(model, texts, silent)[0]
+
+
+def test_magnitude_collapses_where_sparsegpt_does_not(material):
+    dense = pruned(material, "dense")
+    sparsegpt, magnitude = pruned(material, "sparsegpt", 0.5), pruned(material, "magnitude", 0.5)
+    assert dense < sparsegpt < magnitude / 2
+    assert sparsegpt < pruned(material, "sparsegpt", pattern="2:4")
+
+
+def test_reference_form_agrees_with_an_independent_two_pass_computation(material):
+    from benchmarks.two_pass import prune_two_pass
+
+    source, _, tokens, texts = material
+    model = load_model(source)
+    prune_two_pass(model, tokens, 0.5)
+    independent = perplexity(model, texts, silent)[0]
+    assert pruned(material, "sparsegpt", 0.5, true_sequential=False) == pytest.approx(independent, rel=0.02)
