@@ -295,5 +295,7 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
             hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
         )
     _log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3, corpus)
-    figure.update_xaxes(categoryorder="array", categoryarray=list(models))
+    family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
+    figure.update_xaxes(categoryorder="array", categoryarray=list(models), tickvals=list(models), ticktext=sizes)
+    figure.update_xaxes(title_text=f"{family} model size")
     return figure

@@ -163,6 +163,8 @@ def _finish_axes(figure: go.Figure, axes) -> None:
     axes.set_xlabel(horizontal.title.text or "")
     if horizontal.tickformat == ".0%":
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    if horizontal.ticktext is not None:
+        axes.set_xticks(range(len(horizontal.ticktext)), horizontal.ticktext)
     if horizontal.range:
         axes.set_xlim(*horizontal.range)
     if vertical.type == "log":

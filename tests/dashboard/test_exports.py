@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dashboard import browser, exports, figures, points, print_figures
+from core import shipped
+from dashboard import browser, exports, figures, papers, points, print_figures
 from dashboard.style import LIGHT
 from tests.dashboard.synthetic import curve
 
@@ -130,6 +131,18 @@ def test_latex_is_booktabs_with_the_best_in_bold():
         "\\end{tabular}\n"
         "\\end{table}\n"
     )
+
+
+def test_the_papers_sizes_print_too(no_browser):
+    rows = papers.rows_of(shipped.published(), papers.TABLES[0])
+    rows = rows[rows["dataset"] == "wikitext2"]
+    shown, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))
+    item = exports.Item(
+        "sizes", CAPTION, shown, lambda: figures.perplexity_by_model(shown, models, LIGHT, "WikiText-2")
+    )
+    svg = exports.image(item, "svg", 3.35).decode()
+    for text in ("125M", "175B", "OPT model size", "SparseGPT 2:4"):
+        assert text in svg
 
 
 def test_the_bundle_holds_everything(items, no_browser):
