@@ -49,6 +49,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None =
         calibration_windows(stage.calibration, tokenizer, stage.seed) if stage.calibration else None
         for stage in spec.variant.stages
     ]
+    _check_identity(spec)
     texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
     model = load_model(source, spec.variant.dtype)
     progress("load", 1, 1, source.id)
@@ -90,6 +91,16 @@ def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None =
         for row in latency(model, spec.variant.dtype, progress):
             _keep(store, result, row.model_copy(update={"details": row.details | _details(None, spec.device)}))
     return store.get(result.variant.key)
+
+
+def _check_identity(spec: RunSpec) -> None:
+    """Raise `UserError` where a text that was only now fetched is another than the one that the key names."""
+    for stage in spec.variant.stages:
+        if stage.calibration and (here := identify_corpus(stage.calibration.corpus).id) != stage.calibration.corpus:
+            raise UserError(
+                f"The text of {stage.calibration.corpus} on this machine is another than the catalogue's; "
+                f"calibrate on {here}, which names it."
+            )
 
 
 def _tasks(model: nn.Module, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress) -> None:
