@@ -86,7 +86,8 @@ def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None =
                 details=_details(time.perf_counter() - started, spec.device) | {"tokens": windows.numel()},
             ),
         )
-    _tasks(model, tokenizer, spec, result, store, progress)
+    if spec.tasks:
+        _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
         for row in latency(model, spec.variant.dtype, progress):
             _keep(store, result, row.model_copy(update={"details": row.details | _details(None, spec.device)}))
@@ -104,18 +105,16 @@ def _check_identity(spec: RunSpec) -> None:
 
 
 def _tasks(model: nn.Module, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress) -> None:
-    for wanted in spec.tasks:
-        from core.evaluation.zeroshot import evaluate
+    from core.evaluation.zeroshot import evaluate
 
-        for outcome in evaluate(
-            model, tokenizer, [wanted], spec.variant.dtype, progress, cache_dir() / "requests"
-        ):  # one task at a time, so that what is measured is stored
-            rows = [
-                row.model_copy(update={"details": _details(None, spec.device) | row.details})
-                for row in outcome.measurements
-            ]
-            _keep(store, result, *rows)
-            store.put_samples(result.variant.key, rows[0], outcome.samples)
+    requests = cache_dir() / "requests"
+    for outcome in evaluate(model, tokenizer, spec.tasks, spec.variant.dtype, progress, requests):
+        rows = [
+            row.model_copy(update={"details": _details(None, spec.device) | row.details})
+            for row in outcome.measurements
+        ]
+        _keep(store, result, *rows)
+        store.put_samples(result.variant.key, rows[0], outcome.samples)
 
 
 def _keep(store: Store, result: Result, *rows: Measurement) -> None:

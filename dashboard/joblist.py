@@ -25,9 +25,11 @@ STAGES = {
     "waiting": "Waits for another run on this machine",
     "load": "Loading the model",
     "download": "Downloading",
+    "convert": "Converting the model, once",
     "compress": "Compressing",
     "perplexity": "Measuring perplexity",
-    "zeroshot": "Zero-shot tasks",
+    "requests": "Preparing the tasks",
+    "tasks": "Zero-shot tasks",
     "latency": "Measuring latency",
 }
 
