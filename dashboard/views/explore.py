@@ -75,7 +75,8 @@ def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None
             offer = offers.offer(
                 chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], stamp=data.store().stamp()
             )
-        amounts = ", ".join(dict.fromkeys(points.amount(ratio, pattern) for _, ratio, pattern in wanted))
+        ordered = sorted(wanted, key=lambda point: (point[2] or "", point[1] or 0))
+        amounts = ", ".join(dict.fromkeys(points.amount(ratio, pattern) for _, ratio, pattern in ordered))
         amounts = amounts.replace("nothing removed", "dense")
         st.caption(f"Not measured yet: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
         what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"
