@@ -26,7 +26,9 @@ def test_a_wanda_run_from_the_form_becomes_a_point_on_explore(page, address, tmp
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()
     settled(page)
-    removed = chart.evaluate("chart => chart.data.filter(t => t.name.startsWith('Wanda')).flatMap(t => [...t.x])")
+    removed = chart.evaluate(
+        "chart => chart.calcdata.filter(c => c[0].trace.name?.startsWith('Wanda')).flatMap(c => c.map(p => p.x))"
+    )
     assert any(abs(x - 0.33) < 1e-9 for x in removed)
     page.get_by_role("button", name="Export", exact=False).first.click()
     with page.expect_download(timeout=MINUTES) as download:
