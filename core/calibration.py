@@ -27,7 +27,7 @@ from core.methods.base import Needs, Statistics
 from core.models.blocks import Blocks, Linear
 from core.recording import Call, Recorder, first
 
-SAMPLED_TOKENS = 2048  # tokens of a linear's input that the layer report's output error is taken on
+SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer report's output error is taken on
 
 # compress(linear, statistics, sample): compress in place. `sample` is (tokens, in), evenly spaced inputs.
 Compress = Callable[[Linear, Statistics, Tensor], None]
@@ -107,7 +107,8 @@ class Walker:
         self.true_sequential = true_sequential
         self.recorder = Recorder(model, blocks, device)
         size = len(tokens) if form == "batch" else batch
-        self.stride = max(1, tokens.numel() // SAMPLED_TOKENS)
+        # Odd, so that the sample goes through all positions of the windows: first tokens have outsized activations.
+        self.stride = tokens.numel() // SAMPLED_TOKENS | 1
         recordings = [self.recorder.record(chunk) for chunk in tokens.split(size)]
         self.hidden = [recording.hidden for recording in recordings]  # one a micro-batch
         self.calls = [recording.calls for recording in recordings]  # [micro-batch][block]
