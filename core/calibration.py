@@ -109,7 +109,7 @@ class Walker:
         size = len(tokens) if form == "batch" else batch
         # Odd, so that the sample goes through all positions of the windows: first tokens have outsized activations.
         self.stride = tokens.numel() // SAMPLED_TOKENS | 1
-        recordings = [self.recorder.record(chunk) for chunk in tokens.split(size)]
+        recordings = self.recorder.record(tokens.split(size))
         self.hidden = [recording.hidden for recording in recordings]  # one a micro-batch
         self.calls = [recording.calls for recording in recordings]  # [micro-batch][block]
         if form == "spill":

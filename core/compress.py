@@ -16,7 +16,7 @@ from core.methods.base import Compressed, Method, Statistics, Target
 from core.methods.registry import get_method
 from core.models.blocks import Linear, execution_device, find_blocks, select, sliding_window
 from core.progress import Progress
-from core.requests import parse_parameters, parse_pattern
+from core.requests import check_divides, parse_parameters, parse_pattern
 from core.results import LayerReport
 from core.specs import Stage
 
@@ -38,7 +38,9 @@ def compress(
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     target = Target(stage.ratio, parse_pattern(stage.pattern) if stage.pattern else None)
-    _check_pattern(linears, target)
+    if stage.pattern:
+        for linear in linears:
+            check_divides(stage.pattern, linear.weight.shape[1], linear.name)
     where = execution_device(device)
     plan = method.plan({linear.name: linear.weight for linear in linears}, target)
     work = _Work(method, target, plan, len(linears), progress)
@@ -58,17 +60,6 @@ def compress(
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
     return work.reports
-
-
-def _check_pattern(linears: list[Linear], target: Target) -> None:
-    if target.pattern:
-        for linear in linears:
-            inputs, group = linear.weight.shape[1], target.pattern[1]
-            if inputs % group:
-                raise UserError(
-                    f"Pattern {target.pattern[0]}:{group} does not divide the {inputs} inputs of {linear.name}; "
-                    "choose another pattern or leave the layer out."
-                )
 
 
 def _check_window(model: nn.Module, windows: Tensor) -> Tensor:

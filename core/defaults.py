@@ -15,7 +15,8 @@ from core.errors import UserError, unknown
 from core.methods.registry import get_method
 from core.models.facts import ModelFacts, facts
 from core.models.sources import identify
-from core.requests import DEFAULT_WINDOW, DEFAULT_WINDOWS, build_run, build_stage, parse_pattern
+from core.requests import DEFAULT_WINDOW, DEFAULT_WINDOWS, build_run, build_stage, check_divides
+from core.selection import selector
 from core.specs import Calibration, Perplexity, RunSpec, Task
 
 
@@ -53,7 +54,7 @@ def complete(
     if not perplexity:
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
     if layers is not None:
-        check_layers(layers, shape.blocks)
+        selector(layers, shape.blocks)  # refuses what selects nothing
     stage = build_stage(
         found.name,
         ratio,
@@ -64,7 +65,8 @@ def complete(
         layers,
     )
     if stage.pattern and layers is None:
-        check_pattern(stage.pattern, shape)
+        for width in shape.widths:
+            check_divides(stage.pattern, width, "a layer")
     return build_run(
         source.id,
         source.revision,
@@ -111,29 +113,6 @@ def check_window(what: str, text: str, window: int, shape: ModelFacts) -> None:
         raise UserError(
             f"{what} {text!r} has windows of {window} tokens, but this model was made for {shape.max_window}."
         )
-
-
-def check_pattern(pattern: str, shape: ModelFacts) -> None:
-    """Raise `UserError` for an N:M pattern whose M does not divide the inputs of every linear."""
-    group = parse_pattern(pattern)[1]
-    for width in shape.widths:
-        if width % group:
-            raise UserError(
-                f"Pattern {pattern} does not divide a layer with {width} inputs; choose another pattern or leave "
-                "such layers out."
-            )
-
-
-def check_layers(layers: str, blocks: int) -> None:
-    """Raise `UserError` for a selection that is neither FIRST:LAST of the blocks nor a regular expression."""
-    span = re.fullmatch(r"(\d*):(\d*)", layers)
-    if span is None:
-        try:
-            re.compile(layers)
-        except re.error as error:
-            raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
-    elif not int(span[1] or 0) <= min(int(span[2] or blocks - 1), blocks - 1):
-        raise UserError(f"Layers {layers!r} selects none of the model's blocks, which are 0 to {blocks - 1}.")
 
 
 def check_device(device: str) -> None:

@@ -6,7 +6,7 @@ that mix full and sliding attention.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -118,22 +118,24 @@ class Recorder:
         return self.model.base_model
 
     @torch.no_grad()
-    def record(self, tokens: Tensor) -> Recording:
-        """Return what the blocks are called with for tokens (windows, length)."""
+    def record(self, batches: Sequence[Tensor]) -> list[Recording]:
+        """Return what the blocks are called with for each batch of tokens (windows, length)."""
         calls: list[Call] = []
+        seen: list[Tensor] = []
+        home = next(self.model.parameters()).device
         with _stubs(self.blocks, calls, self.extras):
-            home = next(self.model.parameters()).device
             self.model.to(self.device)
-            seen: list[Tensor] = []
             handle = self.blocks.holder[0].register_forward_pre_hook(
                 lambda module, args, kwargs: seen.append(split_hidden(args, kwargs)[0]), with_kwargs=True
             )
             try:
-                self._inner()(input_ids=tokens.to(self.device), use_cache=False)
+                for tokens in batches:
+                    self._inner()(input_ids=tokens.to(self.device), use_cache=False)
             finally:
                 handle.remove()
                 self.model.to(home)
-        return Recording(seen[0], calls)
+        depth = len(self.blocks.holder)
+        return [Recording(hidden, calls[i * depth : (i + 1) * depth]) for i, hidden in enumerate(seen)]
 
     @torch.no_grad()
     def check(self, tokens: Tensor) -> None:
@@ -148,7 +150,7 @@ class Recorder:
             self._inner()(input_ids=tokens.to(next(self.model.parameters()).device), use_cache=False)
         finally:
             handle.remove()
-        recording = self.record(tokens)
+        [recording] = self.record([tokens])
         hidden = recording.hidden.to(outputs[0].device)
         for block, call in zip(self.blocks.holder, recording.calls, strict=True):
             call = call.to(hidden.device)

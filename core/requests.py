@@ -24,6 +24,15 @@ def parse_pattern(text: str) -> tuple[int, int]:
     return int(kept), int(group)
 
 
+def check_divides(pattern: str, inputs: int, what: str) -> None:
+    """Raise `UserError` where the M of an N:M pattern does not divide the inputs of `what`, a layer."""
+    if inputs % parse_pattern(pattern)[1]:
+        raise UserError(
+            f"Pattern {pattern} does not divide {what} with {inputs} inputs; choose another pattern or leave such "
+            "layers out."
+        )
+
+
 def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> float | None:
     if method.family == "dense":
         if ratio or pattern:

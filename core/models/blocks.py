@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError
+from core.selection import selector
 
 # (role, pattern of the linear's name inside the block); the first that matches wins.
 ROLES = (
@@ -96,22 +97,11 @@ def find_blocks(model: nn.Module) -> Blocks:
 
 
 def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linear]:
-    """Return the linears that `layers` names: `first:last` block indices, both included, or a regular expression.
-
-    Raises `UserError` where nothing is selected or the expression is broken.
-    """
+    """Return the linears that `layers` names, all where it is None; a `UserError` where that is none."""
     if layers is None:
         return linears
-    span = re.fullmatch(r"(\d*):(\d*)", layers)
-    if span:
-        first, last = int(span[1] or 0), int(span[2] or blocks - 1)
-        chosen = [linear for linear in linears if first <= linear.block <= last]
-    else:
-        try:
-            pattern = re.compile(layers)
-        except re.error as error:
-            raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
-        chosen = [linear for linear in linears if pattern.search(linear.name)]
+    selected = selector(layers, blocks)
+    chosen = [linear for linear in linears if selected(linear.block, linear.name)]
     if not chosen:
         raise UserError(
             f"Layers {layers!r} selects none of the {len(linears)} linears in blocks 0 to {blocks - 1}, "

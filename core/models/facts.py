@@ -93,33 +93,27 @@ def _gated(config, known: bool, qkv_bias=False, qk_norm=False, norms=2, tied=Fal
 
 
 def _opt(config) -> ModelFacts:
-    hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["ffn_dim"]
-    vocabulary, positions = config["vocab_size"], config["max_position_embeddings"]
+    hidden, positions, vocabulary = config["hidden_size"], config["max_position_embeddings"], config["vocab_size"]
     word = config.get("word_embed_proj_dim") or hidden
-    weights = 4 * hidden * hidden + 2 * hidden * ffn
-    block = weights + (4 * hidden + ffn + hidden) + 4 * hidden  # biases, two norms
-    final_norm = 2 * hidden if config.get("do_layer_norm_before", True) else 0
-    projections = 2 * word * hidden if word != hidden else 0
-    return ModelFacts(
-        # The position table has two rows more than positions.
-        parameters=blocks * block + vocabulary * word + (positions + 2) * hidden + final_norm + projections,
-        block_weights=blocks * weights,
-        blocks=blocks,
-        hidden=hidden,
-        ffn=ffn,
-        vocabulary=vocabulary,
-        max_window=positions,
-        widths=tuple(sorted({hidden, ffn})),
-    )
+    # The position table has two rows more than positions.
+    outside = vocabulary * word + (positions + 2) * hidden
+    outside += 2 * hidden if config.get("do_layer_norm_before", True) else 0  # the final norm
+    outside += 2 * word * hidden if word != hidden else 0  # projections from and to the embeddings
+    return _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
 
 
 def _gpt2(config) -> ModelFacts:
     hidden, blocks, vocabulary, positions = (config[k] for k in ("n_embd", "n_layer", "vocab_size", "n_positions"))
-    ffn = config.get("n_inner") or 4 * hidden
+    outside = (vocabulary + positions) * hidden + 2 * hidden
+    return _plain(hidden, blocks, config.get("n_inner") or 4 * hidden, vocabulary, positions, outside)
+
+
+def _plain(hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int) -> ModelFacts:
+    """A block of q, k, v, o and an FFN of two linears, with biases and two layer norms; `outside` are other weights."""
     weights = 4 * hidden * hidden + 2 * hidden * ffn
-    block = weights + (4 * hidden + ffn + hidden) + 4 * hidden
+    block = weights + (4 * hidden + ffn + hidden) + 4 * hidden  # biases, norms
     return ModelFacts(
-        parameters=blocks * block + (vocabulary + positions) * hidden + 2 * hidden,
+        parameters=blocks * block + outside,
         block_weights=blocks * weights,
         blocks=blocks,
         hidden=hidden,
