@@ -22,6 +22,7 @@ from benchmarks.two_pass import prune_two_pass
 from core.compress import compress
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.evaluation.perplexity import perplexity
+from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
 from core.requests import DEFAULT_MODEL, build_stage
@@ -46,6 +47,7 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
 
     def engine(dtype: str, **settings: bool) -> tuple[float, torch.nn.Module]:
         model = load_model(source, dtype)
+        reuse_freed_memory()  # as every run of the engine does
         stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)
         started = time.perf_counter()
         compress(model, stage, tokens, "cpu", silent)

@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
+from core.memory import reuse_freed_memory
 from core.models.blocks import execution_device, find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.paths import cache_dir
@@ -36,6 +37,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None =
     """Make the variant, measure all that `spec` asks for, and return the stored result."""
     if save is not None:
         check_save_folder(save)
+    reuse_freed_memory()
     device = execution_device(spec.device)
     source = identify(spec.variant.model)
     if source.revision != spec.variant.revision:

@@ -1,0 +1,25 @@
+"""Which linears a selection names, `first:last` block indices or a regular expression; imports no torch."""
+
+import re
+from collections.abc import Callable
+
+from core.errors import UserError
+
+
+def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
+    """Return whether a linear is selected, told by its block's index and its name.
+
+    `first:last` includes both ends; a regular expression is searched for in the names. Raises `UserError` where it is
+    neither, or selects none of the model's `blocks`.
+    """
+    span = re.fullmatch(r"(\d*):(\d*)", layers)
+    if span:
+        first, last = int(span[1] or 0), int(span[2] or blocks - 1)
+        if not first <= min(last, blocks - 1):
+            raise UserError(f"Layers {layers!r} selects none of the model's blocks, which are 0 to {blocks - 1}.")
+        return lambda block, name: first <= block <= last
+    try:
+        pattern = re.compile(layers)
+    except re.error as error:
+        raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
+    return lambda block, name: pattern.search(name) is not None
