@@ -40,6 +40,7 @@ class Collector:
     def __init__(self, needs: Needs, stride: int):
         self.needs, self.stride = needs, stride
         self.tokens = 0
+        self.total: Tensor | None = None  # (in,)
         self.sqnorm: Tensor | None = None  # (in,)
         self.gram: Tensor | None = None  # (in, in)
         self.samples: list[Tensor] = []
@@ -47,12 +48,15 @@ class Collector:
     def add(self, inputs: Tensor) -> None:
         """Add inputs (windows, tokens, in)."""
         rows = inputs.flatten(0, -2)  # (windows * tokens, in)
+        total = rows.sum(0, dtype=torch.float32)
+        self.total = total if self.total is None else self.total.add_(total)
         if self.needs == "gram":
             if self.gram is None:
                 self.gram = rows.new_zeros(rows.shape[1], rows.shape[1], dtype=torch.float32)
             add_gram(self.gram, rows)
         else:
-            squares = torch.linalg.vector_norm(rows, dim=0, dtype=torch.float32).square_()
+            wide = torch.promote_types(rows.dtype, torch.float32)
+            squares = torch.linalg.vector_norm(rows, dim=0, dtype=wide).square_().float()
             self.sqnorm = squares if self.sqnorm is None else self.sqnorm.add_(squares)
         first_row = -self.tokens % self.stride
         self.samples.append(rows[first_row :: self.stride].clone())
@@ -62,7 +66,7 @@ class Collector:
         if self.gram is not None:
             self.gram.copy_(self.gram.triu() + self.gram.triu(1).T)
             self.sqnorm = self.gram.diagonal().clone()
-        return Statistics(self.tokens, self.sqnorm, self.gram), torch.cat(self.samples)
+        return Statistics(self.tokens, self.sqnorm, self.gram, self.total), torch.cat(self.samples)
 
 
 def add_gram(gram: Tensor, rows: Tensor, panel: int = 256) -> None:
@@ -89,7 +93,8 @@ class _Halt(Exception):
 class Walker:
     """Walks a model's blocks over calibration windows and has each selected linear compressed.
 
-    `tokens` is (windows, length); `batch` is how many windows run at once in the `micro` and `spill` forms.
+    `tokens` is (windows, length); `needs` says, by role of a linear, which statistics of its input are wanted; `batch`
+    is how many windows run at once in the `micro` and `spill` forms.
     """
 
     def __init__(
@@ -97,7 +102,7 @@ class Walker:
         model: nn.Module,
         blocks: Blocks,
         tokens: Tensor,
-        needs: Needs,
+        needs: Callable[[str], Needs],
         device: torch.device,
         form: Form = "micro",
         batch: int = 1,
@@ -116,8 +121,11 @@ class Walker:
             self.hidden = [_spilled(hidden) for hidden in self.hidden]
 
     @torch.no_grad()
-    def walk(self, selected: Sequence[Linear], compress: Compress) -> None:
-        """Compress the selected linears in place, block by block; blocks after the last selected one do not run."""
+    def walk(self, selected: Sequence[Linear], compress: Compress, after: Callable[[int], None] | None = None) -> None:
+        """Compress the selected linears in place, block by block; blocks after the last selected one do not run.
+
+        `after` is called with the index of each block that has run, to give it another shape.
+        """
         by_block: dict[int, list[Linear]] = {}
         for linear in selected:
             by_block.setdefault(linear.block, []).append(linear)
@@ -135,6 +143,20 @@ class Walker:
                 self._group_passes(index, linears, compress, last)
             else:
                 self._coroutines(index, linears, compress)
+            if after:
+                after(index)
+            block.to(home)
+
+    @torch.no_grad()
+    def observe(self, look: Callable[[int, Tensor, Tensor], None]) -> None:
+        """Run the blocks as they are; `look(index, inputs, outputs)` sees each one's hidden states by micro-batch."""
+        for index, block in enumerate(self.blocks.holder):
+            home = next(block.parameters()).device
+            block.to(self.device)
+            for part in range(len(self.hidden)):
+                output = self._run(index, part)
+                look(index, self.hidden[part].to(self.device), output)
+                self._keep(part, output)
             block.to(home)
 
     def _call(self, index: int, part: int) -> Call:
@@ -177,7 +199,7 @@ class Walker:
             me = getcurrent()
             seen, group = last_seen.get(me, (None, None))
             if seen is not inputs:
-                group = groups.setdefault(linear.name, _Group(Collector(self.needs, self.stride)))
+                group = groups.setdefault(linear.name, _Group(Collector(self.needs(linear.role), self.stride)))
                 group.collector.add(inputs)
                 group.arrived += 1
                 last_seen[me] = (inputs, group)
@@ -226,7 +248,7 @@ class Walker:
                         raise _Halt
                     seen, position = inputs, position + 1
                     if part == 0:
-                        groups.append(([], Collector(self.needs, self.stride)))
+                        groups.append(([], Collector(self.needs(linear.role), self.stride)))
                     groups[position][1].add(inputs)
                 if part == 0:
                     groups[position][0].append(linear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 
 from core.calibration import Form, Walker
 from core.errors import UserError
-from core.methods.base import Compressed, Method, Statistics, Target
+from core.methods.base import Compressed, Method, Needs, Statistics, Target
 from core.methods.registry import get_method
-from core.models.blocks import Linear, execution_device, find_blocks, select, sliding_window
+from core.models.blocks import Blocks, Linear, execution_device, find_blocks, select, sliding_window
 from core.progress import Progress
 from core.requests import check_divides, parse_parameters, parse_pattern
 from core.results import LayerReport
@@ -34,7 +35,11 @@ def compress(
     found = get_method(stage.method)
     if found.family == "dense":
         return []
-    method = found(parse_parameters(found, stage.parameters))
+    method = found(parse_parameters(found, stage.parameters), stage.seed)
+    if method.scope != "linear":
+        from core.shrink import shrink
+
+        return shrink(model, method, stage, windows, execution_device(device), progress)
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     target = Target(stage.ratio, parse_pattern(stage.pattern) if stage.pattern else None)
@@ -48,11 +53,9 @@ def compress(
         for linear in linears:
             work.compress(linear, None, None)
         return work.reports
-    form, batch = choose_form(model, linears, windows, where)
-    walker = Walker(
-        model, blocks, windows, method.needs, where, form, batch, true_sequential=method.parameters.true_sequential
+    walker = make_walker(
+        model, blocks, windows, lambda role: method.needs, where, linears, method.parameters.true_sequential
     )
-    walker.recorder.check(_check_window(model, windows))
     walker.walk(linears, work.compress)
     missed = {linear.name for linear in linears} - {report.name for report in work.reports}
     if missed:
@@ -60,6 +63,22 @@ def compress(
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
     return work.reports
+
+
+def make_walker(
+    model: nn.Module,
+    blocks: Blocks,
+    windows: Tensor,
+    needs: Callable[[str], Needs],
+    device: torch.device,
+    linears: list[Linear],
+    true_sequential: bool = True,
+) -> Walker:
+    """Return a walker in the form that suits the memory at hand, proven to give what the model itself computes."""
+    form, batch = choose_form(model, linears, windows, device)
+    walker = Walker(model, blocks, windows, needs, device, form, batch, true_sequential)
+    walker.recorder.check(_check_window(model, windows))
+    return walker
 
 
 def _check_window(model: nn.Module, windows: Tensor) -> Tensor:

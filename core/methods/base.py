@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding"]
-Needs = Literal["nothing", "sqnorm", "gram"]
+Needs = Literal["nothing", "sqnorm", "gram", "gradient"]
+Scope = Literal["linear", "block", "model"]
 
 
 class Citation(Frozen):
@@ -57,7 +58,24 @@ class Statistics:
     tokens: int
     sqnorm: Tensor  # (in,) sum of x_j^2: the diagonal of the Gram matrix
     gram: Tensor | None = None  # (in, in) sum of x x^T, fp32
+    total: Tensor | None = None  # (in,) sum of x
     _memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean input, (in,)."""
+        return self.total / self.tokens
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of each input over the tokens, (in,)."""
+        return (self.sqnorm / self.tokens - self.mean.square()).clamp_min(0)
+
+    @property
+    def covariance(self) -> Tensor:
+        """The covariance of the inputs over the tokens, (in, in), fp64."""
+        mean = self.mean.double()
+        return self.gram.double() / self.tokens - mean[:, None] * mean
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """Return `compute()`, evaluated once for all linears that share this input."""
@@ -84,13 +102,15 @@ class Method:
     citation: ClassVar[Citation | None] = None
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
     version: ClassVar[int] = 1
-    needs: ClassVar[Needs] = "nothing"
+    needs: ClassVar[Needs] = "nothing"  # of the calibration text
+    scope: ClassVar[Scope] = "linear"  # what the method is handed at a time
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     Parameters: ClassVar[type[Parameters]] = Parameters
 
-    def __init__(self, parameters: Parameters | None = None):
+    def __init__(self, parameters: Parameters | None = None, seed: int | None = None):
         self.parameters = parameters or self.Parameters()
+        self.seed = seed or 0
 
     @property
     def needs_calibration(self) -> bool:

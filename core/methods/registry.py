@@ -5,9 +5,30 @@ from core.methods.base import Method
 from core.methods.dense import Dense
 from core.methods.magnitude import Magnitude
 from core.methods.sparsegpt import SparseGPT
+from core.methods.structured.flap import FLAP
+from core.methods.structured.hywia import HyWIA
+from core.methods.structured.llm_pruner import LLMPruner
+from core.methods.structured.lorap import LoRAP
+from core.methods.structured.loraprune import LoRAPrune
+from core.methods.structured.neuron_magnitude import NeuronMagnitude
+from core.methods.structured.shortgpt import ShortGPT
+from core.methods.structured.slimllm import SlimLLM
 from core.methods.wanda import Wanda
 
-METHODS: tuple[type[Method], ...] = (Dense, Magnitude, Wanda, SparseGPT)
+METHODS: tuple[type[Method], ...] = (
+    Dense,
+    Magnitude,
+    Wanda,
+    SparseGPT,
+    NeuronMagnitude,
+    LLMPruner,
+    LoRAPrune,
+    LoRAP,
+    SlimLLM,
+    HyWIA,
+    FLAP,
+    ShortGPT,
+)
 
 
 def get_method(name: str) -> type[Method]:

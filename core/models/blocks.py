@@ -46,6 +46,12 @@ class Linear:
         weight = self.module.weight.data
         return weight.T if isinstance(self.module, Conv1D) else weight
 
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of the weight after a backward pass, (out, in)."""
+        gradient = self.module.weight.grad
+        return gradient.T if isinstance(self.module, Conv1D) else gradient
+
     def set_weight(self, weight: Tensor) -> None:
         """Copy an (out, in) tensor into the module, in its own dtype."""
         self.weight.copy_(weight)
@@ -73,7 +79,8 @@ class Blocks:
 
 
 def _role(name: str) -> str:
-    return next((role for role, pattern in ROLES if re.search(pattern, name)), "other")
+    plain = re.sub(r"\.[01]$", "", name)  # the two factors of a linear have its role
+    return next((role for role, pattern in ROLES if re.search(pattern, plain)), "other")
 
 
 def find_blocks(model: nn.Module) -> Blocks:

@@ -55,7 +55,7 @@ def test_every_linear_sees_the_compressed_ones_before_it(name):
         seen[linear.name] = statistics.gram.clone()
         linear.set_weight(linear.weight * (linear.weight.abs() > 0.2))
 
-    Walker(model, blocks, tokens, "gram", CPU).walk(list(blocks.all_linears()), prune)
+    Walker(model, blocks, tokens, lambda role: "gram", CPU).walk(list(blocks.all_linears()), prune)
     inputs = {}
     handles = [
         linear.module.register_forward_pre_hook(lambda m, args, n=linear.name: inputs.__setitem__(n, args[0]))
@@ -88,7 +88,9 @@ def test_reference_form_takes_the_statistics_on_the_dense_block():
         seen[linear.name] = statistics.gram.clone()
         linear.set_weight(linear.weight * 0.5)
 
-    Walker(model, blocks, tokens, "gram", CPU, true_sequential=False).walk(list(blocks.all_linears()), prune)
+    Walker(model, blocks, tokens, lambda role: "gram", CPU, true_sequential=False).walk(
+        list(blocks.all_linears()), prune
+    )
     for linear in blocks.linears(0):
         rows = dense_inputs[linear.name].flatten(0, -2)
         torch.testing.assert_close(seen[linear.name], rows.T @ rows, atol=1e-3, rtol=1e-3)
@@ -99,7 +101,7 @@ def test_linears_that_share_an_input_share_one_statistic():
     model = tiny()
     blocks = find_blocks(model)
     statistics = {}
-    Walker(model, blocks, windows(), "gram", CPU).walk(
+    Walker(model, blocks, windows(), lambda role: "gram", CPU).walk(
         list(blocks.all_linears()), lambda linear, stats, sample: statistics.__setitem__(linear.name, stats)
     )
     first = {linear.role: statistics[linear.name] for linear in blocks.linears(0)}

@@ -1,0 +1,41 @@
+"""Gradients of the next-token loss with respect to block linears, one calibration window after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from core.methods.structured.base import Accumulator
+from core.models.blocks import Linear
+from core.progress import Progress
+
+
+def gather_gradients(
+    model: nn.Module, linears: Mapping[Linear, Accumulator], windows: Tensor, device: torch.device, progress: Progress
+) -> None:
+    """Hand each linear's gradient (out, in), fp32, of each window's mean loss to its accumulator.
+
+    `windows` is (N, L). A window's gradients live only until they are handed over.
+    """
+    home = next(model.parameters()).device
+    wanted = {id(linear.module.weight) for linear in linears}
+    before = {name: p.requires_grad for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in wanted)
+    model.to(device)
+    try:
+        for index, window in enumerate(windows.split(1)):
+            tokens = window.to(device)
+            model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+            for linear, accumulator in linears.items():
+                gradient = linear.gradient
+                accumulator.add(linear.weight.float(), gradient.float())
+                linear.module.weight.grad = None
+            progress("gradients", index + 1, len(windows), "")
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.grad = None
+            parameter.requires_grad_(before[name])
+        model.to(home)

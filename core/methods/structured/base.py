@@ -1,0 +1,149 @@
+"""What a method that removes heads and FFN channels is: scores, and what to do to the matrices that read the units.
+
+The engine (`core.shrink`) calls `heads` and `channels` for one block after the other: at once where a method looks at
+weights or gradients only, or inside the walk over calibration text, where a block sees the shrunk blocks before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from core.methods.base import Method, Needs, Parameters, Statistics
+from core.methods.structured.budget import Removal, allocate, uniform
+from core.models.geometry import Geometry, Mode
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from core.models.units import Units
+
+Observes = Literal["nothing", "similarity", "statistics", "gradients"]
+
+
+class StructuredParameters(Parameters):
+    attention: Mode = Field(
+        default="auto",
+        description="How heads that share keys and values go: whole groups, or as many query heads from every group; "
+        "auto takes groups where there are 8 or more of them.",
+    )
+
+
+class Accumulator(Protocol):
+    """Takes the gradient of the loss on one calibration window with respect to one linear's weight (out, in)."""
+
+    def add(self, weight: Tensor, gradient: Tensor) -> None: ...
+
+
+@dataclass
+class View:
+    """A block as a method sees it; by role, what was observed of it so far."""
+
+    units: Units
+    inputs: dict[str, Statistics] = field(default_factory=dict)
+    gradients: dict[str, Accumulator] = field(default_factory=dict)
+    similarity: float = 0.0  # mean cosine between what goes into the block and what comes out
+
+    def weight(self, role: str) -> Tensor:
+        """The weight (out, in) of a linear, in fp32."""
+        return self.units.linears[role].weight.float()
+
+    @property
+    def shape(self) -> Geometry:
+        return self.units.geometry
+
+    @property
+    def ffn_roles(self) -> list[str]:
+        return [role for role in ("gate", "up") if role in self.units.linears]
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """The heads that stay, in ascending order, and what becomes of the matrix that reads them."""
+
+    query_heads: Tensor
+    kv_heads: Tensor
+    weight: Tensor | None = None  # o (hidden, heads * width), all columns; None: as it was
+    bias: Tensor | None = None  # (hidden,) added to the output
+
+
+@dataclass(frozen=True)
+class ChannelChoice:
+    """The FFN channels that stay, in ascending order, and what becomes of the matrix that reads them."""
+
+    channels: Tensor
+    weight: Tensor | None = None  # down (hidden, channels), all columns
+    bias: Tensor | None = None  # (hidden,)
+
+
+class Structured(Method):
+    """Removes heads and channels. Subclasses score them in `heads` and `channels`."""
+
+    family = "structured"
+    scope = "block"
+    ratio_kind = "parameters"
+    observes: ClassVar[Observes] = "nothing"  # of the dense model, before anything is removed
+    removes: ClassVar[Literal["units", "blocks"]] = "units"
+    factorises: ClassVar[bool] = False  # whether attention's matrices get a lower rank instead of losing heads
+    walks: ClassVar[bool] = False  # whether each block is decided on the output of the shrunk blocks before it
+    Parameters = StructuredParameters
+
+    def needs_of(self, role: str) -> Needs:
+        """Return which statistics of the input of a linear with this role the method reads."""
+        return "sqnorm"
+
+    def accumulator(self, view: View, role: str) -> Accumulator:
+        """Return what gathers the gradients of one linear; only where `observes` is gradients."""
+        raise NotImplementedError
+
+    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+        """Return the blocks that stay, ascending; only where the method removes whole blocks."""
+        raise NotImplementedError
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        """Return how much each block loses; `ratio` is of all blocks' linear weights."""
+        shapes = [view.shape for view in views]
+        return allocate(shapes, ratio, uniform(shapes, ratio))
+
+    def factor(self, view: View, role: str) -> tuple[Tensor, Tensor] | None:
+        """Return (left (out, rank), right (rank, in)) of an attention matrix, None where it stays whole."""
+        raise NotImplementedError
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        """Choose which heads stay when `steps` attention steps (see `Geometry`) go."""
+        raise NotImplementedError
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        """Choose which FFN channels stay when `count` go."""
+        raise NotImplementedError
+
+
+def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> HeadChoice:
+    """Drop the lowest-scored attention steps. `queries` (query heads,), `keys` (key-value heads,) are importances."""
+    import torch
+
+    grouped = queries.view(shape.kv_heads, shape.group)  # query head i reads key-value head floor(i / group)
+    if shape.mode == "groups":
+        kv_heads = keep_largest(grouped.sum(1) + keys, steps)
+        query_heads = (kv_heads[:, None] * shape.group + torch.arange(shape.group)).flatten()
+        return HeadChoice(query_heads, kv_heads)
+    within = grouped.argsort(dim=1, stable=True)[:, steps:].sort(dim=1).values  # (kv heads, group - steps)
+    query_heads = (within.cpu() + torch.arange(shape.kv_heads)[:, None] * shape.group).flatten()
+    return HeadChoice(query_heads, torch.arange(shape.kv_heads))
+
+
+def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
+    """Return the indices, ascending, that stay when `count` of the lowest-scored go, the `spared` lowest excepted."""
+    import torch
+
+    order = score.cpu().argsort(stable=True)
+    return torch.cat([order[:spared], order[spared + count :]]).sort().values
+
+
+def head_sums(score: Tensor, heads: int) -> Tensor:
+    """Sum a score of rows or columns (heads * width,) over each head's."""
+    return score.view(heads, -1).sum(1)

@@ -1,0 +1,94 @@
+"""FLAP: units whose output fluctuates least go, from whatever block; a bias stands in for their mean.
+
+References: An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023
+(arXiv:2312.11983), equations 4 to 7. Statistics are those of the dense model. x is the input of o or down: column j
+of that matrix W scores var(x_j) |W_j|^2, squared for attention, standardised inside each block and kind; what the
+removed columns would have added on average, sum_j W_j mean(x_j), becomes the bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.methods.base import Citation
+from core.methods.structured.base import (
+    ChannelChoice,
+    HeadChoice,
+    Structured,
+    View,
+    keep_heads,
+    keep_largest,
+)
+from core.methods.structured.budget import Removal, allocate_globally
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FLAP(Structured):
+    name = "flap"
+    label = "FLAP"
+    citation = Citation(
+        title="Fluctuation-based Adaptive Structured Pruning for Large Language Models",
+        authors="An et al.",
+        year=2023,
+        url="https://arxiv.org/abs/2312.11983",
+    )
+    summary = "Removes the heads and channels that fluctuate least, block by block as many as fit, and adds their mean."
+    needs = "sqnorm"
+    observes = "statistics"
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        shapes = [view.shape for view in views]
+        steps = [_step_scores(view) for view in views]
+        channels = [_standardised(_metric(view, "down")).sort().values.tolist() for view in views]
+        return allocate_globally(shapes, ratio, steps, channels)
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        shape = view.shape
+        scores = _head_scores(view)
+        choice = keep_heads(scores, scores.new_zeros(shape.kv_heads), steps, shape)
+        kept = (choice.query_heads[:, None] * shape.head_dim + _range(shape.head_dim)).flatten()
+        return HeadChoice(choice.query_heads, choice.kv_heads, bias=_mean_output(view, "o", kept))
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        kept = keep_largest(_metric(view, "down"), count)
+        return ChannelChoice(kept, bias=_mean_output(view, "down", kept))
+
+
+def _range(count: int) -> Tensor:
+    import torch
+
+    return torch.arange(count)
+
+
+def _metric(view: View, role: str) -> Tensor:
+    """Return the fluctuation score of each input of o or down, (in,)."""
+    statistics = view.inputs[role]
+    score = statistics.variance * view.weight(role).square().sum(0)
+    return score.square() if role == "o" else score
+
+
+def _standardised(score: Tensor) -> Tensor:
+    return (score - score.mean()) / score.std().clamp_min(1e-30)
+
+
+def _head_scores(view: View) -> Tensor:
+    """Return the mean standardised score of each query head's columns, (query heads,)."""
+    return _standardised(_metric(view, "o")).view(view.shape.query_heads, -1).mean(1)
+
+
+def _step_scores(view: View) -> list[float]:
+    """Return the mean head score of each attention step, lowest first (see `Geometry`)."""
+    grouped = _head_scores(view).view(view.shape.kv_heads, view.shape.group)
+    if view.shape.mode == "groups":
+        return grouped.mean(1).sort().values.tolist()
+    return grouped.sort(dim=1).values.mean(0).tolist()
+
+
+def _mean_output(view: View, role: str, kept: Tensor) -> Tensor:
+    """Return what the removed inputs add to the output on average, (out,)."""
+    mean = view.inputs[role].mean.clone()  # (in,)
+    mean[kept.to(mean.device)] = 0
+    return view.weight(role) @ mean

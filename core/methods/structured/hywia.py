@@ -1,0 +1,111 @@
+"""HyWIA-style scores: fine-grained (weights) and coarse-grained (whole units) importance, mixed by attention.
+
+References: Liu et al., Adaptive Estimation Fusion, 2024 (arXiv:2403.10799), for the idea of mixing a weight-level and
+a unit-level Taylor importance adaptively, without training. The paper's equations were not at hand: the mixture below
+is this project's own, so its numbers must not be read as the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from core.methods.base import Citation
+from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest
+from core.methods.structured.budget import Removal
+from core.methods.structured.llm_pruner import GradientParameters, GradientStructured
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MEMBERS = {"heads": ("q", "k", "v", "o"), "channels": ("gate", "up", "down")}
+
+
+class HyWIAParameters(GradientParameters):
+    mixing: Literal["attention", "fixed"] = Field(
+        default="attention",
+        description="Weight of the fine-grained importance: of each unit by attention, or the same for all.",
+    )
+    fine_share: float = Field(
+        default=0.5, ge=0, le=1, description="The fixed weight of the fine-grained importance, where mixing is fixed."
+    )
+
+
+class HyWIA(GradientStructured):
+    name = "hywia"
+    label = "HyWIA-style"
+    citation = Citation(
+        title="Adaptive Estimation Fusion (the idea; the mixture is this project's own)",
+        authors="Liu et al.",
+        year=2024,
+        url="https://arxiv.org/abs/2403.10799",
+    )
+    summary = "Mixes weight-level and unit-level importance of heads and channels; in the style of HyWIA, no replica."
+    Parameters = HyWIAParameters
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        self._mix(views)
+        return super().allocate(views, ratio)
+
+    def _mix(self, views: Sequence[View]) -> None:
+        """Find each block's unit scores; a block's context is its mean importance among all blocks."""
+        import torch
+
+        self.scores: dict[int, dict[str, Tensor]] = {view.units.block: {} for view in views}
+        for kind in MEMBERS:
+            pairs = [_importances(view, kind) for view in views]
+            fine, coarse = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))  # (blocks, units)
+            local = [_standardised(signal, dim=1) for signal in (fine, coarse)]
+            context = [_standardised(signal, dim=None).mean(1, keepdim=True) for signal in (fine, coarse)]
+            if self.parameters.mixing == "fixed":
+                share = torch.full_like(fine, self.parameters.fine_share)
+            else:
+                logits = [signal * where / 2**0.5 for signal, where in zip(local, context, strict=True)]
+                share = torch.softmax(torch.stack(logits), dim=0)[0]  # (blocks, units)
+            mixed = share * local[0] + (1 - share) * local[1]
+            for view, score in zip(views, mixed, strict=True):
+                self.scores[view.units.block][kind] = score
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        score = self.scores[view.units.block]["heads"]  # (query heads,)
+        return keep_heads(score, score.new_zeros(view.shape.kv_heads), steps, view.shape)
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        return ChannelChoice(keep_largest(self.scores[view.units.block]["channels"], count))
+
+
+def _importances(view: View, kind: str) -> tuple[Tensor, Tensor]:
+    """Return (fine, coarse) importances of heads or channels, each (units,).
+
+    Fine: sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value head
+    counts with each query head that reads it.
+    """
+    from core.methods.structured.taylor import element_scores, matrix_scores
+
+    def of(score) -> Tensor:
+        """Sum a matrix-wise element score to (units,)."""
+        total = 0
+        for role in MEMBERS[kind]:
+            if role not in view.gradients:
+                continue
+            sums = matrix_scores(view, role, score)
+            if kind == "heads":
+                count = view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads
+                sums = sums.view(count, -1).sum(1)
+                sums = sums.repeat_interleave(view.shape.query_heads // count)
+            total = total + sums
+        return total
+
+    fine = of(lambda weight, moments: element_scores(weight, moments, "mix"))
+    slope = of(lambda weight, moments: element_scores(weight, moments, "vector"))
+    curvature = of(lambda weight, moments: element_scores(weight, moments, "second"))
+    return fine, slope.abs() + curvature / 2
+
+
+def _standardised(signal: Tensor, dim: int | None) -> Tensor:
+    """Return z-scores along `dim`, over everything where it is None."""
+    mean = signal.mean() if dim is None else signal.mean(dim, keepdim=True)
+    spread = signal.std(correction=0) if dim is None else signal.std(dim, keepdim=True, correction=0)
+    return (signal - mean) / spread.clamp_min(1e-30)

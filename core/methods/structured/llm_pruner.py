@@ -1,0 +1,111 @@
+"""LLM-Pruner: coupled heads and channels go by first- and second-order Taylor scores of the loss.
+
+References: Ma et al., LLM-Pruner: On the Structural Pruning of Large Language Models, 2023 (arXiv:2305.11627),
+section 3. Heads and channels are scored inside each block; the first and last blocks are left whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from core.methods.base import Citation
+from core.methods.structured.base import (
+    ChannelChoice,
+    HeadChoice,
+    Structured,
+    StructuredParameters,
+    View,
+    keep_heads,
+    keep_largest,
+)
+from core.methods.structured.budget import Removal, allocate, uniform
+
+if TYPE_CHECKING:
+    from core.methods.structured.taylor import Moments
+
+
+class GradientParameters(StructuredParameters):
+    whole_first: float = Field(
+        default=0.125, ge=0, le=1, description="Share of the blocks, from the first on, that is left whole."
+    )
+    whole_last: float = Field(
+        default=0.0625, ge=0, le=1, description="Share of the blocks, to the last, that is left whole."
+    )
+
+
+class LLMPrunerParameters(GradientParameters):
+    taylor: Literal["vector", "first", "second", "mix"] = Field(
+        default="first",
+        description="Score of a unit from weight times gradient: absolute of the sum (vector), sum of the absolutes "
+        "(first), of the curvature (second), or of both (mix).",
+    )
+    fold: Literal["contiguous", "llmpruner"] = Field(
+        default="contiguous",
+        description="Which query heads count with a shared key-value head: those that read it, or the strided ones "
+        "that the authors' code takes.",
+    )
+
+
+class GradientStructured(Structured):
+    """What methods share that score a block's units from gradients of the dense model."""
+
+    needs = "gradient"
+    observes = "gradients"
+    Parameters = GradientParameters
+
+    def accumulator(self, view: View, role: str) -> Moments:
+        from core.methods.structured.taylor import Moments
+
+        return Moments(squares=self.second_order)
+
+    @property
+    def second_order(self) -> bool:
+        return True
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        shapes = [view.shape for view in views]
+        first = round(self.parameters.whole_first * len(shapes))
+        last = len(shapes) - 1 - round(self.parameters.whole_last * len(shapes))
+        return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, last)))
+
+
+class LLMPruner(GradientStructured):
+    name = "llm-pruner"
+    label = "LLM-Pruner"
+    citation = Citation(
+        title="LLM-Pruner: On the Structural Pruning of Large Language Models",
+        authors="Ma et al.",
+        year=2023,
+        url="https://arxiv.org/abs/2305.11627",
+    )
+    summary = "Removes the coupled heads and channels whose weights times their gradients say the loss needs least."
+    Parameters = LLMPrunerParameters
+
+    @property
+    def second_order(self) -> bool:
+        return self.parameters.taylor in ("second", "mix")
+
+    def _scores(self, view: View):
+        from core.methods.structured.taylor import element_scores, unit_scores
+
+        taylor = self.parameters.taylor
+        return unit_scores(
+            view,
+            lambda weight, moments: element_scores(weight, moments, taylor),
+            signed=taylor == "vector",
+            fold=self.parameters.fold,
+        )
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        from core.methods.structured.taylor import total
+
+        scores = self._scores(view)[0]
+        return keep_heads(total(scores, ("q", "o")), total(scores, ("k", "v")), steps, view.shape)
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        from core.methods.structured.taylor import total
+
+        return ChannelChoice(keep_largest(total(self._scores(view)[1], ("gate", "up", "down")), count))

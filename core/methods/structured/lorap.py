@@ -1,0 +1,120 @@
+"""LoRAP: attention as activation-weighted low rank, FFN channels pruned without gradients.
+
+References: Li et al., LoRAP: Transformer Sub-Layers Deserve Differentiated Structured Compression, 2024
+(arXiv:2404.09695), sections 3.2 and 3.3. Matrices of attention keep fewer ranks, v and o three times the weights of
+q and k; channels go by the norms of their activation-weighted rows and columns, the lowest 1 % excepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from core.methods.base import Citation
+from core.methods.structured.base import ChannelChoice, Structured, StructuredParameters, View, keep_largest
+from core.methods.structured.budget import Removal, with_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
+
+
+class LoRAPParameters(StructuredParameters):
+    true_sequential: bool = Field(
+        default=False,
+        description="Whether the FFN's statistics see their block's compressed attention; off in the paper.",
+    )
+    weighting: Literal["activations", "none"] = Field(
+        default="activations", description="Whether the decomposition weighs inputs by their norm or is a plain SVD."
+    )
+    value_share: float = Field(
+        default=0.75,
+        gt=0,
+        lt=1,
+        description="Share of attention's kept weights that v and o get; q and k get the rest.",
+    )
+    spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
+
+
+class LoRAP(Structured):
+    name = "lorap"
+    label = "LoRAP"
+    citation = Citation(
+        title="LoRAP: Transformer Sub-Layers Deserve Differentiated Structured Compression",
+        authors="Li et al.",
+        year=2024,
+        url="https://arxiv.org/abs/2404.09695",
+    )
+    summary = "Gives attention matrices a lower rank and removes FFN channels, both weighted by their inputs' norms."
+    needs = "sqnorm"
+    walks = True
+    factorises = True
+    Parameters = LoRAPParameters
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        """Ranks take their share of each block first; channels take what is left of the ratio."""
+        shapes = [view.shape for view in views]
+        self.ranks = {}
+        lost = 0
+        for view in views:
+            sizes = {role: tuple(view.units.linears[role].weight.shape) for role in ("q", "k", "v", "o")}
+            ranks = split_ranks(sizes, 1 - ratio, self.parameters.value_share)
+            self.ranks[view.units.block] = ranks
+            lost += sum(m * n - ranks[role] * (m + n) for role, (m, n) in sizes.items() if ranks[role] is not None)
+        total = sum(shape.weights for shape in shapes)
+        rest = ratio - lost / total
+        return with_steps(shapes, rest, [rest] * len(shapes), [0] * len(shapes))
+
+    def factor(self, view: View, role: str) -> tuple[Tensor, Tensor] | None:
+        """Return (left (out, rank), right (rank, in)) of an attention matrix; None where it stays whole."""
+        rank = self.ranks[view.units.block][role]
+        if rank is None:
+            return None
+        from core.methods.lowrank.decompose import weighted_svd
+
+        sqnorm = view.inputs[role].sqnorm if self.parameters.weighting == "activations" else None
+        return weighted_svd(view.weight(role), sqnorm, rank)
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        score = channel_scores(view)
+        spared = int(LEAST_SHARE * len(score)) if self.parameters.spare_least else 0
+        return ChannelChoice(keep_largest(score, count, min(spared, len(score) - count)))
+
+
+def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: float) -> dict[str, int | None]:
+    """Return the rank of each matrix {role: (m, n)} when a share of their weights is kept; None: it stays whole.
+
+    v and o share `value_share` of the kept weights, q and k the rest, each pair in proportion to its sizes. A matrix
+    whose budget reaches its size stays whole and hands on what it does not need.
+    """
+    budget = kept * sum(m * n for m, n in sizes.values())
+    shares = {"v": value_share, "o": value_share, "q": 1 - value_share, "k": 1 - value_share}
+    weight = {}
+    for pair in (("v", "o"), ("q", "k")):
+        area = sum(sizes[role][0] * sizes[role][1] for role in pair)
+        for role in pair:
+            weight[role] = shares[role] * sizes[role][0] * sizes[role][1] / area
+    ranks: dict[str, int | None] = {}
+    while left := [role for role in sizes if role not in ranks]:
+        total = sum(weight[role] for role in left)
+        budgets = {role: budget * weight[role] / total for role in left}
+        whole = [role for role in left if budgets[role] >= sizes[role][0] * sizes[role][1]]
+        for role in whole:
+            ranks[role] = None
+            budget -= sizes[role][0] * sizes[role][1]
+        if not whole:
+            for role in left:
+                ranks[role] = max(1, int(budgets[role] / sum(sizes[role])))
+    return ranks
+
+
+def channel_scores(view: View) -> Tensor:
+    """Return the importance of each FFN channel (channels,), equation 9: norms of |W| times its inputs' norms."""
+    inputs = view.inputs["up"].sqnorm.sqrt()
+    score = view.weight("down").norm(dim=0) * view.inputs["down"].sqnorm.sqrt()
+    for role in view.ffn_roles:
+        score = score + (view.weight(role) * inputs).norm(dim=1)
+    return score

@@ -1,0 +1,92 @@
+"""LoRAPrune's criterion in one shot: Taylor scores from what LoRA's own gradients say about the weights.
+
+References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning, 2023
+(arXiv:2305.18403), equations 7 to 10. With LoRA's A random and B zero, as training starts, the estimate of the
+weight's gradient G is g_B A, where g_B = G A^T: the gradient seen through the rank of the adapter.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from core.methods.base import Citation
+from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest
+from core.methods.structured.llm_pruner import GradientParameters, GradientStructured
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from core.models.geometry import Geometry
+
+DECAY = 0.9  # of the moving average over windows
+
+
+class LoRAPruneParameters(GradientParameters):
+    whole_first: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the blocks, from the first on, that is left whole."
+    )
+    whole_last: float = Field(
+        default=0.03125, ge=0, le=1, description="Share of the blocks, to the last, that is left whole."
+    )
+    rank: int = Field(default=8, ge=1, le=256, description="Rank of the adapter that the gradients are seen through.")
+
+
+class LoraScore:
+    """A moving average over windows of one linear's unit scores, each window's divided by its norm."""
+
+    def __init__(self, role: str, shape: Geometry, rank: int, generator: torch.Generator):
+        self.role, self.shape, self.rank, self.generator = role, shape, rank, generator
+        self.down: Tensor | None = None  # A (rank, in)
+        self.score: Tensor | None = None  # (units,)
+
+    def add(self, weight: Tensor, gradient: Tensor) -> None:
+        import torch
+
+        if self.down is None:  # as PEFT starts it: uniform within 1 / sqrt(in)
+            bound = weight.shape[1] ** -0.5
+            uniform = torch.rand(self.rank, weight.shape[1], generator=self.generator)
+            self.down = ((2 * uniform - 1) * bound).to(weight.device)
+        estimate = (gradient @ self.down.T) @ self.down  # (out, in) g_B A
+        elements = (estimate * weight).abs_()
+        score = elements.sum(0 if self.role in ("o", "down") else 1)
+        if self.role in ("q", "k", "v", "o"):
+            heads = self.shape.query_heads if self.role in ("q", "o") else self.shape.kv_heads
+            score = score.view(heads, -1).sum(1)
+        score = score / score.norm().clamp_min(1e-30)
+        if self.score is None:
+            self.score = (1 - DECAY) * score
+        else:
+            self.score.mul_(DECAY).add_(score, alpha=1 - DECAY)
+
+
+class LoRAPrune(GradientStructured):
+    name = "loraprune"
+    label = "LoRAPrune"
+    citation = Citation(
+        title="LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning",
+        authors="Zhang et al.",
+        year=2023,
+        url="https://arxiv.org/abs/2305.18403",
+    )
+    summary = "Removes the heads and channels that matter least to the loss, by gradients seen through a LoRA adapter."
+    Parameters = LoRAPruneParameters
+
+    def accumulator(self, view: View, role: str) -> LoraScore:
+        return LoraScore(role, view.shape, self.parameters.rank, self._generator)
+
+    @cached_property
+    def _generator(self) -> torch.Generator:
+        import torch
+
+        return torch.Generator().manual_seed(self.seed)
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        scores = {role: view.gradients[role].score for role in ("q", "k", "v", "o")}
+        return keep_heads(scores["q"] + scores["o"], scores["k"] + scores["v"], steps, view.shape)
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        return ChannelChoice(keep_largest(sum(view.gradients[role].score for role in (*view.ffn_roles, "down")), count))

@@ -1,0 +1,53 @@
+"""Neuron pruning by weight norm: whole heads and FFN neurons go by the size of their own weights.
+
+References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
+the criterion; here its sum over all weights of a unit, the floor that every structured method must beat.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.methods.base import Citation
+from core.methods.structured.base import (
+    ChannelChoice,
+    HeadChoice,
+    Structured,
+    View,
+    head_sums,
+    keep_heads,
+    keep_largest,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class NeuronMagnitude(Structured):
+    name = "neuron-magnitude"
+    label = "Neuron magnitude"
+    citation = Citation(
+        title="Learning both Weights and Connections for Efficient Neural Networks",
+        authors="Han et al.",
+        year=2015,
+        url="https://arxiv.org/abs/1506.02626",
+    )
+    summary = "Removes the attention heads and FFN neurons whose own weights have the smallest norm."
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        shape = view.shape
+        queries = _rows(view, "q") + _columns(view, "o")
+        keys = _rows(view, "k") + _rows(view, "v")
+        return keep_heads(head_sums(queries, shape.query_heads), head_sums(keys, shape.kv_heads), steps, shape)
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        score = sum(_rows(view, role) for role in view.ffn_roles) + _columns(view, "down")
+        return ChannelChoice(keep_largest(score, count))
+
+
+def _rows(view: View, role: str) -> Tensor:
+    return view.weight(role).square().sum(1)
+
+
+def _columns(view: View, role: str) -> Tensor:
+    return view.weight(role).square().sum(0)

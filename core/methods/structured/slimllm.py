@@ -1,0 +1,147 @@
+"""SlimLLM: heads by how little the attention output turns without them, channels by the output's principal directions.
+
+References: Guo et al., SlimLLM: Accurate Structured Pruning for Large Language Models, 2025 (arXiv:2505.22689),
+sections 3.1 to 3.4 and the authors' code. All scores follow in closed form from one covariance of the input of o and
+one of down: for an indicator s of the kept units, output channel c of o has covariance s' C_c t with that of t, where
+C_c[i, j] = w_ci' Sigma_ij w_cj. No activation is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from core.methods.base import Citation, Needs
+from core.methods.structured.base import (
+    ChannelChoice,
+    HeadChoice,
+    Structured,
+    StructuredParameters,
+    View,
+    keep_largest,
+)
+from core.methods.structured.budget import Removal, allocate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The authors' settings: share of the blocks that are pruned, those that change their input least, and alpha.
+LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)
+LIGHT_UP_TO = 0.35  # between the two ratios, 20 and 50 %, that they give
+LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
+
+
+class SlimLLMParameters(StructuredParameters):
+    greedy: bool = Field(
+        default=True, description="Swap removed heads against kept ones where that keeps the output's direction better."
+    )
+    regression: Literal["none", "bias", "scale"] = Field(
+        default="scale",
+        description="What each output channel gets to make up for removed units: nothing, a bias, or scale and bias.",
+    )
+    layer_ratio: Literal["uniform", "softmax"] = Field(
+        default="softmax", description="Whether blocks that change their input least lose more (softmax) or all alike."
+    )
+    alpha: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="Sharpness of the softmax over blocks; without one the paper's, 10 up to a ratio of 0.35, else 7.",
+    )
+    spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
+
+
+class SlimLLM(Structured):
+    name = "slimllm"
+    label = "SlimLLM"
+    citation = Citation(
+        title="SlimLLM: Accurate Structured Pruning for Large Language Models",
+        authors="Guo et al.",
+        year=2025,
+        url="https://arxiv.org/abs/2505.22689",
+    )
+    summary = "Keeps the heads and channels that hold the output's direction, and rescales each output to make up."
+    needs = "gram"
+    observes = "similarity"
+    walks = True
+    Parameters = SlimLLMParameters
+
+    def needs_of(self, role: str) -> Needs:
+        return "gram" if role in ("o", "down") else "sqnorm"
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        shapes = [view.shape for view in views]
+        return allocate(shapes, ratio, self._shares([view.similarity for view in views], ratio))
+
+    def _shares(self, similarity: Sequence[float], ratio: float) -> list[float]:
+        """Return the share of its weights that each block loses, equation 9: n softmax(alpha c) over n blocks."""
+        import torch
+
+        if self.parameters.layer_ratio == "uniform":
+            return [ratio] * len(similarity)
+        pruned, alpha = LIGHT if ratio <= LIGHT_UP_TO else STRONG
+        alpha = alpha if self.parameters.alpha is None else self.parameters.alpha
+        cosines = torch.tensor(similarity, dtype=torch.float64)
+        chosen = cosines.argsort(descending=True, stable=True)[: round(pruned * len(similarity))]
+        shares = torch.zeros_like(cosines)
+        shares[chosen] = ratio * len(similarity) * torch.softmax(alpha * cosines[chosen], dim=0)
+        return shares.tolist()
+
+    def heads(self, view: View, steps: int) -> HeadChoice:
+        import torch
+
+        from core.methods.structured.correlation import choose_units, contributions
+
+        shape, statistics = view.shape, view.inputs["o"]
+        weight = view.weight("o").double()  # (hidden, heads * width)
+        units = shape.kv_heads if shape.mode == "groups" else shape.query_heads
+        parts = contributions(weight, statistics.covariance, units)  # (hidden, units, units)
+        blocks = [range(units)] if shape.mode == "groups" else torch.arange(units).view(shape.kv_heads, -1).tolist()
+        kept = choose_units(parts, [list(block) for block in blocks], steps, self.parameters.greedy)
+        if shape.mode == "groups":
+            query_heads = (kept[:, None] * shape.group + torch.arange(shape.group)).flatten()
+            kv_heads = kept
+        else:
+            query_heads, kv_heads = kept, torch.arange(shape.kv_heads)
+        columns = (query_heads[:, None] * shape.head_dim + torch.arange(shape.head_dim)).flatten()
+        return HeadChoice(query_heads, kv_heads, *self._recover(weight, statistics, columns))
+
+    def channels(self, view: View, count: int) -> ChannelChoice:
+        score = channel_scores(view)
+        spared = round(LEAST_SHARE * len(score)) if self.parameters.spare_least else 0
+        kept = keep_largest(score, count, min(spared, len(score) - count))
+        weight = view.weight("down").double()
+        return ChannelChoice(kept, *self._recover(weight, view.inputs["down"], kept))
+
+    def _recover(self, weight: Tensor, statistics, kept: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the rescaled weight (out, in) and the bias (out,) that regress the full output on the kept inputs."""
+        from core.methods.structured.correlation import regress
+
+        if self.parameters.regression == "none" or len(kept) == weight.shape[1]:
+            return None, None
+        scale, bias = regress(
+            weight, statistics.covariance, statistics.mean.double(), kept, self.parameters.regression == "scale"
+        )
+        return (weight * scale[:, None]).float(), bias.float()
+
+
+def channel_scores(view: View) -> Tensor:
+    """Return the importance of each FFN channel, (channels,): its own matrices' share in gate, up and down.
+
+    |W_gate,j n| + |W_up,j n| with n the norms of the block FFN's inputs, and |h_j| |w V' d_j|: V the principal
+    directions of the FFN's output, w = sigmoid of each one's variance over the mean variance, d_j the column of down.
+    """
+    import torch
+
+    statistics = view.inputs["down"]
+    down = view.weight("down").double()  # (hidden, channels)
+    scatter = down @ statistics.covariance @ down.T * statistics.tokens  # (hidden, hidden)
+    variances, directions = torch.linalg.eigh(scatter)
+    weights = torch.sigmoid(variances.abs() / variances.abs().mean())  # (hidden,)
+    score = statistics.sqnorm.double().sqrt() * ((directions * weights).T @ down).norm(dim=0)
+    norms = view.inputs["up"].sqnorm.double().sqrt()  # (hidden,)
+    for role in view.ffn_roles:
+        score = score + (view.weight(role).double() * norms).norm(dim=1)
+    return score

@@ -1,0 +1,84 @@
+"""Taylor scores of units from weights and their gradients, shared by the gradient-based methods.
+
+References: Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), equations 3 to 5. With g the gradient of the mean loss and
+F the mean over calibration windows of the squared gradient of each, a weight's removal changes the loss by about
+w g - w^2 F / 2; a unit's score sums that over its rows or columns, before or after taking absolute values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from core.methods.structured.base import View, head_sums
+
+Taylor = Literal["vector", "first", "second", "mix"]
+
+
+class Moments:
+    """The mean gradient (out, in) over windows and, where asked for, the mean of its square."""
+
+    def __init__(self, squares: bool):
+        self.squares = squares
+        self.windows = 0
+        self.first: Tensor | None = None  # (out, in)
+        self.second: Tensor | None = None  # (out, in)
+
+    def add(self, weight: Tensor, gradient: Tensor) -> None:
+        self.windows += 1
+        self.first = _running_mean(self.first, gradient, self.windows)
+        if self.squares:
+            self.second = _running_mean(self.second, gradient.square(), self.windows)
+
+
+def _running_mean(mean: Tensor | None, value: Tensor, count: int) -> Tensor:
+    return value.clone() if mean is None else mean.lerp_(value, 1 / count)
+
+
+def element_scores(weight: Tensor, moments: Moments, taylor: Taylor) -> Tensor:
+    """Return what each weight (out, in) adds to its unit's score; `vector` is signed until the unit is summed."""
+    if taylor == "vector":
+        return weight * moments.first
+    if taylor == "first":
+        return (weight * moments.first).abs_()
+    curvature = weight.square().mul_(moments.second)
+    if taylor == "second":
+        return curvature.abs_()
+    return (weight * moments.first - curvature / 2).abs_()
+
+
+def matrix_scores(view: View, role: str, score: Callable[[Tensor, Moments], Tensor]) -> Tensor:
+    """Return the sums of a matrix's elements along each row, (out,), or along each column, (in,), of o and down."""
+    elements = score(view.weight(role), view.gradients[role])
+    return elements.sum(0 if role in ("o", "down") else 1)
+
+
+def unit_scores(
+    view: View, score: Callable[[Tensor, Moments], Tensor], signed: bool = False, fold: str = "contiguous"
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, matrix by matrix.
+
+    With `signed`, absolute values are taken of each unit's sum. `fold` = `llmpruner` assigns query heads k, k + n_kv,
+    k + 2 n_kv ... to key-value head k, as that code does; `contiguous` is what the model computes.
+    """
+    shape = view.shape
+    heads = {}
+    for role in ("q", "k", "v", "o"):
+        count = shape.query_heads if role in ("q", "o") else shape.kv_heads
+        rows = matrix_scores(view, role, score)
+        if signed:  # the repository sums a row first, then its absolute value over the head's rows
+            rows = rows.abs()
+        sums = head_sums(rows, count)
+        if fold == "llmpruner" and role in ("q", "o"):
+            sums = sums.view(shape.group, shape.kv_heads).T.flatten()
+        heads[role] = sums
+    channels = {role: matrix_scores(view, role, score) for role in (*view.ffn_roles, "down")}
+    return heads, {role: sums.abs() if signed else sums for role, sums in channels.items()}
+
+
+def total(scores: dict[str, Tensor], roles: tuple[str, ...]) -> Tensor:
+    """Sum the scores of the matrices with these roles."""
+    return torch.stack([scores[role] for role in roles if role in scores]).sum(0)

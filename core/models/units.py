@@ -1,0 +1,119 @@
+"""The removable units of a decoder block, and the block really made smaller: matrices sliced, counts updated.
+
+Nothing here names an architecture: q, k, v, o, gate, up and down are found by role, the head's width is the attention
+module's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.models.blocks import Blocks, Linear
+from core.models.geometry import Geometry, Mode, choose_mode
+
+# What attention modules call their counts of query heads and of key-value heads.
+QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
+KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays of a block: indices in ascending order, None where everything stays."""
+
+    query_heads: Tensor | None = None
+    kv_heads: Tensor | None = None
+    channels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Units:
+    """One block seen as heads and channels."""
+
+    block: int
+    linears: dict[str, Linear]  # by role
+    attention: nn.Module  # holds q, k, v and o
+    geometry: Geometry
+
+    @property
+    def ffn_inputs(self) -> list[Linear]:
+        """Gate and up, or up alone."""
+        return [self.linears[role] for role in ("gate", "up") if role in self.linears]
+
+    def shrink(self, kept: Kept) -> None:
+        """Slice the block's matrices in place to the kept units."""
+        shape = self.geometry
+        if kept.query_heads is not None:
+            queries = spread(kept.query_heads, shape.head_dim)
+            slice_linear(self.linears["q"].module, rows=queries)
+            slice_linear(self.linears["o"].module, columns=queries)
+            kv_heads = torch.arange(shape.kv_heads) if kept.kv_heads is None else kept.kv_heads
+            for role in ("k", "v"):
+                slice_linear(self.linears[role].module, rows=spread(kv_heads, shape.head_dim))
+            _count(self.attention, QUERY_COUNTS, len(kept.query_heads))
+            _count(self.attention, KV_COUNTS, len(kv_heads))
+            _count(self.attention, ("num_key_value_groups",), len(kept.query_heads) // len(kv_heads))
+        if kept.channels is not None:
+            for linear in self.ffn_inputs:
+                slice_linear(linear.module, rows=kept.channels)
+            slice_linear(self.linears["down"].module, columns=kept.channels)
+
+
+def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
+    """Return one block's units; a `UserError` where q, k, v, o, up and down are not linears of their own."""
+    linears = {linear.role: linear for linear in blocks.linears(index)}
+    missing = [role for role in ("q", "k", "v", "o", "up", "down") if role not in linears]
+    unplain = [role for role, linear in linears.items() if not isinstance(linear.module, nn.Linear)]
+    if missing or unplain:
+        raise UserError(
+            "Structured pruning needs q, k, v, o, up and down as linears of their own in every block; this model's "
+            f"blocks lack {', '.join(missing or unplain)} as such."
+        )
+    block = blocks.holder[index]
+    inside = linears["o"].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0]
+    attention = block.get_submodule(inside)
+    head_dim = attention.head_dim
+    (queries, hidden), keys = linears["q"].weight.shape, linears["k"].weight.shape[0]
+    return Units(
+        index,
+        linears,
+        attention,
+        Geometry(
+            hidden=hidden,
+            query_heads=queries // head_dim,
+            kv_heads=keys // head_dim,
+            head_dim=head_dim,
+            channels=linears["down"].weight.shape[1],
+            ffn_matrices=3 if "gate" in linears else 2,
+            mode=choose_mode(mode, queries // head_dim, keys // head_dim),
+        ),
+    )
+
+
+def spread(heads: Tensor, head_dim: int) -> Tensor:
+    """Return the rows or columns that heads own, as indices."""
+    return (heads[:, None] * head_dim + torch.arange(head_dim, device=heads.device)).flatten()
+
+
+def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor | None = None) -> None:
+    """Keep the given outputs and inputs of a linear, in place; its bias goes with its outputs."""
+    weight = module.weight.data
+    if rows is not None:
+        rows = rows.to(weight.device)
+        weight = weight.index_select(0, rows)
+        if module.bias is not None:
+            module.bias = nn.Parameter(module.bias.data.index_select(0, rows), module.bias.requires_grad)
+    if columns is not None:
+        weight = weight.index_select(1, columns.to(weight.device))
+    module.weight = nn.Parameter(weight, module.weight.requires_grad)
+    module.out_features, module.in_features = weight.shape
+
+
+def _count(module: nn.Module, names: Sequence[str], value: int) -> None:
+    for name in names:
+        if hasattr(module, name):
+            setattr(module, name, value)

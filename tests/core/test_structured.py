@@ -1,0 +1,193 @@
+"""Structured pruning: what is masked equals what is sliced, the asked share goes, and the model really shrinks."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from core.compress import compress
+from core.errors import UserError
+from core.methods.registry import METHODS
+from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform
+from core.models.blocks import find_blocks
+from core.models.geometry import Geometry, choose_mode
+from core.models.units import Kept, Units, find_units
+from core.progress import silent
+from core.requests import build_stage
+from core.specs import Calibration
+from tests.core.tiny import tiny, windows
+
+CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+STRUCTURED = [method for method in METHODS if method.family == "structured"]
+UNITS = [method for method in STRUCTURED if method.removes == "units"]
+SHAPES = ["llama-gqa", "llama-mha", "opt"]
+SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")
+
+
+def shrunk(model, method, ratio=0.4, **settings):
+    stage = build_stage(method, ratio, None, settings, CALIBRATION)
+    return compress(model, stage, windows(), "cpu", silent)
+
+
+def block_weights(model):
+    return sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("method", UNITS, ids=lambda method: method.name)
+def test_what_is_sliced_computes_what_the_mask_does(method, name, monkeypatch):
+    sliced = tiny(name, num_hidden_layers=4).double()
+    masked = copy.deepcopy(sliced)
+    shrunk(sliced, method.name)
+    monkeypatch.setattr(Units, "shrink", lambda self, kept: None)
+    shrunk(masked, method.name)
+    tokens = windows(2, 20, seed=3)
+    assert block_weights(sliced) < block_weights(masked)
+    torch.testing.assert_close(sliced(tokens).logits, masked(tokens).logits, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("method", UNITS, ids=lambda method: method.name)
+def test_the_asked_share_of_block_weights_goes(method, name):
+    model = tiny(name, num_hidden_layers=4)
+    dense = block_weights(model)
+    reports = shrunk(model, method.name, 0.3)
+    unit = find_units(find_blocks(tiny(name)), 0).geometry
+    removed = 1 - block_weights(model) / dense
+    assert abs(removed - 0.3) * dense <= max(unit.channel_weights, unit.step_weights / 2)
+    assert len(reports) == len(list(find_blocks(tiny(name, num_hidden_layers=4)).all_linears()))
+    assert {report.sparsity for report in reports} != {0.0}
+
+
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_a_ratio_of_zero_changes_nothing(method):
+    model = tiny()
+    before = model(windows()).logits
+    shrunk(model, method.name, 0.0)
+    torch.testing.assert_close(model(windows()).logits, before)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SMOL,
+        Geometry(hidden=4096, query_heads=32, kv_heads=32, head_dim=128, channels=11008, ffn_matrices=3),
+        Geometry(hidden=4096, query_heads=32, kv_heads=8, head_dim=128, channels=14336, ffn_matrices=3),
+        Geometry(hidden=768, query_heads=12, kv_heads=12, head_dim=64, channels=3072, ffn_matrices=2),
+    ],
+    ids=["smollm2-135m", "llama-7b", "llama-3-8b", "opt-125m"],
+)
+def test_the_budget_is_met_to_a_channel_whatever_the_heads(shape, ratio):
+    shapes = [shape] * 30
+    for shares in (uniform(shapes, ratio), uniform(shapes, ratio, 4, 27), _rising(ratio)):
+        removals = allocate(shapes, ratio, shares)
+        removed = sum(r.steps * shape.step_weights + r.channels * shape.channel_weights for r in removals)
+        assert abs(removed / (30 * shape.weights) - ratio) < 0.002
+        assert all(r.steps <= shape.steps and r.channels <= shape.channels - LEAST_CHANNELS for r in removals)
+
+
+def _rising(ratio):
+    return [ratio * 2 * (index + 0.5) / 30 for index in range(30)]
+
+
+def test_the_lowest_scored_units_of_all_blocks_go_by_their_weight():
+    shapes = [Geometry(hidden=4, query_heads=2, kv_heads=2, head_dim=2, channels=20, ffn_matrices=3)] * 2
+    removals = allocate_globally(shapes, 0.25, [[0.5], [9.0]], [[float(i) for i in range(20)], [100.0] * 20])
+    removed = sum(r.steps * shapes[0].step_weights + r.channels * shapes[0].channel_weights for r in removals)
+    assert removals[0].steps == 1
+    assert removals[1] == allocate_globally(shapes, 0, [[], []], [[], []])[1]
+    assert abs(removed - 0.25 * 2 * shapes[0].weights) <= shapes[0].channel_weights / 2
+
+
+def test_shortgpt_drops_the_blocks_that_change_least_and_the_cache_still_fits():
+    model = tiny(num_hidden_layers=5)
+    blocks = find_blocks(model)
+    for index in (1, 3):  # next to nothing is added to the residual stream
+        for role in ("o", "down"):
+            find_units(blocks, index).linears[role].module.weight.data.mul_(1e-3)
+    expected = copy.deepcopy(model)
+    expected.model.layers = torch.nn.ModuleList(expected.model.layers[index] for index in (0, 2, 4))
+    expected.config.num_hidden_layers = 3
+    reports = shrunk(model, "shortgpt", 0.4)
+    torch.testing.assert_close(model(windows(), use_cache=False).logits, expected(windows(), use_cache=False).logits)
+    assert {report.block for report in reports if report.sparsity == 1} == {1, 3}
+    tokens = windows(1, 12)
+    prefix = model(tokens[:, :-1], use_cache=True)
+    stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
+    torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
+
+
+@pytest.mark.parametrize("method", ["neuron-magnitude", "flap"])
+def test_more_than_there_is_is_refused_before_anything_changes(method):
+    model = tiny()
+    with pytest.raises(UserError, match="So much cannot be removed"):
+        shrunk(model, method, 0.9)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), tiny().parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "phi3"])
+def test_fused_matrices_are_refused(name):
+    with pytest.raises(UserError, match="linears of their own"):
+        shrunk(tiny(name), "neuron-magnitude")
+
+
+def test_layers_cannot_be_selected():
+    stage = build_stage("neuron-magnitude", 0.3, None, {}, None, layers="0:0")
+    with pytest.raises(UserError, match="leave the layers out"):
+        compress(tiny(), stage, None, "cpu", silent)
+
+
+@pytest.mark.parametrize(("queries", "keys", "mode"), [(9, 3, "even"), (32, 8, "groups"), (12, 12, "groups")])
+def test_groups_go_whole_where_there_are_many(queries, keys, mode):
+    assert choose_mode("auto", queries, keys) == mode
+
+
+TINY_LLAMA = {
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+LLAMA_3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "first", "last", "before", "after"),
+    [
+        (TINY_LLAMA, 4, 17, 1_100_048_384, 945_907_712),
+        (LLAMA_3_8B, 4, 29, 8_030_261_248, 6_612_586_496),
+    ],
+    ids=["tinyllama", "llama-3-8b"],
+)
+def test_a_quarter_of_llm_pruners_layers_leaves_its_published_counts(config, first, last, before, after):
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **config))
+    blocks = find_blocks(model)
+    assert sum(p.numel() for p in model.parameters()) == before
+    units = [find_units(blocks, index, "groups") for index in range(len(blocks.holder))]
+    shapes = [unit.geometry for unit in units]
+    ratio = 0.25 * (last - first + 1) / len(shapes)
+    for unit, removal in zip(units, allocate(shapes, ratio, uniform(shapes, ratio, first, last)), strict=True):
+        shape = unit.geometry
+        groups = shape.kv_heads - removal.steps
+        unit.shrink(
+            Kept(
+                torch.arange(groups * shape.group),
+                torch.arange(groups),
+                torch.arange(shape.channels - removal.channels),
+            )
+        )
+    assert sum(p.numel() for p in model.parameters()) == after
