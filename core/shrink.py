@@ -24,6 +24,7 @@ from core.models.factors import factorise
 from core.models.units import Kept, find_units, spread
 from core.progress import Progress
 from core.results import LayerReport
+from core.rotate import rotate
 from core.specs import Stage
 
 
@@ -40,6 +41,10 @@ def shrink(
     mode = getattr(method.parameters, "attention", "auto")
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     _observe(model, method, blocks, views, windows, device, progress)
+    if not stage.ratio:
+        return []
+    if method.removes == "hidden":
+        return rotate(model, blocks, [view.units for view in views], windows, stage.ratio, device, progress)
     if method.removes == "blocks":
         return _drop(model, blocks, views, method.keep_blocks(views, stage.ratio))
     removals = method.allocate(views, stage.ratio)

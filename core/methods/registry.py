@@ -12,6 +12,7 @@ from core.methods.structured.lorap import LoRAP
 from core.methods.structured.loraprune import LoRAPrune
 from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
+from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.wanda import Wanda
 
@@ -28,6 +29,7 @@ METHODS: tuple[type[Method], ...] = (
     HyWIA,
     FLAP,
     ShortGPT,
+    SliceGPT,
 )
 
 

@@ -15,6 +15,7 @@ from core.models.geometry import Geometry, choose_mode
 from core.models.units import Kept, Units, find_units
 from core.progress import silent
 from core.requests import build_stage
+from core.rotate import rotate
 from core.specs import Calibration
 from tests.core.tiny import tiny, windows
 
@@ -117,6 +118,56 @@ def test_shortgpt_drops_the_blocks_that_change_least_and_the_cache_still_fits():
     prefix = model(tokens[:, :-1], use_cache=True)
     stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
     torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "llama-mha", "opt", "qwen3", "mistral"])
+def test_a_rotation_that_cuts_nothing_changes_nothing(name):
+    model = tiny(name, num_hidden_layers=3).double()
+    tokens = windows()
+    dense = model(tokens).logits
+    blocks = find_blocks(model)
+    units = [find_units(blocks, index) for index in range(3)]
+    rotate(model, blocks, units, tokens, -0.5, torch.device("cpu"), silent)  # as wide as it was, with shortcuts
+    # Llama's own norms compute in fp32.
+    torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
+    prefix = model(tokens[:, :-1], use_cache=True)
+    stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
+    torch.testing.assert_close(stepped[:, -1], dense[:, -1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("ratio", [0.1, 0.3, 0.5])
+def test_slicegpt_counts_its_shortcuts(name, ratio):
+    model = tiny(name, num_hidden_layers=4)
+    dense = block_weights(model)
+    shrunk(model, "slicegpt", ratio)
+    assert abs(1 - block_weights(model) / dense - ratio) < 0.03  # a column of 32 is 3 to 4 %
+    assert find_blocks(model).holder[0].attention_shortcut.weight.shape[0] < 32
+    assert torch.isfinite(model(windows()).logits).all()
+
+
+def test_slicegpt_keeps_what_the_states_need():
+    """States that fill only half of the hidden space lose nothing when the other half is cut."""
+    model = tiny(num_hidden_layers=2).double()
+    half = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    half = half[:, :12] @ half[:, :12].T
+    model.model.embed_tokens.weight.data = model.model.embed_tokens.weight.data.double() @ half
+    blocks = find_blocks(model)
+    for index in range(2):
+        for role in ("o", "down"):
+            weight = find_units(blocks, index).linears[role].module.weight
+            weight.data = half @ weight.data
+    model.tie_weights()
+    dense = model(windows()).logits
+    shrunk(model, "slicegpt", 0.3)
+    assert blocks.holder[0].attention_shortcut.in_features < 32
+    torch.testing.assert_close(model(windows()).logits, dense, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gemma3"])
+def test_slicegpt_refuses_blocks_with_other_norms(name):
+    with pytest.raises(UserError, match="one plain norm before attention"):
+        shrunk(tiny(name), "slicegpt")
 
 
 @pytest.mark.parametrize("method", ["neuron-magnitude", "flap"])

@@ -87,7 +87,7 @@ class Structured(Method):
     scope = "block"
     ratio_kind = "parameters"
     observes: ClassVar[Observes] = "nothing"  # of the dense model, before anything is removed
-    removes: ClassVar[Literal["units", "blocks"]] = "units"
+    removes: ClassVar[Literal["units", "blocks", "hidden"]] = "units"
     factorises: ClassVar[bool] = False  # whether attention's matrices get a lower rank instead of losing heads
     walks: ClassVar[bool] = False  # whether each block is decided on the output of the shrunk blocks before it
     Parameters = StructuredParameters

@@ -1,0 +1,52 @@
+"""SliceGPT: hidden states rotated to their principal components and cut to the first ones.
+
+References: Ashkboos et al., SliceGPT: Compress Large Language Models by Deleting Rows and Columns, 2024
+(arXiv:2401.15024), sections 3.1 to 3.4. The rotations between two norms differ, so each residual gets a shortcut
+matrix; its weights count as the block's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from core.methods.base import Citation, Parameters
+from core.methods.structured.base import Structured
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SliceGPT(Structured):
+    name = "slicegpt"
+    label = "SliceGPT"
+    citation = Citation(
+        title="SliceGPT: Compress Large Language Models by Deleting Rows and Columns",
+        authors="Ashkboos et al.",
+        year=2024,
+        url="https://arxiv.org/abs/2401.15024",
+    )
+    summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
+    needs = "sqnorm"
+    removes = "hidden"
+    Parameters = Parameters
+
+
+def sliced_width(hidden: int, block_weights: int, ratio: float) -> int:
+    """Return the width to cut hidden states to, for a block of so many weights to lose a share of them.
+
+    Solves block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top.
+    """
+    slope = block_weights / hidden
+    width = (math.sqrt(slope**2 + 8 * (1 - ratio) * block_weights) - slope) / 4
+    if round(width) < 1:
+        raise UserError("So much cannot be removed: no hidden state would be left; ask for a smaller ratio.")
+    return min(hidden, round(width))
+
+
+def principal(scatter: Tensor, width: int) -> Tensor:
+    """Return the first `width` principal directions, (hidden, width), of states with this sum of x x^T, fp64."""
+    import torch
+
+    return torch.linalg.eigh(scatter).eigenvectors.flip(1)[:, :width]
