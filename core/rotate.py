@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,10 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.methods.structured.slicegpt import principal, sliced_width
 from core.models.blocks import Blocks, Linear
-from core.models.sliced import SlicedBlock, UnitNorm, norm_eps
+from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.units import Units
 from core.progress import Progress
-from core.recording import Call, Recorder
+from core.recording import Call, Recorder, first
 from core.results import LayerReport
 
 
@@ -39,7 +40,7 @@ def rotate(
     parts = [_parts(blocks.holder[unit.block], unit) for unit in units]
     _check(blocks, parts[0], windows, Recorder(model, blocks, device), device)
     recordings = Recorder(model, blocks, device).record(windows.split(1))
-    centred = isinstance(getattr(blocks.holder[0], parts[0][1][0]), nn.LayerNorm)
+    centred = isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm)
     embeddings = [m for m in model.base_model.modules() if isinstance(m, nn.Embedding)]
     final = _final_norm(model, blocks)
     _untie(model)
@@ -51,10 +52,10 @@ def rotate(
         table.embedding_dim = width
     states = [_cut(state, basis) for state in states]
     reports = []
-    for unit, (attention, norms, ffn) in zip(units, parts, strict=True):
+    for unit, names in zip(units, parts, strict=True):
         started = time.perf_counter()
-        block = SlicedBlock(blocks.holder[unit.block].to(device), attention, norms, ffn, shape.hidden)
-        scales = [getattr(blocks.holder[unit.block], name) for name in norms]
+        block = SlicedBlock(blocks.holder[unit.block].to(device), names, shape.hidden, width)
+        scales = [getattr(blocks.holder[unit.block], name) for name in names["norms"]]
         calls = [recording.calls[unit.block].to(device) for recording in recordings]
         before = {role: tuple(linear.weight.shape) for role, linear in unit.linears.items()}
 
@@ -141,46 +142,44 @@ def _like(weight: Tensor, value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.to(weight.dtype), weight.requires_grad)
 
 
-def _parts(block: nn.Module, unit: Units) -> tuple[str, tuple[str, str], tuple[str, ...]]:
+def _parts(block: nn.Module, unit: Units) -> dict[str, Any]:
     """Return the names of attention, of its norm and the FFN's, and of the modules that make up the FFN."""
-    attention = next(name for name, child in block.named_children() if child is unit.attention)
+    children = dict(block.named_children())
+    attention = next(name for name, child in children.items() if child is unit.attention)
     norms = [
         name
-        for name, child in block.named_children()
+        for name, child in children.items()
         if [tuple(p.shape) for p in child.parameters(recurse=False)][:1] == [(unit.geometry.hidden,)]
     ]
-    down = unit.linears["down"].module
-    inner = [name for name, child in block.named_children() if any(module is down for module in child.modules())]
     if len(norms) != 2:
         raise _unfit()
-    if getattr(block, inner[0]) is not down:
-        return attention, (norms[0], norms[1]), (inner[0],)
-    up = next(name for name, child in block.named_children() if child is unit.linears["up"].module)
+    down = unit.linears["down"].module
+    ffn = next(name for name, child in children.items() if any(module is down for module in child.modules()))
+    if children[ffn] is not down:
+        return {"attention": attention, "norms": norms, "ffn": [ffn]}
+    up = next(name for name, child in children.items() if child is unit.linears["up"].module)
     plain = [
         name
-        for name, child in block.named_children()
+        for name, child in children.items()
         if not any(True for _ in child.parameters()) and not isinstance(child, nn.Dropout)
     ]
-    return attention, (norms[0], norms[1]), (up, *plain, inner[0])
+    return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
 
 
-def _check(
-    blocks: Blocks, parts: tuple[str, tuple[str, str], tuple[str, ...]], windows: Tensor, recorder: Recorder, device
-) -> None:
-    """Raise `UserError` unless the first block computes x + f(norm(x)) twice."""
+def _check(blocks: Blocks, parts: dict[str, Any], windows: Tensor, recorder: Recorder, device: torch.device) -> None:
+    """Raise `UserError` unless the first block computes x + f(norm(x)) twice, its norm an RMS or a LayerNorm."""
     [recording] = recorder.record([windows[:1, :64]])
     block = blocks.holder[0].to(device)
-    call = recording.calls[0].to(device)
-    expected = block(recording.hidden, *call.args, **call.kwargs)
-    expected = expected if isinstance(expected, Tensor) else expected[0]
-    attention, (first, second), ffn = parts
-    normed = getattr(block, first)(recording.hidden)
-    hidden = recording.hidden + getattr(block, attention)(*call.args, hidden_states=normed, **call.kwargs)[0]
-    added = getattr(block, second)(hidden)
-    for name in ffn:
+    call, states = recording.calls[0].to(device), recording.hidden
+    expected = first(block(states, *call.args, **call.kwargs))
+    norms = [getattr(block, name) for name in parts["norms"]]
+    normed = norms[0](states)
+    hidden = states + getattr(block, parts["attention"])(*call.args, hidden_states=normed, **call.kwargs)[0]
+    added = norms[1](hidden)
+    for name in parts["ffn"]:
         added = getattr(block, name)(added)
-    scaled = getattr(block, first).weight * recording.hidden / recording.hidden.square().mean(-1, keepdim=True).sqrt()
-    plain = isinstance(getattr(block, first), nn.LayerNorm) or torch.allclose(normed, scaled, rtol=1e-2, atol=1e-2)
+    scaled = norms[0].weight * states / states.square().mean(-1, keepdim=True).sqrt()
+    plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed, scaled, rtol=1e-2, atol=1e-2)
     if not (torch.allclose(hidden + added, expected, rtol=1e-3, atol=1e-3) and plain):
         raise _unfit()
 

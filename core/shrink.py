@@ -20,7 +20,7 @@ from core.methods.structured.base import ChannelChoice, HeadChoice, Structured, 
 from core.methods.structured.budget import Removal
 from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.depth import keep_blocks
-from core.models.factors import factorise
+from core.models.modeling_slimscope import Factors
 from core.models.units import Kept, find_units, spread
 from core.progress import Progress
 from core.results import LayerReport
@@ -211,14 +211,11 @@ class _Work:
                 )
             )
             if factors:
-                factorise(self._parent(linear), linear.name.rpartition(".")[2], *factors)
+                setattr(view.units.attention, linear.name.rpartition(".")[2], _factors(linear.module, *factors))
         view.inputs.clear()
         view.gradients.clear()
         self.started = time.perf_counter()
         self.progress("compress", block + 1, len(self.views), f"block {block}")
-
-    def _parent(self, linear: Linear) -> nn.Module:
-        return self.views[linear.block].units.attention
 
 
 def add_bias(module: nn.Linear, bias: Tensor) -> None:
@@ -235,3 +232,14 @@ def output_error(dense: Tensor, weight: Tensor, bias: Tensor | None, sample: Ten
     if bias is not None:
         gap -= bias.float()
     return (gap.norm() / (inputs @ dense.float().T).norm()).square().item()
+
+
+def _factors(linear: nn.Linear, left: Tensor, right: Tensor) -> Factors:
+    """Return the product of left (out, rank) and right (rank, in) in the place of a linear."""
+    weight = linear.weight
+    with torch.device("meta"):
+        factors = Factors(right.shape[1], right.shape[0], left.shape[0], linear.bias is not None)
+    for thin, value in zip(factors, (right, left), strict=True):
+        thin.weight = nn.Parameter(value.to(weight.dtype).contiguous(), weight.requires_grad)
+    factors[1].bias = linear.bias
+    return factors

@@ -65,7 +65,8 @@ class Units:
 
 def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
     """Return one block's units; a `UserError` where q, k, v, o, up and down are not linears of their own."""
-    linears = {linear.role: linear for linear in blocks.linears(index)}
+    found = blocks.linears(index)
+    linears = {linear.role: linear for linear in found if [other.role for other in found].count(linear.role) == 1}
     missing = [role for role in ("q", "k", "v", "o", "up", "down") if role not in linears]
     unplain = [role for role, linear in linears.items() if not isinstance(linear.module, nn.Linear)]
     if missing or unplain:

@@ -1,0 +1,125 @@
+"""How a compressed model differs in shape from what its configuration describes, and the checkpoint made of both."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from core.errors import UserError
+from core.models import modeling_slimscope
+from core.models.blocks import find_blocks
+from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
+from core.models.units import KV_COUNTS, QUERY_COUNTS, find_units
+
+CODE = Path(modeling_slimscope.__file__)
+COUNTS = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
+
+
+def shapes_of(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return what `modeling_slimscope.reshape` needs to give a plain model of this configuration the same shapes."""
+    plain = dict(_plain(model).named_modules())
+    shapes: dict[str, dict[str, Any]] = {
+        kind: {} for kind in ("blocks", "norms", "embeddings", "linears", "factors", "counts")
+    }
+    inside = tuple(name + "." for name, module in model.named_modules() if isinstance(module, (Factors, SlicedBlock)))
+    for name, module in model.named_modules():
+        same = plain.get(name)
+        if isinstance(module, SlicedBlock):
+            sliced = module.attention_shortcut.in_features
+            shapes["blocks"][name] = {"parts": module.parts, "width": module.width, "sliced": sliced}
+        elif isinstance(module, Factors):
+            right, left = module
+            shapes["factors"][name] = [right.in_features, right.out_features, left.out_features, left.bias is not None]
+        elif isinstance(module, UnitNorm) and not name.startswith(inside):
+            shapes["norms"][name] = [module.width, module.eps]
+        elif isinstance(module, nn.Embedding) and module.weight.shape != same.weight.shape:
+            shapes["embeddings"][name] = module.weight.shape[1]
+        elif isinstance(module, nn.Linear) and same is not None and _linear(module) != _linear(same):
+            shapes["linears"][name] = _linear(module)
+        elif counts := {
+            attribute: getattr(module, attribute)
+            for attribute in COUNTS
+            if same is not None and getattr(module, attribute, None) != getattr(same, attribute, None)
+        }:
+            shapes["counts"][name] = counts
+    return shapes
+
+
+def _linear(module: nn.Linear) -> list[Any]:
+    outputs, inputs = module.weight.shape
+    return [inputs, outputs, module.bias is not None]
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """Return a model of the same configuration without memory for its weights."""
+    with torch.device("meta"):
+        return base_class(model)(copy.deepcopy(model.config))
+
+
+def base_class(model: nn.Module) -> type:
+    """Return the transformers architecture that a model is or was made from."""
+    return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
+
+
+def save_model(model: nn.Module, folder: Path) -> bool:
+    """Write weights (safetensors) and configuration; return whether plain transformers loads them without our code.
+
+    Where one configuration describes all shapes, that is the checkpoint's. Otherwise `config.slimscope` lists what
+    differs, and `modeling_slimscope.py` beside it, loaded with `trust_remote_code`, builds the model.
+    """
+    original = model.config
+    plain = _uniform_config(model)
+    try:
+        model.config = plain or copy.deepcopy(original)
+        if plain is None:
+            model.config.slimscope = shapes_of(model)
+            model.config.auto_map = {"AutoModelForCausalLM": f"{CODE.stem}.SlimscopeForCausalLM"}
+        model.save_pretrained(folder)
+    finally:
+        model.config = original
+    if plain is None:
+        base = base_class(model).__name__
+        code = CODE.read_text() + f"\n\nSlimscopeForCausalLM = slimmed(transformers.{base})\n"
+        (folder / CODE.name).write_text(code)
+    return plain is not None
+
+
+def load_model_folder(folder: Path, dtype: torch.dtype) -> nn.Module:
+    """Load what `save_model` wrote; code in the folder is not run, this package's own is."""
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    base = getattr(transformers, config.architectures[0])
+    kind = slimmed(base) if hasattr(config, "slimscope") else base
+    return kind.from_pretrained(folder, config=config, dtype=dtype).eval()
+
+
+def _uniform_config(model: nn.Module) -> Any:
+    """Return a configuration of the plain architecture that has exactly this model's tensors, None if there is none."""
+    config = copy.deepcopy(model.config)
+    text = config.get_text_config()
+    blocks = find_blocks(model)
+    try:
+        shape = find_units(blocks, 0).geometry
+    except UserError:  # factors, or fused matrices whose shapes no method changes
+        shape = None
+    if shape is not None:
+        for name, value in (
+            ("num_attention_heads", shape.query_heads),
+            ("num_key_value_heads", shape.kv_heads),
+            ("head_dim", shape.head_dim),
+            ("intermediate_size", shape.channels),
+            ("ffn_dim", shape.channels),
+        ):
+            if hasattr(text, name):
+                setattr(text, name, value)
+    try:
+        with torch.device("meta"):
+            plain = base_class(model)(copy.deepcopy(config))
+    except (ValueError, ZeroDivisionError):  # sizes that the architecture does not allow
+        return None
+    mine, theirs = ({n: t.shape for n, t in m.state_dict().items()} for m in (model, plain))
+    return config if mine == theirs else None

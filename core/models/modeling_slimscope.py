@@ -1,0 +1,108 @@
+"""A causal LM whose blocks have shapes of their own: the module that a compressed checkpoint brings along.
+
+It needs torch and transformers only, and is copied as it is beside the weights of every checkpoint whose shapes no
+plain configuration describes. `config.slimscope` lists what differs from the architecture of `config`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+
+class Factors(nn.Sequential):
+    """A linear stored as the product of two thin ones: right (rank, in), then left (out, rank) with the bias."""
+
+    def __init__(self, inputs: int, rank: int, outputs: int, bias: bool):
+        super().__init__(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=bias))
+
+
+class UnitNorm(nn.Module):
+    """Divide by the root mean square that the states had in their full width; the scale is in the next matrices."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.width, self.eps = width, eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        mean = wide.square().sum(-1, keepdim=True) / self.width
+        return (wide * torch.rsqrt(mean + self.eps)).to(hidden.dtype)
+
+
+class SlicedBlock(nn.Module):
+    """A pre-norm block whose residuals change basis: SliceGPT (arXiv:2401.15024), section 3.
+
+    It keeps the names of the original's parts. `parts` names attention, its norm and the FFN's, and the modules that
+    make up the FFN in order; `width` is that of the hidden states before slicing, `sliced` after.
+    """
+
+    def __init__(self, block: nn.Module, parts: dict[str, Any], width: int, sliced: int):
+        super().__init__()
+        for name, child in block.named_children():
+            self.add_module(name, child)
+        self.parts, self.width = parts, width
+        for name in parts["norms"]:
+            self.add_module(name, UnitNorm(width, norm_eps(getattr(block, name))))
+        self.attention_type = getattr(block, "attention_type", None)
+        self.attention_shortcut = nn.Linear(sliced, sliced, bias=False)
+        self.ffn_shortcut = nn.Linear(sliced, sliced, bias=False)
+
+    def attend(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what attention adds to the residual stream."""
+        normed = getattr(self, self.parts["norms"][0])(hidden)
+        return getattr(self, self.parts["attention"])(*args, hidden_states=normed, **kwargs)[0]
+
+    def feed(self, hidden: Tensor) -> Tensor:
+        """Return what the FFN adds to the residual stream."""
+        hidden = getattr(self, self.parts["norms"][1])(hidden)
+        for name in self.parts["ffn"]:
+            hidden = getattr(self, name)(hidden)
+        return hidden
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        hidden = self.attention_shortcut(hidden_states) + self.attend(hidden_states, *args, **kwargs)
+        return self.ffn_shortcut(hidden) + self.feed(hidden)
+
+
+def norm_eps(norm: nn.Module) -> float:
+    """Return what a norm adds to the variance, by either of the names that norms use."""
+    return getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", 0.0)
+
+
+def put(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of the one with this dotted name."""
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, module)
+
+
+def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
+    """Give a freshly made model the shapes of a compressed one; the weights are not set."""
+    for name, sliced in shapes["blocks"].items():
+        put(model, name, SlicedBlock(model.get_submodule(name), **sliced))
+    for name, (width, eps) in shapes["norms"].items():
+        put(model, name, UnitNorm(width, eps))
+    for name, dimension in shapes["embeddings"].items():
+        table = model.get_submodule(name)
+        table.weight = nn.Parameter(table.weight.new_empty(table.weight.shape[0], dimension))
+        table.embedding_dim = dimension
+    for name, (inputs, outputs, bias) in shapes["linears"].items():
+        put(model, name, nn.Linear(inputs, outputs, bias=bias))
+    for name, (inputs, rank, outputs, bias) in shapes["factors"].items():
+        put(model, name, Factors(inputs, rank, outputs, bias))
+    for name, counts in shapes["counts"].items():
+        for attribute, value in counts.items():
+            setattr(model.get_submodule(name), attribute, value)
+
+
+def slimmed(base: type[transformers.PreTrainedModel]) -> type[transformers.PreTrainedModel]:
+    """Return the class of a transformers architecture whose instances take the shapes of `config.slimscope`."""
+
+    def __init__(self, config, *args, **kwargs):
+        base.__init__(self, config, *args, **kwargs)
+        reshape(self, config.slimscope)
+
+    return type(base.__name__, (base,), {"__init__": __init__, "__module__": __name__})

@@ -1,0 +1,68 @@
+"""A shrunk model is saved and comes back the same, in this project and in plain transformers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from core.models.manifest import load_model_folder, save_model
+from tests.core.test_structured import SHAPES, STRUCTURED, shrunk
+from tests.core.tiny import tiny, windows
+
+OUTSIDE = """
+import sys, torch
+from transformers import AutoModelForCausalLM
+for folder in sys.argv[1:]:
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.float32).eval()
+    saved = torch.load(folder + "/check.pt", weights_only=True)
+    gap = (model(saved["tokens"]).logits - saved["logits"]).abs().max().item()
+    assert gap < 1e-5, (folder, gap)
+    longer = model.generate(saved["tokens"][:1, :5], min_new_tokens=3, max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert longer.shape == (1, 8)
+assert not [name for name in sys.modules if name == "core" or name.startswith("core.")]
+print("same")
+"""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_method_s_model_is_saved_and_loaded(name, tmp_path):
+    folders = []
+    for method in STRUCTURED:
+        model = tiny(name, num_hidden_layers=4)
+        shrunk(model, method.name)
+        folder = tmp_path / method.name
+        plain = save_model(model, folder)
+        assert plain != (folder / "modeling_slimscope.py").exists()
+        assert plain or method.name != "shortgpt"
+        tokens = windows(2, 12)
+        logits = model(tokens).logits
+        torch.testing.assert_close(load_model_folder(folder, torch.float32)(tokens).logits, logits)
+        torch.save({"tokens": tokens, "logits": logits.detach()}, folder / "check.pt")
+        folders.append(str(folder))
+    done = subprocess.run([sys.executable, "-c", OUTSIDE, *folders], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "same", done.stderr[-3000:]
+
+
+def test_equal_blocks_make_a_plain_checkpoint(tmp_path):
+    model = tiny("llama-mha")
+    shrunk(model, "neuron-magnitude", 0.5)
+    assert save_model(model, tmp_path / "plain")
+    config = json.loads((tmp_path / "plain" / "config.json").read_text())
+    assert (config["num_attention_heads"], config["intermediate_size"], config["head_dim"]) == (2, 24, 8)
+    assert not (tmp_path / "plain" / "modeling_slimscope.py").exists()
+    torch.testing.assert_close(
+        load_model_folder(tmp_path / "plain", torch.float32)(windows()).logits, model(windows()).logits
+    )
+
+
+def test_a_saved_model_can_be_saved_again(tmp_path):
+    model = tiny(num_hidden_layers=3)
+    shrunk(model, "slimllm", 0.4)
+    save_model(model, tmp_path / "once")
+    again = load_model_folder(tmp_path / "once", torch.float32)
+    save_model(again, tmp_path / "twice")
+    torch.testing.assert_close(
+        load_model_folder(tmp_path / "twice", torch.float32)(windows()).logits, model(windows()).logits
+    )
