@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(compute.run, compute.sweep),
+    *(compute.run, compute.sweep, compute.export),
     *(listing.results, listing.delete, listing.models, listing.methods),
     *(upkeep.fetch, upkeep.doctor),
 ):

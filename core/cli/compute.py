@@ -8,6 +8,7 @@ import typer
 from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
+from core.cli.listing import find_result
 from core.cli.tables import describe_result, duration, point_name, print_table, summary
 from core.defaults import check_save_folder, complete
 from core.errors import UserError
@@ -135,6 +136,21 @@ def sweep(
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
         raise typer.Exit(1)
+
+
+def export(
+    key: Annotated[str, typer.Argument(help="The key of a result, or the first 8 or more of its digits.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the checkpoint.")],
+) -> None:
+    """Write a variant as a checkpoint that transformers loads, made again where it is not kept."""
+    check_save_folder(folder)
+    store = Store()
+    result = find_result(store, key)
+    with bars() as progress, compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
+        from core.export import export as write
+
+        write(result, folder, progress)
+    messages.print(f"Wrote {folder}; its README.md says how to load it.", markup=False)
 
 
 def compute_once(spec: RunSpec, store: Store, progress: Bars, save: Path | None = None) -> Result:

@@ -10,6 +10,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.registry import METHODS
 from core.models.catalogue import MODELS
+from core.results import Result
 from core.store import Store
 
 
@@ -49,13 +50,20 @@ def delete(
 ) -> None:
     """Delete one of your own results with all its numbers."""
     store = Store()
+    store.delete(find_result(store, key).variant.key)
+    messages.print(f"Deleted {key}.", markup=False)
+
+
+def find_result(store: Store, key: str) -> Result:
+    """Return the result whose key begins with `key`; a `UserError` unless there is exactly one."""
     if len(key) < 8:
         raise UserError(f"Key {key!r} is too short; give at least its first 8 digits.")
-    matches = [result.variant.key for result in store.results() if result.variant.key.startswith(key)]
+    matches = [result for result in store.results() if result.variant.key.startswith(key)]
     if len(matches) > 1:
         raise UserError(f"{len(matches)} results have keys that begin with {key!r}; give more digits.")
-    store.delete(matches[0] if matches else key)
-    messages.print(f"Deleted {key}.", markup=False)
+    if not matches:
+        raise UserError(f"There is no result with the key {key!r}; `python -m core results` lists them.")
+    return matches[0]
 
 
 def models() -> None:

@@ -288,3 +288,43 @@ def test_models_and_methods_are_listed_from_their_declarations(capsys):
     (damping,) = (line for line in lines if line.strip().startswith("damping"))
     assert "> 0, <= 10" in damping
     assert "0.01" in damping
+
+
+def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, monkeypatch):
+    command = ["run", "./tiny", "slimllm", "--ratio", "0.3", "--calibration", "text.txt:4x32"]
+    assert main([*command, "--perplexity", "text.txt@32:4", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    key = first["variant"]["key"]
+    assert (tmp_path / "cache" / "variants" / key / "model.safetensors").is_file()
+
+    from core import variants
+
+    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
+    assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}
+    assert again["layers"] == first["layers"]
+    assert again["footprint"]["model_parameters"] < again["footprint"]["dense_parameters"]
+
+    assert main(["export", key[:10], str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "modeling_slimscope.py").is_file()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(part in card for part in (key, "SlimLLM", "2505.22689", "trust_remote_code=True", "| perplexity |"))
+
+    capsys.readouterr()
+    assert main(["export", key[:10], str(tmp_path / "out")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
+    import shutil
+
+    assert main([*RUN, "--json"]) == 0
+    key = json.loads(capsys.readouterr().out)["variant"]["key"]
+    shutil.rmtree(tmp_path / "cache" / "variants")
+    assert main(["export", key, str(tmp_path / "out")]) == 0
+
+    from transformers import AutoModelForCausalLM
+
+    weight = AutoModelForCausalLM.from_pretrained(tmp_path / "out").model.layers[0].mlp.up_proj.weight
+    assert (weight == 0).sum() == weight.numel() // 2

@@ -19,7 +19,8 @@ for folder in sys.argv[1:]:
     saved = torch.load(folder + "/check.pt", weights_only=True)
     gap = (model(saved["tokens"]).logits - saved["logits"]).abs().max().item()
     assert gap < 1e-5, (folder, gap)
-    longer = model.generate(saved["tokens"][:1, :5], min_new_tokens=3, max_new_tokens=3, do_sample=False, pad_token_id=0)
+    asked = {"min_new_tokens": 3, "max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    longer = model.generate(saved["tokens"][:1, :5], **asked)
     assert longer.shape == (1, 8)
 assert not [name for name in sys.modules if name == "core" or name.startswith("core.")]
 print("same")
