@@ -53,9 +53,7 @@ def compress(
         for linear in linears:
             work.compress(linear, None, None)
         return work.reports
-    walker = make_walker(
-        model, blocks, windows, lambda role: method.needs, where, linears, method.parameters.true_sequential
-    )
+    walker = make_walker(model, blocks, windows, method.needs_of, where, linears, method.parameters.true_sequential)
     walker.walk(linears, work.compress)
     missed = {linear.name for linear in linears} - {report.name for report in work.reports}
     if missed:

@@ -76,10 +76,14 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
 
 
 def _walk_bytes(shape: ModelFacts, spec: RunSpec) -> int:
-    """Bytes beside the model while blocks are walked: inputs, one block's live activations, Gram matrix and factor."""
+    """Bytes beside the model while it is compressed: inputs, live activations, Gram matrix and factor, or gradients."""
     stage = spec.variant.stages[0]
     if stage.calibration is None:
         return 4 * max(shape.hidden * shape.ffn, 1)
+    if get_method(stage.method).needs == "gradient":
+        tokens = stage.calibration.window
+        saved = shape.blocks * (10 * shape.hidden + 4 * shape.ffn) + 3 * shape.vocabulary  # a token, for the backward
+        return 4 * (tokens * saved + 3 * shape.block_weights)  # a gradient, its mean and its mean square
     tokens = stage.calibration.windows * stage.calibration.window
     live = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of the block's linears
     grams = 4 * 3 * max(shape.hidden, shape.ffn) ** 2 if get_method(stage.method).needs == "gram" else 0

@@ -40,10 +40,13 @@ class Footprint(Frozen):
     dense_bytes: int  # every parameter at 16 bits
     packed_bytes: int  # each matrix in its smallest valid layout
     bits_per_weight: float  # packed bits of block linears / their weights in the uncompressed model
+    dense_block_weights: int | None = None  # in the uncompressed model; None where no weight was removed from memory
+    macs: int | None = None  # multiply-accumulates of one forward over 64 tokens
 
     @property
-    def block_sparsity(self) -> float:
-        return self.block_zeros / self.block_weights
+    def block_removed(self) -> float:
+        """Share of the uncompressed model's block weights that is zero or gone."""
+        return 1 - (self.block_weights - self.block_zeros) / (self.dense_block_weights or self.block_weights)
 
     @property
     def model_removed(self) -> float:

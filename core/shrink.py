@@ -19,7 +19,7 @@ from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, HeadChoice, Structured, View
 from core.methods.structured.budget import Removal
 from core.models.blocks import Blocks, Linear, find_blocks
-from core.models.depth import keep_blocks
+from core.models.depth import keep_blocks, keep_hidden
 from core.models.modeling_slimscope import Factors
 from core.models.units import Kept, find_units, spread
 from core.progress import Progress
@@ -43,10 +43,12 @@ def shrink(
     _observe(model, method, blocks, views, windows, device, progress)
     if not stage.ratio:
         return []
-    if method.removes == "hidden":
+    if method.removes == "rotated":
         return rotate(model, blocks, [view.units for view in views], windows, stage.ratio, device, progress)
     if method.removes == "blocks":
         return _drop(model, blocks, views, method.keep_blocks(views, stage.ratio))
+    if method.removes == "hidden":
+        return _narrow(model, blocks, views, method.keep_hidden(views, stage.ratio))
     removals = method.allocate(views, stage.ratio)
     work = _Work(method, views, removals, progress)
     if method.walks:
@@ -73,6 +75,19 @@ def _drop(model: nn.Module, blocks: Blocks, views: Sequence[View], kept: Sequenc
             shape=tuple(linear.weight.shape) if view.units.block in kept else (0, 0),
             sparsity=0.0 if view.units.block in kept else 1.0,
             note=None if view.units.block in kept else "block removed",
+        )
+        for view in views
+        for role, linear in view.units.linears.items()
+    ]
+
+
+def _narrow(model: nn.Module, blocks: Blocks, views: Sequence[View], kept: Tensor) -> list[LayerReport]:
+    """Keep only some entries of the hidden states, in every matrix."""
+    keep_hidden(model, blocks, kept)
+    removed = 1 - len(kept) / views[0].shape.hidden
+    return [
+        LayerReport(
+            name=linear.name, block=view.units.block, role=role, shape=tuple(linear.weight.shape), sparsity=removed
         )
         for view in views
         for role, linear in view.units.linears.items()

@@ -3,6 +3,7 @@
 from core.data import files
 from core.data.corpora import text
 from core.data.texts import BY_ID
+from core.methods.base import Method
 from core.methods.registry import get_method
 from core.models.facts import ModelFacts
 from core.specs import Perplexity, Stage, Task
@@ -41,13 +42,22 @@ def compression_work(shape: ModelFacts, stage: Stage) -> float:
     if stage.calibration is None:
         return work
     tokens = stage.calibration.windows * stage.calibration.window
-    passes = 1 if stage.parameters.get("true_sequential", True) else 2
-    work += passes * forward(shape, tokens, stage.calibration.window)
-    if method.needs == "gram":
-        inputs = [shape.hidden] * 3 + [shape.ffn]  # q k v, o, gate up, down
-        work += shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in inputs)
+    work += _passes(method, stage) * forward(shape, tokens, stage.calibration.window, head=method.needs == "gradient")
+    widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role an input tensor
+    grams = [width for role, width in widths.items() if method.needs_of(role) == "gram"]
+    work += shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in grams)
+    if method.needs == "gram":  # what follows: a sweep, or scores, in each linear
         work += 2 * shape.block_weights * max(shape.hidden, shape.block_weights // shape.blocks // (4 * shape.hidden))
     return work
+
+
+def _passes(method: type[Method], stage: Stage) -> int:
+    """Return how often the calibration text runs through the blocks; a backward pass counts as two."""
+    if method.needs == "gradient":
+        return 3
+    declared = method.Parameters.model_fields.get("true_sequential")
+    sequential = stage.parameters.get("true_sequential", declared.default if declared else True)
+    return (1 if sequential else 2) + (method.scope == "block" and method.observes == "similarity" and method.walks)
 
 
 def perplexity_work(shape: ModelFacts, wanted: Perplexity) -> float:

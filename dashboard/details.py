@@ -32,7 +32,8 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     facts = [
         f"made in {details['seconds']:.0f} s" if "seconds" in details else None,
         f"on {details['device']}" if "device" in details else None,
-        f"{result.footprint.block_sparsity:.1%} of block weights are zero",
+        f"{result.footprint.block_removed:.1%} of block weights are zero or gone",
+        f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
     ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")

@@ -40,9 +40,11 @@ class Axis:
 
 RATIO = Axis("ratio", "Share of block weights removed, as asked", percent=True)
 REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
+PARAMETERS = Axis("parameters", "Parameters that are not zero (millions)")
 PACKED = Axis("packed_mb", "Packed size (MB)")
-DECODE = Axis("decode_ms", "Measured latency (ms a token)")
-AXES = (RATIO, REMOVED, PACKED, DECODE)
+PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)")
+DECODE = Axis("decode_ms", "Measured time to write a token (ms)")
+AXES = (RATIO, REMOVED, PARAMETERS, PACKED, PREFILL, DECODE)
 
 
 def number(value: float) -> str:

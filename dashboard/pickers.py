@@ -9,7 +9,16 @@ from core.methods.registry import METHODS
 from core.requests import DEFAULT_MODEL
 from dashboard import data, figures, points
 
-AXES = dict(zip(("ratio asked for", "model share removed", "packed size", "latency"), figures.AXES, strict=True))
+AXES = dict(
+    zip(
+        (
+            *("ratio asked for", "model share removed", "parameters left", "packed size"),
+            *("time to read a token", "time to write a token"),
+        ),
+        figures.AXES,
+        strict=True,
+    )
+)
 
 
 def pick(frame: pd.DataFrame) -> dict:
@@ -49,7 +58,7 @@ def pick(frame: pd.DataFrame) -> dict:
                 sets,
                 key="explore_calibration",
                 **bound,
-                help="The text that Wanda and SparseGPT read to decide which weights matter: corpus, windows x tokens.",
+                help="The text that methods read to decide which weights matter: corpus, windows x tokens.",
             )
         axis = st.selectbox(
             "Compare by",

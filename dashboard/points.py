@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from core.analysis.frame import COUNTED
 from core.analysis.seven import mean_of_seven
 from core.data.tasks import TASKS
 from core.methods.registry import METHODS
@@ -14,7 +15,7 @@ from core.results import Measurement
 from core.specs import RunSpec
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
-COUNTED = ["model_removed", "block_sparsity", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"]
+MOST_STRUCTURED = 0.6  # of them with methods that remove units
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 
 
@@ -95,7 +96,7 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
         pattern = pattern if isinstance(pattern, str) else None
         fixed = [series, first["method"], ratio, pattern, first["key"], amount(ratio, pattern), value, low, high, seeds]
-        counted = part[COUNTED].astype(float).mean()
+        counted = part[list(COUNTED)].astype(float).mean()
         points.append(dict(zip(POINT_COLUMNS, [*fixed, spread], strict=True)) | counted.to_dict())
     return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
 
@@ -183,7 +184,7 @@ def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -
     mean = rows["key"].map(dict(zip(means["key"], means["mean"], strict=True))).astype(float)
     base = float(dense["value"].iloc[0]) if len(dense) else math.nan
     base_mean = float(mean.iloc[0]) if len(dense) else math.nan
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Method": rows["series"],
             "Removed": rows["where"].replace("nothing removed", "0 %"),
@@ -191,27 +192,38 @@ def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -
             "vs dense": rows["value"] - base,
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
+            "Parameters (M)": rows["parameters"],
+            "GMACs": rows["gmacs"],
             "Packed MB": rows["packed_mb"],
             "Bits per weight": rows["bits_per_weight"],
             "Model removed (%)": 100 * rows["model_removed"],
+            "Read (ms a token)": rows["prefill_ms"],
+            "Write (ms a token)": rows["decode_ms"],
             "Seeds": rows["seeds"],
         }
     ).reset_index(drop=True)
+    unknown = [name for name in ("GMACs", "Read (ms a token)", "Write (ms a token)") if table[name].isna().all()]
+    return table.drop(columns=unknown)
 
 
 def missing(
     points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()
 ) -> list[tuple[str, float, str | None]]:
     """Return (method, ratio, pattern) that the grid has and the points of plain methods do not."""
-    labels = {method.name: method.label for method in METHODS}
+    known = {method.name: method for method in METHODS}
     ratios = sorted(
         {*GRID, *(round(float(ratio), 6) for ratio in points.loc[points["pattern"].isna(), "ratio"].dropna())}
     )
     wanted: list[tuple[str, float, str | None]] = []
     for method in methods:
-        have = points[(points["method"] == method) & (points["series"] == labels.get(method))]
+        if method not in known:
+            continue
+        have = points[(points["method"] == method) & (points["series"] == known[method].label)]
+        most = MOST_STRUCTURED if known[method].family == "structured" else 1
         ratios_there = {round(float(ratio), 6) for ratio in have.loc[have["pattern"].isna(), "ratio"]}
-        wanted += [(method, ratio, None) for ratio in ratios if ratio > 0 and ratio not in ratios_there]
+        wanted += [(method, ratio, None) for ratio in ratios if 0 < ratio <= most and ratio not in ratios_there]
+        if not known[method].patterns:
+            continue
         kept = {pattern: [int(part) for part in pattern.split(":")] for pattern in patterns}
         wanted += [
             (method, 1 - n / m, pattern) for pattern, (n, m) in kept.items() if pattern not in set(have["pattern"])

@@ -13,15 +13,19 @@ from core.methods.registry import METHODS
 from core.results import Footprint, Measurement, Result, Variant
 from core.specs import sha256
 
+COUNTED = (
+    *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
+    *("prefill_ms", "decode_ms"),
+)
 NUMBERS = (
     *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
-    *("block_sparsity", "model_removed", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"),
+    *COUNTED,
 )
 COLUMNS = (
     *("key", "model", "revision", "dtype", "method", "label", "family", "ratio", "ratio_kind", "pattern", "recovery"),
     *("seed", "calibration", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
-    *("block_sparsity", "model_removed", "dense_mb", "packed_mb", "bits_per_weight", "prefill_ms", "decode_ms"),
+    *COUNTED,
 )
 
 
@@ -29,7 +33,8 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     """Return `COLUMNS`, one row a measurement; what does not apply is missing.
 
     `protocol` is for people, `protocol_id` for comparing: numbers of one metric and dataset compare only where it is
-    equal. Megabytes are 10^6 bytes, latencies ms a token at batch 1.
+    equal. Megabytes are 10^6 bytes, `parameters` millions that are not zero, `gmacs` 10^9 multiply-accumulates of one
+    forward over 64 tokens, latencies ms a token at batch 1.
     """
     methods = {method.name: method for method in METHODS}
     rows = []
@@ -94,8 +99,10 @@ def _label(variant: Variant, methods: dict[str, type[Method]]) -> str:
 
 def _footprint(footprint: Footprint) -> dict[str, float]:
     return {
-        "block_sparsity": footprint.block_sparsity,
+        "block_removed": footprint.block_removed,
         "model_removed": footprint.model_removed,
+        "parameters": (footprint.model_parameters - footprint.model_zeros) / 1e6,
+        "gmacs": None if footprint.macs is None else footprint.macs / 1e9,
         "dense_mb": footprint.dense_bytes / 1e6,
         "packed_mb": footprint.packed_bytes / 1e6,
         "bits_per_weight": footprint.bits_per_weight,

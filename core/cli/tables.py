@@ -34,7 +34,7 @@ def _facts(result: Result) -> Row:
         "method": variant.method,
         "asked": target_name(variant.ratio, variant.pattern),
         "seed": "" if variant.seed is None else str(variant.seed),
-        "block sparsity": f"{size.block_sparsity:.1%}",
+        "block weights removed": f"{size.block_removed:.1%}",
         "model removed": f"{size.model_removed:.1%}",
         "packed MB": f"{size.packed_bytes / 1e6:.1f}",
     }

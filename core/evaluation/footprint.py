@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from core.models.blocks import find_blocks
+from core.models.blocks import Linear, find_blocks
 from core.results import Footprint
 
 BITS = 16  # of one stored weight
+MAC_TOKENS = 64  # of the forward whose products are counted, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
 def packed_bits(weight: Tensor) -> int:
@@ -29,7 +30,8 @@ def packed_bits(weight: Tensor) -> int:
 
 def footprint(model: nn.Module, dense_parameters: int, dense_block_weights: int) -> Footprint:
     """Count a model. `dense_parameters` and `dense_block_weights` are those of the uncompressed model."""
-    weights = [linear.weight for linear in find_blocks(model).all_linears()]
+    linears = list(find_blocks(model).all_linears())
+    weights = [linear.weight for linear in linears]
     block_weights = sum(weight.numel() for weight in weights)
     block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
     block_bits = sum(packed_bits(weight) for weight in weights)
@@ -39,10 +41,21 @@ def footprint(model: nn.Module, dense_parameters: int, dense_block_weights: int)
     return Footprint(
         block_weights=block_weights,
         block_zeros=block_zeros,
+        dense_block_weights=dense_block_weights,
         model_parameters=total,
         model_zeros=zeros,
         dense_parameters=dense_parameters,
         dense_bytes=total * BITS // 8,
         packed_bytes=(total - block_weights) * BITS // 8 + math.ceil(block_bits / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
+        macs=MAC_TOKENS * (block_weights + model.get_output_embeddings().weight.numel() + _mixed(linears)),
     )
+
+
+def _mixed(linears: list[Linear]) -> int:
+    """Return attention's own products a token, scores and their weighted sum, over `MAC_TOKENS` positions."""
+    widths: dict[int, int] = {}  # what o reads, the first factor's input where it has two
+    for linear in linears:
+        if linear.role == "o":
+            widths[linear.block] = max(widths.get(linear.block, 0), linear.weight.shape[1])
+    return 2 * MAC_TOKENS * sum(widths.values())

@@ -116,6 +116,11 @@ class Method:
     def needs_calibration(self) -> bool:
         return self.needs != "nothing"
 
+    @classmethod
+    def needs_of(cls, role: str) -> Needs:
+        """Return which statistics of the input of a linear with this role the method reads."""
+        return cls.needs
+
     def plan(self, weights: Mapping[str, Tensor], target: Target) -> dict[str, Any]:
         """Look at all dense linears, {name: weight (out, in)}; return by name what `compress` needs to know of them."""
         return {}

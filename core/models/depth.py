@@ -47,9 +47,8 @@ def keep_hidden(model: nn.Module, blocks: Blocks, kept: Tensor) -> None:
             module.in_features = len(kept)
         else:
             _slice_norm(module, hidden, kept)
-    if getattr(config, "head_dim", None) is None:
-        config.head_dim = hidden // config.num_attention_heads
-    config.hidden_size = len(kept)
+    if getattr(config, "head_dim", None):  # elsewhere the configuration ties the heads' width to the hidden size
+        config.hidden_size = len(kept)
 
 
 def _slice_norm(module: nn.Module, hidden: int, kept: Tensor) -> None:

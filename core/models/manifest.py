@@ -24,7 +24,7 @@ def shapes_of(model: nn.Module) -> dict[str, dict[str, Any]]:
     """Return what `modeling_slimscope.reshape` needs to give a plain model of this configuration the same shapes."""
     plain = dict(_plain(model).named_modules())
     shapes: dict[str, dict[str, Any]] = {
-        kind: {} for kind in ("blocks", "norms", "embeddings", "linears", "factors", "counts")
+        kind: {} for kind in ("blocks", "norms", "vectors", "embeddings", "linears", "factors", "counts")
     }
     inside = tuple(name + "." for name, module in model.named_modules() if isinstance(module, (Factors, SlicedBlock)))
     for name, module in model.named_modules():
@@ -37,6 +37,8 @@ def shapes_of(model: nn.Module) -> dict[str, dict[str, Any]]:
             shapes["factors"][name] = [right.in_features, right.out_features, left.out_features, left.bias is not None]
         elif isinstance(module, UnitNorm) and not name.startswith(inside):
             shapes["norms"][name] = [module.width, module.eps]
+        elif same is not None and (size := _vector(module)) != _vector(same):
+            shapes["vectors"][name] = size
         elif isinstance(module, nn.Embedding) and module.weight.shape != same.weight.shape:
             shapes["embeddings"][name] = module.weight.shape[1]
         elif isinstance(module, nn.Linear) and same is not None and _linear(module) != _linear(same):
@@ -48,6 +50,12 @@ def shapes_of(model: nn.Module) -> dict[str, dict[str, Any]]:
         }:
             shapes["counts"][name] = counts
     return shapes
+
+
+def _vector(module: nn.Module) -> int | None:
+    """Return the length of a norm's parameters; None of a module that has others, or none."""
+    own = [tuple(parameter.shape) for parameter in module.parameters(recurse=False)]
+    return own[0][0] if own and all(len(shape) == 1 for shape in own) else None
 
 
 def _linear(module: nn.Linear) -> list[Any]:

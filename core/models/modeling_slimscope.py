@@ -85,6 +85,12 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
         put(model, name, SlicedBlock(model.get_submodule(name), **sliced))
     for name, (width, eps) in shapes["norms"].items():
         put(model, name, UnitNorm(width, eps))
+    for name, size in shapes["vectors"].items():
+        norm = model.get_submodule(name)
+        for part, vector in list(norm.named_parameters(recurse=False)):
+            setattr(norm, part, nn.Parameter(vector.new_empty(size)))
+        if hasattr(norm, "normalized_shape"):
+            norm.normalized_shape = (size,)
     for name, dimension in shapes["embeddings"].items():
         table = model.get_submodule(name)
         table.weight = nn.Parameter(table.weight.new_empty(table.weight.shape[0], dimension))

@@ -17,9 +17,13 @@ FORMATS = {
     "vs dense": "%+.4g",
     "Mean accuracy (%)": "%.1f",
     "Accuracy vs dense": "%+.1f",
+    "Parameters (M)": "%.1f",
+    "GMACs": "%.2f",
     "Packed MB": "%.1f",
     "Bits per weight": "%.2f",
     "Model removed (%)": "%.1f",
+    "Read (ms a token)": "%.3f",
+    "Write (ms a token)": "%.2f",
 }
 
 

@@ -58,7 +58,8 @@ def method_input() -> type[Method]:
     )
     method = by_name[name]
     source = method.citation
-    st.caption(f"{method.summary}" + (f" [{source.authors}, {source.year}]({source.url})." if source else ""))
+    family = "" if method.family == "dense" else f"{method.family.capitalize()}: "
+    st.caption(f"{family}{method.summary}" + (f" [{source.authors}, {source.year}]({source.url})." if source else ""))
     return method
 
 
@@ -176,7 +177,7 @@ def more_inputs(method: type[Method]) -> dict[str, Any]:
     with st.expander("More: parameters, layers, seed, precision, device"):
         settings = forms.parameter_inputs(method)
         layers = seed = None
-        if method.family != "dense":
+        if method.family != "dense" and method.scope == "linear":
             layers = st.text_input(
                 "Layers",
                 key="run_layers",

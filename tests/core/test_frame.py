@@ -51,7 +51,7 @@ def test_footprint_and_latency_stand_beside_every_number():
     ]
     frame = tidy([make(perplexity(20.0), *latency), make(perplexity(20.0), key=OTHER)])
     row = frame.iloc[0]
-    assert (row.block_sparsity, row.model_removed) == (0.5, 0.25)
+    assert (row.block_removed, row.model_removed) == (0.5, 0.25)
     assert (row.dense_mb, row.packed_mb, row.bits_per_weight) == pytest.approx((400e-6, 300e-6, 9.0))
     assert (row.prefill_ms, row.decode_ms) == (2.0, 30.0)  # at batch 1
     assert math.isnan(frame.iloc[-1].prefill_ms)

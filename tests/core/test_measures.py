@@ -52,7 +52,7 @@ def test_footprint_counts_the_tensors():
     weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
     compress(model, build_stage("magnitude", 0.5), None, "cpu", silent)
     counted = footprint(model, parameters, weights)
-    assert counted.block_sparsity == pytest.approx(0.5, abs=1e-3)
+    assert counted.block_removed == pytest.approx(0.5, abs=1e-3)
     assert counted.block_weights == weights
     assert counted.model_parameters == parameters
     assert counted.dense_bytes == 2 * parameters

@@ -12,6 +12,7 @@ from core.methods.registry import METHODS
 from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform
 from core.models.blocks import find_blocks
 from core.models.geometry import Geometry, choose_mode
+from core.models.manifest import load_model_folder, save_model
 from core.models.units import Kept, Units, find_units
 from core.progress import silent
 from core.requests import build_stage
@@ -21,7 +22,7 @@ from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)
 STRUCTURED = [method for method in METHODS if method.family == "structured"]
-UNITS = [method for method in STRUCTURED if method.removes == "units"]
+UNITS = [method for method in STRUCTURED if method().removes == "units"]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
 SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")
 
@@ -118,6 +119,43 @@ def test_shortgpt_drops_the_blocks_that_change_least_and_the_cache_still_fits():
     prefix = model(tokens[:, :-1], use_cache=True)
     stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
     torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_channel_wise_pruning_narrows_every_matrix(name, tmp_path):
+    model = tiny(name, num_hidden_layers=3)
+    dense = block_weights(model)
+    shrunk(model, "llm-pruner", 0.25, granularity="channel")
+    assert block_weights(model) == dense * 24 // 32
+    assert model.get_input_embeddings().weight.shape == model.get_output_embeddings().weight.shape == (97, 24)
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight or name != "opt"
+    logits = model(windows()).logits
+    assert save_model(model, tmp_path) == name.startswith("llama")
+    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
+
+
+def test_entries_of_the_hidden_states_that_nothing_uses_go_first():
+    model = tiny(num_hidden_layers=2)
+    blocks = find_blocks(model)
+    idle = torch.tensor([3, 7, 8, 30])
+    for linear in blocks.all_linears():
+        weight = linear.module.weight.data
+        if linear.role in ("o", "down"):
+            weight[idle] = 0
+        else:
+            weight[:, idle] = 0
+    shrunk(model, "llm-pruner", 4 / 32, granularity="channel")
+    kept = [index for index in range(32) if index not in idle]
+    torch.testing.assert_close(model.model.embed_tokens.weight, tiny().model.embed_tokens.weight[:, kept])
+
+
+def test_layer_wise_pruning_keeps_the_first_blocks():
+    model = tiny(num_hidden_layers=5)
+    shrunk(model, "llm-pruner", 0.4, granularity="layer")
+    assert len(model.model.layers) == model.config.num_hidden_layers == 3
+    torch.testing.assert_close(
+        model.model.layers[2].mlp.up_proj.weight, tiny(num_hidden_layers=5).model.layers[2].mlp.up_proj.weight
+    )
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "llama-mha", "opt", "qwen3", "mistral"])

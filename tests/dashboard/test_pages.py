@@ -115,7 +115,7 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
 
 
 def test_latency_that_nobody_measured_is_said(filled):
-    app = open_app(explore_x="latency")
+    app = open_app(explore_x="time to write a token")
     assert "No latency" in app.info[0].value
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from core.methods.base import Method, Needs, Parameters, Statistics
+from core.methods.base import Method, Parameters, Statistics
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.models.geometry import Geometry, Mode
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from core.models.units import Units
 
+# Heads and channels; whole blocks; entries of the hidden states, as they are or after a rotation.
+Removes = Literal["units", "blocks", "hidden", "rotated"]
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
 
@@ -86,15 +88,11 @@ class Structured(Method):
     family = "structured"
     scope = "block"
     ratio_kind = "parameters"
-    observes: ClassVar[Observes] = "nothing"  # of the dense model, before anything is removed
-    removes: ClassVar[Literal["units", "blocks", "hidden"]] = "units"
+    observes: Observes = "nothing"  # of the dense model, before anything is removed
+    removes: Removes = "units"
     factorises: ClassVar[bool] = False  # whether attention's matrices get a lower rank instead of losing heads
     walks: ClassVar[bool] = False  # whether each block is decided on the output of the shrunk blocks before it
     Parameters = StructuredParameters
-
-    def needs_of(self, role: str) -> Needs:
-        """Return which statistics of the input of a linear with this role the method reads."""
-        return "sqnorm"
 
     def accumulator(self, view: View, role: str) -> Accumulator:
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""
@@ -102,6 +100,10 @@ class Structured(Method):
 
     def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
         """Return the blocks that stay, ascending; only where the method removes whole blocks."""
+        raise NotImplementedError
+
+    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
+        """Return the entries of the hidden states that stay, ascending; only where the method removes those."""
         raise NotImplementedError
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:

@@ -15,6 +15,8 @@ from core.methods.base import Citation
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
+    Observes,
+    Removes,
     Structured,
     StructuredParameters,
     View,
@@ -24,6 +26,8 @@ from core.methods.structured.base import (
 from core.methods.structured.budget import Removal, allocate, uniform
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from core.methods.structured.taylor import Moments
 
 
@@ -37,6 +41,11 @@ class GradientParameters(StructuredParameters):
 
 
 class LLMPrunerParameters(GradientParameters):
+    granularity: Literal["block", "channel", "layer"] = Field(
+        default="block",
+        description="What goes: heads and FFN channels inside blocks, entries of the hidden states in every matrix, or "
+        "the last whole blocks.",
+    )
     taylor: Literal["vector", "first", "second", "mix"] = Field(
         default="first",
         description="Score of a unit from weight times gradient: absolute of the sum (vector), sum of the absolutes "
@@ -85,8 +94,32 @@ class LLMPruner(GradientStructured):
     Parameters = LLMPrunerParameters
 
     @property
+    def removes(self) -> Removes:
+        return {"block": "units", "channel": "hidden", "layer": "blocks"}[self.parameters.granularity]
+
+    @property
+    def observes(self) -> Observes:
+        return "nothing" if self.parameters.granularity == "layer" else "gradients"
+
+    @property
     def second_order(self) -> bool:
         return self.parameters.taylor in ("second", "mix")
+
+    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+        """Keep the first blocks; `ratio` is met to half a block."""
+        return list(range(max(1, len(views) - round(ratio * len(views)))))
+
+    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
+        """Score an entry of the hidden states by all that reads or writes it in the blocks."""
+        from core.methods.structured.taylor import element_scores
+
+        score = 0
+        for view in views:
+            for role in view.units.linears:
+                elements = element_scores(view.weight(role), view.gradients[role], self.parameters.taylor)
+                own = elements.sum(1 if role in ("o", "down") else 0)  # (hidden,)
+                score = score + (own.abs() if self.parameters.taylor == "vector" else own)
+        return keep_largest(score, min(round(ratio * len(score)), len(score) - 1))
 
     def _scores(self, view: View):
         from core.methods.structured.taylor import element_scores, unit_scores

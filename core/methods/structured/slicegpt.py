@@ -29,7 +29,7 @@ class SliceGPT(Structured):
     )
     summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
     needs = "sqnorm"
-    removes = "hidden"
+    removes = "rotated"
     Parameters = Parameters
 
 

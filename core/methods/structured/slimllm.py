@@ -68,7 +68,8 @@ class SlimLLM(Structured):
     walks = True
     Parameters = SlimLLMParameters
 
-    def needs_of(self, role: str) -> Needs:
+    @classmethod
+    def needs_of(cls, role: str) -> Needs:
         return "gram" if role in ("o", "down") else "sqnorm"
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
