@@ -26,10 +26,10 @@ from core.store import Store
 from core.variants import check_revision, circumstances, make_variant
 
 
-def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None = None) -> Result:
+def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     """Make the variant, measure all that `spec` asks for, and return the stored result."""
-    if save is not None:
-        check_save_folder(save)
+    if spec.save:
+        check_save_folder(Path(spec.save))
     reuse_freed_memory()
     device = execution_device(spec.device)
     check_revision(spec.variant)
@@ -39,8 +39,8 @@ def execute(spec: RunSpec, store: Store, progress: Progress, save: Path | None =
     _check_identity(spec)
     model, result = make_variant(spec.variant, spec.device, progress, spec.force)
     store.put(result)
-    if save is not None:
-        save_checkpoint(model, tokenizer, store.get(result.variant.key), save)
+    if spec.save:
+        save_checkpoint(model, tokenizer, store.get(result.variant.key), Path(spec.save))
     model.to(device)
     for wanted, windows in zip(spec.perplexity, texts, strict=True):
         started = time.perf_counter()

@@ -7,46 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from core.defaults import check_save_folder
 from core.errors import UserError
 from core.methods.registry import get_method
 from core.models.catalogue import BY_ID
 from core.models.manifest import save_model
-from core.models.sources import identify, load_tokenizer
-from core.progress import Progress
-from core.requests import build_stage
-from core.results import Measurement, Result, Variant
-from core.specs import Calibration, VariantSpec
-from core.variants import check_revision, make_variant
-
-
-def export(result: Result, folder: Path, progress: Progress) -> None:
-    """Write a stored variant as a Hugging Face folder, made again where the cache does not have it.
-
-    Raises `UserError` where the folder is not empty or the variant can no longer be made.
-    """
-    check_save_folder(folder)
-    spec = variant_spec(result.variant)
-    check_revision(spec)
-    model, _ = make_variant(spec, "cpu", progress)
-    save_checkpoint(model, load_tokenizer(identify(spec.model)), result, folder)
-
-
-def variant_spec(variant: Variant) -> VariantSpec:
-    """Return what makes a stored variant; a `UserError` where this version would make another."""
-    stage = build_stage(
-        variant.method,
-        None if variant.pattern else variant.ratio,
-        variant.pattern,
-        variant.stages[0].parameters,
-        Calibration.parse(variant.calibration) if variant.calibration else None,
-        variant.seed or 0,
-        variant.layers,
-    )
-    spec = VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=(stage,))
-    if spec.key != variant.key:
-        raise UserError(f"Variant {variant.key[:12]} was made by another version of its method; run it again first.")
-    return spec
+from core.results import Measurement, Result
 
 
 def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from core.errors import UserError
 from core.methods.base import Method, Parameters
 from core.methods.registry import get_method
+from core.results import Variant
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -118,3 +119,20 @@ def build_run(
         device=device,
         force=force,
     )
+
+
+def variant_spec(variant: Variant) -> VariantSpec:
+    """Return what makes a stored variant; a `UserError` where this version would make another."""
+    stage = build_stage(
+        variant.method,
+        None if variant.pattern else variant.ratio,
+        variant.pattern,
+        variant.stages[0].parameters,
+        Calibration.parse(variant.calibration) if variant.calibration else None,
+        variant.seed or 0,
+        variant.layers,
+    )
+    spec = VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=(stage,))
+    if spec.key != variant.key:
+        raise UserError(f"Variant {variant.key[:12]} was made by another version of its method; run it again first.")
+    return spec

@@ -5,7 +5,6 @@ What the store has is not computed again. Nothing here imports torch: `core.exec
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from core.data.corpora import identify_corpus
@@ -16,20 +15,18 @@ from core.specs import Perplexity, RunSpec, Task
 from core.store import Store
 
 
-def run(spec: RunSpec, store: Store, progress: Progress = silent, save: Path | None = None) -> Result:
+def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
     """Return the result that `spec` asks for, computing and storing what the store does not have yet.
 
-    `save` names a folder for the compressed model in Hugging Face form. Raises `UserError` for what cannot be run.
+    Raises `UserError` for what cannot be run.
     """
     stored = store.get(spec.variant.key)
     todo = missing(spec, None if spec.force else stored)
-    if todo is None and save is None:
+    if todo is None:
         return stored
     from core.execute import execute
 
-    return execute(
-        todo or spec.model_copy(update={"perplexity": (), "tasks": (), "latency": False}), store, progress, save
-    )
+    return execute(todo, store, progress)
 
 
 def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
@@ -40,7 +37,7 @@ def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     perplexity = tuple(p for p in spec.perplexity if not any(answers(row, p, dtype) for row in rows))
     tasks = tuple(t for t in spec.tasks if not any(answers(row, t, dtype) for row in rows))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
-    if not (perplexity or tasks or latency):
+    if not (perplexity or tasks or latency or spec.save):
         return None
     return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency})
 

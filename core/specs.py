@@ -130,5 +130,6 @@ class RunSpec(Frozen):
     perplexity: tuple[Perplexity, ...] = ()
     tasks: tuple[Task, ...] = ()
     latency: bool = False
+    save: str | None = None  # a new folder for a checkpoint of the variant
     device: str = "cpu"
     force: bool = False

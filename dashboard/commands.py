@@ -17,7 +17,7 @@ def reproduce(result: Result) -> str:
     elif variant.ratio is not None:
         words += ["--ratio", f"{variant.ratio:g}"]
     for name, value in variant.stages[0].parameters.items():
-        words += ["--set", f"{name}={value}"]
+        words += ["--set", f"{name}={value}"] if value is not None else []
     if variant.layers:
         words += ["--layers", variant.layers]
     if variant.calibration:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
+from core.defaults import check_save_folder
 from core.errors import UserError
+from core.requests import variant_spec
 from core.results import Result
+from core.specs import RunSpec
 from dashboard import data, figures, widgets
 from dashboard.commands import reproduce
 from dashboard.exports import Item
@@ -40,6 +45,7 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     items = _layers(result, names[key]) if result.layers else []
     st.caption("Make it again:")
     st.code(reproduce(result), language="bash", wrap_lines=True)
+    _export(result)
     if key in data.store().local_keys():
         with st.popover("Delete my numbers", icon=":material/delete:"):
             st.write("This removes what was measured on this machine for this point.")
@@ -75,6 +81,29 @@ def _layers(result: Result, name: str) -> list[Item]:
         with st.expander(f"{len(notes)} notes of the method"):
             st.markdown("\n".join(f"- {note}" for note in notes))
     return [item]
+
+
+def _export(result: Result) -> None:
+    """Let the variant be written as a checkpoint, by a job like any other."""
+    with st.popover("Save as a checkpoint", icon=":material/save:"):
+        st.write("A folder that transformers loads, with a card of its numbers. It is made again if it is not kept.")
+        variant = result.variant
+        proposed = Path.home() / f"{variant.model}-{variant.method}-{variant.key[:8]}".replace("/", "-")
+        folder = st.text_input("New folder on this machine", str(proposed), key="explore_folder")
+        st.button("Save", type="primary", on_click=_queue_export, args=(result, folder), key="explore_save")
+
+
+def _queue_export(result: Result, folder: str) -> None:
+    try:
+        target = Path(folder).expanduser()
+        if not folder or not target.is_absolute():
+            raise UserError("Give the whole path of the folder, such as /home/me/model.")
+        check_save_folder(target)
+        data.queue().submit(RunSpec(variant=variant_spec(result.variant), save=str(target)))
+    except UserError as error:
+        st.toast(str(error), icon=":material/error:")
+        return
+    st.toast(f"Queued; the Run page shows how far it is. It will be in {folder}.")
 
 
 def _delete(key: str) -> None:

@@ -22,13 +22,7 @@ SYMBOLS = {
 }
 DASHES = ("solid", "dash", "dashdot", "longdash")
 # Methods that only papers report: (name, family), after the registry's own in each family.
-PUBLISHED_ONLY = (
-    ("adaprune", "unstructured"),
-    ("llm-pruner", "structured"),
-    ("loraprune", "structured"),
-    ("lorap", "structured"),
-    ("slimllm", "structured"),
-)
+PUBLISHED_ONLY = (("adaprune", "unstructured"),)
 FAMILY_OFFSET = {"unstructured": 0, "structured": 4, "low rank": 2, "quantisation": 5, "embedding": 3}
 
 

@@ -13,6 +13,7 @@ from core.cli.tables import describe_result, duration, point_name, print_table, 
 from core.defaults import check_save_folder, complete
 from core.errors import UserError
 from core.estimate import estimate, history
+from core.requests import variant_spec
 from core.results import Result
 from core.runs import missing
 from core.runs import run as compute
@@ -59,13 +60,14 @@ def run(
     )
     if save is not None:
         check_save_folder(save)
+        spec = spec.model_copy(update={"save": str(save.resolve())})
     store = Store()
     todo = missing(spec, None if force else store.get(spec.variant.key))
     if todo is not None:
         cost = estimate(todo, history(store))
         messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory.")
     with bars() as progress:
-        result = compute_once(spec, store, progress, save)
+        result = compute_once(spec, store, progress)
     if json:
         typer.echo(result.model_dump_json(indent=2))
     else:
@@ -145,21 +147,19 @@ def export(
     """Write a variant as a checkpoint that transformers loads, made again where it is not kept."""
     check_save_folder(folder)
     store = Store()
-    result = find_result(store, key)
-    with bars() as progress, compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
-        from core.export import export as write
-
-        write(result, folder, progress)
+    variant = variant_spec(find_result(store, key).variant)
+    with bars() as progress:
+        compute_once(RunSpec(variant=variant, save=str(folder.resolve())), store, progress)
     messages.print(f"Wrote {folder}; its README.md says how to load it.", markup=False)
 
 
-def compute_once(spec: RunSpec, store: Store, progress: Bars, save: Path | None = None) -> Result:
+def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
     """Return the stored result, or compute what is missing of it while no other process computes."""
     stored = None if spec.force else store.get(spec.variant.key)
-    if save is None and stored is not None and missing(spec, stored) is None:
+    if stored is not None and missing(spec, stored) is None:
         return stored
     with compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
-        return compute(spec, store, progress, save)
+        return compute(spec, store, progress)
 
 
 def add_line(result: Result, file: Path) -> None:
