@@ -54,6 +54,8 @@ def complete(
     if not perplexity:
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
     if layers is not None:
+        if found.scope != "linear":
+            raise UserError(f"{found.label} removes units from the whole model; leave the layers out.")
         selector(layers, shape.blocks)  # refuses what selects nothing
     stage = build_stage(
         found.name,

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from core.compress import make_walker
-from core.errors import UserError
 from core.gradients import gather_gradients
 from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, HeadChoice, Structured, View
@@ -35,8 +34,6 @@ def shrink(
 
     Raises `UserError` where the method does not fit the model, before anything is changed.
     """
-    if stage.layers:
-        raise UserError(f"{method.label} removes units from the whole model; leave the layers out.")
     blocks = find_blocks(model)
     mode = getattr(method.parameters, "attention", "auto")
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]

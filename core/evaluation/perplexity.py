@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from core.progress import Progress
 
+BATCH_TOKENS = 2048  # short windows run together
 CHUNK_BYTES = 16 * 2**20  # logits held at once
 
 
@@ -21,25 +22,27 @@ CHUNK_BYTES = 16 * 2**20  # logits held at once
 def perplexity(model: nn.Module, windows: Tensor, progress: Progress, what: str = "") -> tuple[float, float]:
     """Return (perplexity, stderr) of a causal LM on tokens (N, L). `what` names the corpus in the progress."""
     device = next(model.parameters()).device
-    means = []
-    for index, window in enumerate(windows.split(1)):
-        means.append(window_loss(model, window.to(device)))
-        progress("perplexity", index + 1, len(windows), what)
+    means: list[float] = []
+    for batch in windows.split(max(1, BATCH_TOKENS // windows.shape[1])):
+        means += window_losses(model, batch.to(device))
+        progress("perplexity", len(means), len(windows), what)
     losses = torch.tensor(means, dtype=torch.float64)  # (N,) nats a token
     value = math.exp(min(losses.mean().item(), 700.0))  # a float holds no more
     spread = losses.std().item() if len(losses) > 1 else math.nan
     return value, value * spread / math.sqrt(len(losses))
 
 
-def window_loss(model: nn.Module, window: Tensor) -> float:
-    """Return the mean cross-entropy of tokens (1, L) after the first; the vocabulary is computed in chunks."""
-    hidden = model.base_model(input_ids=window, use_cache=False).last_hidden_state[0, :-1]  # (L - 1, hidden)
+def window_losses(model: nn.Module, windows: Tensor) -> list[float]:
+    """Return each window's mean cross-entropy of its tokens (B, L) after the first; the vocabulary goes in chunks."""
+    hidden = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]  # (B, L - 1, hidden)
     head, scale = model.get_output_embeddings(), output_scale(model)
     rows = max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
-    total = 0.0
-    for states, targets in zip(hidden.split(rows), window[0, 1:].split(rows), strict=True):
-        total += cross_entropy(scale(head(states)).float(), targets, reduction="sum").item()
-    return total / (window.shape[1] - 1)
+    states, targets = hidden.flatten(0, 1), windows[:, 1:].flatten()
+    losses = [
+        cross_entropy(scale(head(some)).float(), wanted, reduction="none")
+        for some, wanted in zip(states.split(rows), targets.split(rows), strict=True)
+    ]
+    return torch.cat(losses).double().view(len(windows), -1).mean(1).tolist()
 
 
 def output_scale(model: nn.Module):

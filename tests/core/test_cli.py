@@ -136,6 +136,7 @@ BAD = {
     "unknown device": ([*RUN, "--device", "gpu"], "Unknown device 'gpu'"),
     "negative seed": ([*RUN, "--seed", "-1"], "Seed -1 is negative"),
     "broken expression for layers": ([*RUN, "--layers", "(up"], "neither FIRST:LAST nor a regular expression"),
+    "layers of a method that removes units": (["run", "./tiny", "flap", "--layers", "0:0"], "leave the layers out"),
     "layers beyond the last": ([*RUN, "--layers", "7:9"], "selects none"),
     "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),

@@ -222,12 +222,6 @@ def test_fused_matrices_are_refused(name):
         shrunk(tiny(name), "neuron-magnitude")
 
 
-def test_layers_cannot_be_selected():
-    stage = build_stage("neuron-magnitude", 0.3, None, {}, None, layers="0:0")
-    with pytest.raises(UserError, match="leave the layers out"):
-        compress(tiny(), stage, None, "cpu", silent)
-
-
 @pytest.mark.parametrize(("queries", "keys", "mode"), [(9, 3, "even"), (32, 8, "groups"), (12, 12, "groups")])
 def test_groups_go_whole_where_there_are_many(queries, keys, mode):
     assert choose_mode("auto", queries, keys) == mode

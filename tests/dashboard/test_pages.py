@@ -6,9 +6,13 @@ from streamlit.testing.v1 import AppTest
 
 from core import paths
 from core.database import database_url
+from core.defaults import complete
 from core.jobs import Queue
+from core.specs import Perplexity
 from core.store import Store
+from core.variants import describe
 from dashboard import data, offers
+from tests.core.made import make, perplexity
 from tests.dashboard.synthetic import curve, result
 
 APP = str(paths.PROJECT / "dashboard" / "app.py")
@@ -171,6 +175,23 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
     before = len(filled.results())
     app.button(key="explore_delete").click().run()
     assert len(filled.results()) == before - 1 and not app.exception
+
+
+def test_a_checkpoint_is_asked_for_in_a_folder_that_is_new(store, tmp_path):
+    spec = complete("smollm2-135m", "magnitude", 0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    dense = complete("smollm2-135m", "dense", perplexity=list(spec.perplexity))
+    for one in (dense, spec):
+        made = make(perplexity(30.0, "passages-eval"))
+        store.put(made.model_copy(update={"variant": describe(one.variant, {})}))
+    app = open_app(explore_point="Magnitude, 50 %")
+    app.text_input(key="explore_folder").set_value("model").run()
+    app.button(key="explore_save").click().run()
+    assert not data.queue().jobs()
+    app.text_input(key="explore_folder").set_value(str(tmp_path / "model")).run()
+    app.button(key="explore_save").click().run()
+    (job,) = data.queue().jobs()
+    assert job.spec.save == str(tmp_path / "model")
+    assert job.spec.variant == spec.variant and not job.spec.perplexity
 
 
 def test_run_has_a_field_for_every_declared_parameter(store):

@@ -1,0 +1,66 @@
+"""SlimLLM's ablation: what each of its pieces is worth, on one model, the same text for all.
+
+    python -m benchmarks.slimllm [--ratios 0.2,0.5] [--calibration c4-sample:16x2048] [--perplexity wikitext2@2048:16]
+
+It prints a table, perplexity by setting and ratio, with LoRAP's, LLM-Pruner's and neuron magnitude's beside it.
+"""
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.compress import compress
+from core.data.corpora import calibration_windows, evaluation_windows
+from core.evaluation.perplexity import perplexity
+from core.memory import reuse_freed_memory
+from core.models.sources import identify, load_model, load_tokenizer
+from core.progress import silent
+from core.requests import DEFAULT_MODEL, build_stage
+from core.specs import Calibration, Perplexity
+
+SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("SlimLLM", "slimllm", {}),
+    ("without the swap search", "slimllm", {"greedy": False}),
+    ("without regression", "slimllm", {"regression": "none"}),
+    ("with a bias only", "slimllm", {"regression": "bias"}),
+    ("all blocks alike", "slimllm", {"layer_ratio": "uniform"}),
+    ("all blocks alike, without regression", "slimllm", {"layer_ratio": "uniform", "regression": "none"}),
+    ("without the spared 1 %", "slimllm", {"spare_least": False}),
+    ("whole groups of heads", "slimllm", {"attention": "groups"}),
+    ("LoRAP", "lorap", {}),
+    ("LLM-Pruner", "llm-pruner", {}),
+    ("neuron magnitude", "neuron-magnitude", {}),
+)
+
+
+def main(
+    ratios: str = "0.2,0.5",
+    calibration: str = "c4-sample:16x2048",
+    on: str = typer.Option("wikitext2@2048:16", "--perplexity"),
+) -> None:
+    reuse_freed_memory()
+    source = identify(DEFAULT_MODEL)
+    tokenizer = load_tokenizer(source)
+    wanted, read = Perplexity.parse(on), Calibration.parse(calibration)
+    tokens = calibration_windows(read, tokenizer, 0)
+    texts = evaluation_windows(wanted.corpus, tokenizer, wanted.window, wanted.windows)
+    asked = [float(ratio) for ratio in ratios.split(",")]
+    table = Table(title=f"{source.id}, {on}, calibrated on {calibration}")
+    table.add_column("setting")
+    for ratio in asked:
+        table.add_column(f"{ratio:.0%}", justify="right")
+    for what, method, settings in SETTINGS:
+        found = []
+        for ratio in asked:
+            model = load_model(source, "float32")
+            compress(model, build_stage(method, ratio, None, settings, read), tokens, "cpu", silent)
+            found.append(f"{perplexity(model, texts, silent)[0]:.2f}")
+            typer.echo(f"{what}, {ratio:.0%}: {found[-1]}", err=True)
+        table.add_row(what, *found)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
