@@ -55,7 +55,10 @@ class Footprint(Frozen):
 
 
 class Measurement(Frozen):
-    """One number on a variant. `perplexity`; `acc`, `acc_norm` in [0, 1]; `prefill`, `decode` in ms a token."""
+    """One number on a variant.
+
+    `perplexity`; `acc`, `acc_norm` in [0, 1]; `prefill`, `decode` in ms a token; `memory` in MB.
+    """
 
     metric: str
     dataset: str  # corpus or task id; `id@sha8` where the text is not the catalogue's

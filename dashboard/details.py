@@ -41,6 +41,16 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
     ]
+    facts += [
+        f"{what} {row.value:.3g} {unit}"
+        for metric, what, unit in (
+            ("prefill", "reads a token in", "ms"),
+            ("decode", "writes one in", "ms"),
+            ("memory", "takes at most", "MB of memory"),
+        )
+        for row in result.measurements
+        if row.metric == metric and row.protocol.get("batch") == 1
+    ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
     items = _layers(result, names[key]) if result.layers else []
     st.caption("Make it again:")

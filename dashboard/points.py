@@ -15,6 +15,7 @@ from core.results import Measurement
 from core.specs import RunSpec
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
+OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
 MOST_STRUCTURED = 0.6  # of them with methods that remove units
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 
@@ -199,10 +200,11 @@ def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -
             "Model removed (%)": 100 * rows["model_removed"],
             "Read (ms a token)": rows["prefill_ms"],
             "Write (ms a token)": rows["decode_ms"],
+            "Peak memory (MB)": rows["memory_mb"],
             "Seeds": rows["seeds"],
         }
     ).reset_index(drop=True)
-    unknown = [name for name in ("GMACs", "Read (ms a token)", "Write (ms a token)") if table[name].isna().all()]
+    unknown = [name for name in OPTIONAL if table[name].isna().all()]
     return table.drop(columns=unknown)
 
 

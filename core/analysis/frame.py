@@ -15,7 +15,7 @@ from core.specs import sha256
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
-    *("prefill_ms", "decode_ms"),
+    *("prefill_ms", "decode_ms", "memory_mb"),
 )
 NUMBERS = (
     *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
@@ -34,7 +34,7 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
 
     `protocol` is for people, `protocol_id` for comparing: numbers of one metric and dataset compare only where it is
     equal. Megabytes are 10^6 bytes, `parameters` millions that are not zero, `gmacs` 10^9 multiply-accumulates of one
-    forward over 64 tokens, latencies ms a token at batch 1.
+    forward over 64 tokens, latencies ms a token and peak memory at batch 1.
     """
     methods = {method.name: method for method in METHODS}
     rows = []
@@ -110,10 +110,11 @@ def _footprint(footprint: Footprint) -> dict[str, float]:
 
 
 def _latency(result: Result) -> dict[str, float]:
+    columns = {"prefill": "prefill_ms", "decode": "decode_ms", "memory": "memory_mb"}
     return {
-        f"{row.metric}_ms": row.value
+        columns[row.metric]: row.value
         for row in result.measurements
-        if row.metric in ("prefill", "decode") and row.protocol.get("batch", 1) == 1
+        if row.metric in columns and row.protocol.get("batch", 1) == 1
     }
 
 

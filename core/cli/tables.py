@@ -53,7 +53,8 @@ def column(measurement: Measurement) -> str:
     if measurement.metric == "perplexity":
         return f"{name}@{protocol['window']}" + (f":{protocol['windows']}" if protocol.get("windows") else "")
     if "batch" in protocol:
-        return f"{measurement.metric} ms/token, batch {protocol['batch']}"
+        unit = "MB" if measurement.metric == "memory" else "ms/token"
+        return f"{measurement.metric} {unit}, batch {protocol['batch']}"
     return name + (f":{protocol['limit']}" if protocol.get("limit") else "")
 
 

@@ -1,4 +1,4 @@
-"""How long a model takes, measured: prefill of a prompt and decoding after it, batch 1, warmed up, median and spread.
+"""How long a model takes, measured: prefill of a prompt and decoding after it, warmed up, median and spread.
 
 Zeros stored in dense matrices cost what other weights cost: unstructured pruning alone saves no time here.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from core.memory import peak_memory
 from core.progress import Progress
 from core.results import Measurement
 
@@ -23,11 +24,14 @@ BATCHES = (1, 4)
 
 @torch.inference_mode()
 def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measurement]:
-    """Return prefill and decode latency in ms a token, at each batch size; stderr is that of the repeats."""
+    """Return prefill and decode latency in ms a token, at each batch size, and the peak memory (MB) of a prefill.
+
+    The stderr is that of the repeats.
+    """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
     rows = []
-    for batch in BATCHES:
+    for index, batch in enumerate(BATCHES):
         prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
 
         def prefill(prompt=prompt):
@@ -43,12 +47,14 @@ def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measuremen
         protocol = {"batch": batch, "prompt": PROMPT, "dtype": dtype}
         times = _timed(prefill, device)
         rows.append(_measurement("prefill", [1000 * t / (batch * PROMPT) for t in times], protocol))
-        progress("latency", len(rows), 2 * len(BATCHES), f"prefill, batch {batch}")
+        if (peak := peak_memory(prefill, device)) is not None:
+            rows.append(Measurement(metric="memory", dataset="synthetic", value=peak / 1e6, n=1, protocol=protocol))
+        progress("latency", 2 * index + 1, 2 * len(BATCHES), f"prefill, batch {batch}")
         decode()
         times = [decode() for _ in range(REPEATS)]
         protocol = protocol | {"decoded": DECODED}
         rows.append(_measurement("decode", [1000 * t / DECODED for t in times], protocol))
-        progress("latency", len(rows), 2 * len(BATCHES), f"decode, batch {batch}")
+        progress("latency", 2 * index + 2, 2 * len(BATCHES), f"decode, batch {batch}")
     return rows
 
 

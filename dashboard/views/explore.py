@@ -24,6 +24,7 @@ FORMATS = {
     "Model removed (%)": "%.1f",
     "Read (ms a token)": "%.3f",
     "Write (ms a token)": "%.2f",
+    "Peak memory (MB)": "%.0f",
 }
 
 

@@ -11,6 +11,7 @@ from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
+from core.memory import peak_memory
 from core.methods.base import Statistics, Target
 from core.methods.magnitude import Magnitude
 from core.methods.sparsegpt import SparseGPT
@@ -61,12 +62,31 @@ def test_footprint_counts_the_tensors():
     assert counted.packed_bytes < counted.dense_bytes
 
 
-def test_latency_gives_prefill_and_decode():
+def test_latency_gives_prefill_memory_and_decode():
     rows = latency(tiny(max_position_embeddings=1024), "float32", silent)
     assert [(row.metric, row.protocol["batch"]) for row in rows] == [
-        ("prefill", 1), ("decode", 1), ("prefill", 4), ("decode", 4),
+        ("prefill", 1), ("memory", 1), ("decode", 1), ("prefill", 4), ("memory", 4), ("decode", 4),
     ]  # fmt: skip
-    assert all(row.value > 0 and row.n > 1 for row in rows)
+    assert all(row.value > 0 for row in rows)
+    assert all(row.n > 1 for row in rows if row.metric != "memory")
+
+
+def test_peak_memory_sees_what_lives_at_once_and_not_what_was_freed():
+    cpu = torch.device("cpu")
+    idle = peak_memory(lambda: None, cpu)
+    torch.ones(2**26)  # 256 MB, gone before
+    used = peak_memory(lambda: torch.ones(2**25), cpu)  # 128 MB
+    assert 100e6 < used - idle < 200e6
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_windows_that_run_together_lose_what_each_does_alone(batch, monkeypatch):
+    model, tokens = tiny(), windows(7, 24)
+    monkeypatch.setattr(perplexity_module, "BATCH_TOKENS", 24 * batch)
+    value, stderr = perplexity(model, tokens, silent)
+    losses = [model(input_ids=w[None], labels=w[None]).loss.item() for w in tokens]
+    assert value == pytest.approx(math.exp(sum(losses) / 7), rel=1e-5)
+    assert stderr == pytest.approx(value * torch.tensor(losses).std().item() / 7**0.5, rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
