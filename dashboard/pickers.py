@@ -21,6 +21,24 @@ AXES = dict(
 )
 
 
+def methods_there(rows: pd.DataFrame) -> list[str]:
+    """Return the methods with results, of one family where the user wants that: all at once are a crowded chart."""
+    found = [method for method in METHODS if method.family != "dense" and method.name in set(rows["method"])]
+    families = list(dict.fromkeys(method.family for method in found))
+    chosen = families
+    if len(families) > 1:
+        chosen = st.pills(
+            "Families",
+            families,
+            selection_mode="multi",
+            default=families,
+            format_func=str.capitalize,
+            key="explore_families",
+            bind="query-params",
+        )
+    return [method.name for method in found if method.family in chosen]
+
+
 def pick(frame: pd.DataFrame) -> dict:
     """Show the pickers and return what was chosen: model, methods, corpus, protocol, calibration, axis."""
     models = list(frame["model"].value_counts().index)
@@ -30,7 +48,7 @@ def pick(frame: pd.DataFrame) -> dict:
         model = st.selectbox("Model", models, index=start, key="explore_model", **bound)
         rows = frame[frame["model"] == model]
         labels = {method.name: method.label for method in METHODS}
-        there = [name for name in labels if name != "dense" and name in set(rows["method"])]
+        there = methods_there(rows)
         methods = st.multiselect(
             "Methods", there, default=there, format_func=labels.get, key="explore_methods", **bound
         )

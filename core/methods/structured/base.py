@@ -138,6 +138,14 @@ def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> He
     return HeadChoice(query_heads, torch.arange(shape.kv_heads))
 
 
+def step_scores(queries: Tensor, shape: Geometry) -> list[float]:
+    """Return the mean score of each attention step's query heads, in the order in which `keep_heads` drops them."""
+    grouped = queries.view(shape.kv_heads, shape.group)
+    if shape.mode == "groups":
+        return grouped.mean(1).sort().values.tolist()
+    return grouped.sort(dim=1).values.mean(0).tolist()
+
+
 def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
     """Return the indices, ascending, that stay when `count` of the lowest-scored go, the `spared` lowest excepted."""
     import torch

@@ -19,6 +19,7 @@ from core.methods.structured.base import (
     View,
     keep_heads,
     keep_largest,
+    step_scores,
 )
 from core.methods.structured.budget import Removal, allocate_globally
 
@@ -41,7 +42,7 @@ class FLAP(Structured):
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
-        steps = [_step_scores(view) for view in views]
+        steps = [step_scores(_head_scores(view), view.shape) for view in views]
         channels = [_standardised(_metric(view, "down")).sort().values.tolist() for view in views]
         return allocate_globally(shapes, ratio, steps, channels)
 
@@ -77,14 +78,6 @@ def _standardised(score: Tensor) -> Tensor:
 def _head_scores(view: View) -> Tensor:
     """Return the mean standardised score of each query head's columns, (query heads,)."""
     return _standardised(_metric(view, "o")).view(view.shape.query_heads, -1).mean(1)
-
-
-def _step_scores(view: View) -> list[float]:
-    """Return the mean head score of each attention step, lowest first (see `Geometry`)."""
-    grouped = _head_scores(view).view(view.shape.kv_heads, view.shape.group)
-    if view.shape.mode == "groups":
-        return grouped.mean(1).sort().values.tolist()
-    return grouped.sort(dim=1).values.mean(0).tolist()
 
 
 def _mean_output(view: View, role: str, kept: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from core.methods.base import Citation
-from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest
-from core.methods.structured.budget import Removal
+from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest, step_scores
+from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.llm_pruner import GradientParameters, GradientStructured
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ class HyWIAParameters(GradientParameters):
     mixing: Literal["attention", "fixed"] = Field(
         default="attention",
         description="Weight of the fine-grained importance: of each unit by attention, or the same for all.",
+    )
+    ranking: Literal["block", "global"] = Field(
+        default="block", description="Whether every pruned block loses as much, or the least important units of all go."
     )
     fine_share: float = Field(
         default=0.5, ge=0, le=1, description="The fixed weight of the fine-grained importance, where mixing is fixed."
@@ -47,7 +50,17 @@ class HyWIA(GradientStructured):
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         self._mix(views)
-        return super().allocate(views, ratio)
+        removals = super().allocate(views, ratio)
+        if self.parameters.ranking == "block":
+            return removals
+        scores = [self.scores[view.units.block] for view in views]
+        return allocate_globally(
+            [view.shape for view in views],
+            ratio,
+            [step_scores(own["heads"], view.shape) for own, view in zip(scores, views, strict=True)],
+            [own["channels"].sort().values.tolist() for own in scores],
+            may_shrink=[removal != Removal() for removal in removals],
+        )
 
     def _mix(self, views: Sequence[View]) -> None:
         """Find each block's unit scores; a block's context is its mean importance among all blocks."""

@@ -10,9 +10,10 @@ from core.methods.base import Statistics
 from core.methods.lowrank.decompose import weighted_svd
 from core.methods.structured.base import View, keep_heads, keep_largest
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
+from core.methods.structured.hywia import HyWIA, HyWIAParameters
 from core.methods.structured.lorap import split_ranks
 from core.methods.structured.slimllm import SlimLLM, SlimLLMParameters, channel_scores
-from core.methods.structured.taylor import Moments, element_scores, unit_scores
+from core.methods.structured.taylor import Moments, element_scores, total, unit_scores
 from core.models.blocks import find_blocks
 from core.models.geometry import Geometry
 from core.models.units import find_units
@@ -229,3 +230,54 @@ def test_the_least_important_channels_may_be_spared():
     score = torch.tensor([3.0, 0, 1, 2, 4])
     assert keep_largest(score, 2).tolist() == [0, 3, 4]
     assert keep_largest(score, 2, spared=1).tolist() == [0, 1, 4]
+
+
+def hywia_views(count=4):
+    model, tokens = tiny(num_hidden_layers=count), windows(3)
+    views = [View(find_units(find_blocks(model), index)) for index in range(count)]
+    for view in views:
+        view.gradients = {role: Moments(squares=True) for role in view.units.linears}
+    linears = {linear: view.gradients[role] for view in views for role, linear in view.units.linears.items()}
+    gather_gradients(model, linears, tokens, torch.device("cpu"), silent)
+    return views
+
+
+def channel_total(view, taylor):
+    return total(unit_scores(view, lambda w, m: element_scores(w, m, taylor))[1], ("gate", "up", "down"))
+
+
+def test_fixed_mixing_ends_at_the_weight_level_and_the_unit_level_scores():
+    views = hywia_views()
+    fine = channel_total(views[1], "mix")
+    coarse = channel_total(views[1], "vector").abs() + channel_total(views[1], "second") / 2
+    for share, raw in ((1.0, fine), (0.0, coarse)):
+        method = HyWIA(HyWIAParameters(mixing="fixed", fine_share=share))
+        method.allocate(views, 0.2)
+        expected = (raw - raw.mean()) / raw.std(correction=0)
+        torch.testing.assert_close(method.scores[1]["channels"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_mixes_between_the_two_and_favours_what_stands_out_in_its_block():
+    views = hywia_views()
+    ends = []
+    for share in (0.0, 1.0):
+        method = HyWIA(HyWIAParameters(mixing="fixed", fine_share=share))
+        method.allocate(views, 0.2)
+        ends.append(torch.stack([method.scores[index]["channels"] for index in range(4)]))
+    mixed = HyWIA()
+    mixed.allocate(views, 0.2)
+    score = torch.stack([mixed.scores[index]["channels"] for index in range(4)])
+    low, high = torch.minimum(*ends), torch.maximum(*ends)
+    assert ((score >= low - 1e-5) & (score <= high + 1e-5)).all()
+    assert not torch.allclose(score, (ends[0] + ends[1]) / 2, atol=1e-3)
+
+
+def test_global_ranking_meets_the_ratio_and_leaves_the_outer_blocks_whole():
+    views = hywia_views(8)
+    removals = HyWIA(HyWIAParameters(ranking="global")).allocate(views, 0.3)
+    shapes = [view.shape for view in views]
+    removed = sum(
+        r.steps * s.step_weights + r.channels * s.channel_weights for r, s in zip(removals, shapes, strict=True)
+    )
+    assert abs(removed - 0.3 * sum(s.weights for s in shapes)) <= shapes[0].step_weights / 2
+    assert removals[0].channels == 0 and len({r.channels for r in removals[1:-1]}) > 1
