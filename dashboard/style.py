@@ -1,6 +1,6 @@
 """How methods and pages look, in one place: the same method has the same colour, dash and marker on every chart.
 
-Colours are Okabe and Ito's (safe for colour-blind readers), lightened for dark pages. The marker shows the family.
+Colours are Okabe and Ito's, then three of Tol's (safe for colour-blind readers), lightened for dark pages. The marker shows the family.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LIGHT = Theme(
     "#5f6b76",
     "#e3e7eb",
     "#ffffff",
-    ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"),
+    ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#882255", "#999933", "#332288"),
     "cividis",
 )
 DARK = Theme(
@@ -54,7 +54,7 @@ DARK = Theme(
     "#a3adb8",
     "#323a43",
     "#14181d",
-    ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2"),
+    ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2", "#D9669C", "#C9C95A", "#9A8CF0"),
     "cividis",
 )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding"]
 Needs = Literal["nothing", "sqnorm", "gram", "gradient"]
-Scope = Literal["linear", "block", "model"]
+Scope = Literal["linear", "block"]
 
 
 class Citation(Frozen):

@@ -95,11 +95,11 @@ def test_numbers_are_short(value, text):
     assert figures.number(value) == text
 
 
-def test_markers_tell_families_and_colours_tell_methods():
-    unstructured = [look(method.name, LIGHT) for method in METHODS if method.family == "unstructured"]
-    assert {style.symbol for style in unstructured} == {SYMBOLS["unstructured"]}
-    assert len({style.color for style in unstructured}) == len(unstructured)
-    assert look("slimllm", LIGHT).symbol == SYMBOLS["structured"]
+@pytest.mark.parametrize("family", ["unstructured", "structured"])
+def test_markers_tell_families_and_colours_tell_methods(family):
+    styles = [look(method.name, LIGHT) for method in METHODS if method.family == family]
+    assert {style.symbol for style in styles} == {SYMBOLS[family]}
+    assert len({style.color for style in styles}) == len(styles)
     assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
 
 
