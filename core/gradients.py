@@ -17,7 +17,7 @@ def gather_gradients(
 ) -> None:
     """Hand each linear's gradient (out, in), fp32, of each window's mean loss to its accumulator.
 
-    `windows` is (N, L). A window's gradients live only until they are handed over.
+    `windows` is (N, L). A window's gradients live only until they are handed over, on the device of the model.
     """
     home = next(model.parameters()).device
     wanted = {id(linear.module.weight) for linear in linears}
@@ -30,8 +30,7 @@ def gather_gradients(
             tokens = window.to(device)
             model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
             for linear, accumulator in linears.items():
-                gradient = linear.gradient
-                accumulator.add(linear.weight.float(), gradient.float())
+                accumulator.add(linear.weight.float().to(home), linear.gradient.float().to(home))
                 linear.module.weight.grad = None
             progress("gradients", index + 1, len(windows), "")
     finally:

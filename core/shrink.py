@@ -110,7 +110,7 @@ def _observe(
     elif method.observes == "statistics":
 
         def keep(linear: Linear, statistics: Statistics, sample: Tensor) -> None:
-            views[linear.block].inputs[linear.role] = statistics
+            views[linear.block].inputs[linear.role] = statistics.to(model.device)
             progress("observe", linear.block + 1, len(views), linear.name)
 
         make_walker(model, blocks, windows, method.needs_of, device, linears).walk(linears, keep)

@@ -15,6 +15,7 @@ from pydantic import Field
 from core.specs import Frozen, RatioKind
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding"]
@@ -60,6 +61,12 @@ class Statistics:
     gram: Tensor | None = None  # (in, in) sum of x x^T, fp32
     total: Tensor | None = None  # (in,) sum of x
     _memo: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> Statistics:
+        """Return the sums on another device."""
+        gram = None if self.gram is None else self.gram.to(device)
+        total = None if self.total is None else self.total.to(device)
+        return Statistics(self.tokens, self.sqnorm.to(device), gram, total)
 
     @property
     def mean(self) -> Tensor:

@@ -274,3 +274,13 @@ def test_a_quarter_of_llm_pruners_layers_leaves_its_published_counts(config, fir
             )
         )
     assert sum(p.numel() for p in model.parameters()) == after
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_a_gpu_removes_what_the_cpu_does(method):
+    on_cpu, on_gpu = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
+    for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
+        compress(model, build_stage(method.name, 0.3, None, {}, CALIBRATION), windows(), device, silent)
+    assert {p.device.type for p in on_gpu.parameters()} == {"cpu"}
+    torch.testing.assert_close(on_gpu(windows()).logits, on_cpu(windows()).logits, atol=2e-2, rtol=2e-2)

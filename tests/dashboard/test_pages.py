@@ -65,6 +65,20 @@ def test_explore_opens_with_a_curve_and_accuracies(filled):
     assert not app.error
 
 
+def test_families_can_be_shown_one_at_a_time(filled):
+    for method, value in (("slimllm", 60.0), ("lorap", 70.0)):
+        filled.put(result(method, value, 0.5))
+    app = open_app()
+    every = app.multiselect(key="explore_methods").value
+    assert {"wanda", "slimllm", "lorap"} <= set(every)
+    assert {"GMACs", "Peak memory (MB)"}.isdisjoint(app.dataframe[0].value.columns)  # nobody counted them
+    (families,) = (group for group in app.get("button_group") if group.key == "explore_families")
+    families.set_value(["structured"]).run()
+    assert app.multiselect(key="explore_methods").value == ["lorap", "slimllm"]
+    assert set(app.dataframe[0].value["Method"]) == {"Dense", "LoRAP", "SlimLLM"}
+    assert not app.exception
+
+
 def test_explore_without_results_says_what_to_do(store):
     app = open_app()
     assert "no results yet" in app.info[0].value
