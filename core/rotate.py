@@ -178,8 +178,8 @@ def _check(blocks: Blocks, parts: dict[str, Any], windows: Tensor, recorder: Rec
     added = norms[1](hidden)
     for name in parts["ffn"]:
         added = getattr(block, name)(added)
-    scaled = norms[0].weight * states / states.square().mean(-1, keepdim=True).sqrt()
-    plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed, scaled, rtol=1e-2, atol=1e-2)
+    scaled = norms[0].weight * states * torch.rsqrt(states.square().mean(-1, keepdim=True) + norm_eps(norms[0]))
+    plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed, scaled, rtol=1e-3, atol=1e-3)
     if not (torch.allclose(hidden + added, expected, rtol=1e-3, atol=1e-3) and plain):
         raise _unfit()
 

@@ -37,9 +37,9 @@ def shrink(
     blocks = find_blocks(model)
     mode = getattr(method.parameters, "attention", "auto")
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
-    _observe(model, method, blocks, views, windows, device, progress)
     if not stage.ratio:
         return []
+    _observe(model, method, blocks, views, windows, device, progress)
     if method.removes == "rotated":
         return rotate(model, blocks, [view.units for view in views], windows, stage.ratio, device, progress)
     if method.removes == "blocks":
