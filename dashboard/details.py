@@ -12,9 +12,11 @@ from core.errors import UserError
 from core.requests import variant_spec
 from core.results import Result
 from core.specs import RunSpec
-from dashboard import data, figures, widgets
+from dashboard import data, figures, points, widgets
 from dashboard.commands import reproduce
 from dashboard.exports import Item
+
+SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
 
 
 def show_details(found: pd.DataFrame) -> list[Item]:
@@ -41,18 +43,8 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
     ]
-    facts += [
-        f"{what} {row.value:.3g} {unit}"
-        for metric, what, unit in (
-            ("prefill", "reads a token in", "ms"),
-            ("decode", "writes one in", "ms"),
-            ("memory", "takes at most", "MB of memory"),
-        )
-        for row in result.measurements
-        if row.metric == metric and row.protocol.get("batch") == 1
-    ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
-    items = _layers(result, names[key]) if result.layers else []
+    items = _speed(result, names[key], found) + (_layers(result, names[key]) if result.layers else [])
     st.caption("Make it again:")
     st.code(reproduce(result), language="bash", wrap_lines=True)
     _export(result)
@@ -61,6 +53,17 @@ def show_details(found: pd.DataFrame) -> list[Item]:
             st.write("This removes what was measured on this machine for this point.")
             st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
     return items
+
+
+def _speed(result: Result, name: str, found: pd.DataFrame) -> list[Item]:
+    """Show latency and peak memory beside those of the dense model, where they were measured."""
+    dense = next((data.result(key) for key in found.loc[found["method"] == "dense", "key"]), None)
+    table = points.speeds(result, dense)
+    if table.empty:
+        return []
+    caption = f"{result.variant.model}, {name}: latency and memory on {result.variant.details.get('device', 'cpu')}, "
+    caption += "prompts of 512 tokens, median of repeats; dense measured on the same kind of machine."
+    return [widgets.show_table("explore_speed", table, caption, SPEED_FORMATS)]
 
 
 def _layers(result: Result, name: str) -> list[Item]:

@@ -11,7 +11,7 @@ from core.analysis.frame import COUNTED
 from core.analysis.seven import mean_of_seven
 from core.data.tasks import TASKS
 from core.methods.registry import METHODS
-from core.results import Measurement
+from core.results import Measurement, Result
 from core.specs import RunSpec
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
@@ -206,6 +206,26 @@ def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -
     ).reset_index(drop=True)
     unknown = [name for name in OPTIONAL if table[name].isna().all()]
     return table.drop(columns=unknown)
+
+
+SPEEDS = {"prefill": "Read a token (ms)", "decode": "Write a token (ms)", "memory": "Peak memory (MB)"}
+
+
+def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
+    """Return a variant's latency and peak memory by batch size beside the dense model's on the same kind of device."""
+
+    def device(row: Measurement) -> str | None:
+        return row.details.get("device")
+
+    rows = []
+    for row in result.measurements:
+        if row.metric not in SPEEDS:
+            continue
+        twin = dense.measurement(row) if dense else None
+        base = twin.value if twin and device(twin) == device(row) else math.nan
+        ratio = base / row.value
+        rows.append((SPEEDS[row.metric], row.protocol["batch"], row.value, base, ratio))
+    return pd.DataFrame(rows, columns=["What", "Batch", "Measured", "Dense", "Dense / measured"])
 
 
 def missing(

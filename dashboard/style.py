@@ -1,6 +1,7 @@
 """How methods and pages look, in one place: the same method has the same colour, dash and marker on every chart.
 
-Colours are Okabe and Ito's, then three of Tol's (safe for colour-blind readers), lightened for dark pages. The marker shows the family.
+Colours are Okabe and Ito's, then three of Tol's (safe for colour-blind readers), lightened for dark pages. The
+marker shows the family.
 """
 
 from __future__ import annotations

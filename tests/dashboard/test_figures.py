@@ -7,9 +7,10 @@ import pytest
 
 from core import shipped
 from core.methods.registry import METHODS
+from core.results import Measurement
 from dashboard import figures, papers, points
 from dashboard.style import DARK, LIGHT, SYMBOLS, look
-from tests.dashboard.synthetic import curve
+from tests.dashboard.synthetic import curve, result
 
 
 @pytest.fixture
@@ -177,3 +178,24 @@ def test_the_papers_mean_is_the_printed_one():
     shown = papers.by_task(rows).set_index(["series", "task"])["value"]
     assert 100 * shown["Dense", "Mean of 5"] == pytest.approx(70.29, abs=0.01)
     assert 100 * shown["SparseGPT 2:4", "Mean of 5"] == pytest.approx(69.11, abs=0.01)
+
+
+def timed(method, prefill, device="cpu (x86_64)"):
+    rows = [
+        Measurement(
+            metric="prefill", dataset="synthetic", value=prefill * batch, n=7, protocol={"batch": batch},
+            details={"device": device},
+        )
+        for batch in (1, 4)
+    ]  # fmt: skip
+    one = result(method, 30.0, None if method == "dense" else 0.5)
+    return one.model_copy(update={"measurements": (*one.measurements, *rows)})
+
+
+def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
+    table = points.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
+    assert list(table["What"]) == ["Read a token (ms)"] * 2
+    assert list(table["Dense / measured"]) == [1.5, 1.5]
+    assert points.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
+    assert points.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
+    assert points.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty
