@@ -51,3 +51,10 @@ def test_reference_form_agrees_with_an_independent_two_pass_computation(material
     prune_two_pass(model, tokens, 0.5)
     independent = perplexity(model, texts, silent)[0]
     assert pruned(material, "sparsegpt", 0.5, true_sequential=False) == pytest.approx(independent, rel=0.02)
+
+
+def test_structured_methods_keep_the_papers_order(material):
+    slimllm, llm_pruner, magnitude = (
+        pruned(material, method, 0.2) for method in ("slimllm", "llm-pruner", "neuron-magnitude")
+    )
+    assert slimllm < llm_pruner < magnitude
