@@ -95,9 +95,9 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
     )
 
 
-def spread(heads: Tensor, head_dim: int) -> Tensor:
-    """Return the rows or columns that heads own, as indices."""
-    return (heads[:, None] * head_dim + torch.arange(head_dim, device=heads.device)).flatten()
+def spread(owners: Tensor, width: int) -> Tensor:
+    """Return the indices of what each owner has `width` of: rows of heads, query heads of key-value heads."""
+    return (owners[:, None] * width + torch.arange(width, device=owners.device)).flatten()
 
 
 def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor | None = None) -> None:

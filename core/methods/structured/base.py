@@ -128,10 +128,12 @@ def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> He
     """Drop the lowest-scored attention steps. `queries` (query heads,), `keys` (key-value heads,) are importances."""
     import torch
 
+    from core.models.units import spread
+
     grouped = queries.view(shape.kv_heads, shape.group)  # query head i reads key-value head floor(i / group)
     if shape.mode == "groups":
         kv_heads = keep_largest(grouped.sum(1) + keys, steps)
-        query_heads = (kv_heads[:, None] * shape.group + torch.arange(shape.group)).flatten()
+        query_heads = spread(kv_heads, shape.group)
         return HeadChoice(query_heads, kv_heads)
     within = grouped.argsort(dim=1, stable=True)[:, steps:].sort(dim=1).values  # (kv heads, group - steps)
     query_heads = (within.cpu() + torch.arange(shape.kv_heads)[:, None] * shape.group).flatten()

@@ -47,21 +47,17 @@ class FLAP(Structured):
         return allocate_globally(shapes, ratio, steps, channels)
 
     def heads(self, view: View, steps: int) -> HeadChoice:
+        from core.models.units import spread
+
         shape = view.shape
         scores = _head_scores(view)
         choice = keep_heads(scores, scores.new_zeros(shape.kv_heads), steps, shape)
-        kept = (choice.query_heads[:, None] * shape.head_dim + _range(shape.head_dim)).flatten()
+        kept = spread(choice.query_heads, shape.head_dim)
         return HeadChoice(choice.query_heads, choice.kv_heads, bias=_mean_output(view, "o", kept))
 
     def channels(self, view: View, count: int) -> ChannelChoice:
         kept = keep_largest(_metric(view, "down"), count)
         return ChannelChoice(kept, bias=_mean_output(view, "down", kept))
-
-
-def _range(count: int) -> Tensor:
-    import torch
-
-    return torch.arange(count)
 
 
 def _metric(view: View, role: str) -> Tensor:

@@ -94,6 +94,7 @@ class SlimLLM(Structured):
         import torch
 
         from core.methods.structured.correlation import choose_units, contributions
+        from core.models.units import spread
 
         shape, statistics = view.shape, view.inputs["o"]
         weight = view.weight("o").double()  # (hidden, heads * width)
@@ -102,11 +103,11 @@ class SlimLLM(Structured):
         blocks = [range(units)] if shape.mode == "groups" else torch.arange(units).view(shape.kv_heads, -1).tolist()
         kept = choose_units(parts, [list(block) for block in blocks], steps, self.parameters.greedy)
         if shape.mode == "groups":
-            query_heads = (kept[:, None] * shape.group + torch.arange(shape.group)).flatten()
+            query_heads = spread(kept, shape.group)
             kv_heads = kept
         else:
             query_heads, kv_heads = kept, torch.arange(shape.kv_heads)
-        columns = (query_heads[:, None] * shape.head_dim + torch.arange(shape.head_dim)).flatten()
+        columns = spread(query_heads, shape.head_dim)
         return HeadChoice(query_heads, kv_heads, *self._recover(weight, statistics, columns))
 
     def channels(self, view: View, count: int) -> ChannelChoice:
