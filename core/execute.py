@@ -37,7 +37,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
     _check_identity(spec)
-    model, result = make_variant(spec.variant, spec.device, progress, spec.force)
+    model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force)
     store.put(result)
     if spec.save:
         save_checkpoint(model, tokenizer, store.get(result.variant.key), Path(spec.save))

@@ -27,7 +27,7 @@ from core.evaluation.footprint import footprint
 from core.kept import writing
 from core.models.blocks import find_blocks
 from core.models.manifest import load_model_folder, save_model
-from core.models.sources import identify, load_model, load_tokenizer
+from core.models.sources import identify, load_model
 from core.paths import cache_dir
 from core.progress import Progress
 from core.results import LayerReport, Result, StageInfo, Variant
@@ -39,7 +39,9 @@ FREE_BYTES = 5 * 2**30  # left on the disk
 REPORT = "result.json"
 
 
-def make_variant(spec: VariantSpec, device: str, progress: Progress, fresh: bool = False) -> tuple[nn.Module, Result]:
+def make_variant(
+    spec: VariantSpec, tokenizer: Any, device: str, progress: Progress, fresh: bool = False
+) -> tuple[nn.Module, Result]:
     """Return the compressed model, on the CPU, and what is known of it without measuring.
 
     It is loaded from the cache where it lies there, unless `fresh`. Raises `UserError` for what cannot be made.
@@ -48,7 +50,6 @@ def make_variant(spec: VariantSpec, device: str, progress: Progress, fresh: bool
     if not fresh and (found := _load(folder, spec)):
         return found
     source = identify(spec.model)
-    tokenizer = load_tokenizer(source)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     calibrations = [
         calibration_windows(stage.calibration, tokenizer, stage.seed or 0) if stage.calibration else None

@@ -153,6 +153,7 @@ def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
     import torch
 
     order = score.cpu().argsort(stable=True)
+    spared = min(spared, len(order) - count)
     return torch.cat([order[:spared], order[spared + count :]]).sort().values
 
 

@@ -81,7 +81,7 @@ class LoRAP(Structured):
     def channels(self, view: View, count: int) -> ChannelChoice:
         score = channel_scores(view)
         spared = int(LEAST_SHARE * len(score)) if self.parameters.spare_least else 0
-        return ChannelChoice(keep_largest(score, count, min(spared, len(score) - count)))
+        return ChannelChoice(keep_largest(score, count, spared))
 
 
 def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: float) -> dict[str, int | None]:

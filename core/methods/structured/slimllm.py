@@ -113,7 +113,7 @@ class SlimLLM(Structured):
     def channels(self, view: View, count: int) -> ChannelChoice:
         score = channel_scores(view)
         spared = round(LEAST_SHARE * len(score)) if self.parameters.spare_least else 0
-        kept = keep_largest(score, count, min(spared, len(score) - count))
+        kept = keep_largest(score, count, spared)
         weight = view.weight("down").double()
         return ChannelChoice(kept, *self._recover(weight, view.inputs["down"], kept))
 
