@@ -25,12 +25,18 @@ MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
 
 
 def compress(
-    model: nn.Module, stage: Stage, windows: Tensor | None, device: str, progress: Progress
+    model: nn.Module,
+    stage: Stage,
+    windows: Tensor | None,
+    device: str,
+    progress: Progress,
+    before: str | None = None,
 ) -> list[LayerReport]:
     """Apply a stage to the model in place and return one report a linear.
 
-    `windows` (N, L) are the calibration tokens of a method that reads activations. Raises `UserError` where the
-    stage does not fit the model, before anything is changed.
+    `windows` (N, L) are the calibration tokens of a method that reads activations. `before` is the key of the variant
+    that the model is; with it, what a method observes of the whole model is kept for other ratios. Raises `UserError`
+    where the stage does not fit the model, before anything is changed.
     """
     found = get_method(stage.method)
     if found.family == "dense":
@@ -39,7 +45,7 @@ def compress(
     if method.scope != "linear":
         from core.shrink import shrink
 
-        return shrink(model, method, stage, windows, execution_device(device), progress)
+        return shrink(model, method, stage, windows, execution_device(device), progress, before)
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     target = Target(stage.ratio, parse_pattern(stage.pattern) if stage.pattern else None)

@@ -14,6 +14,9 @@ from filelock import FileLock
 from core.errors import UserError
 from core.paths import cache_dir
 
+CACHE_BYTES = 10 * 2**30  # of each kind of thing that can be made again
+FREE_BYTES = 5 * 2**30  # left on the disk
+
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Return `folder`, filled by `make(temporary folder)` unless it exists.
@@ -32,6 +35,33 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
                     make(content)
                     content.rename(folder)
     return folder
+
+
+def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
+    """Have `folder` filled by `make(temporary folder)` with about `size` bytes, if there is room for it.
+
+    Its siblings that were not used for longest make place; who uses one touches it.
+    """
+    root = folder.parent
+    with writing(root):
+        if size > CACHE_BYTES or shutil.disk_usage(root).free < size + FREE_BYTES:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        make_room(root, CACHE_BYTES - size)
+    once(folder, make)
+
+
+def make_room(root: Path, limit: int) -> None:
+    """Delete the least recently used folders of `root` until what is left takes at most `limit` bytes."""
+    folders = [path for path in root.iterdir() if path.is_dir()]
+    unfinished = [path for path in folders if path.name.startswith(".")]  # of a process that was killed while it wrote
+    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders if path not in unfinished}
+    oldest = sorted(sizes, key=lambda path: path.stat().st_mtime)
+    while sum(sizes.values()) > limit:
+        unfinished.append(oldest.pop(0))
+        del sizes[unfinished[-1]]
+    for path in unfinished:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def fact(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from core.compress import make_walker
-from core.gradients import gather_gradients
 from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, HeadChoice, Structured, View
 from core.methods.structured.budget import Removal
@@ -21,6 +20,7 @@ from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.depth import keep_blocks, keep_hidden
 from core.models.modeling_slimscope import Factors
 from core.models.units import Kept, find_units, spread
+from core.observe import Look, observed
 from core.progress import Progress
 from core.results import LayerReport
 from core.rotate import rotate
@@ -28,18 +28,27 @@ from core.specs import Stage
 
 
 def shrink(
-    model: nn.Module, method: Structured, stage: Stage, windows: Tensor | None, device: torch.device, progress: Progress
+    model: nn.Module,
+    method: Structured,
+    stage: Stage,
+    windows: Tensor | None,
+    device: torch.device,
+    progress: Progress,
+    before: str | None = None,
 ) -> list[LayerReport]:
-    """Make the model smaller in place and return one report a linear. `windows` (N, L) are calibration tokens.
+    """Make the model smaller in place and return one report a linear.
 
-    Raises `UserError` where the method does not fit the model, before anything is changed.
+    `windows` (N, L) are calibration tokens, `before` the key of the variant that the model is, if it has one. Raises
+    `UserError` where the method does not fit the model, before anything is changed.
     """
     blocks = find_blocks(model)
     mode = getattr(method.parameters, "attention", "auto")
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if not stage.ratio:
         return []
-    _observe(model, method, blocks, views, windows, device, progress)
+    if method.observes != "nothing":
+        look = Look(model, method, blocks, views, windows, device, progress)
+        look.take(observed(before, stage, method.observation, look.tensors))
     if method.removes == "rotated":
         return rotate(model, blocks, [view.units for view in views], windows, stage.ratio, device, progress)
     if method.removes == "blocks":
@@ -89,49 +98,6 @@ def _narrow(model: nn.Module, blocks: Blocks, views: Sequence[View], kept: Tenso
         for view in views
         for role, linear in view.units.linears.items()
     ]
-
-
-def _observe(
-    model: nn.Module,
-    method: Structured,
-    blocks: Blocks,
-    views: Sequence[View],
-    windows: Tensor | None,
-    device: torch.device,
-    progress: Progress,
-) -> None:
-    """Fill the views with what the method wants to know of the dense model."""
-    linears = [linear for view in views for linear in view.units.linears.values()]
-    if method.observes == "gradients":
-        for view in views:
-            view.gradients = {role: method.accumulator(view, role) for role in view.units.linears}
-        accumulators = {linear: view.gradients[role] for view in views for role, linear in view.units.linears.items()}
-        gather_gradients(model, accumulators, windows, device, progress)
-    elif method.observes == "statistics":
-
-        def keep(linear: Linear, statistics: Statistics, sample: Tensor) -> None:
-            views[linear.block].inputs[linear.role] = statistics.to(model.device)
-            progress("observe", linear.block + 1, len(views), linear.name)
-
-        make_walker(model, blocks, windows, method.needs_of, device, linears).walk(linears, keep)
-    elif method.observes == "similarity":
-        for view, value in zip(views, similarities(model, blocks, windows, device, progress), strict=True):
-            view.similarity = value
-
-
-def similarities(
-    model: nn.Module, blocks: Blocks, windows: Tensor, device: torch.device, progress: Progress
-) -> list[float]:
-    """Return for each block the mean cosine over tokens between the hidden states that go in and that come out."""
-    totals = [0.0] * len(blocks.holder)
-
-    def look(index: int, inputs: Tensor, outputs: Tensor) -> None:
-        cosines = torch.nn.functional.cosine_similarity(inputs.float(), outputs.float(), dim=-1)
-        totals[index] += cosines.double().sum().item()
-        progress("observe", index + 1, len(totals), "")
-
-    make_walker(model, blocks, windows, lambda role: "nothing", device, list(blocks.all_linears())).observe(look)
-    return [total / windows.numel() for total in totals]
 
 
 class _Work:

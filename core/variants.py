@@ -24,7 +24,7 @@ from core.compress import compress
 from core.data.corpora import calibration_windows
 from core.errors import UserError
 from core.evaluation.footprint import footprint
-from core.kept import writing
+from core.kept import keep
 from core.models.blocks import find_blocks
 from core.models.manifest import load_model_folder, save_model
 from core.models.sources import identify, load_model
@@ -34,8 +34,6 @@ from core.results import LayerReport, Result, StageInfo, Variant
 from core.specs import VariantSpec
 
 PACKAGES = ("torch", "transformers", "lm_eval")
-CACHE_BYTES = 10 * 2**30
-FREE_BYTES = 5 * 2**30  # left on the disk
 REPORT = "result.json"
 
 
@@ -62,8 +60,9 @@ def make_variant(
     dense_parameters = sum(p.numel() for p in model.parameters())
     dense_block_weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
     layers: list[LayerReport] = []
-    for stage, windows in zip(spec.stages, calibrations, strict=True):
-        layers = compress(model, stage, windows, device, progress) or layers
+    for index, (stage, windows) in enumerate(zip(spec.stages, calibrations, strict=True)):
+        before = None if fresh else spec.model_copy(update={"stages": spec.stages[:index]}).key
+        layers = compress(model, stage, windows, device, progress, before) or layers
     result = Result(
         variant=describe(spec, circumstances(time.perf_counter() - started, device)),
         footprint=footprint(model, dense_parameters, dense_block_weights),
@@ -79,36 +78,21 @@ def _load(folder: Path, spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     try:
         result = Result.model_validate_json((folder / REPORT).read_text())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
+        os.utime(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    os.utime(folder / REPORT)
     return model, result
 
 
 def _keep(folder: Path, model: nn.Module, result: Result) -> None:
-    """Put a variant into the cache, if it has room; the least recently used ones make place."""
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-    with writing(folder.parent):
-        if size > CACHE_BYTES or shutil.disk_usage(folder.parent).free < size + FREE_BYTES:
-            return
-        make_room(folder.parent, CACHE_BYTES - size)
-        shutil.rmtree(folder, ignore_errors=True)
-        save_model(model, folder)
-        (folder / REPORT).write_text(result.model_dump_json())  # last: what has none is not whole
+    """Put a variant into the cache, if it has room."""
 
+    def make(place: Path) -> None:
+        save_model(model, place)
+        (place / REPORT).write_text(result.model_dump_json())
 
-def make_room(root: Path, limit: int) -> None:
-    """Delete the least recently used variants until those below `root` take at most `limit` bytes."""
-    kept = [(report.stat().st_mtime, report.parent) for report in root.glob(f"*/{REPORT}")]
-    for folder in {path for path in root.iterdir() if path.is_dir()} - {folder for _, folder in kept}:
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed while it wrote
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for _, folder in kept}
-    for _, folder in sorted(kept):
-        if sum(sizes.values()) <= limit:
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        del sizes[folder]
+    keep(folder, sum(p.numel() * p.element_size() for p in model.parameters()), make)
 
 
 def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:

@@ -181,20 +181,26 @@ def test_a_weighted_decomposition_is_the_best_of_its_rank_where_inputs_count_by_
     torch.testing.assert_close(loss, discarded, rtol=1e-3, atol=1e-3)
 
 
+def gather(model, views, tokens):
+    """Fill the views with first and second moments of the gradients."""
+    accumulators = {linear: Moments(squares=True) for view in views for linear in view.units.linears.values()}
+    gather_gradients(model, accumulators, tokens, torch.device("cpu"), silent)
+    for view in views:
+        view.gradients = {role: accumulators[linear].tensors() for role, linear in view.units.linears.items()}
+
+
 def test_taylor_scores_are_those_of_each_windows_own_gradient():
     model, tokens = tiny(), windows(3)
     view = View(find_units(find_blocks(model), 1))
-    view.gradients = {role: Moments(squares=True) for role in view.units.linears}
-    linears = {linear: view.gradients[role] for role, linear in view.units.linears.items()}
-    gather_gradients(model, linears, tokens, torch.device("cpu"), silent)
+    gather(model, [view], tokens)
     weight = view.units.linears["down"].module.weight
     own = [
         torch.autograd.grad(model(input_ids=w[None], labels=w[None]).loss, weight)[0] for w in tokens
     ]  # each (out, in)
     slope, fisher = torch.stack(own).mean(0), torch.stack(own).square().mean(0)
     moments = view.gradients["down"]
-    torch.testing.assert_close(moments.first, slope)
-    torch.testing.assert_close(moments.second, fisher)
+    torch.testing.assert_close(moments["first"], slope)
+    torch.testing.assert_close(moments["second"], fisher)
     expected = (weight * slope - weight.square() * fisher / 2).abs().sum(0).detach()
     scores = unit_scores(view, lambda w, m: element_scores(w, m, "mix"))[1]
     torch.testing.assert_close(scores["down"], expected)
@@ -204,9 +210,7 @@ def test_taylor_scores_are_those_of_each_windows_own_gradient():
 def test_query_heads_are_folded_to_the_key_head_they_read_unless_asked_otherwise():
     model = tiny()
     view = View(find_units(find_blocks(model), 0, "groups"))
-    view.gradients = {role: Moments(False) for role in view.units.linears}
-    for role, linear in view.units.linears.items():
-        view.gradients[role].add(linear.weight, torch.ones_like(linear.weight))
+    view.gradients = {role: {"first": torch.ones_like(linear.weight)} for role, linear in view.units.linears.items()}
     plain, strided = (
         unit_scores(view, lambda w, m: element_scores(w, m, "first"), fold=fold)[0]["q"]
         for fold in ("contiguous", "llmpruner")
@@ -235,10 +239,7 @@ def test_the_least_important_channels_may_be_spared():
 def hywia_views(count=4):
     model, tokens = tiny(num_hidden_layers=count), windows(3)
     views = [View(find_units(find_blocks(model), index)) for index in range(count)]
-    for view in views:
-        view.gradients = {role: Moments(squares=True) for role in view.units.linears}
-    linears = {linear: view.gradients[role] for view in views for role, linear in view.units.linears.items()}
-    gather_gradients(model, linears, tokens, torch.device("cpu"), silent)
+    gather(model, views, tokens)
     return views
 
 

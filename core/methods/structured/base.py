@@ -40,6 +40,10 @@ class Accumulator(Protocol):
 
     def add(self, weight: Tensor, gradient: Tensor) -> None: ...
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was gathered, by name."""
+        ...
+
 
 @dataclass
 class View:
@@ -47,7 +51,7 @@ class View:
 
     units: Units
     inputs: dict[str, Statistics] = field(default_factory=dict)
-    gradients: dict[str, Accumulator] = field(default_factory=dict)
+    gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # what an `Accumulator` gathered
     similarity: float = 0.0  # mean cosine between what goes into the block and what comes out
 
     def weight(self, role: str) -> Tensor:
@@ -93,6 +97,11 @@ class Structured(Method):
     factorises: ClassVar[bool] = False  # whether attention's matrices get a lower rank instead of losing heads
     walks: ClassVar[bool] = False  # whether each block is decided on the output of the shrunk blocks before it
     Parameters = StructuredParameters
+
+    @property
+    def observation(self) -> str:
+        """A name for what is observed: the same where it is the same, whatever the ratio and the method."""
+        return self.observes
 
     def accumulator(self, view: View, role: str) -> Accumulator:
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""

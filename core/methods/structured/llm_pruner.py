@@ -74,6 +74,10 @@ class GradientStructured(Structured):
     def second_order(self) -> bool:
         return True
 
+    @property
+    def observation(self) -> str:
+        return "gradients and their squares" if self.second_order else "gradients"
+
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
         first = round(self.parameters.whole_first * len(shapes))

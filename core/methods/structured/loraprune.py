@@ -62,6 +62,9 @@ class LoraScore:
         else:
             self.score.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
+    def tensors(self) -> dict[str, Tensor]:
+        return {"score": self.score}
+
 
 class LoRAPrune(GradientStructured):
     name = "loraprune"
@@ -75,6 +78,10 @@ class LoRAPrune(GradientStructured):
     summary = "Removes the heads and channels that matter least to the loss, by gradients seen through a LoRA adapter."
     Parameters = LoRAPruneParameters
 
+    @property
+    def observation(self) -> str:
+        return f"unit scores of gradients seen through rank {self.parameters.rank}"
+
     def accumulator(self, view: View, role: str) -> LoraScore:
         return LoraScore(role, view.shape, self.parameters.rank, self._generator)
 
@@ -85,8 +92,9 @@ class LoRAPrune(GradientStructured):
         return torch.Generator().manual_seed(self.seed)
 
     def heads(self, view: View, steps: int) -> HeadChoice:
-        scores = {role: view.gradients[role].score for role in ("q", "k", "v", "o")}
+        scores = {role: view.gradients[role]["score"] for role in ("q", "k", "v", "o")}
         return keep_heads(scores["q"] + scores["o"], scores["k"] + scores["v"], steps, view.shape)
 
     def channels(self, view: View, count: int) -> ChannelChoice:
-        return ChannelChoice(keep_largest(sum(view.gradients[role].score for role in (*view.ffn_roles, "down")), count))
+        score = sum(view.gradients[role]["score"] for role in (*view.ffn_roles, "down"))
+        return ChannelChoice(keep_largest(score, count))

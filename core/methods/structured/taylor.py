@@ -16,6 +16,7 @@ from torch import Tensor
 from core.methods.structured.base import View, head_sums
 
 Taylor = Literal["vector", "first", "second", "mix"]
+Score = Callable[[Tensor, dict[str, Tensor]], Tensor]  # of a weight (out, in) and its moments
 
 
 class Moments:
@@ -33,31 +34,37 @@ class Moments:
         if self.squares:
             self.second = _running_mean(self.second, gradient.square(), self.windows)
 
+    def tensors(self) -> dict[str, Tensor]:
+        return {"first": self.first} | ({"second": self.second} if self.squares else {})
+
 
 def _running_mean(mean: Tensor | None, value: Tensor, count: int) -> Tensor:
     return value.clone() if mean is None else mean.lerp_(value, 1 / count)
 
 
-def element_scores(weight: Tensor, moments: Moments, taylor: Taylor) -> Tensor:
-    """Return what each weight (out, in) adds to its unit's score; `vector` is signed until the unit is summed."""
+def element_scores(weight: Tensor, moments: dict[str, Tensor], taylor: Taylor) -> Tensor:
+    """Return what each weight (out, in) adds to its unit's score; `vector` is signed until the unit is summed.
+
+    `moments` are those of `Moments`.
+    """
     if taylor == "vector":
-        return weight * moments.first
+        return weight * moments["first"]
     if taylor == "first":
-        return (weight * moments.first).abs_()
-    curvature = weight.square().mul_(moments.second)
+        return (weight * moments["first"]).abs_()
+    curvature = weight.square().mul_(moments["second"])
     if taylor == "second":
         return curvature.abs_()
-    return (weight * moments.first - curvature / 2).abs_()
+    return (weight * moments["first"] - curvature / 2).abs_()
 
 
-def matrix_scores(view: View, role: str, score: Callable[[Tensor, Moments], Tensor]) -> Tensor:
+def matrix_scores(view: View, role: str, score: Score) -> Tensor:
     """Return the sums of a matrix's elements along each row, (out,), or along each column, (in,), of o and down."""
     elements = score(view.weight(role), view.gradients[role])
     return elements.sum(0 if role in ("o", "down") else 1)
 
 
 def unit_scores(
-    view: View, score: Callable[[Tensor, Moments], Tensor], signed: bool = False, fold: str = "contiguous"
+    view: View, score: Score, signed: bool = False, fold: str = "contiguous"
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, matrix by matrix.
 
