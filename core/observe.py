@@ -34,20 +34,23 @@ FILE = "observed.safetensors"
 Tensors = dict[str, Tensor]
 
 
-def observed(before: str | None, stage: Stage, kind: str, observe: Callable[[], Tensors]) -> Tensors:
-    """Return `observe()`, or what it gave when this `kind` was last observed on this model and text.
+def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Callable[[], Tensors]) -> Tensors:
+    """Return `observe()`, or what was observed of this model and text before, if any of these `kinds` was.
 
+    The first kind is what `observe` gives.
     `before` is the key of the variant that is observed; without one nothing is kept.
     """
     if before is None:
         return observe()
-    what = {"version": VERSION, "kind": kind, "calibration": str(stage.calibration), "seed": stage.seed}
-    folder = cache_dir() / "observed" / sha256(before, canonical_json(what))
-    if (found := _load(folder)) is not None:
-        return found
+    what = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed}
+    root = cache_dir() / "observed"
+    folders = [root / sha256(before, canonical_json(what | {"kind": kind})) for kind in kinds]
+    for folder in folders:
+        if (found := _load(folder)) is not None:
+            return found
     tensors = observe()
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    keep(folder, size, lambda place: save_file(tensors, place / FILE))
+    keep(folders[0], size, lambda place: save_file(tensors, place / FILE))
     return tensors
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
+from core.methods.structured.report import layer_reports
 from core.methods.structured.slicegpt import principal, sliced_width
 from core.models.blocks import Blocks, Linear
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
@@ -57,7 +58,7 @@ def rotate(
         block = SlicedBlock(blocks.holder[unit.block].to(device), names, shape.hidden, width)
         scales = [getattr(blocks.holder[unit.block], name) for name in names["norms"]]
         calls = [recording.calls[unit.block].to(device) for recording in recordings]
-        before = {role: tuple(linear.weight.shape) for role, linear in unit.linears.items()}
+        before = unit.sizes
 
         def attend(part: int, state: Tensor, block: SlicedBlock = block, calls: Sequence[Call] = calls) -> Tensor:
             return block.attend(state, *calls[part].args, **calls[part].kwargs)
@@ -71,7 +72,7 @@ def rotate(
             states, basis, unit.ffn_inputs, unit.linears["down"], scales[1], centred, feed
         )
         blocks.holder[unit.block] = block.to(model.device)
-        reports += _reports(unit, before, time.perf_counter() - started)
+        reports += layer_reports(unit, before, time.perf_counter() - started)
         progress("compress", unit.block + 1, len(units), f"block {unit.block}")
     _finish(model, final, basis)
     return reports
@@ -219,17 +220,3 @@ def _finish(model: nn.Module, final: tuple[nn.Module, str], basis: Tensor) -> No
     head.weight = _like(head.weight, _cut(head.weight.data, basis))
     head.in_features = basis.shape[1]
     setattr(holder, name, UnitNorm(basis.shape[0], norm_eps(norm)))
-
-
-def _reports(unit: Units, before: dict[str, tuple[int, ...]], seconds: float) -> list[LayerReport]:
-    return [
-        LayerReport(
-            name=linear.name,
-            block=unit.block,
-            role=role,
-            shape=tuple(linear.weight.shape),
-            sparsity=1 - linear.weight.numel() / (before[role][0] * before[role][1]),
-            seconds=round(seconds / len(before), 4),
-        )
-        for role, linear in unit.linears.items()
-    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from core.compress import make_walker
 from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, HeadChoice, Structured, View
 from core.methods.structured.budget import Removal
+from core.methods.structured.report import layer_reports
 from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.depth import keep_blocks, keep_hidden
 from core.models.modeling_slimscope import Factors
@@ -48,7 +50,7 @@ def shrink(
         return []
     if method.observes != "nothing":
         look = Look(model, method, blocks, views, windows, device, progress)
-        look.take(observed(before, stage, method.observation, look.tensors))
+        look.take(observed(before, stage, method.observations, look.tensors))
     if method.removes == "rotated":
         return rotate(model, blocks, [view.units for view in views], windows, stage.ratio, device, progress)
     if method.removes == "blocks":
@@ -73,31 +75,19 @@ def shrink(
 def _drop(model: nn.Module, blocks: Blocks, views: Sequence[View], kept: Sequence[int]) -> list[LayerReport]:
     """Keep only some blocks. The report names the linears as they were."""
     keep_blocks(model, blocks, kept)
-    return [
-        LayerReport(
-            name=linear.name,
-            block=view.units.block,
-            role=role,
-            shape=tuple(linear.weight.shape) if view.units.block in kept else (0, 0),
-            sparsity=0.0 if view.units.block in kept else 1.0,
-            note=None if view.units.block in kept else "block removed",
-        )
-        for view in views
-        for role, linear in view.units.linears.items()
-    ]
+    gone = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
+    reports = []
+    for view in views:
+        more = {} if view.units.block in kept else dict.fromkeys(view.units.linears, gone)
+        reports += layer_reports(view.units, view.units.sizes, more=more)
+    return reports
 
 
 def _narrow(model: nn.Module, blocks: Blocks, views: Sequence[View], kept: Tensor) -> list[LayerReport]:
     """Keep only some entries of the hidden states, in every matrix."""
+    before = [view.units.sizes for view in views]
     keep_hidden(model, blocks, kept)
-    removed = 1 - len(kept) / views[0].shape.hidden
-    return [
-        LayerReport(
-            name=linear.name, block=view.units.block, role=role, shape=tuple(linear.weight.shape), sparsity=removed
-        )
-        for view in views
-        for role, linear in view.units.linears.items()
-    ]
+    return [report for view, sizes in zip(views, before, strict=True) for report in layer_reports(view.units, sizes)]
 
 
 class _Work:
@@ -163,7 +153,7 @@ class _Work:
     def finish(self, block: int) -> None:
         """Give the block its final shape once it has run."""
         view = self.views[block]
-        before = {role: tuple(linear.weight.shape) for role, linear in view.units.linears.items()}
+        before = view.units.sizes
         heads, cut = self.heads.get(block), self.cut.get(block)
         view.units.shrink(
             Kept(
@@ -172,23 +162,15 @@ class _Work:
                 channels=cut and cut.channels,
             )
         )
-        seconds = (time.perf_counter() - self.started) / len(before)
+        more: dict[str, dict[str, Any]] = {}
         for role, linear in view.units.linears.items():
-            factors = self.factors.get(linear.name)
-            left = sum(f.numel() for f in factors) if factors else linear.weight.numel()
-            self.reports.append(
-                LayerReport(
-                    name=linear.name,
-                    block=block,
-                    role=role,
-                    shape=tuple(linear.weight.shape),
-                    sparsity=1 - left / (before[role][0] * before[role][1]),
-                    error=self.errors.get(linear.name),
-                    seconds=round(seconds, 4),
-                    note=f"rank {factors[0].shape[1]}" if factors else None,
-                )
-            )
-            if factors:
+            more[role] = {"error": self.errors.get(linear.name)}
+            if factors := self.factors.get(linear.name):
+                left = sum(factor.numel() for factor in factors)
+                more[role] |= {"sparsity": 1 - left / before[role], "note": f"rank {factors[0].shape[1]}"}
+        self.reports += layer_reports(view.units, before, time.perf_counter() - self.started, more)
+        for linear in view.units.linears.values():
+            if factors := self.factors.get(linear.name):
                 setattr(view.units.attention, linear.name.rpartition(".")[2], _factors(linear.module, *factors))
         view.inputs.clear()
         view.gradients.clear()

@@ -44,6 +44,11 @@ class Units:
         """Gate and up, or up alone."""
         return [self.linears[role] for role in ("gate", "up") if role in self.linears]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The weights of each linear, by role."""
+        return {role: linear.weight.numel() for role, linear in self.linears.items()}
+
     def shrink(self, kept: Kept) -> None:
         """Slice the block's matrices in place to the kept units."""
         shape = self.geometry

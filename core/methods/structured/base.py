@@ -99,9 +99,9 @@ class Structured(Method):
     Parameters = StructuredParameters
 
     @property
-    def observation(self) -> str:
-        """A name for what is observed: the same where it is the same, whatever the ratio and the method."""
-        return self.observes
+    def observations(self) -> tuple[str, ...]:
+        """A name for what is observed, the same where it is the same whatever the method; then what holds it, too."""
+        return (self.observes,)
 
     def accumulator(self, view: View, role: str) -> Accumulator:
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""

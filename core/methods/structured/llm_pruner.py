@@ -75,8 +75,9 @@ class GradientStructured(Structured):
         return True
 
     @property
-    def observation(self) -> str:
-        return "gradients and their squares" if self.second_order else "gradients"
+    def observations(self) -> tuple[str, ...]:
+        both = "gradients and their squares"
+        return (both,) if self.second_order else ("gradients", both)
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]

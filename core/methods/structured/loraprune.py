@@ -79,8 +79,8 @@ class LoRAPrune(GradientStructured):
     Parameters = LoRAPruneParameters
 
     @property
-    def observation(self) -> str:
-        return f"unit scores of gradients seen through rank {self.parameters.rank}"
+    def observations(self) -> tuple[str, ...]:
+        return (f"unit scores of gradients seen through rank {self.parameters.rank}",)
 
     def accumulator(self, view: View, role: str) -> LoraScore:
         return LoraScore(role, view.shape, self.parameters.rank, self._generator)
