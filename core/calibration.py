@@ -42,6 +42,7 @@ class Collector:
         self.tokens = 0
         self.total: Tensor | None = None  # (in,)
         self.sqnorm: Tensor | None = None  # (in,)
+        self.absolute: Tensor | None = None  # (in,)
         self.gram: Tensor | None = None  # (in, in)
         self.samples: list[Tensor] = []
 
@@ -58,6 +59,9 @@ class Collector:
             wide = torch.promote_types(rows.dtype, torch.float32)
             squares = torch.linalg.vector_norm(rows, dim=0, dtype=wide).square_().float()
             self.sqnorm = squares if self.sqnorm is None else self.sqnorm.add_(squares)
+        if self.needs == "absolute":
+            absolute = torch.linalg.vector_norm(rows, ord=1, dim=0, dtype=torch.float32)
+            self.absolute = absolute if self.absolute is None else self.absolute.add_(absolute)
         first_row = -self.tokens % self.stride
         self.samples.append(rows[first_row :: self.stride].clone())
         self.tokens += len(rows)
@@ -66,7 +70,7 @@ class Collector:
         if self.gram is not None:
             self.gram.copy_(self.gram.triu() + self.gram.triu(1).T)
             self.sqnorm = self.gram.diagonal().clone()
-        return Statistics(self.tokens, self.sqnorm, self.gram, self.total), torch.cat(self.samples)
+        return Statistics(self.tokens, self.sqnorm, self.gram, self.total, self.absolute), torch.cat(self.samples)
 
 
 def add_gram(gram: Tensor, rows: Tensor, panel: int = 256) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
 import torch
 from torch import Tensor, nn
 
-from core.calibration import Form, Walker
+from core.calibration import Compress, Form, Walker
 from core.errors import UserError
 from core.methods.base import Compressed, Method, Needs, Statistics, Target
 from core.methods.registry import get_method
 from core.models.blocks import Blocks, Linear, execution_device, find_blocks, select, sliding_window
+from core.models.modeling_slimscope import put
+from core.models.units import factors_of
+from core.observed import observed
 from core.progress import Progress
 from core.requests import check_divides, parse_parameters, parse_pattern
 from core.results import LayerReport
@@ -53,20 +57,42 @@ def compress(
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
     where = execution_device(device)
-    plan = method.plan({linear.name: linear.weight for linear in linears}, target)
-    work = _Work(method, target, plan, len(linears), progress)
-    if not method.needs_calibration:
+
+    def walk(visit: Compress, after: Callable[[int], None] | None = None) -> None:
+        if method.needs_calibration:
+            sequential = method.parameters.true_sequential
+            make_walker(model, blocks, windows, method.needs_of, where, linears, sequential).walk(linears, visit, after)
+            return
         for linear in linears:
-            work.compress(linear, None, None)
-        return work.reports
-    walker = make_walker(model, blocks, windows, method.needs_of, where, linears, method.parameters.true_sequential)
-    walker.walk(linears, work.compress)
+            visit(linear, None, None)
+        for index in dict.fromkeys(linear.block for linear in linears if after):
+            after(index)
+
+    observed_here = {}
+    if method.observations:
+        look = partial(_observe, method, walk, len(linears), progress)
+        observed_here = observed(before, stage, method.observations, look)
+    plan = method.plan({linear.name: linear.weight for linear in linears}, target, observed_here)
+    work = _Work(model, method, target, plan, len(linears), progress)
+    walk(work.compress, work.finish)
     missed = {linear.name for linear in linears} - {report.name for report in work.reports}
     if missed:
         raise UserError(
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
     return work.reports
+
+
+def _observe(method: Method, walk: Callable[[Compress], None], total: int, progress: Progress) -> dict[str, Tensor]:
+    """Return what the method wants to know of each linear, before any is changed."""
+    found: dict[str, Tensor] = {}
+
+    def look(linear: Linear, statistics: Statistics | None, sample: Tensor | None) -> None:
+        found[linear.name] = method.observe(linear.weight.float(), statistics).cpu()
+        progress("observe", len(found), total, linear.name)
+
+    walk(look)
+    return found
 
 
 def make_walker(
@@ -115,6 +141,7 @@ def choose_form(model: nn.Module, linears: list[Linear], windows: Tensor, device
 class _Work:
     """Compresses linears one after the other and writes the layer report."""
 
+    model: nn.Module
     method: Method
     target: Target
     plan: dict[str, Any]
@@ -123,6 +150,7 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.reports: list[LayerReport] = []
+        self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
 
     def compress(self, linear: Linear, statistics: Statistics | None, sample: Tensor | None) -> None:
         started = time.perf_counter()
@@ -132,13 +160,18 @@ class _Work:
         )
         error = relative_error(dense, result.weight, sample)
         linear.set_weight(result.weight)
+        if result.factors:
+            self.factors.setdefault(linear.block, []).append((linear, *result.factors))
+            removed = 1 - sum(factor.numel() for factor in result.factors) / dense.numel()
+        else:
+            removed = (result.weight == 0).sum().item() / result.weight.numel()
         self.reports.append(
             LayerReport(
                 name=linear.name,
                 block=linear.block,
                 role=linear.role,
                 shape=tuple(dense.shape),
-                sparsity=(result.weight == 0).sum().item() / result.weight.numel(),
+                sparsity=removed,
                 error=error,
                 error_kind="weight" if sample is None else "output",
                 damping=result.damping,
@@ -147,6 +180,11 @@ class _Work:
             )
         )
         self.progress("compress", len(self.reports), self.total, linear.name)
+
+    def finish(self, block: int) -> None:
+        """Put the factors into the place of their linears once the block has run."""
+        for linear, left, right in self.factors.pop(block, ()):
+            put(self.model, linear.name, factors_of(linear, left, right))
 
 
 def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None) -> float:

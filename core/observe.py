@@ -1,68 +1,21 @@
-"""What a structured method wants to know of the whole model before it plans: gradients, sums of inputs, similarities.
-
-They depend on the model, the calibration text and the kind of observation, and not on the ratio, so they are kept in
-the user cache: the points of a curve share them.
-"""
+"""What a structured method wants to know of the whole model before it plans, and how its views are filled with it."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core.calibration import Walker
 from core.compress import make_walker
 from core.gradients import gather_gradients
-from core.kept import keep
 from core.methods.base import Needs, Statistics
 from core.methods.structured.base import Structured, View
 from core.models.blocks import Blocks, Linear
-from core.paths import cache_dir
+from core.observed import Tensors
 from core.progress import Progress
-from core.specs import Stage, canonical_json, sha256
-
-VERSION = 1  # of what the tensors mean
-FILE = "observed.safetensors"
-
-Tensors = dict[str, Tensor]
-
-
-def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Callable[[], Tensors]) -> Tensors:
-    """Return `observe()`, or what was observed of this model and text before, if any of these `kinds` was.
-
-    The first kind is what `observe` gives.
-    `before` is the key of the variant that is observed; without one nothing is kept.
-    """
-    if before is None:
-        return observe()
-    what = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed}
-    root = cache_dir() / "observed"
-    folders = [root / sha256(before, canonical_json(what | {"kind": kind})) for kind in kinds]
-    for folder in folders:
-        if (found := _load(folder)) is not None:
-            return found
-    tensors = observe()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    keep(folders[0], size, lambda place: save_file(tensors, place / FILE))
-    return tensors
-
-
-def _load(folder: Path) -> Tensors | None:
-    """Return the kept tensors; None where there are none, or they cannot be read."""
-    try:
-        tensors = load_file(folder / FILE)
-        os.utime(folder)
-    except (OSError, SafetensorError):
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
-    return tensors
 
 
 @dataclass

@@ -20,9 +20,9 @@ from core.methods.structured.budget import Removal
 from core.methods.structured.report import layer_reports
 from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.depth import keep_blocks, keep_hidden
-from core.models.modeling_slimscope import Factors
-from core.models.units import Kept, find_units, spread
-from core.observe import Look, observed
+from core.models.units import Kept, factors_of, find_units, spread
+from core.observe import Look
+from core.observed import observed
 from core.progress import Progress
 from core.results import LayerReport
 from core.rotate import rotate
@@ -48,7 +48,7 @@ def shrink(
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if not stage.ratio:
         return []
-    if method.observes != "nothing":
+    if method.observations:
         look = Look(model, method, blocks, views, windows, device, progress)
         look.take(observed(before, stage, method.observations, look.tensors))
     if method.removes == "rotated":
@@ -171,7 +171,7 @@ class _Work:
         self.reports += layer_reports(view.units, before, time.perf_counter() - self.started, more)
         for linear in view.units.linears.values():
             if factors := self.factors.get(linear.name):
-                setattr(view.units.attention, linear.name.rpartition(".")[2], _factors(linear.module, *factors))
+                setattr(view.units.attention, linear.name.rpartition(".")[2], factors_of(linear, *factors))
         view.inputs.clear()
         view.gradients.clear()
         self.started = time.perf_counter()
@@ -192,14 +192,3 @@ def output_error(dense: Tensor, weight: Tensor, bias: Tensor | None, sample: Ten
     if bias is not None:
         gap -= bias.float()
     return (gap.norm() / (inputs @ dense.float().T).norm()).square().item()
-
-
-def _factors(linear: nn.Linear, left: Tensor, right: Tensor) -> Factors:
-    """Return the product of left (out, rank) and right (rank, in) in the place of a linear."""
-    weight = linear.weight
-    with torch.device("meta"):
-        factors = Factors(right.shape[1], right.shape[0], left.shape[0], linear.bias is not None)
-    for thin, value in zip(factors, (right, left), strict=True):
-        thin.weight = nn.Parameter(value.to(weight.dtype).contiguous(), weight.requires_grad)
-    factors[1].bias = linear.bias
-    return factors

@@ -6,8 +6,10 @@ from core.data.texts import BY_ID
 from core.methods.base import Method
 from core.methods.registry import get_method
 from core.models.facts import ModelFacts
+from core.requests import parse_parameters
 from core.specs import Perplexity, Stage, Task
 
+SVD = 20  # operations of decomposing a matrix, over its size times its smaller side
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 CHARACTERS = 3.5  # of English text in a token, at least
 UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
@@ -39,6 +41,8 @@ def compression_work(shape: ModelFacts, stage: Stage) -> float:
     if method.family == "dense":
         return 0
     work = SELECTION * shape.block_weights
+    if method.family == "low rank":  # a singular value decomposition of each linear
+        work += SVD * shape.block_weights * shape.hidden
     if stage.calibration is None:
         return work
     tokens = stage.calibration.windows * stage.calibration.window
@@ -46,7 +50,7 @@ def compression_work(shape: ModelFacts, stage: Stage) -> float:
     widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role an input tensor
     grams = [width for role, width in widths.items() if method.needs_of(role) == "gram"]
     work += shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in grams)
-    if method.needs == "gram":  # what follows: a sweep, or scores, in each linear
+    if method.needs == "gram" and method.family != "low rank":  # what follows: a sweep, or scores, in each linear
         work += 2 * shape.block_weights * max(shape.hidden, shape.block_weights // shape.blocks // (4 * shape.hidden))
     return work
 
@@ -55,9 +59,10 @@ def _passes(method: type[Method], stage: Stage) -> int:
     """Return how often the calibration text runs through the blocks; a backward pass counts as two."""
     if method.needs == "gradient":
         return 3
-    declared = method.Parameters.model_fields.get("true_sequential")
-    sequential = stage.parameters.get("true_sequential", declared.default if declared else True)
-    return (1 if sequential else 2) + (method.scope == "block" and method.observes == "similarity" and method.walks)
+    made = method(parse_parameters(method, stage.parameters))
+    walks = made.walks if method.scope == "block" else True
+    passes = 1 if getattr(made.parameters, "true_sequential", True) else 2
+    return max(1, walks * passes + bool(made.observations))
 
 
 def perplexity_work(shape: ModelFacts, wanted: Perplexity) -> float:

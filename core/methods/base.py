@@ -15,11 +15,10 @@ from pydantic import Field
 from core.specs import Frozen, RatioKind
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding"]
-Needs = Literal["nothing", "sqnorm", "gram", "gradient"]
+Needs = Literal["nothing", "sqnorm", "absolute", "gram", "gradient"]
 Scope = Literal["linear", "block"]
 
 
@@ -60,13 +59,8 @@ class Statistics:
     sqnorm: Tensor  # (in,) sum of x_j^2: the diagonal of the Gram matrix
     gram: Tensor | None = None  # (in, in) sum of x x^T, fp32
     total: Tensor | None = None  # (in,) sum of x
+    absolute: Tensor | None = None  # (in,) sum of |x|
     _memo: dict[str, Any] = field(default_factory=dict)
-
-    def to(self, device: torch.device) -> Statistics:
-        """Return the sums on another device."""
-        gram = None if self.gram is None else self.gram.to(device)
-        total = None if self.total is None else self.total.to(device)
-        return Statistics(self.tokens, self.sqnorm.to(device), gram, total)
 
     @property
     def mean(self) -> Tensor:
@@ -98,6 +92,7 @@ class Compressed:
     weight: Tensor
     damping: float | None = None
     note: str | None = None
+    factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in) whose product `weight` is
 
 
 class Method:
@@ -128,8 +123,23 @@ class Method:
         """Return which statistics of the input of a linear with this role the method reads."""
         return cls.needs
 
-    def plan(self, weights: Mapping[str, Tensor], target: Target) -> dict[str, Any]:
-        """Look at all dense linears, {name: weight (out, in)}; return by name what `compress` needs to know of them."""
+    @property
+    def observations(self) -> tuple[str, ...]:
+        """A name for what is observed of the dense model before anything is planned; none where nothing is.
+
+        It is the same where that is the same, whatever the ratio. Names of what holds it, too, follow.
+        """
+        return ()
+
+    def observe(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+        """Return what `plan` wants to know of one dense linear (out, in); only where `observations` names it."""
+        raise NotImplementedError
+
+    def plan(self, weights: Mapping[str, Tensor], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Look at all dense linears, {name: weight (out, in)}, and at what was observed of them.
+
+        Return by name what `compress` needs to know.
+        """
         return {}
 
     def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:

@@ -1,4 +1,4 @@
-"""The factor of the inverse Hessian that SparseGPT and GPTQ sweep with.
+"""Factors of the inputs' Gram matrix: of its inverse, that SparseGPT and GPTQ sweep with, and of itself.
 
 References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3.3; U is found as the inverse of the reversed
 Cholesky factor: H = R R^T with R upper triangular, U = R^-1, so H^-1 = U^T U, with one factorisation and one solve.
@@ -12,6 +12,7 @@ from torch import Tensor
 from core.errors import UserError
 
 DAMPING_STEPS = (1, 10, 100)  # what a failed factorisation is tried again with, times the asked damping
+RIDGES = (0.0, 1e-9, 1e-7, 1e-5, 1e-3)  # shares of the mean diagonal that make a singular Gram matrix definite
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ class Factor:
 
 def factorise(gram: Tensor, damping: float) -> Factor:
     """Return U of the damped Gram matrix (in, in). Raises `UserError` where it is not finite or stays indefinite."""
-    if not torch.isfinite(gram).all():
-        raise UserError("The calibration activations are not finite; use float32 or bfloat16 instead of float16.")
+    _check_finite(gram)
     diagonal = gram.diagonal()
     dead = diagonal == 0
     notes = [f"{int(dead.sum())} dead inputs"] if dead.any() else []
@@ -47,3 +47,22 @@ def factorise(gram: Tensor, damping: float) -> Factor:
         f"The Hessian is not positive definite even with damping {used:g}; "
         "use more calibration windows or a larger damping."
     )
+
+
+def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
+    """Return L (in, in) lower triangular, fp64, L L^T the Gram matrix, and a note where that needed a ridge."""
+    _check_finite(gram)
+    gram = gram.double()
+    mean = gram.diagonal().mean().clamp_min(1e-30)
+    for ridge in RIDGES:
+        damped = gram.clone()
+        damped.diagonal().add_(ridge * mean)
+        lower, info = torch.linalg.cholesky_ex(damped)
+        if info == 0:
+            return lower, f"inputs not independent, ridge {ridge:g}" if ridge else None
+    raise UserError("The calibration activations are too few or too alike to factor; use more calibration windows.")
+
+
+def _check_finite(gram: Tensor) -> None:
+    if not torch.isfinite(gram).all():
+        raise UserError("The calibration activations are not finite; use float32 or bfloat16 instead of float16.")

@@ -43,7 +43,7 @@ class Magnitude(Method):
     patterns = True
     Parameters = MagnitudeParameters
 
-    def plan(self, weights: Mapping[str, Tensor], target: Target) -> dict[str, Any]:
+    def plan(self, weights: Mapping[str, Tensor], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         if self.parameters.scope == "layer" or target.pattern:
             return {}
         from core.methods.masks import global_counts

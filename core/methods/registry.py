@@ -3,6 +3,9 @@
 from core.errors import unknown
 from core.methods.base import Method
 from core.methods.dense import Dense
+from core.methods.lowrank.asvd import ASVD
+from core.methods.lowrank.svd import SVD
+from core.methods.lowrank.svd_llm import SVDLLM
 from core.methods.magnitude import Magnitude
 from core.methods.sparsegpt import SparseGPT
 from core.methods.structured.flap import FLAP
@@ -30,6 +33,9 @@ METHODS: tuple[type[Method], ...] = (
     FLAP,
     ShortGPT,
     SliceGPT,
+    SVD,
+    ASVD,
+    SVDLLM,
 )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.models.blocks import Blocks, Linear
 from core.models.geometry import Geometry, Mode, choose_mode
+from core.models.modeling_slimscope import Factors
 
 # What attention modules call their counts of query heads and of key-value heads.
 QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
@@ -117,6 +118,17 @@ def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor 
         weight = weight.index_select(1, columns.to(weight.device))
     module.weight = nn.Parameter(weight, module.weight.requires_grad)
     module.out_features, module.in_features = weight.shape
+
+
+def factors_of(linear: Linear, left: Tensor, right: Tensor) -> Factors:
+    """Return the product of left (out, rank) and right (rank, in) as a module that stands in for a linear."""
+    weight, bias = linear.module.weight, linear.module.bias
+    with torch.device("meta"):
+        factors = Factors(right.shape[1], right.shape[0], left.shape[0], bias is not None)
+    for thin, value in zip(factors, (right, left), strict=True):
+        thin.weight = nn.Parameter(value.to(weight).contiguous(), weight.requires_grad)
+    factors[1].bias = bias
+    return factors
 
 
 def _count(module: nn.Module, names: Sequence[str], value: int) -> None:

@@ -63,7 +63,7 @@ def test_global_ranking_reaches_the_total_and_respects_the_cap():
 def test_global_magnitude_uses_its_count():
     method = Magnitude(MagnitudeParameters(scope="global"))
     weights = {"a": torch.randn(8, 8) * 0.1, "b": torch.randn(8, 8)}
-    plan = method.plan(weights, Target(0.5))
+    plan = method.plan(weights, Target(0.5), {})
     zeros = {
         n: int((method.compress(w.clone(), None, Target(0.5), plan[n]).weight == 0).sum()) for n, w in weights.items()
     }

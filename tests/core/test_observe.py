@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core import observe
+from core import observed
 from core.compress import compress
 from core.observe import Look
 from core.progress import silent
@@ -59,7 +59,7 @@ def test_another_model_text_or_kind_is_observed_anew_and_methods_share_what_is_t
 
 def test_a_damaged_file_is_observed_anew(tmp_path, looks):
     shrunk("shortgpt", 0.3, "dense")
-    (file,) = tmp_path.glob(f"observed/*/{observe.FILE}")
+    (file,) = tmp_path.glob(f"observed/*/{observed.FILE}")
     file.write_bytes(b"no tensors")
     shrunk("shortgpt", 0.5, "dense")
     assert looks == ["shortgpt", "shortgpt"]

@@ -7,7 +7,7 @@ import torch
 
 from core.gradients import gather_gradients
 from core.methods.base import Statistics
-from core.methods.lowrank.decompose import weighted_svd
+from core.methods.lowrank.decompose import nonzero, truncate
 from core.methods.structured.base import View, keep_heads, keep_largest
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
 from core.methods.structured.hywia import HyWIA, HyWIAParameters
@@ -174,7 +174,7 @@ def test_a_weighted_decomposition_is_the_best_of_its_rank_where_inputs_count_by_
     generator = torch.Generator().manual_seed(3)
     weight, sqnorm = torch.randn(12, 20, generator=generator), torch.rand(20, generator=generator) * 9
     sqnorm[4] = 0
-    left, right = weighted_svd(weight, sqnorm, 5)
+    left, right = truncate(weight, nonzero(sqnorm.sqrt()), 5)
     assert (left.shape, right.shape) == ((12, 5), (5, 20))
     loss = ((weight - left @ right) * sqnorm.sqrt()).square().sum()
     discarded = torch.linalg.svdvals(weight * sqnorm.sqrt())[5:].square().sum()

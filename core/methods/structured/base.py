@@ -100,8 +100,7 @@ class Structured(Method):
 
     @property
     def observations(self) -> tuple[str, ...]:
-        """A name for what is observed, the same where it is the same whatever the method; then what holds it, too."""
-        return (self.observes,)
+        return () if self.observes == "nothing" else (self.observes,)
 
     def accumulator(self, view: View, role: str) -> Accumulator:
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""

@@ -77,6 +77,8 @@ class GradientStructured(Structured):
     @property
     def observations(self) -> tuple[str, ...]:
         both = "gradients and their squares"
+        if self.observes == "nothing":
+            return ()
         return (both,) if self.second_order else ("gradients", both)
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:

@@ -73,10 +73,10 @@ class LoRAP(Structured):
         rank = self.ranks[view.units.block][role]
         if rank is None:
             return None
-        from core.methods.lowrank.decompose import weighted_svd
+        from core.methods.lowrank.decompose import nonzero, truncate
 
-        sqnorm = view.inputs[role].sqnorm if self.parameters.weighting == "activations" else None
-        return weighted_svd(view.weight(role), sqnorm, rank)
+        weighed = self.parameters.weighting == "activations"  # equation 6
+        return truncate(view.weight(role), nonzero(view.inputs[role].sqnorm.sqrt()) if weighed else None, rank)
 
     def channels(self, view: View, count: int) -> ChannelChoice:
         score = channel_scores(view)

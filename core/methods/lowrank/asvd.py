@@ -1,0 +1,48 @@
+"""ASVD: the SVD of each matrix with its inputs scaled by how large they are.
+
+References: Yuan et al., ASVD: Activation-aware Singular Value Decomposition for Compressing Large Language Models,
+2023 (arXiv:2312.05821), section 3.2: S = diag(mean |x_j|)^alpha. The paper searches each matrix' rank by the perplexity
+of the whole model; here ranks are uniform, or allotted by the loss that the singular values tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from core.methods.base import Citation, Statistics, WalkerParameters
+from core.methods.lowrank.base import LowRank, LowRankParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ASVDParameters(WalkerParameters, LowRankParameters):
+    alpha: float = Field(
+        default=0.5, ge=0, le=2, description="Power of the inputs' mean absolute value; 0 is the plain SVD."
+    )
+
+
+class ASVD(LowRank):
+    name = "asvd"
+    label = "ASVD"
+    citation = Citation(
+        title="ASVD: Activation-aware Singular Value Decomposition for Compressing Large Language Models",
+        authors="Yuan et al.",
+        year=2023,
+        url="https://arxiv.org/abs/2312.05821",
+    )
+    summary = "Replaces each matrix by two thin ones, closest where its inputs are large."
+    needs = "absolute"
+    Parameters = ASVDParameters
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        kind = f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
+        return (kind,) if self.parameters.ranks == "global" else ()
+
+    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+        from core.methods.lowrank.decompose import nonzero
+
+        return nonzero((statistics.absolute / statistics.tokens) ** self.parameters.alpha), None

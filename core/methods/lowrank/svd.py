@@ -1,0 +1,34 @@
+"""Plain SVD: every matrix becomes the product of its first singular vectors.
+
+References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all matrices of a rank it is the closest to the weight,
+whatever the inputs are; on language models the outputs suffer badly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.methods.base import Citation, Statistics
+from core.methods.lowrank.base import LowRank
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SVD(LowRank):
+    name = "svd"
+    label = "SVD"
+    citation = Citation(
+        title="The approximation of one matrix by another of lower rank",
+        authors="Eckart & Young",
+        year=1936,
+        url="https://doi.org/10.1007/BF02288367",
+    )
+    summary = "Replaces each matrix by two thin ones that come closest to its weights; reads no data."
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        return ("spectra of the weights",) if self.parameters.ranks == "global" else ()
+
+    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+        return None, None

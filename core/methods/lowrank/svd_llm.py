@@ -1,0 +1,43 @@
+"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that truncation loses least output.
+
+References: Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition for Large Language Model Compression,
+2024 (arXiv:2403.07378), section 3.1. With X X^T = L L^T the squared output error of keeping the first r singular values
+of W L is exactly the sum of the squares of the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.methods.base import Citation, Statistics, WalkerParameters
+from core.methods.lowrank.base import LowRank, LowRankParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SVDLLMParameters(WalkerParameters, LowRankParameters):
+    pass
+
+
+class SVDLLM(LowRank):
+    name = "svd-llm"
+    label = "SVD-LLM"
+    citation = Citation(
+        title="SVD-LLM: Truncation-aware Singular Value Decomposition for Large Language Model Compression",
+        authors="Wang et al.",
+        year=2024,
+        url="https://arxiv.org/abs/2403.07378",
+    )
+    summary = "Replaces each matrix by the two thin ones that change its outputs least."
+    needs = "gram"
+    Parameters = SVDLLMParameters
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        return ("spectra of the outputs",) if self.parameters.ranks == "global" else ()
+
+    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+        from core.methods.hessian import lower_factor
+
+        return lower_factor(statistics.gram)
