@@ -12,10 +12,18 @@ from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError, unknown
-from core.methods.registry import get_method
+from core.methods.registry import get_method, get_recovery
 from core.models.facts import ModelFacts, facts
 from core.models.sources import identify
-from core.requests import DEFAULT_WINDOW, DEFAULT_WINDOWS, build_run, build_stage, check_divides
+from core.requests import (
+    DEFAULT_EXAMPLE,
+    DEFAULT_EXAMPLES,
+    DEFAULT_WINDOW,
+    DEFAULT_WINDOWS,
+    build_run,
+    build_stage,
+    check_divides,
+)
 from core.selection import selector
 from core.specs import Calibration, Perplexity, RunSpec, Task
 
@@ -35,11 +43,15 @@ def complete(
     dtype: str = "float32",
     latency: bool = False,
     force: bool = False,
+    recovery: str | None = None,
+    recovery_settings: Mapping[str, Any] | None = None,
+    training: Calibration | None = None,
 ) -> RunSpec:
     """Return the checked run, gaps filled: ratio 0.5, and 16 windows of 2048 tokens (or the model's longest) to
     calibrate on and, where no perplexity is asked for, to measure, on the best corpora of this machine.
 
-    `model` is a catalogue id, a folder or a hub id. A corpus is named by the identity of its text, so that another
+    `model` is a catalogue id, a folder or a hub id; `recovery` is trained afterwards, on `training`, by default 512
+    windows of 256 tokens of the corpus to calibrate on. A corpus is named by the identity of its text, so that another
     text behind the same name gives another key. Raises `UserError` for what can be seen to be wrong.
     """
     found = get_method(method)
@@ -69,10 +81,18 @@ def complete(
     if stage.pattern and layers is None:
         for width in shape.widths:
             check_divides(stage.pattern, width, "a layer")
+    stages = [stage]
+    if recovery is not None:
+        window = min(DEFAULT_EXAMPLE, shape.max_window)
+        training = training or Calibration(corpus=default_corpora()[1], windows=DEFAULT_EXAMPLES, window=window)
+        text = identified_calibration(training, shape)
+        stages.append(build_stage(get_recovery(recovery).name, None, None, recovery_settings, text, seed))
+    elif recovery_settings or training:
+        raise UserError("Parameters and text of a recovery are given, but no recovery; add one with --recover.")
     return build_run(
         source.id,
         source.revision,
-        [stage],
+        stages,
         list(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
         list(dict.fromkeys(identified_task(wanted) for wanted in tasks)),
         dtype,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class UserError(Exception):
@@ -9,7 +10,11 @@ class UserError(Exception):
 
 
 class Cancelled(Exception):
-    """The user asked a running job to stop."""
+    """The user asked a running job to stop. `kept` is the result that it had come to, if it is worth keeping."""
+
+    def __init__(self, kept: Any = None):
+        super().__init__("cancelled")
+        self.kept = kept
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:

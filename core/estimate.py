@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.registry import get_method
+from core.methods.registry import get_method, get_stage
 from core.models.facts import ModelFacts, facts
 from core.models.sources import identify
 from core.results import Result
 from core.specs import Calibration, Frozen, RunSpec, Stage, Task
-from core.work import compression_work, forward, perplexity_work, task_work
+from core.work import compression_work, forward, perplexity_work, task_work, training_limit, training_work
 
 if TYPE_CHECKING:
     from core.store import Store
@@ -65,7 +65,10 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     seconds = START_SECONDS + size / LOAD_BYTES + (shape.parameters * 2 / FETCH_BYTES if source.folder is None else 0)
     speeds = _Speeds(spec, results)
     for stage in spec.variant.stages:
-        seconds += compression_work(shape, stage) / speeds.of("compress")
+        if get_stage(stage.method).family == "recovery":
+            seconds += min(training_work(shape, stage) / speeds.of("perplexity"), training_limit(stage))
+        else:
+            seconds += compression_work(shape, stage) / speeds.of("compress")
     for wanted in spec.perplexity:
         seconds += perplexity_work(shape, wanted) / speeds.of("perplexity")
     for task in spec.tasks:

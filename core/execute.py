@@ -10,7 +10,7 @@ from torch import nn
 
 from core.data.corpora import evaluation_windows, identify_corpus
 from core.defaults import check_save_folder
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.export import save_checkpoint
@@ -37,7 +37,12 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
     _check_identity(spec)
-    model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force)
+    try:
+        model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force)
+    except Cancelled as stop:
+        if stop.kept:
+            store.put(stop.kept)
+        raise
     store.put(result)
     if spec.save:
         save_checkpoint(model, tokenizer, store.get(result.variant.key), Path(spec.save))

@@ -29,6 +29,7 @@ def card(result: Result, plain: bool) -> str:
     variant, method = result.variant, get_method(result.variant.method)
     known, cited = BY_ID.get(variant.model), method.citation
     text = f", calibrated on `{variant.calibration}`, seed {variant.seed}" if variant.calibration else ""
+    later = variant.stages[1:]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
@@ -40,6 +41,7 @@ def card(result: Result, plain: bool) -> str:
         "",
         f"Made by Slimscope from `{variant.model}` ({variant.revision}) with `{method.name}`{text}; "
         f"parameters {variant.stages[0].parameters}. Key `{variant.key}`.",
+        *(f"Then trained with `{stage.name}` on `{stage.text}`; parameters {stage.parameters}." for stage in later),
         f"{result.footprint.model_removed:.1%} of the model's parameters are zero or gone; "
         f"{result.footprint.model_parameters:,} are stored.",
         "",

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from core.errors import UserError
 from core.methods.base import Method, Parameters
-from core.methods.registry import get_method
+from core.methods.registry import get_stage
 from core.results import Variant
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec
 
@@ -15,6 +15,7 @@ DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
+DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # windows and tokens that a recovery is trained on
 
 
 def parse_pattern(text: str) -> tuple[int, int]:
@@ -35,9 +36,10 @@ def check_divides(pattern: str, inputs: int, what: str) -> None:
 
 
 def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> float | None:
-    if method.family == "dense":
+    if method.family in ("dense", "recovery"):
         if ratio or pattern:
-            raise UserError("The dense model has nothing removed; leave ratio and pattern out.")
+            what = "The dense model has" if method.family == "dense" else f"{method.label} gets"
+            raise UserError(f"{what} nothing removed; leave ratio and pattern out.")
         return None
     if pattern is not None:
         kept, group = parse_pattern(pattern)
@@ -79,11 +81,11 @@ def build_stage(
     layers: str | None = None,
 ) -> Stage:
     """Return the validated stage. Calibration and seed enter only where the method reads activations."""
-    found = get_method(method)
+    found = get_stage(method)
     parameters = parse_parameters(found, settings or {})
     reads_text = found.needs != "nothing"
     if reads_text and calibration is None:
-        raise UserError(f"{found.label} reads activations; give a calibration corpus such as c4-sample:16x2048.")
+        raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
     return Stage(
         method=found.name,
         version=found.version,
@@ -93,7 +95,7 @@ def build_stage(
         parameters=parameters.model_dump(exclude_defaults=True),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,
-        layers=layers if found.family != "dense" else None,
+        layers=layers if found.scope == "linear" and found.family != "dense" else None,
     )
 
 
@@ -123,7 +125,7 @@ def build_run(
 
 def variant_spec(variant: Variant) -> VariantSpec:
     """Return what makes a stored variant; a `UserError` where this version would make another."""
-    stage = build_stage(
+    first = build_stage(
         variant.method,
         None if variant.pattern else variant.ratio,
         variant.pattern,
@@ -132,7 +134,16 @@ def variant_spec(variant: Variant) -> VariantSpec:
         variant.seed or 0,
         variant.layers,
     )
-    spec = VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=(stage,))
+    later = [
+        build_stage(
+            stage.name,
+            settings=stage.parameters,
+            calibration=Calibration.parse(stage.text) if stage.text else None,
+            seed=stage.seed or 0,
+        )
+        for stage in variant.stages[1:]
+    ]
+    spec = VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=(first, *later))
     if spec.key != variant.key:
         raise UserError(f"Variant {variant.key[:12]} was made by another version of its method; run it again first.")
     return spec

@@ -10,6 +10,8 @@ SCHEMA = 1
 class StageInfo(Frozen):
     name: str
     parameters: dict[str, Any] = {}
+    text: str | None = None  # CORPUS:NxL that it reads, or is trained on
+    seed: int | None = None
 
 
 class Variant(Frozen):
@@ -26,7 +28,8 @@ class Variant(Frozen):
     calibration: str | None = None  # CORPUS:NxL
     seed: int | None = None
     layers: str | None = None
-    details: dict[str, Any] = {}  # seconds, peak_memory (bytes), device, versions, created (ISO 8601, UTC)
+    # seconds, peak_memory (bytes), device, versions, created (ISO 8601, UTC); `training` where a stage recovers
+    details: dict[str, Any] = {}
 
 
 class Footprint(Frozen):

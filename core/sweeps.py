@@ -1,12 +1,13 @@
 """The runs of a sweep: models x methods x (ratios and patterns) x seeds, each variant once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from core.defaults import complete
 from core.errors import UserError
 from core.methods.registry import get_method
 from core.requests import parse_pattern
-from core.specs import Frozen, RunSpec, Task
+from core.specs import Calibration, Frozen, RunSpec, Task
 
 
 class Grid(Frozen):
@@ -15,14 +16,22 @@ class Grid(Frozen):
     ratios: tuple[float, ...] = ()
     patterns: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
+    recoveries: tuple[str, ...] = ()
     tasks_at: tuple[str, ...] | None = None  # ratios and patterns that the tasks are measured on; None is all
 
 
-def points(grid: Grid, tasks: Sequence[Task] = (), **measuring) -> list[RunSpec]:
+def points(
+    grid: Grid,
+    tasks: Sequence[Task] = (),
+    recovery_settings: Mapping[str, Any] | None = None,
+    training: Calibration | None = None,
+    **measuring,
+) -> list[RunSpec]:
     """Return the runs in order, each model's dense baseline first. Raises `UserError` before anything is run.
 
-    `measuring` is what `core.defaults.complete` takes beside model, method, ratio, pattern and seed.
+    `measuring` is what `core.defaults.complete` takes beside model, method, ratio, pattern, seed and recovery.
     """
+    trained = {"recovery_settings": recovery_settings, "training": training}
     methods = [name for name in grid.methods if get_method(name).family != "dense"]
     targets = [(ratio, None) for ratio in grid.ratios] + [(None, pattern) for pattern in grid.patterns]
     if methods and not targets:
@@ -39,8 +48,10 @@ def points(grid: Grid, tasks: Sequence[Task] = (), **measuring) -> list[RunSpec]
             for target in targets:
                 for seed in grid.seeds:
                     at = tasks if with_tasks is None or target in with_tasks else ()
-                    spec = complete(model, method, *target, seed=seed, tasks=at, **measuring)
-                    specs.setdefault(spec.variant.key, spec)
+                    for recovery in (None, *grid.recoveries):
+                        more = trained | {"recovery": recovery} if recovery else {}
+                        spec = complete(model, method, *target, seed=seed, tasks=at, **measuring, **more)
+                        specs.setdefault(spec.variant.key, spec)
     return list(specs.values())
 
 

@@ -14,7 +14,7 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,16 +22,21 @@ from torch import nn
 
 from core.compress import compress
 from core.data.corpora import calibration_windows
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
 from core.kept import keep
+from core.methods.registry import get_stage
 from core.models.blocks import find_blocks
 from core.models.manifest import load_model_folder, save_model
-from core.models.sources import identify, load_model
+from core.models.sources import ModelSource, identify, load_model
 from core.paths import cache_dir
 from core.progress import Progress
-from core.results import LayerReport, Result, StageInfo, Variant
-from core.specs import VariantSpec
+from core.requests import parse_parameters
+from core.results import Result, StageInfo, Variant
+from core.specs import Stage, VariantSpec
+
+if TYPE_CHECKING:
+    from core.recovery.training import Training
 
 PACKAGES = ("torch", "transformers", "lm_eval")
 REPORT = "result.json"
@@ -42,39 +47,84 @@ def make_variant(
 ) -> tuple[nn.Module, Result]:
     """Return the compressed model, on the CPU, and what is known of it without measuring.
 
-    It is loaded from the cache where it lies there, unless `fresh`. Raises `UserError` for what cannot be made.
+    It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
+    Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
     """
-    folder = cache_dir() / "variants" / spec.key
-    if not fresh and (found := _load(folder, spec)):
+    prefixes = [spec.model_copy(update={"stages": spec.stages[:count]}) for count in range(len(spec.stages) + 1)]
+    done, found = 0, None
+    if not fresh:
+        for done in range(len(spec.stages), 0, -1):
+            if found := _load(prefixes[done]):
+                break
+        else:
+            done = 0
+    if found and done == len(spec.stages):
         return found
     source = identify(spec.model)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
-    calibrations = [
-        calibration_windows(stage.calibration, tokenizer, stage.seed or 0) if stage.calibration else None
+    texts = [
+        calibration_windows(stage.calibration, tokenizer, stage.seed or 0) if _reads_windows(stage) else None
         for stage in spec.stages
     ]
-    progress("load", 0, 1, source.id)
-    model = load_model(source, spec.dtype)
-    progress("load", 1, 1, source.id)
-    started = time.perf_counter()
-    dense_parameters = sum(p.numel() for p in model.parameters())
-    dense_block_weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
-    layers: list[LayerReport] = []
-    for index, (stage, windows) in enumerate(zip(spec.stages, calibrations, strict=True)):
-        before = None if fresh else spec.model_copy(update={"stages": spec.stages[:index]}).key
-        layers = compress(model, stage, windows, device, progress, before) or layers
-    result = Result(
-        variant=describe(spec, circumstances(time.perf_counter() - started, device)),
-        footprint=footprint(model, dense_parameters, dense_block_weights),
-        layers=tuple(layers),
-    )
-    if any(stage.method != "dense" for stage in spec.stages):
-        _keep(folder, model, result)
+    if found:
+        model, result = found
+        dense = result.footprint.dense_parameters, result.footprint.dense_block_weights
+    else:
+        progress("load", 0, 1, source.id)
+        model = load_model(source, spec.dtype)
+        progress("load", 1, 1, source.id)
+        dense = (
+            sum(p.numel() for p in model.parameters()),
+            sum(linear.weight.numel() for linear in find_blocks(model).all_linears()),
+        )
+    layers = result.layers if found else ()
+    for index in range(done, len(spec.stages)):
+        stage, whole = spec.stages[index], prefixes[index + 1]
+        started, training = time.perf_counter(), None
+        method = get_stage(stage.method)
+        if method.family == "recovery":
+            training = _recover(model, stage, source, tokenizer, device, progress, whole)
+        else:
+            before = None if fresh else prefixes[index].key
+            layers = compress(model, stage, texts[index], device, progress, before) or layers
+        details = circumstances(time.perf_counter() - started, device)
+        if training:
+            details["training"] = training.as_dict()
+        result = Result(variant=describe(whole, details), footprint=footprint(model, *dense), layers=tuple(layers))
+        if method.family != "dense":
+            _keep(model, result)
+        if training and training.ended == "cancelled":
+            raise Cancelled(kept=result)
     return model, result
 
 
-def _load(folder: Path, spec: VariantSpec) -> tuple[nn.Module, Result] | None:
+def _reads_windows(stage: Stage) -> bool:
+    return stage.calibration is not None and get_stage(stage.method).family != "recovery"
+
+
+def _recover(
+    model: nn.Module,
+    stage: Stage,
+    dense: ModelSource,
+    tokenizer: Any,
+    device: str,
+    progress: Progress,
+    whole: VariantSpec,
+) -> Training:
+    from core.recovery.engine import recover
+
+    found = get_stage(stage.method)
+    method = found(parse_parameters(found, stage.parameters), stage.seed)
+    return recover(model, method, stage, dense, tokenizer, device, progress, _folder("training", whole.key))
+
+
+def _folder(kind: str, key: str) -> Path:
+    return cache_dir() / kind / key
+
+
+def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     """Return the cached variant; None where there is none, or it cannot be read."""
+    folder = _folder("variants", spec.key)
     try:
         result = Result.model_validate_json((folder / REPORT).read_text())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
@@ -85,21 +135,20 @@ def _load(folder: Path, spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     return model, result
 
 
-def _keep(folder: Path, model: nn.Module, result: Result) -> None:
+def _keep(model: nn.Module, result: Result) -> None:
     """Put a variant into the cache, if it has room."""
 
     def make(place: Path) -> None:
         save_model(model, place)
         (place / REPORT).write_text(result.model_dump_json())
 
-    keep(folder, sum(p.numel() * p.element_size() for p in model.parameters()), make)
+    keep(_folder("variants", result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
 
 
 def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:
     """Return the variant as results show it: every parameter spelt out, those at their default included."""
-    from core.methods.registry import get_method
-
     first = spec.stages[0]
+    recovery = next((stage.method for stage in spec.stages if get_stage(stage.method).family == "recovery"), None)
     return Variant(
         key=spec.key,
         model=spec.model,
@@ -109,10 +158,13 @@ def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:
         ratio=first.ratio,
         ratio_kind=first.ratio_kind,
         pattern=first.pattern,
+        recovery=recovery,
         stages=tuple(
             StageInfo(
                 name=stage.method,
-                parameters=get_method(stage.method).Parameters.model_validate(stage.parameters).model_dump(),
+                parameters=get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(),
+                text=str(stage.calibration) if stage.calibration else None,
+                seed=stage.seed,
             )
             for stage in spec.stages
         ),

@@ -1,10 +1,12 @@
 """The floating-point operations of each step of a run, from the model's shape and the tokens to run."""
 
+import math
+
 from core.data import files
 from core.data.corpora import text
 from core.data.texts import BY_ID
 from core.methods.base import Method
-from core.methods.registry import get_method
+from core.methods.registry import get_method, get_recovery
 from core.models.facts import ModelFacts
 from core.requests import parse_parameters
 from core.specs import Perplexity, Stage, Task
@@ -63,6 +65,21 @@ def _passes(method: type[Method], stage: Stage) -> int:
     walks = made.walks if method.scope == "block" else True
     passes = 1 if getattr(made.parameters, "true_sequential", True) else 2
     return max(1, walks * passes + bool(made.observations))
+
+
+def training_work(shape: ModelFacts, stage: Stage) -> float:
+    """Return the operations of a recovery; a backward pass through frozen weights costs as much as a forward."""
+    method = get_recovery(stage.method)
+    made = method(parse_parameters(method, stage.parameters))
+    examples, wanted = stage.calibration.windows, made.parameters
+    seen = min(wanted.epochs * examples, (wanted.steps or math.inf) * made.batch)
+    passes = 2 + made.has_teacher
+    return passes * forward(shape, seen * stage.calibration.window, stage.calibration.window, head=True)
+
+
+def training_limit(stage: Stage) -> float:
+    """Return the seconds after which a recovery ends, whatever it has seen."""
+    return 60 * (get_recovery(stage.method).Parameters.model_validate(stage.parameters).minutes or math.inf)
 
 
 def perplexity_work(shape: ModelFacts, wanted: Perplexity) -> float:

@@ -22,6 +22,10 @@ def reproduce(result: Result) -> str:
         words += ["--layers", variant.layers]
     if variant.calibration:
         words += ["--calibration", variant.calibration]
+    for stage in variant.stages[1:]:
+        words += ["--recover", stage.name, "--train", stage.text]
+        for name, value in stage.parameters.items():
+            words += ["--recover-set", f"{name}={value}"] if value is not None else []
     if variant.seed:
         words += ["--seed", str(variant.seed)]
     if variant.dtype != "float32":

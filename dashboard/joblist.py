@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.jobs import Job
-from core.methods.registry import METHODS
+from core.methods.registry import METHODS, RECOVERIES
 from core.specs import VariantSpec
 from dashboard import data, points
 from dashboard.offers import duration
@@ -26,7 +26,10 @@ STAGES = {
     "load": "Loading the model",
     "download": "Downloading",
     "convert": "Converting the model, once",
+    "observe": "Reading the calibration text",
+    "gradients": "Gathering gradients",
     "compress": "Compressing",
+    "train": "Training",
     "perplexity": "Measuring perplexity",
     "requests": "Preparing the tasks",
     "tasks": "Zero-shot tasks",
@@ -37,8 +40,9 @@ STAGES = {
 def variant_name(variant: VariantSpec) -> str:
     """Name a variant for people: `SparseGPT, 50 %, smollm2-135m`."""
     stage = variant.stages[0]
-    labels = {method.name: method.label for method in METHODS}
+    labels = {method.name: method.label for method in (*METHODS, *RECOVERIES)}
     removed = [] if stage.method == "dense" else [points.amount(stage.ratio, stage.pattern)]
+    removed += [f"then {labels.get(later.method, later.method)}" for later in variant.stages[1:]]
     return ", ".join([labels.get(stage.method, stage.method), *removed, variant.model])
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from core.methods.base import Method
-from core.methods.registry import METHODS
-from core.results import Footprint, Measurement, Result, Variant
+from core.methods.registry import METHODS, RECOVERIES
+from core.results import Footprint, Measurement, Result, StageInfo, Variant
 from core.specs import sha256
 
 COUNTED = (
@@ -77,7 +77,7 @@ def _variant(variant: Variant, methods: dict[str, type[Method]]) -> dict[str, An
         "seed": variant.seed,
         "calibration": variant.calibration,
         "layers": variant.layers,
-        "stages": json.dumps([stage.model_dump() for stage in variant.stages]),
+        "stages": json.dumps([_stage(stage) for stage in variant.stages]),
     }
 
 
@@ -94,7 +94,18 @@ def _label(variant: Variant, methods: dict[str, type[Method]]) -> str:
     if variant.dtype != "float32":
         parts.append(variant.dtype)
     name = method.label if method else variant.method
-    return (f"{name} ({', '.join(parts)})" if parts else name) + (f" + {variant.recovery}" if variant.recovery else "")
+    name = f"{name} ({', '.join(parts)})" if parts else name
+    return f"{name} + {recovery_label(variant.recovery)}" if variant.recovery else name
+
+
+def _stage(stage: StageInfo) -> dict[str, Any]:
+    told = {"name": stage.name, "parameters": stage.parameters}
+    return told | ({"text": stage.text, "seed": stage.seed} if stage.text else {})
+
+
+def recovery_label(name: str) -> str:
+    """Return how a recovery is called; its own name where this version has none such."""
+    return next((known.label for known in RECOVERIES if known.name == name), name)
 
 
 def _footprint(footprint: Footprint) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from core.cli import compute, listing, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         code = app(arguments, standalone_mode=False) or 0
+    except Cancelled:
+        code = INTERRUPTED
     except TyperException as error:
         messages.print(error.format_message(), markup=False)
         return BAD_INPUT

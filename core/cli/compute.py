@@ -11,7 +11,7 @@ from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.tables import describe_result, duration, point_name, print_table, summary
 from core.defaults import check_save_folder, complete
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.estimate import estimate, history
 from core.requests import variant_spec
 from core.results import Result
@@ -31,6 +31,9 @@ def run(
     settings: options.Settings = None,
     layers: options.Layers = None,
     calibration: options.CalibrationOption = None,
+    recover: options.Recover = None,
+    recover_settings: options.RecoverSettings = None,
+    train: options.TrainOption = None,
     perplexity: options.PerplexityOption = None,
     tasks: options.TasksOption = None,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn, such as the calibration text.")] = 0,
@@ -57,6 +60,9 @@ def run(
         dtype,
         latency,
         force,
+        recover,
+        options.parse_settings(recover_settings),
+        options.parse_calibration(train),
     )
     if save is not None:
         check_save_folder(save)
@@ -81,6 +87,11 @@ def sweep(
         str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")
     ] = None,
     patterns: Annotated[str | None, typer.Option(metavar="N:M,...", help="Patterns, such as 2:4,4:8.")] = None,
+    recoveries: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="Recoveries; each point is made without and with each of them.")
+    ] = None,
+    recover_settings: options.RecoverSettings = None,
+    train: options.TrainOption = None,
     seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; methods that draw nothing run once.")] = "0",
     calibration: options.CalibrationOption = None,
     perplexity: options.PerplexityOption = None,
@@ -106,10 +117,13 @@ def sweep(
         ratios=options.parse_ratios(ratios) if ratios is not None else [],
         patterns=options.names(patterns, "Patterns") if patterns is not None else [],
         seeds=options.parse_seeds(seeds),
+        recoveries=options.names(recoveries, "Recoveries") if recoveries is not None else [],
         tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
     )
     specs = points(
         grid,
+        recovery_settings=options.parse_settings(recover_settings),
+        training=options.parse_calibration(train),
         calibration=options.parse_calibration(calibration),
         perplexity=options.parse_perplexity(perplexity),
         tasks=options.parse_tasks(tasks),
@@ -129,8 +143,8 @@ def sweep(
                     add_line(finished[-1], out)
                 messages.print(f"{name}: done.", markup=False)
             except Exception as error:
-                if disk_full(error):
-                    raise  # every further point would fail too, after hours of work
+                if disk_full(error) or isinstance(error, Cancelled):
+                    raise  # every further point would fail too, after hours of work, or is not wanted
                 failures += 1
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))

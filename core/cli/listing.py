@@ -8,7 +8,7 @@ from core.cli.console import messages, output
 from core.cli.tables import print_table, summary
 from core.errors import UserError
 from core.methods.base import Method
-from core.methods.registry import METHODS
+from core.methods.registry import METHODS, RECOVERIES
 from core.models.catalogue import MODELS
 from core.results import Result
 from core.store import Store
@@ -93,10 +93,12 @@ def _count(parameters: int) -> str:
 
 
 def methods() -> None:
-    """List the methods and their parameters."""
-    for method in METHODS:
-        targets = "" if method.family == "dense" else " Ratio or N:M pattern." if method.patterns else " Ratio."
-        needs = " Reads calibration text." if method.needs != "nothing" else ""
+    """List the methods and, for `--recover`, the recoveries, with their parameters."""
+    for method in (*METHODS, *RECOVERIES):
+        targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
+        if method.family in ("dense", "recovery"):
+            targets = ""
+        needs = {"nothing": "", "training": " Trains on text."}.get(method.needs, " Reads calibration text.")
         output.print(f"{method.name}: {method.summary}{targets}{needs}", markup=False)
         if method.citation:
             cited = method.citation

@@ -32,6 +32,14 @@ TasksOption = Annotated[
     str | None,
     typer.Option("--tasks", metavar="T[:LIMIT],...", help="Zero-shot tasks, each with its own limit of documents."),
 ]
+Recover = Annotated[str | None, typer.Option("--recover", metavar="NAME", help="A recovery to train afterwards.")]
+RecoverSettings = Annotated[
+    list[str] | None,
+    typer.Option("--recover-set", metavar="NAME=VALUE", help="A parameter of the recovery; may be repeated."),
+]
+TrainOption = Annotated[
+    str | None, typer.Option("--train", metavar="CORPUS:NxL", help="Train on N windows or instructions of L tokens.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]

@@ -31,7 +31,7 @@ def _facts(result: Result) -> Row:
     return {
         "key": variant.key[:SHORT_KEY],
         "model": variant.model,
-        "method": variant.method,
+        "method": " + ".join(filter(None, (variant.method, variant.recovery))),
         "asked": target_name(variant.ratio, variant.pattern),
         "seed": "" if variant.seed is None else str(variant.seed),
         "block weights removed": f"{size.block_removed:.1%}",
@@ -73,7 +73,9 @@ def point_name(spec: RunSpec) -> str:
     """Return a spec in a few words."""
     stage = spec.variant.stages[0]
     seed = f"seed {stage.seed}" if stage.seed else ""
-    return " ".join(filter(None, [spec.variant.model, stage.method, target_name(stage.ratio, stage.pattern), seed]))
+    later = [f"+ {stage.method}" for stage in spec.variant.stages[1:]]
+    words = [spec.variant.model, stage.method, target_name(stage.ratio, stage.pattern), *later, seed]
+    return " ".join(filter(None, words))
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.data import files
+from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
 from core.data.texts import BY_ID, CORPORA, Corpus
 from core.errors import UserError, unknown
 from core.kept import fact, put
@@ -56,7 +57,22 @@ def documents(name: str, progress: Progress = silent) -> list[str]:
         rows = _rows(corpus, files.get(corpus.file, progress).path)
         _check_id(name)
         return [row for row in rows if row.strip()]
-    return [part for part in re.split(r"\n\s*\n", _read(_text_file(name))) if part.strip()]
+    path = _text_file(name)
+    if is_instructions(path):
+        return ["".join(pair) for pair in read_pairs(_read(path), name)]
+    return [part for part in re.split(r"\n\s*\n", _read(path)) if part.strip()]
+
+
+def instructions(name: str) -> list[Pair] | None:
+    """Return a corpus' (prompt, answer) pairs, fetched if need be; None where it is plain text."""
+    if corpus := _catalogued(name):
+        if not corpus.instructions:
+            return None
+        path = files.get(corpus.file).path
+        _check_id(name)
+        return pairs_of(files.table(path).to_pylist(), corpus.id)
+    path = _text_file(name)
+    return read_pairs(_read(path), name) if is_instructions(path) else None
 
 
 def text(name: str, progress: Progress = silent) -> str:
@@ -127,8 +143,10 @@ def _check_id(name: str) -> None:
 
 
 @cache
-def _rows_of(file: str, column: str, path: Path, time: int) -> tuple[str, ...]:
+def _rows_of(file: str, column: str, instruct: bool, path: Path, time: int) -> tuple[str, ...]:
     table = files.table(path)
+    if instruct:
+        return tuple("".join(pair) for pair in pairs_of(table.to_pylist(), file))
     if column not in table.column_names:
         raise UserError(f"The data file {path} has no column {column!r}; it has {', '.join(table.column_names)}.")
     rows = table[column].to_pylist()
@@ -137,7 +155,7 @@ def _rows_of(file: str, column: str, path: Path, time: int) -> tuple[str, ...]:
 
 
 def _rows(corpus: Corpus, path: Path) -> tuple[str, ...]:
-    return _rows_of(corpus.file, corpus.column, path, path.stat().st_mtime_ns)
+    return _rows_of(corpus.file, corpus.column, corpus.instructions, path, path.stat().st_mtime_ns)
 
 
 def _text_file(name: str) -> Path:

@@ -48,6 +48,7 @@ HUB: dict[str, HubTable] = {
     "calibration/c4_en_sample.parquet": HubTable(
         path="allenai/c4", split="train", files="en/c4-train.00000-of-01024.json.gz", rows=1780
     ),
+    "instruct/alpaca_cleaned_first5000.parquet": HubTable(path="yahma/alpaca-cleaned", split="train", rows=5000),
     "tasks/piqa_validation.parquet": HubTable(path="baber/piqa", split="validation"),
     "tasks/hellaswag_validation.parquet": HubTable(path="Rowan/hellaswag", split="validation"),
     "tasks/winogrande_xl_validation.parquet": HubTable(

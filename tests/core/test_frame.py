@@ -63,7 +63,7 @@ def test_footprint_and_latency_stand_beside_every_number():
         ({"stages": (StageInfo(name="wanda", parameters={"true_sequential": True}),)}, "Wanda"),
         ({"stages": (StageInfo(name="wanda", parameters={"true_sequential": False}),)}, "Wanda (true sequential off)"),
         ({"layers": "0:3", "dtype": "bfloat16"}, "Wanda (layers 0:3, bfloat16)"),
-        ({"recovery": "lora"}, "Wanda + lora"),
+        ({"recovery": "lora"}, "Wanda + LoRA"),
         ({"method": "newer", "stages": (StageInfo(name="newer", parameters={"a": 1}),)}, "newer (a 1)"),
     ],
 )

@@ -1,0 +1,59 @@
+"""Instructions and their answers: the template they are read in, and the columns that files have them in."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+
+SUFFIXES = (".json", ".jsonl")
+PROMPT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:\n"
+)
+PROMPT_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+ANSWERS = ("response", "completion", "answer")  # what a column beside `prompt` may be called
+
+Pair = tuple[str, str]  # prompt, answer
+
+
+def is_instructions(path: Path) -> bool:
+    """Whether a user's file holds instructions, by its name, with or without the `@sha8` of an id."""
+    return re.sub(r"@[0-9a-f]{8}$", "", path.name).endswith(SUFFIXES)
+
+
+def read_pairs(content: str, name: str) -> list[Pair]:
+    """Return the pairs of a JSON list, or of JSON lines; a `UserError` where it holds no such rows."""
+    try:
+        if content.lstrip().startswith("["):
+            rows = json.loads(content)
+        else:
+            rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+    except ValueError:
+        raise UserError(f"{name} is neither a JSON list nor JSON lines.") from None
+    return pairs_of(rows, name)
+
+
+def pairs_of(rows: Iterable[Any], name: str) -> list[Pair]:
+    """Return (prompt, answer) of rows with `instruction` (and `input`) and `output`, or with `prompt` and an answer."""
+    pairs = [_pair(row) if isinstance(row, Mapping) else None for row in rows]
+    if None in pairs:
+        raise UserError(
+            f"Row {pairs.index(None) + 1} of {name} is no instruction; rows have `instruction`, `input` and `output`, "
+            f"or `prompt` and one of {', '.join(ANSWERS)}."
+        )
+    return pairs
+
+
+def _pair(row: Mapping[str, Any]) -> Pair | None:
+    if isinstance(row.get("instruction"), str) and isinstance(row.get("output"), str):
+        template = PROMPT_WITH_INPUT if row.get("input") else PROMPT
+        return template.format(instruction=row["instruction"], input=row.get("input")), row["output"]
+    answer = next((row[name] for name in ANSWERS if isinstance(row.get(name), str)), None)
+    return (row["prompt"], answer) if isinstance(row.get("prompt"), str) and answer is not None else None

@@ -1,0 +1,69 @@
+"""What a recovery is: a declaration like a method's, and the loss that its training lowers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from core.methods.base import Method, Parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from core.recovery.examples import Batch
+
+# Rank of the adapters and examples a step, as the papers' scripts have them.
+PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
+
+
+class RecoveryParameters(Parameters):
+    preset: Literal["llm-pruner", "slimllm"] = Field(
+        default="llm-pruner",
+        description="Whose rank and batch are taken where none is given: LLM-Pruner's 8 and 64, SlimLLM's 4 and 16.",
+    )
+    rank: int | None = Field(
+        default=None, ge=1, le=1024, description="Rank of the adapters; the preset's if not given."
+    )
+    batch: int | None = Field(default=None, ge=1, le=4096, description="Examples in a step; the preset's if not given.")
+    alpha: float = Field(default=16.0, gt=0, description="Scale of the adapters: their product counts alpha / rank.")
+    dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of an adapter's inputs that is dropped while it trains."
+    )
+    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Highest learning rate of AdamW.")
+    epochs: float = Field(default=2.0, gt=0, description="How often every example is seen, unless the training ends.")
+    steps: int | None = Field(default=None, ge=1, description="Most steps of the optimiser; no limit if not given.")
+    minutes: float | None = Field(default=None, gt=0, description="Most minutes of training; no limit if not given.")
+    held_out: int = Field(
+        default=8, ge=1, description="Examples that are not trained on and show how far the training is."
+    )
+    patience: int = Field(
+        default=3,
+        ge=0,
+        description="End after so many held-out losses in a row, of ten a training, that are no better; 0 never does.",
+    )
+
+
+class Recovery(Method):
+    """Trains adapters on every block linear and merges them."""
+
+    family = "recovery"
+    scope = "model"
+    needs = "training"
+    has_teacher: ClassVar[bool] = False  # whether the loss needs the uncompressed model
+    Parameters = RecoveryParameters
+
+    @property
+    def rank(self) -> int:
+        return self.parameters.rank or PRESETS[self.parameters.preset][0]
+
+    @property
+    def batch(self) -> int:
+        return self.parameters.batch or PRESETS[self.parameters.preset][1]
+
+    def check(self, student: nn.Module, teacher: nn.Module | None) -> None:
+        """Raise `UserError` where the two models do not go together."""
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        """Return the loss summed over the tokens that count, with a gradient for what is trained."""
+        raise NotImplementedError

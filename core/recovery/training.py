@@ -1,0 +1,226 @@
+"""The one training loop: budget, schedule, held-out loss, best weights, early stop, cancel, and going on after a kill.
+
+Optimiser and schedule are those of LLM-Pruner's recipe (Ma et al., 2023, arXiv:2305.11627, section 4): AdamW, a warm-up
+and a linear decay.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import Cancelled
+from core.kept import writing
+from core.progress import Progress
+from core.recovery.adapters import set_weights, weights_of
+from core.recovery.examples import Batch, Examples
+from core.recovery.losses import next_token, states, targets, through_head
+
+MICRO_TOKENS = 2048  # of a batch that run at once
+EVALUATIONS = 10  # of the held-out loss, evenly over the budget
+CHECKPOINT_SECONDS = 60
+CLIP = 1.0  # norm of a gradient
+WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # whichever is shorter
+
+# loss(batch): the sum over the tokens that count, of which it gives the gradients of the trained parameters.
+Loss = Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: at the first of the three."""
+
+    steps: int
+    minutes: float = math.inf
+
+    def spent(self, step: int, seconds: float) -> float:
+        """Return the share of the budget that is used up, 1 or more at its end."""
+        return max(step / self.steps, seconds / (60 * self.minutes))
+
+
+@dataclass
+class Training:
+    """What a training did, in plain numbers."""
+
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    ended: Literal["budget", "no improvement", "cancelled"] = "budget"
+    best_step: int = 0
+    losses: list[list[float]] = field(default_factory=list)  # [step, mean training loss since the last one]
+    held_out: list[list[float]] = field(default_factory=list)  # [step, mean loss a token], nats
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(
+    model: nn.Module,
+    parameters: Sequence[nn.Parameter],
+    loss: Loss,
+    examples: Examples,
+    budget: Budget,
+    learning_rate: float,
+    patience: int,
+    progress: Progress,
+    checkpoint: Path | None = None,
+) -> Training:
+    """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
+
+    With `checkpoint` the state is written there once a minute and taken up from there; it goes when the training ends.
+    A cancelled training ends like any other, and says so.
+    """
+    device = next(model.parameters()).device
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress)
+    run.resume(checkpoint)
+    try:
+        run.evaluate_at(0.0)
+        saved = time.perf_counter()
+        while run.spent < 1 and not run.exhausted(patience):
+            run.step(loss, learning_rate, device)
+            run.evaluate_at(run.spent)
+            if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                run.save(checkpoint)
+                saved = time.perf_counter()
+        run.training.ended = "no improvement" if run.spent < 1 else "budget"
+    except (Cancelled, KeyboardInterrupt):
+        run.training.ended = "cancelled"
+    if run.best:
+        set_weights(run.parameters, run.best)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return run.training
+
+
+@dataclass
+class _Run:
+    """A training under way."""
+
+    model: nn.Module
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    examples: Examples
+    budget: Budget
+    training: Training
+    progress: Progress
+    best: list[Tensor] = field(default_factory=list)
+    worse: int = 0  # evaluations since the best one
+    evaluated: int = -1  # the last evaluation, of `EVALUATIONS`
+    recent: list[float] = field(default_factory=list)  # mean losses of the steps since the last evaluation
+
+    def __post_init__(self) -> None:
+        self.started = time.perf_counter()
+
+    @property
+    def spent(self) -> float:
+        return self.budget.spent(self.training.steps, self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, those before a resumption included."""
+        return self.training.seconds + time.perf_counter() - self.started
+
+    def exhausted(self, patience: int) -> bool:
+        return bool(patience) and self.worse >= patience
+
+    def step(self, loss: Loss, learning_rate: float, device: torch.device) -> None:
+        batch = self.examples.batch(self.training.steps)
+        wanted = int(batch.counts.sum())
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate * _schedule(self.spent, self.training.steps, self.budget.steps)
+        self.model.train()
+        total = 0.0
+        for part in batch.split(MICRO_TOKENS):
+            value = loss(part.to(device))
+            (value / wanted).backward()
+            total += value.item()
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model.eval()
+        self.training.steps += 1
+        self.training.tokens += batch.ids.numel()
+        self.recent.append(total / wanted)
+        self._tell()
+
+    def evaluate_at(self, spent: float) -> None:
+        """Measure the held-out loss where the next one is due."""
+        due = min(int(spent * EVALUATIONS), EVALUATIONS)
+        if due <= self.evaluated:
+            return
+        self.evaluated = due
+        if self.recent:
+            self.training.losses.append([self.training.steps, sum(self.recent) / len(self.recent)])
+            self.recent.clear()
+        value = held_out_loss(self.model, self.examples.held_out)
+        self.training.held_out.append([self.training.steps, value])
+        if value <= min(loss for _, loss in self.training.held_out):
+            self.best, self.worse, self.training.best_step = weights_of(self.parameters), 0, self.training.steps
+        else:
+            self.worse += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        last = self.training.held_out[-1][1] if self.training.held_out else math.inf
+        detail = f"held-out perplexity {math.exp(min(last, 700.0)):.4g}"
+        if self.recent:
+            detail = f"loss {self.recent[-1]:.3f}, {detail}"
+        self.progress("train", min(int(1000 * self.spent), 1000), 1000, f"step {self.training.steps}, {detail}")
+
+    def save(self, file: Path) -> None:
+        """Write all that the rest of the training depends on, whole or not at all."""
+        state = {
+            "training": self.training.as_dict() | {"seconds": self.seconds},
+            "weights": weights_of(self.parameters),
+            "best": self.best,
+            "optimiser": self.optimiser.state_dict(),
+            "worse": self.worse,
+            "evaluated": self.evaluated,
+            "recent": self.recent,
+        }
+        with writing(file.parent):
+            part = file.with_suffix(".part")
+            torch.save(state, part)
+            part.replace(file)
+
+    def resume(self, file: Path | None) -> None:
+        """Take up what `save` wrote, if it is there and whole."""
+        if file is None or not file.is_file():
+            return
+        try:
+            state = torch.load(file, weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+            file.unlink()
+            return
+        self.training = Training(**state["training"])
+        set_weights(self.parameters, state["weights"])
+        self.best = state["best"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
+
+
+def _schedule(spent: float, step: int, steps: int) -> float:
+    """Return the factor of the learning rate: a linear rise, then a linear fall to 0 at the end of the budget."""
+    rise = min(WARMUP_STEPS, max(1, int(WARMUP_SHARE * steps)))
+    return min((step + 1) / rise, 1.0) * max(1 - spent, 0.0)
+
+
+@torch.inference_mode()
+def held_out_loss(model: nn.Module, batches: Sequence[Batch]) -> float:
+    """Return the mean cross-entropy a token over held-out batches."""
+    device = next(model.parameters()).device
+    total = count = 0.0
+    for batch in batches:
+        here = batch.to(device)
+        total += through_head(model, states(model, here), next_token(targets(here))).item()
+        count += int(here.counts.sum())
+    return total / count
