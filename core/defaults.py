@@ -86,7 +86,12 @@ def complete(
         window = min(DEFAULT_EXAMPLE, shape.max_window)
         training = training or Calibration(corpus=default_corpora()[1], windows=DEFAULT_EXAMPLES, window=window)
         text = identified_calibration(training, shape)
-        stages.append(build_stage(get_recovery(recovery).name, None, None, recovery_settings, text, seed))
+        settings = dict(recovery_settings or {})
+        if settings.get("teacher"):
+            from core.recovery.teacher import identified_teacher
+
+            settings["teacher"] = identified_teacher(settings["teacher"])
+        stages.append(build_stage(get_recovery(recovery).name, None, None, settings, text, seed))
     elif recovery_settings or training:
         raise UserError("Parameters and text of a recovery are given, but no recovery; add one with --recover.")
     return build_run(

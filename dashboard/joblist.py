@@ -29,6 +29,7 @@ STAGES = {
     "observe": "Reading the calibration text",
     "gradients": "Gathering gradients",
     "compress": "Compressing",
+    "answers": "Asking the teacher",
     "train": "Training",
     "perplexity": "Measuring perplexity",
     "requests": "Preparing the tasks",

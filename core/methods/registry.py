@@ -19,6 +19,7 @@ from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.wanda import Wanda
 from core.recovery.base import Recovery
+from core.recovery.distill_black import DistillBlack
 from core.recovery.distill_white import DistillWhite
 from core.recovery.lora import LoRA
 
@@ -40,7 +41,7 @@ METHODS: tuple[type[Method], ...] = (
     ASVD,
     SVDLLM,
 )
-RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite)
+RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
 
 
 def get_method(name: str) -> type[Method]:

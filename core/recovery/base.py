@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from core.methods.base import Method, Parameters
+from core.progress import Progress
+from core.specs import Calibration
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from core.recovery.examples import Batch
+    from core.recovery.examples import Batch, Example
+    from core.recovery.teacher import Teacher
 
 # Rank of the adapters and examples a step, as the papers' scripts have them.
 PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
@@ -44,13 +47,20 @@ class RecoveryParameters(Parameters):
     )
 
 
+class TeacherParameters(RecoveryParameters):
+    teacher: str | None = Field(
+        default=None,
+        description="The model that teaches, by its catalogue or hub id or folder; the uncompressed one if not given.",
+    )
+
+
 class Recovery(Method):
     """Trains adapters on every block linear and merges them."""
 
     family = "recovery"
     scope = "model"
     needs = "training"
-    has_teacher: ClassVar[bool] = False  # whether the loss needs the uncompressed model
+    has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
     Parameters = RecoveryParameters
 
     @property
@@ -61,8 +71,16 @@ class Recovery(Method):
     def batch(self) -> int:
         return self.parameters.batch or PRESETS[self.parameters.preset][1]
 
-    def check(self, student: nn.Module, teacher: nn.Module | None) -> None:
-        """Raise `UserError` where the two models do not go together."""
+    def examples(
+        self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
+    ) -> list[Example]:
+        """Return what is learnt, N examples of at most L tokens. Raises `UserError` where there are fewer."""
+        from core.recovery.examples import read_examples
+
+        return read_examples(wanted, tokenizer, self.seed)
+
+    def check(self, tokenizer: Any, teacher: Teacher | None) -> None:
+        """Raise `UserError` where student and teacher do not go together."""
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
         """Return the loss summed over the tokens that count, with a gradient for what is trained."""

@@ -6,21 +6,22 @@ References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from core.errors import UserError
 from core.methods.base import Citation
-from core.recovery.base import Recovery, RecoveryParameters
+from core.recovery.base import Recovery, TeacherParameters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from core.recovery.examples import Batch
+    from core.recovery.teacher import Teacher
 
 
-class DistillWhiteParameters(RecoveryParameters):
+class DistillWhiteParameters(TeacherParameters):
     divergence: Literal["forward", "reverse", "jensen-shannon"] = Field(
         default="forward",
         description="Between the teacher's prediction and the student's: KL from the teacher's to the student's "
@@ -48,10 +49,12 @@ class DistillWhite(Recovery):
     has_teacher = True
     Parameters = DistillWhiteParameters
 
-    def check(self, student: nn.Module, teacher: nn.Module | None) -> None:
-        ours, theirs = (model.get_output_embeddings().weight.shape[0] for model in (student, teacher))
-        if ours != theirs:
-            raise UserError(f"The teacher predicts {theirs} tokens and the student {ours}; they need one tokenizer.")
+    def check(self, tokenizer: Any, teacher: Teacher | None) -> None:
+        if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise UserError(
+                f"The teacher {teacher.source.id} has another tokenizer, so its predictions cannot be learnt; "
+                "distill-black learns from its answers."
+            )
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
         import torch
@@ -68,7 +71,9 @@ class DistillWhite(Recovery):
         def both(logits: Tensor, part: slice) -> Tensor:
             with torch.no_grad():
                 wanted = scale(head(known[part])).float()
-            value = parameters.teacher_share * divergence(parameters.divergence, logits, wanted, parameters.temperature)
+            real = min(wanted.shape[1], logits.shape[1])  # one of them may have a padded vocabulary
+            ours, theirs = logits[:, :real], wanted[:, :real]
+            value = parameters.teacher_share * divergence(parameters.divergence, ours, theirs, parameters.temperature)
             own = 1 - parameters.teacher_share
             return value + own * text(logits, part) if own else value
 

@@ -11,11 +11,12 @@ from torch import nn
 
 from core.errors import UserError
 from core.models.blocks import execution_device
-from core.models.sources import ModelSource, load_model
+from core.models.sources import ModelSource
 from core.progress import Progress
 from core.recovery.adapters import add_adapters, merge_adapters
 from core.recovery.base import Recovery
-from core.recovery.examples import Examples, read_examples
+from core.recovery.examples import Examples
+from core.recovery.teacher import Teacher
 from core.recovery.training import Budget, Training, train
 from core.specs import Stage
 
@@ -36,19 +37,19 @@ def recover(
     where there is too little to train on, before anything is changed.
     """
     parameters = method.parameters
-    examples = Examples(
-        read_examples(stage.calibration, tokenizer, method.seed), method.batch, parameters.held_out, method.seed
-    )
-    if not examples.training:
-        raise UserError(
-            f"{stage.calibration} has {stage.calibration.windows} examples and {parameters.held_out} are held out, so "
-            "none is left to train on; give more."
-        )
     where = execution_device(device)
     teacher = None
     if method.has_teacher:
-        teacher = load_model(dense, str(model.dtype).removeprefix("torch."), device, progress)
-    method.check(model, teacher)
+        dtype = str(model.dtype).removeprefix("torch.")
+        teacher = Teacher.of(parameters.teacher, dense, dtype, device, progress)
+    method.check(tokenizer, teacher)
+    found = method.examples(stage.calibration, tokenizer, teacher, progress)
+    examples = Examples(found, method.batch, parameters.held_out, method.seed)
+    if not examples.training:
+        raise UserError(
+            f"{stage.calibration} gives {len(found)} examples and {parameters.held_out} are held out, so none is left "
+            "to train on; give more."
+        )
     steps = math.ceil(parameters.epochs * examples.steps_an_epoch)
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)
     home = next(model.parameters()).device
@@ -59,7 +60,7 @@ def recover(
         training = train(
             model,
             trained,
-            lambda batch: method.loss(model, teacher, batch),
+            lambda batch: method.loss(model, teacher and teacher.model, batch),
             examples,
             budget,
             parameters.learning_rate,

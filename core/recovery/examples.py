@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from core.data.corpora import calibration_windows, instructions
+from core.data.instructions import Pair
 from core.errors import UserError
 from core.specs import Calibration
 
@@ -45,22 +46,38 @@ def read_examples(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed:
     pairs = instructions(wanted.corpus)
     if pairs is None:
         return [Example(ids) for ids in calibration_windows(wanted, tokenizer, seed)]
-    random.Random(seed).shuffle(pairs)
+    fitting = _fitting(pairs, wanted, tokenizer, seed)
+    return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in fitting]
+
+
+def read_prompts(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[str]:
+    """Return N prompts of less than L tokens: of instructions, or the first halves of windows of a text."""
+    pairs = instructions(wanted.corpus)
+    if pairs is None:
+        return [tokenizer.decode(ids[: wanted.window // 2]) for ids in calibration_windows(wanted, tokenizer, seed)]
+    return [prompt for prompt, _ in _fitting(pairs, wanted, tokenizer, seed)]
+
+
+def encode(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> Example:
+    """Return a prompt with its answer and the end of text, cut to so many tokens."""
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    examples: list[Example] = []
-    for prompt, answer in pairs:
-        if len(examples) == wanted.windows:
-            return examples
-        asked = len(tokenizer(prompt)["input_ids"])
-        if asked < wanted.window:  # otherwise nothing of the answer would be left
-            ids = (tokenizer(prompt + answer)["input_ids"] + end)[: wanted.window]
-            examples.append(Example(torch.tensor(ids), asked))
-    if len(examples) < wanted.windows:
-        raise UserError(
-            f"{wanted.corpus} is too short: it has {len(examples)} instructions whose prompts fit {wanted.window} "
-            f"tokens, not {wanted.windows}."
-        )
-    return examples
+    ids = (tokenizer(prompt + answer)["input_ids"] + end)[:longest]
+    return Example(torch.tensor(ids), len(tokenizer(prompt)["input_ids"]))
+
+
+def _fitting(pairs: list[Pair], wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Pair]:
+    """Return the first N pairs, shuffled by the seed, whose prompts leave room for an answer."""
+    random.Random(seed).shuffle(pairs)
+    found: list[Pair] = []
+    for pair in pairs:
+        if len(tokenizer(pair[0])["input_ids"]) < wanted.window:
+            found.append(pair)
+        if len(found) == wanted.windows:
+            return found
+    raise UserError(
+        f"{wanted.corpus} is too short: it has {len(found)} instructions whose prompts fit {wanted.window} tokens, not "
+        f"{wanted.windows}."
+    )
 
 
 class Examples:

@@ -153,6 +153,7 @@ BAD = {
     "method as a recovery": ([*RUN, "--recover", "wanda"], "Unknown recovery 'wanda'"),
     "parameter of the recovery out of range": ([*RUN, "--recover", "lora", "--recover-set", "rank=0"], "does not fit"),
     "unknown parameter of the recovery": ([*RUN, "--recover", "lora", "--recover-set", "rnk=4"], "no parameter 'rnk'"),
+    "unknown teacher": ([*RUN, "--recover", "distill-black", "--recover-set", "teacher=no-such"], "no-such"),
     "training without a recovery": ([*RUN, "--train", "text.txt:4x32"], "no recovery; add one with --recover"),
     "training on a test split": ([*RUN, "--recover", "lora", "--train", "ptb:4x32"], "is held out"),
     "two formats": (["results", "--csv", "--json"], "Choose one"),
@@ -348,6 +349,20 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
 
     assert main(["export", variant["key"], str(tmp_path / "out")]) == 0
     assert "Then trained with `lora` on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("teacher", [None, "./tiny"])
+@pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
+def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, teacher, capsys):
+    settings = ["batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
+    settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=0.5"]
+    train = ["--recover", recovery, "--train", "text.txt:16x24"]
+    assert main([*RUN, *train, *(part for text in settings for part in ("--recover-set", text)), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["variant"]["recovery"] == recovery
+    named = result["variant"]["stages"][1]["parameters"]["teacher"]
+    assert named is None if teacher is None else named.startswith("tiny@sha256:")
+    assert result["variant"]["details"]["training"]["steps"] == 1
 
 
 def test_a_recovery_that_is_interrupted_keeps_its_best(capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """Recovery: losses in chunks, what survives a training, and a training that is cancelled, killed or no use."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from core.models.modeling_slimscope import Factors
 from core.progress import silent
 from core.recovery import losses, training
 from core.recovery.adapters import add_adapters, merge_adapters
+from core.recovery.answers import answers
 from core.recovery.examples import Batch, Example, Examples, collate, read_examples
 from core.recovery.losses import divergence, next_token, states, targets, through_head
 from core.recovery.training import Budget, train
@@ -273,7 +275,51 @@ def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeyp
         read_examples(Calibration(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
 
 
-def test_a_teacher_with_other_tokens_is_refused():
+class Vocabulary:
+    def __init__(self, words):
+        self.words = words
+
+    def get_vocab(self):
+        return {word: index for index, word in enumerate(self.words)}
+
+
+def test_a_teacher_with_another_tokenizer_is_refused():
     found = get_recovery("distill-white")
-    with pytest.raises(UserError, match="The teacher predicts 101 tokens and the student 97"):
-        found().check(tiny(), tiny(vocab_size=101))
+    teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]))
+    method = found(parse_parameters(found, {"teacher": "big@1"}))
+    method.check(Vocabulary(["a", "b"]), teacher)
+    with pytest.raises(UserError, match="The teacher big has another tokenizer"):
+        method.check(Vocabulary(["a", "c"]), teacher)
+
+
+class Letters:
+    """A tokenizer of the letters a to z, for a model of 97 tokens."""
+
+    pad_token_id, eos_token_id = 0, 96
+
+    def __call__(self, text):
+        return {"input_ids": [ord(letter) - ord("a") + 1 for letter in text]}
+
+    def decode(self, ids, skip_special_tokens=False):
+        return "".join(chr(ord("a") + int(i) - 1) if int(i) < 27 else "z" for i in ids if int(i))
+
+
+def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
+    teacher, file, calls = tiny(), tmp_path / "answers.jsonl", []
+    prompts = ["hello", "a", "wonder"]
+
+    def ask(wanted, **more):
+        return answers(teacher, Letters(), wanted, 5, 0.0, 0, file, lambda *call: calls.append(call), **more)
+
+    told = ask(prompts)
+    assert [prompt for prompt, _ in told] == prompts
+    for prompt, answer in told:  # as if it had been asked alone, without padding
+        ids = torch.tensor([Letters()(prompt)["input_ids"]])
+        alone = teacher.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)
+        assert answer == Letters().decode(alone[0, ids.shape[1] :])
+    file.write_text(file.read_text() + '["cut o')
+    calls.clear()
+    assert ask(prompts) == told
+    assert not calls
+    assert len(ask([*prompts, "new"])) == 4
+    assert len(calls) == 1

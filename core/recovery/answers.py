@@ -1,0 +1,72 @@
+"""What a teacher answers to prompts, generated once and kept: the next run with it reads them.
+
+References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.07947).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.data.instructions import Pair
+from core.kept import writing
+from core.progress import Progress
+
+AT_ONCE = 16  # prompts that are answered together
+
+
+@torch.inference_mode()
+def answers(
+    teacher: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    longest: int,
+    temperature: float,
+    seed: int,
+    file: Path,
+    progress: Progress,
+) -> list[Pair]:
+    """Return (prompt, answer) with answers of at most `longest` tokens; greedy at temperature 0.
+
+    They are written to `file` as they come, and what it holds already is not generated again.
+    """
+    known = _read(file)
+    left = sorted((prompt for prompt in dict.fromkeys(prompts) if prompt not in known), key=len)
+    device = next(teacher.parameters()).device
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    for start in range(0, len(left), AT_ONCE):
+        progress("answers", len(prompts) - len(left) + start, len(prompts), "the teacher answers the prompts")
+        some = left[start : start + AT_ONCE]
+        rows = [tokenizer(prompt)["input_ids"] for prompt in some]
+        width = max(map(len, rows))
+        ids = torch.tensor([[padding or 0] * (width - len(row)) + row for row in rows], device=device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + start)
+            drawn = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+            full = teacher.generate(
+                ids, attention_mask=mask, max_new_tokens=longest, pad_token_id=padding or 0, **drawn
+            )
+        told = [tokenizer.decode(row[width:], skip_special_tokens=True) for row in full]
+        known |= dict(zip(some, told, strict=True))
+        with writing(file.parent), file.open("a") as lines:
+            lines.writelines(json.dumps(pair) + "\n" for pair in zip(some, told, strict=True))
+    return [(prompt, known[prompt]) for prompt in prompts if known[prompt].strip()]
+
+
+def _read(file: Path) -> dict[str, str]:
+    """Return what a file of answers holds; a last line that was cut off by a kill is left out."""
+    known: dict[str, str] = {}
+    if file.is_file():
+        for line in file.read_text().splitlines():
+            try:
+                prompt, answer = json.loads(line)
+            except ValueError:
+                continue
+            known[prompt] = answer
+    return known

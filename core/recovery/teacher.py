@@ -1,0 +1,53 @@
+"""The model that a distillation learns from: the uncompressed one, or another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from core.errors import UserError
+from core.models.sources import ModelSource, identify, load_model, load_tokenizer
+from core.progress import Progress
+
+
+def identified_teacher(name: str) -> str:
+    """Return `id@revision` of a teacher given by its id, its folder, or in that form already."""
+    try:
+        source = identify(name)
+    except UserError:
+        if "@" not in name:
+            raise
+        source = identify(name.rpartition("@")[0])
+    return f"{source.id}@{source.revision}"
+
+
+@dataclass
+class Teacher:
+    """Loads what is asked of it, once. `dtype` is the student's, by name."""
+
+    source: ModelSource
+    dtype: str
+    device: str
+    progress: Progress
+
+    @classmethod
+    def of(cls, name: str | None, dense: ModelSource, dtype: str, device: str, progress: Progress) -> Teacher:
+        """`name` is as `identified_teacher` gives it; without one the teacher is `dense`."""
+        if name is None:
+            return cls(dense, dtype, device, progress)
+        id, _, revision = name.rpartition("@")
+        source = identify(id)
+        if source.revision != revision:
+            raise UserError(f"The teacher {id} is now at revision {source.revision}, not {revision}; start again.")
+        return cls(source, dtype, device, progress)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        return load_model(self.source, self.dtype, self.device, self.progress)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self.source, self.progress)
