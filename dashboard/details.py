@@ -44,7 +44,11 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
     ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
-    items = _speed(result, names[key], found) + (_layers(result, names[key]) if result.layers else [])
+    items = (
+        _speed(result, names[key], found)
+        + _training(result, names[key])
+        + (_layers(result, names[key]) if result.layers else [])
+    )
     st.caption("Make it again:")
     st.code(reproduce(result), language="bash", wrap_lines=True)
     _export(result)
@@ -64,6 +68,40 @@ def _speed(result: Result, name: str, found: pd.DataFrame) -> list[Item]:
     caption = f"{result.variant.model}, {name}: latency and memory on {result.variant.details.get('device', 'cpu')}, "
     caption += "prompts of 512 tokens, median of repeats; dense measured on the same kind of machine."
     return [widgets.show_table("explore_speed", table, caption, SPEED_FORMATS)]
+
+
+ENDED = {
+    "budget": "It ran to the end of its budget.",
+    "no improvement": "It ended early, as the held-out loss got no better.",
+    "cancelled": "It was cancelled; this is the best it had come to.",
+}
+
+
+def _training(result: Result, name: str) -> list[Item]:
+    """Show how a recovery's losses went, where there was one."""
+    training = result.variant.details.get("training")
+    if not training:
+        return []
+    stage = result.variant.stages[-1]
+    series = {"training": training["losses"], "held out": training["held_out"]}
+    rows = pd.DataFrame(
+        [(what, step, loss) for what, pairs in series.items() for step, loss in pairs],
+        columns=["series", "step", "loss"],
+    )
+    caption = (
+        f"{result.variant.model}, {name}: losses while it was trained on {stage.text}, {training['steps']} steps, "
+    )
+    caption += f"{training['tokens']:,} tokens. The weights of step {training['best_step']} were kept. "
+    caption += ENDED[training["ended"]]
+    return [
+        widgets.show_chart(
+            "explore_training",
+            lambda theme: figures.loss_curve(rows, theme),
+            caption,
+            rows,
+            alt="Training and held-out loss by step",
+        )
+    ]
 
 
 def _layers(result: Result, name: str) -> list[Item]:

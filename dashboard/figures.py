@@ -105,6 +105,9 @@ def perplexity_curve(
             x=[None], y=[None], mode="markers", name="hollow: N:M pattern", hoverinfo="skip", marker=hollow
         )
     _draw_dense(figure, dense, axis, theme)
+    for untuned, tuned in _pairs(points):
+        ends = [(row[axis.column], math.log10(min(row["value"], cap))) for row in (untuned, tuned)]
+        _arrow(figure, *ends, look(tuned["method"], theme).color)
     reach = max(values.max() / values.min(), 1.5)
     _label(figure, points, axis, theme, cap, near=0.05 * math.log10(reach))
     if chosen is not None and axis is RATIO:
@@ -118,7 +121,7 @@ def perplexity_curve(
 
 
 def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis, theme: Theme, cap: float) -> None:
-    style = look(rows["method"].iloc[0], theme)
+    style = look(rows["method"].iloc[0], theme, rows["recovery"].iloc[0])
     curve = rows[rows["pattern"].isna()].sort_values(axis.column)
     patterns = rows[rows["pattern"].notna()].sort_values("value")
     for part, mode, hollow in ((curve, "lines+markers", False), (patterns, "markers", True)):
@@ -140,6 +143,37 @@ def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis,
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
         )
+
+
+def _pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
+    """Return (untuned, tuned) rows: each trained point with the one that it was trained from, where that is shown."""
+    plain = {
+        (row["series"], row["where"], row.get("task")): row for _, row in points[points["recovery"].isna()].iterrows()
+    }
+    tuned = [row for _, row in points[points["recovery"].notna()].iterrows()]
+    wanted = [(plain.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
+    return [(untuned, row) for untuned, row in wanted if untuned is not None]
+
+
+def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
+    figure.add_annotation(
+        x=end[0],
+        y=end[1],
+        ax=start[0],
+        ay=start[1],
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        text="",
+        showarrow=True,
+        arrowhead=2,
+        arrowsize=1,
+        arrowwidth=1.2,
+        arrowcolor=color,
+        standoff=5,
+        startstandoff=5,
+    )
 
 
 def _with_seeds(series: str, rows: pd.DataFrame) -> str:
@@ -216,14 +250,17 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     `rows` as of `dashboard.points.accuracies`; value, low, high and chance are in [0, 1]. Chance is a dotted mark.
     """
     names = list(dict.fromkeys(rows["series"]))
-    figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(names))))
+    rows = rows.assign(slot=rows["untuned"].fillna(rows["series"]))  # what was trained lies in the row it came from
+    slots = list(dict.fromkeys(rows["slot"]))
+    figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(slots))))
     place = {task: len(order) - 1 - index for index, task in enumerate(order)}
     _draw_chance(figure, rows, place, theme)
-    spread = min(0.62, 0.2 * max(1, len(names) - 1))
-    for index, name in enumerate(names):
+    spread = min(0.62, 0.2 * max(1, len(slots) - 1))
+    shifts = {slot: spread * (0.5 - index / max(1, len(slots) - 1)) for index, slot in enumerate(slots)}
+    for name in names:
         part = rows[rows["series"] == name]
-        style = look(part["method"].iloc[0], theme)
-        shift = 0.0 if len(names) == 1 else spread * (0.5 - index / (len(names) - 1))
+        style = look(part["method"].iloc[0], theme, part["recovery"].iloc[0])
+        shift = shifts[part["slot"].iloc[0]] if len(slots) > 1 else 0.0
         figure.add_scatter(
             x=part["value"],
             y=[place[task] + shift for task in part["task"]],
@@ -235,6 +272,9 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
             "<extra></extra>",
         )
+    for untuned, tuned in _pairs(rows):
+        height = place[tuned["task"]] + (shifts[tuned["slot"]] if len(slots) > 1 else 0.0)
+        _arrow(figure, (untuned["value"], height), (tuned["value"], height), look(tuned["method"], theme).color)
     for line in range(len(order) - 1):
         figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
     figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])
@@ -254,6 +294,25 @@ def _draw_chance(figure: go.Figure, rows: pd.DataFrame, place: dict[str, int], t
     if xs:
         line = {"color": theme.muted, "dash": "dot", "width": 1.6}
         figure.add_scatter(x=xs, y=ys, mode="lines", name="chance", hoverinfo="skip", line=line)
+
+
+def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
+    """Draw a training's losses by step, a line for each `series`; `rows`: series, step, loss (nats a token)."""
+    figure = go.Figure(layout=layout(theme, 300))
+    looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
+    for (series, part), (color, dash, symbol) in zip(rows.groupby("series", sort=False), looks, strict=False):
+        figure.add_scatter(
+            x=part["step"],
+            y=part["loss"],
+            mode="lines+markers",
+            name=str(series),
+            line={"color": color, "dash": dash, "width": 2},
+            marker=_marker(Look(color, dash, symbol), theme),
+            hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
+        )
+    figure.update_xaxes(title_text="Step of the training")
+    figure.update_layout(title_text="Loss (nats a token, lower is better)")
+    return figure
 
 
 def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:

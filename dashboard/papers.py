@@ -11,6 +11,7 @@ from dashboard import points
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
 PRINTED = {"wikitext2": "WikiText-2 perplexity", "ptb-valid": "PTB perplexity"}
+TUNED = " + LoRA"
 CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}
 
 
@@ -62,7 +63,8 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return points and dense point as `figures.perplexity_curve` draws them, from perplexities on one text."""
     shown = pd.DataFrame(
         {
-            "label": rows["method"],
+            "label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
+            "recovery": rows["tuned"].map({True: "lora", False: None}),
             "method": rows["name"],
             "ratio": rows["ratio"].where(rows["name"] != "dense"),
             "pattern": None,
@@ -78,10 +80,13 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `figures.accuracy_dots` draws, with the mean over the table's tasks as the last."""
-    series = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
+    untuned = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
     shown = pd.DataFrame(
         {
-            "series": series,
+            "series": untuned + rows["tuned"].map({True: TUNED, False: ""}),
+            "untuned": untuned.where(rows["tuned"], None),
+            "recovery": rows["tuned"].map({True: "lora", False: None}),
+            "where": rows["removed"],
             "method": rows["name"],
             "hollow": rows["ratio_kind"].str.contains(":"),
             "task": rows["dataset"].map(TASK_LABELS),
@@ -90,9 +95,8 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
             "value": rows["value"] / 100,
         }
     )
-    mean = (
-        shown.groupby("series", sort=False).agg({"method": "first", "hollow": "first", "value": "mean"}).reset_index()
-    )
+    same = dict.fromkeys(("untuned", "recovery", "where", "method", "hollow"), "first")
+    mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
     mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")

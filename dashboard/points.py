@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.frame import COUNTED
+from core.analysis.frame import COUNTED, recovery_label
 from core.analysis.seven import mean_of_seven
 from core.data.tasks import TASKS
 from core.methods.registry import METHODS
@@ -18,6 +18,7 @@ GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
 MOST_STRUCTURED = 0.6  # of them with methods that remove units
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
+POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
 
 
 def amount(ratio: float | None, pattern: str | None) -> str:
@@ -98,7 +99,10 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
         pattern = pattern if isinstance(pattern, str) else None
         fixed = [series, first["method"], ratio, pattern, first["key"], amount(ratio, pattern), value, low, high, seeds]
         counted = part[list(COUNTED)].astype(float).mean()
-        points.append(dict(zip(POINT_COLUMNS, [*fixed, spread], strict=True)) | counted.to_dict())
+        recovery = first["recovery"] if isinstance(first["recovery"], str) else None
+        untuned = str(series).removesuffix(f" + {recovery_label(recovery)}") if recovery else None
+        row = dict(zip(POINT_COLUMNS, [*fixed, spread, recovery, untuned], strict=True))
+        points.append(row | counted.to_dict())
     return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
 
 

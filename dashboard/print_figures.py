@@ -20,6 +20,9 @@ MARKERS = {
     "triangle-up": "^",
     "hexagon": "h",
     "star": "*",
+    "cross": "P",
+    "x": "X",
+    "diamond-tall": "d",
 }
 FONT_SIZE = 8.0
 
@@ -142,6 +145,11 @@ def _decorate(figure: go.Figure, axes) -> None:
             axes.axvline(shape.x0, **style)
     log = figure.layout.yaxis.type == "log"
     for note in figure.layout.annotations:
+        if note.showarrow:
+            ends = [(x, 10**y if log else y) for x, y in ((note.x, note.y), (note.ax, note.ay))]
+            arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": note.arrowcolor, "linewidth": 0.7}
+            axes.annotate("", *ends, arrowprops=arrow | {"shrinkA": 2, "shrinkB": 2})
+            continue
         inside = note.xref == "x domain"
         axes.annotate(
             note.text,

@@ -21,6 +21,7 @@ SYMBOLS = {
     "quantisation": "triangle-up",
     "embedding": "hexagon",
 }
+RECOVERED = {"lora": "cross", "distill-white": "x", "distill-black": "diamond-tall"}  # markers of what was trained
 DASHES = ("solid", "dash", "dashdot", "longdash")
 # Methods that only papers report: (name, family), after the registry's own in each family.
 PUBLISHED_ONLY = (("adaprune", "unstructured"),)
@@ -78,8 +79,11 @@ def family_of(method: str) -> str:
     return known.get(method, "structured")
 
 
-def look(method: str, theme: Theme) -> Look:
-    """Return how a method is drawn: marker by family, colour and dash by its place in the family."""
+def look(method: str, theme: Theme, recovery: str | None = None) -> Look:
+    """Return how a method is drawn: marker by family, colour and dash by its place in it.
+
+    After a recovery the marker is the recovery's, and the line dotted.
+    """
     family = family_of(method)
     if family == "dense":
         return Look(theme.text, "dot", SYMBOLS["dense"])
@@ -87,6 +91,8 @@ def look(method: str, theme: Theme) -> Look:
     members += [name for name, its_family in PUBLISHED_ONLY if its_family == family and name not in members]
     place = members.index(method) if method in members else len(members)
     color = theme.palette[(FAMILY_OFFSET[family] + place) % len(theme.palette)]
+    if isinstance(recovery, str):
+        return Look(color, "dot", RECOVERED.get(recovery, "cross"))
     return Look(color, DASHES[place % len(DASHES)], SYMBOLS[family])
 
 

@@ -12,6 +12,7 @@ BOUND = {"bind": "query-params", "required": True}
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
 PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
+TUNING = {"as pruned": (False,), "after LoRA tuning": (True,), "both": (False, True)}
 SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
 
 
@@ -61,11 +62,10 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     with st.container(horizontal=True):
         tuned = st.segmented_control(
             "Weights",
-            [False, True],
-            default=False,
+            list(TUNING),
+            default="as pruned",
             key="published_tuned",
             **BOUND,
-            format_func={False: "as pruned", True: "after LoRA tuning"}.get,
         )
         corpus = st.segmented_control(
             "Text",
@@ -79,15 +79,14 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         step = steps[0]
         if len(steps) > 1:
             step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", **BOUND)
-    state = "after LoRA tuning" if tuned else "as pruned, not tuned"
-    mine = rows[(rows["tuned"] == tuned) | (rows["name"] == "dense")]
+    mine = rows[rows["tuned"].isin(TUNING[tuned]) | (rows["name"] == "dense")]
     read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
     found, dense = papers.by_ratio(read)
     model = rows["model"].iloc[0]
     curve = widgets.show_chart(
         "published_ratios",
         lambda theme: figures.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
-        f"{cited(table)} {model}, {state}; perplexity on {papers.protocol(read)}.",
+        f"{cited(table)} {model}, {tuned}; perplexity on {papers.protocol(read)}.",
         found[["series", "ratio", "value"]],
         alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
     )

@@ -12,15 +12,16 @@ from core.defaults import complete
 from core.errors import UserError
 from core.estimate import estimate, history
 from core.methods.base import Method
-from core.methods.registry import METHODS
+from core.methods.registry import METHODS, RECOVERIES
 from core.models.catalogue import BY_ID, MODELS
-from core.requests import DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.requests import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.runs import missing
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
 from dashboard import data, forms, offers
 from dashboard.joblist import show_jobs
 
 PATTERNS = ("2:4", "4:8")
+NO_RECOVERY = "nothing"
 BOUND = {"bind": "query-params"}
 KEPT = {"persist_state": "session"}
 
@@ -123,6 +124,43 @@ def calibration_input(method: type[Method]) -> Calibration | None:
     return Calibration(corpus=corpus, windows=windows, window=window)
 
 
+def recovery_input() -> dict[str, Any]:
+    """Ask whether the model is trained afterwards, with what, and on which text."""
+    by_name = {found.name: found for found in RECOVERIES}
+    name = st.selectbox(
+        "Then train",
+        [NO_RECOVERY, *by_name],
+        format_func=lambda name: by_name[name].label if name in by_name else name,
+        key="run_recovery",
+        **BOUND,
+        help="A recovery wins back some of what was lost; it trains small adapters and merges them.",
+    )
+    if name == NO_RECOVERY:
+        return {}
+    found = by_name[name]
+    st.caption(f"{found.summary} [{found.citation.authors}, {found.citation.year}]({found.citation.url}).")
+    names = [corpus.id for corpus in CORPORA if not corpus.held_out]
+    with st.container(horizontal=True):
+        corpus = st.selectbox(
+            "Train on",
+            names,
+            index=names.index(data.corpora_here()[1]),
+            key="run_train_corpus",
+            accept_new_options=True,
+            **KEPT,
+            help="A text, or instructions; the path of a text, JSON or JSONL file may be typed.",
+        )
+        examples = st.number_input("Examples", 2, 1_000_000, DEFAULT_EXAMPLES, key="run_train_examples", **KEPT)
+        window = st.number_input("Tokens each", 2, 131072, DEFAULT_EXAMPLE, key="run_train_window", **KEPT)
+    with st.expander("How it trains"):
+        settings = forms.parameter_inputs(found)
+    return {
+        "recovery": name,
+        "recovery_settings": settings,
+        "training": Calibration(corpus=corpus, windows=examples, window=window),
+    }
+
+
 def measuring_inputs() -> dict[str, Any]:
     """Ask what to measure."""
     names = [corpus.id for corpus in CORPORA if not corpus.calibration_only]
@@ -198,6 +236,7 @@ def form() -> RunSpec | str:
     method = method_input()
     amount = amount_input(method)
     calibration = calibration_input(method)
+    recovery = recovery_input()
     measuring = measuring_inputs()
     more = more_inputs(method)
     if not model:
@@ -205,7 +244,7 @@ def form() -> RunSpec | str:
     if not (measuring["perplexity"] or measuring["tasks"] or measuring["latency"]):
         return "Choose at least one thing to measure: a text, a task or the latency."
     try:
-        return complete(model, method.name, calibration=calibration, **amount, **measuring, **more)
+        return complete(model, method.name, calibration=calibration, **amount, **recovery, **measuring, **more)
     except UserError as error:
         return str(error)
 

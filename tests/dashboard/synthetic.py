@@ -13,6 +13,15 @@ TASKS = {
     "arc_challenge": ("acc_norm", 0.29),
     "openbookqa": ("acc_norm", 0.33),
 }
+TRAINING = {
+    "steps": 40,
+    "tokens": 163840,
+    "seconds": 300.0,
+    "ended": "no improvement",
+    "best_step": 32,
+    "losses": [[step, 4.2 - step / 80] for step in range(4, 44, 4)],
+    "held_out": [[step, 4.3 - step / 100 + (0.2 if step > 32 else 0)] for step in range(0, 44, 4)],
+}
 
 
 def perplexity(value: float, corpus: str = "passages-eval", window: int = 2048) -> Measurement:
@@ -35,6 +44,7 @@ def result(
     ratio: float | None = None,
     pattern: str | None = None,
     seed: int | None = None,
+    recovery: str | None = None,
     model: str = "smollm2-135m",
     corpus: str = "passages-eval",
     **more,
@@ -42,17 +52,21 @@ def result(
     """A result of `method` with that perplexity; methods but dense and magnitude are calibrated."""
     calibrated = method not in ("dense", "magnitude")
     variant = Variant(
-        key=sha256(method, str(ratio), str(pattern), str(seed), model),
+        key=sha256(method, str(ratio), str(pattern), str(seed), model, *([recovery] if recovery else [])),
         model=model,
         revision="1",
         dtype="float32",
         method=method,
         ratio=ratio,
         pattern=pattern,
-        stages=(StageInfo(name=method),),
+        recovery=recovery,
+        stages=(
+            StageInfo(name=method),
+            *([StageInfo(name=recovery, text="passages-calibration:512x256", seed=0)] if recovery else []),
+        ),
         calibration="passages-calibration:16x2048" if calibrated else None,
         seed=(seed or 0) if calibrated else None,
-        details={"seconds": 60.0, "device": "cpu"},
+        details={"seconds": 60.0, "device": "cpu"} | ({"training": TRAINING} if recovery else {}),
     )
     zeros = round((ratio or 0) * BLOCK_WEIGHTS)
     footprint = Footprint(

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from core import shipped
+from core.analysis.frame import tidy
 from core.methods.registry import METHODS
 from core.results import Measurement
 from dashboard import figures, papers, points
+from dashboard.print_figures import draw
 from dashboard.style import DARK, LIGHT, SYMBOLS, look
 from tests.dashboard.synthetic import curve, result
 
@@ -117,6 +119,39 @@ def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
     assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(7))
 
 
+def arrows(figure):
+    return [note for note in figure.layout.annotations if note.showarrow]
+
+
+def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
+    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
+    rows = frame[frame["metric"] == "perplexity"]
+    found = points.collapse(rows[rows["method"] != "dense"])
+    figure = figures.perplexity_curve(
+        found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x"
+    )
+    (arrow,) = arrows(figure)
+    assert (arrow.ax, arrow.x) == (0.5, 0.5)
+    assert (10**arrow.ay, 10**arrow.y) == (pytest.approx(37.0), pytest.approx(25.0))
+    trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
+    assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
+
+    rows = points.at_amount(points.headline(frame), "50 %")
+    shown = points.with_mean(points.accuracies(rows), rows)
+    order = list(dict.fromkeys(shown["task"]))
+    figure = figures.accuracy_dots(shown, LIGHT, order)
+    assert len(arrows(figure)) == 8  # seven tasks and their mean
+    assert list(trace(figure, "SparseGPT + LoRA").y) == list(trace(figure, "SparseGPT").y)
+    assert len(draw(figure, "svg", "caption", 6, 6)) > 1000
+
+
+def test_losses_are_drawn_by_step():
+    rows = pd.DataFrame({"series": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
+    figure = figures.loss_curve(rows, LIGHT)
+    assert list(trace(figure, "held out").y) == [4.2, 3.9]
+    assert list(trace(figure, "training").x) == [4]
+
+
 def test_the_mean_needs_all_seven_tasks(frame):
     rows = points.headline(frame)
     assert points.seven_means(rows[rows["dataset"] != "boolq"]).empty
@@ -168,6 +203,12 @@ def test_papers_tables_draw_every_value(table):
         part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
         figure = figures.perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
         assert sum(len(one.y) for one in figure.data) == len(part)
+        both = read[read["dataset"] == "wikitext2"]
+        figure = figures.perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
+        assert len(arrows(figure)) == both["tuned"].sum() > 0
+        dots = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
+        figure = figures.accuracy_dots(dots, LIGHT, list(dict.fromkeys(dots["task"])))
+        assert len(arrows(figure)) == dots["recovery"].notna().sum() > 0
     if len(scored):
         shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])
         assert shown["value"].between(0, 1).all()

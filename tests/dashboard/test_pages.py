@@ -79,6 +79,17 @@ def test_families_can_be_shown_one_at_a_time(filled):
     assert not app.exception
 
 
+def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled):
+    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
+    app = open_app(explore_point="SparseGPT + LoRA, 50 %")
+    assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
+    assert len(charts(app)) == 4  # curve, accuracies, losses, layers
+    said = " ".join(caption.value for caption in app.caption)
+    assert "trained on passages-calibration:512x256. 40 steps, 163,840 tokens; the weights of step 32 were kept" in said
+    assert "--recover lora --train passages-calibration:512x256" in app.code[0].value
+    assert not app.exception
+
+
 def test_explore_without_results_says_what_to_do(store):
     app = open_app()
     assert "no results yet" in app.info[0].value
@@ -219,6 +230,21 @@ def test_run_has_a_field_for_every_declared_parameter(store):
     assert not app.exception
 
 
+def test_a_recovery_is_asked_for_with_its_own_parameters_and_text(store):
+    app = open_app("views/run.py", run_method="SparseGPT", run_recovery="White-box distillation")
+    app.number_input(key="run_distill-white_temperature").set_value(2.0).run()
+    app.text_input(key="run_distill-white_minutes").set_value("5").run()
+    app.number_input(key="run_train_examples").set_value(64).run()
+    app.button(key="run_start").click().run()
+    (job,) = data.queue().jobs()
+    recovery = job.spec.variant.stages[1]
+    assert (recovery.method, recovery.parameters) == ("distill-white", {"temperature": 2.0, "minutes": 5.0})
+    assert str(recovery.calibration) == "passages-calibration:64x256"
+    assert "SparseGPT, 50 %, then White-box distillation" in " ".join(text.value for text in app.markdown)
+    app.text_input(key="run_distill-white_rank").set_value("many").run()
+    assert "rank = 'many' does not fit" in app.error[0].value and not app.exception
+
+
 def test_run_estimates_then_queues_what_was_asked(store):
     app = open_app("views/run.py")
     app.selectbox(key="run_method").set_value("wanda").run()
@@ -304,7 +330,7 @@ def test_published_shows_each_table_with_its_protocol(store, title):
     said = " ".join(caption.value for caption in app.caption)
     assert ("windows of 2048" if title is None else "0-shot" if "Slim" in title else "Zero-shot") in said
     if title and "Slim" in title:
-        app.segmented_control(key="published_tuned").set_value(True).run()
+        app.segmented_control(key="published_tuned").set_value("after LoRA tuning").run()
         assert not app.exception and "after LoRA tuning" in app.caption[0].value
 
 
