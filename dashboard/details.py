@@ -88,10 +88,9 @@ def _training(result: Result, name: str) -> list[Item]:
         [(what, step, loss) for what, pairs in series.items() for step, loss in pairs],
         columns=["series", "step", "loss"],
     )
-    caption = (
-        f"{result.variant.model}, {name}: losses while it was trained on {stage.text}, {training['steps']} steps, "
-    )
-    caption += f"{training['tokens']:,} tokens. The weights of step {training['best_step']} were kept. "
+    caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.text}. "
+    caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
+    caption += "were kept. "
     caption += ENDED[training["ended"]]
     return [
         widgets.show_chart(
