@@ -9,7 +9,7 @@ run: .venv/installed-run
 	$(BIN)/python -m streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port 8501
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.sparsegpt
