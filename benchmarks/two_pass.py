@@ -74,8 +74,8 @@ class Catcher(nn.Module):
 
 
 @torch.no_grad()
-def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float) -> None:
-    """Prune a Llama-shaped model in place; windows (N, L) run one at a time."""
+def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float, count: int | None = None) -> None:
+    """Prune the first `count` (None: all) blocks of a Llama-shaped model in place; windows (N, L) run one at a time."""
     blocks = model.model.layers
     caught: list = []
     blocks[0] = Catcher(blocks[0], caught)
@@ -87,7 +87,7 @@ def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float) -> None:
     blocks[0] = blocks[0].block
     inputs = [hidden for hidden, _ in caught]
     kwargs = caught[0][1]
-    for block in blocks:
+    for block in blocks[:count]:
         layers = {name: Layer(module) for name, module in block.named_modules() if isinstance(module, nn.Linear)}
         handles = [
             layer.linear.register_forward_hook(lambda module, args, out, layer=layer: layer.add_batch(args[0]))

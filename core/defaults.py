@@ -62,7 +62,10 @@ def complete(
     shape = facts(source)
     window = min(DEFAULT_WINDOW, shape.max_window)
     if calibration is None and found.needs != "nothing":
-        calibration = Calibration(corpus=default_corpora()[1], windows=DEFAULT_WINDOWS, window=window)
+        windows, tokens = (DEFAULT_WINDOWS, window)
+        if found.needs == "training":
+            windows, tokens = DEFAULT_EXAMPLES, min(DEFAULT_EXAMPLE, shape.max_window)
+        calibration = Calibration(corpus=default_corpora()[1], windows=windows, window=tokens)
     if not perplexity:
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
     if layers is not None:

@@ -65,7 +65,7 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     seconds = START_SECONDS + size / LOAD_BYTES + (shape.parameters * 2 / FETCH_BYTES if source.folder is None else 0)
     speeds = _Speeds(spec, results)
     for stage in spec.variant.stages:
-        if get_stage(stage.method).family == "recovery":
+        if get_stage(stage.method).needs == "training":
             seconds += min(training_work(shape, stage) / speeds.of("perplexity"), training_limit(stage))
         else:
             seconds += compression_work(shape, stage) / speeds.of("compress")

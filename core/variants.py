@@ -12,6 +12,7 @@ import platform
 import resource
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from core.models.sources import ModelSource, identify, load_model
 from core.paths import cache_dir
 from core.progress import Progress
 from core.requests import parse_parameters
-from core.results import Result, StageInfo, Variant
+from core.results import LayerReport, Result, StageInfo, Variant
 from core.specs import Stage, VariantSpec
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def make_variant(
         stage, whole = spec.stages[index], prefixes[index + 1]
         started, training = time.perf_counter(), None
         method = get_stage(stage.method)
-        if method.family == "recovery":
-            training = _recover(model, stage, source, tokenizer, device, progress, whole)
+        if method.scope == "training":
+            layers, training = _trained(model, stage, source, tokenizer, device, progress, whole, layers)
         else:
             before = None if fresh else prefixes[index].key
             layers = compress(model, stage, texts[index], device, progress, before) or layers
@@ -99,10 +100,10 @@ def make_variant(
 
 
 def _reads_windows(stage: Stage) -> bool:
-    return stage.calibration is not None and get_stage(stage.method).family != "recovery"
+    return stage.calibration is not None and get_stage(stage.method).scope != "training"
 
 
-def _recover(
+def _trained(
     model: nn.Module,
     stage: Stage,
     dense: ModelSource,
@@ -110,12 +111,17 @@ def _recover(
     device: str,
     progress: Progress,
     whole: VariantSpec,
-) -> Training:
-    from core.recovery.engine import recover
+    layers: Sequence[LayerReport],
+) -> tuple[Sequence[LayerReport], Training]:
+    """Apply a stage that trains; return the layer report, the one there is where the stage only recovers."""
+    from core.recovery.engine import prune_while_training, recover
 
     found = get_stage(stage.method)
     method = found(parse_parameters(found, stage.parameters), stage.seed)
-    return recover(model, method, stage, dense, tokenizer, device, progress, _folder("training", whole.key))
+    checkpoint = _folder("training", whole.key)
+    if found.family == "recovery":
+        return layers, recover(model, method, stage, dense, tokenizer, device, progress, checkpoint)
+    return prune_while_training(model, method, stage, tokenizer, device, progress, checkpoint)
 
 
 def _folder(kind: str, key: str) -> Path:

@@ -6,8 +6,9 @@ from core.data import files
 from core.data.corpora import text
 from core.data.texts import BY_ID
 from core.methods.base import Method
-from core.methods.registry import get_method, get_recovery
+from core.methods.registry import get_method, get_stage
 from core.models.facts import ModelFacts
+from core.recovery.base import resolved_batch
 from core.requests import parse_parameters
 from core.specs import Perplexity, Stage, Task
 
@@ -69,17 +70,16 @@ def _passes(method: type[Method], stage: Stage) -> int:
 
 def training_work(shape: ModelFacts, stage: Stage) -> float:
     """Return the operations of a recovery; a backward pass through frozen weights costs as much as a forward."""
-    method = get_recovery(stage.method)
-    made = method(parse_parameters(method, stage.parameters))
-    examples, wanted = stage.calibration.windows, made.parameters
-    seen = min(wanted.epochs * examples, (wanted.steps or math.inf) * made.batch)
-    passes = 2 + made.has_teacher
+    method = get_stage(stage.method)
+    wanted = parse_parameters(method, stage.parameters)
+    seen = min(wanted.epochs * stage.calibration.windows, (wanted.steps or math.inf) * resolved_batch(wanted))
+    passes = 2 + getattr(method, "has_teacher", False)
     return passes * forward(shape, seen * stage.calibration.window, stage.calibration.window, head=True)
 
 
 def training_limit(stage: Stage) -> float:
     """Return the seconds after which a recovery ends, whatever it has seen."""
-    return 60 * (get_recovery(stage.method).Parameters.model_validate(stage.parameters).minutes or math.inf)
+    return 60 * (parse_parameters(get_stage(stage.method), stage.parameters).minutes or math.inf)
 
 
 def perplexity_work(shape: ModelFacts, wanted: Perplexity) -> float:

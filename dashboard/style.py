@@ -21,6 +21,7 @@ SYMBOLS = {
     "quantisation": "triangle-up",
     "embedding": "hexagon",
 }
+TRAINED = "-trained"  # ends the names of methods that prune while they train: drawn as if trained afterwards
 RECOVERED = {"lora": "cross", "distill-white": "x", "distill-black": "diamond-tall"}  # markers of what was trained
 DASHES = ("solid", "dash", "dashdot", "longdash")
 # Methods that only papers report: (name, family), after the registry's own in each family.
@@ -82,12 +83,14 @@ def family_of(method: str) -> str:
 def look(method: str, theme: Theme, recovery: str | None = None) -> Look:
     """Return how a method is drawn: marker by family, colour and dash by its place in it.
 
-    After a recovery the marker is the recovery's, and the line dotted.
+    After a recovery, and for methods that train themselves, the marker is the recovery's, and the line dotted.
     """
+    if method.endswith(TRAINED):
+        return look(method.removesuffix(TRAINED), theme, recovery or "lora")
     family = family_of(method)
     if family == "dense":
         return Look(theme.text, "dot", SYMBOLS["dense"])
-    members = [found.name for found in METHODS if found.family == family]
+    members = [found.name for found in METHODS if found.family == family and not found.name.endswith(TRAINED)]
     members += [name for name, its_family in PUBLISHED_ONLY if its_family == family and name not in members]
     place = members.index(method) if method in members else len(members)
     color = theme.palette[(FAMILY_OFFSET[family] + place) % len(theme.palette)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
 Needs = Literal["nothing", "sqnorm", "absolute", "gram", "gradient", "training"]
-Scope = Literal["linear", "block", "model"]
+Scope = Literal["linear", "block", "training"]
 
 
 class Citation(Frozen):

@@ -7,12 +7,14 @@ from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
 from core.methods.magnitude import Magnitude
+from core.methods.magnitude_trained import MagnitudeTrained
 from core.methods.sparsegpt import SparseGPT
 from core.methods.structured.flap import FLAP
 from core.methods.structured.hywia import HyWIA
 from core.methods.structured.llm_pruner import LLMPruner
 from core.methods.structured.lorap import LoRAP
 from core.methods.structured.loraprune import LoRAPrune
+from core.methods.structured.loraprune_trained import LoRAPruneTrained
 from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
@@ -28,6 +30,7 @@ METHODS: tuple[type[Method], ...] = (
     Magnitude,
     Wanda,
     SparseGPT,
+    MagnitudeTrained,
     NeuronMagnitude,
     LLMPruner,
     LoRAPrune,
@@ -37,6 +40,7 @@ METHODS: tuple[type[Method], ...] = (
     FLAP,
     ShortGPT,
     SliceGPT,
+    LoRAPruneTrained,
     SVD,
     ASVD,
     SVDLLM,

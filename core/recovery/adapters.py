@@ -32,6 +32,11 @@ class SparseLora(LoraLinear):
         zeros = weight == 0
         self.mask = (~zeros).to(weight.dtype) if zeros.float().mean() > MASKED_FROM else None
 
+    def remove(self, mask: Tensor) -> None:
+        """Zero the weights where `mask` (as the weight is stored) is 0, for good."""
+        self.mask = mask.to(self.get_base_layer().weight.dtype)
+        self.get_base_layer().weight.data.mul_(self.mask)
+
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         if self.mask is None:
             return super().forward(x, *args, **kwargs)
@@ -64,9 +69,14 @@ def add_adapters(model: nn.Module, rank: int, alpha: float, dropout: float, seed
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
+def adapters_of(model: nn.Module) -> dict[str, SparseLora]:
+    """Return the adapters by the name of their linear."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, SparseLora)}
+
+
 def merge_adapters(model: nn.Module) -> None:
     """Add what was learnt to the weights and take the adapters away, in place."""
-    for name, layer in [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLinear)]:
+    for name, layer in adapters_of(model).items():
         layer.merge()
         put(model, name, layer.get_base_layer())
     model.requires_grad_(False)

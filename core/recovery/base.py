@@ -47,6 +47,14 @@ class RecoveryParameters(Parameters):
     )
 
 
+def resolved_rank(parameters: RecoveryParameters) -> int:
+    return parameters.rank or PRESETS[parameters.preset][0]
+
+
+def resolved_batch(parameters: RecoveryParameters) -> int:
+    return parameters.batch or PRESETS[parameters.preset][1]
+
+
 class TeacherParameters(RecoveryParameters):
     teacher: str | None = Field(
         default=None,
@@ -58,18 +66,10 @@ class Recovery(Method):
     """Trains adapters on every block linear and merges them."""
 
     family = "recovery"
-    scope = "model"
+    scope = "training"
     needs = "training"
     has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
     Parameters = RecoveryParameters
-
-    @property
-    def rank(self) -> int:
-        return self.parameters.rank or PRESETS[self.parameters.preset][0]
-
-    @property
-    def batch(self) -> int:
-        return self.parameters.batch or PRESETS[self.parameters.preset][1]
 
     def examples(
         self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress

@@ -1,23 +1,31 @@
-"""A recovery applied to a model in memory: adapters put on, trained, the best ones merged."""
+"""Training applied to a model in memory: adapters put on, trained, merged; by itself, or while the model is pruned."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.blocks import execution_device
+from core.methods.base import Method
+from core.methods.structured.base import View
+from core.methods.structured.report import layer_reports
+from core.models.blocks import execution_device, find_blocks
 from core.models.sources import ModelSource
+from core.models.units import find_units
 from core.progress import Progress
-from core.recovery.adapters import add_adapters, merge_adapters
-from core.recovery.base import Recovery
-from core.recovery.examples import Examples
+from core.recovery.adapters import SparseLora, adapters_of, add_adapters, merge_adapters
+from core.recovery.base import Recovery, RecoveryParameters, resolved_batch, resolved_rank
+from core.recovery.examples import Batch, Example, Examples, read_examples
+from core.recovery.losses import text_loss
+from core.recovery.masks import UnitMasks, WeightMasks
 from core.recovery.teacher import Teacher
-from core.recovery.training import Budget, Training, train
+from core.recovery.training import Budget, During, Loss, Training, train
+from core.results import LayerReport
 from core.specs import Stage
 
 
@@ -36,37 +44,114 @@ def recover(
     `dense` is what the model was made from, `checkpoint` where an interrupted training goes on from. Raises `UserError`
     where there is too little to train on, before anything is changed.
     """
-    parameters = method.parameters
-    where = execution_device(device)
     teacher = None
     if method.has_teacher:
         dtype = str(model.dtype).removeprefix("torch.")
-        teacher = Teacher.of(parameters.teacher, dense, dtype, device, progress)
+        teacher = Teacher.of(method.parameters.teacher, dense, dtype, device, progress)
     method.check(tokenizer, teacher)
     found = method.examples(stage.calibration, tokenizer, teacher, progress)
-    examples = Examples(found, method.batch, parameters.held_out, method.seed)
+
+    def loss(batch: Batch) -> Tensor:
+        return method.loss(model, teacher and teacher.model, batch)
+
+    return _train(model, method, found, loss, device, progress, checkpoint)
+
+
+def prune_while_training(
+    model: nn.Module,
+    method: Method,
+    stage: Stage,
+    tokenizer: Any,
+    device: str,
+    progress: Progress,
+    checkpoint: Path | None,
+) -> tuple[list[LayerReport], Training]:
+    """Prune the model in place while it is trained; return one report a linear and what the training did.
+
+    Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
+    """
+    found = read_examples(stage.calibration, tokenizer, method.seed)
+
+    def loss(batch: Batch) -> Tensor:
+        return text_loss(model, batch)
+
+    blocks = find_blocks(model)
+    if method.family == "unstructured":
+        training = _train(
+            model,
+            method,
+            found,
+            loss,
+            device,
+            progress,
+            checkpoint,
+            lambda adapters: WeightMasks(adapters, stage.ratio, method.parameters.rounds),
+        )
+        return [_report(linear) for linear in blocks.all_linears()], training
+    views = [View(find_units(blocks, i, method.parameters.attention)) for i in range(len(blocks.holder))]
+    removals = method.allocate(views, stage.ratio)
+    masks: list[UnitMasks] = []
+
+    def masking(adapters: dict[str, SparseLora]) -> UnitMasks:
+        own = method.parameters
+        masks.append(UnitMasks(views, removals, adapters, own.every, own.warmup, own.cooldown))
+        return masks[0]
+
+    training = _train(model, method, found, loss, device, progress, checkpoint, masking)
+    reports: list[LayerReport] = []
+    for view in views:
+        before = view.units.sizes
+        view.units.shrink(masks[0].kept(view))
+        reports += layer_reports(view.units, before)
+    return reports, training
+
+
+def _report(linear: Any) -> LayerReport:
+    zeros = (linear.weight == 0).sum().item()
+    return LayerReport(
+        name=linear.name,
+        block=linear.block,
+        role=linear.role,
+        shape=tuple(linear.weight.shape),
+        sparsity=zeros / linear.weight.numel(),
+    )
+
+
+def _train(
+    model: nn.Module,
+    method: Method,
+    found: list[Example],
+    loss: Loss,
+    device: str,
+    progress: Progress,
+    checkpoint: Path | None,
+    during: Callable[[dict[str, SparseLora]], During] | None = None,
+) -> Training:
+    parameters: RecoveryParameters = method.parameters
+    examples = Examples(found, resolved_batch(parameters), parameters.held_out, method.seed)
     if not examples.training:
         raise UserError(
-            f"{stage.calibration} gives {len(found)} examples and {parameters.held_out} are held out, so none is left "
-            "to train on; give more."
+            f"There are {len(found)} examples and {parameters.held_out} are held out, so none is left to train on; "
+            "give more."
         )
     steps = math.ceil(parameters.epochs * examples.steps_an_epoch)
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)
     home = next(model.parameters()).device
-    model.to(where)
+    model.to(execution_device(device))
     with torch.random.fork_rng():
         torch.manual_seed(method.seed)  # dropout draws
-        trained = add_adapters(model, method.rank, parameters.alpha, parameters.dropout, method.seed)
+        trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
         training = train(
             model,
             trained,
-            lambda batch: method.loss(model, teacher and teacher.model, batch),
+            loss,
             examples,
             budget,
             parameters.learning_rate,
             parameters.patience,
             progress,
             checkpoint,
+            during and during(adapters_of(model)),
         )
     merge_adapters(model)
     model.to(home)

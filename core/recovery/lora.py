@@ -29,6 +29,6 @@ class LoRA(Recovery):
     summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, factors stay factors."
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
-        from core.recovery.losses import next_token, states, targets, through_head
+        from core.recovery.losses import text_loss
 
-        return through_head(student, states(student, batch), next_token(targets(batch)))
+        return text_loss(student, batch)

@@ -70,6 +70,11 @@ def next_token(wanted: Tensor) -> RowLoss:
     return lambda logits, part: cross_entropy(logits, wanted[part], reduction="sum")
 
 
+def text_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the cross-entropy of the batch's own next tokens, summed over those that count."""
+    return through_head(model, states(model, batch), next_token(targets(batch)))
+
+
 def divergence(kind: Divergence, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return the sum over rows of a divergence between softened predictions, times the temperature squared.
 

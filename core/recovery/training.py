@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,25 @@ EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
 CLIP = 1.0  # norm of a gradient
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # whichever is shorter
+
+
+class During(Protocol):
+    """What else happens to the model while it is trained, such as pruning."""
+
+    def after_gradients(self, spent: float) -> None:
+        """Act after a step's gradients are there, before they are used; `spent` is the share of the budget."""
+        ...
+
+    def settled(self, spent: float) -> bool:
+        """Whether the weights are of the kind that is asked for, so that they may be kept as the best."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that a resumption needs to know."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None: ...
+
 
 # loss(batch): the sum over the tokens that count, of which it gives the gradients of the trained parameters.
 Loss = Callable[[Batch], Tensor]
@@ -72,6 +91,7 @@ def train(
     patience: int,
     progress: Progress,
     checkpoint: Path | None = None,
+    during: During | None = None,
 ) -> Training:
     """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
 
@@ -80,7 +100,7 @@ def train(
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
-    run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress)
+    run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress, during)
     run.resume(checkpoint)
     try:
         run.evaluate_at(0.0)
@@ -112,7 +132,9 @@ class _Run:
     budget: Budget
     training: Training
     progress: Progress
+    during: During | None
     best: list[Tensor] = field(default_factory=list)
+    lowest: float = math.inf  # held-out loss of the best weights
     worse: int = 0  # evaluations since the best one
     evaluated: int = -1  # the last evaluation, of `EVALUATIONS`
     recent: list[float] = field(default_factory=list)  # mean losses of the steps since the last evaluation
@@ -144,6 +166,8 @@ class _Run:
             (value / wanted).backward()
             total += value.item()
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        if self.during:
+            self.during.after_gradients(self.budget.spent(self.training.steps + 1, self.seconds))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.model.eval()
@@ -163,8 +187,11 @@ class _Run:
             self.recent.clear()
         value = held_out_loss(self.model, self.examples.held_out)
         self.training.held_out.append([self.training.steps, value])
-        if value <= min(loss for _, loss in self.training.held_out):
+        if self.during and not self.during.settled(spent):
+            pass  # not what was asked for yet, however good
+        elif value < self.lowest:
             self.best, self.worse, self.training.best_step = weights_of(self.parameters), 0, self.training.steps
+            self.lowest = value
         else:
             self.worse += 1
         self._tell()
@@ -183,6 +210,8 @@ class _Run:
             "weights": weights_of(self.parameters),
             "best": self.best,
             "optimiser": self.optimiser.state_dict(),
+            "lowest": self.lowest,
+            "during": self.during.tensors() if self.during else {},
             "worse": self.worse,
             "evaluated": self.evaluated,
             "recent": self.recent,
@@ -206,6 +235,9 @@ class _Run:
         self.best = state["best"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
+        self.lowest = state["lowest"]
+        if self.during:
+            self.during.restore(state["during"])
 
 
 def _schedule(spent: float, step: int, steps: int) -> float:

@@ -111,7 +111,7 @@ def calibration_input(method: type[Method]) -> Calibration | None:
     default = data.corpora_here()[1]
     with st.container(horizontal=True):
         corpus = st.selectbox(
-            "Calibrate on",
+            "Train on" if method.needs == "training" else "Calibrate on",
             names,
             index=names.index(default),
             key="run_corpus",
@@ -119,8 +119,11 @@ def calibration_input(method: type[Method]) -> Calibration | None:
             **KEPT,
             help="The text that shows the method which weights matter. The path of a text file may be typed.",
         )
-        windows = st.number_input("Windows", 1, 4096, DEFAULT_WINDOWS, key="run_calibration_windows", **KEPT)
-        window = st.number_input("Tokens each", 2, 131072, DEFAULT_WINDOW, key="run_calibration_window", **KEPT)
+        sizes, suffix = (DEFAULT_WINDOWS, DEFAULT_WINDOW), ""
+        if method.needs == "training":
+            sizes, suffix = (DEFAULT_EXAMPLES, DEFAULT_EXAMPLE), "_trained"
+        windows = st.number_input("Windows", 1, 1_000_000, sizes[0], key=f"run_calibration_windows{suffix}", **KEPT)
+        window = st.number_input("Tokens each", 2, 131072, sizes[1], key=f"run_calibration_window{suffix}", **KEPT)
     return Calibration(corpus=corpus, windows=windows, window=window)
 
 

@@ -411,3 +411,15 @@ def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
 
     weight = AutoModelForCausalLM.from_pretrained(tmp_path / "out").model.layers[0].mlp.up_proj.weight
     assert (weight == 0).sum() == weight.numel() // 2
+
+
+@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
+def test_it_is_a_method_like_any_other_on_the_command_line(method, capsys):
+    train = ["--calibration", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
+    assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["variant"]["method"] == method and result["variant"]["recovery"] is None
+    assert result["variant"]["details"]["training"]["ended"] in ("budget", "no improvement")
+    footprint = result["footprint"]
+    removed = 1 - (footprint["block_weights"] - footprint["block_zeros"]) / footprint["dense_block_weights"]
+    assert removed == pytest.approx(0.3, abs=0.05)

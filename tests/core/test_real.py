@@ -27,12 +27,12 @@ def material():
     )
 
 
-def pruned(material, method, ratio=None, **settings):
+def pruned(material, method, ratio=None, layers=None, **settings):
     from core.compress import compress
 
     source, calibration, tokens, texts = material
     model = load_model(source)
-    stage = build_stage(method, ratio, settings=settings, calibration=calibration)
+    stage = build_stage(method, ratio, settings=settings, calibration=calibration, layers=layers)
     compress(model, stage, tokens, "cpu", silent)
     return perplexity(model, texts, silent)[0]
 
@@ -44,13 +44,15 @@ def test_magnitude_collapses_where_sparsegpt_does_not(material):
 
 
 def test_reference_form_agrees_with_an_independent_two_pass_computation(material):
+    """On the first blocks only: over all of them differences of rounding grow until other weights are chosen."""
     from benchmarks.two_pass import prune_two_pass
 
     source, _, tokens, texts = material
     model = load_model(source)
-    prune_two_pass(model, tokens, 0.5)
+    prune_two_pass(model, tokens, 0.5, count=8)
     independent = perplexity(model, texts, silent)[0]
-    assert pruned(material, "sparsegpt", 0.5, true_sequential=False) == pytest.approx(independent, rel=0.02)
+    ours = pruned(material, "sparsegpt", 0.5, layers="0:7", true_sequential=False)
+    assert ours == pytest.approx(independent, rel=0.01)
 
 
 def test_structured_methods_keep_the_papers_order(material):

@@ -49,7 +49,7 @@ def trained(model, recovery="lora", steps=20, patience=0, progress=silent, check
     found = get_recovery(recovery)
     method = found(parse_parameters(found, SETTINGS | settings))
     teacher = tiny()
-    parameters = add_adapters(model, method.rank, 16.0, method.parameters.dropout, 0)
+    parameters = add_adapters(model, SETTINGS["rank"], 16.0, method.parameters.dropout, 0)
 
     def loss(batch):
         return method.loss(model, teacher, batch)

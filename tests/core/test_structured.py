@@ -21,7 +21,7 @@ from core.specs import Calibration
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)
-STRUCTURED = [method for method in METHODS if method.family == "structured"]
+STRUCTURED = [method for method in METHODS if method.family == "structured" and method.scope == "block"]
 UNITS = [method for method in STRUCTURED if method().removes == "units"]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
 SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")

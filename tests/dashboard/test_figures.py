@@ -100,10 +100,11 @@ def test_numbers_are_short(value, text):
 
 @pytest.mark.parametrize("family", ["unstructured", "structured"])
 def test_markers_tell_families_and_colours_tell_methods(family):
-    styles = [look(method.name, LIGHT) for method in METHODS if method.family == family]
+    styles = [look(method.name, LIGHT) for method in METHODS if method.family == family and method.scope != "training"]
     assert {style.symbol for style in styles} == {SYMBOLS[family]}
     assert len({style.color for style in styles}) == len(styles)
     assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
+    assert look("loraprune-trained", LIGHT) == look("loraprune", LIGHT, "lora") != look("loraprune", LIGHT)
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):

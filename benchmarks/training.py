@@ -1,0 +1,95 @@
+"""Training speed: our loop against `transformers.Trainer` with PEFT, the same adapters, batches and steps, in one run.
+
+    python -m benchmarks.training [--steps 4] [--batch 16] [--length 256] [--rank 8]
+
+It prints tokens a second of both, their ratio, and the mean training loss of both.
+"""
+
+import tempfile
+import time
+
+import torch
+import typer
+from peft import LoraConfig, get_peft_model
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
+
+from core.data.corpora import calibration_windows, default_corpora
+from core.memory import reuse_freed_memory
+from core.models.blocks import find_blocks
+from core.models.sources import identify, load_model, load_tokenizer
+from core.progress import silent
+from core.recovery.adapters import add_adapters
+from core.recovery.examples import Batch, Example, Examples
+from core.recovery.lora import LoRA
+from core.recovery.training import Budget, train
+from core.requests import DEFAULT_MODEL
+from core.specs import Calibration
+
+ALPHA, LEARNING_RATE = 16.0, 1e-4
+
+
+def ours(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int) -> tuple[float, float]:
+    """Return (seconds, mean loss) of `steps` steps; the held-out losses of one window are in the time."""
+    parameters = add_adapters(model, rank, ALPHA, 0.0, 0)
+    method = LoRA()
+
+    def loss(part: Batch) -> Tensor:
+        return method.loss(model, None, part)
+
+    examples = Examples([Example(window) for window in windows], batch, 1, 0)
+    started = time.perf_counter()
+    done = train(model, parameters, loss, examples, Budget(steps), LEARNING_RATE, 0, silent)
+    return time.perf_counter() - started, sum(value for _, value in done.losses) / len(done.losses)
+
+
+def peer(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int, micro: int) -> tuple[float, float]:
+    """The same with the Trainer; `micro` windows run at once."""
+    names = [linear.name for linear in find_blocks(model).all_linears()]
+    adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=names))
+    rows = [{"input_ids": window, "labels": window} for window in windows]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=batch // micro,
+            max_steps=steps,
+            learning_rate=LEARNING_RATE,
+            use_cpu=not torch.cuda.is_available(),
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+        )
+        trainer = Trainer(model=adapted, args=arguments, train_dataset=rows)
+        started = time.perf_counter()
+        loss = trainer.train().training_loss
+        return time.perf_counter() - started, loss
+
+
+def main(steps: int = 4, batch: int = 16, length: int = 256, rank: int = 8) -> None:
+    reuse_freed_memory()
+    source = identify(DEFAULT_MODEL)
+    corpus = default_corpora()[1]
+    wanted = Calibration(corpus=corpus, windows=steps * batch + 1, window=length)
+    windows = calibration_windows(wanted, load_tokenizer(source), 0)
+    table = Table(title=f"{source.id}, {steps} steps of {batch} windows of {length} tokens of {corpus}, rank {rank}")
+    for name in ("side", "tokens / s", "mean loss", "times the Trainer"):
+        table.add_column(name, justify="left" if name == "side" else "right")
+    tokens = steps * batch * length
+    fastest = 0.0
+    for micro in sorted({1, 4, min(8, batch)}):
+        if batch % micro:
+            continue
+        seconds, loss = peer(load_model(source), windows, steps, batch, rank, micro)
+        fastest = max(fastest, tokens / seconds)
+        table.add_row(f"Trainer + PEFT, {micro} at once", f"{tokens / seconds:.0f}", f"{loss:.3f}", "")
+    seconds, loss = ours(load_model(source), windows, steps, batch, rank)
+    table.add_row("Slimscope", f"{tokens / seconds:.0f}", f"{loss:.3f}", f"{tokens / seconds / fastest:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
