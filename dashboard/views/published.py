@@ -79,6 +79,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         step = steps[0]
         if len(steps) > 1:
             step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", **BOUND)
+    state = "as pruned, with an arrow to after LoRA tuning" if tuned == "both" else tuned
     mine = rows[rows["tuned"].isin(TUNING[tuned]) | (rows["name"] == "dense")]
     read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
     found, dense = papers.by_ratio(read)
@@ -86,7 +87,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     curve = widgets.show_chart(
         "published_ratios",
         lambda theme: figures.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
-        f"{cited(table)} {model}, {tuned}; perplexity on {papers.protocol(read)}.",
+        f"{cited(table)} {model}, {state}; perplexity on {papers.protocol(read)}.",
         found[["series", "ratio", "value"]],
         alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
     )
