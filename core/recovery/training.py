@@ -96,7 +96,7 @@ def train(
     """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
 
     With `checkpoint` the state is written there once a minute and taken up from there; it goes when the training ends.
-    A cancelled training ends like any other, and says so.
+    A cancelled training ends like any other, and says so; unless nothing was settled yet that could be kept.
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
@@ -113,7 +113,10 @@ def train(
                 saved = time.perf_counter()
         run.training.ended = "no improvement" if run.spent < 1 else "budget"
     except (Cancelled, KeyboardInterrupt):
+        if not run.best:
+            raise
         run.training.ended = "cancelled"
+    run.training.seconds = round(run.seconds, 3)
     if run.best:
         set_weights(run.parameters, run.best)
     if checkpoint:

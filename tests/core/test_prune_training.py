@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.errors import Cancelled
 from core.methods.registry import get_method
 from core.models.blocks import find_blocks
 from core.progress import silent
@@ -115,6 +116,15 @@ def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypat
     assert (done.steps, done.held_out) == (expected.steps, expected.held_out)
     for ours, theirs in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
+    def stop(stage, done, total, detail=""):
+        if "step 12," in detail:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pruned(tiny(), "magnitude-trained", progress=stop)
 
 
 def test_rounds_that_were_pruned_for_are_known_again():

@@ -166,7 +166,7 @@ def test_a_cancelled_training_keeps_its_best_and_says_so():
 
     model, whole = tiny(), tiny()
     done = trained(model, progress=stop)
-    assert (done.ended, done.steps) == ("cancelled", 12)
+    assert (done.ended, done.steps) == ("cancelled", 12) and done.seconds > 0
     assert done.best_step == min(done.held_out, key=lambda pair: pair[1])[0]
     trained(whole, steps=20)
     assert not torch.equal(model(windows()).logits, whole(windows()).logits)
