@@ -43,6 +43,7 @@ class UnitMasks:
         }
         self.channels = {view.units.block: torch.arange(view.shape.channels) for view in views}
         self.step = 0
+        self.complete = False  # whether all that goes is gone
 
     def share(self, spent: float) -> float:
         """Return how much of the removal is due: nothing in the warm-up, all of it in the cool-down (equation 11)."""
@@ -50,10 +51,7 @@ class UnitMasks:
         return 1 - (1 - min(max(where, 0.0), 1.0)) ** 3
 
     def settled(self, spent: float) -> bool:
-        return self.share(spent) == 1 and all(
-            len(self.channels[view.units.block]) == view.shape.channels - removal.channels
-            for view, removal in zip(self.views, self.removals, strict=True)
-        )
+        return self.complete
 
     @torch.no_grad()
     def after_gradients(self, spent: float) -> None:
@@ -62,10 +60,11 @@ class UnitMasks:
                 self._score(view, role, self.adapters[linear.name], linear.name)
         self.step += 1
         share = self.share(spent)
-        if (share == 1 and not self.settled(spent)) or (0 < share < 1 and self.step % self.every == 0):
+        if (share == 1 and not self.complete) or (0 < share < 1 and self.step % self.every == 0):
             for view, removal in zip(self.views, self.removals, strict=True):
                 self._choose(view, removal, share)
                 self._mask(view)
+            self.complete = share == 1
 
     def _score(self, view: View, role: str, adapter: SparseLora, name: str) -> None:
         """Average in |G W'| summed over units and divided by its norm, G = g_B A + B g_A - g_B g_A (equation 9)."""
@@ -118,10 +117,10 @@ class UnitMasks:
                 f"keys {block}": kv_heads,
                 f"channels {block}": self.channels[block],
             }
-        return found | {"step": torch.tensor(self.step)}
+        return found | {"step": torch.tensor(self.step), "complete": torch.tensor(self.complete)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        self.step = int(tensors["step"])
+        self.step, self.complete = int(tensors["step"]), bool(tensors["complete"])
         self.scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
         for view in self.views:
             block = view.units.block
