@@ -79,7 +79,7 @@ class Recovery(Method):
 
         return read_examples(wanted, tokenizer, self.seed)
 
-    def check(self, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check(self, student: nn.Module, tokenizer: Any, teacher: Teacher | None) -> None:
         """Raise `UserError` where student and teacher do not go together."""
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:

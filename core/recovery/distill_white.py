@@ -34,6 +34,12 @@ class DistillWhiteParameters(TeacherParameters):
         le=1,
         description="Weight of the teacher's prediction; the text's next tokens get the rest.",
     )
+    hidden_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the distance between student and teacher after each block, relative to the teacher's "
+        "states; their blocks must be as many and as wide.",
+    )
 
 
 class DistillWhite(Recovery):
@@ -49,22 +55,44 @@ class DistillWhite(Recovery):
     has_teacher = True
     Parameters = DistillWhiteParameters
 
-    def check(self, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check(self, student: nn.Module, tokenizer: Any, teacher: Teacher | None) -> None:
         if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise UserError(
                 f"The teacher {teacher.source.id} has another tokenizer, so its predictions cannot be learnt; "
                 "distill-black learns from its answers."
             )
+        if self.parameters.hidden_weight:
+            from core.models.blocks import find_blocks
+
+            ours, theirs = (
+                (len(find_blocks(model).holder), model.get_output_embeddings().weight.shape[1])
+                for model in (student, teacher.model)
+            )
+            if ours != theirs:
+                raise UserError(
+                    f"Hidden states cannot be compared: the student has {ours[0]} blocks of width {ours[1]} and the "
+                    f"teacher {theirs[0]} of {theirs[1]}; leave hidden_weight at 0."
+                )
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
         import torch
 
         from core.evaluation.perplexity import output_scale
-        from core.recovery.losses import divergence, next_token, states, targets, through_head
+        from core.recovery.losses import (
+            block_outputs,
+            divergence,
+            next_token,
+            states,
+            states_distance,
+            targets,
+            through_head,
+        )
 
         parameters = self.parameters
-        with torch.no_grad():
+        with torch.no_grad(), block_outputs(teacher) as wanted_states:
             known = states(teacher, batch)  # (tokens that count, hidden)
+        with block_outputs(student) as own_states:
+            hidden = states(student, batch)
         head, scale = teacher.get_output_embeddings(), output_scale(teacher)
         text = next_token(targets(batch))
 
@@ -77,4 +105,7 @@ class DistillWhite(Recovery):
             own = 1 - parameters.teacher_share
             return value + own * text(logits, part) if own else value
 
-        return through_head(student, states(student, batch), both)
+        predicted = through_head(student, hidden, both)
+        if not parameters.hidden_weight:
+            return predicted
+        return predicted + parameters.hidden_weight * states_distance(own_states, wanted_states, batch)

@@ -48,7 +48,7 @@ def recover(
     if method.has_teacher:
         dtype = str(model.dtype).removeprefix("torch.")
         teacher = Teacher.of(method.parameters.teacher, dense, dtype, device, progress)
-    method.check(tokenizer, teacher)
+    method.check(model, tokenizer, teacher)
     found = method.examples(stage.calibration, tokenizer, teacher, progress)
 
     def loss(batch: Batch) -> Tensor:

@@ -7,7 +7,8 @@ Agarwal et al., On-Policy Distillation, 2023 (arXiv:2306.13649), for the three d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from core.evaluation.perplexity import CHUNK_BYTES, output_scale
+from core.models.blocks import find_blocks
+from core.recording import first
 from core.recovery.examples import Batch
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
@@ -26,6 +29,30 @@ def states(model: nn.Module, batch: Batch) -> Tensor:
     """Return the hidden states, (tokens that count, hidden), that the head reads to predict what counts."""
     hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
     return hidden[:, :-1][batch.counts]
+
+
+@contextmanager
+def block_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Give a list that a forward inside fills with what each block puts out, (B, L, hidden)."""
+    outputs: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda module, args, output: outputs.append(first(output)))
+        for block in find_blocks(model).holder
+    ]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def states_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], batch: Batch) -> Tensor:
+    """Return |h - h'|^2 / |h'|^2 of the tokens that count, summed over them and averaged over the blocks."""
+    total = 0.0
+    for mine, wanted in zip(ours, theirs, strict=True):
+        mine, wanted = (states[:, :-1][batch.counts].float() for states in (mine, wanted))  # (tokens, hidden)
+        total += ((mine - wanted).square().sum(-1) / wanted.square().sum(-1).clamp_min(1e-12)).sum()
+    return total / len(theirs)
 
 
 def targets(batch: Batch) -> Tensor:

@@ -18,7 +18,7 @@ from core.recovery import losses, training
 from core.recovery.adapters import add_adapters, merge_adapters
 from core.recovery.answers import answers
 from core.recovery.examples import Batch, Example, Examples, collate, read_examples
-from core.recovery.losses import divergence, next_token, states, targets, through_head
+from core.recovery.losses import block_outputs, divergence, next_token, states, targets, through_head
 from core.recovery.training import Budget, train
 from core.requests import build_stage, parse_parameters
 from core.specs import Calibration
@@ -287,9 +287,27 @@ def test_a_teacher_with_another_tokenizer_is_refused():
     found = get_recovery("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]))
     method = found(parse_parameters(found, {"teacher": "big@1"}))
-    method.check(Vocabulary(["a", "b"]), teacher)
+    method.check(tiny(), Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
-        method.check(Vocabulary(["a", "c"]), teacher)
+        method.check(tiny(), Vocabulary(["a", "c"]), teacher)
+
+
+def test_hidden_states_are_compared_block_by_block_where_that_can_be():
+    found = get_recovery("distill-white")
+    plain, hidden = (found(parse_parameters(found, {"hidden_weight": weight})) for weight in (0, 2))
+    student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
+    ours, theirs = (
+        model(input_ids=batch.ids, output_hidden_states=True).hidden_states[1:-1] for model in (student, teacher)
+    )
+    first = [(a - b)[:, :-1].square().sum(-1) / b[:, :-1].square().sum(-1) for a, b in zip(ours, theirs, strict=True)]
+    gap = (hidden.loss(student, teacher, batch) - plain.loss(student, teacher, batch)).item()
+    with block_outputs(student) as own, block_outputs(teacher) as wanted:
+        student(batch.ids), teacher(batch.ids)
+    last = ((own[1] - wanted[1])[:, :-1].square().sum(-1) / wanted[1][:, :-1].square().sum(-1)).sum()
+    assert gap == pytest.approx(2 * (first[0].sum() + last).item() / 2, rel=1e-3)
+    other = SimpleNamespace(model=tiny(num_hidden_layers=3))
+    with pytest.raises(UserError, match="the student has 2 blocks of width 32 and the teacher 3 of 32"):
+        hidden.check(student, None, other)
 
 
 class Letters:
