@@ -112,7 +112,8 @@ def perplexity_curve(
     _label(figure, points, axis, theme, cap, near=0.05 * math.log10(reach))
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
-    margin = reach ** (0.13 if (points["value"] > cap).any() else 0.06)
+    stacked = points.loc[points["value"] > cap, axis.column].round(6).value_counts().max()  # labels over one place
+    margin = reach ** (0.06 + 0.07 * (stacked if stacked > 0 else 0))
     _log_axis(figure, values.min() / reach**0.09, values.min() * reach * margin, corpus)
     if axis.percent:
         most = points[axis.column].max()

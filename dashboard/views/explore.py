@@ -12,6 +12,8 @@ from dashboard import data, figures, offers, points, widgets
 from dashboard.details import show_details
 from dashboard.pickers import pick
 
+MOST_NAMED = 3  # methods on a button
+
 FORMATS = {
     "Perplexity": "%.5g",
     "vs dense": "%+.4g",
@@ -102,7 +104,7 @@ def offer_tasks(chosen: dict, found: pd.DataFrame, scored: pd.DataFrame, at: str
             offer = offers.offer(
                 chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], tasks, data.store().stamp()
             )
-        names = ", ".join(plain["series"])
+        names = ", ".join(plain["series"]) if len(plain) <= MOST_NAMED else f"{len(plain)} methods"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
 
 
