@@ -15,6 +15,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.sparsegpt
 	$(BIN)/python -m benchmarks.zeroshot
 	$(BIN)/python -m benchmarks.slimllm
+	$(BIN)/python -m benchmarks.training
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
