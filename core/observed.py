@@ -33,7 +33,7 @@ def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Ca
     """
     if before is None:
         return observe()
-    what = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed}
+    what = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed, "layers": stage.layers}
     root = cache_dir() / "observed"
     folders = [root / sha256(before, canonical_json(what | {"kind": kind})) for kind in kinds]
     for folder in folders:

@@ -6,6 +6,7 @@ References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (a
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -89,9 +90,10 @@ class DistillWhite(Recovery):
         )
 
         parameters = self.parameters
-        with torch.no_grad(), block_outputs(teacher) as wanted_states:
+        listen = block_outputs if parameters.hidden_weight else nullcontext
+        with torch.no_grad(), listen(teacher) as wanted_states:
             known = states(teacher, batch)  # (tokens that count, hidden)
-        with block_outputs(student) as own_states:
+        with listen(student) as own_states:
             hidden = states(student, batch)
         head, scale = teacher.get_output_embeddings(), output_scale(teacher)
         text = next_token(targets(batch))

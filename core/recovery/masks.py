@@ -16,7 +16,7 @@ from core.methods.masks import smallest_mask
 from core.methods.structured.base import View, head_sums, keep_heads, keep_largest
 from core.methods.structured.budget import Removal
 from core.models.units import Kept, spread
-from core.recovery.adapters import SparseLora
+from core.recovery.adapters import NAME, SparseLora
 
 DECAY = 0.9  # of the moving average of scores over steps
 GONE = -1.0  # score of a unit that is masked: below all others, so that it stays so
@@ -68,9 +68,9 @@ class UnitMasks:
 
     def _score(self, view: View, role: str, adapter: SparseLora, name: str) -> None:
         """Average in |G W'| summed over units and divided by its norm, G = g_B A + B g_A - g_B g_A (equation 9)."""
-        a, b = (matrix["default"].weight for matrix in (adapter.lora_A, adapter.lora_B))  # (rank, in), (out, rank)
+        a, b = (matrix[NAME].weight for matrix in (adapter.lora_A, adapter.lora_B))  # (rank, in), (out, rank)
         estimate = b.grad @ a + b @ a.grad - b.grad @ a.grad  # (out, in)
-        elements = (estimate * (adapter.get_base_layer().weight + adapter.get_delta_weight("default"))).abs_()
+        elements = (estimate * (adapter.get_base_layer().weight + adapter.get_delta_weight(NAME))).abs_()
         score = elements.sum(0 if role in ("o", "down") else 1)
         if role in ("q", "k", "v", "o"):
             score = head_sums(score, view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads)
@@ -153,7 +153,7 @@ class WeightMasks:
         if due > self.round:
             self.round = due
             for adapter in self.adapters.values():
-                weight = adapter.get_base_layer().weight + adapter.get_delta_weight("default")
+                weight = adapter.get_base_layer().weight + adapter.get_delta_weight(NAME)
                 count = round(self.ratio * due / self.rounds * weight.numel())
                 pruned = smallest_mask(weight.abs().flatten(), count).view_as(weight)
                 adapter.remove(~pruned)
