@@ -62,10 +62,7 @@ def complete(
     shape = facts(source)
     window = min(DEFAULT_WINDOW, shape.max_window)
     if calibration is None and found.needs != "nothing":
-        windows, tokens = (DEFAULT_WINDOWS, window)
-        if found.needs == "training":
-            windows, tokens = DEFAULT_EXAMPLES, min(DEFAULT_EXAMPLE, shape.max_window)
-        calibration = Calibration(corpus=default_corpora()[1], windows=windows, window=tokens)
+        calibration = default_text(found.needs == "training", shape)
     if not perplexity:
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
     if layers is not None:
@@ -86,9 +83,7 @@ def complete(
             check_divides(stage.pattern, width, "a layer")
     stages = [stage]
     if recovery is not None:
-        window = min(DEFAULT_EXAMPLE, shape.max_window)
-        training = training or Calibration(corpus=default_corpora()[1], windows=DEFAULT_EXAMPLES, window=window)
-        text = identified_calibration(training, shape)
+        text = identified_calibration(training or default_text(True, shape), shape)
         settings = dict(recovery_settings or {})
         if settings.get("teacher"):
             from core.recovery.teacher import identified_teacher
@@ -108,6 +103,12 @@ def complete(
         latency,
         force,
     )
+
+
+def default_text(training: bool, shape: ModelFacts) -> Calibration:
+    """Return what is trained on, or else calibrated on, where nothing is asked for."""
+    windows, window = (DEFAULT_EXAMPLES, DEFAULT_EXAMPLE) if training else (DEFAULT_WINDOWS, DEFAULT_WINDOW)
+    return Calibration(corpus=default_corpora()[1], windows=windows, window=min(window, shape.max_window))
 
 
 def identified_calibration(calibration: Calibration, shape: ModelFacts) -> Calibration:

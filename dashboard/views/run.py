@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -24,6 +24,32 @@ PATTERNS = ("2:4", "4:8")
 NO_RECOVERY = "nothing"
 BOUND = {"bind": "query-params"}
 KEPT = {"persist_state": "session"}
+
+
+class Purpose(NamedTuple):
+    """What a text is read for, as the form asks for it."""
+
+    label: str
+    unit: str
+    windows: int
+    window: int
+    help: str
+
+
+CALIBRATION = Purpose(
+    "Calibrate on",
+    "Windows",
+    DEFAULT_WINDOWS,
+    DEFAULT_WINDOW,
+    "The text that shows the method which weights matter. The path of a text file may be typed.",
+)
+TRAINING = Purpose(
+    "Train on",
+    "Examples",
+    DEFAULT_EXAMPLES,
+    DEFAULT_EXAMPLE,
+    "A text, or instructions; the path of a text, JSON or JSONL file may be typed.",
+)
 
 
 def model_input() -> str:
@@ -107,23 +133,26 @@ def calibration_input(method: type[Method]) -> Calibration | None:
     """Ask what text the method reads, where it reads any."""
     if method.needs == "nothing":
         return None
+    if method.needs == "training":
+        return text_input("run_train", TRAINING)
+    return text_input("run_calibration", CALIBRATION)
+
+
+def text_input(key: str, purpose: Purpose) -> Calibration:
+    """Ask for a corpus and how much of it; `key` begins those of the fields."""
     names = [corpus.id for corpus in CORPORA if not corpus.held_out]
-    default = data.corpora_here()[1]
     with st.container(horizontal=True):
         corpus = st.selectbox(
-            "Train on" if method.needs == "training" else "Calibrate on",
+            purpose.label,
             names,
-            index=names.index(default),
-            key="run_corpus",
+            index=names.index(data.corpora_here()[1]),
+            key=f"{key}_corpus",
             accept_new_options=True,
             **KEPT,
-            help="The text that shows the method which weights matter. The path of a text file may be typed.",
+            help=purpose.help,
         )
-        sizes, suffix = (DEFAULT_WINDOWS, DEFAULT_WINDOW), ""
-        if method.needs == "training":
-            sizes, suffix = (DEFAULT_EXAMPLES, DEFAULT_EXAMPLE), "_trained"
-        windows = st.number_input("Windows", 1, 1_000_000, sizes[0], key=f"run_calibration_windows{suffix}", **KEPT)
-        window = st.number_input("Tokens each", 2, 131072, sizes[1], key=f"run_calibration_window{suffix}", **KEPT)
+        windows = st.number_input(purpose.unit, 1, 1_000_000, purpose.windows, key=f"{key}_windows", **KEPT)
+        window = st.number_input("Tokens each", 2, 131072, purpose.window, key=f"{key}_window", **KEPT)
     return Calibration(corpus=corpus, windows=windows, window=window)
 
 
@@ -142,25 +171,13 @@ def recovery_input() -> dict[str, Any]:
         return {}
     found = by_name[name]
     st.caption(f"{found.summary} [{found.citation.authors}, {found.citation.year}]({found.citation.url}).")
-    names = [corpus.id for corpus in CORPORA if not corpus.held_out]
-    with st.container(horizontal=True):
-        corpus = st.selectbox(
-            "Train on",
-            names,
-            index=names.index(data.corpora_here()[1]),
-            key="run_train_corpus",
-            accept_new_options=True,
-            **KEPT,
-            help="A text, or instructions; the path of a text, JSON or JSONL file may be typed.",
-        )
-        examples = st.number_input("Examples", 2, 1_000_000, DEFAULT_EXAMPLES, key="run_train_examples", **KEPT)
-        window = st.number_input("Tokens each", 2, 131072, DEFAULT_EXAMPLE, key="run_train_window", **KEPT)
+    training = text_input("run_recovery", TRAINING)
     with st.expander("How it trains"):
         settings = forms.parameter_inputs(found)
     return {
         "recovery": name,
         "recovery_settings": settings,
-        "training": Calibration(corpus=corpus, windows=examples, window=window),
+        "training": training,
     }
 
 

@@ -63,3 +63,16 @@ def test_a_damaged_file_is_observed_anew(tmp_path, looks):
     file.write_bytes(b"no tensors")
     shrunk("shortgpt", 0.5, "dense")
     assert looks == ["shortgpt", "shortgpt"]
+
+
+def test_spectra_of_other_layers_are_observed_anew():
+    found = {}
+    for layers in ("0:2", "2:4"):
+        for before in ("dense", None):
+            model = tiny(num_hidden_layers=4)
+            stage = build_stage("svd-llm", 0.3, None, {"ranks": "global"}, CALIBRATION, 0, layers)
+            compress(model, stage, windows(), "cpu", silent, before)
+            found[layers, before] = model.state_dict()
+        kept, fresh = found[layers, "dense"], found[layers, None]
+        assert list(kept) == list(fresh) and all(torch.equal(kept[name], fresh[name]) for name in fresh)
+    assert list(found["0:2", None]) != list(found["2:4", None])

@@ -234,7 +234,7 @@ def test_a_recovery_is_asked_for_with_its_own_parameters_and_text(store):
     app = open_app("views/run.py", run_method="SparseGPT", run_recovery="White-box distillation")
     app.number_input(key="run_distill-white_temperature").set_value(2.0).run()
     app.text_input(key="run_distill-white_minutes").set_value("5").run()
-    app.number_input(key="run_train_examples").set_value(64).run()
+    app.number_input(key="run_recovery_windows").set_value(64).run()
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
     recovery = job.spec.variant.stages[1]
@@ -264,7 +264,7 @@ def test_run_estimates_then_queues_what_was_asked(store):
     [
         ("run_model", "smolm2-135m", "did you mean 'smollm2-135m'?"),
         ("run_model", "/no/such/folder", "There is no folder"),
-        ("run_corpus", "wikitext3", "wikitext"),
+        ("run_calibration_corpus", "wikitext3", "wikitext"),
         ("run_layers", "99:100", "selects none of the model's blocks"),
         ("run_layers", "(", "neither FIRST:LAST nor a regular expression"),
         ("run_window", 99_999, "this model was made for"),
