@@ -79,6 +79,7 @@ def merge_adapters(model: nn.Module) -> None:
     for name, layer in adapters_of(model).items():
         layer.merge()
         put(model, name, layer.get_base_layer())
+    del model.peft_config
     model.requires_grad_(False)
 
 

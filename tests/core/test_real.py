@@ -1,5 +1,7 @@
 """The default model on real text: what pruning costs it, in the order that the papers find."""
 
+import copy
+
 import pytest
 
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
@@ -60,3 +62,36 @@ def test_structured_methods_keep_the_papers_order(material):
         pruned(material, method, 0.2) for method in ("slimllm", "llm-pruner", "neuron-magnitude")
     )
     assert slimllm < llm_pruner < magnitude
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("sparsegpt", {"ratio": 0.5}), ("sparsegpt", {"pattern": "2:4"}), ("svd-llm", {"ratio": 0.2})],
+    ids=lambda value: value if isinstance(value, str) else str(*value.values()),
+)
+def test_what_compression_made_survives_each_recovery(material, method, target):
+    from core.compress import compress
+    from core.methods.registry import RECOVERIES
+    from core.models.blocks import find_blocks
+    from core.recovery.engine import recover
+
+    source, calibration, tokens, _ = material
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    stage = build_stage(method, **target, calibration=calibration, layers="0:1")
+    compress(model, stage, tokens[:, :128], "cpu", silent)
+    before = {linear.name: linear.weight for linear in find_blocks(model).all_linears()}
+    text = Calibration(corpus=calibration.corpus, windows=6, window=48)
+    for recovery in RECOVERIES:
+        settings = {"steps": 2, "batch": 4, "held_out": 1, "learning_rate": 1e-3}
+        if recovery.name == "distill-black":
+            settings["answer_tokens"] = 8
+        training = build_stage(recovery.name, settings=settings, calibration=text)
+        own = recovery(recovery.Parameters(**settings), 0)
+        student = copy.deepcopy(model)
+        assert recover(student, own, training, source, tokenizer, "cpu", silent, None).best_step
+        after = {linear.name: linear.weight for linear in find_blocks(student).all_linears()}
+        assert before.keys() == after.keys()
+        for name, weight in before.items():
+            assert weight.shape == after[name].shape and not weight.equal(after[name]), name
+            if (weight == 0).float().mean() > 0.01:
+                assert (weight == 0).equal(after[name] == 0), name
