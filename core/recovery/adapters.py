@@ -34,15 +34,21 @@ class SparseLora(LoraLinear):
 
     def remove(self, mask: Tensor) -> None:
         """Zero the weights where `mask` (as the weight is stored) is 0, for good."""
-        self.mask = mask.to(self.get_base_layer().weight.dtype)
+        self.mask = mask.to(self.get_base_layer().weight)  # its dtype and device
         self.get_base_layer().weight.data.mul_(self.mask)
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         if self.mask is None:
             return super().forward(x, *args, **kwargs)
-        base = self.get_base_layer()
-        weight = base.weight + self.get_delta_weight(NAME)
-        return linear(x, weight.T if self.fan_in_fan_out else weight, base.bias)
+        base, dropout = self.get_base_layer(), self.lora_dropout[NAME]
+        delta = self.get_delta_weight(NAME).to(base.weight.dtype)
+        if self.training and isinstance(dropout, nn.Dropout):
+            return linear(x, self._rows(base.weight), base.bias) + linear(dropout(x), self._rows(delta))
+        return linear(x, self._rows(base.weight + delta), base.bias)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        """Return a weight as it is stored as (out, in)."""
+        return weight.T if self.fan_in_fan_out else weight
 
     def get_delta_weight(self, adapter: str) -> Tensor:
         delta = super().get_delta_weight(adapter)
@@ -66,7 +72,10 @@ def add_adapters(model: nn.Module, rank: int, alpha: float, dropout: float, seed
                 )
                 config._register_custom_module({kind: SparseLora})
                 inject_adapter_in_model(config, model, adapter_name=NAME)
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.data = parameter.data.float()  # steps of a learning rate would be lost in 16 bits
+    return trained
 
 
 def adapters_of(model: nn.Module) -> dict[str, SparseLora]:

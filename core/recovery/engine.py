@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
@@ -138,21 +137,19 @@ def _train(
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)
     home = next(model.parameters()).device
     model.to(execution_device(device))
-    with torch.random.fork_rng():
-        torch.manual_seed(method.seed)  # dropout draws
-        trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
-        training = train(
-            model,
-            trained,
-            loss,
-            examples,
-            budget,
-            parameters.learning_rate,
-            parameters.patience,
-            progress,
-            checkpoint,
-            during and during(adapters_of(model)),
-        )
+    trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
+    training = train(
+        model,
+        trained,
+        loss,
+        examples,
+        budget,
+        parameters.learning_rate,
+        parameters.patience,
+        progress,
+        checkpoint,
+        during and during(adapters_of(model)),
+    )
     merge_adapters(model)
     model.to(home)
     return training

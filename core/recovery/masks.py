@@ -75,6 +75,8 @@ class UnitMasks:
         if role in ("q", "k", "v", "o"):
             score = head_sums(score, view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads)
         score = score / score.norm().clamp_min(1e-30)
+        if not score.isfinite().all():
+            return  # a step with such gradients says nothing
         known = self.scores.get(name)
         self.scores[name] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
@@ -121,7 +123,10 @@ class UnitMasks:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.step, self.complete = int(tensors["step"]), bool(tensors["complete"])
-        self.scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
+        scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
+        self.scores = {
+            name: score.to(self.adapters[name].get_base_layer().weight.device) for name, score in scores.items()
+        }
         for view in self.views:
             block = view.units.block
             self.heads[block] = tensors[f"queries {block}"], tensors[f"keys {block}"]

@@ -1,7 +1,7 @@
 """The one training loop: budget, schedule, held-out loss, best weights, early stop, cancel, and going on after a kill.
 
-Optimiser and schedule are those of LLM-Pruner's recipe (Ma et al., 2023, arXiv:2305.11627, section 4): AdamW, a warm-up
-and a linear decay.
+The optimiser is that of LLM-Pruner's recipe (Ma et al., 2023, arXiv:2305.11627, section 4), AdamW with a warm-up and a
+linear decay; both follow what is spent of the budget, so that minutes are met like steps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MICRO_TOKENS = 2048  # of a batch that run at once
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
 CLIP = 1.0  # norm of a gradient
-WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # whichever is shorter
+WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
 
 
 class During(Protocol):
@@ -105,13 +105,18 @@ def train(
     try:
         run.evaluate_at(0.0)
         saved = time.perf_counter()
-        while run.spent < 1 and not run.exhausted(patience):
-            run.step(loss, learning_rate, device)
-            run.evaluate_at(run.spent)
-            if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                run.save(checkpoint)
-                saved = time.perf_counter()
-        run.training.ended = "no improvement" if run.spent < 1 else "budget"
+        with torch.random.fork_rng():
+            while run.spent < 1 and not run.exhausted(patience):
+                run.step(loss, learning_rate, device, run.spent)
+                run.evaluate_at(run.spent)
+                if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                    run.save(checkpoint)
+                    saved = time.perf_counter()
+            run.training.ended = "no improvement" if run.spent < 1 else "budget"
+            if during and not during.settled(1.0):  # the time was up before what is due at its end was done
+                run.step(loss, learning_rate, device, 1.0)
+                run.evaluated = EVALUATIONS - 1
+                run.evaluate_at(1.0)
     except (Cancelled, KeyboardInterrupt):
         if not run.best:
             raise
@@ -157,20 +162,26 @@ class _Run:
     def exhausted(self, patience: int) -> bool:
         return bool(patience) and self.worse >= patience
 
-    def step(self, loss: Loss, learning_rate: float, device: torch.device) -> None:
+    def step(self, loss: Loss, learning_rate: float, device: torch.device, spent: float) -> None:
         batch = self.examples.batch(self.training.steps)
         wanted = int(batch.counts.sum())
+        after = max(spent, self.budget.spent(self.training.steps + 1, self.seconds))
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate * _schedule(self.spent, self.training.steps, self.budget.steps)
+            group["lr"] = learning_rate * _schedule(spent, after, self.training.steps)
+        torch.manual_seed(1_000_003 * self.examples.seed + self.training.steps)  # dropout draws, also once resumed
         self.model.train()
         total = 0.0
         for part in batch.split(MICRO_TOKENS):
+            self._tell()
             value = loss(part.to(device))
-            (value / wanted).backward()
+            value.backward()  # of the sum, not the mean: small gradients would be 0 in 16 bits
             total += value.item()
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad /= wanted
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         if self.during:
-            self.during.after_gradients(self.budget.spent(self.training.steps + 1, self.seconds))
+            self.during.after_gradients(max(spent, self.budget.spent(self.training.steps + 1, self.seconds)))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.model.eval()
@@ -188,7 +199,7 @@ class _Run:
         if self.recent:
             self.training.losses.append([self.training.steps, sum(self.recent) / len(self.recent)])
             self.recent.clear()
-        value = held_out_loss(self.model, self.examples.held_out)
+        value = held_out_loss(self.model, self.examples.held_out, self._tell)
         self.training.held_out.append([self.training.steps, value])
         if self.during and not self.during.settled(spent):
             pass  # not what was asked for yet, however good
@@ -229,7 +240,7 @@ class _Run:
         if file is None or not file.is_file():
             return
         try:
-            state = torch.load(file, weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
             file.unlink()
             return
@@ -243,18 +254,23 @@ class _Run:
             self.during.restore(state["during"])
 
 
-def _schedule(spent: float, step: int, steps: int) -> float:
-    """Return the factor of the learning rate: a linear rise, then a linear fall to 0 at the end of the budget."""
-    rise = min(WARMUP_STEPS, max(1, int(WARMUP_SHARE * steps)))
-    return min((step + 1) / rise, 1.0) * max(1 - spent, 0.0)
+def _schedule(spent: float, after: float, step: int) -> float:
+    """Return the factor of the learning rate: a linear rise, then a linear fall to 0 at the end of the budget.
+
+    `spent` of the budget before the step, `after` with it.
+    """
+    rise = max((step + 1) / WARMUP_STEPS, after / WARMUP_SHARE)
+    fall = (1 - spent) / (1 - WARMUP_SHARE)
+    return max(min(rise, fall, 1.0), 0.0)
 
 
 @torch.inference_mode()
-def held_out_loss(model: nn.Module, batches: Sequence[Batch]) -> float:
-    """Return the mean cross-entropy a token over held-out batches."""
+def held_out_loss(model: nn.Module, batches: Sequence[Batch], tell: Callable[[], None]) -> float:
+    """Return the mean cross-entropy a token over held-out batches; `tell` is called before each."""
     device = next(model.parameters()).device
     total = count = 0.0
     for batch in batches:
+        tell()
         here = batch.to(device)
         total += through_head(model, states(model, here), next_token(targets(here))).item()
         count += int(here.counts.sum())

@@ -118,6 +118,20 @@ def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypat
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
+@pytest.mark.parametrize("seconds", [4, 60])
+def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
+    clock = iter(range(0, 100_000, seconds))  # between two looks at it
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    model = tiny(num_hidden_layers=4)
+    dense = block_weights(model)
+    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
+    _, done = pruned(model, method, minutes=5, **settings)
+    zeros = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
+    assert abs(1 - (block_weights(model) - zeros) / dense - 0.4) < 0.03
+    assert done.ended == "budget" and done.best_step > 0
+
+
 def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:

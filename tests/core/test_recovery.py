@@ -141,7 +141,7 @@ def test_what_is_merged_computes_what_was_trained():
 
 def test_the_best_weights_are_kept_and_no_improvement_ends_it(monkeypatch):
     losses_told = iter([3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0])
-    monkeypatch.setattr(training, "held_out_loss", lambda model, batches: next(losses_told))
+    monkeypatch.setattr(training, "held_out_loss", lambda *_: next(losses_told))
     seen = []
     monkeypatch.setattr(
         training, "weights_of", lambda parameters: seen.append([p.detach().clone() for p in parameters]) or seen[-1]
@@ -184,14 +184,14 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
             raise Killed
 
     with pytest.raises(Killed):
-        trained(tiny(), progress=kill, checkpoint=file)
+        trained(tiny(), progress=kill, checkpoint=file, dropout=0.1)
     assert file.is_file()
     steps = []
     resumed, whole = tiny(), tiny()
-    done = trained(resumed, progress=lambda *call: steps.append(call[3]), checkpoint=file)
-    assert steps[0].startswith("step 13,")  # the state after 12 was written
+    done = trained(resumed, progress=lambda *call: steps.append(call[3]), checkpoint=file, dropout=0.1)
+    assert steps[0].startswith("step 12,")  # its state was written
     assert not file.exists()
-    expected = trained(whole)
+    expected = trained(whole, dropout=0.1)
     assert (done.steps, done.held_out, done.losses) == (expected.steps, expected.held_out, expected.losses)
     torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
 
@@ -215,6 +215,50 @@ def test_minutes_end_a_training(monkeypatch):
     done = train(model, parameters, loss, examples(), Budget(10_000, minutes=5), 0.01, 0, silent)
     assert done.ended == "budget"
     assert 0 < done.steps < 60
+
+
+def rates(budget, seconds):
+    """The factors of the learning rate in a training whose every step takes so many seconds."""
+    found = []
+    while (spent := budget.spent(len(found), seconds * len(found))) < 1:
+        found.append(training._schedule(spent, budget.spent(len(found) + 1, seconds * len(found)), len(found)))
+    return found
+
+
+def test_the_learning_rate_rises_to_its_highest_and_falls_to_nothing_however_the_budget_ends():
+    for budget, steps in ((Budget(2000), 2000), (Budget(10_000, minutes=5), 300), (Budget(10_000, minutes=0.15), 9)):
+        factors = rates(budget, 1.0)
+        assert len(factors) == steps
+        assert 0.95 < max(factors) <= 1 and factors[-1] < 0.15
+        peak = factors.index(max(factors))
+        assert peak <= 100 and factors[:peak] == sorted(factors[:peak])
+        assert factors[peak:] == sorted(factors[peak:], reverse=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", ["sparsegpt", "svd-llm"])
+def test_sixteen_bit_models_learn_in_whole_precision(dtype, method):
+    model = cut(tiny(), method, 0.3).to(dtype)
+    before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
+    done = trained(model)
+    assert done.held_out[-1][1] < done.held_out[0][1] - 0.1
+    for linear in find_blocks(model).all_linears():
+        assert linear.weight.dtype == dtype and not torch.equal(linear.weight, before[linear.name])
+        if method == "sparsegpt":
+            assert torch.equal(linear.weight == 0, before[linear.name] == 0)
+
+
+def test_dropout_falls_on_the_adapter_and_not_on_the_weight_itself():
+    model = cut(tiny(), "sparsegpt")
+    expected = model(windows()).logits
+    parameters = add_adapters(model, 4, 16.0, 0.5, 0)
+    model.train()
+    torch.testing.assert_close(model(windows()).logits, expected)  # the adapters are 0 yet
+    for parameter in parameters:
+        torch.nn.init.normal_(parameter, std=0.2)
+    assert not torch.equal(model(windows()).logits, model(windows()).logits)
+    model.eval()
+    assert torch.equal(model(windows()).logits, model(windows()).logits)
 
 
 def test_every_example_comes_once_an_epoch_and_held_out_ones_never():
