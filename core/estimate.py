@@ -11,12 +11,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.registry import get_method, get_stage
+from core.methods.registry import get_stage
 from core.models.facts import ModelFacts, facts
 from core.models.sources import identify
+from core.recovery.base import MICRO_TOKENS
 from core.results import Result
 from core.specs import Calibration, Frozen, RunSpec, Stage, Task
-from core.work import compression_work, forward, perplexity_work, task_work, training_limit, training_work
+from core.work import (
+    answer_steps,
+    compression_work,
+    forward,
+    perplexity_work,
+    task_work,
+    training_limit,
+    training_work,
+)
 
 if TYPE_CHECKING:
     from core.store import Store
@@ -67,6 +76,7 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     for stage in spec.variant.stages:
         if get_stage(stage.method).needs == "training":
             seconds += min(training_work(shape, stage) / speeds.of("perplexity"), training_limit(stage))
+            seconds += answer_steps(stage) * size / MEMORY_RATE
         else:
             seconds += compression_work(shape, stage) / speeds.of("compress")
     for wanted in spec.perplexity:
@@ -75,22 +85,27 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
         seconds += task_work(shape, task) / speeds.of("tasks")
     if spec.latency:
         seconds += forward(shape, LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
-    return Estimate(seconds=seconds, bytes=round(PROCESS_BYTES + size + _walk_bytes(shape, spec)))
+    most = max(_stage_bytes(shape, stage, spec.variant.dtype) for stage in spec.variant.stages)
+    return Estimate(seconds=seconds, bytes=round(PROCESS_BYTES + size + most))
 
 
-def _walk_bytes(shape: ModelFacts, spec: RunSpec) -> int:
-    """Bytes beside the model while it is compressed: inputs, live activations, Gram matrix and factor, or gradients."""
-    stage = spec.variant.stages[0]
+def _stage_bytes(shape: ModelFacts, stage: Stage, dtype: str) -> int:
+    """Bytes beside the model: inputs, live activations, Gram matrix and factor; or gradients; or a teacher."""
     if stage.calibration is None:
         return 4 * max(shape.hidden * shape.ffn, 1)
-    if get_method(stage.method).needs == "gradient":
+    method = get_stage(stage.method)
+    saved = shape.blocks * (10 * shape.hidden + 4 * shape.ffn)  # a token, for the backward pass
+    if method.needs == "training":
+        teacher = shape.parameters * BYTES[dtype] if getattr(method, "has_teacher", False) else 0
+        return 4 * MICRO_TOKENS * saved + teacher
+    if method.needs == "gradient":
         tokens = stage.calibration.window
-        saved = shape.blocks * (10 * shape.hidden + 4 * shape.ffn) + 3 * shape.vocabulary  # a token, for the backward
-        return 4 * (tokens * saved + 3 * shape.block_weights)  # a gradient, its mean and its mean square
+        # The logits; a gradient, its mean and its mean square.
+        return 4 * (tokens * (saved + 3 * shape.vocabulary) + 3 * shape.block_weights)
     tokens = stage.calibration.windows * stage.calibration.window
     live = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of the block's linears
-    grams = 4 * 3 * max(shape.hidden, shape.ffn) ** 2 if get_method(stage.method).needs == "gram" else 0
-    return tokens * (shape.hidden + live) * BYTES[spec.variant.dtype] + grams
+    grams = 4 * 3 * max(shape.hidden, shape.ffn) ** 2 if method.needs == "gram" else 0
+    return tokens * (shape.hidden + live) * BYTES[dtype] + grams
 
 
 class _Speeds:
@@ -123,7 +138,8 @@ class _Speeds:
         )
         rows = []
         # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
-        if (stage.calibration is None) == (self.spec.variant.stages[0].calibration is None):
+        same = (stage.calibration is None) == (self.spec.variant.stages[0].calibration is None)
+        if same and "training" not in variant.details:  # whose seconds are those of the training
             rows.append(("compress", compression_work(shape, stage), variant.details))
         for row in result.measurements:
             if row.metric == "perplexity":

@@ -16,6 +16,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("SLIMSCOPE_CACHE") or user_cache_path("slimscope"))
 
 
+def kept_variant(key: str) -> Path:
+    """Return the folder of the cache where a compressed model is kept, if it is."""
+    return cache_dir() / "variants" / key
+
+
 def data_dir() -> Path | None:
     """Return the folder named by `SLIMSCOPE_DATA`, or None where it is not set."""
     value = os.environ.get("SLIMSCOPE_DATA")

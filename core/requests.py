@@ -86,6 +86,11 @@ def build_stage(
     reads_text = found.needs != "nothing"
     if reads_text and calibration is None:
         raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
+    if found.needs == "training" and parameters.held_out >= calibration.windows:
+        raise UserError(
+            f"{found.label} holds {parameters.held_out} examples out and is given {calibration.windows}, so none is "
+            "left to train on; give more, or a smaller held_out."
+        )
     return Stage(
         method=found.name,
         version=found.version,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ class Store:
                 self._put(result)
 
     def delete(self, key: str) -> None:
-        """Delete the user's own numbers and samples of a variant."""
+        """Delete the user's own numbers and samples of a variant, and the kept model: it is made anew if asked for."""
         with self.begin() as connection:
             connection.execute(delete(measurements).where(measurements.c.variant == key))
             found = connection.execute(delete(variants).where(variants.c.key == key)).rowcount
@@ -62,6 +63,7 @@ class Store:
         if not found:
             raise UserError(f"There is no result with the key {key!r}.")
         samples.delete_samples(key)
+        shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
 
     def local_keys(self) -> set[str]:
         """Return the keys of variants with numbers of the user's own: those that can be deleted."""

@@ -26,11 +26,12 @@ from core.data.corpora import calibration_windows
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
 from core.kept import keep
+from core.methods.base import Method
 from core.methods.registry import get_stage
 from core.models.blocks import find_blocks
 from core.models.manifest import load_model_folder, save_model
 from core.models.sources import ModelSource, identify, load_model
-from core.paths import cache_dir
+from core.paths import cache_dir, kept_variant
 from core.progress import Progress
 from core.requests import parse_parameters
 from core.results import LayerReport, Result, StageInfo, Variant
@@ -63,10 +64,7 @@ def make_variant(
         return found
     source = identify(spec.model)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
-    texts = [
-        calibration_windows(stage.calibration, tokenizer, stage.seed or 0) if _reads_windows(stage) else None
-        for stage in spec.stages
-    ]
+    texts = [_windows(stage, spec.dtype, source, tokenizer, device, progress) for stage in spec.stages]
     if found:
         model, result = found
         dense = result.footprint.dense_parameters, result.footprint.dense_block_weights
@@ -84,10 +82,14 @@ def make_variant(
         started, training = time.perf_counter(), None
         method = get_stage(stage.method)
         if method.scope == "training":
+            if fresh:
+                _checkpoint(whole).unlink(missing_ok=True)
             layers, training = _trained(model, stage, source, tokenizer, device, progress, whole, layers)
         else:
             before = None if fresh else prefixes[index].key
             layers = compress(model, stage, texts[index], device, progress, before) or layers
+        if training and training.ended == "cancelled" and not training.best_step:
+            raise Cancelled  # nothing was learnt that could be kept
         details = circumstances(time.perf_counter() - started, device)
         if training:
             details["training"] = training.as_dict()
@@ -99,8 +101,23 @@ def make_variant(
     return model, result
 
 
-def _reads_windows(stage: Stage) -> bool:
-    return stage.calibration is not None and get_stage(stage.method).scope != "training"
+def _windows(
+    stage: Stage, dtype: str, source: ModelSource, tokenizer: Any, device: str, progress: Progress
+) -> torch.Tensor | None:
+    """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
+    if stage.calibration is None:
+        return None
+    if get_stage(stage.method).scope != "training":
+        return calibration_windows(stage.calibration, tokenizer, stage.seed or 0)
+    from core.recovery.engine import check_training
+
+    check_training(stage, _made(stage), source, dtype, tokenizer, device, progress)
+    return None
+
+
+def _made(stage: Stage) -> Method:
+    found = get_stage(stage.method)
+    return found(parse_parameters(found, stage.parameters), stage.seed)
 
 
 def _trained(
@@ -116,21 +133,20 @@ def _trained(
     """Apply a stage that trains; return the layer report, the one there is where the stage only recovers."""
     from core.recovery.engine import prune_while_training, recover
 
-    found = get_stage(stage.method)
-    method = found(parse_parameters(found, stage.parameters), stage.seed)
-    checkpoint = _folder("training", whole.key)
-    if found.family == "recovery":
+    method = _made(stage)
+    checkpoint = _checkpoint(whole)
+    if method.family == "recovery":
         return layers, recover(model, method, stage, dense, tokenizer, device, progress, checkpoint)
     return prune_while_training(model, method, stage, tokenizer, device, progress, checkpoint)
 
 
-def _folder(kind: str, key: str) -> Path:
-    return cache_dir() / kind / key
+def _checkpoint(spec: VariantSpec) -> Path:
+    return cache_dir() / "training" / spec.key
 
 
 def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     """Return the cached variant; None where there is none, or it cannot be read."""
-    folder = _folder("variants", spec.key)
+    folder = kept_variant(spec.key)
     try:
         result = Result.model_validate_json((folder / REPORT).read_text())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
@@ -148,7 +164,7 @@ def _keep(model: nn.Module, result: Result) -> None:
         save_model(model, place)
         (place / REPORT).write_text(result.model_dump_json())
 
-    keep(_folder("variants", result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
+    keep(kept_variant(result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
 
 
 def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:

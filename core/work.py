@@ -8,7 +8,7 @@ from core.data.texts import BY_ID
 from core.methods.base import Method
 from core.methods.registry import get_method, get_stage
 from core.models.facts import ModelFacts
-from core.recovery.base import resolved_batch
+from core.recovery.base import AT_ONCE, resolved_batch
 from core.requests import parse_parameters
 from core.specs import Perplexity, Stage, Task
 
@@ -73,8 +73,14 @@ def training_work(shape: ModelFacts, stage: Stage) -> float:
     method = get_stage(stage.method)
     wanted = parse_parameters(method, stage.parameters)
     seen = min(wanted.epochs * stage.calibration.windows, (wanted.steps or math.inf) * resolved_batch(wanted))
-    passes = 2 + getattr(method, "has_teacher", False)
+    passes = 2 + getattr(method, "compares", False)
     return passes * forward(shape, seen * stage.calibration.window, stage.calibration.window, head=True)
+
+
+def answer_steps(stage: Stage) -> int:
+    """Return the decoding steps of a teacher that answers prompts, of which several are answered together."""
+    longest = getattr(parse_parameters(get_stage(stage.method), stage.parameters), "answer_tokens", 0)
+    return longest * math.ceil(stage.calibration.windows / AT_ONCE)
 
 
 def training_limit(stage: Stage) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -62,6 +63,14 @@ class Worker:
         self._stage, self._written = stage, now
         self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": now} if new else {}))
 
+    def terminated(self, *_: Any) -> None:
+        """Interrupt a run that was to stop and does not look at its progress, once; any other just ends."""
+        if not self._stop.is_set():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what the run keeps now is written undisturbed
+        raise KeyboardInterrupt
+
     def beat(self) -> None:
         """Write the heartbeat until the run has ended, and notice when it is to stop."""
         while not self._ended.wait(HEARTBEAT_SECONDS):
@@ -97,13 +106,14 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
     if spec is None:
         log.error("Job %d is not waiting for a process.", job_id)
         return 1
+    signal.signal(signal.SIGTERM, worker.terminated)
     threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
     try:
         if run is None:
             from core.runs import run
         with compute_lock(on_wait=lambda: worker.progress("waiting", 0, 0, "another run on this machine")):
             run(spec, store, worker.progress)
-    except Cancelled:
+    except (Cancelled, KeyboardInterrupt):
         worker.end("cancelled")
     except UserError as error:
         log.error("%s", error)

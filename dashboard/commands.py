@@ -26,8 +26,8 @@ def reproduce(result: Result) -> str:
         words += ["--recover", stage.name, "--train", stage.text]
         for name, value in stage.parameters.items():
             words += ["--recover-set", f"{name}={value}"] if value is not None else []
-    if variant.seed:
-        words += ["--seed", str(variant.seed)]
+    if seed := next((stage.seed for stage in variant.stages if stage.seed), None):
+        words += ["--seed", str(seed)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks = {}

@@ -61,7 +61,7 @@ def show_details(found: pd.DataFrame) -> list[Item]:
 
 def _speed(result: Result, name: str, found: pd.DataFrame) -> list[Item]:
     """Show latency and peak memory beside those of the dense model, where they were measured."""
-    dense = next((data.result(key) for key in found.loc[found["method"] == "dense", "key"]), None)
+    dense = next((data.result(key) for key in found.loc[points.is_dense(found), "key"]), None)
     table = points.speeds(result, dense)
     if table.empty:
         return []

@@ -65,6 +65,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         {
             "label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
+            "untuned": rows["method"].where(rows["tuned"], None),
             "method": rows["name"],
             "ratio": rows["ratio"].where(rows["name"] != "dense"),
             "pattern": None,

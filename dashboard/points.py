@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.frame import COUNTED, recovery_label
+from core.analysis.frame import COUNTED
 from core.analysis.seven import mean_of_seven
 from core.data.tasks import TASKS
 from core.methods.registry import METHODS
@@ -17,6 +17,7 @@ from core.specs import RunSpec
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
 MOST_STRUCTURED = 0.6  # of them with methods that remove units
+TRAINED = {method.name for method in METHODS if method.needs == "training"}  # their text is no calibration
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
 
@@ -61,7 +62,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
     if spec.perplexity:
         text = spec.perplexity[0]
         where["explore_text"] = text_name(text.corpus, text.window, text.windows)
-    if isinstance(first["calibration"], str):
+    if isinstance(first["calibration"], str) and first["method"] not in TRAINED:
         where["explore_calibration"] = first["calibration"]
     if first["method"] != "dense":
         where["explore_at"] = amount(first["ratio"], first["pattern"])
@@ -70,12 +71,18 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
 
 def calibrations(rows: pd.DataFrame) -> list[str]:
     """Return the calibration sets of the rows, the one with most points first."""
-    return list(rows["calibration"].dropna().value_counts().index)
+    return list(rows.loc[~rows["method"].isin(TRAINED), "calibration"].dropna().value_counts().index)
 
 
 def calibrated_on(rows: pd.DataFrame, calibration: str | None) -> pd.DataFrame:
-    """Return the rows of methods that read no data, and of those calibrated on this set."""
-    return rows[rows["calibration"].isna() | (rows["calibration"] == calibration)]
+    """Return the rows of methods that read no data or train on it, and of those calibrated on this set."""
+    free = rows["calibration"].isna() | rows["method"].isin(TRAINED)
+    return rows[free | (rows["calibration"] == calibration)]
+
+
+def is_dense(rows: pd.DataFrame) -> pd.Series:
+    """Return where a row is of the dense model as it is, and not trained."""
+    return (rows["method"] == "dense") & rows["recovery"].isna()
 
 
 def collapse(rows: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +107,7 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
         fixed = [series, first["method"], ratio, pattern, first["key"], amount(ratio, pattern), value, low, high, seeds]
         counted = part[list(COUNTED)].astype(float).mean()
         recovery = first["recovery"] if isinstance(first["recovery"], str) else None
-        untuned = str(series).removesuffix(f" + {recovery_label(recovery)}") if recovery else None
+        untuned = first["untuned"] if recovery else None
         row = dict(zip(POINT_COLUMNS, [*fixed, spread, recovery, untuned], strict=True))
         points.append(row | counted.to_dict())
     return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
@@ -131,7 +138,7 @@ def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
 def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
     """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it)."""
     amounts_there = [amount(ratio, pattern) for ratio, pattern in zip(rows["ratio"], rows["pattern"], strict=True)]
-    return rows[(rows["method"] == "dense") | (pd.Series(amounts_there, index=rows.index) == chosen)]
+    return rows[is_dense(rows) | (pd.Series(amounts_there, index=rows.index) == chosen)]
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:

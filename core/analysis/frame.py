@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,8 +23,8 @@ NUMBERS = (
     *COUNTED,
 )
 COLUMNS = (
-    *("key", "model", "revision", "dtype", "method", "label", "family", "ratio", "ratio_kind", "pattern", "recovery"),
-    *("seed", "calibration", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
+    *("key", "model", "revision", "dtype", "method", "label", "family", "ratio", "ratio_kind", "pattern"),
+    *("recovery", "untuned", "seed", "calibration", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
@@ -37,9 +38,13 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     forward over 64 tokens, latencies ms a token and peak memory at batch 1.
     """
     methods = {method.name: method for method in METHODS}
-    rows = []
+    results, rows = list(results), []
+    trainings: dict[tuple[str, str], set[str]] = defaultdict(set)  # what is told apart only where it has to be
     for result in results:
-        known = _variant(result.variant, methods) | _footprint(result.footprint) | _latency(result)
+        trainings[_plain_label(result.variant, methods)].add(_training(result.variant))
+    for result in results:
+        several = len(trainings[_plain_label(result.variant, methods)]) > 1
+        known = _variant(result.variant, methods, several) | _footprint(result.footprint) | _latency(result)
         rows += [known | _measurement(measurement) for measurement in result.measurements]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(NUMBERS, float))
@@ -60,20 +65,26 @@ def protocol_sentence(measurement: Measurement) -> str:
     return ", ".join([*parts, dtype] if dtype else parts)
 
 
-def _variant(variant: Variant, methods: dict[str, type[Method]]) -> dict[str, Any]:
+def _variant(variant: Variant, methods: dict[str, type[Method]], several: bool) -> dict[str, Any]:
     method = methods.get(variant.method)  # None where a result comes from a version with more methods
+    untuned, (_, label) = _untuned(variant, methods), _plain_label(variant, methods)
+    if several and variant.recovery:
+        label += f" ({_training(variant)})"
+    if variant.details.get("training", {}).get("ended") == "cancelled":
+        label += " (cancelled)"
     return {
         "key": variant.key,
         "model": variant.model,
         "revision": variant.revision,
         "dtype": variant.dtype,
         "method": variant.method,
-        "label": _label(variant, methods),
+        "label": label,
         "family": method.family if method else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
         "recovery": variant.recovery,
+        "untuned": untuned if variant.recovery else None,
         "seed": variant.seed,
         "calibration": variant.calibration,
         "layers": variant.layers,
@@ -81,21 +92,40 @@ def _variant(variant: Variant, methods: dict[str, type[Method]]) -> dict[str, An
     }
 
 
-def _label(variant: Variant, methods: dict[str, type[Method]]) -> str:
+def _plain_label(variant: Variant, methods: dict[str, type[Method]]) -> tuple[str, str]:
+    """Return the model, and the variant's name without what it was trained with and on."""
+    untuned = _untuned(variant, methods)
+    return variant.model, f"{untuned} + {recovery_label(variant.recovery)}" if variant.recovery else untuned
+
+
+def _untuned(variant: Variant, methods: dict[str, type[Method]]) -> str:
+    """Return the variant's name before a recovery."""
     method = methods.get(variant.method)
-    fields = method.Parameters.model_fields if method else {}
-    parts = []
-    for name, value in variant.stages[0].parameters.items():
-        if name not in fields or value != fields[name].default:
-            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-            parts.append(f"{name.replace('_', ' ')} {shown}")
+    parts = _changed(variant.stages[0], method)
     if variant.layers:
         parts.append(f"layers {variant.layers}")
     if variant.dtype != "float32":
         parts.append(variant.dtype)
     name = method.label if method else variant.method
-    name = f"{name} ({', '.join(parts)})" if parts else name
-    return f"{name} + {recovery_label(variant.recovery)}" if variant.recovery else name
+    return f"{name} ({', '.join(parts)})" if parts else name
+
+
+def _training(variant: Variant) -> str:
+    """Return what a recovery was given; empty without one."""
+    stages = [stage for stage in variant.stages if stage.name == variant.recovery]
+    known = {recovery.name: recovery for recovery in RECOVERIES}
+    return "; ".join(", ".join([*_changed(stage, known.get(stage.name)), str(stage.text)]) for stage in stages)
+
+
+def _changed(stage: StageInfo, method: type[Method] | None) -> list[str]:
+    """Return the parameters that are not at their default, as words."""
+    fields = method.Parameters.model_fields if method else {}
+    parts = []
+    for name, value in stage.parameters.items():
+        if name not in fields or value != fields[name].default:
+            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+            parts.append(f"{name.replace('_', ' ')} {shown}")
+    return parts
 
 
 def _stage(stage: StageInfo) -> dict[str, Any]:

@@ -8,22 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from core.data.instructions import Pair
 from core.kept import writing
 from core.progress import Progress
-
-AT_ONCE = 16  # prompts that are answered together
+from core.recovery.base import AT_ONCE
+from core.recovery.teacher import Teacher
+from core.specs import sha256
 
 
 @torch.inference_mode()
 def answers(
-    teacher: nn.Module,
-    tokenizer: Any,
+    teacher: Teacher,
     prompts: Sequence[str],
     longest: int,
     temperature: float,
@@ -35,22 +33,29 @@ def answers(
 
     They are written to `file` as they come, and what it holds already is not generated again.
     """
-    known = _read(file)
+    known, tokenizer = _read(file), teacher.tokenizer
     left = sorted((prompt for prompt in dict.fromkeys(prompts) if prompt not in known), key=len)
-    device = next(teacher.parameters()).device
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     for start in range(0, len(left), AT_ONCE):
         progress("answers", len(prompts) - len(left) + start, len(prompts), "the teacher answers the prompts")
         some = left[start : start + AT_ONCE]
         rows = [tokenizer(prompt)["input_ids"] for prompt in some]
         width = max(map(len, rows))
+        device = next(teacher.model.parameters()).device
         ids = torch.tensor([[padding or 0] * (width - len(row)) + row for row in rows], device=device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
         with torch.random.fork_rng():
-            torch.manual_seed(seed + start)
-            drawn = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
-            full = teacher.generate(
-                ids, attention_mask=mask, max_new_tokens=longest, pad_token_id=padding or 0, **drawn
+            torch.manual_seed(int(sha256(str(seed), *some)[:15], 16))  # what was answered before changes no draw
+            drawn = {"do_sample": False}
+            if temperature:
+                drawn = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+            full = teacher.model.generate(
+                ids,
+                attention_mask=mask,
+                max_new_tokens=longest,
+                pad_token_id=padding or 0,
+                repetition_penalty=1.0,
+                **drawn,
             )
         told = [tokenizer.decode(row[width:], skip_special_tokens=True) for row in full]
         known |= dict(zip(some, told, strict=True))

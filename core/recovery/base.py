@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from core.recovery.examples import Batch, Example
     from core.recovery.teacher import Teacher
 
+MICRO_TOKENS = 2048  # of a batch that run at once
+AT_ONCE = 16  # prompts that a teacher answers together
 # Rank of the adapters and examples a step, as the papers' scripts have them.
 PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
 
@@ -69,6 +71,7 @@ class Recovery(Method):
     scope = "training"
     needs = "training"
     has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
+    compares: ClassVar[bool] = False  # whether it does so in every step
     Parameters = RecoveryParameters
 
     def examples(
@@ -79,7 +82,13 @@ class Recovery(Method):
 
         return read_examples(wanted, tokenizer, self.seed)
 
-    def check(self, student: nn.Module, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+        """Raise `UserError` where the text is too short, or teacher and student read it otherwise."""
+        from core.recovery.examples import read_examples
+
+        read_examples(wanted, tokenizer, self.seed)
+
+    def check(self, student: nn.Module, teacher: Teacher | None) -> None:
         """Raise `UserError` where student and teacher do not go together."""
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:

@@ -41,6 +41,11 @@ class DistillBlack(LoRA):
     has_teacher = True
     Parameters = DistillBlackParameters
 
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+        from core.recovery.examples import read_prompts
+
+        read_prompts(wanted, tokenizer, self.seed)
+
     def examples(
         self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
     ) -> list[Example]:
@@ -52,7 +57,7 @@ class DistillBlack(LoRA):
         longest, temperature = self.parameters.answer_tokens, self.parameters.temperature
         what = [teacher.source.id, teacher.source.revision, teacher.dtype, longest, temperature, self.seed]
         file = cache_dir() / "answers" / f"{sha256(canonical_json(what))}.jsonl"
-        told = answers(teacher.model, teacher.tokenizer, prompts, longest, temperature, self.seed, file, progress)
+        told = answers(teacher, prompts, longest, temperature, self.seed, file, progress)
         if not told:
             raise UserError(f"The teacher {teacher.source.id} answers none of the prompts of {wanted.corpus}.")
         return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in told]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from core.recovery.examples import Batch
     from core.recovery.teacher import Teacher
+    from core.specs import Calibration
 
 
 class DistillWhiteParameters(TeacherParameters):
@@ -53,15 +54,18 @@ class DistillWhite(Recovery):
         url="https://arxiv.org/abs/1503.02531",
     )
     summary = "Trains low-rank adapters to predict what the uncompressed model predicts, token by token."
-    has_teacher = True
+    has_teacher = compares = True
     Parameters = DistillWhiteParameters
 
-    def check(self, student: nn.Module, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
         if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise UserError(
                 f"The teacher {teacher.source.id} has another tokenizer, so its predictions cannot be learnt; "
                 "distill-black learns from its answers."
             )
+        super().check_text(wanted, tokenizer, teacher)
+
+    def check(self, student: nn.Module, teacher: Teacher | None) -> None:
         if self.parameters.hidden_weight:
             from core.models.blocks import find_blocks
 

@@ -43,17 +43,31 @@ def recover(
     `dense` is what the model was made from, `checkpoint` where an interrupted training goes on from. Raises `UserError`
     where there is too little to train on, before anything is changed.
     """
-    teacher = None
-    if method.has_teacher:
-        dtype = str(model.dtype).removeprefix("torch.")
-        teacher = Teacher.of(method.parameters.teacher, dense, dtype, device, progress)
-    method.check(model, tokenizer, teacher)
+    teacher = teacher_of(method, dense, str(model.dtype).removeprefix("torch."), device, progress)
+    method.check(model, teacher)
     found = method.examples(stage.calibration, tokenizer, teacher, progress)
+    if not method.compares:
+        teacher = None  # its memory is needed
 
     def loss(batch: Batch) -> Tensor:
         return method.loss(model, teacher and teacher.model, batch)
 
     return _train(model, method, found, loss, device, progress, checkpoint)
+
+
+def check_training(
+    stage: Stage, method: Method, dense: ModelSource, dtype: str, tokenizer: Any, device: str, progress: Progress
+) -> None:
+    """Raise `UserError` where a stage has too little text, or a teacher that does not fit."""
+    if isinstance(method, Recovery):
+        method.check_text(stage.calibration, tokenizer, teacher_of(method, dense, dtype, device, progress))
+    else:
+        read_examples(stage.calibration, tokenizer, method.seed)
+
+
+def teacher_of(method: Recovery, dense: ModelSource, dtype: str, device: str, progress: Progress) -> Teacher | None:
+    """Return the model that teaches, not loaded yet; None for a recovery without one."""
+    return Teacher.of(method.parameters.teacher, dense, dtype, device, progress) if method.has_teacher else None
 
 
 def prune_while_training(

@@ -21,10 +21,10 @@ from core.errors import Cancelled
 from core.kept import writing
 from core.progress import Progress
 from core.recovery.adapters import set_weights, weights_of
+from core.recovery.base import MICRO_TOKENS
 from core.recovery.examples import Batch, Examples
 from core.recovery.losses import next_token, states, targets, through_head
 
-MICRO_TOKENS = 2048  # of a batch that run at once
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
 CLIP = 1.0  # norm of a gradient

@@ -166,7 +166,7 @@ def page() -> None:
     st.markdown("What a language model loses, and what it saves, as more of its weights are removed.")
     chosen = pick(frame)
     measured = chosen["measured"]
-    dense = points.collapse(measured[measured["method"] == "dense"])
+    dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[measured["method"] != "dense"])
     if not chosen["methods"]:
         st.info("Choose at least one method at the left.")

@@ -112,7 +112,7 @@ def ours(corpus: str, window: float) -> list[Item]:
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
     sets = points.calibrations(rows)
     rows = points.calibrated_on(rows, next(iter(sets), None))
-    dense = points.collapse(rows[rows["method"] == "dense"])
+    dense = points.collapse(rows[points.is_dense(rows)])
     found = points.collapse(rows[rows["method"] != "dense"])
     caption = (
         f"Measured by Slimscope on {best[0]}, {CORPORA[corpus]}: {rows['protocol'].iloc[0]}. Another model than the "

@@ -28,6 +28,13 @@ def run(spec, store, progress):
             time.sleep(0.02)
     elif kind == "deaf":
         time.sleep(600)
+    elif kind == "training":  # does not look at its progress, and keeps what it has when it is interrupted
+        try:
+            time.sleep(600)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not disturb it
+            store.put(make(perplexity(10.0), key=spec.variant.key))
+            raise
     elif kind == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)

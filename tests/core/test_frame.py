@@ -73,6 +73,32 @@ def test_the_label_says_what_differs_from_the_defaults(changes, expected):
     assert list(frame.label) == [expected]
 
 
+def tuned(key, method="wanda", ended="budget", **parameters):
+    made = make(perplexity(20.0), key=key)
+    stages = (StageInfo(name=method), StageInfo(name="lora", parameters=parameters, text="alpaca:64x256", seed=0))
+    told = {"training": {"ended": ended}}
+    variant = made.variant.model_copy(
+        update={"method": method, "recovery": "lora", "stages": stages, "details": told, "ratio": None}
+    )
+    return made.model_copy(update={"variant": variant})
+
+
+def test_trainings_are_told_apart_only_where_there_are_several():
+    frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=5.0)])
+    assert list(frame.label) == ["Wanda + LoRA"] * 2 and list(frame.untuned) == ["Wanda"] * 2
+    frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
+    assert list(frame.label) == [
+        "Wanda + LoRA (minutes 5.0, alpaca:64x256)",
+        "Wanda + LoRA (minutes 1.0, rank 4, alpaca:64x256)",
+        "Wanda",
+    ]
+    assert list(frame.untuned[:2]) == ["Wanda", "Wanda"] and frame.untuned.isna()[2]
+
+
+def test_a_cancelled_training_is_marked():
+    assert list(tidy([tuned(KEY, ended="cancelled")]).label) == ["Wanda + LoRA (cancelled)"]
+
+
 def test_no_results_give_an_empty_table():
     frame = tidy([])
     assert len(frame) == 0

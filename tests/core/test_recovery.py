@@ -14,6 +14,7 @@ from core.methods.registry import RECOVERIES, get_recovery
 from core.models.blocks import find_blocks
 from core.models.modeling_slimscope import Factors
 from core.progress import silent
+from core.recovery import examples as examples_module
 from core.recovery import losses, training
 from core.recovery.adapters import add_adapters, merge_adapters
 from core.recovery.answers import answers
@@ -327,13 +328,14 @@ class Vocabulary:
         return {word: index for index, word in enumerate(self.words)}
 
 
-def test_a_teacher_with_another_tokenizer_is_refused():
+def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
+    monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
     found = get_recovery("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]))
     method = found(parse_parameters(found, {"teacher": "big@1"}))
-    method.check(tiny(), Vocabulary(["a", "b"]), teacher)
+    method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
-        method.check(tiny(), Vocabulary(["a", "c"]), teacher)
+        method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
 
 
 def test_hidden_states_are_compared_block_by_block_where_that_can_be():
@@ -351,7 +353,7 @@ def test_hidden_states_are_compared_block_by_block_where_that_can_be():
     assert gap == pytest.approx(2 * (first[0].sum() + last).item() / 2, rel=1e-3)
     other = SimpleNamespace(model=tiny(num_hidden_layers=3))
     with pytest.raises(UserError, match="the student has 2 blocks of width 32 and the teacher 3 of 32"):
-        hidden.check(student, None, other)
+        hidden.check(student, other)
 
 
 class Letters:
@@ -367,17 +369,18 @@ class Letters:
 
 
 def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
-    teacher, file, calls = tiny(), tmp_path / "answers.jsonl", []
+    model, file, calls = tiny(), tmp_path / "answers.jsonl", []
+    teacher = SimpleNamespace(model=model, tokenizer=Letters())
     prompts = ["hello", "a", "wonder"]
 
-    def ask(wanted, **more):
-        return answers(teacher, Letters(), wanted, 5, 0.0, 0, file, lambda *call: calls.append(call), **more)
+    def ask(wanted):
+        return answers(teacher, wanted, 5, 0.0, 0, file, lambda *call: calls.append(call))
 
     told = ask(prompts)
     assert [prompt for prompt, _ in told] == prompts
     for prompt, answer in told:  # as if it had been asked alone, without padding
         ids = torch.tensor([Letters()(prompt)["input_ids"]])
-        alone = teacher.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)
+        alone = model.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)
         assert answer == Letters().decode(alone[0, ids.shape[1] :])
     file.write_text(file.read_text() + '["cut o')
     calls.clear()
@@ -385,3 +388,17 @@ def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
     assert not calls
     assert len(ask([*prompts, "new"])) == 4
     assert len(calls) == 1
+    del teacher.model  # what is kept needs no teacher
+    assert ask(prompts) == told
+
+
+def test_drawn_answers_do_not_depend_on_what_was_answered_before(tmp_path):
+    teacher = SimpleNamespace(model=tiny(), tokenizer=Letters())
+
+    def ask(prompts, name):
+        return dict(answers(teacher, prompts, 5, 1.0, 0, tmp_path / name, silent))
+
+    alone = ask(["new", "other"], "a")
+    assert len(alone) == 2 and ask(["other", "new"], "b") == alone
+    ask(["hello"], "c")
+    assert ask(["hello", "new", "other"], "c").items() >= alone.items()

@@ -173,6 +173,19 @@ def test_layers_are_blocks_by_roles():
     assert heat.z[0][3] == pytest.approx(0.08)
 
 
+def test_a_trained_dense_model_is_not_the_dense_one():
+    frame = tidy([result("dense", 19.0, recovery="lora"), result("dense", 20.1), result("magnitude", 24.0, 0.3)])
+    assert list(frame.loc[points.is_dense(frame), "value"]) == [20.1]
+    assert list(points.at_amount(frame, "30 %")["value"]) == [20.1, 24.0]
+
+
+def test_what_is_pruned_while_training_stands_beside_every_calibration():
+    frame = tidy([result("wanda", 24.0, 0.3), result("loraprune-trained", 30.0, 0.3)])
+    frame.loc[1, "calibration"] = "passages-calibration:512x256"
+    assert points.calibrations(frame) == ["passages-calibration:16x2048"]
+    assert list(points.calibrated_on(frame, "passages-calibration:16x2048")["value"]) == [24.0, 30.0]
+
+
 def test_comparison_is_against_dense(perplexities, frame):
     found, dense = perplexities
     means = points.seven_means(points.headline(frame))
