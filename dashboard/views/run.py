@@ -230,7 +230,7 @@ def measuring_inputs() -> dict[str, Any]:
     }
 
 
-def more_inputs(method: type[Method]) -> dict[str, Any]:
+def more_inputs(method: type[Method], trained: bool) -> dict[str, Any]:
     """Ask for what rarely changes."""
     with st.expander("More: parameters, layers, seed, precision, device"):
         settings = forms.parameter_inputs(method)
@@ -243,8 +243,9 @@ def more_inputs(method: type[Method]) -> dict[str, Any]:
                 **KEPT,
                 help="First:last block such as 0:19, or a regular expression on layer names such as mlp.",
             )
-        if method.needs != "nothing":
-            seed = st.number_input("Seed", 0, 2**31, 0, key="run_seed", help="Draws the calibration text.", **KEPT)
+        if method.needs != "nothing" or trained:
+            told = "Draws the text, and what training draws."
+            seed = st.number_input("Seed", 0, 2**31, 0, key="run_seed", help=told, **KEPT)
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **KEPT)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **KEPT)
     return {"settings": settings, "layers": layers or None, "seed": seed or 0, "dtype": dtype, "device": device}
@@ -258,7 +259,7 @@ def form() -> RunSpec | str:
     calibration = calibration_input(method)
     recovery = recovery_input()
     measuring = measuring_inputs()
-    more = more_inputs(method)
+    more = more_inputs(method, bool(recovery))
     if not model:
         return "Choose a model, or type a folder or a hub id."
     if not (measuring["perplexity"] or measuring["tasks"] or measuring["latency"]):

@@ -235,12 +235,15 @@ def test_a_recovery_is_asked_for_with_its_own_parameters_and_text(store):
     app.number_input(key="run_distill-white_temperature").set_value(2.0).run()
     app.text_input(key="run_distill-white_minutes").set_value("5").run()
     app.number_input(key="run_recovery_windows").set_value(64).run()
+    app.selectbox(key="run_method").set_value("magnitude").run()
+    app.number_input(key="run_seed").set_value(3).run()
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
     recovery = job.spec.variant.stages[1]
     assert (recovery.method, recovery.parameters) == ("distill-white", {"temperature": 2.0, "minutes": 5.0})
     assert str(recovery.calibration) == "passages-calibration:64x256"
-    assert "SparseGPT, 50 %, then White-box distillation" in " ".join(text.value for text in app.markdown)
+    assert (recovery.seed, job.spec.variant.stages[0].seed) == (3, None)
+    assert "Magnitude, 50 %, then White-box distillation" in " ".join(text.value for text in app.markdown)
     app.text_input(key="run_distill-white_rank").set_value("many").run()
     assert "rank = 'many' does not fit" in app.error[0].value and not app.exception
 
