@@ -60,7 +60,8 @@ class Footprint(Frozen):
 class Measurement(Frozen):
     """One number on a variant.
 
-    `perplexity`; `acc`, `acc_norm` in [0, 1]; `prefill`, `decode` in ms a token; `memory` in MB.
+    `perplexity`; `acc`, `acc_norm` in [0, 1]; `prefill` in ms a token, `decode` in ms a step, which
+    gives each sequence of the batch a token; `memory` in MB.
     """
 
     metric: str

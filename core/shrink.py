@@ -20,7 +20,7 @@ from core.methods.structured.budget import Removal
 from core.methods.structured.report import layer_reports
 from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.depth import keep_blocks, keep_hidden
-from core.models.units import Kept, factors_of, find_units, spread
+from core.models.units import Kept, check_heads, factors_of, find_units, spread
 from core.observe import Look
 from core.observed import observed
 from core.progress import Progress
@@ -57,6 +57,9 @@ def shrink(
         return _drop(model, blocks, views, method.keep_blocks(views, stage.ratio))
     if method.removes == "hidden":
         return _narrow(model, blocks, views, method.keep_hidden(views, stage.ratio))
+    if not method.factorises:
+        for view in views:
+            check_heads(view.units)
     removals = method.allocate(views, stage.ratio)
     work = _Work(method, views, removals, progress)
     if method.walks:

@@ -20,9 +20,12 @@ def keep_blocks(model: nn.Module, blocks: Blocks, kept: Sequence[int]) -> None:
         for module in block.modules():
             if hasattr(module, "layer_idx"):
                 module.layer_idx = position
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == config.num_hidden_layers:  # told of each block
+            setattr(config, name, [value[index] for index in kept])
+    if hasattr(config, "attention_types"):  # GPT-Neo: the same once more, in runs
+        config.attention_types = [[[kind], 1] for kind in config.attention_layers]
     config.num_hidden_layers = len(remaining)
-    if getattr(config, "layer_types", None):
-        config.layer_types = [config.layer_types[index] for index in kept]
 
 
 def keep_hidden(model: nn.Module, blocks: Blocks, kept: Tensor) -> None:
@@ -45,9 +48,13 @@ def keep_hidden(model: nn.Module, blocks: Blocks, kept: Tensor) -> None:
                 module.weight.data = module.weight.data.index_select(1, kept.to(module.weight.device))
                 seen.add(id(module.weight))
             module.in_features = len(kept)
+        elif isinstance(module, nn.Linear) and module.out_features == hidden:  # from narrower embeddings
+            slice_linear(module, rows=kept)
         else:
             _slice_norm(module, hidden, kept)
-    if getattr(config, "head_dim", None):  # elsewhere the configuration ties the heads' width to the hidden size
+    # Elsewhere the configuration ties the heads' width, or Gemma's scale of the embeddings, to the hidden size.
+    free = getattr(config, "head_dim", None) and not config.model_type.startswith("gemma")
+    if free and len(kept) % config.num_attention_heads == 0:
         config.hidden_size = len(kept)
 
 

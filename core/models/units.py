@@ -101,6 +101,18 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
     )
 
 
+def check_heads(units: Units) -> None:
+    """Raise `UserError` where attention has more than its matrices that runs over all heads, such as OLMo 2's norms."""
+    widths = {units.linears[role].weight.shape[0] for role in ("q", "k")} - {units.geometry.head_dim}
+    for module in units.attention.modules():
+        own = () if isinstance(module, nn.Linear) else module.parameters(recurse=False)
+        if any(parameter.ndim == 1 and len(parameter) in widths for parameter in own):
+            raise UserError(
+                "The heads of this model share a norm over all of them, so none can be removed; lorap, and the methods "
+                "that zero weights, leave heads alone."
+            )
+
+
 def spread(owners: Tensor, width: int) -> Tensor:
     """Return the indices of what each owner has `width` of: rows of heads, query heads of key-value heads."""
     return (owners[:, None] * width + torch.arange(width, device=owners.device)).flatten()

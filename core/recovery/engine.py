@@ -15,7 +15,7 @@ from core.methods.structured.base import View
 from core.methods.structured.report import layer_reports
 from core.models.blocks import execution_device, find_blocks
 from core.models.sources import ModelSource
-from core.models.units import find_units
+from core.models.units import check_heads, find_units
 from core.progress import Progress
 from core.recovery.adapters import SparseLora, adapters_of, add_adapters, merge_adapters
 from core.recovery.base import Recovery, RecoveryParameters, resolved_batch, resolved_rank
@@ -102,6 +102,8 @@ def prune_while_training(
         )
         return [_report(linear) for linear in blocks.all_linears()], training
     views = [View(find_units(blocks, i, method.parameters.attention)) for i in range(len(blocks.holder))]
+    for view in views:
+        check_heads(view.units)
     removals = method.allocate(views, stage.ratio)
     masks: list[UnitMasks] = []
 

@@ -58,6 +58,25 @@ def test_equal_blocks_make_a_plain_checkpoint(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "method", "settings"),
+    [
+        ("llama-gqa", "llm-pruner", {"granularity": "channel"}),  # to a width that no number of heads divides
+        ("gemma2", "llm-pruner", {"granularity": "channel"}),
+        ("gemma3", "llm-pruner", {"granularity": "channel"}),
+        ("opt-projected", "llm-pruner", {"granularity": "channel"}),
+        ("smollm3", "shortgpt", {}),
+        ("gpt-neo", "shortgpt", {}),
+    ],
+)
+def test_what_a_configuration_says_of_width_and_blocks_stays_true(name, method, settings, tmp_path):
+    model = tiny(name, **({} if name == "gpt-neo" else {"num_hidden_layers": 4}))
+    shrunk(model, method, 0.3, **settings)
+    logits = model(windows()).logits
+    save_model(model, tmp_path)
+    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
+
+
 def test_a_saved_model_can_be_saved_again(tmp_path):
     model = tiny(num_hidden_layers=3)
     shrunk(model, "slimllm", 0.4)

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from core.compress import compress
 from core.errors import UserError
 from core.methods.registry import METHODS
+from core.methods.structured.base import keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform
 from core.models.blocks import find_blocks
 from core.models.geometry import Geometry, choose_mode
@@ -284,3 +285,27 @@ def test_a_gpu_removes_what_the_cpu_does(method):
         compress(model, build_stage(method.name, 0.3, None, {}, CALIBRATION), windows(), device, silent)
     assert {p.device.type for p in on_gpu.parameters()} == {"cpu"}
     torch.testing.assert_close(on_gpu(windows()).logits, on_cpu(windows()).logits, atol=2e-2, rtol=2e-2)
+
+
+def test_heads_that_share_a_norm_are_refused_and_left_alone_by_lorap():
+    with pytest.raises(UserError, match="share a norm over all of them"):
+        shrunk(tiny("olmo2"), "slimllm")
+    model = tiny("olmo2")
+    shrunk(model, "lorap")
+    assert torch.isfinite(model(windows()).logits).all()
+
+
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_sixteen_bit_models_are_shrunk_like_others(method):
+    model = tiny(num_hidden_layers=4).to(torch.bfloat16)
+    before = block_weights(model)
+    shrunk(model, method.name)
+    assert block_weights(model) < 0.8 * before or method.name == "slicegpt"  # which adds shortcuts
+    logits = model(windows()).logits
+    assert logits.dtype == torch.bfloat16 and torch.isfinite(logits).all()
+
+
+def test_what_is_spared_is_at_most_half_of_what_stays():
+    score = torch.arange(100.0)
+    assert keep_largest(score, 50, 10).tolist() == [*range(10), *range(60, 100)]
+    assert keep_largest(score, 92, 10).tolist() == [*range(4), *range(96, 100)]

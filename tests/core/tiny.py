@@ -35,6 +35,24 @@ ARCHITECTURES = {
     "mistral": ("mistral", COMMON | {"sliding_window": 8}),
     "gemma2": ("gemma2", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
     "gemma3": ("gemma3_text", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
+    "smollm3": (
+        "smollm3",
+        COMMON | {"pad_token_id": 0, "no_rope_layer_interval": 2, "bos_token_id": None, "eos_token_id": None},
+    ),
+    "gpt-neo": (
+        "gpt_neo",
+        {
+            "vocab_size": 97,
+            "hidden_size": 32,
+            "num_layers": 4,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 2]],
+            "window_size": 8,
+            "max_position_embeddings": 128,
+        },
+    ),
+    "opt-projected": ("opt", OPT | {"word_embed_proj_dim": 24, "do_layer_norm_before": False}),
+    "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
     "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 

@@ -157,11 +157,14 @@ def step_scores(queries: Tensor, shape: Geometry) -> list[float]:
 
 
 def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
-    """Return the indices, ascending, that stay when `count` of the lowest-scored go, the `spared` lowest excepted."""
+    """Return the indices, ascending, that stay when `count` of the lowest-scored go, the `spared` lowest excepted.
+
+    These are at most half of what stays, so that they never displace all that scores high.
+    """
     import torch
 
     order = score.cpu().argsort(stable=True)
-    spared = min(spared, len(order) - count)
+    spared = min(spared, (len(order) - count) // 2)
     return torch.cat([order[:spared], order[spared + count :]]).sort().values
 
 

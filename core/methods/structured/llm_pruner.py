@@ -84,7 +84,8 @@ class GradientStructured(Structured):
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
         first = round(self.parameters.whole_first * len(shapes))
-        last = len(shapes) - 1 - round(self.parameters.whole_last * len(shapes))
+        share = self.parameters.whole_last * len(shapes)
+        last = len(shapes) - 1 - max(round(share), share > 0)  # one at least, unless none is asked for
         return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, last)))
 
 

@@ -69,7 +69,8 @@ def unit_scores(
     """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, matrix by matrix.
 
     With `signed`, absolute values are taken of each unit's sum. `fold` = `llmpruner` assigns query heads k, k + n_kv,
-    k + 2 n_kv ... to key-value head k, as that code does; `contiguous` is what the model computes.
+    k + 2 n_kv ... to key-value head k, as that code does, where whole groups go; `contiguous` is what the model
+    computes.
     """
     shape = view.shape
     heads = {}
@@ -79,7 +80,7 @@ def unit_scores(
         if signed:  # the repository sums a row first, then its absolute value over the head's rows
             rows = rows.abs()
         sums = head_sums(rows, count)
-        if fold == "llmpruner" and role in ("q", "o"):
+        if fold == "llmpruner" and shape.mode == "groups" and role in ("q", "o"):
             sums = sums.view(shape.group, shape.kv_heads).T.flatten()
         heads[role] = sums
     channels = {role: matrix_scores(view, role, score) for role in (*view.ffn_roles, "down")}
