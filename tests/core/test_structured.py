@@ -309,3 +309,14 @@ def test_what_is_spared_is_at_most_half_of_what_stays():
     score = torch.arange(100.0)
     assert keep_largest(score, 50, 10).tolist() == [*range(10), *range(60, 100)]
     assert keep_largest(score, 92, 10).tolist() == [*range(4), *range(96, 100)]
+
+
+def test_heads_rounded_down_are_no_more_than_their_share_and_channels_make_up_for_them():
+    kept = {}
+    for rounding in ("nearest", "down"):
+        model = tiny("llama-mha", num_hidden_layers=4)
+        before = block_weights(model)
+        shrunk(model, "slimllm", 0.4, head_rounding=rounding, layer_ratio="uniform")
+        assert 1 - block_weights(model) / before == pytest.approx(0.4, abs=0.01)
+        kept[rounding] = [block.self_attn.q_proj.out_features // 8 for block in model.model.layers]
+    assert kept == {"nearest": [2] * 4, "down": [3] * 4}  # of 4 heads, 1.6 would go

@@ -22,7 +22,7 @@ from core.methods.structured.base import (
     View,
     keep_largest,
 )
-from core.methods.structured.budget import Removal, allocate
+from core.methods.structured.budget import Removal, allocate, with_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,11 @@ class SlimLLMParameters(StructuredParameters):
         le=100,
         description="Sharpness of the softmax over blocks; without one the paper's, 10 up to a ratio of 0.35, else 7.",
     )
+    head_rounding: Literal["nearest", "down"] = Field(
+        default="nearest",
+        description="Whole heads go that come nearest to a block's share of attention weights, or no more of the heads "
+        "than its share (down); channels make up the rest either way.",
+    )
     spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
 
 
@@ -74,7 +79,12 @@ class SlimLLM(Structured):
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
-        return allocate(shapes, ratio, self._shares([view.similarity for view in views], ratio))
+        shares = self._shares([view.similarity for view in views], ratio)
+        if self.parameters.head_rounding == "nearest":
+            return allocate(shapes, ratio, shares)
+        # One step more than can go would be all heads.
+        steps = [min(shape.steps, int(share * (shape.steps + 1))) for shape, share in zip(shapes, shares, strict=True)]
+        return with_steps(shapes, ratio, shares, steps)
 
     def _shares(self, similarity: Sequence[float], ratio: float) -> list[float]:
         """Return the share of its weights that each block loses, equation 9: n softmax(alpha c) over n blocks."""
