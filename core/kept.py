@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.paths import cache_dir
 
 CACHE_BYTES = 10 * 2**30  # of each kind of thing that can be made again
 FREE_BYTES = 5 * 2**30  # left on the disk
+ABANDONED_SECONDS = 24 * 3600  # after which an unfinished folder is no living process's
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -54,14 +56,22 @@ def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
 def make_room(root: Path, limit: int) -> None:
     """Delete the least recently used folders of `root` until what is left takes at most `limit` bytes."""
     folders = [path for path in root.iterdir() if path.is_dir()]
-    unfinished = [path for path in folders if path.name.startswith(".")]  # of a process that was killed while it wrote
+    unfinished = [path for path in folders if path.name.startswith(".")]
+    gone = [path for path in unfinished if _age(path) > ABANDONED_SECONDS]  # its process was killed
     sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders if path not in unfinished}
     oldest = sorted(sizes, key=lambda path: path.stat().st_mtime)
     while sum(sizes.values()) > limit:
-        unfinished.append(oldest.pop(0))
-        del sizes[unfinished[-1]]
-    for path in unfinished:
+        gone.append(oldest.pop(0))
+        del sizes[gone[-1]]
+    for path in gone:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # another process has just finished it
+        return 0.0
 
 
 def fact(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
