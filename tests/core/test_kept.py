@@ -19,8 +19,8 @@ def names(root):
 def test_the_least_recently_used_make_room(tmp_path):
     for name, age in (("old", 30), ("new", 10), ("older", 40), ("middle", 20)):
         put(tmp_path, name, 1000, age)
-    for name, age in ((".unfinished-1", 10), (".abandoned-1", kept.ABANDONED_SECONDS + 10)):
-        put(tmp_path, name, 1000, age)
+    (tmp_path / ".unfinished-1").mkdir()
+    put(tmp_path, ".abandoned-1", 1000, 10)
     kept.make_room(tmp_path, 2100)
     assert names(tmp_path) == [".unfinished-1", "middle", "new"]  # another process may be at the unfinished one
 
