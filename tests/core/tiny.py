@@ -35,6 +35,10 @@ ARCHITECTURES = {
     "mistral": ("mistral", COMMON | {"sliding_window": 8}),
     "gemma2": ("gemma2", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
     "gemma3": ("gemma3_text", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
+    "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
+}
+# Families whose configurations `core.models.facts` does not know.
+OTHERS = {
     "smollm3": (
         "smollm3",
         COMMON | {"pad_token_id": 0, "no_rope_layer_interval": 2, "bos_token_id": None, "eos_token_id": None},
@@ -53,13 +57,12 @@ ARCHITECTURES = {
     ),
     "opt-projected": ("opt", OPT | {"word_embed_proj_dim": 24, "do_layer_norm_before": False}),
     "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
-    "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 
 
 def tiny(name: str = "llama-gqa", seed: int = 0, **changes):
     """Return a random causal LM in evaluation mode, its weights large enough that attention matters."""
-    kind, settings = ARCHITECTURES[name]
+    kind, settings = (ARCHITECTURES | OTHERS)[name]
     torch.manual_seed(seed)
     config = AutoConfig.for_model(kind, **(settings | changes), initializer_range=0.3)
     return AutoModelForCausalLM.from_config(config).eval()
