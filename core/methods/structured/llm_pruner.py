@@ -84,8 +84,7 @@ class GradientStructured(Structured):
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
         first = round(self.parameters.whole_first * len(shapes))
-        share = self.parameters.whole_last * len(shapes)
-        last = len(shapes) - 1 - max(round(share), share > 0)  # one at least, unless none is asked for
+        last = len(shapes) - 1 - round(self.parameters.whole_last * len(shapes))
         return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, last)))
 
 
