@@ -28,7 +28,6 @@ SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("all blocks alike", "slimllm", {"layer_ratio": "uniform"}),
     ("all blocks alike, without regression", "slimllm", {"layer_ratio": "uniform", "regression": "none"}),
     ("without the spared 1 %", "slimllm", {"spare_least": False}),
-    ("heads rounded down", "slimllm", {"head_rounding": "down"}),
     ("whole groups of heads", "slimllm", {"attention": "groups"}),
     ("LoRAP", "lorap", {}),
     ("LLM-Pruner", "llm-pruner", {}),

@@ -311,12 +311,28 @@ def test_what_is_spared_is_at_most_half_of_what_stays():
     assert keep_largest(score, 92, 10).tolist() == [*range(4), *range(96, 100)]
 
 
-def test_heads_rounded_down_are_no_more_than_their_share_and_channels_make_up_for_them():
-    kept = {}
-    for rounding in ("nearest", "down"):
-        model = tiny("llama-mha", num_hidden_layers=4)
-        before = block_weights(model)
-        shrunk(model, "slimllm", 0.4, head_rounding=rounding, layer_ratio="uniform")
-        assert 1 - block_weights(model) / before == pytest.approx(0.4, abs=0.01)
-        kept[rounding] = [block.self_attn.q_proj.out_features // 8 for block in model.model.layers]
-    assert kept == {"nearest": [2] * 4, "down": [3] * 4}  # of 4 heads, 1.6 would go
+def test_no_more_heads_go_than_their_share_and_channels_make_up_for_them():
+    model = tiny("llama-mha", num_hidden_layers=4)
+    before = block_weights(model)
+    shrunk(model, "slimllm", 0.4, layer_ratio="uniform")
+    assert 1 - block_weights(model) / before == pytest.approx(0.4, abs=0.01)
+    assert [block.self_attn.q_proj.out_features // 8 for block in model.model.layers] == [3] * 4  # 1.6 of 4 would go
+
+
+@pytest.mark.parametrize(
+    ("method", "ratio", "settings", "first", "last"),
+    [
+        ("llm-pruner", 0.2, {}, 4, 2),
+        ("llm-pruner", 0.5, {}, 3, 1),
+        ("hywia", 0.5, {}, 3, 1),
+        ("loraprune", 0.2, {}, 3, 1),
+        ("loraprune", 0.5, {}, 3, 1),
+        ("llm-pruner", 0.2, {"whole_first": 0.0}, 0, 2),
+        ("llm-pruner", 0.2, {"whole_last": 0.5}, 4, 16),
+    ],
+)
+def test_the_papers_blocks_stay_whole(method, ratio, settings, first, last):
+    model = tiny("llama-mha", num_hidden_layers=32)
+    shrunk(model, method, ratio, **settings)
+    whole = [block.mlp.up_proj.out_features == model.config.intermediate_size for block in model.model.layers]
+    assert whole == [True] * first + [False] * (32 - first - last) + [True] * last

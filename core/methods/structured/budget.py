@@ -1,7 +1,7 @@
 """How many heads and channels each block loses, so that the asked share of block-linear weights goes, to a channel.
 
-Attention steps are coarse, so they are rounded first; FFN channels take the remainder, in the block itself and, where
-a block has reached its limit, in the others.
+Attention steps are coarse: no more go than a block's share of its heads, as in the code of LLM-Pruner. FFN channels
+take the remainder, in the block itself and, where a block has reached its limit, in the others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.models.geometry import Geometry
 
 LEAST_CHANNELS = 8  # kept in every block
+LIGHT_UP_TO = 0.35  # between 20 and 50 %, for which papers give settings of their own
 _TOO_MUCH = (
     "So much cannot be removed: every block keeps at least one attention head (or group) and "
     f"{LEAST_CHANNELS} FFN channels, and some blocks may be left whole; ask for a smaller ratio."
@@ -33,9 +34,8 @@ def allocate(shapes: Sequence[Geometry], ratio: float, shares: Sequence[float]) 
     `ratio` is of all blocks' linear weights; `shares` says how much of its own weights each block should lose and
     must average to `ratio`, weighted by size. Raises `UserError` where the blocks that may shrink cannot lose so much.
     """
-    steps = [
-        min(shape.steps, round(share * shape.attention_weights / shape.step_weights)) if share > 0 else 0
-        for shape, share in zip(shapes, shares, strict=True)
+    steps = [  # a share of 8 / 32 takes 8 of 32 heads, whatever the last bit of the quotient
+        min(shape.steps, int(share * (shape.steps + 1) + 1e-9)) for shape, share in zip(shapes, shares, strict=True)
     ]
     return with_steps(shapes, ratio, shares, steps)
 

@@ -39,6 +39,7 @@ class HyWIAParameters(GradientParameters):
 class HyWIA(GradientStructured):
     name = "hywia"
     label = "HyWIA-style"
+    version = 2
     citation = Citation(
         title="Adaptive Estimation Fusion (the idea; the mixture is this project's own)",
         authors="Liu et al.",

@@ -23,7 +23,7 @@ from core.methods.structured.base import (
     keep_heads,
     keep_largest,
 )
-from core.methods.structured.budget import Removal, allocate, uniform
+from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,11 +32,17 @@ if TYPE_CHECKING:
 
 
 class GradientParameters(StructuredParameters):
-    whole_first: float = Field(
-        default=0.125, ge=0, le=1, description="Share of the blocks, from the first on, that is left whole."
+    whole_first: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the blocks, from the first on, that is left whole; without one the paper's.",
     )
-    whole_last: float = Field(
-        default=0.0625, ge=0, le=1, description="Share of the blocks, to the last, that is left whole."
+    whole_last: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the blocks, to the last, that is left whole; without one the paper's.",
     )
 
 
@@ -83,14 +89,23 @@ class GradientStructured(Structured):
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
-        first = round(self.parameters.whole_first * len(shapes))
-        last = len(shapes) - 1 - round(self.parameters.whole_last * len(shapes))
-        return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, last)))
+        asked = (self.parameters.whole_first, self.parameters.whole_last)
+        first, last = (
+            own if share is None else round(share * len(shapes))
+            for share, own in zip(asked, self.whole(len(shapes), ratio), strict=True)
+        )
+        return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, len(shapes) - 1 - last)))
+
+    def whole(self, blocks: int, ratio: float) -> tuple[int, int]:
+        """Return how many of the first and of the last blocks stay whole: at 20 % 4 and 2 of 32, at 50 % 3 and 1."""
+        first, last = (4, 2) if ratio <= LIGHT_UP_TO else (3, 1)
+        return round(first / 32 * blocks), round(last / 32 * blocks)
 
 
 class LLMPruner(GradientStructured):
     name = "llm-pruner"
     label = "LLM-Pruner"
+    version = 2
     citation = Citation(
         title="LLM-Pruner: On the Structural Pruning of Large Language Models",
         authors="Ma et al.",

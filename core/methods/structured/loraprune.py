@@ -26,12 +26,6 @@ DECAY = 0.9  # of the moving average over windows
 
 
 class LoRAPruneParameters(GradientParameters):
-    whole_first: float = Field(
-        default=0.1, ge=0, le=1, description="Share of the blocks, from the first on, that is left whole."
-    )
-    whole_last: float = Field(
-        default=0.03125, ge=0, le=1, description="Share of the blocks, to the last, that is left whole."
-    )
     rank: int = Field(default=8, ge=1, le=256, description="Rank of the adapter that the gradients are seen through.")
 
 
@@ -69,6 +63,7 @@ class LoraScore:
 class LoRAPrune(GradientStructured):
     name = "loraprune"
     label = "LoRAPrune"
+    version = 2
     citation = Citation(
         title="LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning",
         authors="Zhang et al.",
@@ -84,6 +79,10 @@ class LoRAPrune(GradientStructured):
 
     def accumulator(self, view: View, role: str) -> LoraScore:
         return LoraScore(role, view.shape, self.parameters.rank, self._generator)
+
+    def whole(self, blocks: int, ratio: float) -> tuple[int, int]:
+        """Return how many of the first and of the last blocks stay whole: at any ratio 3 and 1 of 32."""
+        return blocks // 10, round(blocks / 32)
 
     @cached_property
     def _generator(self) -> torch.Generator:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class NeuronMagnitude(Structured):
     name = "neuron-magnitude"
     label = "Neuron magnitude"
+    version = 2
     citation = Citation(
         title="Learning both Weights and Connections for Efficient Neural Networks",
         authors="Han et al.",

@@ -22,14 +22,14 @@ from core.methods.structured.base import (
     View,
     keep_largest,
 )
-from core.methods.structured.budget import Removal, allocate, with_steps
+from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The authors' settings: share of the blocks that are pruned, those that change their input least, and alpha.
+# The authors' settings at 20 and 50 %: share of the blocks that are pruned, those that change their input least, and
+# alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)
-LIGHT_UP_TO = 0.35  # between the two ratios, 20 and 50 %, that they give
 LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
 
 
@@ -50,17 +50,13 @@ class SlimLLMParameters(StructuredParameters):
         le=100,
         description="Sharpness of the softmax over blocks; without one the paper's, 10 up to a ratio of 0.35, else 7.",
     )
-    head_rounding: Literal["nearest", "down"] = Field(
-        default="nearest",
-        description="Whole heads go that come nearest to a block's share of attention weights, or no more of the heads "
-        "than its share (down); channels make up the rest either way.",
-    )
     spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
 
 
 class SlimLLM(Structured):
     name = "slimllm"
     label = "SlimLLM"
+    version = 2
     citation = Citation(
         title="SlimLLM: Accurate Structured Pruning for Large Language Models",
         authors="Guo et al.",
@@ -78,13 +74,8 @@ class SlimLLM(Structured):
         return "gram" if role in ("o", "down") else "sqnorm"
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
-        shapes = [view.shape for view in views]
         shares = self._shares([view.similarity for view in views], ratio)
-        if self.parameters.head_rounding == "nearest":
-            return allocate(shapes, ratio, shares)
-        # One step more than can go would be all heads.
-        steps = [min(shape.steps, int(share * (shape.steps + 1))) for shape, share in zip(shapes, shares, strict=True)]
-        return with_steps(shapes, ratio, shares, steps)
+        return allocate([view.shape for view in views], ratio, shares)
 
     def _shares(self, similarity: Sequence[float], ratio: float) -> list[float]:
         """Return the share of its weights that each block loses, equation 9: n softmax(alpha c) over n blocks."""
