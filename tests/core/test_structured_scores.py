@@ -1,4 +1,4 @@
-"""SlimLLM, FLAP, LoRAP and the Taylor scores against the same sums over stored activations and gradients."""
+"""SlimLLM, low rank, Taylor and HyWIA scores against the same sums over stored activations and gradients."""
 
 from itertools import pairwise
 
