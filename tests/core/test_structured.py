@@ -64,6 +64,18 @@ def test_the_asked_share_of_block_weights_goes(method, name):
 
 
 @pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_blocks_that_differ_are_shrunk_again(method):
+    model = tiny(num_hidden_layers=4)
+    shrunk(model, "flap", 0.3)
+    widths = {block.mlp.up_proj.out_features for block in model.model.layers}
+    before = block_weights(model)
+    shrunk(model, method.name, 0.2)
+    assert len(widths) > 1
+    assert block_weights(model) < 0.85 * before or method.name == "slicegpt"  # which adds shortcuts
+    assert torch.isfinite(model(windows()).logits).all()
+
+
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
 def test_a_ratio_of_zero_changes_nothing(method):
     model = tiny()
     before = model(windows()).logits

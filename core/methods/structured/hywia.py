@@ -69,18 +69,15 @@ class HyWIA(GradientStructured):
 
         self.scores: dict[int, dict[str, Tensor]] = {view.units.block: {} for view in views}
         for kind in MEMBERS:
-            pairs = [_importances(view, kind) for view in views]
-            fine, coarse = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))  # (blocks, units)
-            local = [_standardised(signal, dim=1) for signal in (fine, coarse)]
-            context = [_standardised(signal, dim=None).mean(1, keepdim=True) for signal in (fine, coarse)]
-            if self.parameters.mixing == "fixed":
-                share = torch.full_like(fine, self.parameters.fine_share)
-            else:
-                logits = [signal * where / 2**0.5 for signal, where in zip(local, context, strict=True)]
-                share = torch.softmax(torch.stack(logits), dim=0)[0]  # (blocks, units)
-            mixed = share * local[0] + (1 - share) * local[1]
-            for view, score in zip(views, mixed, strict=True):
-                self.scores[view.units.block][kind] = score
+            found = [torch.stack(_importances(view, kind)) for view in views]  # each (2, units): fine, coarse
+            whole = _Scale(torch.cat(found, dim=1))
+            for view, signals in zip(views, found, strict=True):
+                local = _Scale(signals).standardise(signals)  # (2, units)
+                share = self.parameters.fine_share
+                if self.parameters.mixing == "attention":
+                    context = whole.standardise(signals).mean(1, keepdim=True)  # (2, 1)
+                    share = torch.softmax(local * context / 2**0.5, dim=0)[0]  # (units,)
+                self.scores[view.units.block][kind] = share * local[0] + (1 - share) * local[1]
 
     def heads(self, view: View, steps: int) -> HeadChoice:
         score = self.scores[view.units.block]["heads"]  # (query heads,)
@@ -118,8 +115,12 @@ def _importances(view: View, kind: str) -> tuple[Tensor, Tensor]:
     return fine, slope.abs() + curvature / 2
 
 
-def _standardised(signal: Tensor, dim: int | None) -> Tensor:
-    """Return z-scores along `dim`, over everything where it is None."""
-    mean = signal.mean() if dim is None else signal.mean(dim, keepdim=True)
-    spread = signal.std(correction=0) if dim is None else signal.std(dim, keepdim=True, correction=0)
-    return (signal - mean) / spread.clamp_min(1e-30)
+class _Scale:
+    """Mean and spread of signals (2, units), each on its own."""
+
+    def __init__(self, signals: Tensor):
+        self.mean = signals.mean(1, keepdim=True)
+        self.spread = signals.std(1, keepdim=True, correction=0).clamp_min(1e-30)
+
+    def standardise(self, signals: Tensor) -> Tensor:
+        return (signals - self.mean) / self.spread
