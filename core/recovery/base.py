@@ -38,7 +38,9 @@ class RecoveryParameters(Parameters):
     learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Highest learning rate of AdamW.")
     epochs: float = Field(default=2.0, gt=0, description="How often every example is seen, unless the training ends.")
     steps: int | None = Field(default=None, ge=1, description="Most steps of the optimiser; no limit if not given.")
-    minutes: float | None = Field(default=None, gt=0, description="Most minutes of training; no limit if not given.")
+    minutes: float | None = Field(
+        default=None, gt=0, description="Most minutes of training, held-out losses included; no limit if not given."
+    )
     held_out: int = Field(
         default=8, ge=1, description="Examples that are not trained on and show how far the training is."
     )

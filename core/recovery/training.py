@@ -103,6 +103,7 @@ def train(
     run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress, during)
     run.resume(checkpoint)
     try:
+        run.begun = run.spent
         run.evaluate_at(0.0)
         saved = time.perf_counter()
         with torch.random.fork_rng():
@@ -146,6 +147,7 @@ class _Run:
     worse: int = 0  # evaluations since the best one
     evaluated: int = -1  # the last evaluation, of `EVALUATIONS`
     recent: list[float] = field(default_factory=list)  # mean losses of the steps since the last evaluation
+    begun: float = 0.0  # share of the budget that was used up before this process took over
 
     def __post_init__(self) -> None:
         self.started = time.perf_counter()
@@ -215,7 +217,8 @@ class _Run:
         detail = f"held-out perplexity {math.exp(min(last, 700.0)):.4g}"
         if self.recent:
             detail = f"loss {self.recent[-1]:.3f}, {detail}"
-        self.progress("train", min(int(1000 * self.spent), 1000), 1000, f"step {self.training.steps}, {detail}")
+        here = (self.spent - self.begun) / max(1 - self.begun, 1e-9)  # from which the time left is told
+        self.progress("train", min(int(1000 * here), 1000), 1000, f"step {self.training.steps}, {detail}")
 
     def save(self, file: Path) -> None:
         """Write all that the rest of the training depends on, whole or not at all."""

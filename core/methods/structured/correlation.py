@@ -44,8 +44,8 @@ def choose_units(parts: Tensor, blocks: Sequence[Sequence[int]], count: int, gre
     """Return the units that stay, ascending, when `count` of every block of interchangeable units go.
 
     First go those without which the output turns least, each on its own. With `greedy`, each removed unit in turn,
-    the least missed first, then takes the place of the kept one of its block whose exchange raises `fidelity` most,
-    if any does; units swapped out are not looked at again.
+    block by block and the least missed first, then takes the place of the kept one of its block whose exchange raises
+    `fidelity` most, if any does; units swapped out are not looked at again.
     """
     units = parts.shape[1]
     kept = torch.ones(units, dtype=torch.bool)

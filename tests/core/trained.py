@@ -1,0 +1,47 @@
+"""A tiny model trained on text in which each token follows from the one before it."""
+
+import torch
+
+from core.compress import compress
+from core.methods.registry import get_recovery
+from core.progress import silent
+from core.recovery.adapters import add_adapters, merge_adapters
+from core.recovery.examples import Example, Examples
+from core.recovery.training import Budget, train
+from core.requests import build_stage, parse_parameters
+from core.specs import Calibration
+from tests.core.tiny import tiny, windows
+
+CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0}
+
+
+def patterned(count=24, length=24):
+    """Windows in which each token follows from the one before it, so that there is something to learn."""
+    starts = torch.arange(count)[:, None] * 3
+    return (starts + 5 * torch.arange(length)) % 97
+
+
+def examples(held_out=4, batch=4):
+    return Examples([Example(row) for row in patterned()], batch, held_out, seed=0)
+
+
+def cut(model, method, ratio=0.5, pattern=None):
+    compress(
+        model, build_stage(method, ratio if not pattern else None, pattern, {}, CALIBRATION), windows(), "cpu", silent
+    )
+    return model
+
+
+def trained(model, recovery="lora", steps=20, patience=0, progress=silent, checkpoint=None, **settings):
+    found = get_recovery(recovery)
+    method = found(parse_parameters(found, SETTINGS | settings))
+    teacher = tiny()
+    parameters = add_adapters(model, SETTINGS["rank"], 16.0, method.parameters.dropout, 0)
+
+    def loss(batch):
+        return method.loss(model, teacher, batch)
+
+    done = train(model, parameters, loss, examples(), Budget(steps), 0.01, patience, progress, checkpoint)
+    merge_adapters(model)
+    return done
