@@ -162,6 +162,14 @@ def test_entries_of_the_hidden_states_that_nothing_uses_go_first():
     torch.testing.assert_close(model.model.embed_tokens.weight, tiny().model.embed_tokens.weight[:, kept])
 
 
+@pytest.mark.parametrize(("method", "settings"), [("shortgpt", {}), ("llm-pruner", {"granularity": "layer"})])
+def test_less_than_half_a_block_cannot_go(method, settings):
+    model = tiny(num_hidden_layers=5)
+    with pytest.raises(UserError, match=r"less than half of one of the 5 blocks.*ask for 0\.2 or more"):
+        shrunk(model, method, 0.05, **settings)
+    assert len(model.model.layers) == 5
+
+
 def test_layer_wise_pruning_keeps_the_first_blocks():
     model = tiny(num_hidden_layers=5)
     shrunk(model, "llm-pruner", 0.4, granularity="layer")

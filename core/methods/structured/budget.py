@@ -65,6 +65,20 @@ def with_steps(
     return [Removal(count, removed) for count, removed in zip(steps, channels, strict=True)]
 
 
+def blocks_left(count: int, ratio: float) -> int:
+    """Return how many of `count` blocks stay when whole ones go; `ratio` is met to half a block.
+
+    Raises `UserError` where that would be none of them.
+    """
+    gone = round(ratio * count)
+    if ratio and not gone:
+        raise UserError(
+            f"A share of {ratio:g} is less than half of one of the {count} blocks, and only whole ones go; "
+            f"ask for {1 / count:.3g} or more."
+        )
+    return max(1, count - gone)
+
+
 def _to_total(losses: Sequence[float], limits: Sequence[float], wanted: float) -> list[float]:
     """Return losses between 0 and their limits whose sum is `wanted`, each moved in proportion to its room."""
     gap = wanted - sum(losses)

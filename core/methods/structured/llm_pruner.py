@@ -23,7 +23,7 @@ from core.methods.structured.base import (
     keep_heads,
     keep_largest,
 )
-from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
+from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, blocks_left, uniform
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +129,7 @@ class LLMPruner(GradientStructured):
 
     def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
         """Keep the first blocks; `ratio` is met to half a block."""
-        return list(range(max(1, len(views) - round(ratio * len(views)))))
+        return list(range(blocks_left(len(views), ratio)))
 
     def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
         """Score an entry of the hidden states by all that reads or writes it in the blocks."""

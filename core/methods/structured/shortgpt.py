@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from core.methods.base import Citation, Parameters
 from core.methods.structured.base import Structured, View
+from core.methods.structured.budget import blocks_left
 
 
 class ShortGPT(Structured):
@@ -29,6 +30,6 @@ class ShortGPT(Structured):
 
     def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
         """Keep the blocks of least similarity; `ratio` is met to half a block."""
-        stay = max(1, len(views) - round(ratio * len(views)))
+        stay = blocks_left(len(views), ratio)
         by_influence = sorted(range(len(views)), key=lambda index: views[index].similarity)
         return sorted(by_influence[:stay])
