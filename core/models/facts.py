@@ -16,10 +16,12 @@ _GATED = {
     "mistral": {},
     "phi3": {},
     "qwen2": {"qkv_bias": True},
-    "qwen3": {"qk_norm": True},
+    "qwen3": {"qk_norm": "head"},
+    "smollm3": {"tied": True},
+    "olmo2": {"qk_norm": "all"},
     "gemma": {"tied": True},
     "gemma2": {"tied": True, "norms": 4},
-    "gemma3_text": {"tied": True, "norms": 4, "qk_norm": True},
+    "gemma3_text": {"tied": True, "norms": 4, "qk_norm": "head"},
 }
 
 
@@ -60,12 +62,14 @@ def shape(config: Mapping[str, Any]) -> ModelFacts:
             return _opt(config)
         if family == "gpt2":
             return _gpt2(config)
+        if family == "gpt_neo":
+            return _gpt_neo(config)
         return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
 
 
-def _gated(config, known: bool, qkv_bias=False, qk_norm=False, norms=2, tied=False) -> ModelFacts:
+def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=False) -> ModelFacts:
     hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
     heads, vocabulary = config["num_attention_heads"], config["vocab_size"]
     head = config.get("head_dim") or hidden // heads
@@ -77,8 +81,7 @@ def _gated(config, known: bool, qkv_bias=False, qk_norm=False, norms=2, tied=Fal
         block += queries + 2 * keys + (0 if qkv_bias else hidden)
     if config.get("mlp_bias"):
         block += 2 * ffn + hidden
-    if qk_norm:
-        block += 2 * head
+    block += {None: 0, "head": 2 * head, "all": queries + keys}[qk_norm]
     embeddings = 1 if config.get("tie_word_embeddings", tied) else 2
     return ModelFacts(
         parameters=blocks * block + embeddings * vocabulary * hidden + hidden,
@@ -108,10 +111,20 @@ def _gpt2(config) -> ModelFacts:
     return _plain(hidden, blocks, config.get("n_inner") or 4 * hidden, vocabulary, positions, outside)
 
 
-def _plain(hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int) -> ModelFacts:
+def _gpt_neo(config) -> ModelFacts:
+    hidden, blocks, vocabulary = (config[k] for k in ("hidden_size", "num_layers", "vocab_size"))
+    positions = config["max_position_embeddings"]
+    outside = (vocabulary + positions) * hidden + 2 * hidden
+    ffn = config.get("intermediate_size") or 4 * hidden
+    return _plain(hidden, blocks, ffn, vocabulary, positions, outside, qkv_bias=False)
+
+
+def _plain(
+    hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int, qkv_bias: bool = True
+) -> ModelFacts:
     """A block of q, k, v, o and an FFN of two linears, with biases and two layer norms; `outside` are other weights."""
     weights = 4 * hidden * hidden + 2 * hidden * ffn
-    block = weights + (4 * hidden + ffn + hidden) + 4 * hidden  # biases, norms
+    block = weights + (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
     return ModelFacts(
         parameters=blocks * block + outside,
         block_weights=blocks * weights,

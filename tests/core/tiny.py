@@ -37,7 +37,7 @@ ARCHITECTURES = {
     "gemma3": ("gemma3_text", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
     "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
-# Families whose configurations `core.models.facts` does not know.
+# Those that only some tests run on.
 OTHERS = {
     "smollm3": (
         "smollm3",
