@@ -54,7 +54,8 @@ def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure,
     figure.update_layout(width=across, height=down, autosize=False, font_size=FONT, paper_bgcolor="white")
     right = 12 if isinstance(figure.data[0], go.Scatter) else 60
     figure.update_layout(margin={"t": TOP, "b": bottom, "l": left, "r": right, "autoexpand": False})
-    figure.update_layout(legend={"y": -AXIS / plot, "xref": "container", "font_size": FONT, "entrywidth": entry})
+    figure.update_layout(legend={"y": -AXIS / plot, "yref": "paper", "yanchor": "top"})
+    figure.update_layout(legend={"font_size": FONT, "entrywidth": entry})
     figure.update_layout(title_font_size=FONT)
     figure.update_xaxes(automargin=False, title_font_size=FONT)
     figure.update_yaxes(automargin=False)

@@ -122,8 +122,10 @@ def layout(theme: Theme, height: int, **extra) -> go.Layout:
         legend={
             "orientation": "h",
             "x": 0,
-            "y": -58 / (height - 130),
-            "yanchor": "top",
+            "xref": "container",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
             "tracegroupgap": 0,
             "itemsizing": "trace",
             "font": {"size": 12},

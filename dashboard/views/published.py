@@ -38,7 +38,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         alt=f"Perplexity on {corpus} by model, a line for each method",
     )
     printed = widgets.show_table("published_sizes_table", papers.wide(rows, "model"), caption, {}, False)
-    return [chart, printed, *ours(corpus, rows["window"].iloc[0])]
+    return [chart, printed, *ours(rows, corpus, (False,))]
 
 
 def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
@@ -97,16 +97,22 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         f"{cited(table)} {model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent."
     )
     items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES))
-    return items + ours(corpus, read["window"].iloc[0])
+    return items + ours(read, corpus, TUNING[tuned])
 
 
-def ours(corpus: str, window: float) -> list[Item]:
-    """Show what was measured here on the same text in windows of the same length: on its own chart, another model."""
+def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[Item]:
+    """Show what was measured here of the printed methods, on the same text in windows of the same length.
+
+    On a chart of its own, as it is another model.
+    """
     st.subheader("Measured here", anchor=False)
-    frame = data.frame()
+    frame, window = data.frame(), printed["window"].iloc[0]
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
-    if rows.empty:
-        st.caption(f"Nothing was measured here on {CORPORA[corpus]} in windows of {int(window)} tokens yet.")
+    rows = rows[rows["method"].isin(set(printed["name"]))]
+    recoveries = [{False: "", True: "lora"}[state] for state in tuned]
+    rows = rows[points.is_dense(rows) | rows["recovery"].fillna("").isin(recoveries)]
+    if points.is_dense(rows).all():
+        st.caption(f"None of them was measured here on {CORPORA[corpus]} in windows of {int(window)} tokens yet.")
         return []
     best = rows.groupby(["model", "protocol_id"]).size().idxmax()
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
