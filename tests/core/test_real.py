@@ -65,6 +65,38 @@ def test_structured_methods_keep_the_papers_order(material):
     assert slimllm < llm_pruner < magnitude
 
 
+def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
+    import torch
+
+    from core.compress import compress
+    from core.methods.hessian import lower_factor
+    from core.methods.lowrank.decompose import spectrum
+    from core.models.blocks import find_blocks
+
+    source, calibration, tokens, _ = material
+    model, inputs = load_model(source), {}
+    linears = [linear for linear in find_blocks(model).all_linears() if linear.block == 15]
+    dense = {linear.name: linear.weight.clone() for linear in linears}
+
+    def listen(name):
+        return lambda module, args: inputs.setdefault(name, []).append(args[0][0].double())  # (L, in)
+
+    hooks = [linear.module.register_forward_pre_hook(listen(linear.name)) for linear in linears]
+    with torch.inference_mode():
+        for window in tokens:
+            model(window[None])
+    for hook in hooks:
+        hook.remove()
+    stage = build_stage("svd-llm", 0.2, settings={"true_sequential": False}, calibration=calibration, layers="15:15")
+    compress(model, stage, tokens, "cpu", silent)
+    for name, weight in dense.items():
+        rows = torch.cat(inputs[name])  # (tokens, in)
+        right, left = (part.weight.double() for part in model.get_submodule(name))
+        lost = (rows @ (weight.double() - left @ right).T).square().sum().item()
+        values = spectrum(weight, lower_factor(rows.T @ rows)[0])
+        assert lost == pytest.approx(values[len(right) :].sum().item(), rel=1e-6), name
+
+
 @pytest.mark.parametrize(
     ("method", "target"),
     [("sparsegpt", {"ratio": 0.5}), ("sparsegpt", {"pattern": "2:4"}), ("svd-llm", {"ratio": 0.2})],
