@@ -100,13 +100,22 @@ def _actions(job: Job) -> None:
         )
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
-    if job.state in ("failed", "cancelled"):
+    if job.state == "cancelled" and _cut_short(job):
+        _button("Measure what was trained", job, queue.retry)
+        _button("Train again", job, lambda _: queue.submit(job.spec.model_copy(update={"force": True})))
+    elif job.state in ("failed", "cancelled"):
         _button("Try again", job, queue.retry)
     if not job.active:
         _button("Forget", job, queue.delete)
     if job.started:
         with st.popover("Log", key=f"run_log_{job.id}"):
             st.code(queue.log_tail(job.id, 40) or "The job wrote nothing yet.", language=None, wrap_lines=True)
+
+
+def _cut_short(job: Job) -> bool:
+    """Whether the job's cancelled training left its best weights so far as the variant."""
+    kept = data.result(job.spec.variant.key)
+    return kept is not None and kept.variant.details.get("training", {}).get("ended") == "cancelled"
 
 
 def _button(label: str, job: Job, action) -> None:

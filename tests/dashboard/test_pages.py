@@ -301,6 +301,20 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
     assert not app.exception
 
 
+def test_a_training_that_was_cancelled_is_measured_as_it_is_or_trained_again(filled):
+    recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
+    kept = result("magnitude", 30.0, 0.5)
+    details = {"training": {"ended": "cancelled"}}
+    variant = kept.variant.model_copy(update={"key": recovered.variant.key, "details": details})
+    filled.put(kept.model_copy(update={"variant": variant}))
+    data.queue().cancel(data.queue().submit(recovered))
+    app = open_app("views/run.py")
+    app.button(key="run_Measure what was trained_1").click().run()
+    app.button(key="run_Train again_1").click().run()
+    assert not app.exception
+    assert [job.spec.force for job in data.queue().jobs()] == [True, False, False]
+
+
 def test_running_failed_and_finished_jobs_say_so(filled):
     from sqlalchemy import update
 
