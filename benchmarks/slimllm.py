@@ -31,6 +31,7 @@ SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("whole groups of heads", "slimllm", {"attention": "groups"}),
     ("LoRAP", "lorap", {}),
     ("LLM-Pruner", "llm-pruner", {}),
+    ("LLM-Pruner, no block spared", "llm-pruner", {"whole_first": 0.0, "whole_last": 0.0}),
     ("neuron magnitude", "neuron-magnitude", {}),
 )
 
