@@ -26,25 +26,32 @@ def reuse_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
-    """Return the most bytes held while `work` runs: of tensors on a GPU, of the process on Linux; None elsewhere.
+def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:
+    """Return the most bytes that `work` holds beyond what was held before; None where that cannot be told.
 
-    The process counts with its libraries, some 0.5 GB whatever the model.
+    Of tensors on a GPU, of the process on Linux, where what earlier work left behind would otherwise count.
     """
     import torch
 
     if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         work()
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_allocated(device) - before
     resets = Path("/proc/self/clear_refs")
     if not resets.exists() or platform.libc_ver()[0] != "glibc":
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed before is not this work's
+    ctypes.CDLL(None).malloc_trim(0)  # so that the work does not live on what was freed before
     try:
         resets.write_text("5")
     except OSError:
         return None
+    before = _most_held()
     work()
+    return _most_held() - before
+
+
+def _most_held() -> int:
+    """Return the most bytes that the process held since the count was reset."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from core.memory import peak_memory
+from core.memory import memory_growth
 from core.progress import Progress
 from core.results import Measurement
 
@@ -27,10 +27,12 @@ BATCHES = (1, 4)
 def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measurement]:
     """Return prefill and decode latency in ms a token, at each batch size, and the peak memory (MB) of a prefill.
 
+    The memory is that of the weights and of all that a prefill holds beside them, without the program itself.
     The stderr is that of the repeats.
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
     rows = []
     for index, batch in enumerate(BATCHES):
         prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
@@ -50,8 +52,9 @@ def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measuremen
         protocol = {"batch": batch, "prompt": PROMPT, "dtype": dtype}
         times = _timed(prefill, device)
         rows.append(_measurement("prefill", [1000 * t / (batch * PROMPT) for t in times], protocol))
-        if (peak := peak_memory(prefill, device)) is not None:
-            rows.append(Measurement(metric="memory", dataset="synthetic", value=peak / 1e6, n=1, protocol=protocol))
+        if (growth := memory_growth(prefill, device)) is not None:
+            held = (weights + growth) / 1e6
+            rows.append(Measurement(metric="memory", dataset="synthetic", value=held, n=1, protocol=protocol))
         progress("latency", 2 * index + 1, 2 * len(BATCHES), f"prefill, batch {batch}")
         decode()
         times = [decode() for _ in range(REPEATS)]
