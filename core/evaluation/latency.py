@@ -32,7 +32,6 @@ def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measuremen
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
     rows = []
     for index, batch in enumerate(BATCHES):
         prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
@@ -53,7 +52,7 @@ def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measuremen
         times = _timed(prefill, device)
         rows.append(_measurement("prefill", [1000 * t / (batch * PROMPT) for t in times], protocol))
         if (growth := memory_growth(prefill, device)) is not None:
-            held = (weights + growth) / 1e6
+            held = (model.get_memory_footprint() + growth) / 1e6
             rows.append(Measurement(metric="memory", dataset="synthetic", value=held, n=1, protocol=protocol))
         progress("latency", 2 * index + 1, 2 * len(BATCHES), f"prefill, batch {batch}")
         decode()

@@ -23,6 +23,11 @@ _GATED = {
     "gemma2": {"tied": True, "norms": 4},
     "gemma3_text": {"tied": True, "norms": 4, "qk_norm": "head"},
 }
+# What width, blocks, positions and FFN width are called, and whether q, k and v have biases.
+_GPT = {
+    "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
+    "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
+}
 
 
 class ModelFacts(Frozen):
@@ -60,10 +65,8 @@ def shape(config: Mapping[str, Any]) -> ModelFacts:
     try:
         if family == "opt":
             return _opt(config)
-        if family == "gpt2":
-            return _gpt2(config)
-        if family == "gpt_neo":
-            return _gpt_neo(config)
+        if family in _GPT:
+            return _gpt(config, *_GPT[family])
         return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
@@ -105,18 +108,11 @@ def _opt(config) -> ModelFacts:
     return _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
 
 
-def _gpt2(config) -> ModelFacts:
-    hidden, blocks, vocabulary, positions = (config[k] for k in ("n_embd", "n_layer", "vocab_size", "n_positions"))
+def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelFacts:
+    hidden, blocks, positions = (config[name] for name in names[:3])
+    vocabulary, ffn = config["vocab_size"], config.get(names[3]) or 4 * hidden
     outside = (vocabulary + positions) * hidden + 2 * hidden
-    return _plain(hidden, blocks, config.get("n_inner") or 4 * hidden, vocabulary, positions, outside)
-
-
-def _gpt_neo(config) -> ModelFacts:
-    hidden, blocks, vocabulary = (config[k] for k in ("hidden_size", "num_layers", "vocab_size"))
-    positions = config["max_position_embeddings"]
-    outside = (vocabulary + positions) * hidden + 2 * hidden
-    ffn = config.get("intermediate_size") or 4 * hidden
-    return _plain(hidden, blocks, ffn, vocabulary, positions, outside, qkv_bias=False)
+    return _plain(hidden, blocks, ffn, vocabulary, positions, outside, qkv_bias)
 
 
 def _plain(

@@ -103,7 +103,6 @@ def train(
     run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress, during)
     run.resume(checkpoint)
     try:
-        run.begun = run.spent
         run.evaluate_at(0.0)
         saved = time.perf_counter()
         with torch.random.fork_rng():
@@ -248,6 +247,7 @@ class _Run:
             file.unlink()
             return
         self.training = Training(**state["training"])
+        self.begun = self.spent
         set_weights(self.parameters, state["weights"])
         self.best = state["best"]
         self.optimiser.load_state_dict(state["optimiser"])

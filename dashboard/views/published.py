@@ -109,7 +109,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     frame, window = data.frame(), printed["window"].iloc[0]
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
     rows = rows[rows["method"].isin(set(printed["name"]))]
-    recoveries = [{False: "", True: "lora"}[state] for state in tuned]
+    recoveries = ["lora" if state else "" for state in tuned]
     rows = rows[points.is_dense(rows) | rows["recovery"].fillna("").isin(recoveries)]
     if points.is_dense(rows).all():
         st.caption(f"None of them was measured here on {CORPORA[corpus]} in windows of {int(window)} tokens yet.")

@@ -68,7 +68,7 @@ def with_steps(
 def blocks_left(count: int, ratio: float) -> int:
     """Return how many of `count` blocks stay when whole ones go; `ratio` is met to half a block.
 
-    Raises `UserError` where that would be none of them.
+    Raises `UserError` where none would go.
     """
     gone = round(ratio * count)
     if ratio and not gone:
