@@ -3,7 +3,6 @@
 import errno
 import io
 import json
-import random
 import subprocess
 import sys
 
@@ -14,46 +13,9 @@ from core import paths
 from core.cli import compute
 from core.cli.app import main
 from core.store import Store
-from tests.core.tiny import tiny
+from tests.core.commands import RUN, SWEEP, WORDS
 
-WORDS = [f"w{i}" for i in range(96)]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with a random Llama of 97 tokens and 128 positions, its tokenizer, and a text of 3000 words."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import PreTrainedTokenizerFast
-
-    place = tmp_path_factory.mktemp("cli")
-    words = Tokenizer(WordLevel({"<unk>": 0, **{word: i + 1 for i, word in enumerate(WORDS)}}, unk_token="<unk>"))
-    words.pre_tokenizer = Whitespace()
-    tiny("llama-gqa").save_pretrained(place / "tiny")
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<unk>").save_pretrained(
-        place / "tiny"
-    )
-    draw = random.Random(0)
-    paragraphs = [" ".join(draw.choices(WORDS, k=100)) for _ in range(30)]
-    (place / "text.txt").write_text("\n\n".join(paragraphs))
-    (place / "bytes.bin").write_bytes(b"\xff\xfe\x00")
-    (place / "full").mkdir()
-    (place / "full" / "file").write_text("x")
-    return place
-
-
-@pytest.fixture(autouse=True)
-def machine(folder, results_dir, tmp_path, monkeypatch):
-    """An empty machine in the folder of the model, so that relative paths name it."""
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    monkeypatch.chdir(folder)
-
-
-RUN = ["run", "./tiny", "sparsegpt", "--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:4"]
-SWEEP = ["sweep", "--models", "./tiny", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
+pytestmark = pytest.mark.usefixtures("machine")
 
 
 def python(*arguments):
@@ -324,81 +286,6 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
     assert "is not empty" in capsys.readouterr().err
 
 
-def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_path, monkeypatch):
-    assert main([*RUN, "--json"]) == 0
-    untuned = json.loads(capsys.readouterr().out)
-
-    from core import variants
-
-    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
-    train = ["--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "learning_rate=0.01"]
-    train += ["--recover-set", "batch=4", "--recover-set", "rank=2"]
-    assert main([*RUN, *train, "--json"]) == 0
-    tuned = json.loads(capsys.readouterr().out)
-    variant = tuned["variant"]
-    assert (variant["method"], variant["recovery"], variant["ratio"]) == ("sparsegpt", "lora", 0.5)
-    assert [stage["name"] for stage in variant["stages"]] == ["sparsegpt", "lora"]
-    assert variant["stages"][1]["text"].startswith("text.txt@")
-    assert variant["stages"][1]["parameters"]["rank"] == 2
-    assert tuned["footprint"]["block_zeros"] == untuned["footprint"]["block_zeros"]
-    assert tuned["layers"] == untuned["layers"]
-    curve = variant["details"]["training"]
-    assert (curve["steps"], curve["ended"]) == (8, "budget")
-    assert curve["held_out"][0][0] == 0 and len(curve["held_out"]) == 9
-    assert len({tuned["variant"]["key"], untuned["variant"]["key"]}) == 2
-
-    assert main(["export", variant["key"], str(tmp_path / "out")]) == 0
-    assert "Then trained with `lora` on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
-
-
-@pytest.mark.parametrize("teacher", [None, "./tiny"])
-@pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
-def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, teacher, capsys):
-    settings = ["batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
-    settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=0.5"]
-    train = ["--recover", recovery, "--train", "text.txt:16x24"]
-    assert main([*RUN, *train, *(part for text in settings for part in ("--recover-set", text)), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["variant"]["recovery"] == recovery
-    named = result["variant"]["stages"][1]["parameters"]["teacher"]
-    assert named is None if teacher is None else named.startswith("tiny@sha256:")
-    assert result["variant"]["details"]["training"]["steps"] == 1
-
-
-def test_a_recovery_that_is_interrupted_keeps_its_best(capsys, monkeypatch):
-    from core.recovery import training
-
-    real, calls = training.held_out_loss, []
-
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(training, "held_out_loss", interrupted)
-    command = [*RUN, "--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "batch=4"]
-    assert main(command) == 130
-    assert "Stopped" in capsys.readouterr().err
-    (kept,) = Store().results()
-    assert kept.variant.details["training"]["ended"] == "cancelled"
-    assert kept.measurements == ()
-    assert main([*command, "--json"]) == 0  # measures what was kept
-    again = json.loads(capsys.readouterr().out)
-    assert again["variant"]["details"]["training"] == kept.variant.details["training"]
-    assert len(again["measurements"]) == 1
-
-
-def test_a_sweep_makes_each_point_without_and_with_a_recovery(capsys):
-    grid = ["--methods", "magnitude", "--ratios", "0.5", "--recoveries", "lora", "--train", "text.txt:16x32"]
-    assert main([*SWEEP, *grid, "--recover-set", "batch=8"]) == 0
-    assert [(r.variant.method, r.variant.recovery) for r in Store().results()] == [
-        ("dense", None),
-        ("magnitude", None),
-        ("magnitude", "lora"),
-    ]
-
-
 def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
     import shutil
 
@@ -411,15 +298,3 @@ def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
 
     weight = AutoModelForCausalLM.from_pretrained(tmp_path / "out").model.layers[0].mlp.up_proj.weight
     assert (weight == 0).sum() == weight.numel() // 2
-
-
-@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-def test_it_is_a_method_like_any_other_on_the_command_line(method, capsys):
-    train = ["--calibration", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
-    assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["variant"]["method"] == method and result["variant"]["recovery"] is None
-    assert result["variant"]["details"]["training"]["ended"] in ("budget", "no improvement")
-    footprint = result["footprint"]
-    removed = 1 - (footprint["block_weights"] - footprint["block_zeros"]) / footprint["dense_block_weights"]
-    assert removed == pytest.approx(0.3, abs=0.05)

@@ -1,0 +1,6 @@
+"""What the tests of the command line share."""
+
+WORDS = [f"w{i}" for i in range(96)]  # of the tiny model and its text
+
+RUN = ["run", "./tiny", "sparsegpt", "--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:4"]
+SWEEP = ["sweep", "--models", "./tiny", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]

@@ -1,0 +1,84 @@
+"""Fixtures of the tests of the queue and of the command line."""
+
+import os
+import random
+
+import pytest
+
+from core import paths, supervisor
+from core.executor import LocalExecutor
+from core.jobs import Queue
+from core.store import Store
+from tests.core.commands import WORDS
+from tests.core.queues import FAKE
+from tests.core.tiny import tiny
+
+
+@pytest.fixture
+def quick_supervisor(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    monkeypatch.setattr(supervisor, "ACTIVE_SECONDS", 0.05)
+    monkeypatch.setattr(supervisor, "IDLE_SECONDS", 0.1)
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def make_queue(store):
+    made = []
+
+    def make():
+        made.append(Queue(store, LocalExecutor(store.url, FAKE)))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        queue.stop()
+    for job in made[0].jobs() if made else ():
+        if job.active and job.pid not in (None, os.getpid()):
+            left = LocalExecutor(store.url).adopt(job.pid, job.process_created)
+            if left is not None:
+                left.kill()
+
+
+@pytest.fixture
+def queue(make_queue):
+    queue = make_queue()
+    queue.start()
+    return queue
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder with a random Llama of 97 tokens and 128 positions, its tokenizer, and a text of 3000 words."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import PreTrainedTokenizerFast
+
+    place = tmp_path_factory.mktemp("cli")
+    words = Tokenizer(WordLevel({"<unk>": 0, **{word: i + 1 for i, word in enumerate(WORDS)}}, unk_token="<unk>"))
+    words.pre_tokenizer = Whitespace()
+    tiny("llama-gqa").save_pretrained(place / "tiny")
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<unk>").save_pretrained(
+        place / "tiny"
+    )
+    draw = random.Random(0)
+    paragraphs = [" ".join(draw.choices(WORDS, k=100)) for _ in range(30)]
+    (place / "text.txt").write_text("\n\n".join(paragraphs))
+    (place / "bytes.bin").write_bytes(b"\xff\xfe\x00")
+    (place / "full").mkdir()
+    (place / "full" / "file").write_text("x")
+    return place
+
+
+@pytest.fixture
+def machine(folder, results_dir, tmp_path, monkeypatch):
+    """An empty machine in the folder of the model, so that relative paths name it."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    monkeypatch.chdir(folder)
