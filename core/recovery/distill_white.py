@@ -31,10 +31,10 @@ class DistillWhiteParameters(TeacherParameters):
     )
     temperature: float = Field(default=1.0, gt=0, le=100, description="Softens both predictions; above 1, more.")
     teacher_share: float = Field(
-        default=1.0,
+        default=0.5,
         ge=0,
         le=1,
-        description="Weight of the teacher's prediction; the text's next tokens get the rest.",
+        description="Weight of the teacher's prediction; the text's next tokens get the rest. 1: the teacher alone.",
     )
     hidden_weight: float = Field(
         default=0.0,
@@ -47,13 +47,14 @@ class DistillWhiteParameters(TeacherParameters):
 class DistillWhite(Recovery):
     name = "distill-white"
     label = "White-box distillation"
+    version = 2
     citation = Citation(
         title="Distilling the Knowledge in a Neural Network",
         authors="Hinton et al.",
         year=2015,
         url="https://arxiv.org/abs/1503.02531",
     )
-    summary = "Trains low-rank adapters to predict what the uncompressed model predicts, token by token."
+    summary = "Trains low-rank adapters on what the uncompressed model predicts beside the next tokens of a text."
     has_teacher = compares = True
     Parameters = DistillWhiteParameters
 

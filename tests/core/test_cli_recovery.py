@@ -42,7 +42,7 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
 @pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
 def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, teacher, capsys):
     settings = ["batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
-    settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=0.5"]
+    settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
     train = ["--recover", recovery, "--train", "text.txt:16x24"]
     assert main([*RUN, *train, *(part for text in settings for part in ("--recover-set", text)), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

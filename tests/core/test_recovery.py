@@ -14,7 +14,7 @@ from core.recovery import examples as examples_module
 from core.recovery import losses
 from core.recovery.adapters import add_adapters, merge_adapters
 from core.recovery.examples import Example, collate
-from core.recovery.losses import block_outputs, divergence, next_token, states, targets, through_head
+from core.recovery.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
 from core.requests import parse_parameters
 from tests.core.tiny import tiny, windows
 from tests.core.trained import CALIBRATION, cut, patterned, trained
@@ -142,6 +142,24 @@ def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
     method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
         method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
+
+
+def test_the_teacher_and_the_text_share_the_loss():
+    found = get_recovery("distill-white")
+    student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
+
+    def loss(**settings):
+        return found(parse_parameters(found, settings)).loss(student, teacher, batch)
+
+    text = text_loss(student, batch)
+    taught = divergence("forward", *(states_logits(model, batch) for model in (student, teacher)), 2.0)
+    torch.testing.assert_close(loss(teacher_share=0), text)
+    torch.testing.assert_close(loss(teacher_share=1, temperature=2), taught)
+    torch.testing.assert_close(loss(temperature=2), (text + taught) / 2)
+
+
+def states_logits(model, batch):
+    return model(batch.ids).logits[:, :-1][batch.counts]
 
 
 def test_hidden_states_are_compared_block_by_block_where_that_can_be():
