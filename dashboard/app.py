@@ -1,6 +1,13 @@
-"""The dashboard's entry: `python -m streamlit run dashboard/app.py` from the project's folder."""
+"""The dashboard's entry: `streamlit run dashboard/app.py` from the project's folder."""
+
+import sys
+from pathlib import Path
 
 import streamlit as st
+
+PROJECT = str(Path(__file__).resolve().parents[1])
+if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
+    sys.path.insert(0, PROJECT)
 
 st.set_page_config(page_title="Slimscope", page_icon=":material/compress:", layout="wide")
 PAGES = [

@@ -17,6 +17,7 @@ from dashboard.style import SYMBOLS, Look, Theme, layout, look
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
 DIVERGED_TIMES_DENSE = 500
+FEW_SERIES = 8  # beyond which the legend takes room that the plot needs
 LABEL_STEP = 15  # px between labels that would lie on each other
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
@@ -90,7 +91,7 @@ def perplexity_curve(
     value. `chosen` marks a ratio.
     """
     points = points.dropna(subset=[axis.column, "value"])
-    figure = go.Figure(layout=layout(theme, 440))
+    figure = go.Figure(layout=layout(theme, 440 + 10 * max(0, points["series"].nunique() - FEW_SERIES)))
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
     values = pd.concat([frame[name].clip(upper=cap) for frame in (points, dense) for name in ("low", "value", "high")])
     values = values[values > 0]

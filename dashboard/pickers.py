@@ -9,6 +9,7 @@ from core.methods.registry import METHODS
 from core.requests import DEFAULT_MODEL
 from dashboard import data, figures, points
 
+FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
 AXES = dict(
     zip(
         (
@@ -22,19 +23,24 @@ AXES = dict(
 
 
 def methods_there(rows: pd.DataFrame) -> list[str]:
-    """Return the methods with results, of one family where the user wants that: all at once are a crowded chart."""
+    """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
     found = [method for method in METHODS if method.family != "dense" and method.name in set(rows["method"])]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
+
+    def show_all() -> None:
+        st.session_state[SHOWN] = [method.name for method in found if method.family in st.session_state[FAMILIES]]
+
     if len(families) > 1:
         chosen = st.pills(
             "Families",
             families,
             selection_mode="multi",
-            default=families,
+            default=families[:1],
             format_func=str.capitalize,
-            key="explore_families",
+            key=FAMILIES,
             bind="query-params",
+            on_change=show_all,
         )
     return [method.name for method in found if method.family in chosen]
 
@@ -49,9 +55,8 @@ def pick(frame: pd.DataFrame) -> dict:
         rows = frame[frame["model"] == model]
         labels = {method.name: method.label for method in METHODS}
         there = methods_there(rows)
-        methods = st.multiselect(
-            "Methods", there, default=there, format_func=labels.get, key="explore_methods", **bound
-        )
+        default = None if SHOWN in st.session_state else there
+        methods = st.multiselect("Methods", there, default=default, format_func=labels.get, key=SHOWN, **bound)
         texts = points.texts(rows)
         here = data.corpora_here()[0]
         first = next((index for index, (corpus, _) in enumerate(texts.values()) if corpus == here), 0)

@@ -65,6 +65,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
     if isinstance(first["calibration"], str) and first["method"] not in TRAINED:
         where["explore_calibration"] = first["calibration"]
     if first["method"] != "dense":
+        where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = amount(first["ratio"], first["pattern"])
     return where
 

@@ -31,14 +31,20 @@ COLUMNS = (
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
-    """Return `COLUMNS`, one row a measurement; what does not apply is missing.
+    """Return `COLUMNS`, one row a measurement, in the registry's order of methods; what does not apply is missing.
 
     `protocol` is for people, `protocol_id` for comparing: numbers of one metric and dataset compare only where it is
     equal. Megabytes are 10^6 bytes, `parameters` millions that are not zero, `gmacs` 10^9 multiply-accumulates of one
     forward over 64 tokens, latencies ms a token and peak memory at batch 1.
     """
     methods = {method.name: method for method in METHODS}
-    results, rows = list(results), []
+    order = [*methods, None, *(recovery.name for recovery in RECOVERIES)]  # each before what it was trained to
+
+    def place(result: Result) -> tuple[int, ...]:
+        names = (result.variant.method, result.variant.recovery)
+        return tuple(order.index(name) if name in order else len(order) for name in names)
+
+    results, rows = sorted(results, key=place), []
     trainings: dict[tuple[str, str], set[str]] = defaultdict(set)  # what is told apart only where it has to be
     for result in results:
         trainings[_plain_label(result.variant, methods)].add(_training(result.variant))

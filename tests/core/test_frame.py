@@ -28,6 +28,16 @@ def test_one_row_a_measurement():
     assert json.loads(first.stages) == [{"name": "wanda", "parameters": {}}]
 
 
+def test_methods_come_in_their_order_each_before_what_it_was_trained_to():
+    names = [("slimllm", None), ("wanda", "lora"), ("dense", None), ("unknown", None), ("wanda", None)]
+    found = [make(perplexity(20.0), key=str(i) * 64) for i in range(len(names))]
+    found = [
+        one.model_copy(update={"variant": one.variant.model_copy(update={"method": method, "recovery": recovery})})
+        for one, (method, recovery) in zip(found, names, strict=True)
+    ]
+    assert list(tidy(found).key.str[0]) == ["2", "4", "1", "0", "3"]
+
+
 def test_the_protocol_is_a_sentence_and_an_id():
     elsewhere = perplexity(20.0)
     elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
@@ -88,11 +98,11 @@ def test_trainings_are_told_apart_only_where_there_are_several():
     assert list(frame.label) == ["Wanda + LoRA"] * 2 and list(frame.untuned) == ["Wanda"] * 2
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
     assert list(frame.label) == [
+        "Wanda",
         "Wanda + LoRA (minutes 5.0, alpaca:64x256)",
         "Wanda + LoRA (minutes 1.0, rank 4, alpaca:64x256)",
-        "Wanda",
     ]
-    assert list(frame.untuned[:2]) == ["Wanda", "Wanda"] and frame.untuned.isna()[2]
+    assert list(frame.untuned[1:]) == ["Wanda", "Wanda"] and frame.untuned.isna()[0]
 
 
 def test_a_cancelled_training_is_marked():
