@@ -212,12 +212,13 @@ class _Run:
         self._tell()
 
     def _tell(self) -> None:
-        last = self.training.held_out[-1][1] if self.training.held_out else math.inf
-        detail = f"held-out perplexity {math.exp(min(last, 700.0)):.4g}"
+        known = [f"step {self.training.steps}"]
         if self.recent:
-            detail = f"loss {self.recent[-1]:.3f}, {detail}"
+            known.append(f"loss {self.recent[-1]:.3f}")
+        if self.training.held_out:
+            known.append(f"held-out perplexity {math.exp(min(self.training.held_out[-1][1], 700.0)):.4g}")
         here = (self.spent - self.begun) / max(1 - self.begun, 1e-9)  # from which the time left is told
-        self.progress("train", min(int(1000 * here), 1000), 1000, f"step {self.training.steps}, {detail}")
+        self.progress("train", min(int(1000 * here), 1000), 1000, ", ".join(known))
 
     def save(self, file: Path) -> None:
         """Write all that the rest of the training depends on, whole or not at all."""

@@ -1,5 +1,7 @@
 """The training loop: its budget, the best weights, and a training that is cancelled, killed or no use."""
 
+import math
+
 import pytest
 import torch
 
@@ -31,6 +33,16 @@ def test_the_best_weights_are_kept_and_no_improvement_ends_it(monkeypatch):
     assert done.held_out == [[0, 3.0], [2, 2.0], [4, 5.0], [6, 4.0], [8, 6.0]]
     assert len(seen) == 2
     assert all(torch.equal(p, best) for p, best in zip(parameters, seen[1], strict=True))
+
+
+def test_a_training_tells_what_it_knows_and_nothing_before_it_knows_it():
+    told = []
+    done = trained(tiny(), steps=2, progress=lambda *call: told.append(call[-1]))
+    told = list(dict.fromkeys(told))
+    assert told[0] == "step 0"
+    assert told[1] == f"step 0, held-out perplexity {math.exp(done.held_out[0][1]):.4g}"
+    assert told[2].startswith("step 1, loss ")
+    assert told[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
 
 
 def test_a_cancelled_training_keeps_its_best_and_says_so():
