@@ -68,8 +68,8 @@ def show_jobs() -> None:
         for job in jobs:
             with st.container(border=True, key=f"run_job_{job.id}"):
                 _show(job)
-        if active and not any(job.active for job in jobs):
-            st.rerun()
+        if active != bool(data.active_jobs()):
+            st.rerun()  # the whole page: this list renews itself from now on, or no longer
 
     renewed()
 

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from core.jobs import Queue
+from core.requests import build_run, build_stage
+from core.store import Store
+
 pytestmark = pytest.mark.e2e
 TOY = "explore_model=toy"
 
@@ -103,3 +107,13 @@ def test_a_mistake_in_the_form_is_one_sentence_and_stays_typed(page, address):
     assert "\n" not in alert.inner_text().strip()
     assert layers.input_value() == "99:100"
     page.locator("button:disabled", has_text="Start").wait_for()
+
+
+def test_a_job_that_is_tried_again_shows_how_it_ends(page, address, results):
+    queue = Queue(Store(f"sqlite:///{results / 'local.db'}"))
+    first = queue.submit(build_run("toy", "gone", [build_stage("magnitude", 0.5)]))
+    queue.cancel(first)
+    settled(opened(page, f"{address}/run"))
+    page.locator(f".st-key-run_job_{first}").get_by_role("button", name="Try again").click()
+    again = page.locator(f".st-key-run_job_{first + 1}")
+    again.get_by_role("alert").filter(has_text="toy").wait_for(timeout=90_000)

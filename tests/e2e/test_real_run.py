@@ -17,7 +17,7 @@ def test_a_wanda_run_from_the_form_becomes_a_point_on_explore(page, address, tmp
     settled(opened(page, f"{address}/run?{FORM}"))
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
-    job = page.locator(".st-key-run_job_1")
+    job = page.locator("[class*=st-key-run_job_]").first
     job.get_by_text("Wanda, 33 %, smollm2-135m").wait_for()
     job.get_by_role("progressbar").wait_for(timeout=2 * MINUTES)
     page.reload()  # a job outlives the page that started it
