@@ -7,20 +7,24 @@ References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 4; stderr by th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from core.errors import UserError
 from core.progress import Progress
 
 BATCH_TOKENS = 2048  # short windows run together
 CHUNK_BYTES = 16 * 2**20  # logits held at once
+SAME_LOGITS = 0.05  # relative; what 16 bits round is far less, a factor far more
 
 
 @torch.inference_mode()
 def perplexity(model: nn.Module, windows: Tensor, progress: Progress, what: str = "") -> tuple[float, float]:
     """Return (perplexity, stderr) of a causal LM on tokens (N, L). `what` names the corpus in the progress."""
+    check_logits(model, windows[0])
     device = next(model.parameters()).device
     means: list[float] = []
     for batch in windows.split(max(1, BATCH_TOKENS // windows.shape[1])):
@@ -45,7 +49,25 @@ def window_losses(model: nn.Module, windows: Tensor) -> list[float]:
     return torch.cat(losses).double().view(len(windows), -1).mean(1).tolist()
 
 
-def output_scale(model: nn.Module):
-    """Return what the model does to the logits after its head: nothing, or Gemma's soft cap."""
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return (lambda logits: torch.tanh(logits.float() / cap) * cap) if cap else (lambda logits: logits)
+def output_scale(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what the model does to the logits after its head: Gemma's soft cap, a factor, or nothing."""
+    config = model.config.get_text_config()
+    if cap := getattr(config, "final_logit_softcapping", None):
+        return lambda logits: torch.tanh(logits.float() / cap) * cap
+    # Cohere's models multiply, Granite's divide.
+    factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
+    return (lambda logits: logits) if factor == 1 else (lambda logits: logits * factor)
+
+
+@torch.inference_mode()
+def check_logits(model: nn.Module, ids: Tensor) -> None:
+    """Raise `UserError` where the logits that are measured are not the model's own, shown on tokens (L,)."""
+    some = ids[None, :8].to(next(model.parameters()).device)
+    hidden = model.base_model(input_ids=some, use_cache=False).last_hidden_state
+    ours = output_scale(model)(model.get_output_embeddings()(hidden)).float()
+    own = model(input_ids=some, use_cache=False).logits.float()
+    if (ours - own).norm() > SAME_LOGITS * own.norm():
+        raise UserError(
+            f"{type(model).__name__} changes its logits in a way that is not known here, so what it loses cannot be "
+            "measured."
+        )

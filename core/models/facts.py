@@ -19,6 +19,8 @@ _GATED = {
     "qwen3": {"qk_norm": "head"},
     "smollm3": {"tied": True},
     "olmo2": {"qk_norm": "all"},
+    "granite": {},
+    "cohere": {"tied": True, "norms": 1},
     "gemma": {"tied": True},
     "gemma2": {"tied": True, "norms": 4},
     "gemma3_text": {"tied": True, "norms": 4, "qk_norm": "head"},

@@ -1,6 +1,7 @@
 """Perplexity, footprint, latency and the layer report on tiny models."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from core.specs import Calibration
 from tests.core.tiny import tiny, windows
 
 
-@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma2"])
+@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma2", "cohere", "granite"])
 def test_perplexity_is_the_papers(name, monkeypatch):
     model, tokens = tiny(name), windows(3, 20)
     with torch.no_grad():
@@ -33,6 +34,14 @@ def test_perplexity_is_the_papers(name, monkeypatch):
     value, stderr = perplexity(model, tokens, silent)
     assert value == pytest.approx(losses.mean().exp().item(), rel=1e-4)
     assert stderr == pytest.approx(value * losses.std().item() / math.sqrt(3), rel=1e-3)
+
+
+def test_logits_that_are_not_the_models_own_are_refused():
+    model = tiny()
+    own = model.forward
+    model.forward = lambda *args, **settings: SimpleNamespace(logits=own(*args, **settings).logits / 2)
+    with pytest.raises(UserError, match="LlamaForCausalLM changes its logits in a way that is not known here"):
+        perplexity(model, windows(), silent)
 
 
 def test_packed_bits_takes_the_smallest_layout():

@@ -55,6 +55,11 @@ OTHERS = {
             "max_position_embeddings": 128,
         },
     ),
+    "cohere": (
+        "cohere",
+        {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0, "logit_scale": 0.25},
+    ),
+    "granite": ("granite", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"logits_scaling": 4.0}),
     "opt-projected": ("opt", OPT | {"word_embed_proj_dim": 24, "do_layer_norm_before": False}),
     "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
