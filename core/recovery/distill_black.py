@@ -44,7 +44,13 @@ class DistillBlack(LoRA):
     def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
         from core.recovery.examples import read_prompts
 
-        read_prompts(wanted, tokenizer, self.seed)
+        prompts = read_prompts(wanted, tokenizer, self.seed)
+        longest = max(len(teacher.tokenizer(prompt)["input_ids"]) for prompt in prompts)
+        if longest + self.parameters.answer_tokens > teacher.max_window:
+            raise UserError(
+                f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; prompts of up to {longest} "
+                f"and answers of {self.parameters.answer_tokens} are too long for it."
+            )
 
     def examples(
         self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
@@ -55,7 +61,7 @@ class DistillBlack(LoRA):
 
         prompts = read_prompts(wanted, tokenizer, self.seed)
         longest, temperature = self.parameters.answer_tokens, self.parameters.temperature
-        what = [teacher.source.id, teacher.source.revision, teacher.dtype, longest, temperature, self.seed]
+        what = [teacher.source.id, teacher.source.revision, teacher.dtype, longest, temperature, self.seed, prompts]
         file = cache_dir() / "answers" / f"{sha256(canonical_json(what))}.jsonl"
         told = answers(teacher, prompts, longest, temperature, self.seed, file, progress)
         if not told:

@@ -59,6 +59,11 @@ class DistillWhite(Recovery):
     Parameters = DistillWhiteParameters
 
     def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+        if wanted.window > teacher.max_window:
+            raise UserError(
+                f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; examples of "
+                f"{wanted.window} are too long for it."
+            )
         if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise UserError(
                 f"The teacher {teacher.source.id} has another tokenizer, so its predictions cannot be learnt; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def read_examples(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed:
     pairs = instructions(wanted.corpus)
     if pairs is None:
         return [Example(ids) for ids in calibration_windows(wanted, tokenizer, seed)]
-    fitting = _fitting(pairs, wanted, tokenizer, seed)
+    fitting = _fitting([pair for pair in pairs if pair[1].strip()], wanted, tokenizer, seed)
     return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in fitting]
 
 
@@ -59,10 +60,14 @@ def read_prompts(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: 
 
 
 def encode(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> Example:
-    """Return a prompt with its answer and the end of text, cut to so many tokens."""
+    """Return a prompt with its answer and the end of text, cut to so many tokens.
+
+    A token that is partly the prompt's and partly the answer's, as a space at the prompt's end makes it, is learnt.
+    """
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     ids = (tokenizer(prompt + answer)["input_ids"] + end)[:longest]
-    return Example(torch.tensor(ids), len(tokenizer(prompt)["input_ids"]))
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(tokenizer(prompt)["input_ids"], ids, strict=False))
+    return Example(torch.tensor(ids), sum(1 for _ in alike))
 
 
 def _fitting(pairs: list[Pair], wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Pair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from core.errors import UserError
+from core.models.facts import facts
 from core.models.sources import ModelSource, identify, load_model, load_tokenizer
 from core.progress import Progress
 
@@ -47,6 +49,14 @@ class Teacher:
     @cached_property
     def model(self) -> nn.Module:
         return load_model(self.source, self.dtype, self.device, self.progress)
+
+    @property
+    def max_window(self) -> int:
+        """The tokens that it was made for, as far as is known: what cannot be compressed may still teach."""
+        try:
+            return facts(self.source).max_window
+        except UserError:
+            return sys.maxsize
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -1,6 +1,7 @@
 """What is learnt: windows of a text, instructions with their answers, and the answers of a teacher."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from core.data.instructions import PROMPT, PROMPT_WITH_INPUT, read_pairs
 from core.errors import UserError
 from core.progress import silent
 from core.recovery.answers import answers
-from core.recovery.examples import Batch, Example, Examples, collate, read_examples
+from core.recovery.examples import Batch, Example, Examples, collate, encode, read_examples
 from core.specs import Calibration
 from tests.core.tiny import tiny
 
@@ -69,8 +70,24 @@ def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeyp
     found = read_examples(Calibration(corpus=str(file), windows=2, window=8), Tokenizer(), 0)
     assert sorted((len(example.ids), example.prompt) for example in found) == [(7, 3), (8, 6)]
     assert next(example for example in found if example.prompt == 3).ids[-1] == 1
+    with file.open("a") as lines:
+        lines.write('\n{"prompt": "a\u2028b", "response": " "}')  # nothing to learn
     with pytest.raises(UserError, match="it has 2 instructions whose prompts fit 8 tokens, not 3"):
         read_examples(Calibration(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
+
+
+def test_what_prompt_and_answer_share_is_learnt():
+    class Tokenizer:
+        """Words take the space before them, as byte-level BPE has it."""
+
+        eos_token_id = 0
+
+        def __call__(self, text):
+            return {"input_ids": [1 + len(word) for word in re.findall(r" ?\w+| ", text)]}
+
+    assert Tokenizer()("to be ")["input_ids"] == [3, 4, 2]
+    example = encode("to be ", "seen", Tokenizer(), 10)
+    assert (example.ids.tolist(), example.prompt) == ([3, 4, 6, 0], 2)
 
 
 class Letters:
@@ -81,7 +98,7 @@ class Letters:
     def __call__(self, text):
         return {"input_ids": [ord(letter) - ord("a") + 1 for letter in text]}
 
-    def decode(self, ids, skip_special_tokens=False):
+    def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=True):
         return "".join(chr(ord("a") + int(i) - 1) if int(i) < 27 else "z" for i in ids if int(i))
 
 
@@ -115,7 +132,21 @@ def test_drawn_answers_do_not_depend_on_what_was_answered_before(tmp_path):
     def ask(prompts, name):
         return dict(answers(teacher, prompts, 5, 1.0, 0, tmp_path / name, silent))
 
-    alone = ask(["new", "other"], "a")
-    assert len(alone) == 2 and ask(["other", "new"], "b") == alone
-    ask(["hello"], "c")
-    assert ask(["hello", "new", "other"], "c").items() >= alone.items()
+    prompts = [chr(ord("a") + i) * (1 + i) for i in range(20)]
+    expected = ask(prompts, "whole")
+    assert len(expected) == 20 and ask(prompts[::-1], "turned") == expected
+    lines = (tmp_path / "whole").read_text().splitlines(keepends=True)
+    (tmp_path / "cut").write_text("".join(lines[:18]) + lines[18][:4])
+    assert ask(prompts, "cut") == expected
+
+
+def test_an_answer_keeps_the_space_that_it_begins_with(tmp_path):
+    class Words(Letters):
+        """Each token is a word with a space before it; of the first one the space goes, as in Llama's tokenizer."""
+
+        def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=True):
+            return " ".join(f"w{int(i)}" for i in ids)
+
+    teacher = SimpleNamespace(model=tiny(), tokenizer=Words())
+    ((_, answer),) = answers(teacher, ["hello"], 3, 0.0, 0, tmp_path / "answers", silent)
+    assert answer.startswith(" w")

@@ -43,6 +43,10 @@ def test_a_folder_is_known_by_its_name_and_its_content(folder, tmp_path):
     assert source.revision.startswith("sha256:") and len(source.revision) == 19
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "my-llama")
     assert identify(str(copy)).revision == source.revision
+    with (copy / "tokenizer_config.json").open("a") as settings:
+        settings.write("\n")
+    assert identify(str(copy)).revision != source.revision
+    copy = shutil.copytree(folder, tmp_path / "weights" / "my-llama")
     model = tiny(vocab_size=257, seed=1)
     model.save_pretrained(copy)
     assert identify(str(copy)).revision != source.revision
