@@ -92,6 +92,11 @@ class Queue:
         """Queue the run of an ended job again and return the new job's id."""
         return self.submit(self._ended(job_id, "it is still active").spec)
 
+    def go_on(self, job_id: int) -> int:
+        """Queue an ended job again whose training was cut short, to be trained to its end; return the new job's id."""
+        self.store.delete(self._ended(job_id, "it is still active").spec.variant.key)
+        return self.retry(job_id)
+
     def delete(self, job_id: int) -> None:
         """Forget an ended job and its log; its results stay."""
         self._ended(job_id, "cancel it first")

@@ -31,6 +31,11 @@ class Variant(Frozen):
     # seconds, peak_memory (bytes), device, versions, created (ISO 8601, UTC); `training` where a stage recovers
     details: dict[str, Any] = {}
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether its training was cancelled, so that this is only the best that it had come to."""
+        return self.details.get("training", {}).get("ended") == "cancelled"
+
 
 class Footprint(Frozen):
     """Counted on the variant itself. Bytes count tied tensors once."""

@@ -56,7 +56,10 @@ def make_variant(
     done, found = 0, None
     if not fresh:
         for done in range(len(spec.stages), 0, -1):
-            if found := _load(prefixes[done]):
+            found = _load(prefixes[done])
+            if found and found[1].variant.cut_short and done < len(spec.stages):
+                found = None  # what comes after is made of a training that ran to its end
+            if found:
                 break
         else:
             done = 0
@@ -82,13 +85,12 @@ def make_variant(
         started, training = time.perf_counter(), None
         method = get_stage(stage.method)
         if method.scope == "training":
-            if fresh:
-                _checkpoint(whole).unlink(missing_ok=True)
             layers, training = _trained(model, stage, source, tokenizer, device, progress, whole, layers)
         else:
             before = None if fresh else prefixes[index].key
             layers = compress(model, stage, texts[index], device, progress, before) or layers
-        if training and training.ended == "cancelled" and not training.best_step:
+        cancelled = training is not None and training.ended == "cancelled"
+        if cancelled and not training.best_step:
             raise Cancelled  # nothing was learnt that could be kept
         details = circumstances(time.perf_counter() - started, device)
         if training:
@@ -96,8 +98,10 @@ def make_variant(
         result = Result(variant=describe(whole, details), footprint=footprint(model, *dense), layers=tuple(layers))
         if method.family != "dense":
             _keep(model, result)
-        if training and training.ended == "cancelled":
+        if cancelled:
             raise Cancelled(kept=result)
+        if training and kept_variant(whole.key).is_dir():
+            _checkpoint(whole).unlink(missing_ok=True)
     return model, result
 
 

@@ -40,6 +40,7 @@ class Worker:
         self._ended = threading.Event()
         self._stage: str | None = None
         self._written = 0.0
+        self._heard = False  # whether the run knows that it is to stop
 
     def take(self) -> RunSpec | None:
         """Write this process into the row and return what to run; None if the job is not waiting for a process."""
@@ -56,6 +57,7 @@ class Worker:
     def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Write how far the run is; raises `Cancelled` once the job was asked to stop."""
         if self._stop.is_set():
+            self._heard = True
             raise Cancelled
         now, new = time.time(), stage != self._stage
         if not new and now - self._written < PROGRESS_SECONDS:
@@ -65,6 +67,8 @@ class Worker:
 
     def terminated(self, *_: Any) -> None:
         """Interrupt a run that was to stop and does not look at its progress, once; any other just ends."""
+        if self._heard:
+            return  # it stops, and writes what it keeps
         if not self._stop.is_set():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)

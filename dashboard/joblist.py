@@ -102,7 +102,7 @@ def _actions(job: Job) -> None:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):
         _button("Measure what was trained", job, queue.retry)
-        _button("Train again", job, lambda _: queue.submit(job.spec.model_copy(update={"force": True})))
+        _button("Go on training", job, queue.go_on)
     elif job.state in ("failed", "cancelled"):
         _button("Try again", job, queue.retry)
     if not job.active:
@@ -115,7 +115,7 @@ def _actions(job: Job) -> None:
 def _cut_short(job: Job) -> bool:
     """Whether the job's cancelled training left its best weights so far as the variant."""
     kept = data.result(job.spec.variant.key)
-    return kept is not None and kept.variant.details.get("training", {}).get("ended") == "cancelled"
+    return kept is not None and kept.variant.cut_short
 
 
 def _button(label: str, job: Job, action) -> None:

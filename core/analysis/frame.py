@@ -76,7 +76,7 @@ def _variant(variant: Variant, methods: dict[str, type[Method]], several: bool) 
     untuned, (_, label) = _untuned(variant, methods), _plain_label(variant, methods)
     if several and variant.recovery:
         label += f" ({_training(variant)})"
-    if variant.details.get("training", {}).get("ended") == "cancelled":
+    if variant.cut_short:
         label += " (cancelled)"
     return {
         "key": variant.key,

@@ -68,6 +68,7 @@ def run(
         check_save_folder(save)
         spec = spec.model_copy(update={"save": str(save.resolve())})
     store = Store()
+    forget_cut_short(spec, store)
     todo = missing(spec, None if force else store.get(spec.variant.key))
     if todo is not None:
         cost = estimate(todo, history(store))
@@ -138,6 +139,7 @@ def sweep(
         for number, spec in enumerate(specs, start=1):
             name = f"{number}/{len(specs)} {point_name(spec)}"
             try:
+                forget_cut_short(spec, store)
                 finished.append(compute_once(spec, store, progress))
                 if out is not None:
                     add_line(finished[-1], out)
@@ -165,6 +167,13 @@ def export(
     with bars() as progress:
         compute_once(RunSpec(variant=variant, save=str(folder.resolve())), store, progress)
     messages.print(f"Wrote {folder}; its README.md says how to load it.", markup=False)
+
+
+def forget_cut_short(spec: RunSpec, store: Store) -> None:
+    """Delete what a cancelled training had come to, so that it goes on from its checkpoint."""
+    stored = store.get(spec.variant.key)
+    if stored is not None and stored.variant.cut_short:
+        store.delete(spec.variant.key)
 
 
 def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:

@@ -31,7 +31,8 @@ def _facts(result: Result) -> Row:
     return {
         "key": variant.key[:SHORT_KEY],
         "model": variant.model,
-        "method": " + ".join(filter(None, (variant.method, variant.recovery))),
+        "method": " + ".join(filter(None, (variant.method, variant.recovery)))
+        + (" (cancelled)" if variant.cut_short else ""),
         "asked": target_name(variant.ratio, variant.pattern),
         "seed": "" if variant.seed is None else str(variant.seed),
         "block weights removed": f"{size.block_removed:.1%}",

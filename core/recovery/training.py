@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from core.errors import Cancelled
+from core.errors import Cancelled, UserError
 from core.kept import writing
 from core.progress import Progress
 from core.recovery.adapters import set_weights, weights_of
@@ -28,6 +28,8 @@ from core.recovery.losses import next_token, states, targets, through_head
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
 CLIP = 1.0  # norm of a gradient
+MOST_SKIPPED = 10  # steps in a row
+REMEDY = "train in float32 or bfloat16, or with a lower learning_rate"
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
 
 
@@ -95,15 +97,17 @@ def train(
 ) -> Training:
     """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
 
-    With `checkpoint` the state is written there once a minute and taken up from there; it goes when the training ends.
-    A cancelled training ends like any other, and says so; unless nothing was settled yet that could be kept.
+    With `checkpoint` the state is written there once a minute, and when it is cancelled, and taken up from there; who
+    keeps the result deletes it. A cancelled training ends like any other, and says so; unless nothing was settled yet
+    that could be kept. Raises `UserError` where the loss or its gradients are no numbers.
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
     run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress, during)
     run.resume(checkpoint)
+    model.eval()  # new adapters would drop inputs
     try:
-        run.evaluate_at(0.0)
+        run.evaluate_at(run.spent)
         saved = time.perf_counter()
         with torch.random.fork_rng():
             while run.spent < 1 and not run.exhausted(patience):
@@ -113,19 +117,20 @@ def train(
                     run.save(checkpoint)
                     saved = time.perf_counter()
             run.training.ended = "no improvement" if run.spent < 1 else "budget"
-            if during and not during.settled(1.0):  # the time was up before what is due at its end was done
+            while during and not during.settled(1.0):  # the time was up before what is due at its end was done
                 run.step(loss, learning_rate, device, 1.0)
                 run.evaluated = EVALUATIONS - 1
                 run.evaluate_at(1.0)
     except (Cancelled, KeyboardInterrupt):
+        if checkpoint and run.whole:
+            run.save(checkpoint)
         if not run.best:
             raise
         run.training.ended = "cancelled"
     run.training.seconds = round(run.seconds, 3)
-    if run.best:
-        set_weights(run.parameters, run.best)
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
+    if not run.best:
+        raise UserError(f"The held-out loss is not a number; {REMEDY}.")
+    set_weights(run.parameters, run.best)
     return run.training
 
 
@@ -146,6 +151,8 @@ class _Run:
     worse: int = 0  # evaluations since the best one
     evaluated: int = -1  # the last evaluation, of `EVALUATIONS`
     recent: list[float] = field(default_factory=list)  # mean losses of the steps since the last evaluation
+    skipped: int = 0  # steps in a row whose gradients were no numbers
+    whole: bool = True  # not in the middle of a change to the weights
     begun: float = 0.0  # share of the budget that was used up before this process took over
 
     def __post_init__(self) -> None:
@@ -180,15 +187,23 @@ class _Run:
         for parameter in self.parameters:
             if parameter.grad is not None:
                 parameter.grad /= wanted
-        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
-        if self.during:
-            self.during.after_gradients(max(spent, self.budget.spent(self.training.steps + 1, self.seconds)))
-        self.optimiser.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        self.whole = False
+        if norm.isfinite():
+            self.skipped = 0
+            if self.during:
+                self.during.after_gradients(max(spent, self.budget.spent(self.training.steps + 1, self.seconds)))
+            self.optimiser.step()
+            self.recent.append(total / wanted)
+        else:
+            self.skipped += 1
+            if self.skipped == MOST_SKIPPED:
+                raise UserError(f"The gradients of {MOST_SKIPPED} steps in a row are not numbers; {REMEDY}.")
         self.optimiser.zero_grad(set_to_none=True)
         self.model.eval()
         self.training.steps += 1
         self.training.tokens += batch.ids.numel()
-        self.recent.append(total / wanted)
+        self.whole = True
         self._tell()
 
     def evaluate_at(self, spent: float) -> None:
@@ -196,11 +211,11 @@ class _Run:
         due = min(int(spent * EVALUATIONS), EVALUATIONS)
         if due <= self.evaluated:
             return
+        value = held_out_loss(self.model, self.examples.held_out, self._tell)
         self.evaluated = due
         if self.recent:
             self.training.losses.append([self.training.steps, sum(self.recent) / len(self.recent)])
             self.recent.clear()
-        value = held_out_loss(self.model, self.examples.held_out, self._tell)
         self.training.held_out.append([self.training.steps, value])
         if self.during and not self.during.settled(spent):
             pass  # not what was asked for yet, however good

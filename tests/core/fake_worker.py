@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from core import paths
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.worker import main
 from tests.core.made import make, perplexity
 
@@ -33,6 +33,15 @@ def run(spec, store, progress):
             time.sleep(600)
         except KeyboardInterrupt:
             os.kill(os.getpid(), signal.SIGTERM)  # a second one does not disturb it
+            store.put(make(perplexity(10.0), key=spec.variant.key))
+            raise
+    elif kind == "keeping":  # hears that it is to stop, and takes its time to keep what it has
+        try:
+            while True:
+                progress("train", 1, 4)
+                time.sleep(0.02)
+        except Cancelled:
+            time.sleep(3)
             store.put(make(perplexity(10.0), key=spec.variant.key))
             raise
     elif kind == "stubborn":

@@ -5,6 +5,9 @@ import json
 import pytest
 
 from core.cli.app import main
+from core.cli.tables import summary
+from core.paths import cache_dir
+from core.results import Result
 from core.store import Store
 from tests.core.commands import RUN, SWEEP
 
@@ -52,7 +55,7 @@ def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, te
     assert result["variant"]["details"]["training"]["steps"] == 1
 
 
-def test_a_recovery_that_is_interrupted_keeps_its_best(capsys, monkeypatch):
+def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monkeypatch):
     from core.recovery import training
 
     real, calls = training.held_out_loss, []
@@ -70,10 +73,37 @@ def test_a_recovery_that_is_interrupted_keeps_its_best(capsys, monkeypatch):
     (kept,) = Store().results()
     assert kept.variant.details["training"]["ended"] == "cancelled"
     assert kept.measurements == ()
-    assert main([*command, "--json"]) == 0  # measures what was kept
+    assert "(cancelled)" in summary([kept])[0]["method"]
+    assert main([*command, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["variant"]["details"]["training"] == kept.variant.details["training"]
+    before, after = kept.variant.details["training"], again["variant"]["details"]["training"]
+    assert after["ended"] == "budget" and after["steps"] > before["steps"]
+    assert after["held_out"][: len(before["held_out"])] == before["held_out"]
     assert len(again["measurements"]) == 1
+    assert not list((cache_dir() / "training").iterdir())
+
+
+def test_what_comes_after_a_training_is_made_of_one_that_ran_to_its_end(monkeypatch):
+    from core.recovery import training
+
+    real = training.held_out_loss
+    pruning = ["run", "./tiny", "magnitude-trained", "--ratio", "0.3", "--calibration", "text.txt:24x32"]
+    pruning += ["--set", "batch=4", "--set", "rounds=1", "--perplexity", "text.txt@32:4"]
+
+    def interrupted(*arguments):
+        if arguments[2].__self__.training.steps > 6:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "held_out_loss", interrupted)
+    assert main(pruning) == 130
+    (kept,) = Store().results()
+    assert kept.variant.cut_short
+    monkeypatch.setattr(training, "held_out_loss", real)
+    assert main([*pruning, "--recover", "lora", "--train", "text.txt:16x32", "--recover-set", "batch=8"]) == 0
+    reports = (cache_dir() / "variants").glob("*/result.json")
+    made = [Result.model_validate_json(report.read_text()).variant for report in reports]
+    assert len(made) == 2 and not any(variant.cut_short for variant in made)
 
 
 def test_a_sweep_makes_each_point_without_and_with_a_recovery(capsys):

@@ -112,6 +112,16 @@ def test_a_training_that_is_cancelled_is_interrupted_and_keeps_its_best(queue, s
     assert [row.value for row in kept.measurements] == [10.0]
 
 
+def test_a_job_that_keeps_what_it_has_is_not_disturbed(queue, store, monkeypatch):
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 2 * worker.HEARTBEAT_SECONDS)  # it has heard by then
+    job_id = queue.submit(spec("keeping"))
+    running(queue, job_id, "train")
+    queue.cancel(job_id)
+    assert ended(queue, job_id).state == "cancelled"
+    (kept,) = store.results()
+    assert [row.value for row in kept.measurements] == [10.0]
+
+
 def test_a_job_waits_for_a_run_on_the_command_line_and_says_so(queue):
     with compute_lock():
         job = running(queue, queue.submit(spec("steps")), "waiting")

@@ -77,6 +77,15 @@ def test_zeros_survive_and_the_rest_learns(recovery, name, method, pattern):
         assert min(loss for _, loss in done.held_out) < done.held_out[0][1]
 
 
+def test_so_few_zeros_that_training_does_not_heed_them_survive_too():
+    model = cut(tiny(), "magnitude", 0.0008)
+    zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
+    assert sum(int(where.sum()) for where in zeros.values()) > 0
+    trained(model)
+    for linear in find_blocks(model).all_linears():
+        assert torch.equal(linear.weight == 0, zeros[linear.name])
+
+
 @pytest.mark.parametrize("recovery", [found.name for found in RECOVERIES])
 def test_factors_survive_and_learn(recovery):
     model = cut(tiny(), "svd-llm", 0.3)
@@ -137,11 +146,26 @@ class Vocabulary:
 def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
     monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
     found = get_recovery("distill-white")
-    teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]))
+    teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
     method = found(parse_parameters(found, {"teacher": "big@1"}))
     method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
         method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
+
+
+def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
+    monkeypatch.setattr(examples_module, "read_prompts", lambda *_: ["abc", "abcde"])
+
+    def tokenizer(text):
+        return {"input_ids": list(text)}
+
+    teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
+    white, black = get_recovery("distill-white"), get_recovery("distill-black")
+    with pytest.raises(UserError, match="The teacher old was made for 23 tokens; examples of 24 are too long"):
+        white(parse_parameters(white, {})).check_text(CALIBRATION, tokenizer, teacher)
+    black(parse_parameters(black, {"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
+    with pytest.raises(UserError, match="prompts of up to 5 and answers of 19 are too long"):
+        black(parse_parameters(black, {"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
 
 
 def test_the_teacher_and_the_text_share_the_loss():

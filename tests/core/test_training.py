@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from core.errors import Cancelled
+from core.errors import Cancelled, UserError
 from core.progress import silent
 from core.recovery import training
 from core.recovery.adapters import add_adapters
@@ -77,10 +77,58 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
     done = trained(resumed, progress=lambda *call: calls.append(call), checkpoint=file, dropout=0.1)
     assert calls[0][3].startswith("step 12,")  # its state was written
     assert (calls[0][1], calls[-1][1]) == (0, 1000)  # of what this process has to do
-    assert not file.exists()
     expected = trained(whole, dropout=0.1)
     assert (done.steps, done.held_out, done.losses) == (expected.steps, expected.held_out, expected.losses)
     torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("step", "place"), [(13, "a step"), (14, "a held-out loss"), (20, "a held-out loss")])
+def test_a_cancelled_training_goes_on_where_it_was(step, place, tmp_path, monkeypatch):
+    told, real = [""], training.held_out_loss
+
+    def stop(stage, done, total, detail=""):
+        told.append(detail)
+        if place == "a step" and detail.startswith(f"step {step},"):
+            raise Cancelled
+
+    def interrupted(*arguments):
+        if place == "a held-out loss" and told[-1].startswith(f"step {step},"):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "held_out_loss", interrupted)
+    assert trained(tiny(), progress=stop, checkpoint=tmp_path / "state", dropout=0.1).ended == "cancelled"
+    monkeypatch.undo()
+    resumed, whole = tiny(), tiny()
+    done, expected = trained(resumed, checkpoint=tmp_path / "state", dropout=0.1), trained(whole, dropout=0.1)
+    assert (done.ended, done.steps, done.held_out) == ("budget", expected.steps, expected.held_out)
+    torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
+
+
+def test_a_step_whose_gradients_are_no_numbers_is_left_out():
+    model = tiny()
+    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
+    calls = []
+
+    def loss(batch):
+        calls.append(1)
+        value = through_head(model, states(model, batch), next_token(targets(batch)))
+        return value * math.nan if len(calls) == 3 or broken else value
+
+    broken = False
+    done = train(model, parameters, loss, examples(), Budget(10), 0.01, 0, silent)
+    assert done.best_step == 10 and all(math.isfinite(value) for _, value in done.held_out + done.losses)
+    assert all(parameter.isfinite().all() for parameter in parameters)
+    broken = True
+    with pytest.raises(UserError, match="The gradients of 10 steps in a row are not numbers; train in float32"):
+        train(model, parameters, loss, examples(), Budget(100), 0.01, 0, silent)
+
+
+def test_a_model_that_predicts_nothing_is_not_trained():
+    model = tiny()
+    model.get_output_embeddings().weight.data.fill_(math.nan)
+    with pytest.raises(UserError, match="train in float32 or bfloat16"):
+        trained(model)
 
 
 def test_a_damaged_checkpoint_starts_anew(tmp_path):

@@ -302,7 +302,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
     assert not app.exception
 
 
-def test_a_training_that_was_cancelled_is_measured_as_it_is_or_trained_again(filled):
+def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
     kept = result("magnitude", 30.0, 0.5)
     details = {"training": {"ended": "cancelled"}}
@@ -311,9 +311,11 @@ def test_a_training_that_was_cancelled_is_measured_as_it_is_or_trained_again(fil
     data.queue().cancel(data.queue().submit(recovered))
     app = open_app("views/run.py")
     app.button(key="run_Measure what was trained_1").click().run()
-    app.button(key="run_Train again_1").click().run()
+    data.queue().cancel(2)
+    app.button(key="run_Go on training_1").click().run()
     assert not app.exception
-    assert [job.spec.force for job in data.queue().jobs()] == [True, False, False]
+    assert [job.state for job in data.queue().jobs()] == ["queued", "cancelled", "cancelled"]
+    assert data.result(recovered.variant.key) is None  # so that it is trained, and not only measured
 
 
 def test_running_failed_and_finished_jobs_say_so(filled):
