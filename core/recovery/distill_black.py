@@ -31,6 +31,7 @@ class DistillBlackParameters(TeacherParameters):
 class DistillBlack(LoRA):
     name = "distill-black"
     label = "Black-box distillation"
+    version = 2
     citation = Citation(
         title="Sequence-Level Knowledge Distillation",
         authors="Kim & Rush",
