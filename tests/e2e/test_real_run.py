@@ -15,6 +15,11 @@ FORM = "run_model=smollm2-135m&run_method=Wanda&run_ratio=0.33"
 @pytest.mark.timeout(900)
 def test_a_wanda_run_from_the_form_becomes_a_point_on_explore(page, address, tmp_path):
     settled(opened(page, f"{address}/run?{FORM}"))
+    for label, number in (("Windows", "4"), ("First windows", "4")):
+        field = page.get_by_label(label, exact=True)
+        field.fill(number)
+        field.press("Enter")
+        settled(page)
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
     job = page.locator("[class*=st-key-run_job_]").first
