@@ -94,7 +94,7 @@ class Queue:
 
     def go_on(self, job_id: int) -> int:
         """Queue an ended job again whose training was cut short, to be trained to its end; return the new job's id."""
-        self.store.delete(self._ended(job_id, "it is still active").spec.variant.key)
+        self.store.delete_cut_short(self._ended(job_id, "it is still active").spec.variant.key)
         return self.retry(job_id)
 
     def delete(self, job_id: int) -> None:

@@ -65,6 +65,12 @@ class Store:
         samples.delete_samples(key)
         shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
 
+    def delete_cut_short(self, key: str) -> None:
+        """Delete what a cancelled training had come to, if that is what is stored; asked for again, it goes on."""
+        stored = self.get(key)
+        if stored is not None and stored.variant.cut_short:
+            self.delete(key)
+
     def local_keys(self) -> set[str]:
         """Return the keys of variants with numbers of the user's own: those that can be deleted."""
         with self.begin() as connection:

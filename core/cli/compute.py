@@ -68,7 +68,7 @@ def run(
         check_save_folder(save)
         spec = spec.model_copy(update={"save": str(save.resolve())})
     store = Store()
-    forget_cut_short(spec, store)
+    store.delete_cut_short(spec.variant.key)
     todo = missing(spec, None if force else store.get(spec.variant.key))
     if todo is not None:
         cost = estimate(todo, history(store))
@@ -139,7 +139,7 @@ def sweep(
         for number, spec in enumerate(specs, start=1):
             name = f"{number}/{len(specs)} {point_name(spec)}"
             try:
-                forget_cut_short(spec, store)
+                store.delete_cut_short(spec.variant.key)
                 finished.append(compute_once(spec, store, progress))
                 if out is not None:
                     add_line(finished[-1], out)
@@ -169,13 +169,6 @@ def export(
     messages.print(f"Wrote {folder}; its README.md says how to load it.", markup=False)
 
 
-def forget_cut_short(spec: RunSpec, store: Store) -> None:
-    """Delete what a cancelled training had come to, so that it goes on from its checkpoint."""
-    stored = store.get(spec.variant.key)
-    if stored is not None and stored.variant.cut_short:
-        store.delete(spec.variant.key)
-
-
 def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
     """Return the stored result, or compute what is missing of it while no other process computes."""
     stored = None if spec.force else store.get(spec.variant.key)
@@ -187,7 +180,7 @@ def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
 
 def add_line(result: Result, file: Path) -> None:
     """Append a result to a JSONL file unless a line of it says the same already."""
-    if not file.exists() or result.model_dump_json() not in file.read_text().splitlines():
+    if not file.exists() or result.model_dump_json() not in file.read_text().split("\n"):
         append_shipped(result, file)
 
 
