@@ -7,6 +7,7 @@ product is masked like it while it trains, too: x -> (W + M * s B A) x, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -38,11 +39,14 @@ class SparseLora(LoraLinear):
         self.get_base_layer().weight.data.mul_(self.mask)
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
-        if self.mask is None:
-            return super().forward(x, *args, **kwargs)
         base, dropout = self.get_base_layer(), self.lora_dropout[NAME]
+        drops = self.training and isinstance(dropout, nn.Dropout)
+        if self.mask is None:
+            a, b = self.lora_A[NAME].weight, self.lora_B[NAME].weight
+            dropped = dropout(x) if drops else None
+            return _LowRankUpdate.apply(x, dropped, self._rows(base.weight), base.bias, a, b, self.scaling[NAME])
         delta = self.get_delta_weight(NAME).to(base.weight.dtype)
-        if self.training and isinstance(dropout, nn.Dropout):
+        if drops:
             return linear(x, self._rows(base.weight), base.bias) + linear(dropout(x), self._rows(delta))
         return linear(x, self._rows(base.weight + delta), base.bias)
 
@@ -53,6 +57,43 @@ class SparseLora(LoraLinear):
     def get_delta_weight(self, adapter: str) -> Tensor:
         delta = super().get_delta_weight(adapter)
         return delta if self.mask is None else delta * self.mask
+
+
+class _LowRankUpdate(torch.autograd.Function):
+    """x W^T + s (x A^T) B^T with few passes over what is as large as x; W gets no gradient.
+
+    A and B are as precise as they are trained, whatever W is; `dropped` is what A reads instead of x, if not None.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, dropped: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, s: float
+    ) -> Tensor:
+        read = (x if dropped is None else dropped).flatten(0, -2).to(a.dtype)  # (tokens, in)
+        low = read @ a.T  # (tokens, r)
+        y = linear(x.flatten(0, -2), weight, bias)  # (tokens, out)
+        y += low @ (s * b).T
+        ctx.save_for_backward(read, low, weight, a, b)
+        ctx.scale = s
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        read, low, weight, a, b = ctx.saved_tensors
+        rows = upstream.flatten(0, -2)  # (tokens, out)
+        exact = rows.to(a.dtype)
+        low_gradient = exact @ (ctx.scale * b)  # (tokens, r)
+        a_gradient = low_gradient.T @ read  # (r, in)
+        b_gradient = (low.T @ exact).T * ctx.scale  # (out, r), in the order of factors that matrix libraries do fastest
+        x_gradient = dropped_gradient = None
+        if ctx.needs_input_grad[1]:
+            dropped_gradient = (low_gradient @ a).to(rows.dtype).view(*upstream.shape[:-1], -1)
+        if ctx.needs_input_grad[0]:
+            x_gradient = rows @ weight  # (tokens, in)
+            if dropped_gradient is None:
+                x_gradient += low_gradient @ a
+            x_gradient = x_gradient.view(*upstream.shape[:-1], -1)
+        return x_gradient, dropped_gradient, None, None, a_gradient, b_gradient, None
 
 
 def add_adapters(model: nn.Module, rank: int, alpha: float, dropout: float, seed: int) -> list[nn.Parameter]:

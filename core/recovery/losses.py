@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from torch.nn.functional import kl_div, log_softmax
 
 from core.evaluation.perplexity import CHUNK_BYTES, output_scale
 from core.models.blocks import find_blocks
@@ -94,7 +94,26 @@ class _ThroughHead(torch.autograd.Function):
 
 def next_token(wanted: Tensor) -> RowLoss:
     """Return the cross-entropy with the tokens `wanted` (rows,)."""
-    return lambda logits, part: cross_entropy(logits, wanted[part], reduction="sum")
+    return lambda logits, part: _CrossEntropy.apply(logits, wanted[part])
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The sum over rows of -log softmax(logits)[wanted]; its gradient, softmax less one-hot, is built in one buffer."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:
+        wanted, most = wanted[:, None], logits.amax(-1, keepdim=True)  # (rows, 1)
+        gradient = (logits - most).exp_()  # (rows, vocabulary)
+        total = gradient.sum(-1, keepdim=True)
+        if ctx.needs_input_grad[0]:
+            gradient.div_(total).scatter_add_(1, wanted, torch.full_like(total, -1.0))
+            ctx.save_for_backward(gradient)
+        return (total.log() + most - logits.gather(1, wanted)).sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None
 
 
 def text_loss(model: nn.Module, batch: Batch) -> Tensor:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft.tuners.lora import Linear as LoraLinear
 from torch.nn.functional import cross_entropy, log_softmax
 
 from core.errors import UserError
@@ -12,7 +13,7 @@ from core.models.blocks import find_blocks
 from core.models.modeling_slimscope import Factors
 from core.recovery import examples as examples_module
 from core.recovery import losses
-from core.recovery.adapters import add_adapters, merge_adapters
+from core.recovery.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.recovery.examples import Example, collate
 from core.recovery.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
 from core.requests import parse_parameters
@@ -75,6 +76,26 @@ def test_zeros_survive_and_the_rest_learns(recovery, name, method, pattern):
         assert not torch.equal(linear.weight, before[linear.name])
     if recovery == "lora":
         assert min(loss for _, loss in done.held_out) < done.held_out[0][1]
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize(("dtype", "dropout"), [("float32", 0.0), ("float32", 0.3), ("bfloat16", 0.0)])
+def test_an_adapter_computes_and_learns_what_pefts_does(name, dtype, dropout):
+    model = tiny(name).to(getattr(torch, dtype))
+    for parameter in add_adapters(model, 4, 16.0, dropout, 0):
+        torch.nn.init.normal_(parameter, std=0.2)
+    tolerance = 1e-5 if dtype == "float32" else 1e-2  # of a norm
+    for layer in adapters_of(model.train()).values():
+        a, b = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+        x = torch.randn(3, 5, a.shape[1], dtype=getattr(torch, dtype), requires_grad=True)
+        found = []
+        for forward in (SparseLora.forward, LoraLinear.forward):
+            torch.manual_seed(0)
+            y = forward(layer, x)
+            found.append([y, *torch.autograd.grad(y.float().square().sum(), [x, a, b])])
+        for ours, theirs in zip(*found, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert (ours - theirs).norm() < tolerance * theirs.norm()
 
 
 def test_so_few_zeros_that_training_does_not_heed_them_survive_too():
