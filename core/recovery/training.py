@@ -62,7 +62,7 @@ class Budget:
     steps: int
     minutes: float = math.inf
 
-    def spent(self, step: int, seconds: float) -> float:
+    def spent(self, step: float, seconds: float) -> float:
         """Return the share of the budget that is used up, 1 or more at its end."""
         return max(step / self.steps, seconds / (60 * self.minutes))
 
@@ -179,8 +179,9 @@ class _Run:
         torch.manual_seed(1_000_003 * self.examples.seed + self.training.steps)  # dropout draws, also once resumed
         self.model.train()
         total = 0.0
-        for part in batch.split(MICRO_TOKENS):
-            self._tell()
+        parts = batch.split(MICRO_TOKENS)
+        for number, part in enumerate(parts):
+            self._tell(number / len(parts))
             value = loss(part.to(device))
             value.backward()  # of the sum, not the mean: small gradients would be 0 in 16 bits
             total += value.item()
@@ -226,13 +227,15 @@ class _Run:
             self.worse += 1
         self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, of_step: float = 0.0) -> None:
+        """Report how far the training is, `of_step` of the present step included, which may take minutes."""
         known = [f"step {self.training.steps}"]
         if self.recent:
             known.append(f"loss {self.recent[-1]:.3f}")
         if self.training.held_out:
             known.append(f"held-out perplexity {math.exp(min(self.training.held_out[-1][1], 700.0)):.4g}")
-        here = (self.spent - self.begun) / max(1 - self.begun, 1e-9)  # from which the time left is told
+        spent = self.budget.spent(self.training.steps + of_step, self.seconds)
+        here = (spent - self.begun) / max(1 - self.begun, 1e-9)  # from which the time left is told
         self.progress("train", min(int(1000 * here), 1000), 1000, ", ".join(known))
 
     def save(self, file: Path) -> None:

@@ -45,6 +45,14 @@ def test_a_training_tells_what_it_knows_and_nothing_before_it_knows_it():
     assert told[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
 
 
+def test_a_long_step_is_told_part_by_part(monkeypatch):
+    monkeypatch.setattr(training, "MICRO_TOKENS", 1)  # an example at a time
+    told = []
+    trained(tiny(), steps=1, progress=lambda *call: told.append(call[1]))
+    assert told == sorted(told)
+    assert 0 < told[len(told) // 2] < told[-1] == 1000
+
+
 def test_a_cancelled_training_keeps_its_best_and_says_so():
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:
