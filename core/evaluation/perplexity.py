@@ -40,13 +40,18 @@ def window_losses(model: nn.Module, windows: Tensor) -> list[float]:
     """Return each window's mean cross-entropy of its tokens (B, L) after the first; the vocabulary goes in chunks."""
     hidden = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]  # (B, L - 1, hidden)
     head, scale = model.get_output_embeddings(), output_scale(model)
-    rows = max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
+    rows = chunk_rows(head)
     states, targets = hidden.flatten(0, 1), windows[:, 1:].flatten()
     losses = [
         cross_entropy(scale(head(some)).float(), wanted, reduction="none")
         for some, wanted in zip(states.split(rows), targets.split(rows), strict=True)
     ]
     return torch.cat(losses).double().view(len(windows), -1).mean(1).tolist()
+
+
+def chunk_rows(head: nn.Module) -> int:
+    """Return of how many tokens the logits, fp32, are held at once."""
+    return max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
 
 
 def output_scale(model: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -43,8 +43,10 @@ class SparseLora(LoraLinear):
         drops = self.training and isinstance(dropout, nn.Dropout)
         if self.mask is None:
             a, b = self.lora_A[NAME].weight, self.lora_B[NAME].weight
-            dropped = dropout(x) if drops else None
-            return _LowRankUpdate.apply(x, dropped, self._rows(base.weight), base.bias, a, b, self.scaling[NAME])
+            rows = x.flatten(0, -2)  # (tokens, in)
+            dropped = dropout(rows) if drops else None
+            y = _LowRankUpdate.apply(rows, dropped, self._rows(base.weight), base.bias, a, b, self.scaling[NAME])
+            return y.view(*x.shape[:-1], -1)
         delta = self.get_delta_weight(NAME).to(base.weight.dtype)
         if drops:
             return linear(x, self._rows(base.weight), base.bias) + linear(dropout(x), self._rows(delta))
@@ -69,30 +71,28 @@ class _LowRankUpdate(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, dropped: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, s: float
     ) -> Tensor:
-        read = (x if dropped is None else dropped).flatten(0, -2).to(a.dtype)  # (tokens, in)
+        read = (x if dropped is None else dropped).to(a.dtype)  # (tokens, in)
         low = read @ a.T  # (tokens, r)
-        y = linear(x.flatten(0, -2), weight, bias)  # (tokens, out)
+        y = linear(x, weight, bias)  # (tokens, out)
         y += low @ (s * b).T
         ctx.save_for_backward(read, low, weight, a, b)
         ctx.scale = s
-        return y.view(*x.shape[:-1], -1)
+        return y
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         read, low, weight, a, b = ctx.saved_tensors
-        rows = upstream.flatten(0, -2)  # (tokens, out)
-        exact = rows.to(a.dtype)
+        exact = upstream.to(a.dtype)  # (tokens, out)
         low_gradient = exact @ (ctx.scale * b)  # (tokens, r)
         a_gradient = low_gradient.T @ read  # (r, in)
         b_gradient = (low.T @ exact).T * ctx.scale  # (out, r), in the order of factors that matrix libraries do fastest
-        x_gradient = dropped_gradient = None
+        x_gradient = dropped_gradient = None  # (tokens, in)
         if ctx.needs_input_grad[1]:
-            dropped_gradient = (low_gradient @ a).to(rows.dtype).view(*upstream.shape[:-1], -1)
+            dropped_gradient = (low_gradient @ a).to(upstream.dtype)
         if ctx.needs_input_grad[0]:
-            x_gradient = rows @ weight  # (tokens, in)
+            x_gradient = upstream @ weight
             if dropped_gradient is None:
                 x_gradient += low_gradient @ a
-            x_gradient = x_gradient.view(*upstream.shape[:-1], -1)
         return x_gradient, dropped_gradient, None, None, a_gradient, b_gradient, None
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from core.evaluation.perplexity import CHUNK_BYTES, output_scale
+from core.evaluation.perplexity import chunk_rows, output_scale
 from core.models.blocks import find_blocks
 from core.recording import first
 from core.recovery.examples import Batch
@@ -72,7 +72,7 @@ class _ThroughHead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, model: nn.Module, loss: RowLoss) -> Tensor:
         head, scale = model.get_output_embeddings(), output_scale(model)
-        rows = max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
+        rows = chunk_rows(head)
         total = hidden.new_zeros((), dtype=torch.float32)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden), rows):
