@@ -81,7 +81,8 @@ def main(steps: int = 2, batch: int = 16, length: int = 256, rank: int = 8, repe
     windows = calibration_windows(wanted, load_tokenizer(source), 0)
     work = {"windows": windows, "steps": steps, "batch": batch, "rank": rank}
     sides: dict[str, Callable[..., tuple[float, float]]] = {
-        f"Trainer + PEFT, {micro} at once": partial(peer, **work, micro=micro) for micro in (4, 8) if batch % micro == 0
+        f"Trainer + PEFT, {micro} at once": partial(peer, **work, micro=micro)
+        for micro in [size for size in (8, 4, 2, 1) if batch % size == 0][:2]
     }
     sides["Slimscope"] = partial(ours, **work)
     tokens = steps * batch * length
