@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core.compress import compress
 from core.data.corpora import calibration_windows, evaluation_windows
+from core.engine.by_linear import compress
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
-from core.requests import DEFAULT_MODEL, build_stage
+from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import Calibration, Perplexity
 
 SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (

@@ -25,12 +25,12 @@ from core.memory import reuse_freed_memory
 from core.models.blocks import find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
-from core.recovery.adapters import add_adapters
-from core.recovery.examples import Batch, Example, Examples
-from core.recovery.lora import LoRA
-from core.recovery.training import Budget, train
-from core.requests import DEFAULT_MODEL
+from core.request.stages import DEFAULT_MODEL
 from core.specs import Calibration
+from core.training.adapters import add_adapters
+from core.training.examples import Batch, Example, Examples
+from core.training.loop import Budget, train
+from core.training.methods.lora import LoRA
 
 ALPHA, LEARNING_RATE = 16.0, 1e-4
 

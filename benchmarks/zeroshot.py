@@ -19,7 +19,7 @@ from rich.table import Table
 from core.data.tasks import SEVEN, harness_tasks
 from core.evaluation.scorer import SharedPrefixLM
 from core.models.sources import identify, load_model, load_tokenizer
-from core.requests import DEFAULT_MODEL
+from core.request.stages import DEFAULT_MODEL
 
 TIE = 1e-3  # choices closer than this may change places
 OURS = "slimscope"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core import shipped
 from core.analysis.frame import tidy
 from core.data.corpora import default_corpora
-from core.database import database_url
-from core.jobs import Job, Queue
+from core.jobs.queue import Job, Queue
 from core.results import Result
-from core.store import Store
+from core.store import shipped
+from core.store.database import database_url
+from core.store.store import Store
 
 
 def store() -> Store:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from core.methods.base import Method
-from core.methods.registry import METHODS, RECOVERIES
+from core.registry import METHODS, RECOVERIES
 from core.results import Footprint, Measurement, Result, StageInfo, Variant
 from core.specs import sha256
 

@@ -10,17 +10,17 @@ from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.tables import describe_result, duration, point_name, print_table, summary
-from core.defaults import check_save_folder, complete
+from core.engine.runs import missing
+from core.engine.runs import run as compute
 from core.errors import Cancelled, UserError
-from core.estimate import estimate, history
-from core.requests import variant_spec
+from core.request.complete import check_save_folder, complete
+from core.request.estimate import estimate, history
+from core.request.stages import variant_spec
+from core.request.sweeps import Grid, points
 from core.results import Result
-from core.runs import missing
-from core.runs import run as compute
-from core.shipped import append_shipped
 from core.specs import RunSpec
-from core.store import Store, compute_lock
-from core.sweeps import Grid, points
+from core.store.shipped import append_shipped
+from core.store.store import Store, compute_lock
 
 
 def run(

@@ -8,10 +8,10 @@ from core.cli.console import messages, output
 from core.cli.tables import print_table, summary
 from core.errors import UserError
 from core.methods.base import Method
-from core.methods.registry import METHODS, RECOVERIES
 from core.models.catalogue import MODELS
+from core.registry import METHODS, RECOVERIES
 from core.results import Result
-from core.store import Store
+from core.store.store import Store
 
 
 def results(

@@ -6,7 +6,7 @@ from core.cli.tables import print_table
 
 def fetch() -> None:
     """Get the default model, tasks and texts before going offline."""
-    from core.fetch import fetch as fetch_defaults
+    from core.cli.fetch import fetch as fetch_defaults
 
     with bars() as progress:
         fetched = fetch_defaults(progress)
@@ -15,6 +15,6 @@ def fetch() -> None:
 
 def doctor() -> None:
     """Show what is installed, reachable and cached."""
-    from core.doctor import report
+    from core.cli.doctor import report
 
     print_table([{"what": c.group, "name": c.name, "ok": "yes" if c.ok else "no", "": c.detail} for c in report()])

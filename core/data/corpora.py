@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.cache.kept import fact, put
 from core.data import files
 from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
 from core.data.texts import BY_ID, CORPORA, Corpus
 from core.errors import UserError, unknown
-from core.kept import fact, put
 from core.paths import cache_dir
 from core.progress import Progress, silent
 from core.specs import Calibration, Frozen

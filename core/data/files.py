@@ -7,10 +7,10 @@ give is kept in the user cache in the same layout.
 from pathlib import Path
 from typing import Any
 
-from core import hub
+from core.cache import hub
+from core.cache.kept import put, writing
 from core.data import embedded
 from core.errors import UserError
-from core.kept import put, writing
 from core.paths import cache_dir, data_dir
 from core.progress import Progress, silent
 from core.specs import Frozen

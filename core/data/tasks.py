@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from core.cache.kept import fact
 from core.data import files
 from core.errors import UserError, unknown
-from core.kept import fact
 from core.progress import Progress, silent
 from core.specs import Frozen, canonical_json
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from core.kept import put
+from core.cache.kept import put
 from core.paths import cache_dir
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import lm_eval
 import numpy as np
 
+from core.cache.kept import put
 from core.errors import UserError
-from core.kept import put
 from core.specs import sha256
 
 if TYPE_CHECKING:

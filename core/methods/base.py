@@ -1,6 +1,6 @@
 """What a method is: a declaration that form, command line and documentation are generated from, and tensor functions.
 
-A method never loops over layers and never names an architecture: the walker (`core.calibration`) hands it one linear
+A method never loops over layers and never names an architecture: the walker (`core.engine.walker`) hands it one linear
 at a time, with the statistics of that linear's input.
 """
 

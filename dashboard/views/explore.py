@@ -6,11 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from core.data.tasks import SEVEN
-from core.methods.registry import METHODS
+from core.registry import METHODS
 from core.specs import Perplexity, Task
-from dashboard import data, figures, offers, points, widgets
-from dashboard.details import show_details
-from dashboard.pickers import pick
+from dashboard import data
+from dashboard.charts import figures, points
+from dashboard.panels import offers, widgets
+from dashboard.panels.details import show_details
+from dashboard.panels.pickers import pick
 
 MOST_NAMED = 3  # methods on a button
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, figures, papers, points, widgets
-from dashboard.exports import Item
+from dashboard import data
+from dashboard.charts import figures, papers, points
+from dashboard.exports.files import Item
+from dashboard.panels import widgets
 
 BOUND = {"bind": "query-params", "required": True}
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}

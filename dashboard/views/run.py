@@ -8,17 +8,18 @@ import streamlit as st
 
 from core.data.tasks import SEVEN, TASKS
 from core.data.texts import CORPORA
-from core.defaults import complete
+from core.engine.runs import missing
 from core.errors import UserError
-from core.estimate import estimate, history
 from core.methods.base import Method
-from core.methods.registry import METHODS, RECOVERIES
 from core.models.catalogue import BY_ID, MODELS
-from core.requests import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
-from core.runs import missing
+from core.registry import METHODS, RECOVERIES
+from core.request.complete import complete
+from core.request.estimate import estimate, history
+from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
-from dashboard import data, forms, offers
-from dashboard.joblist import show_jobs
+from dashboard import data
+from dashboard.panels import forms, offers
+from dashboard.panels.joblist import show_jobs
 
 PATTERNS = ("2:4", "4:8")
 NO_RECOVERY = "nothing"

@@ -5,10 +5,11 @@ import random
 
 import pytest
 
-from core import paths, supervisor
-from core.executor import LocalExecutor
-from core.jobs import Queue
-from core.store import Store
+from core import paths
+from core.jobs import supervisor
+from core.jobs.executor import LocalExecutor
+from core.jobs.queue import Queue
+from core.store.store import Store
 from tests.core.commands import WORDS
 from tests.core.queues import FAKE
 from tests.core.tiny import tiny

@@ -1,4 +1,4 @@
-"""A job's process whose run is a fake: the model's name says what happens. Started as `core.worker` is."""
+"""A job's process whose run is a fake: the model's name says what happens. Started as `core.jobs.worker` is."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core import paths
 from core.errors import Cancelled, UserError
-from core.worker import main
+from core.jobs.worker import main
 from tests.core.made import make, perplexity
 
 

@@ -6,7 +6,7 @@ import time
 from sqlalchemy import update
 
 from core.specs import RunSpec, Stage, VariantSpec
-from core.tables import jobs
+from core.store.tables import jobs
 
 FAKE = (sys.executable, "-m", "tests.core.fake_worker")
 

@@ -9,7 +9,7 @@ from core.data.corpora import calibration_windows, default_corpora, evaluation_w
 from core.evaluation.perplexity import perplexity
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
-from core.requests import DEFAULT_MODEL, build_stage
+from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import Calibration
 
 pytestmark = pytest.mark.real
@@ -31,7 +31,7 @@ def material():
 
 
 def pruned(material, method, ratio=None, layers=None, **settings):
-    from core.compress import compress
+    from core.engine.by_linear import compress
 
     source, calibration, tokens, texts = material
     model = load_model(source)
@@ -68,7 +68,7 @@ def test_structured_methods_keep_the_papers_order(material):
 def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     import torch
 
-    from core.compress import compress
+    from core.engine.by_linear import compress
     from core.methods.hessian import lower_factor
     from core.methods.lowrank.decompose import spectrum
     from core.models.blocks import find_blocks
@@ -103,11 +103,11 @@ def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     ids=lambda value: value if isinstance(value, str) else str(*value.values()),
 )
 def test_what_compression_made_survives_each_recovery(material, method, target, monkeypatch):
-    from core.compress import compress
-    from core.methods.registry import RECOVERIES
+    from core.engine.by_linear import compress
     from core.models.blocks import find_blocks
-    from core.recovery import training
-    from core.recovery.engine import recover
+    from core.registry import RECOVERIES
+    from core.training import loop as training
+    from core.training.apply import recover
 
     falling = itertools.count(0, -1)  # so that what was learnt is kept, whatever so short a training was good for
     monkeypatch.setattr(training, "held_out_loss", lambda *_: float(next(falling)))

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from core.errors import UserError
-from core.methods.registry import METHODS
-from core.requests import build_run, build_stage, parse_parameters
+from core.registry import METHODS
+from core.request.stages import build_run, build_stage, parse_parameters
 from core.specs import Calibration, Perplexity, Stage, Task, VariantSpec
 
 CALIBRATION = Calibration.parse("c4-sample:16x2048")
@@ -114,5 +114,5 @@ def test_stages_round_trip_through_json():
 
 
 def test_describing_a_run_does_not_import_torch():
-    code = "import sys, core.requests, core.results, core.methods.registry; sys.exit('torch' in sys.modules)"
+    code = "import sys, core.request.stages, core.results, core.registry; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

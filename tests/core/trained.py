@@ -2,14 +2,14 @@
 
 import torch
 
-from core.compress import compress
-from core.methods.registry import get_recovery
+from core.engine.by_linear import compress
 from core.progress import silent
-from core.recovery.adapters import add_adapters, merge_adapters
-from core.recovery.examples import Example, Examples
-from core.recovery.training import Budget, train
-from core.requests import build_stage, parse_parameters
+from core.registry import get_recovery
+from core.request.stages import build_stage, parse_parameters
 from core.specs import Calibration
+from core.training.adapters import add_adapters, merge_adapters
+from core.training.examples import Example, Examples
+from core.training.loop import Budget, train
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)

@@ -3,7 +3,7 @@
 import pytest
 
 from core.analysis.frame import tidy
-from dashboard import points
+from dashboard.charts import points
 from tests.dashboard.synthetic import curve, result
 
 

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from core.paths import PROJECT
-from core.store import Store
+from core.store.store import Store
 from tests.dashboard.synthetic import curve
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

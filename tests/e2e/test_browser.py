@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from core.jobs import Queue
-from core.requests import build_run, build_stage
-from core.store import Store
+from core.jobs.queue import Queue
+from core.request.stages import build_run, build_stage
+from core.store.store import Store
 
 pytestmark = pytest.mark.e2e
 TOY = "explore_model=toy"

@@ -1,7 +1,8 @@
 """What a method that removes heads and FFN channels is: scores, and what to do to the matrices that read the units.
 
-The engine (`core.shrink`) calls `heads` and `channels` for one block after the other: at once where a method looks at
-weights or gradients only, or inside the walk over calibration text, where a block sees the shrunk blocks before it.
+The engine (`core.engine.by_block`) calls `heads` and `channels` for one block after the other: at once where a method
+looks at weights or gradients only, or inside the walk over calibration text, where a block sees the shrunk blocks
+before it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,142 @@
+"""The Hugging Face Hub: whether it answers, what of it is cached here, and its failures as sentences."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from core.cache.kept import put
+from core.errors import UserError
+from core.progress import Progress, silent
+
+PROBE_SECONDS = 2.0
+# What a causal LM needs. Pickled weights are fetched only where there are no safetensors.
+MODEL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
+
+
+@cache
+def online() -> bool:
+    """Return whether the hub answers. Asked once a process, in at most 2 s, as a failing look-up takes 20."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            if get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS).status_code < 400:
+                answered.set()
+        except (HTTPError, OSError):
+            return
+
+    # In a thread, because a name look-up has no timeout of its own.
+    asker = threading.Thread(target=ask, daemon=True)
+    asker.start()
+    asker.join(PROBE_SECONDS)
+    return answered.is_set()
+
+
+def _cached(repo: str) -> Path:
+    """Return the folder of a model in the local Hugging Face cache, whose layout is documented."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+
+
+def cached_revision(repo: str) -> str | None:
+    """Return the commit that the local Hugging Face cache holds as `main` of a model, or None."""
+    reference = _cached(repo) / "refs" / "main"
+    return reference.read_text().strip() if reference.is_file() else None
+
+
+def revision(repo: str, gated: bool = False) -> str:
+    """Return the commit of a model: the cached one if there is one, so that a repeated run names the same model."""
+    if found := cached_revision(repo):
+        return found
+    _need_hub(repo, gated)
+    from huggingface_hub import HfApi
+
+    with sentences(repo):
+        return HfApi().model_info(repo, timeout=10).sha
+
+
+def cached_folder(repo: str, commit: str) -> Path | None:
+    """Return the folder of a model's commit in the local Hugging Face cache, or None. It may be incomplete."""
+    folder = _cached(repo) / "snapshots" / commit
+    return folder if (folder / "config.json").is_file() else None
+
+
+def download_config(repo: str, commit: str) -> Path:
+    """Return the path of a model's `config.json`, fetched if need be."""
+    if folder := cached_folder(repo, commit):
+        return folder / "config.json"
+    _need_hub(repo)
+    from huggingface_hub import hf_hub_download
+
+    with sentences(repo):
+        return Path(hf_hub_download(repo, "config.json", revision=commit))
+
+
+def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
+    """Fetch what a causal LM needs into the Hugging Face cache and return its folder."""
+    _need_hub(repo)
+    from huggingface_hub import HfApi, hf_hub_download
+
+    with sentences(repo):
+        names = [s.rfilename for s in HfApi().model_info(repo, revision=commit, timeout=10).siblings]
+        wanted = wanted_files(names)
+        for done, name in enumerate(wanted):
+            progress("download", done, len(wanted), f"{repo}: {name}")
+            path = hf_hub_download(repo, name, revision=commit)
+    if cached_revision(repo) is None:
+        put(_cached(repo) / "refs" / "main", commit.encode())  # so that it is found without the hub
+    progress("download", len(wanted), len(wanted), repo)
+    return Path(path).parent
+
+
+def wanted_files(names: list[str]) -> list[str]:
+    """Return those of a repository's top-level files that are needed; the last is the configuration."""
+    top = [n for n in names if "/" not in n and n != "config.json"]
+    weights = [n for n in top if Path(n).match("model*.safetensors")]
+    weights = weights or [n for n in top if Path(n).match("pytorch_model*.bin")]
+    # The configuration comes last, so that a folder that has one was fetched to the end.
+    return [n for n in top if any(Path(n).match(p) for p in MODEL_FILES)] + weights + ["config.json"]
+
+
+def _need_hub(repo: str, gated: bool = False) -> None:
+    from huggingface_hub import constants
+
+    licence = f"accept its licence at {constants.ENDPOINT}/{repo}, run `hf auth login` and" if gated else "run"
+    if not online():
+        raise UserError(
+            f"The Hugging Face Hub cannot be reached and {repo!r} is not in the local cache; on a machine that is "
+            f"online {licence} `hf download {repo} --local-dir FOLDER`, then give the folder's path as the model."
+        )
+
+
+@contextmanager
+def sentences(repo: str) -> Iterator[None]:
+    """Turn the hub's errors about a repository into a `UserError` that says what to do."""
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise UserError(
+            f"{repo!r} is gated: accept its licence at {constants.ENDPOINT}/{repo}, then run `hf auth login`."
+        ) from None
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        raise UserError(
+            f"There is no public {repo!r} on the Hugging Face Hub; check the name, or run `hf auth login` "
+            "if it is private."
+        ) from None
+    except errors.EntryNotFoundError as error:
+        raise UserError(f"{repo!r} on the Hugging Face Hub lacks a file that is needed: {error}.") from None
+    except (errors.HTTPError, ConnectionError) as error:
+        raise UserError(
+            f"The Hugging Face Hub failed while serving {repo!r} ({type(error).__name__}); try again."
+        ) from None

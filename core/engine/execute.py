@@ -1,0 +1,99 @@
+"""The part of a run that computes: make the variant, measure it, store each number as it comes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from core.data.corpora import evaluation_windows, identify_corpus
+from core.engine.runs import perplexity_protocol
+from core.engine.variants import check_revision, circumstances, make_variant
+from core.errors import Cancelled, UserError
+from core.evaluation.latency import latency
+from core.evaluation.perplexity import perplexity
+from core.memory import reuse_freed_memory
+from core.models.blocks import execution_device
+from core.models.sources import identify, load_tokenizer
+from core.paths import cache_dir
+from core.progress import Progress
+from core.request.complete import check_save_folder
+from core.results import Measurement, Result
+from core.shipping.checkpoint import save_checkpoint
+from core.specs import RunSpec
+from core.store.store import Store
+
+
+def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
+    """Make the variant, measure all that `spec` asks for, and return the stored result."""
+    if spec.save:
+        check_save_folder(Path(spec.save))
+    reuse_freed_memory()
+    device = execution_device(spec.device)
+    check_revision(spec.variant)
+    tokenizer = load_tokenizer(identify(spec.variant.model), progress)
+    # Every text is read before anything is computed, so that one too short or missing is told at once.
+    texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
+    _check_identity(spec)
+    try:
+        model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force)
+    except Cancelled as stop:
+        if stop.kept:
+            store.put(stop.kept)
+        raise
+    store.put(result)
+    if spec.save:
+        save_checkpoint(model, tokenizer, store.get(result.variant.key), Path(spec.save))
+    model.to(device)
+    for wanted, windows in zip(spec.perplexity, texts, strict=True):
+        started = time.perf_counter()
+        value, stderr = perplexity(model, windows, progress, str(wanted))
+        corpus = identify_corpus(wanted.corpus)
+        _keep(
+            store,
+            result,
+            Measurement(
+                metric="perplexity",
+                dataset=corpus.id,
+                value=value,
+                stderr=None if stderr != stderr else stderr,
+                n=len(windows),
+                protocol=perplexity_protocol(wanted, spec.variant.dtype) | {"source": corpus.source},
+                details=circumstances(time.perf_counter() - started, spec.device) | {"tokens": windows.numel()},
+            ),
+        )
+    if spec.tasks:
+        _tasks(model, tokenizer, spec, result, store, progress)
+    if spec.latency:
+        for row in latency(model, spec.variant.dtype, progress):
+            _keep(store, result, row.model_copy(update={"details": row.details | circumstances(None, spec.device)}))
+    return store.get(result.variant.key)
+
+
+def _check_identity(spec: RunSpec) -> None:
+    """Raise `UserError` where a text that was only now fetched is another than the one that the key names."""
+    for stage in spec.variant.stages:
+        if stage.calibration and (here := identify_corpus(stage.calibration.corpus).id) != stage.calibration.corpus:
+            raise UserError(
+                f"The text of {stage.calibration.corpus} on this machine is another than the catalogue's; "
+                f"calibrate on {here}, which names it."
+            )
+
+
+def _tasks(model: nn.Module, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress) -> None:
+    from core.evaluation.zeroshot import evaluate
+
+    requests = cache_dir() / "requests"
+    for outcome in evaluate(model, tokenizer, spec.tasks, spec.variant.dtype, progress, requests):
+        rows = [
+            row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
+            for row in outcome.measurements
+        ]
+        _keep(store, result, *rows)
+        store.put_samples(result.variant.key, rows[0], outcome.samples)
+
+
+def _keep(store: Store, result: Result, *rows: Measurement) -> None:
+    store.put(result.model_copy(update={"measurements": rows}))

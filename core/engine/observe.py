@@ -1,0 +1,97 @@
+"""What a structured method wants to know of the whole model before it plans, and how its views are filled with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.engine.by_linear import make_walker
+from core.engine.gradients import gather_gradients
+from core.engine.observations import Tensors
+from core.engine.walker import Walker
+from core.methods.base import Needs, Statistics
+from core.methods.structured.base import Structured, View
+from core.models.blocks import Blocks, Linear
+from core.progress import Progress
+
+
+@dataclass
+class Look:
+    """Finds out what a method wants to know of the dense model, and fills its views with it."""
+
+    model: nn.Module
+    method: Structured
+    blocks: Blocks
+    views: Sequence[View]
+    windows: Tensor
+    device: torch.device
+    progress: Progress
+
+    def tensors(self) -> Tensors:
+        """Observe the model; return tensors on its device by name."""
+        if self.method.observes == "gradients":
+            return self._gradients()
+        return self._statistics() if self.method.observes == "statistics" else self._similarities()
+
+    def take(self, tensors: Tensors) -> None:
+        """Fill the views with what was observed, now or earlier."""
+        for index, view in enumerate(self.views):
+            if self.method.observes == "similarity":
+                view.similarity = tensors["similarity"][index].item()
+                continue
+            for role, linear in view.units.linears.items():
+                of = {
+                    name.rpartition(" ")[2]: tensor.to(linear.weight.device)
+                    for name, tensor in tensors.items()
+                    if name.startswith(f"{linear.name} ")
+                }
+                if self.method.observes == "gradients":
+                    view.gradients[role] = of
+                else:
+                    view.inputs[role] = Statistics(self.windows.numel(), of["sqnorm"], total=of["total"])
+
+    def _gradients(self) -> Tensors:
+        accumulators = {
+            linear: self.method.accumulator(view, role)
+            for view in self.views
+            for role, linear in view.units.linears.items()
+        }
+        gather_gradients(self.model, accumulators, self.windows, self.device, self.progress)
+        return {
+            f"{linear.name} {name}": tensor
+            for linear, accumulator in accumulators.items()
+            for name, tensor in accumulator.tensors().items()
+        }
+
+    def _statistics(self) -> Tensors:
+        found: Tensors = {}
+
+        def note(linear: Linear, statistics: Statistics, sample: Tensor) -> None:
+            for name, value in (("sqnorm", statistics.sqnorm), ("total", statistics.total)):
+                found[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
+            self.progress("observe", linear.block + 1, len(self.views), linear.name)
+
+        self._walker(self.method.needs_of).walk(self._linears, note)
+        return found
+
+    def _similarities(self) -> Tensors:
+        """The mean cosine over tokens between what goes into each block and what comes out, (blocks,), fp64."""
+        totals = [0.0] * len(self.views)
+
+        def look(index: int, inputs: Tensor, outputs: Tensor) -> None:
+            cosines = torch.nn.functional.cosine_similarity(inputs.float(), outputs.float(), dim=-1)
+            totals[index] += cosines.double().sum().item()
+            self.progress("observe", index + 1, len(totals), "")
+
+        self._walker(lambda role: "nothing").observe(look)
+        return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
+
+    def _walker(self, needs: Callable[[str], Needs]) -> Walker:
+        return make_walker(self.model, self.blocks, self.windows, needs, self.device, self._linears)
+
+    @property
+    def _linears(self) -> list[Linear]:
+        return [linear for view in self.views for linear in view.units.linears.values()]

@@ -1,0 +1,226 @@
+"""Compressed models, made from their stages or taken from the cache of those made before.
+
+A new measurement on a variant need not compress again: the model lies in the user cache under its key, together with
+what was found out while it was made. The cache has a size; what was not used for longest goes first.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from core.cache.kept import keep
+from core.data.corpora import calibration_windows
+from core.engine.by_linear import compress
+from core.errors import Cancelled, UserError
+from core.evaluation.footprint import footprint
+from core.methods.base import Method
+from core.models.blocks import find_blocks
+from core.models.manifest import load_model_folder, save_model
+from core.models.sources import ModelSource, identify, load_model
+from core.paths import cache_dir, kept_variant
+from core.progress import Progress
+from core.registry import get_stage
+from core.request.stages import parse_parameters
+from core.results import LayerReport, Result, StageInfo, Variant
+from core.specs import Stage, VariantSpec
+
+if TYPE_CHECKING:
+    from core.training.loop import Training
+
+PACKAGES = ("torch", "transformers", "lm_eval")
+REPORT = "result.json"
+
+
+def make_variant(
+    spec: VariantSpec, tokenizer: Any, device: str, progress: Progress, fresh: bool = False
+) -> tuple[nn.Module, Result]:
+    """Return the compressed model, on the CPU, and what is known of it without measuring.
+
+    It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
+    Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
+    """
+    prefixes = [spec.model_copy(update={"stages": spec.stages[:count]}) for count in range(len(spec.stages) + 1)]
+    done, found = 0, None
+    if not fresh:
+        for done in range(len(spec.stages), 0, -1):
+            found = _load(prefixes[done])
+            if found and found[1].variant.cut_short and done < len(spec.stages):
+                found = None  # what comes after is made of a training that ran to its end
+            if found:
+                break
+        else:
+            done = 0
+    if found and done == len(spec.stages):
+        return found
+    source = identify(spec.model)
+    # Every text is read before anything is computed, so that one too short or missing is told at once.
+    texts = [_windows(stage, spec.dtype, source, tokenizer, device, progress) for stage in spec.stages]
+    if found:
+        model, result = found
+        dense = result.footprint.dense_parameters, result.footprint.dense_block_weights
+    else:
+        progress("load", 0, 1, source.id)
+        model = load_model(source, spec.dtype)
+        progress("load", 1, 1, source.id)
+        dense = (
+            sum(p.numel() for p in model.parameters()),
+            sum(linear.weight.numel() for linear in find_blocks(model).all_linears()),
+        )
+    layers = result.layers if found else ()
+    for index in range(done, len(spec.stages)):
+        stage, whole = spec.stages[index], prefixes[index + 1]
+        started, training = time.perf_counter(), None
+        method = get_stage(stage.method)
+        if method.scope == "training":
+            layers, training = _trained(model, stage, source, tokenizer, device, progress, whole, layers)
+        else:
+            before = None if fresh else prefixes[index].key
+            layers = compress(model, stage, texts[index], device, progress, before) or layers
+        cancelled = training is not None and training.ended == "cancelled"
+        if cancelled and not training.best_step:
+            raise Cancelled  # nothing was learnt that could be kept
+        details = circumstances(time.perf_counter() - started, device)
+        if training:
+            details["training"] = training.as_dict()
+        result = Result(variant=describe(whole, details), footprint=footprint(model, *dense), layers=tuple(layers))
+        if method.family != "dense":
+            _keep(model, result)
+        if cancelled:
+            raise Cancelled(kept=result)
+        if training and kept_variant(whole.key).is_dir():
+            _checkpoint(whole).unlink(missing_ok=True)
+    return model, result
+
+
+def _windows(
+    stage: Stage, dtype: str, source: ModelSource, tokenizer: Any, device: str, progress: Progress
+) -> torch.Tensor | None:
+    """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
+    if stage.calibration is None:
+        return None
+    if get_stage(stage.method).scope != "training":
+        return calibration_windows(stage.calibration, tokenizer, stage.seed or 0)
+    from core.training.apply import check_training
+
+    check_training(stage, _made(stage), source, dtype, tokenizer, device, progress)
+    return None
+
+
+def _made(stage: Stage) -> Method:
+    found = get_stage(stage.method)
+    return found(parse_parameters(found, stage.parameters), stage.seed)
+
+
+def _trained(
+    model: nn.Module,
+    stage: Stage,
+    dense: ModelSource,
+    tokenizer: Any,
+    device: str,
+    progress: Progress,
+    whole: VariantSpec,
+    layers: Sequence[LayerReport],
+) -> tuple[Sequence[LayerReport], Training]:
+    """Apply a stage that trains; return the layer report, the one there is where the stage only recovers."""
+    from core.training.apply import prune_while_training, recover
+
+    method = _made(stage)
+    checkpoint = _checkpoint(whole)
+    if method.family == "recovery":
+        return layers, recover(model, method, stage, dense, tokenizer, device, progress, checkpoint)
+    return prune_while_training(model, method, stage, tokenizer, device, progress, checkpoint)
+
+
+def _checkpoint(spec: VariantSpec) -> Path:
+    return cache_dir() / "training" / spec.key
+
+
+def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
+    """Return the cached variant; None where there is none, or it cannot be read."""
+    folder = kept_variant(spec.key)
+    try:
+        result = Result.model_validate_json((folder / REPORT).read_text())
+        model = load_model_folder(folder, getattr(torch, spec.dtype))
+        os.utime(folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return model, result
+
+
+def _keep(model: nn.Module, result: Result) -> None:
+    """Put a variant into the cache, if it has room."""
+
+    def make(place: Path) -> None:
+        save_model(model, place)
+        (place / REPORT).write_text(result.model_dump_json())
+
+    keep(kept_variant(result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
+
+
+def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:
+    """Return the variant as results show it: every parameter spelt out, those at their default included."""
+    first = spec.stages[0]
+    recovery = next((stage.method for stage in spec.stages if get_stage(stage.method).family == "recovery"), None)
+    return Variant(
+        key=spec.key,
+        model=spec.model,
+        revision=spec.revision,
+        dtype=spec.dtype,
+        method=first.method,
+        ratio=first.ratio,
+        ratio_kind=first.ratio_kind,
+        pattern=first.pattern,
+        recovery=recovery,
+        stages=tuple(
+            StageInfo(
+                name=stage.method,
+                parameters=get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(),
+                text=str(stage.calibration) if stage.calibration else None,
+                seed=stage.seed,
+            )
+            for stage in spec.stages
+        ),
+        calibration=str(first.calibration) if first.calibration else None,
+        seed=first.seed,
+        layers=first.layers,
+        details=details,
+    )
+
+
+def circumstances(seconds: float | None, device: str) -> dict[str, Any]:
+    """Return the circumstances of a number: seconds, peak memory of the process in bytes, device, versions, time."""
+    if device.startswith("cuda"):
+        peak, name = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_name(device)
+    else:
+        peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, platform.machine()
+    return {
+        "seconds": None if seconds is None else round(seconds, 3),
+        "peak_memory": peak,
+        "device": f"{device} ({name})",
+        "threads": torch.get_num_threads(),
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def check_revision(spec: VariantSpec) -> None:
+    """Raise `UserError` where the model on this machine is another than the one that the key names."""
+    source = identify(spec.model)
+    if source.revision != spec.revision:
+        raise UserError(
+            f"Model {source.id} is now at revision {source.revision}, not {spec.revision}; start the run again."
+        )

@@ -1,0 +1,303 @@
+"""The block walker: how the activations of calibration text reach a method.
+
+Blocks run in order, each on the output of the compressed blocks before it. A forward pre-hook on each linear sees the
+whole calibration input of that linear before it is used, accumulates its statistics, has the linear compressed in
+place, and lets the forward go on with the compressed weight. So a block runs once, and every statistic sees what the
+compressed model will see. The windows run as micro-batches, each a coroutine (greenlet) that pauses in the pre-hook
+until all have arrived. Where their live activations would not fit in memory, each group of linears gets a pass of its
+own over block inputs that lie on disk (`spill`). The reference's form, one statistics pass on the dense block and one
+output pass, is `true_sequential=False`.
+
+References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3; Sun et al., 2023 (arXiv:2306.11695), section 3.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from greenlet import getcurrent, greenlet
+from torch import Tensor, nn
+
+from core.engine.recorder import Call, Recorder, first
+from core.methods.base import Needs, Statistics
+from core.models.blocks import Blocks, Linear
+
+SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer report's output error is taken on
+
+# compress(linear, statistics, sample): compress in place. `sample` is (tokens, in), evenly spaced inputs.
+Compress = Callable[[Linear, Statistics, Tensor], None]
+Form = Literal["batch", "micro", "spill"]
+
+
+class Collector:
+    """Accumulates the statistics of one input tensor over micro-batches, and a sample of its rows."""
+
+    def __init__(self, needs: Needs, stride: int):
+        self.needs, self.stride = needs, stride
+        self.tokens = 0
+        self.total: Tensor | None = None  # (in,)
+        self.sqnorm: Tensor | None = None  # (in,)
+        self.absolute: Tensor | None = None  # (in,)
+        self.gram: Tensor | None = None  # (in, in)
+        self.samples: list[Tensor] = []
+
+    def add(self, inputs: Tensor) -> None:
+        """Add inputs (windows, tokens, in)."""
+        rows = inputs.flatten(0, -2)  # (windows * tokens, in)
+        total = rows.sum(0, dtype=torch.float32)
+        self.total = total if self.total is None else self.total.add_(total)
+        if self.needs == "gram":
+            if self.gram is None:
+                self.gram = rows.new_zeros(rows.shape[1], rows.shape[1], dtype=torch.float32)
+            add_gram(self.gram, rows)
+        else:
+            wide = torch.promote_types(rows.dtype, torch.float32)
+            squares = torch.linalg.vector_norm(rows, dim=0, dtype=wide).square_().float()
+            self.sqnorm = squares if self.sqnorm is None else self.sqnorm.add_(squares)
+        if self.needs == "absolute":
+            absolute = torch.linalg.vector_norm(rows, ord=1, dim=0, dtype=torch.float32)
+            self.absolute = absolute if self.absolute is None else self.absolute.add_(absolute)
+        first_row = -self.tokens % self.stride
+        self.samples.append(rows[first_row :: self.stride].clone())
+        self.tokens += len(rows)
+
+    def finish(self) -> tuple[Statistics, Tensor]:
+        if self.gram is not None:
+            self.gram.copy_(self.gram.triu() + self.gram.triu(1).T)
+            self.sqnorm = self.gram.diagonal().clone()
+        return Statistics(self.tokens, self.sqnorm, self.gram, self.total, self.absolute), torch.cat(self.samples)
+
+
+def add_gram(gram: Tensor, rows: Tensor, panel: int = 256) -> None:
+    """Add rows^T rows to the upper triangle of `gram` (in, in), fp32; a Gram matrix is symmetric, so half is enough."""
+    rows = rows.float()  # (tokens, in)
+    for start in range(0, len(gram), panel):
+        stop = min(start + panel, len(gram))
+        gram[start:stop, start:].addmm_(rows[:, start:stop].T, rows[:, start:])
+
+
+@dataclass
+class _Group:
+    """The linears of a block that read one input tensor: q, k, v, or gate and up."""
+
+    collector: Collector
+    arrived: int = 0
+    ready: tuple[Statistics, Tensor] | None = None
+
+
+class _Halt(Exception):
+    """Ends a partial pass at the linear it was run for."""
+
+
+class Walker:
+    """Walks a model's blocks over calibration windows and has each selected linear compressed.
+
+    `tokens` is (windows, length); `needs` says, by role of a linear, which statistics of its input are wanted; `batch`
+    is how many windows run at once in the `micro` and `spill` forms.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        blocks: Blocks,
+        tokens: Tensor,
+        needs: Callable[[str], Needs],
+        device: torch.device,
+        form: Form = "micro",
+        batch: int = 1,
+        true_sequential: bool = True,
+    ):
+        self.blocks, self.needs, self.device, self.form = blocks, needs, device, form
+        self.true_sequential = true_sequential
+        self.recorder = Recorder(model, blocks, device)
+        size = len(tokens) if form == "batch" else batch
+        # Odd, so that the sample goes through all positions of the windows: first tokens have outsized activations.
+        self.stride = tokens.numel() // SAMPLED_TOKENS | 1
+        recordings = self.recorder.record(tokens.split(size))
+        self.hidden = [recording.hidden for recording in recordings]  # one a micro-batch
+        self.calls = [recording.calls for recording in recordings]  # [micro-batch][block]
+        if form == "spill":
+            self.hidden = [_spilled(hidden) for hidden in self.hidden]
+
+    @torch.no_grad()
+    def walk(self, selected: Sequence[Linear], compress: Compress, after: Callable[[int], None] | None = None) -> None:
+        """Compress the selected linears in place, block by block; blocks after the last selected one do not run.
+
+        `after` is called with the index of each block that has run, to give it another shape.
+        """
+        by_block: dict[int, list[Linear]] = {}
+        for linear in selected:
+            by_block.setdefault(linear.block, []).append(linear)
+        for index in range(max(by_block) + 1):
+            block = self.blocks.holder[index]
+            home = next(block.parameters()).device
+            block.to(self.device)
+            linears = by_block.get(index, [])
+            last = index == max(by_block)
+            if not linears:
+                self._forward(index)
+            elif not self.true_sequential:
+                self._two_passes(index, linears, compress, last)
+            elif self.form == "spill":
+                self._group_passes(index, linears, compress, last)
+            else:
+                self._coroutines(index, linears, compress)
+            if after:
+                after(index)
+            block.to(home)
+
+    @torch.no_grad()
+    def observe(self, look: Callable[[int, Tensor, Tensor], None]) -> None:
+        """Run the blocks as they are; `look(index, inputs, outputs)` sees each one's hidden states by micro-batch."""
+        for index, block in enumerate(self.blocks.holder):
+            home = next(block.parameters()).device
+            block.to(self.device)
+            for part in range(len(self.hidden)):
+                output = self._run(index, part)
+                look(index, self.hidden[part].to(self.device), output)
+                self._keep(part, output)
+            block.to(home)
+
+    def _call(self, index: int, part: int) -> Call:
+        return self.calls[part][index].to(self.device)
+
+    def _run(self, index: int, part: int) -> Tensor:
+        call = self._call(index, part)
+        hidden = self.hidden[part].to(self.device)
+        return first(self.blocks.holder[index](hidden, *call.args, **call.kwargs))
+
+    def _forward(self, index: int) -> None:
+        for part in range(len(self.hidden)):
+            self._keep(part, self._run(index, part))
+
+    def _keep(self, part: int, output: Tensor) -> None:
+        if self.form == "spill":
+            self.hidden[part].copy_(output)
+        else:
+            self.hidden[part] = output
+
+    def _hooked(self, linears: Sequence[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
+        stack = ExitStack()
+        for linear in linears:
+
+            def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
+                hook(linear, args[0])
+
+            stack.enter_context(_removing(linear.module.register_forward_pre_hook(pre_hook)))
+        return stack
+
+    def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress) -> None:
+        """One pass; every micro-batch pauses at each new input until all have added theirs."""
+        parts = len(self.hidden)
+        hub = getcurrent()
+        groups: dict[str, _Group] = {}  # by linear name
+        last_seen: dict[greenlet, tuple[Tensor, _Group]] = {}
+        done: set[str] = set()
+
+        def hook(linear: Linear, inputs: Tensor) -> None:
+            me = getcurrent()
+            seen, group = last_seen.get(me, (None, None))
+            if seen is not inputs:
+                group = groups.setdefault(linear.name, _Group(Collector(self.needs(linear.role), self.stride)))
+                group.collector.add(inputs)
+                group.arrived += 1
+                last_seen[me] = (inputs, group)
+                if group.arrived == parts:
+                    group.ready = group.collector.finish()
+                while group.ready is None:
+                    hub.switch()
+            if linear.name not in done:
+                done.add(linear.name)
+                compress(linear, *group.ready)
+
+        outputs: list[Tensor | None] = [None] * parts
+
+        def body(part: int) -> None:
+            outputs[part] = self._run(index, part)
+
+        with self._hooked(linears, hook):
+            running = [greenlet(lambda part=part: body(part)) for part in range(parts)]
+            try:
+                # Forwards and backwards in turn: the last to arrive goes straight on, its activations in cache.
+                while running:
+                    for routine in running:
+                        routine.switch()
+                    running = [routine for routine in reversed(running) if not routine.dead]
+            finally:
+                for routine in running:
+                    if routine and not routine.dead:
+                        routine.throw()
+        for part, output in enumerate(outputs):
+            self._keep(part, output)
+
+    def _collect(self, index: int, linears: Sequence[Linear], stop: bool) -> list[tuple[list[Linear], Collector]]:
+        """Run the block as it stands and return its groups of linears with their collectors.
+
+        With `stop`, only the first group of `linears` is collected, and the pass ends when another input appears.
+        """
+        groups: list[tuple[list[Linear], Collector]] = []
+        for part in range(len(self.hidden)):
+            seen: Tensor | None = None
+            position = -1
+
+            def hook(linear: Linear, inputs: Tensor, part: int = part) -> None:
+                nonlocal seen, position
+                if seen is not inputs:
+                    if stop and seen is not None:
+                        raise _Halt
+                    seen, position = inputs, position + 1
+                    if part == 0:
+                        groups.append(([], Collector(self.needs(linear.role), self.stride)))
+                    groups[position][1].add(inputs)
+                if part == 0:
+                    groups[position][0].append(linear)
+
+            with self._hooked(linears, hook):
+                try:
+                    self._run(index, part)
+                except _Halt:
+                    continue
+        return groups
+
+    def _compress_groups(self, groups: list[tuple[list[Linear], Collector]], compress: Compress) -> None:
+        for members, collector in groups:
+            statistics, sample = collector.finish()
+            for linear in members:
+                compress(linear, statistics, sample)
+
+    def _two_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
+        """The reference's form: statistics on the dense block, then its compressed output."""
+        self._compress_groups(self._collect(index, linears, stop=False), compress)
+        if not last:
+            self._forward(index)
+
+    def _group_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
+        """One partial pass per group of linears, each seeing the compressed ones before it."""
+        left = list(linears)
+        while left:
+            groups = self._collect(index, left, stop=True)
+            self._compress_groups(groups, compress)
+            finished = {linear.name for members, _ in groups for linear in members}
+            left = [linear for linear in left if linear.name not in finished]
+        if not last:
+            self._forward(index)
+
+
+class _removing(ExitStack):
+    """A hook handle as a context manager."""
+
+    def __init__(self, handle: torch.utils.hooks.RemovableHandle):
+        super().__init__()
+        self.callback(handle.remove)
+
+
+def _spilled(hidden: Tensor) -> Tensor:
+    """Return a copy of the hidden states in an unnamed file, which the system pages in and out as needed."""
+    with tempfile.NamedTemporaryFile(prefix="slimscope-") as file:  # the mapping outlives the name
+        copy = torch.from_file(file.name, shared=True, size=hidden.numel(), dtype=hidden.dtype)
+        return copy.view_as(hidden).copy_(hidden)

@@ -1,0 +1,143 @@
+"""Where a job's process runs: here, as a child in its own session. A cluster scheduler fits the same two protocols."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+from sqlalchemy import URL
+
+from core import paths
+
+TAIL_BYTES = 65536
+SAME_START = 2.0  # seconds by which two readings of one process's start may differ, as clocks are adjusted
+
+
+class Handle(Protocol):
+    """A job's process."""
+
+    pid: int
+    created: float  # seconds since 1970: with the pid, names the process for good
+
+    def poll(self) -> str | None:
+        """Return None while it runs, then how it ended, to follow `The job's process`."""
+
+    def terminate(self) -> None:
+        """Ask it, and all it started, to end."""
+
+    def kill(self) -> None:
+        """End it, and all it started."""
+
+
+class Executor(Protocol):
+    def launch(self, job_id: int) -> Handle:
+        """Start the process of a job; it then writes its own row. Raises `OSError` where it cannot start."""
+
+    def adopt(self, pid: int, created: float) -> Handle | None:
+        """Return the running process that an earlier supervisor launched, None if it is gone."""
+
+
+class LocalExecutor:
+    """Children of this process, each in its own session, so that they outlive it and end as a group."""
+
+    def __init__(self, url: URL, command: Sequence[str] = (sys.executable, "-m", "core.jobs.worker")):
+        self.url = url
+        self.command = tuple(command)
+
+    def launch(self, job_id: int) -> Handle:
+        search = [str(paths.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {
+            "SLIMSCOPE_DB": self.url.render_as_string(hide_password=False),
+            "PYTHONPATH": os.pathsep.join(search),
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while waiting starve whatever else runs
+        }
+        file = log_file(job_id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "ab") as stream:
+            process = subprocess.Popen(
+                [*self.command, str(job_id)],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        return _Child(process)
+
+    def adopt(self, pid: int, created: float) -> Handle | None:
+        try:
+            process = psutil.Process(pid)
+            if abs(process.create_time() - created) > SAME_START or process.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return _Adopted(process)
+
+
+class _Group:
+    """A process that leads its session's process group."""
+
+    pid: int
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+
+class _Child(_Group):
+    def __init__(self, process: subprocess.Popen):
+        self.process = process
+        self.pid = process.pid
+        self.created = psutil.Process(process.pid).create_time()
+
+    def poll(self) -> str | None:
+        code = self.process.poll()
+        if code is None or code >= 0:
+            return None if code is None else f"ended with exit code {code}"
+        name = signal.Signals(-code).name
+        return f"was killed ({name})" + ("; most likely the memory ran out" if -code == signal.SIGKILL else "")
+
+
+class _Adopted(_Group):
+    """The exit code of a process that is not a child cannot be read."""
+
+    def __init__(self, process: psutil.Process):
+        self.process = process
+        self.pid = process.pid
+        self.created = process.create_time()
+
+    def poll(self) -> str | None:
+        with suppress(psutil.NoSuchProcess):
+            if self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
+                return None
+        return "ended"
+
+
+def log_file(job_id: int) -> Path:
+    """Return where the output of a job's process goes."""
+    return paths.local_results_dir() / "logs" / f"job-{int(job_id)}.log"
+
+
+def log_tail(job_id: int, lines: int) -> str:
+    """Return the last lines of a job's log; empty if there is none."""
+    try:
+        with open(log_file(job_id), "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
+            text = stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

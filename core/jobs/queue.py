@@ -1,0 +1,131 @@
+"""The queue: which runs are wanted, where each stands, and how one is cancelled, repeated or deleted.
+
+A job is a row. Whoever has the store may submit and cancel; `core.jobs.supervisor` starts the processes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from sqlalchemy import delete, insert, select, update
+
+from core.errors import UserError
+from core.jobs.executor import Executor, LocalExecutor, log_file, log_tail
+from core.jobs.supervisor import Supervisor
+from core.specs import Frozen, RunSpec
+from core.store.store import Store
+from core.store.tables import jobs
+
+ACTIVE = ("queued", "running")
+
+
+class Job(Frozen):
+    """A row of the queue. Times are seconds since 1970; `done` of `total` counts inside `stage`."""
+
+    id: int
+    spec: RunSpec
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    stage: str
+    done: int
+    total: int
+    detail: str
+    error: str | None  # on failed jobs, one sentence
+    attempts: int
+    supervisor: str | None
+    pid: int | None
+    process_created: float | None
+    heartbeat: float | None
+    cancel: float | None
+    created: float
+    started: float | None
+    stage_started: float | None
+    finished: float | None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
+class Queue:
+    """The jobs of a store. `start()` makes this process the one that runs them, unless another one already does."""
+
+    def __init__(self, store: Store, executor: Executor | None = None):
+        self.store = store
+        self._supervisor = Supervisor(store, executor or LocalExecutor(store.url))
+
+    def start(self) -> None:
+        """Start the supervisor; it lives as long as this process. Jobs outlive it and are found again."""
+        if not self._supervisor.is_alive():
+            self._supervisor.start()
+
+    def stop(self) -> None:
+        """Stop supervising and leave running jobs alone."""
+        self._supervisor.stop()
+
+    def submit(self, spec: RunSpec) -> int:
+        """Queue a run and return its id; a run that is already queued or running is not queued twice."""
+        text = spec.model_dump_json()
+        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
+        with self.store.begin() as connection:
+            found = connection.execute(same).scalar()
+            if found is not None:
+                return found
+            new = insert(jobs).values(spec=text, state="queued", created=time.time())
+            job_id = connection.execute(new).inserted_primary_key[0]
+        log_file(job_id).unlink(missing_ok=True)  # of an earlier database
+        self._supervisor.wake()
+        return job_id
+
+    def cancel(self, job_id: int) -> None:
+        """Stop a job: at once if it waits, else at its next step, and by force if it takes too long."""
+        now = time.time()
+        queued = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
+        running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.cancel.is_(None))
+        with self.store.begin() as connection:
+            connection.execute(queued.values(state="cancelled", cancel=now, finished=now))
+            connection.execute(running.values(cancel=now))
+        self.job(job_id)
+        self._supervisor.wake()
+
+    def retry(self, job_id: int) -> int:
+        """Queue the run of an ended job again and return the new job's id."""
+        return self.submit(self._ended(job_id, "it is still active").spec)
+
+    def go_on(self, job_id: int) -> int:
+        """Queue an ended job again whose training was cut short, to be trained to its end; return the new job's id."""
+        self.store.delete_cut_short(self._ended(job_id, "it is still active").spec.variant.key)
+        return self.retry(job_id)
+
+    def delete(self, job_id: int) -> None:
+        """Forget an ended job and its log; its results stay."""
+        self._ended(job_id, "cancel it first")
+        with self.store.begin() as connection:
+            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+        log_file(job_id).unlink(missing_ok=True)
+
+    def job(self, job_id: int) -> Job:
+        """Return one job; a `UserError` if there is none of that id."""
+        found = self._select(select(jobs).where(jobs.c.id == job_id))
+        if not found:
+            raise UserError(f"There is no job {job_id}.")
+        return found[0]
+
+    def jobs(self, limit: int = 100) -> list[Job]:
+        """Return the newest jobs, newest first."""
+        return self._select(select(jobs).order_by(jobs.c.id.desc()).limit(limit))
+
+    def log_tail(self, job_id: int, lines: int = 100) -> str:
+        """Return the last lines that the job's process wrote; empty if it wrote none."""
+        return log_tail(job_id, lines)
+
+    def _ended(self, job_id: int, otherwise: str) -> Job:
+        job = self.job(job_id)
+        if job.active:
+            raise UserError(f"Job {job_id} is {job.state}; {otherwise}.")
+        return job
+
+    def _select(self, query: Any) -> list[Job]:
+        with self.store.begin() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [Job.model_validate({**row, "spec": RunSpec.model_validate_json(row["spec"])}) for row in rows]

@@ -1,0 +1,151 @@
+"""The process of one job, `python -m core.jobs.worker JOB`: runs the spec, writes its progress, heartbeat and end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import select, update
+
+from core.errors import Cancelled, UserError
+from core.progress import Progress
+from core.specs import RunSpec
+from core.store.store import Store, compute_lock
+from core.store.tables import jobs
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 1.0
+PROGRESS_SECONDS = 0.5  # at most one row written in this time, except at a new stage
+
+Run = Callable[[RunSpec, Store, Progress], Any]
+
+
+class Worker:
+    """One job's row, as its process sees it."""
+
+    def __init__(self, store: Store, job_id: int):
+        self.store = store
+        self.job_id = job_id
+        self._stop = threading.Event()  # asked to stop, or the row is no longer this process's
+        self._ended = threading.Event()
+        self._stage: str | None = None
+        self._written = 0.0
+        self._heard = False  # whether the run knows that it is to stop
+
+    def take(self) -> RunSpec | None:
+        """Write this process into the row and return what to run; None if the job is not waiting for a process."""
+        process = psutil.Process()
+        mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": time.time()}
+        free = (jobs.c.pid.is_(None)) | (jobs.c.pid == process.pid)
+        with self.store.begin() as connection:
+            change = update(jobs).where(jobs.c.id == self.job_id, jobs.c.state == "running", free).values(**mine)
+            if not connection.execute(change).rowcount:
+                return None
+            spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == self.job_id)).scalar_one()
+        return RunSpec.model_validate_json(spec)
+
+    def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Write how far the run is; raises `Cancelled` once the job was asked to stop."""
+        if self._stop.is_set():
+            self._heard = True
+            raise Cancelled
+        now, new = time.time(), stage != self._stage
+        if not new and now - self._written < PROGRESS_SECONDS:
+            return
+        self._stage, self._written = stage, now
+        self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": now} if new else {}))
+
+    def terminated(self, *_: Any) -> None:
+        """Interrupt a run that was to stop and does not look at its progress, once; any other just ends."""
+        if self._heard:
+            return  # it stops, and writes what it keeps
+        if not self._stop.is_set():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what the run keeps now is written undisturbed
+        raise KeyboardInterrupt
+
+    def beat(self) -> None:
+        """Write the heartbeat until the run has ended, and notice when it is to stop."""
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            if self._write(heartbeat=time.time()) is False:
+                self._stop.set()
+
+    def end(self, state: str, error: str | None = None) -> None:
+        """Write how the job ended."""
+        self._ended.set()
+        with self.store.begin() as connection:
+            connection.execute(self._change(state=state, error=error, finished=time.time()))
+
+    def _change(self, **values: Any) -> Any:
+        mine = (jobs.c.id == self.job_id, jobs.c.state == "running", jobs.c.pid == os.getpid())
+        return update(jobs).where(*mine).values(**values)
+
+    def _write(self, **values: Any) -> bool:
+        """Return False if the job is to stop. A row that cannot be written now does not end a run."""
+        wanted = select(jobs.c.cancel).where(jobs.c.id == self.job_id)
+        try:
+            with self.store.begin() as connection:
+                mine = connection.execute(self._change(**values)).rowcount
+                return bool(mine) and connection.execute(wanted).scalar() is None
+        except UserError as error:
+            log.warning("%s", error)
+            return True
+
+
+def work(store: Store, job_id: int, run: Run | None = None) -> int:
+    """Run a job to its end and write how it ended; return the process's exit code. `run` is `core.engine.runs.run`."""
+    worker = Worker(store, job_id)
+    spec = worker.take()
+    if spec is None:
+        log.error("Job %d is not waiting for a process.", job_id)
+        return 1
+    signal.signal(signal.SIGTERM, worker.terminated)
+    threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
+    try:
+        if run is None:
+            from core.engine.runs import run
+        with compute_lock(on_wait=lambda: worker.progress("waiting", 0, 0, "another run on this machine")):
+            run(spec, store, worker.progress)
+    except (Cancelled, KeyboardInterrupt):
+        worker.end("cancelled")
+    except UserError as error:
+        log.error("%s", error)
+        worker.end("failed", str(error))
+    except Exception as error:
+        log.exception("The run failed")
+        worker.end("failed", reason(error))
+        return 1
+    else:
+        worker.end("done")
+    return 0
+
+
+def reason(error: Exception) -> str:
+    """Return one sentence for an error that no user made."""
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+        return "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else f"{type(error).__name__}."
+
+
+def main(job_id: int, run: Run | None = None) -> int:
+    """Run a job in this process, logging to stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with suppress(OSError):  # if memory runs out, this process goes first and not the dashboard
+        Path("/proc/self/oom_score_adj").write_text("500")
+    return work(Store(), job_id, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

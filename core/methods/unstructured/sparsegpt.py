@@ -1,0 +1,66 @@
+"""SparseGPT: prune column by column and let the remaining weights of each row make up for it.
+
+References: Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023
+(arXiv:2301.00774), algorithm 1. W is (out, in), H = 2 X X^T + damping, H^-1 = U^T U with U upper triangular:
+U_jj^2 is the leading entry of the inverse of H's trailing part, and U[j, j:] / U_jj the update direction of OBS.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from core.methods.base import Citation, Compressed, Method, Statistics, Target, WalkerParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SparseGPTParameters(WalkerParameters):
+    damping: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
+    )
+    mask_block: int = Field(
+        default=128, ge=1, description="Columns whose mask is chosen together (unstructured only); the paper's is 128."
+    )
+    block_size: int = Field(
+        default=32,
+        ge=1,
+        description="Columns swept one by one before a lazy batched update; changes rounding and speed only.",
+    )
+
+
+class SparseGPT(Method):
+    name = "sparsegpt"
+    label = "SparseGPT"
+    family = "unstructured"
+    citation = Citation(
+        title="SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot",
+        authors="Frantar & Alistarh",
+        year=2023,
+        url="https://arxiv.org/abs/2301.00774",
+    )
+    summary = "Prunes column by column and updates the remaining weights with the inverse Hessian of the layer's input."
+    needs = "gram"
+    patterns = True
+    Parameters = SparseGPTParameters
+
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+        from core.methods.hessian import factorise
+        from core.methods.unstructured.sweep import sweep
+
+        factor = statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
+        weight[:, factor.dead] = 0
+        swept = sweep(
+            weight,
+            factor.upper,
+            ratio=target.ratio,
+            pattern=target.pattern,
+            mask_block=self.parameters.mask_block,
+            block_size=self.parameters.block_size,
+        )
+        return Compressed(swept, damping=factor.damping, note=factor.note)

@@ -1,0 +1,66 @@
+"""The column sweep of SparseGPT on a transposed weight, so that a column is contiguous memory.
+
+The sweep is recursive: a range of columns is swept by sweeping its left half, updating the right half with one matrix
+product, and sweeping that. All error propagation but the innermost is thus a large product, and on entering a range
+every column in it is up to date with all columns before it, which is what choosing a mask needs.
+"""
+
+import torch
+from torch import Tensor
+
+from core.methods.unstructured.masks import pattern_mask, smallest_mask
+
+
+def sweep(
+    weight: Tensor,
+    upper: Tensor,
+    ratio: float,
+    pattern: tuple[int, int] | None = None,
+    mask_block: int = 128,
+    block_size: int = 32,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return the pruned and updated weight (out, in). `upper` is U (in, in); algorithm 1 of arXiv:2301.00774.
+
+    The mask of every `mask_block` columns prunes the smallest w^2 / U_jj^2 over all rows of the block, the rounding
+    carried so that the matrix loses exactly round(ratio * numel); an n:m pattern is chosen per group of m columns as
+    the sweep reaches it. A fixed `mask` (out, in), True where pruned, replaces both choices.
+    """
+    rows, columns = weight.shape
+    unit = pattern[1] if pattern else mask_block
+    swept = weight.T.contiguous()  # (in, out)
+    errors = torch.empty_like(swept)  # (in, out) (w - q) / U_jj
+    pruned = torch.empty_like(swept, dtype=torch.bool) if mask is None else mask.T.contiguous()
+    diagonal = upper.diagonal()
+    scale = diagonal.tolist()
+    # A leaf lies inside one mask block; with a pattern, whose masks are chosen on the way, it holds whole groups.
+    leaf = max(block_size, unit) if pattern else min(block_size, unit)
+
+    def choose(start: int) -> None:
+        stop = min(start + unit, columns)
+        score = (swept[start:stop] / diagonal[start:stop, None]).square_()  # (unit, out)
+        if pattern:
+            pruned[start:stop] = pattern_mask(score.T.contiguous(), *pattern).T
+        else:
+            count = round(ratio * rows * stop) - round(ratio * rows * start)
+            pruned[start:stop] = smallest_mask(score.flatten(), count).view_as(score)
+
+    def visit(start: int, stop: int) -> None:
+        if mask is None and not pattern and start % unit == 0 and stop == min(start + unit, columns):
+            choose(start)
+        if stop - start > leaf:
+            step = unit if stop - start > unit else leaf
+            middle = start + max(1, (stop - start) // step // 2) * step
+            visit(start, middle)
+            swept[middle:stop].addmm_(upper[start:middle, middle:stop].T, errors[start:middle], alpha=-1)
+            visit(middle, stop)
+            return
+        for j in range(start, stop):
+            if mask is None and pattern and j % unit == 0:
+                choose(j)
+            torch.mul(swept[j], pruned[j], out=errors[j]).div_(scale[j])  # kept weights leave no error
+            if j + 1 < stop:
+                swept[j + 1 : stop].addr_(upper[j, j + 1 : stop], errors[j], alpha=-1)
+
+    visit(0, columns)
+    return swept.masked_fill_(pruned, 0).T

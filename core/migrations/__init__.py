@@ -1,1 +1,0 @@
-"""Alembic revisions of the store's schema; `core.database` runs them on first use."""

@@ -1,0 +1,72 @@
+"""Every method, in the order shown to users. Adding one is its file and a line here."""
+
+from core.errors import UserError, unknown
+from core.methods.base import Method
+from core.methods.dense import Dense
+from core.methods.lowrank.asvd import ASVD
+from core.methods.lowrank.svd import SVD
+from core.methods.lowrank.svd_llm import SVDLLM
+from core.methods.structured.flap import FLAP
+from core.methods.structured.hywia import HyWIA
+from core.methods.structured.llm_pruner import LLMPruner
+from core.methods.structured.lorap import LoRAP
+from core.methods.structured.loraprune import LoRAPrune
+from core.methods.structured.neuron_magnitude import NeuronMagnitude
+from core.methods.structured.shortgpt import ShortGPT
+from core.methods.structured.slicegpt import SliceGPT
+from core.methods.structured.slimllm import SlimLLM
+from core.methods.unstructured.magnitude import Magnitude
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.methods.unstructured.wanda import Wanda
+from core.training.base import Recovery
+from core.training.methods.distill_black import DistillBlack
+from core.training.methods.distill_white import DistillWhite
+from core.training.methods.lora import LoRA
+from core.training.methods.loraprune_trained import LoRAPruneTrained
+from core.training.methods.magnitude_trained import MagnitudeTrained
+
+METHODS: tuple[type[Method], ...] = (
+    Dense,
+    Magnitude,
+    Wanda,
+    SparseGPT,
+    MagnitudeTrained,
+    NeuronMagnitude,
+    LLMPruner,
+    LoRAPrune,
+    LoRAP,
+    SlimLLM,
+    HyWIA,
+    FLAP,
+    ShortGPT,
+    SliceGPT,
+    LoRAPruneTrained,
+    SVD,
+    ASVD,
+    SVDLLM,
+)
+RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
+
+
+def get_method(name: str) -> type[Method]:
+    """Return the method of that name; a `UserError` names the nearest one otherwise."""
+    if name in {recovery.name for recovery in RECOVERIES}:
+        raise UserError(f"{name} is a recovery, trained after a method; add it to one with --recover {name}.")
+    return _named("method", name, METHODS)
+
+
+def get_recovery(name: str) -> type[Recovery]:
+    """Return the recovery of that name; a `UserError` names the nearest one otherwise."""
+    return _named("recovery", name, RECOVERIES)
+
+
+def get_stage(name: str) -> type[Method]:
+    """Return the method or recovery that a stage is."""
+    return _named("stage", name, METHODS + RECOVERIES)
+
+
+def _named(kind: str, name: str, known: tuple[type[Method], ...]) -> type[Method]:
+    for method in known:
+        if method.name == name:
+            return method
+    raise unknown(kind, name, [method.name for method in known])

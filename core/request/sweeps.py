@@ -1,0 +1,65 @@
+"""The runs of a sweep: models x methods x (ratios and patterns) x seeds, each variant once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.errors import UserError
+from core.registry import get_method
+from core.request.complete import complete
+from core.request.stages import parse_pattern
+from core.specs import Calibration, Frozen, RunSpec, Task
+
+
+class Grid(Frozen):
+    models: tuple[str, ...]
+    methods: tuple[str, ...]
+    ratios: tuple[float, ...] = ()
+    patterns: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    recoveries: tuple[str, ...] = ()
+    tasks_at: tuple[str, ...] | None = None  # ratios and patterns that the tasks are measured on; None is all
+
+
+def points(
+    grid: Grid,
+    tasks: Sequence[Task] = (),
+    recovery_settings: Mapping[str, Any] | None = None,
+    training: Calibration | None = None,
+    **measuring,
+) -> list[RunSpec]:
+    """Return the runs in order, each model's dense baseline first. Raises `UserError` before anything is run.
+
+    `measuring` is what `core.request.complete.complete` takes beside model, method, ratio, pattern, seed and recovery.
+    """
+    trained = {"recovery_settings": recovery_settings, "training": training}
+    methods = [name for name in grid.methods if get_method(name).family != "dense"]
+    targets = [(ratio, None) for ratio in grid.ratios] + [(None, pattern) for pattern in grid.patterns]
+    if methods and not targets:
+        raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
+    with_tasks = None if grid.tasks_at is None else {_target(text) for text in grid.tasks_at}
+    if with_tasks is not None and (strange := with_tasks - set(targets)):
+        ratio, pattern = min(strange, key=str)
+        raise UserError(f"Tasks are asked for at {pattern or f'{ratio:g}'}, which is not a point of this sweep.")
+    specs: dict[str, RunSpec] = {}  # by key: what draws nothing has one key for all seeds
+    for model in grid.models:
+        dense = complete(model, "dense", tasks=tasks, **measuring)
+        specs[dense.variant.key] = dense
+        for method in methods:
+            for target in targets:
+                for seed in grid.seeds:
+                    at = tasks if with_tasks is None or target in with_tasks else ()
+                    for recovery in (None, *grid.recoveries):
+                        more = trained | {"recovery": recovery} if recovery else {}
+                        spec = complete(model, method, *target, seed=seed, tasks=at, **measuring, **more)
+                        specs.setdefault(spec.variant.key, spec)
+    return list(specs.values())
+
+
+def _target(text: str) -> tuple[float | None, str | None]:
+    if ":" in text:
+        parse_pattern(text)
+        return None, text
+    try:
+        return float(text), None
+    except ValueError:
+        raise UserError(f"{text!r} is neither a ratio, such as 0.5, nor a pattern, such as 2:4.") from None

@@ -1,0 +1,1 @@
+"""Variants as files that other programs load."""

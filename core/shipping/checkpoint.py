@@ -1,0 +1,70 @@
+"""A variant as a checkpoint for others: weights, tokenizer, and a card that says what it is and what it measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from core.errors import UserError
+from core.models.catalogue import BY_ID
+from core.models.manifest import save_model
+from core.registry import get_method
+from core.results import Measurement, Result
+
+
+def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path) -> None:
+    """Write model, tokenizer, generation configuration and card."""
+    try:
+        plain = save_model(model, folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "README.md").write_text(card(result, plain))
+    except OSError as error:
+        raise UserError(f"The model could not be saved in {folder}: {error.strerror or error}.") from None
+
+
+def card(result: Result, plain: bool) -> str:
+    """Return the model card: how it was made, what it measured, whom to cite, how to load it."""
+    variant, method = result.variant, get_method(result.variant.method)
+    known, cited = BY_ID.get(variant.model), method.citation
+    text = f", calibrated on `{variant.calibration}`, seed {variant.seed}" if variant.calibration else ""
+    later = variant.stages[1:]
+    lines = [
+        "---",
+        f"license: {known.licence.lower() if known else 'other'}",
+        "library_name: transformers",
+        "---",
+        f"# {variant.model}, {method.label}, {variant.pattern or f'{variant.ratio or 0:.0%}'}",
+        "",
+        method.summary,
+        "",
+        f"Made by Slimscope from `{variant.model}` ({variant.revision}) with `{method.name}`{text}; "
+        f"parameters {variant.stages[0].parameters}. Key `{variant.key}`.",
+        *(f"Then trained with `{stage.name}` on `{stage.text}`; parameters {stage.parameters}." for stage in later),
+        f"{result.footprint.model_removed:.1%} of the model's parameters are zero or gone; "
+        f"{result.footprint.model_parameters:,} are stored.",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f'model = AutoModelForCausalLM.from_pretrained("FOLDER"{"" if plain else ", trust_remote_code=True"})',
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+        "```",
+        "",
+        "" if plain else "`modeling_slimscope.py` beside the weights builds blocks that no plain configuration has.",
+        "",
+        "| metric | data | protocol | value |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements),
+        "",
+        f"Method: {cited.authors}, {cited.title}, {cited.year}, {cited.url}" if cited else "",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _protocol(row: Measurement) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.protocol.items() if value is not None)
+
+
+def _value(row: Measurement) -> str:
+    return f"{row.value:.4g}" + (f" ± {row.stderr:.2g}" if row.stderr is not None else "")

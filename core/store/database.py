@@ -1,0 +1,138 @@
+"""The database behind the store: where it is, its schema's version, and its errors as sentences."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from core import paths
+from core.errors import UserError
+from core.store.tables import HEAD
+
+BUSY_SECONDS = 30  # how long a writer waits for another one
+
+
+def database_url(url: str | None = None) -> URL:
+    """Return the URL given, `SLIMSCOPE_DB`, or that of `local.db` beside the user's results."""
+    text_url = url or os.environ.get("SLIMSCOPE_DB")
+    if not text_url:
+        return URL.create("sqlite", database=str(paths.local_results_dir().absolute() / "local.db"))
+    try:
+        return make_url(text_url)
+    except (ArgumentError, ValueError):
+        raise UserError(
+            "SLIMSCOPE_DB is not a database URL; it looks like sqlite:////folder/file.db or "
+            "postgresql+psycopg://user:password@host/name."
+        ) from None
+
+
+def open_database(url: URL) -> Engine:
+    """Return an engine whose database exists and has the newest schema."""
+    try:
+        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        options = {"timeout": BUSY_SECONDS} if url.get_backend_name() == "sqlite" else {}
+        engine = create_engine(url, connect_args=options)
+    except NoSuchModuleError:
+        raise UserError(f"SLIMSCOPE_DB names an unknown kind of database, {url.drivername!r}.") from None
+    except ImportError as error:
+        raise UserError(
+            f"The database {_shown(url)} needs the Python package {error.name!r}; install it with pip."
+        ) from None
+    except OSError as error:
+        raise UserError(f"The folder of the database {_shown(url)} cannot be made: {error.strerror}.") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+    with sentences(url):
+        _bring_up_to_date(engine)
+    return engine
+
+
+@contextmanager
+def sentences(url: URL) -> Iterator[None]:
+    """Turn the database's errors into `UserError`; the password never shows."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise UserError(_sentence(str(error.orig), url)) from error
+    except SQLAlchemyError as error:
+        raise UserError(_sentence(str(error), url)) from error
+
+
+def _sentence(reason: str, url: URL) -> str:
+    where, low = _shown(url), reason.lower()
+    if "disk is full" in low or "no space left" in low or "disk i/o error" in low:
+        return f"The disk is full: nothing could be written to {where}; free some space and run again."
+    if "readonly" in low or "read-only" in low:
+        return f"The database {where} is read-only; make it writable or set SLIMSCOPE_RESULTS to another folder."
+    if "unable to open" in low:
+        return f"The database {where} cannot be opened; set SLIMSCOPE_RESULTS to a folder that can be written."
+    if "not a database" in low or "malformed" in low:
+        return f"The file {where} is damaged or is not a database; move it away and a new one is made."
+    if "locked" in low:
+        return f"The database {where} was busy for {BUSY_SECONDS} s; another process holds it."
+    first = reason.strip().splitlines()[0] if reason.strip() else "unknown error"
+    if url.password:
+        first = first.replace(str(url.password), "***")
+    return f"The database {where} failed: {first}"
+
+
+def _shown(url: URL) -> str:
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def _set_pragmas(connection, _record) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        # Another process may hold the new file just now; the mode is the file's, the next connection tries again.
+        with suppress(sqlite3.OperationalError):
+            cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def schema_version(connection: Connection) -> str | None:
+    """Return the revision of the database, None where it has no tables of ours."""
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if schema_version(connection) == HEAD:
+            return
+    try:
+        _upgrade(engine)
+    except SQLAlchemyError:
+        # Another process may have made the tables between the look and the attempt.
+        with engine.connect() as connection:
+            if schema_version(connection) != HEAD:
+                raise
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # other processes wait here; DDL becomes transactional
+        if schema_version(connection) == HEAD:
+            return
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise UserError(
+                f"The database {_shown(engine.url)} was made by a newer version of this program; "
+                "update, or set SLIMSCOPE_DB to another one."
+            ) from None
+        connection.commit()

@@ -1,0 +1,1 @@
+"""Alembic revisions of the store's schema; `core.store.database` runs them on first use."""

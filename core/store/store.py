@@ -1,0 +1,165 @@
+"""Results and jobs: the user's own in a database, those shipped with the project beside it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from core import paths
+from core.errors import UserError
+from core.results import Measurement, Result
+from core.specs import sha256
+from core.store import samples, shipped
+from core.store.database import database_url, open_database, sentences
+from core.store.tables import measurements, variants
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Store:
+    """Opens the database on first use: `url`, else `SLIMSCOPE_DB`, else `local.db` in the local results folder."""
+
+    def __init__(self, url: str | None = None):
+        self.url = database_url(url)
+        self.engine = open_database(self.url)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give a connection in one transaction; errors of the database become a `UserError`."""
+        with sentences(self.url), self.engine.begin() as connection:
+            yield connection
+
+    def get(self, key: str) -> Result | None:
+        """Return all that is known of a variant. Where a number is both local and shipped, the local one counts."""
+        return self._results(key).get(key)
+
+    def results(self) -> list[Result]:
+        """Return every result, shipped ones first."""
+        return list(self._results().values())
+
+    def put(self, result: Result) -> None:
+        """Store a result in one transaction: numbers with the same identity are replaced, all others are kept."""
+        with sentences(self.url):
+            try:
+                self._put(result)
+            except IntegrityError:  # another process inserted the same variant at the same moment
+                self._put(result)
+
+    def delete(self, key: str) -> None:
+        """Delete the user's own numbers and samples of a variant, and the kept model: it is made anew if asked for."""
+        with self.begin() as connection:
+            connection.execute(delete(measurements).where(measurements.c.variant == key))
+            found = connection.execute(delete(variants).where(variants.c.key == key)).rowcount
+        if not found and key in shipped.read_measured().results:
+            raise UserError("This result is shipped with the project; only your own results can be deleted.")
+        if not found:
+            raise UserError(f"There is no result with the key {key!r}.")
+        samples.delete_samples(key)
+        shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
+
+    def delete_cut_short(self, key: str) -> None:
+        """Delete what a cancelled training had come to, if that is what is stored; asked for again, it goes on."""
+        stored = self.get(key)
+        if stored is not None and stored.variant.cut_short:
+            self.delete(key)
+
+    def local_keys(self) -> set[str]:
+        """Return the keys of variants with numbers of the user's own: those that can be deleted."""
+        with self.begin() as connection:
+            return set(connection.execute(select(variants.c.key)).scalars())
+
+    def stamp(self) -> tuple:
+        """Return a value that changes whenever `results()` would: cheap, for caches."""
+        with self.begin() as connection:
+            local = connection.execute(select(func.count(), func.max(variants.c.updated)).select_from(variants)).one()
+        return tuple(local), shipped.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for each shipped line or file that could not be read."""
+        return shipped.read_measured().warnings
+
+    def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
+        """Store the outcomes behind a measurement, one row a document."""
+        return samples.write_samples(key, measurement, frame)
+
+    def samples(self, key: str, dataset: str, measurement: Measurement | None = None) -> DataFrame | None:
+        """Return the outcomes on a task, of that measurement's protocol or else of the most documents."""
+        return samples.read_samples(key, dataset, measurement)
+
+    def _results(self, key: str | None = None) -> dict[str, Result]:
+        rows = select(variants).order_by(variants.c.updated)
+        numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
+        if key is not None:
+            rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
+        by_variant: dict[str, list[str]] = {}
+        with self.begin() as connection:
+            found = connection.execute(rows).all()
+            for variant, data in connection.execute(numbers):
+                by_variant.setdefault(variant, []).append(data)
+        results = dict(shipped.read_measured().results)
+        for row in found:
+            local = Result.model_validate_json(
+                f'{{"variant":{row.variant},"footprint":{row.footprint},"layers":{row.layers},'
+                f'"measurements":[{",".join(by_variant.get(row.key, ()))}]}}'
+            )
+            results[row.key] = results[row.key].updated(local) if row.key in results else local
+        return results
+
+    def _put(self, result: Result) -> None:
+        variant, key = result.variant, result.variant.key
+        values = {
+            "model": variant.model,
+            "method": variant.method,
+            "variant": variant.model_dump_json(),
+            "footprint": result.footprint.model_dump_json(),
+            "updated": time.time(),
+        }
+        layers = {"layers": f"[{','.join(layer.model_dump_json() for layer in result.layers)}]"}
+        rows = []
+        for measurement in result.measurements:
+            metric, dataset, protocol = measurement.identity
+            identity = {"variant": key, "metric": metric, "dataset": dataset, "protocol": sha256(protocol)}
+            rows.append(identity | {"data": measurement.model_dump_json()})
+        with self.engine.begin() as connection:
+            # The first statement writes, so that SQLite takes its write lock before anything has been read.
+            change = update(variants).where(variants.c.key == key).values(**values, **(layers if result.layers else {}))
+            if not connection.execute(change).rowcount:
+                connection.execute(insert(variants).values(key=key, **values, **layers))
+            for row in rows:
+                same = [measurements.c[name] == row[name] for name in ("variant", "metric", "dataset", "protocol")]
+                connection.execute(delete(measurements).where(*same))
+            if rows:
+                connection.execute(insert(measurements), rows)
+
+
+@contextmanager
+def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the one lock for computing on this machine, shared by jobs and command-line runs.
+
+    While another process holds it, `on_wait()` is called twice a second; it may raise to give up.
+    """
+    folder = paths.local_results_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "compute.lock")
+        while True:
+            try:
+                lock.acquire(timeout=0.5 if on_wait else -1)
+                break
+            except Timeout:
+                on_wait()
+    except OSError as error:
+        raise UserError(f"The lock in {folder} cannot be taken: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()

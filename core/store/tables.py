@@ -1,0 +1,55 @@
+"""The store's tables. A change here goes with a new file in `core/store/migrations/versions` and a new `HEAD`."""
+
+from sqlalchemy import Column, Float, ForeignKey, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+HEAD = "0001"  # the newest revision in core/store/migrations/versions
+
+metadata = MetaData()
+
+variants = Table(
+    "variants",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("variant", Text, nullable=False),  # JSON of core.results.Variant
+    Column("footprint", Text, nullable=False),  # JSON of core.results.Footprint
+    Column("layers", Text, nullable=False),  # JSON list of core.results.LayerReport
+    Column("updated", Float, nullable=False),  # seconds since 1970
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("variant", String(64), ForeignKey("variants.key", ondelete="CASCADE"), nullable=False),
+    Column("metric", String(64), nullable=False),
+    Column("dataset", String(255), nullable=False),
+    Column("protocol", String(64), nullable=False),  # sha256 of the protocol in Measurement.identity
+    Column("data", Text, nullable=False),  # JSON of core.results.Measurement
+    UniqueConstraint("variant", "metric", "dataset", "protocol", name="one_measurement"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("spec", Text, nullable=False),  # JSON of core.specs.RunSpec
+    Column("state", String(16), nullable=False, index=True),  # queued, running, done, failed, cancelled
+    Column("stage", Text, nullable=False, default=""),
+    Column("done", Integer, nullable=False, default=0),
+    Column("total", Integer, nullable=False, default=0),
+    Column("detail", Text, nullable=False, default=""),
+    Column("error", Text),  # one sentence, on failed jobs
+    Column("attempts", Integer, nullable=False, default=0),  # launches
+    Column("supervisor", Text),  # host/pid of the supervisor that launched it
+    Column("pid", Integer),
+    Column("process_created", Float),  # tells the process from a later one with the same pid
+    Column("heartbeat", Float),  # times are seconds since 1970
+    Column("cancel", Float),  # when it was asked to stop
+    Column("created", Float, nullable=False),
+    Column("started", Float),
+    Column("stage_started", Float),
+    Column("finished", Float),
+    sqlite_autoincrement=True,  # an id is never given twice, so a log belongs to one job
+)

@@ -1,0 +1,98 @@
+"""What a recovery is: a declaration like a method's, and the loss that its training lowers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from core.methods.base import Method, Parameters
+from core.progress import Progress
+from core.specs import Calibration
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from core.training.examples import Batch, Example
+    from core.training.teacher import Teacher
+
+MICRO_TOKENS = 2048  # of a batch that run at once
+AT_ONCE = 16  # prompts that a teacher answers together
+# Rank of the adapters and examples a step, as the papers' scripts have them.
+PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
+
+
+class RecoveryParameters(Parameters):
+    preset: Literal["llm-pruner", "slimllm"] = Field(
+        default="llm-pruner",
+        description="Whose rank and batch are taken where none is given: LLM-Pruner's 8 and 64, SlimLLM's 4 and 16.",
+    )
+    rank: int | None = Field(
+        default=None, ge=1, le=1024, description="Rank of the adapters; the preset's if not given."
+    )
+    batch: int | None = Field(default=None, ge=1, le=4096, description="Examples in a step; the preset's if not given.")
+    alpha: float = Field(default=16.0, gt=0, description="Scale of the adapters: their product counts alpha / rank.")
+    dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of an adapter's inputs that is dropped while it trains."
+    )
+    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Highest learning rate of AdamW.")
+    epochs: float = Field(default=2.0, gt=0, description="How often every example is seen, unless the training ends.")
+    steps: int | None = Field(default=None, ge=1, description="Most steps of the optimiser; no limit if not given.")
+    minutes: float | None = Field(
+        default=None, gt=0, description="Most minutes of training, held-out losses included; no limit if not given."
+    )
+    held_out: int = Field(
+        default=8, ge=1, description="Examples that are not trained on and show how far the training is."
+    )
+    patience: int = Field(
+        default=3,
+        ge=0,
+        description="End after so many held-out losses in a row, of ten a training, that are no better; 0 never does.",
+    )
+
+
+def resolved_rank(parameters: RecoveryParameters) -> int:
+    return parameters.rank or PRESETS[parameters.preset][0]
+
+
+def resolved_batch(parameters: RecoveryParameters) -> int:
+    return parameters.batch or PRESETS[parameters.preset][1]
+
+
+class TeacherParameters(RecoveryParameters):
+    teacher: str | None = Field(
+        default=None,
+        description="The model that teaches, by its catalogue or hub id or folder; the uncompressed one if not given.",
+    )
+
+
+class Recovery(Method):
+    """Trains adapters on every block linear and merges them."""
+
+    family = "recovery"
+    scope = "training"
+    needs = "training"
+    has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
+    compares: ClassVar[bool] = False  # whether it does so in every step
+    Parameters = RecoveryParameters
+
+    def examples(
+        self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
+    ) -> list[Example]:
+        """Return what is learnt, N examples of at most L tokens. Raises `UserError` where there are fewer."""
+        from core.training.examples import read_examples
+
+        return read_examples(wanted, tokenizer, self.seed)
+
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+        """Raise `UserError` where the text is too short, or teacher and student read it otherwise."""
+        from core.training.examples import read_examples
+
+        read_examples(wanted, tokenizer, self.seed)
+
+    def check(self, student: nn.Module, teacher: Teacher | None) -> None:
+        """Raise `UserError` where student and teacher do not go together."""
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        """Return the loss summed over the tokens that count, with a gradient for what is trained."""
+        raise NotImplementedError

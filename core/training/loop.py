@@ -1,0 +1,299 @@
+"""The one training loop: budget, schedule, held-out loss, best weights, early stop, cancel, and going on after a kill.
+
+The optimiser is that of LLM-Pruner's recipe (Ma et al., 2023, arXiv:2305.11627, section 4), AdamW with a warm-up and a
+linear decay; both follow what is spent of the budget, so that minutes are met like steps.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core.cache.kept import writing
+from core.errors import Cancelled, UserError
+from core.progress import Progress
+from core.training.adapters import set_weights, weights_of
+from core.training.base import MICRO_TOKENS
+from core.training.examples import Batch, Examples
+from core.training.losses import next_token, states, targets, through_head
+
+EVALUATIONS = 10  # of the held-out loss, evenly over the budget
+CHECKPOINT_SECONDS = 60
+CLIP = 1.0  # norm of a gradient
+MOST_SKIPPED = 10  # steps in a row
+REMEDY = "train in float32 or bfloat16, or with a lower learning_rate"
+WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
+
+
+class During(Protocol):
+    """What else happens to the model while it is trained, such as pruning."""
+
+    def after_gradients(self, spent: float) -> None:
+        """Act after a step's gradients are there, before they are used; `spent` is the share of the budget."""
+        ...
+
+    def settled(self, spent: float) -> bool:
+        """Whether the weights are of the kind that is asked for, so that they may be kept as the best."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that a resumption needs to know."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None: ...
+
+
+# loss(batch): the sum over the tokens that count, of which it gives the gradients of the trained parameters.
+Loss = Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: at the first of the three."""
+
+    steps: int
+    minutes: float = math.inf
+
+    def spent(self, step: float, seconds: float) -> float:
+        """Return the share of the budget that is used up, 1 or more at its end."""
+        return max(step / self.steps, seconds / (60 * self.minutes))
+
+
+@dataclass
+class Training:
+    """What a training did, in plain numbers."""
+
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    ended: Literal["budget", "no improvement", "cancelled"] = "budget"
+    best_step: int = 0
+    losses: list[list[float]] = field(default_factory=list)  # [step, mean training loss since the last one]
+    held_out: list[list[float]] = field(default_factory=list)  # [step, mean loss a token], nats
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(
+    model: nn.Module,
+    parameters: Sequence[nn.Parameter],
+    loss: Loss,
+    examples: Examples,
+    budget: Budget,
+    learning_rate: float,
+    patience: int,
+    progress: Progress,
+    checkpoint: Path | None = None,
+    during: During | None = None,
+) -> Training:
+    """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
+
+    With `checkpoint` the state is written there once a minute, and when it is cancelled, and taken up from there; who
+    keeps the result deletes it. A cancelled training ends like any other, and says so; unless nothing was settled yet
+    that could be kept. Raises `UserError` where the loss or its gradients are no numbers.
+    """
+    device = next(model.parameters()).device
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress, during)
+    run.resume(checkpoint)
+    model.eval()  # new adapters would drop inputs
+    try:
+        run.evaluate_at(run.spent)
+        saved = time.perf_counter()
+        with torch.random.fork_rng():
+            while run.spent < 1 and not run.exhausted(patience):
+                run.step(loss, learning_rate, device, run.spent)
+                run.evaluate_at(run.spent)
+                if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                    run.save(checkpoint)
+                    saved = time.perf_counter()
+            run.training.ended = "no improvement" if run.spent < 1 else "budget"
+            while during and not during.settled(1.0):  # the time was up before what is due at its end was done
+                run.step(loss, learning_rate, device, 1.0)
+                run.evaluated = EVALUATIONS - 1
+                run.evaluate_at(1.0)
+    except (Cancelled, KeyboardInterrupt):
+        if checkpoint and run.whole:
+            run.save(checkpoint)
+        if not run.best:
+            raise
+        run.training.ended = "cancelled"
+    run.training.seconds = round(run.seconds, 3)
+    if not run.best:
+        raise UserError(f"The held-out loss is not a number; {REMEDY}.")
+    set_weights(run.parameters, run.best)
+    return run.training
+
+
+@dataclass
+class _Run:
+    """A training under way."""
+
+    model: nn.Module
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    examples: Examples
+    budget: Budget
+    training: Training
+    progress: Progress
+    during: During | None
+    best: list[Tensor] = field(default_factory=list)
+    lowest: float = math.inf  # held-out loss of the best weights
+    worse: int = 0  # evaluations since the best one
+    evaluated: int = -1  # the last evaluation, of `EVALUATIONS`
+    recent: list[float] = field(default_factory=list)  # mean losses of the steps since the last evaluation
+    skipped: int = 0  # steps in a row whose gradients were no numbers
+    whole: bool = True  # not in the middle of a change to the weights
+    begun: float = 0.0  # share of the budget that was used up before this process took over
+
+    def __post_init__(self) -> None:
+        self.started = time.perf_counter()
+
+    @property
+    def spent(self) -> float:
+        return self.budget.spent(self.training.steps, self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, those before a resumption included."""
+        return self.training.seconds + time.perf_counter() - self.started
+
+    def exhausted(self, patience: int) -> bool:
+        return bool(patience) and self.worse >= patience
+
+    def step(self, loss: Loss, learning_rate: float, device: torch.device, spent: float) -> None:
+        batch = self.examples.batch(self.training.steps)
+        wanted = int(batch.counts.sum())
+        after = max(spent, self.budget.spent(self.training.steps + 1, self.seconds))
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate * _schedule(spent, after, self.training.steps)
+        torch.manual_seed(1_000_003 * self.examples.seed + self.training.steps)  # dropout draws, also once resumed
+        self.model.train()
+        total = 0.0
+        parts = batch.split(MICRO_TOKENS)
+        for number, part in enumerate(parts):
+            self._tell(number / len(parts))
+            value = loss(part.to(device))
+            value.backward()  # of the sum, not the mean: small gradients would be 0 in 16 bits
+            total += value.item()
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad /= wanted
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        self.whole = False
+        if norm.isfinite():
+            self.skipped = 0
+            if self.during:
+                self.during.after_gradients(max(spent, self.budget.spent(self.training.steps + 1, self.seconds)))
+            self.optimiser.step()
+            self.recent.append(total / wanted)
+        else:
+            self.skipped += 1
+            if self.skipped == MOST_SKIPPED:
+                raise UserError(f"The gradients of {MOST_SKIPPED} steps in a row are not numbers; {REMEDY}.")
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model.eval()
+        self.training.steps += 1
+        self.training.tokens += batch.ids.numel()
+        self.whole = True
+        self._tell()
+
+    def evaluate_at(self, spent: float) -> None:
+        """Measure the held-out loss where the next one is due."""
+        due = min(int(spent * EVALUATIONS), EVALUATIONS)
+        if due <= self.evaluated:
+            return
+        value = held_out_loss(self.model, self.examples.held_out, self._tell)
+        self.evaluated = due
+        if self.recent:
+            self.training.losses.append([self.training.steps, sum(self.recent) / len(self.recent)])
+            self.recent.clear()
+        self.training.held_out.append([self.training.steps, value])
+        if self.during and not self.during.settled(spent):
+            pass  # not what was asked for yet, however good
+        elif value < self.lowest:
+            self.best, self.worse, self.training.best_step = weights_of(self.parameters), 0, self.training.steps
+            self.lowest = value
+        else:
+            self.worse += 1
+        self._tell()
+
+    def _tell(self, of_step: float = 0.0) -> None:
+        """Report how far the training is, `of_step` of the present step included, which may take minutes."""
+        known = [f"step {self.training.steps}"]
+        if self.recent:
+            known.append(f"loss {self.recent[-1]:.3f}")
+        if self.training.held_out:
+            known.append(f"held-out perplexity {math.exp(min(self.training.held_out[-1][1], 700.0)):.4g}")
+        spent = self.budget.spent(self.training.steps + of_step, self.seconds)
+        here = (spent - self.begun) / max(1 - self.begun, 1e-9)  # from which the time left is told
+        self.progress("train", min(int(1000 * here), 1000), 1000, ", ".join(known))
+
+    def save(self, file: Path) -> None:
+        """Write all that the rest of the training depends on, whole or not at all."""
+        state = {
+            "training": self.training.as_dict() | {"seconds": self.seconds},
+            "weights": weights_of(self.parameters),
+            "best": self.best,
+            "optimiser": self.optimiser.state_dict(),
+            "lowest": self.lowest,
+            "during": self.during.tensors() if self.during else {},
+            "worse": self.worse,
+            "evaluated": self.evaluated,
+            "recent": self.recent,
+        }
+        with writing(file.parent):
+            part = file.with_suffix(".part")
+            torch.save(state, part)
+            part.replace(file)
+
+    def resume(self, file: Path | None) -> None:
+        """Take up what `save` wrote, if it is there and whole."""
+        if file is None or not file.is_file():
+            return
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+            file.unlink()
+            return
+        self.training = Training(**state["training"])
+        self.begun = self.spent
+        set_weights(self.parameters, state["weights"])
+        self.best = state["best"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
+        self.lowest = state["lowest"]
+        if self.during:
+            self.during.restore(state["during"])
+
+
+def _schedule(spent: float, after: float, step: int) -> float:
+    """Return the factor of the learning rate: a linear rise, then a linear fall to 0 at the end of the budget.
+
+    `spent` of the budget before the step, `after` with it.
+    """
+    rise = max((step + 1) / WARMUP_STEPS, after / WARMUP_SHARE)
+    fall = (1 - spent) / (1 - WARMUP_SHARE)
+    return max(min(rise, fall, 1.0), 0.0)
+
+
+@torch.inference_mode()
+def held_out_loss(model: nn.Module, batches: Sequence[Batch], tell: Callable[[], None]) -> float:
+    """Return the mean cross-entropy a token over held-out batches; `tell` is called before each."""
+    device = next(model.parameters()).device
+    total = count = 0.0
+    for batch in batches:
+        tell()
+        here = batch.to(device)
+        total += through_head(model, states(model, here), next_token(targets(here))).item()
+        count += int(here.counts.sum())
+    return total / count

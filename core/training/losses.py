@@ -1,0 +1,143 @@
+"""Losses on next tokens, summed over the tokens that count, their logits alive for a few rows at a time only.
+
+References: Hinton et al., 2015 (arXiv:1503.02531), the loss on softened probabilities, times the temperature squared;
+Agarwal et al., On-Policy Distillation, 2023 (arXiv:2306.13649), for the three divergences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div, log_softmax
+
+from core.engine.recorder import first
+from core.evaluation.perplexity import chunk_rows, output_scale
+from core.models.blocks import find_blocks
+from core.training.examples import Batch
+
+Divergence = Literal["forward", "reverse", "jensen-shannon"]
+# loss(logits (rows, vocabulary) fp32, rows): the sum over some of the tokens that count.
+RowLoss = Callable[[Tensor, slice], Tensor]
+
+
+def states(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the hidden states, (tokens that count, hidden), that the head reads to predict what counts."""
+    hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
+    return hidden[:, :-1][batch.counts]
+
+
+@contextmanager
+def block_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Give a list that a forward inside fills with what each block puts out, (B, L, hidden)."""
+    outputs: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda module, args, output: outputs.append(first(output)))
+        for block in find_blocks(model).holder
+    ]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def states_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], batch: Batch) -> Tensor:
+    """Return |h - h'|^2 / |h'|^2 of the tokens that count, summed over them and averaged over the blocks."""
+    total = 0.0
+    for mine, wanted in zip(ours, theirs, strict=True):
+        mine, wanted = (states[:, :-1][batch.counts].float() for states in (mine, wanted))  # (tokens, hidden)
+        total += ((mine - wanted).square().sum(-1) / wanted.square().sum(-1).clamp_min(1e-12)).sum()
+    return total / len(theirs)
+
+
+def targets(batch: Batch) -> Tensor:
+    """Return the tokens to predict, (tokens that count,)."""
+    return batch.ids[:, 1:][batch.counts]
+
+
+def through_head(model: nn.Module, hidden: Tensor, loss: RowLoss) -> Tensor:
+    """Return the sum of `loss` over all rows of `hidden` (rows, hidden); the head itself gets no gradient.
+
+    Where `hidden` has a gradient, each chunk's is found at once, so that no more logits are ever held than one chunk's.
+    """
+    return _ThroughHead.apply(hidden, model, loss)
+
+
+class _ThroughHead(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, model: nn.Module, loss: RowLoss) -> Tensor:
+        head, scale = model.get_output_embeddings(), output_scale(model)
+        rows = chunk_rows(head)
+        total = hidden.new_zeros((), dtype=torch.float32)
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(hidden), rows):
+            part = slice(start, min(start + rows, len(hidden)))
+            with torch.set_grad_enabled(gradient is not None):
+                chunk = hidden[part].detach().requires_grad_(gradient is not None)
+                value = loss(scale(head(chunk)).float(), part)
+            if gradient is not None:
+                (gradient[part],) = torch.autograd.grad(value, chunk)
+            total += value.detach()
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream.to(gradient.dtype), None, None
+
+
+def next_token(wanted: Tensor) -> RowLoss:
+    """Return the cross-entropy with the tokens `wanted` (rows,)."""
+    return lambda logits, part: _CrossEntropy.apply(logits, wanted[part])
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The sum over rows of -log softmax(logits)[wanted]; its gradient, softmax less one-hot, is built in one buffer."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:
+        wanted, most = wanted[:, None], logits.amax(-1, keepdim=True)  # (rows, 1)
+        gradient = (logits - most).exp_()  # (rows, vocabulary)
+        total = gradient.sum(-1, keepdim=True)
+        if ctx.needs_input_grad[0]:
+            gradient.div_(total).scatter_add_(1, wanted, torch.full_like(total, -1.0))
+            ctx.save_for_backward(gradient)
+        return (total.log() + most - logits.gather(1, wanted)).sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None
+
+
+def text_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the cross-entropy of the batch's own next tokens, summed over those that count."""
+    return through_head(model, states(model, batch), next_token(targets(batch)))
+
+
+def divergence(kind: Divergence, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return the sum over rows of a divergence between softened predictions, times the temperature squared.
+
+    `student` and `teacher` are logits (rows, vocabulary), fp32. Forward is KL(teacher || student), reverse is
+    KL(student || teacher), Jensen-Shannon the mean of both to their mixture.
+    """
+    ours, theirs = (log_softmax(logits / temperature, dim=-1) for logits in (student, teacher))
+    if kind == "forward":
+        value = _kl(theirs, ours)
+    elif kind == "reverse":
+        value = _kl(ours, theirs)
+    else:
+        mixture = torch.logaddexp(ours, theirs) - math.log(2)
+        value = (_kl(ours, mixture) + _kl(theirs, mixture)) / 2
+    return value * temperature**2
+
+
+def _kl(p: Tensor, q: Tensor) -> Tensor:
+    """Return the sum over rows of KL(p || q) of log-probabilities."""
+    return kl_div(q, p, log_target=True, reduction="sum")

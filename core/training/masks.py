@@ -1,0 +1,174 @@
+"""Pruning while a model trains: more and more of it is masked, by scores that the training itself gives.
+
+References: Zhang et al., LoRAPrune, 2023 (arXiv:2305.18403), sections 3.2 and 3.3; Han et al., Learning both Weights
+and Connections, 2015 (arXiv:1506.02626), section 3: prune, retrain, and prune again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from core.methods.structured.base import View, head_sums, keep_heads, keep_largest
+from core.methods.structured.budget import Removal
+from core.methods.unstructured.masks import smallest_mask
+from core.models.units import Kept, spread
+from core.training.adapters import NAME, SparseLora
+
+DECAY = 0.9  # of the moving average of scores over steps
+GONE = -1.0  # score of a unit that is masked: below all others, so that it stays so
+
+
+class UnitMasks:
+    """LoRAPrune's schedule: heads and channels go by scores from LoRA's gradients, along a cubic curve."""
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        removals: Sequence[Removal],
+        adapters: dict[str, SparseLora],
+        every: int,
+        warmup: float,
+        cooldown: float,
+    ):
+        self.views, self.removals, self.adapters = views, removals, adapters
+        self.every, self.warmup, self.cooldown = every, warmup, cooldown
+        self.scores: dict[str, Tensor] = {}  # by name of the linear, (units,)
+        self.heads = {
+            view.units.block: (torch.arange(view.shape.query_heads), torch.arange(view.shape.kv_heads))
+            for view in views
+        }
+        self.channels = {view.units.block: torch.arange(view.shape.channels) for view in views}
+        self.step = 0
+        self.complete = False  # whether all that goes is gone
+
+    def share(self, spent: float) -> float:
+        """Return how much of the removal is due: nothing in the warm-up, all of it in the cool-down (equation 11)."""
+        where = (spent - self.warmup) / (1 - self.warmup - self.cooldown)
+        return 1 - (1 - min(max(where, 0.0), 1.0)) ** 3
+
+    def settled(self, spent: float) -> bool:
+        return self.complete
+
+    @torch.no_grad()
+    def after_gradients(self, spent: float) -> None:
+        for view in self.views:
+            for role, linear in view.units.linears.items():
+                self._score(view, role, self.adapters[linear.name], linear.name)
+        self.step += 1
+        share = self.share(spent)
+        if (share == 1 and not self.complete) or (0 < share < 1 and self.step % self.every == 0):
+            for view, removal in zip(self.views, self.removals, strict=True):
+                self._choose(view, removal, share)
+                self._mask(view)
+            self.complete = share == 1
+
+    def _score(self, view: View, role: str, adapter: SparseLora, name: str) -> None:
+        """Average in |G W'| summed over units and divided by its norm, G = g_B A + B g_A - g_B g_A (equation 9)."""
+        a, b = (matrix[NAME].weight for matrix in (adapter.lora_A, adapter.lora_B))  # (rank, in), (out, rank)
+        estimate = b.grad @ a + b @ a.grad - b.grad @ a.grad  # (out, in)
+        elements = (estimate * (adapter.get_base_layer().weight + adapter.get_delta_weight(NAME))).abs_()
+        score = elements.sum(0 if role in ("o", "down") else 1)
+        if role in ("q", "k", "v", "o"):
+            score = head_sums(score, view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads)
+        score = score / score.norm().clamp_min(1e-30)
+        if not score.isfinite().all():
+            return  # a step with such gradients says nothing
+        known = self.scores.get(name)
+        self.scores[name] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
+
+    def _choose(self, view: View, removal: Removal, share: float) -> None:
+        """Choose what stays when a share of the removal is due; what is gone stays gone."""
+        block, linears = view.units.block, view.units.linears
+        of = {role: self.scores[linear.name].cpu() for role, linear in linears.items()}
+        queries, keys = of["q"] + of["o"], of["k"] + of["v"]
+        kept_queries, kept_keys = self.heads[block]
+        queries, keys = (_without(*pair) for pair in ((queries, kept_queries), (keys, kept_keys)))
+        choice = keep_heads(queries, keys, math.floor(share * removal.steps), view.shape)
+        self.heads[block] = choice.query_heads, choice.kv_heads
+        channels = _without(sum(of[role] for role in (*view.ffn_roles, "down")), self.channels[block])
+        self.channels[block] = keep_largest(channels, math.floor(share * removal.channels))
+
+    def _mask(self, view: View) -> None:
+        shape, block = view.shape, view.units.block
+        query_heads, kv_heads = self.heads[block]
+        queries, keys = (spread(heads, shape.head_dim) for heads in (query_heads, kv_heads))
+        kept = {"q": queries, "o": queries, "k": keys, "v": keys}
+        for role, linear in view.units.linears.items():
+            mask = torch.zeros_like(linear.weight)
+            rows = kept.get(role, self.channels[block]).to(mask.device)
+            if role in ("o", "down"):
+                mask[:, rows] = 1
+            else:
+                mask[rows] = 1
+            self.adapters[linear.name].remove(mask)
+
+    def kept(self, view: View) -> Kept:
+        """Return what stays of a block."""
+        query_heads, kv_heads = self.heads[view.units.block]
+        return Kept(query_heads, kv_heads, self.channels[view.units.block])
+
+    def tensors(self) -> dict[str, Tensor]:
+        found = {f"score {name}": score for name, score in self.scores.items()}
+        for block, (query_heads, kv_heads) in self.heads.items():
+            found |= {
+                f"queries {block}": query_heads,
+                f"keys {block}": kv_heads,
+                f"channels {block}": self.channels[block],
+            }
+        return found | {"step": torch.tensor(self.step), "complete": torch.tensor(self.complete)}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.step, self.complete = int(tensors["step"]), bool(tensors["complete"])
+        scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
+        self.scores = {
+            name: score.to(self.adapters[name].get_base_layer().weight.device) for name, score in scores.items()
+        }
+        for view in self.views:
+            block = view.units.block
+            self.heads[block] = tensors[f"queries {block}"], tensors[f"keys {block}"]
+            self.channels[block] = tensors[f"channels {block}"]
+            if len(self.channels[block]) < view.shape.channels or len(self.heads[block][0]) < view.shape.query_heads:
+                self._mask(view)
+
+
+def _without(score: Tensor, kept: Tensor) -> Tensor:
+    """Return the score with those that are not kept at the bottom."""
+    alive = torch.zeros_like(score, dtype=torch.bool)
+    alive[kept] = True
+    return torch.where(alive, score, GONE)
+
+
+class WeightMasks:
+    """Han's iteration: in each of some rounds more of the smallest weights of every linear go, then it is trained."""
+
+    def __init__(self, adapters: dict[str, SparseLora], ratio: float, rounds: int):
+        self.adapters, self.ratio, self.rounds = adapters, ratio, rounds
+        self.round = 0  # the last one that was pruned for
+
+    def settled(self, spent: float) -> bool:
+        return self.round == self.rounds
+
+    @torch.no_grad()
+    def after_gradients(self, spent: float) -> None:
+        due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first part of the budget trains the dense model
+        if due > self.round:
+            self.round = due
+            for adapter in self.adapters.values():
+                weight = adapter.get_base_layer().weight + adapter.get_delta_weight(NAME)
+                count = round(self.ratio * due / self.rounds * weight.numel())
+                pruned = smallest_mask(weight.abs().flatten(), count).view_as(weight)
+                adapter.remove(~pruned)
+
+    def tensors(self) -> dict[str, Tensor]:
+        masks = {name: adapter.mask.bool() for name, adapter in self.adapters.items() if adapter.mask is not None}
+        return masks | {"round": torch.tensor(self.round)}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.round = int(tensors["round"])
+        for name, adapter in self.adapters.items():
+            if name in tensors:
+                adapter.remove(tensors[name])

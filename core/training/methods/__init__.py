@@ -1,0 +1,1 @@
+"""Recoveries, and methods that prune while they train, one file each."""

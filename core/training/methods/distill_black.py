@@ -1,0 +1,70 @@
+"""Black-box distillation: a teacher answers prompts, the compressed model learns its text; the tokenizers may differ.
+
+References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.07947).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from core.errors import UserError
+from core.methods.base import Citation
+from core.progress import Progress
+from core.specs import Calibration, canonical_json, sha256
+from core.training.base import TeacherParameters
+from core.training.methods.lora import LoRA
+
+if TYPE_CHECKING:
+    from core.training.examples import Example
+    from core.training.teacher import Teacher
+
+
+class DistillBlackParameters(TeacherParameters):
+    answer_tokens: int = Field(default=128, ge=1, le=4096, description="Most tokens that the teacher answers with.")
+    temperature: float = Field(
+        default=1.0, ge=0, le=10, description="Of the teacher's draws; 0 takes the likeliest token each time."
+    )
+
+
+class DistillBlack(LoRA):
+    name = "distill-black"
+    label = "Black-box distillation"
+    version = 2
+    citation = Citation(
+        title="Sequence-Level Knowledge Distillation",
+        authors="Kim & Rush",
+        year=2016,
+        url="https://arxiv.org/abs/1606.07947",
+    )
+    summary = "Has a teacher answer prompts and trains low-rank adapters on its answers; any tokenizer will do."
+    has_teacher = True
+    Parameters = DistillBlackParameters
+
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+        from core.training.examples import read_prompts
+
+        prompts = read_prompts(wanted, tokenizer, self.seed)
+        longest = max(len(teacher.tokenizer(prompt)["input_ids"]) for prompt in prompts)
+        if longest + self.parameters.answer_tokens > teacher.max_window:
+            raise UserError(
+                f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; prompts of up to {longest} "
+                f"and answers of {self.parameters.answer_tokens} are too long for it."
+            )
+
+    def examples(
+        self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
+    ) -> list[Example]:
+        from core.paths import cache_dir
+        from core.training.answers import answers
+        from core.training.examples import encode, read_prompts
+
+        prompts = read_prompts(wanted, tokenizer, self.seed)
+        longest, temperature = self.parameters.answer_tokens, self.parameters.temperature
+        what = [teacher.source.id, teacher.source.revision, teacher.dtype, longest, temperature, self.seed, prompts]
+        file = cache_dir() / "answers" / f"{sha256(canonical_json(what))}.jsonl"
+        told = answers(teacher, prompts, longest, temperature, self.seed, file, progress)
+        if not told:
+            raise UserError(f"The teacher {teacher.source.id} answers none of the prompts of {wanted.corpus}.")
+        return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in told]

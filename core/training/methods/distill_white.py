@@ -1,0 +1,123 @@
+"""White-box distillation: the compressed model learns the whole prediction of the model it was made from.
+
+References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531); Gu et al., MiniLLM,
+2023 (arXiv:2306.08543), for the reverse divergence; Agarwal et al., 2023 (arXiv:2306.13649), for Jensen-Shannon.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from core.errors import UserError
+from core.methods.base import Citation
+from core.training.base import Recovery, TeacherParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from core.specs import Calibration
+    from core.training.examples import Batch
+    from core.training.teacher import Teacher
+
+
+class DistillWhiteParameters(TeacherParameters):
+    divergence: Literal["forward", "reverse", "jensen-shannon"] = Field(
+        default="forward",
+        description="Between the teacher's prediction and the student's: KL from the teacher's to the student's "
+        "(forward), the other way round (reverse), or the mean of both to their mixture.",
+    )
+    temperature: float = Field(default=1.0, gt=0, le=100, description="Softens both predictions; above 1, more.")
+    teacher_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Weight of the teacher's prediction; the text's next tokens get the rest. 1: the teacher alone.",
+    )
+    hidden_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the distance between student and teacher after each block, relative to the teacher's "
+        "states; their blocks must be as many and as wide.",
+    )
+
+
+class DistillWhite(Recovery):
+    name = "distill-white"
+    label = "White-box distillation"
+    version = 2
+    citation = Citation(
+        title="Distilling the Knowledge in a Neural Network",
+        authors="Hinton et al.",
+        year=2015,
+        url="https://arxiv.org/abs/1503.02531",
+    )
+    summary = "Trains low-rank adapters on what the uncompressed model predicts beside the next tokens of a text."
+    has_teacher = compares = True
+    Parameters = DistillWhiteParameters
+
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+        if wanted.window > teacher.max_window:
+            raise UserError(
+                f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; examples of "
+                f"{wanted.window} are too long for it."
+            )
+        if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise UserError(
+                f"The teacher {teacher.source.id} has another tokenizer, so its predictions cannot be learnt; "
+                "distill-black learns from its answers."
+            )
+        super().check_text(wanted, tokenizer, teacher)
+
+    def check(self, student: nn.Module, teacher: Teacher | None) -> None:
+        if self.parameters.hidden_weight:
+            from core.models.blocks import find_blocks
+
+            ours, theirs = (
+                (len(find_blocks(model).holder), model.get_output_embeddings().weight.shape[1])
+                for model in (student, teacher.model)
+            )
+            if ours != theirs:
+                raise UserError(
+                    f"Hidden states cannot be compared: the student has {ours[0]} blocks of width {ours[1]} and the "
+                    f"teacher {theirs[0]} of {theirs[1]}; leave hidden_weight at 0."
+                )
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        import torch
+
+        from core.evaluation.perplexity import output_scale
+        from core.training.losses import (
+            block_outputs,
+            divergence,
+            next_token,
+            states,
+            states_distance,
+            targets,
+            through_head,
+        )
+
+        parameters = self.parameters
+        listen = block_outputs if parameters.hidden_weight else nullcontext
+        with torch.no_grad(), listen(teacher) as wanted_states:
+            known = states(teacher, batch)  # (tokens that count, hidden)
+        with listen(student) as own_states:
+            hidden = states(student, batch)
+        head, scale = teacher.get_output_embeddings(), output_scale(teacher)
+        text = next_token(targets(batch))
+
+        def both(logits: Tensor, part: slice) -> Tensor:
+            with torch.no_grad():
+                wanted = scale(head(known[part])).float()
+            real = min(wanted.shape[1], logits.shape[1])  # one of them may have a padded vocabulary
+            ours, theirs = logits[:, :real], wanted[:, :real]
+            value = parameters.teacher_share * divergence(parameters.divergence, ours, theirs, parameters.temperature)
+            own = 1 - parameters.teacher_share
+            return value + own * text(logits, part) if own else value
+
+        predicted = through_head(student, hidden, both)
+        if not parameters.hidden_weight:
+            return predicted
+        return predicted + parameters.hidden_weight * states_distance(own_states, wanted_states, batch)

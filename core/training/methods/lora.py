@@ -1,0 +1,34 @@
+"""LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions.
+
+References: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021 (arXiv:2106.09685); the recipe is that
+of Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.methods.base import Citation
+from core.training.base import Recovery
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from core.training.examples import Batch
+
+
+class LoRA(Recovery):
+    name = "lora"
+    label = "LoRA"
+    citation = Citation(
+        title="LoRA: Low-Rank Adaptation of Large Language Models",
+        authors="Hu et al.",
+        year=2021,
+        url="https://arxiv.org/abs/2106.09685",
+    )
+    summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, factors stay factors."
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        from core.training.losses import text_loss
+
+        return text_loss(student, batch)

@@ -1,0 +1,365 @@
+"""Charts: pure functions from a DataFrame to a plotly Figure. The same input gives the same figure.
+
+Every figure carries all that a print needs (`dashboard.exports.print_figures` draws the same traces with matplotlib).
+XX
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.style import SYMBOLS, Look, Theme, layout, look
+
+DIVERGED = 1e4  # a perplexity above this says only that the model is broken
+DIVERGED_TIMES_DENSE = 500
+FEW_SERIES = 8  # beyond which the legend takes room that the plot needs
+LABEL_STEP = 15  # px between labels that would lie on each other
+PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
+
+TICKS = (  # (axis' highest over lowest is below, steps in each decade)
+    (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
+    (8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (150, (1, 2, 5)),
+    (3000, (1, 3)),
+    (math.inf, (1,)),
+)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a curve is drawn against: a column of the points."""
+
+    column: str
+    title: str
+    percent: bool = False
+
+
+RATIO = Axis("ratio", "Share of block weights removed, as asked", percent=True)
+REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
+PARAMETERS = Axis("parameters", "Parameters that are not zero (millions)")
+PACKED = Axis("packed_mb", "Packed size (MB)")
+PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)")
+DECODE = Axis("decode_ms", "Measured time to write a token (ms)")
+AXES = (RATIO, REMOVED, PARAMETERS, PACKED, PREFILL, DECODE)
+
+
+def number(value: float) -> str:
+    """Write a perplexity with three digits: 20.1, 134, 1.2e5."""
+    if not math.isfinite(value):
+        return "∞"
+    if value >= 1e4:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer where there are many decades."""
+    steps = next(steps for most, steps in TICKS if high / low < most)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+
+
+def _log_axis(figure: go.Figure, low: float, high: float, corpus: str) -> None:
+    ticks = log_ticks(low, high)
+    figure.update_layout(title_text=f"Perplexity on {corpus} (log scale, lower is better)")
+    figure.update_yaxes(
+        type="log",
+        range=[math.log10(low), math.log10(high)],
+        tickvals=ticks,
+        ticktext=[f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks],
+        minor={"dtick": "D1", "ticks": "outside", "ticklen": 2, "showgrid": False},
+    )
+
+
+def _marker(style: Look, theme: Theme, hollow: bool = False, **extra) -> dict:
+    edge = {"width": 2, "color": style.color} if hollow else {"width": 0}
+    return {"symbol": style.symbol, "size": 9, "color": theme.paper if hollow else style.color, "line": edge} | extra
+
+
+def perplexity_curve(
+    points: pd.DataFrame, dense: pd.DataFrame, axis: Axis, theme: Theme, corpus: str, chosen: float | None = None
+) -> go.Figure:
+    """Draw perplexity (log) against `axis`, a line for each series and hollow markers for its N:M patterns.
+
+    `points` and `dense` are rows of `dashboard.charts.points.collapse`. Diverged points lie at the top, labelled with
+    their value. `chosen` marks a ratio.
+    """
+    points = points.dropna(subset=[axis.column, "value"])
+    figure = go.Figure(layout=layout(theme, 440 + 10 * max(0, points["series"].nunique() - FEW_SERIES)))
+    cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
+    values = pd.concat([frame[name].clip(upper=cap) for frame in (points, dense) for name in ("low", "value", "high")])
+    values = values[values > 0]
+    figure.update_xaxes(title_text=axis.title, tickformat=".0%" if axis.percent else None)
+    if values.empty:
+        return figure
+    for series, rows in points.groupby("series", sort=False):
+        _draw_series(figure, str(series), rows, axis, theme, cap)
+    if points["pattern"].notna().any():
+        hollow = _marker(Look(theme.muted, "solid", "circle"), theme, hollow=True)
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name="hollow: N:M pattern", hoverinfo="skip", marker=hollow
+        )
+    _draw_dense(figure, dense, axis, theme)
+    for untuned, tuned in _pairs(points):
+        ends = [(row[axis.column], math.log10(min(row["value"], cap))) for row in (untuned, tuned)]
+        _arrow(figure, *ends, look(tuned["method"], theme).color)
+    reach = max(values.max() / values.min(), 1.5)
+    _label(figure, points, axis, theme, cap, near=0.05 * math.log10(reach))
+    if chosen is not None and axis is RATIO:
+        figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
+    stacked = points.loc[points["value"] > cap, axis.column].round(6).value_counts().max()  # labels over one place
+    margin = reach ** (0.06 + 0.07 * (stacked if stacked > 0 else 0))
+    _log_axis(figure, values.min() / reach**0.09, values.min() * reach * margin, corpus)
+    if axis.percent:
+        most = points[axis.column].max()
+        figure.update_xaxes(range=[-0.03 * most, 1.06 * most] if most > 0 else None)
+    return figure
+
+
+def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis, theme: Theme, cap: float) -> None:
+    style = look(rows["method"].iloc[0], theme, rows["recovery"].iloc[0])
+    curve = rows[rows["pattern"].isna()].sort_values(axis.column)
+    patterns = rows[rows["pattern"].notna()].sort_values("value")
+    for part, mode, hollow in ((curve, "lines+markers", False), (patterns, "markers", True)):
+        if part.empty:
+            continue
+        shown = part["value"].clip(upper=cap)
+        finite = part["value"] <= cap
+        figure.add_scatter(
+            x=part[axis.column],
+            y=shown,
+            mode=mode,
+            name=_with_seeds(series, rows),
+            legendgroup=series,
+            showlegend=not hollow or curve.empty,
+            line={"color": style.color, "dash": style.dash, "width": 2},
+            marker=_marker(style, theme, hollow, symbol=[style.symbol if ok else "triangle-up" for ok in finite]),
+            error_y=_bars(part, shown, finite, style),
+            customdata=part[["key", "where", "value", "spread"]].to_numpy(),
+            hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
+            "%{customdata[3]}<extra></extra>",
+        )
+
+
+def _pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
+    """Return (untuned, tuned) rows: each trained point with the one that it was trained from, where that is shown."""
+    plain = {
+        (row["series"], row["where"], row.get("task")): row for _, row in points[points["recovery"].isna()].iterrows()
+    }
+    tuned = [row for _, row in points[points["recovery"].notna()].iterrows()]
+    wanted = [(plain.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
+    return [(untuned, row) for untuned, row in wanted if untuned is not None]
+
+
+def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
+    figure.add_annotation(
+        x=end[0],
+        y=end[1],
+        ax=start[0],
+        ay=start[1],
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        text="",
+        showarrow=True,
+        arrowhead=2,
+        arrowsize=1,
+        arrowwidth=1.2,
+        arrowcolor=color,
+        standoff=5,
+        startstandoff=5,
+    )
+
+
+def _with_seeds(series: str, rows: pd.DataFrame) -> str:
+    seeds = int(rows["seeds"].max())
+    return f"{series} (mean, range of {seeds} seeds)" if seeds > 1 else series
+
+
+def _bars(part: pd.DataFrame, shown: pd.Series, finite: pd.Series, style: Look) -> dict:
+    seen = finite & (part["high"] > part["low"])
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (part["high"] - shown).where(seen),
+        "arrayminus": (shown - part["low"]).where(seen),
+        "color": style.color,
+        "thickness": 1.2,
+        "width": 3,
+    }
+
+
+def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme) -> None:
+    if dense.empty:
+        return
+    row = dense.iloc[0]
+    figure.add_hline(y=row["value"], line={"color": theme.text, "dash": "dot", "width": 1.4})
+    figure.add_annotation(
+        text=f"dense {number(row['value'])}",
+        x=1,
+        xref="x domain",
+        xanchor="right",
+        y=math.log10(row["value"]),
+        yanchor="top",
+        showarrow=False,
+        font={"size": 12, "color": theme.text},
+    )
+    place = 0.0 if axis.column == "ratio" else row[axis.column]
+    if pd.notna(place):
+        figure.add_scatter(
+            x=[place],
+            y=[row["value"]],
+            mode="markers",
+            name="Dense",
+            marker={"symbol": SYMBOLS["dense"], "size": 11, "color": theme.text},
+            customdata=[[row["key"], "nothing removed", row["value"], row["spread"]]],
+            hovertemplate="<b>Dense</b><br>perplexity %{customdata[2]:.4g}%{customdata[3]}<extra></extra>",
+        )
+
+
+def _label(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, cap: float, near: float) -> None:
+    """Write the pattern beside its marker and the value over diverged points, so that no two lie on each other."""
+    levels: dict[float, int] = {}  # labels already over the diverged points of one place
+    last, side = -math.inf, "left"
+    for _, row in points.sort_values("value").iterrows():
+        diverged, pattern = row["value"] > cap, row["pattern"]
+        height = math.log10(min(row["value"], cap))
+        note = {"x": row[axis.column], "y": height, "showarrow": False}
+        note["font"] = {"size": 11, "color": look(row["method"], theme).color}
+        if diverged:
+            place = round(float(row[axis.column]), 6)
+            levels[place] = levels.get(place, -1) + 1
+            text = " ".join(part for part in (pattern, number(row["value"])) if isinstance(part, str))
+            shift = 6 + LABEL_STEP * levels[place]
+            figure.add_annotation(**note, text=text, xanchor="center", yanchor="bottom", yshift=shift)
+        elif isinstance(pattern, str):
+            side = "right" if height - last < near and side == "left" else "left"
+            last = height
+            shift = 9 if side == "left" else -9
+            figure.add_annotation(**note, text=pattern, xanchor=side, yanchor="middle", xshift=shift)
+
+
+def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
+    """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
+
+    `rows` as of `dashboard.charts.points.accuracies`; value, low, high and chance are in [0, 1]. Chance is a dotted
+    mark.
+    """
+    names = list(dict.fromkeys(rows["series"]))
+    rows = rows.assign(slot=rows["untuned"].fillna(rows["series"]))  # what was trained lies in the row it came from
+    slots = list(dict.fromkeys(rows["slot"]))
+    figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(slots))))
+    place = {task: len(order) - 1 - index for index, task in enumerate(order)}
+    _draw_chance(figure, rows, place, theme)
+    spread = min(0.62, 0.2 * max(1, len(slots) - 1))
+    shifts = {slot: spread * (0.5 - index / max(1, len(slots) - 1)) for index, slot in enumerate(slots)}
+    for name in names:
+        part = rows[rows["series"] == name]
+        style = look(part["method"].iloc[0], theme, part["recovery"].iloc[0])
+        shift = shifts[part["slot"].iloc[0]] if len(slots) > 1 else 0.0
+        figure.add_scatter(
+            x=part["value"],
+            y=[place[task] + shift for task in part["task"]],
+            mode="markers",
+            name=_with_seeds(name, part),
+            marker=_marker(style, theme, bool(part["hollow"].iloc[0])),
+            error_x=_bars(part, part["value"], part["value"] >= 0, style),
+            customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
+            hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
+            "<extra></extra>",
+        )
+    for untuned, tuned in _pairs(rows):
+        height = place[tuned["task"]] + (shifts[tuned["slot"]] if len(slots) > 1 else 0.0)
+        _arrow(figure, (untuned["value"], height), (tuned["value"], height), look(tuned["method"], theme).color)
+    for line in range(len(order) - 1):
+        figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
+    figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])
+    figure.update_yaxes(showgrid=False, ticks="")
+    low = min(rows["low"].min(), rows["chance"].min())
+    figure.update_xaxes(tickformat=".0%", range=[low - 0.02, rows["high"].max() + 0.02])
+    figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
+    return figure
+
+
+def _draw_chance(figure: go.Figure, rows: pd.DataFrame, place: dict[str, int], theme: Theme) -> None:
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for _, row in rows.dropna(subset=["chance"]).drop_duplicates("task").iterrows():
+        xs += [row["chance"], row["chance"], None]
+        ys += [place[row["task"]] - 0.42, place[row["task"]] + 0.42, None]
+    if xs:
+        line = {"color": theme.muted, "dash": "dot", "width": 1.6}
+        figure.add_scatter(x=xs, y=ys, mode="lines", name="chance", hoverinfo="skip", line=line)
+
+
+def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
+    """Draw a training's losses by step, a line for each `series`; `rows`: series, step, loss (nats a token)."""
+    figure = go.Figure(layout=layout(theme, 300))
+    looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
+    for (series, part), (color, dash, symbol) in zip(rows.groupby("series", sort=False), looks, strict=False):
+        figure.add_scatter(
+            x=part["step"],
+            y=part["loss"],
+            mode="lines+markers",
+            name=str(series),
+            line={"color": color, "dash": dash, "width": 2},
+            marker=_marker(Look(color, dash, symbol), theme),
+            hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
+        )
+    figure.update_xaxes(title_text="Step of the training")
+    figure.update_layout(title_text="Loss (nats a token, lower is better)")
+    return figure
+
+
+def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
+    """Draw `column` of a layer report (block, role, sparsity, error) as blocks across and roles down."""
+    roles = list(dict.fromkeys(layers["role"]))
+    grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
+    figure = go.Figure(layout=layout(theme, 130 + 28 * len(roles)))
+    figure.add_heatmap(
+        z=grid.to_numpy(),
+        x=list(grid.columns),
+        y=roles,
+        colorscale=theme.scale,
+        xgap=1,
+        ygap=1,
+        colorbar={"tickformat": ".1%", "thickness": 12, "outlinewidth": 0},
+        hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:.2%}}<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
+    step = max(1, len(grid.columns) // 10)
+    figure.update_xaxes(title_text="Block", showgrid=False, showline=False, dtick=step)
+    figure.update_layout(title_text=title)
+    return figure
+
+
+def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme, corpus: str) -> go.Figure:
+    """Draw a paper's perplexities by model, a line for each series.
+
+    `rows`: series, method, model, kind (`unstructured` or a pattern), value.
+    """
+    figure = go.Figure(layout=layout(theme, 440))
+    for series, part in rows.groupby("series", sort=False):
+        style, kind = look(part["method"].iloc[0], theme), part["kind"].iloc[0]
+        part = part.set_index("model").reindex([model for model in models if model in set(part["model"])])
+        figure.add_scatter(
+            x=list(part.index),
+            y=part["value"],
+            mode="lines+markers",
+            name=str(series),
+            line={"color": style.color, "dash": PATTERN_DASHES.get(kind, "solid"), "width": 2},
+            marker=_marker(style, theme, hollow=":" in kind),
+            hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
+        )
+    _log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3, corpus)
+    family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
+    figure.update_xaxes(categoryorder="array", categoryarray=list(models), tickvals=list(models), ticktext=sizes)
+    figure.update_xaxes(title_text=f"{family} model size")
+    return figure

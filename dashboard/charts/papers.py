@@ -1,0 +1,121 @@
+"""From the papers' values (`core.store.shipped.published`) to what charts and tables show: pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.data.tasks import TASKS
+from dashboard.charts import points
+
+TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
+PRINTED = {"wikitext2": "WikiText-2 perplexity", "ptb-valid": "PTB perplexity"}
+TUNED = " + LoRA"
+CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a paper and how it is shown."""
+
+    title: str
+    paper: str
+    tables: tuple[str, ...]
+    citation: str
+    by: str  # `model`: perplexity by model; `task`: accuracy by task; `ratio`: both, by ratio
+
+
+_SPARSEGPT = "Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023"
+_SLIMLLM = "Guo et al., SlimLLM: Accurate Structured Pruning for Large Language Models, 2025"
+TABLES = (
+    Table("SparseGPT: OPT, perplexity", "SparseGPT", ("table 1", "appendix"), _SPARSEGPT, "model"),
+    Table("SparseGPT: OPT-175B, zero-shot", "SparseGPT", ("table 2",), _SPARSEGPT, "task"),
+    Table("SlimLLM: LLaMA-7B", "SlimLLM", ("main table",), _SLIMLLM, "ratio"),
+    Table("SlimLLM: LLaMA-2-7B", "SlimLLM", ("LLaMA-2 table",), _SLIMLLM, "ratio"),
+)
+
+
+def rows_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Return a table's rows with the method's name as charts know it and what was removed, in words."""
+    rows = frame[(frame["paper"] == table.paper) & frame["table"].isin(table.tables)]
+    dense = rows["method"] == "Dense"
+    patterned = rows["ratio_kind"].str.contains(":")
+    removed = rows["ratio_kind"].where(patterned, rows["ratio"].map(lambda ratio: f"{100 * ratio:g} %"))
+    return rows.assign(name=rows["method"].str.lower(), removed=removed.mask(dense, "0 %"))
+
+
+def by_model(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what `figures.perplexity_by_model` draws from perplexities on one text."""
+    series = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
+    return pd.DataFrame(
+        {
+            "series": series,
+            "method": rows["name"],
+            "model": rows["model"],
+            "kind": rows["ratio_kind"],
+            "value": rows["value"],
+        }
+    )
+
+
+def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return points and dense point as `figures.perplexity_curve` draws them, from perplexities on one text."""
+    shown = pd.DataFrame(
+        {
+            "label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
+            "recovery": rows["tuned"].map({True: "lora", False: None}),
+            "untuned": rows["method"].where(rows["tuned"], None),
+            "method": rows["name"],
+            "ratio": rows["ratio"].where(rows["name"] != "dense"),
+            "pattern": None,
+            "seed": None,
+            "key": "",
+            "value": rows["value"],
+            "stderr": None,
+        }
+    ).assign(**dict.fromkeys(points.COUNTED))
+    collapsed = points.collapse(shown)
+    return collapsed[collapsed["method"] != "dense"], collapsed[collapsed["method"] == "dense"]
+
+
+def by_task(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what `figures.accuracy_dots` draws, with the mean over the table's tasks as the last."""
+    untuned = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
+    shown = pd.DataFrame(
+        {
+            "series": untuned + rows["tuned"].map({True: TUNED, False: ""}),
+            "untuned": untuned.where(rows["tuned"], None),
+            "recovery": rows["tuned"].map({True: "lora", False: None}),
+            "where": rows["removed"],
+            "method": rows["name"],
+            "hollow": rows["ratio_kind"].str.contains(":"),
+            "task": rows["dataset"].map(TASK_LABELS),
+            "chance": rows["dataset"].map(CHANCE),
+            "metric": rows["measure"],
+            "value": rows["value"] / 100,
+        }
+    )
+    same = dict.fromkeys(("untuned", "recovery", "where", "method", "hollow"), "first")
+    mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
+    mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
+    both = pd.concat([shown, mean], ignore_index=True)
+    return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
+
+
+def wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
+    """Return the table as papers print it: a row for each method and amount, a column for each of `columns`."""
+    names = list(dict.fromkeys(rows[columns]))
+    index = ["method", "removed", *(["tuned"] if rows["tuned"].any() else [])]
+    table = rows.pivot_table(index=index, columns=columns, values="value", sort=False)[names].reset_index()
+    if "tuned" in table:
+        table["tuned"] = table["tuned"].map({True: "yes", False: "no"})
+    table.columns.name = None
+    return table.rename(columns={"method": "Method", "removed": "Removed", "tuned": "Tuned", **TASK_LABELS, **PRINTED})
+
+
+def protocol(rows: pd.DataFrame) -> str:
+    """Return the rows' protocol as the file states it: text and note."""
+    first = rows.iloc[0]
+    text = f"{first['text']}. " if isinstance(first["text"], str) and first["text"] else ""
+    return text + str(first["note"]).rstrip(".")

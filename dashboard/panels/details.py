@@ -1,0 +1,168 @@
+"""One point in detail: its layers, the command that makes it again, and deleting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core.cli.reproduce import reproduce
+from core.errors import UserError
+from core.request.complete import check_save_folder
+from core.request.stages import variant_spec
+from core.results import Result
+from core.specs import RunSpec
+from dashboard import data
+from dashboard.charts import figures, points
+from dashboard.exports.files import Item
+from dashboard.panels import widgets
+
+SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
+
+
+def show_details(found: pd.DataFrame) -> list[Item]:
+    """Let one of the points be chosen (or clicked on the chart before) and show what is known of it."""
+    st.subheader("One point in detail", anchor=False)
+    names = {row["key"]: f"{row['series']}, {row['where']}" for _, row in found.iterrows()}
+    key = st.selectbox(
+        "Point",
+        list(names),
+        index=None,
+        format_func=names.get,
+        key="explore_point",
+        bind="query-params",
+        placeholder="Choose one, or click it on the chart",
+    )
+    result = data.result(key) if key else None
+    if result is None:
+        return []
+    details = result.variant.details
+    facts = [
+        f"made in {details['seconds']:.0f} s" if "seconds" in details else None,
+        f"on {details['device']}" if "device" in details else None,
+        f"{result.footprint.block_removed:.1%} of block weights are zero or gone",
+        f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
+        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
+    ]
+    st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
+    items = (
+        _speed(result, names[key], found)
+        + _training(result, names[key])
+        + (_layers(result, names[key]) if result.layers else [])
+    )
+    st.caption("Make it again:")
+    st.code(reproduce(result), language="bash", wrap_lines=True)
+    _export(result)
+    if key in data.store().local_keys():
+        with st.popover("Delete my numbers", icon=":material/delete:"):
+            st.write("This removes what was measured on this machine for this point.")
+            st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
+    return items
+
+
+def _speed(result: Result, name: str, found: pd.DataFrame) -> list[Item]:
+    """Show latency and peak memory beside those of the dense model, where they were measured."""
+    dense = next((data.result(key) for key in found.loc[points.is_dense(found), "key"]), None)
+    table = points.speeds(result, dense)
+    if table.empty:
+        return []
+    caption = f"{result.variant.model}, {name}: latency and memory on {result.variant.details.get('device', 'cpu')}, "
+    caption += "prompts of 512 tokens, median of repeats; dense measured on the same kind of machine."
+    return [widgets.show_table("explore_speed", table, caption, SPEED_FORMATS)]
+
+
+ENDED = {
+    "budget": "It ran to the end of its budget.",
+    "no improvement": "It ended early, as the held-out loss got no better.",
+    "cancelled": "It was cancelled; this is the best it had come to.",
+}
+
+
+def _training(result: Result, name: str) -> list[Item]:
+    """Show how a recovery's losses went, where there was one."""
+    training = result.variant.details.get("training")
+    if not training:
+        return []
+    stage = result.variant.stages[-1]
+    series = {"training": training["losses"], "held out": training["held_out"]}
+    rows = pd.DataFrame(
+        [(what, step, loss) for what, pairs in series.items() for step, loss in pairs],
+        columns=["series", "step", "loss"],
+    )
+    caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.text}. "
+    caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
+    caption += "were kept. "
+    caption += ENDED[training["ended"]]
+    return [
+        widgets.show_chart(
+            "explore_training",
+            lambda theme: figures.loss_curve(rows, theme),
+            caption,
+            rows,
+            alt="Training and held-out loss by step",
+        )
+    ]
+
+
+def _layers(result: Result, name: str) -> list[Item]:
+    layers = pd.DataFrame([layer.model_dump() for layer in result.layers])
+    kind = layers["error_kind"].iloc[0]
+    choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
+    if layers["error"].isna().all():
+        choices.pop(f"relative {kind} error")
+    title = st.segmented_control(
+        "Layers by", list(choices), default=next(iter(choices)), required=True, key="explore_by"
+    )
+    what = {
+        "output": "squared change of the layer's output on calibration text, relative to the output",
+        "weight": "squared change of the weights, relative to the weights",
+    }[kind]
+    caption = f"{result.variant.model}, {name}: {title} of each linear layer, by block."
+    if choices[title] == "error":
+        caption += f" Error: {what}."
+    notes = [f"{layer.name}: {layer.note}" for layer in result.layers if layer.note]
+    item = widgets.show_chart(
+        "explore_layers",
+        lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),
+        caption,
+        layers[["name", "block", "role", "sparsity", "error", "error_kind", "damping", "seconds", "note"]],
+        alt=f"Heat map of {title} by block and layer role",
+    )
+    if notes:
+        with st.expander(f"{len(notes)} notes of the method"):
+            st.markdown("\n".join(f"- {note}" for note in notes))
+    return [item]
+
+
+def _export(result: Result) -> None:
+    """Let the variant be written as a checkpoint, by a job like any other."""
+    with st.popover("Save as a checkpoint", icon=":material/save:"):
+        st.write("A folder that transformers loads, with a card of its numbers. It is made again if it is not kept.")
+        variant = result.variant
+        proposed = Path.home() / f"{variant.model}-{variant.method}-{variant.key[:8]}".replace("/", "-")
+        folder = st.text_input("New folder on this machine", str(proposed), key="explore_folder")
+        st.button("Save", type="primary", on_click=_queue_export, args=(result, folder), key="explore_save")
+
+
+def _queue_export(result: Result, folder: str) -> None:
+    try:
+        target = Path(folder).expanduser()
+        if not folder or not target.is_absolute():
+            raise UserError("Give the whole path of the folder, such as /home/me/model.")
+        check_save_folder(target)
+        data.queue().submit(RunSpec(variant=variant_spec(result.variant), save=str(target)))
+    except UserError as error:
+        st.toast(str(error), icon=":material/error:")
+        return
+    st.toast(f"Queued; the Run page shows how far it is. It will be in {folder}.")
+
+
+def _delete(key: str) -> None:
+    try:
+        data.store().delete(key)
+    except UserError as error:
+        st.toast(str(error))
+        return
+    st.session_state["explore_point"] = None
+    st.toast("Deleted.")

@@ -1,0 +1,130 @@
+"""The jobs of this machine: progress while they run, their reason when they fail, their point when they are done."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from core.errors import UserError
+from core.jobs.queue import Job
+from core.registry import METHODS, RECOVERIES
+from core.specs import VariantSpec
+from dashboard import data
+from dashboard.charts import points
+from dashboard.panels.offers import duration
+
+SHOWN = 12
+STATES = {
+    "queued": (":material/schedule:", "waits for its turn"),
+    "running": (":material/autorenew:", "runs"),
+    "done": (":material/check_circle:", "done"),
+    "failed": (":material/error:", "failed"),
+    "cancelled": (":material/cancel:", "cancelled"),
+}
+STAGES = {
+    "waiting": "Waits for another run on this machine",
+    "load": "Loading the model",
+    "download": "Downloading",
+    "convert": "Converting the model, once",
+    "observe": "Reading the calibration text",
+    "gradients": "Gathering gradients",
+    "compress": "Compressing",
+    "answers": "Asking the teacher",
+    "train": "Training",
+    "perplexity": "Measuring perplexity",
+    "requests": "Preparing the tasks",
+    "tasks": "Zero-shot tasks",
+    "latency": "Measuring latency",
+}
+
+
+def variant_name(variant: VariantSpec) -> str:
+    """Name a variant for people: `SparseGPT, 50 %, smollm2-135m`."""
+    stage = variant.stages[0]
+    labels = {method.name: method.label for method in (*METHODS, *RECOVERIES)}
+    removed = [] if stage.method == "dense" else [points.amount(stage.ratio, stage.pattern)]
+    removed += [f"then {labels.get(later.method, later.method)}" for later in variant.stages[1:]]
+    return ", ".join([labels.get(stage.method, stage.method), *removed, variant.model])
+
+
+def time_left(job: Job, now: float) -> str:
+    """Write how long the present stage still takes at its pace; empty where that cannot be told."""
+    if not job.total or not job.done or not job.stage_started:
+        return ""
+    left = (now - job.stage_started) / job.done * (job.total - job.done)
+    return f"{left:.0f} s left in this stage" if left < 60 else f"{duration(left)} left in this stage"
+
+
+def show_jobs() -> None:
+    """Show the newest jobs; while any is active the list renews itself every second."""
+    st.subheader("Jobs", anchor=False)
+    active = bool(data.active_jobs())
+
+    @st.fragment(run_every=1 if active else None)
+    def renewed() -> None:
+        jobs = data.queue().jobs(SHOWN)
+        if not jobs:
+            st.caption("No jobs yet. One runs at a time; it goes on when this page is closed.")
+        for job in jobs:
+            with st.container(border=True, key=f"run_job_{job.id}"):
+                _show(job)
+        if active != bool(data.active_jobs()):
+            st.rerun()  # the whole page: this list renews itself from now on, or no longer
+
+    renewed()
+
+
+def _show(job: Job) -> None:
+    icon, state = STATES[job.state]
+    if job.active and job.cancel:
+        state = "stops"
+    st.markdown(f"{icon} **{variant_name(job.spec.variant)}** · {state}")
+    if job.state == "running":
+        share = job.done / job.total if job.total else 0.0
+        parts = [STAGES.get(job.stage, job.stage.capitalize() or "Starting"), job.detail, time_left(job, time.time())]
+        st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
+    if job.state == "failed":
+        st.error(job.error or "No reason was recorded; see the log.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _actions(job)
+
+
+def _actions(job: Job) -> None:
+    queue = data.queue()
+    if job.state == "done":
+        st.page_link(
+            "views/explore.py",
+            label="See it on Explore",
+            icon=":material/show_chart:",
+            query_params=points.link(data.frame(), job.spec),
+        )
+    if job.active and not job.cancel:
+        _button("Cancel", job, queue.cancel)
+    if job.state == "cancelled" and _cut_short(job):
+        _button("Measure what was trained", job, queue.retry)
+        _button("Go on training", job, queue.go_on)
+    elif job.state in ("failed", "cancelled"):
+        _button("Try again", job, queue.retry)
+    if not job.active:
+        _button("Forget", job, queue.delete)
+    if job.started:
+        with st.popover("Log", key=f"run_log_{job.id}"):
+            st.code(queue.log_tail(job.id, 40) or "The job wrote nothing yet.", language=None, wrap_lines=True)
+
+
+def _cut_short(job: Job) -> bool:
+    """Whether the job's cancelled training left its best weights so far as the variant."""
+    kept = data.result(job.spec.variant.key)
+    return kept is not None and kept.variant.cut_short
+
+
+def _button(label: str, job: Job, action) -> None:
+    st.button(label, key=f"run_{label}_{job.id}", on_click=_act, args=(action, job.id))
+
+
+def _act(action, job_id: int) -> None:
+    try:
+        action(job_id)
+    except UserError as error:
+        st.toast(str(error))

@@ -1,0 +1,107 @@
+"""Points that a chart could have and does not: which runs would make them, and how long those take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.cache import hub
+from core.data import files
+from core.data.texts import BY_ID
+from core.engine.runs import missing
+from core.errors import UserError
+from core.request.complete import complete
+from core.request.estimate import estimate, history
+from core.specs import Calibration, Perplexity, RunSpec, Task
+from dashboard import data
+
+
+@dataclass(frozen=True)
+class Offer:
+    specs: tuple[RunSpec, ...]
+    seconds: float
+    error: str | None = None  # why nothing can be run here
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it: `under 1 min`, `about 6 min`, `about 2.5 h`."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return "under 1 min"
+    return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
+
+
+@st.cache_data(max_entries=16, ttl=300, show_spinner=False)
+def offer(
+    model: str,
+    wanted: Sequence[tuple[str, float | None, str | None]],
+    calibration: str | None,
+    perplexity: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    stamp: tuple = (),
+) -> Offer:
+    """Return the runs for `wanted` (method, ratio, pattern) with their measurements, in the command line's notation."""
+    try:
+        specs = tuple(
+            complete(
+                model,
+                method,
+                None if pattern or method == "dense" else ratio,
+                pattern,
+                calibration=Calibration.parse(calibration) if calibration else None,
+                perplexity=[Perplexity.parse(text) for text in perplexity],
+                tasks=[Task.parse(text) for text in tasks],
+            )
+            for method, ratio, pattern in wanted
+        )
+        for spec in specs:
+            _check_texts(spec)
+        return Offer(specs, sum(seconds(spec) for spec in specs))
+    except UserError as error:
+        return Offer((), 0.0, str(error))
+
+
+def seconds(spec: RunSpec) -> float:
+    """Return how long a run takes, without the numbers that the store has already."""
+    store = data.store()
+    return estimate(missing(spec, store.get(spec.variant.key)) or spec, history(store)).seconds
+
+
+def _check_texts(spec: RunSpec) -> None:
+    """Raise `UserError` for a text that is not here and cannot be fetched."""
+    calibration = spec.variant.stages[0].calibration
+    for wanted in (*([calibration] if calibration else []), *spec.perplexity):
+        corpus = BY_ID.get(wanted.corpus)
+        if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):
+            raise UserError(f"{corpus.id} is not here and cannot be fetched; choose another text at the left.")
+
+
+def show_offer(key: str, found: Offer, what: str) -> None:
+    """Show the button `what`, with the time it takes, that queues an offer's runs; or why they cannot run here."""
+    if found.error:
+        st.caption(f"This machine cannot add points here: {found.error}")
+        return
+    active = [job.spec for job in data.active_jobs()]
+    waiting = [spec for spec in found.specs if spec in active]
+    left = [spec for spec in found.specs if spec not in active]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if waiting:
+            st.caption(f":material/hourglass_top: {len(waiting)} of them queued or running")
+            st.page_link("views/run.py", label="See progress", icon=":material/play_circle:")
+        if left:
+            share = found.seconds * len(left) / len(found.specs)
+            st.button(
+                f"{what.format(len(left))} ({duration(share)})",
+                key=key,
+                icon=":material/add_chart:",
+                on_click=_queue,
+                args=(left,),
+            )
+
+
+def _queue(specs: list[RunSpec]) -> None:
+    for spec in specs:
+        data.queue().submit(spec)
+    st.toast(f"Queued {len(specs)}; they appear here as they are done.")

@@ -1,0 +1,104 @@
+"""What Explore shows is chosen here, at the left; every choice is in the address."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.registry import METHODS
+from core.request.stages import DEFAULT_MODEL
+from dashboard import data
+from dashboard.charts import figures, points
+
+FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
+AXES = dict(
+    zip(
+        (
+            *("ratio asked for", "model share removed", "parameters left", "packed size"),
+            *("time to read a token", "time to write a token"),
+        ),
+        figures.AXES,
+        strict=True,
+    )
+)
+
+
+def methods_there(rows: pd.DataFrame) -> list[str]:
+    """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
+    found = [method for method in METHODS if method.family != "dense" and method.name in set(rows["method"])]
+    families = list(dict.fromkeys(method.family for method in found))
+    chosen = families
+
+    def show_all() -> None:
+        st.session_state[SHOWN] = [method.name for method in found if method.family in st.session_state[FAMILIES]]
+
+    if len(families) > 1:
+        chosen = st.pills(
+            "Families",
+            families,
+            selection_mode="multi",
+            default=families[:1],
+            format_func=str.capitalize,
+            key=FAMILIES,
+            bind="query-params",
+            on_change=show_all,
+        )
+    return [method.name for method in found if method.family in chosen]
+
+
+def pick(frame: pd.DataFrame) -> dict:
+    """Show the pickers and return what was chosen: model, methods, corpus, protocol, calibration, axis."""
+    models = list(frame["model"].value_counts().index)
+    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    bound = {"bind": "query-params"}
+    with st.sidebar:
+        model = st.selectbox("Model", models, index=start, key="explore_model", **bound)
+        rows = frame[frame["model"] == model]
+        labels = {method.name: method.label for method in METHODS}
+        there = methods_there(rows)
+        default = None if SHOWN in st.session_state else there
+        methods = st.multiselect("Methods", there, default=default, format_func=labels.get, key=SHOWN, **bound)
+        texts = points.texts(rows)
+        here = data.corpora_here()[0]
+        first = next((index for index, (corpus, _) in enumerate(texts.values()) if corpus == here), 0)
+        text = st.selectbox(
+            "Perplexity on",
+            list(texts),
+            index=first,
+            key="explore_text",
+            **bound,
+            help="The text, how many tokens the model reads at once, and how much of the text was read. "
+            "Perplexities on different texts or windows cannot be compared.",
+        )
+        corpus, protocol = texts.get(text, (None, None))
+        measured = rows[
+            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
+        ]
+        sets = points.calibrations(measured[measured["method"].isin(methods)])
+        calibration = sets[0] if sets else None
+        if len(sets) > 1:
+            calibration = st.selectbox(
+                "Calibrated on",
+                sets,
+                key="explore_calibration",
+                **bound,
+                help="The text that methods read to decide which weights matter: corpus, windows x tokens.",
+            )
+        axis = st.selectbox(
+            "Compare by",
+            list(AXES),
+            key="explore_x",
+            **bound,
+            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+        )
+    rows = rows[rows["method"].isin([*methods, "dense"])]
+    measured = points.calibrated_on(measured[measured["method"].isin([*methods, "dense"])], calibration)
+    return {
+        "model": model,
+        "methods": methods,
+        "corpus": corpus,
+        "calibration": calibration,
+        "axis": AXES[axis],
+        "rows": rows,
+        "measured": measured,
+    }

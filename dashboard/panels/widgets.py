@@ -1,0 +1,103 @@
+"""Parts that every page uses: a chart or table with its caption and its one Export button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard.charts.style import LIGHT, Theme, theme_named
+from dashboard.exports import files as exports
+from dashboard.exports.browser import available
+
+Draw = Callable[[Theme], go.Figure]
+CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True}
+
+
+def page_theme() -> Theme:
+    """Return the theme the visitor sees."""
+    return theme_named(st.context.theme.type)
+
+
+def show_chart(
+    name: str, draw: Draw, caption: str, table: pd.DataFrame, alt: str, on_select: Callable[[], None] | None = None
+) -> exports.Item:
+    """Show a chart, its caption and its exports. `on_select` is called when a point is clicked, read from `name`."""
+    select = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
+    st.plotly_chart(draw(page_theme()), key=name, theme=None, config=CONFIG, alt=alt, **select)
+    item = exports.Item(name, caption, table, partial(draw, LIGHT))
+    _underneath(item)
+    return item
+
+
+def show_table(
+    name: str, table: pd.DataFrame, caption: str, formats: dict[str, str], captioned: bool = True
+) -> exports.Item:
+    """Show a table with its caption and exports; `formats` are printf formats of its number columns.
+
+    A table that repeats a chart's caption is not `captioned` on the page; its exports are.
+    """
+    columns = {
+        column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
+    }
+    st.dataframe(table, hide_index=True, column_config=columns, alt=caption, placeholder="–")
+    item = exports.Item(name, caption, table)
+    _underneath(item, captioned)
+    return item
+
+
+def _underneath(item: exports.Item, captioned: bool = True) -> None:
+    if captioned:
+        st.caption(item.caption)
+    with st.popover("Export", icon=":material/download:", key=f"{item.name}_menu"):
+        _menu(item)
+
+
+def _menu(item: exports.Item) -> None:
+    width = 3.35
+    if item.build:
+        chosen = st.segmented_control(
+            "Print width",
+            list(exports.WIDTHS),
+            default=next(iter(exports.WIDTHS)),
+            required=True,
+            key=f"{item.name}_width",
+        )
+        width = exports.WIDTHS[chosen]
+        with st.container(horizontal=True):
+            for format, mime in exports.IMAGES.items():
+                _button(item, format, partial(exports.image, item, format, width), mime)
+    with st.container(horizontal=True):
+        if item.build:
+            _button(item, "html", partial(exports.html, item), "text/html")
+        _button(item, "csv", partial(exports.csv, item), "text/csv")
+        _button(item, "tex", partial(exports.latex, item), "text/x-tex", "LaTeX")
+    if item.build and not available():
+        st.caption("No Chromium found: images are drawn with matplotlib from the same data.")
+
+
+def _button(item: exports.Item, ending: str, make: Callable[[], bytes], mime: str, label: str | None = None) -> None:
+    st.download_button(
+        label or ending.upper(),
+        make,
+        f"{item.name}.{ending}",
+        mime,
+        key=f"{item.name}_{ending}",
+        on_click="ignore",
+    )
+
+
+def export_page(name: str, items: Sequence[exports.Item]) -> None:
+    """Offer everything on the page as one ZIP."""
+    st.download_button(
+        "Export everything on this page (ZIP)",
+        partial(exports.bundle, items, exports.WIDTHS["double column (6.9 in)"]),
+        f"{name}.zip",
+        "application/zip",
+        key=f"{name}_zip",
+        on_click="ignore",
+        icon=":material/folder_zip:",
+    )

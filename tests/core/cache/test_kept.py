@@ -1,0 +1,37 @@
+"""What the user cache keeps: what was not used for longest goes first, and what is too large is not kept."""
+
+import os
+
+from core.cache import kept
+
+
+def put(root, name, size, age):
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"0" * size)
+    os.utime(folder, (1e9 - age, 1e9 - age))
+
+
+def names(root):
+    return sorted(path.name for path in root.iterdir() if path.is_dir())
+
+
+def test_the_least_recently_used_make_room(tmp_path):
+    for name, age in (("old", 30), ("new", 10), ("older", 40), ("middle", 20)):
+        put(tmp_path, name, 1000, age)
+    (tmp_path / ".unfinished-1").mkdir()
+    put(tmp_path, ".abandoned-1", 1000, 10)
+    kept.make_room(tmp_path, 2100)
+    assert names(tmp_path) == [".unfinished-1", "middle", "new"]  # another process may be at the unfinished one
+
+
+def test_a_kept_folder_takes_the_place_of_the_oldest_and_of_its_former_self(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "CACHE_BYTES", 2100)
+    for size in (900, 1000):
+        kept.keep(tmp_path / "a", size, lambda place, size=size: (place / "file").write_bytes(b"0" * size))
+    assert (tmp_path / "a" / "file").stat().st_size == 1000
+    put(tmp_path, "older", 1000, 10)
+    kept.keep(tmp_path / "b", 1000, lambda place: (place / "file").write_bytes(b"0" * 1000))
+    assert names(tmp_path) == ["a", "b"]
+    kept.keep(tmp_path / "huge", 9999, lambda place: (place / "file").write_bytes(b"0"))
+    assert names(tmp_path) == ["a", "b"]

@@ -1,0 +1,147 @@
+"""Wheels are checked before they are unpacked, and what is made from them appears whole or not at all."""
+
+import errno
+import hashlib
+import threading
+import zipfile
+
+import pytest
+
+from core.cache.kept import fact, once, put
+from core.cache.wheels import Wheel, download, extract, members
+from core.errors import Cancelled, UserError
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that is the only place pip looks in; `make(members)` puts a wheel there and returns its card."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
+    def make(content: dict[str, str]) -> Wheel:
+        path = folder / "files_only-1.0-py3-none-any.whl"
+        about = {
+            "files_only-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: files-only\nVersion: 1.0\n",
+            "files_only-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "files_only-1.0.dist-info/RECORD": "",
+        }
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in (content | about).items():
+                archive.writestr(name, text)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return Wheel(name="files-only", version="1.0", size=path.stat().st_size, sha256=digest, licence="MIT")
+
+    return make
+
+
+def test_a_wheel_is_fetched_by_pip_and_only_the_named_members_are_unpacked(index, tmp_path):
+    wheel = index({"data/a.txt": "A", "data/b.txt": "B", "code.py": "raise SystemExit"})
+    work = tmp_path / "work"
+    work.mkdir()
+    seen = []
+    archive = download(wheel, work, lambda *step: seen.append(step))
+    assert seen[-1] == ("download", wheel.size, wheel.size, "files-only==1.0")
+    assert "data/b.txt" in members(archive)
+    extract(archive, ["data/a.txt"], work)
+    assert (work / "data/a.txt").read_text() == "A"
+    assert not (work / "data/b.txt").exists() and not (work / "code.py").exists()
+
+
+def test_a_wheel_with_another_sha256_is_refused(index, tmp_path):
+    wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* where 000000000000\.\.\. is expected"):
+        download(wheel, tmp_path)
+
+
+def test_a_member_that_leads_out_of_the_folder_is_refused(tmp_path):
+    archive, target = tmp_path / "evil.whl", tmp_path / "target"
+    target.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("../outside.txt", "x")
+    with pytest.raises(UserError, match="outside its own folder"):
+        extract(archive, ["../outside.txt"], target)
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_missing_member_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.whl", "w") as file:
+        file.writestr("a", "x")
+    with pytest.raises(UserError, match=r"The wheel w\.whl lacks b\."):
+        extract(tmp_path / "w.whl", ["b"], tmp_path)
+
+
+def test_without_the_package_index_one_sentence_says_what_to_do(index, tmp_path):
+    absent = Wheel(name="not-there", version="1.0", size=1, sha256="0", licence="MIT")
+    with pytest.raises(UserError, match=r"could not be downloaded from the Python package index; check the network"):
+        download(absent, tmp_path)
+
+
+def test_a_download_can_be_cancelled_and_leaves_nothing(index, tmp_path):
+    wheel = index({"a": "A"})
+
+    def stop(*step):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        once(tmp_path / "made" / "it", lambda folder: download(wheel, folder, stop) and None)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
+
+
+def test_a_folder_is_made_once_even_by_two_at_a_time(tmp_path):
+    calls, started = [], threading.Event()
+
+    def make(folder):
+        calls.append(folder)
+        started.wait(0.2)
+        (folder / "x").write_text("done")
+
+    threads = [threading.Thread(target=once, args=(tmp_path / "f", make)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1 and (tmp_path / "f" / "x").read_text() == "done"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "cannot be written; set SLIMSCOPE_CACHE")],
+)
+def test_a_full_disk_or_a_closed_cache_is_a_sentence(tmp_path, code, sentence):
+    def make(folder):
+        raise OSError(code, "as the system says it")
+
+    with pytest.raises(UserError, match=sentence):
+        once(tmp_path / "f", make)
+    assert not (tmp_path / "f").exists()
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+    (tmp_path / ".f-killed").mkdir()
+    (tmp_path / ".other-running").mkdir()
+    once(tmp_path / "f", lambda folder: None)
+    assert {path.name for path in tmp_path.iterdir()} == {"f", "f.lock", ".other-running"}
+
+
+def test_a_fact_is_computed_again_when_its_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    file, calls = tmp_path / "x", []
+
+    def compute():
+        calls.append(1)
+        return file.read_text()
+
+    file.write_text("one")
+    assert [fact("t", [file], compute) for _ in range(2)] == ["one", "one"]
+    file.write_text("other")
+    assert fact("t", [file], compute) == "other" and len(calls) == 2
+    assert fact("another fact", [file], lambda: "its own") == "its own"
+
+
+def test_put_replaces_whole_files(tmp_path):
+    put(tmp_path / "d" / "x", b"1")
+    put(tmp_path / "d" / "x", b"22")
+    assert (tmp_path / "d" / "x").read_bytes() == b"22" and len(list((tmp_path / "d").iterdir())) == 1

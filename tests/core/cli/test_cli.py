@@ -1,0 +1,300 @@
+"""The command line, end to end on a tiny random model and a text file."""
+
+import errno
+import io
+import json
+import subprocess
+import sys
+
+import pandas
+import pytest
+
+from core import paths
+from core.cli import compute
+from core.cli.app import main
+from core.store.store import Store
+from tests.core.commands import RUN, SWEEP, WORDS
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100)
+
+
+def test_run_gives_json_and_a_repeated_run_loads_it_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))
+    first = python("-m", "core", *RUN, "--save", str(tmp_path / "saved"), "--json")
+    assert first.returncode == 0, first.stderr
+    result = json.loads(first.stdout)
+    assert set(result) >= {"variant", "footprint", "measurements", "layers"}
+    assert result["variant"]["method"] == "sparsegpt"
+    assert result["variant"]["model"] == "tiny"
+    assert result["variant"]["recovery"] is None
+    assert result["variant"]["stages"][0]["name"] == "sparsegpt"
+    assert result["variant"]["stages"][0]["parameters"]["damping"] == 0.01
+    assert result["variant"]["calibration"].startswith("text.txt@")  # the identity of the text, not its path
+    assert result["footprint"]["block_zeros"] == result["footprint"]["block_weights"] // 2
+    (number,) = result["measurements"]
+    assert (number["metric"], number["n"]) == ("perplexity", 4)
+    assert (number["protocol"]["window"], number["protocol"]["windows"]) == (32, 4)
+    assert number["value"] > 1
+    assert len(result["layers"]) == 14
+
+    code = "import sys; from core.cli.app import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    again = python("-c", code, *RUN, "--json")
+    stored, _, last = again.stdout.strip().rpartition("\n")
+    assert last == "0 False", again.stderr
+    assert json.loads(stored) == result
+
+    from transformers import AutoModelForCausalLM
+
+    weight = AutoModelForCausalLM.from_pretrained(tmp_path / "saved").model.layers[0].mlp.up_proj.weight
+    assert (weight == 0).sum() == weight.numel() // 2
+
+
+def test_another_text_behind_the_same_name_is_another_variant(capsys, tmp_path, monkeypatch, folder):
+    keys = []
+    for words in (WORDS, WORDS[::-1]):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "my.txt").write_text(" ".join(words * 4))
+        model = str(folder / "tiny")
+        more = ["--perplexity", "my.txt@32:2", "--json"]
+        assert main(["run", model, "wanda", "--calibration", "my.txt:2x32", *more]) == 0
+        keys.append(json.loads(capsys.readouterr().out)["variant"]["key"])
+    assert keys[0] != keys[1]
+
+
+BAD = {
+    "unknown model": (["run", "smolm2-135m", "wanda"], "did you mean 'smollm2-135m'?"),
+    "absent folder": (["run", "./nowhere", "wanda"], "no folder './nowhere'"),
+    "folder that holds no model": (["run", "./full", "wanda"], "config.json"),
+    "unknown method": (["run", "./tiny", "wand"], "did you mean 'wanda'?"),
+    "unknown parameter": ([*RUN, "--set", "dampng=1"], "no parameter 'dampng'"),
+    "parameter out of range": ([*RUN, "--set", "damping=-1"], "damping = '-1' does not fit"),
+    "parameter of the wrong type": ([*RUN, "--set", "mask_block=many"], "mask_block = 'many' does not fit"),
+    "parameter without a value": ([*RUN, "--set", "damping"], "not NAME=VALUE"),
+    "ratio of 1": ([*RUN, "--ratio", "1.0"], "outside [0, 1)"),
+    "negative ratio": ([*RUN, "--ratio", "-0.1"], "outside [0, 1)"),
+    "ratio that is no number": ([*RUN, "--ratio", "half"], "Invalid value for '--ratio'"),
+    "malformed pattern": ([*RUN, "--pattern", "2-4"], "not N:M"),
+    "pattern that keeps all": ([*RUN, "--pattern", "4:4"], "not N:M"),
+    "pattern against the ratio": ([*RUN, "--pattern", "2:4", "--ratio", "0.7"], "removes 0.5 of the weights"),
+    "pattern that divides no layer": ([*RUN, "--pattern", "3:5"], "does not divide a layer with 32 inputs"),
+    "ratio for the dense model": (["run", "./tiny", "dense", "--ratio", "0.5"], "nothing removed"),
+    "malformed calibration": (["run", "./tiny", "wanda", "--calibration", "text.txt:4"], "not CORPUS:NxL"),
+    "calibration on a test split": (["run", "./tiny", "wanda", "--calibration", "wikitext2:4x32"], "held out"),
+    "calibration window too long": (["run", "./tiny", "wanda", "--calibration", "text.txt:4x256"], "made for 128"),
+    "malformed perplexity": (["run", "./tiny", "dense", "--perplexity", "text.txt"], "not CORPUS@WINDOW"),
+    "perplexity on a calibration text": (["run", "./tiny", "dense", "--perplexity", "c4-sample@32"], "to calibrate on"),
+    "perplexity window too long": (["run", "./tiny", "dense", "--perplexity", "text.txt@4096"], "made for 128"),
+    "unknown corpus": (["run", "./tiny", "dense", "--perplexity", "wikitext3@32"], "did you mean 'wikitext2'?"),
+    "absent text file": (["run", "./tiny", "dense", "--perplexity", "nowhere.txt@32"], "no text file"),
+    "file that is no text": (["run", "./tiny", "dense", "--perplexity", "bytes.bin@32"], "not UTF-8"),
+    "unknown task": (["run", "./tiny", "dense", "--tasks", "piqua"], "did you mean 'piqa'?"),
+    "malformed task": (["run", "./tiny", "dense", "--tasks", "piqa:x"], "not TASK[:LIMIT]"),
+    "no task": (["run", "./tiny", "dense", "--tasks", ","], "names nothing"),
+    "unknown dtype": ([*RUN, "--dtype", "float64"], "Unknown dtype 'float64'"),
+    "unknown device": ([*RUN, "--device", "gpu"], "Unknown device 'gpu'"),
+    "negative seed": ([*RUN, "--seed", "-1"], "Seed -1 is negative"),
+    "broken expression for layers": ([*RUN, "--layers", "(up"], "neither FIRST:LAST nor a regular expression"),
+    "layers of a method that removes units": (["run", "./tiny", "flap", "--layers", "0:0"], "leave the layers out"),
+    "layers beyond the last": ([*RUN, "--layers", "7:9"], "selects none"),
+    "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
+    "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
+    "missing argument": (["run", "./tiny"], "Missing argument"),
+    "unknown command": (["prune"], "No such command 'prune'"),
+    "malformed ratios": ([*SWEEP, "--methods", "wanda", "--ratios", "0.1:0.7"], "neither FIRST:LAST:STEP"),
+    "ratios too high": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5,1.5"], "outside [0, 1)"),
+    "sweep over nothing": ([*SWEEP, "--methods", "wanda"], "needs --ratios or --patterns"),
+    "malformed seeds": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", "a"], "not a whole number"),
+    "tasks at no point": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--tasks-at", "0.3"], "not a point"),
+    "one bad method of two": ([*SWEEP, "--methods", "wanda,wonda", "--ratios", "0.5"], "did you mean 'wanda'?"),
+    "file of another kind": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--out", "x.csv"], "ends in .jsonl"),
+    "recovery as a method": (["run", "./tiny", "lora"], "is a recovery, trained after a method"),
+    "method as a recovery": ([*RUN, "--recover", "wanda"], "Unknown recovery 'wanda'"),
+    "parameter of the recovery out of range": ([*RUN, "--recover", "lora", "--recover-set", "rank=0"], "does not fit"),
+    "unknown parameter of the recovery": ([*RUN, "--recover", "lora", "--recover-set", "rnk=4"], "no parameter 'rnk'"),
+    "unknown teacher": ([*RUN, "--recover", "distill-black", "--recover-set", "teacher=no-such"], "no-such"),
+    "training without a recovery": ([*RUN, "--train", "text.txt:4x32"], "no recovery; add one with --recover"),
+    "training on a test split": ([*RUN, "--recover", "lora", "--train", "ptb:4x32"], "is held out"),
+    "two formats": (["results", "--csv", "--json"], "Choose one"),
+    "short key": (["delete", "abc"], "too short"),
+    "unknown key": (["delete", "0" * 64], "no result with the key"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_gives_one_sentence_and_exit_code_2(kind, capsys):
+    arguments, sentence = BAD[kind]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    assert sentence in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "./tiny", "dense", "--perplexity", "text.txt@32:1000"], "is too short"),
+        ([*RUN, "--layers", "no_such_proj"], "selects none"),
+        ([*RUN, "--device", "cuda:7"], "is not available here"),
+    ],
+)
+def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert sentence in captured.err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "The disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "The disk is full"),
+        (KeyboardInterrupt(), 130, "what was measured so far is stored"),
+        (RuntimeError("odd"), 1, "RuntimeError: odd"),
+    ],
+)
+def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, results_dir):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(compute, "compute", fail)
+    assert main(RUN) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert sentence in captured.err.strip().splitlines()[-1]
+    if code == 1:
+        assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()
+
+
+def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out.jsonl"
+    grid = ["--methods", "magnitude,wanda", "--ratios", "0.2:0.4:0.2", "--patterns", "2:4", "--seeds", "0,1"]
+    real, asked = compute.compute, []
+
+    def failing_on_patterns(spec, *rest):
+        asked.append(spec)
+        if spec.variant.stages[0].pattern:
+            raise RuntimeError("odd")
+        return real(spec, *rest)
+
+    monkeypatch.setattr(compute, "compute", failing_on_patterns)
+    assert main([*SWEEP, *grid, "--out", str(out)]) == 1
+    stages = [spec.variant.stages[0] for spec in asked]
+    # Dense once; magnitude draws nothing, so 3 points; wanda 3 points with 2 seeds each.
+    assert [stage.method for stage in stages] == ["dense"] + ["magnitude"] * 3 + ["wanda"] * 6
+    assert [stage.ratio for stage in stages[1:4]] == [0.2, 0.4, 0.5]
+    captured = capsys.readouterr()
+    assert "3 of 10 points failed" in captured.err
+    assert "4/10 tiny magnitude 2:4: Something unexpected went wrong (RuntimeError: odd)" in captured.err
+    assert len(out.read_text().splitlines()) == 7
+
+    monkeypatch.setattr(compute, "compute", real)
+    assert main([*SWEEP, *grid, "--out", str(out)]) == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len({line["variant"]["key"] for line in lines}) == len(lines) == 10
+    assert len(Store().results()) == 10
+
+
+def test_tasks_at_names_the_points_that_tasks_are_measured_on():
+    from core.request.sweeps import Grid, points
+    from core.specs import Calibration, Perplexity, Task
+
+    grid = Grid(
+        models=("./tiny",),
+        methods=("magnitude",),
+        ratios=(0.3, 0.4),
+        patterns=("2:4",),
+        tasks_at=("0.30", "2:4"),
+    )
+    specs = points(
+        grid,
+        tasks=[Task(task="piqa", limit=5)],
+        calibration=Calibration(corpus="text.txt", windows=2, window=32),
+        perplexity=[Perplexity(corpus="text.txt", window=32)],
+    )
+    assert [len(spec.tasks) for spec in specs] == [1, 1, 0, 1]
+
+
+def test_results_in_every_format_and_deleted(capsys):
+    assert main(["results"]) == 0
+    assert "no results yet" in capsys.readouterr().err
+    assert main([*SWEEP, "--methods", "magnitude", "--ratios", "0.5"]) == 0
+    capsys.readouterr()
+
+    assert main(["results", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [result["variant"]["method"] for result in listed] == ["dense", "magnitude"]
+    assert main(["results", "--csv"]) == 0
+    frame = pandas.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(frame["value"]) == pytest.approx([result["measurements"][0]["value"] for result in listed])
+    assert main(["results", "--latex"]) == 0
+    latex = capsys.readouterr().out
+    assert latex.startswith(r"\begin{tabular}")
+    assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"50.0\%"))
+    assert main(["results"]) == 0
+    table = capsys.readouterr().out
+    key = listed[1]["variant"]["key"]
+    assert key[:12] in table
+
+    assert main(["delete", key[:12]]) == 0
+    assert main(["results", "--json"]) == 0
+    assert [result["variant"]["method"] for result in json.loads(capsys.readouterr().out)] == ["dense"]
+
+
+def test_models_and_methods_are_listed_from_their_declarations(capsys):
+    assert main(["models"]) == 0
+    models = capsys.readouterr().out
+    assert "smollm2-135m" in models
+    assert "llama-2-7b" in models
+    assert main(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (damping,) = (line for line in lines if line.strip().startswith("damping"))
+    assert "> 0, <= 10" in damping
+    assert "0.01" in damping
+
+
+def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, monkeypatch):
+    command = ["run", "./tiny", "slimllm", "--ratio", "0.3", "--calibration", "text.txt:4x32"]
+    assert main([*command, "--perplexity", "text.txt@32:4", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    key = first["variant"]["key"]
+    assert (tmp_path / "cache" / "variants" / key / "model.safetensors").is_file()
+
+    from core.engine import variants
+
+    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
+    assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}
+    assert again["layers"] == first["layers"]
+    assert again["footprint"]["model_parameters"] < again["footprint"]["dense_parameters"]
+
+    assert main(["export", key[:10], str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "modeling_slimscope.py").is_file()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(part in card for part in (key, "SlimLLM", "2505.22689", "trust_remote_code=True", "| perplexity |"))
+
+    capsys.readouterr()
+    assert main(["export", key[:10], str(tmp_path / "out")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
+    import shutil
+
+    assert main([*RUN, "--json"]) == 0
+    key = json.loads(capsys.readouterr().out)["variant"]["key"]
+    shutil.rmtree(tmp_path / "cache" / "variants")
+    assert main(["export", key, str(tmp_path / "out")]) == 0
+
+    from transformers import AutoModelForCausalLM
+
+    weight = AutoModelForCausalLM.from_pretrained(tmp_path / "out").model.layers[0].mlp.up_proj.weight
+    assert (weight == 0).sum() == weight.numel() // 2

@@ -1,0 +1,128 @@
+"""Recovery on the command line, end to end on a tiny random model and a text file."""
+
+import json
+
+import pytest
+
+from core.cli.app import main
+from core.cli.tables import summary
+from core.paths import cache_dir
+from core.results import Result
+from core.store.store import Store
+from tests.core.commands import RUN, SWEEP
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_path, monkeypatch):
+    assert main([*RUN, "--json"]) == 0
+    untuned = json.loads(capsys.readouterr().out)
+
+    from core.engine import variants
+
+    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
+    train = ["--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "learning_rate=0.01"]
+    train += ["--recover-set", "batch=4", "--recover-set", "rank=2"]
+    assert main([*RUN, *train, "--json"]) == 0
+    tuned = json.loads(capsys.readouterr().out)
+    variant = tuned["variant"]
+    assert (variant["method"], variant["recovery"], variant["ratio"]) == ("sparsegpt", "lora", 0.5)
+    assert [stage["name"] for stage in variant["stages"]] == ["sparsegpt", "lora"]
+    assert variant["stages"][1]["text"].startswith("text.txt@")
+    assert variant["stages"][1]["parameters"]["rank"] == 2
+    assert tuned["footprint"]["block_zeros"] == untuned["footprint"]["block_zeros"]
+    assert tuned["layers"] == untuned["layers"]
+    curve = variant["details"]["training"]
+    assert (curve["steps"], curve["ended"]) == (8, "budget")
+    assert curve["held_out"][0][0] == 0 and len(curve["held_out"]) == 9
+    assert len({tuned["variant"]["key"], untuned["variant"]["key"]}) == 2
+
+    assert main(["export", variant["key"], str(tmp_path / "out")]) == 0
+    assert "Then trained with `lora` on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("teacher", [None, "./tiny"])
+@pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
+def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, teacher, capsys):
+    settings = ["batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
+    settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
+    train = ["--recover", recovery, "--train", "text.txt:16x24"]
+    assert main([*RUN, *train, *(part for text in settings for part in ("--recover-set", text)), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["variant"]["recovery"] == recovery
+    named = result["variant"]["stages"][1]["parameters"]["teacher"]
+    assert named is None if teacher is None else named.startswith("tiny@sha256:")
+    assert result["variant"]["details"]["training"]["steps"] == 1
+
+
+def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monkeypatch):
+    from core.training import loop as training
+
+    real, calls = training.held_out_loss, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "held_out_loss", interrupted)
+    command = [*RUN, "--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "batch=4"]
+    assert main(command) == 130
+    assert "Stopped" in capsys.readouterr().err
+    (kept,) = Store().results()
+    assert kept.variant.details["training"]["ended"] == "cancelled"
+    assert kept.measurements == ()
+    assert "(cancelled)" in summary([kept])[0]["method"]
+    assert main([*command, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    before, after = kept.variant.details["training"], again["variant"]["details"]["training"]
+    assert after["ended"] == "budget" and after["steps"] > before["steps"]
+    assert after["held_out"][: len(before["held_out"])] == before["held_out"]
+    assert len(again["measurements"]) == 1
+    assert not list((cache_dir() / "training").iterdir())
+
+
+def test_what_comes_after_a_training_is_made_of_one_that_ran_to_its_end(monkeypatch):
+    from core.training import loop as training
+
+    real = training.held_out_loss
+    pruning = ["run", "./tiny", "magnitude-trained", "--ratio", "0.3", "--calibration", "text.txt:24x32"]
+    pruning += ["--set", "batch=4", "--set", "rounds=1", "--perplexity", "text.txt@32:4"]
+
+    def interrupted(*arguments):
+        if arguments[2].__self__.training.steps > 6:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "held_out_loss", interrupted)
+    assert main(pruning) == 130
+    (kept,) = Store().results()
+    assert kept.variant.cut_short
+    monkeypatch.setattr(training, "held_out_loss", real)
+    assert main([*pruning, "--recover", "lora", "--train", "text.txt:16x32", "--recover-set", "batch=8"]) == 0
+    reports = (cache_dir() / "variants").glob("*/result.json")
+    made = [Result.model_validate_json(report.read_text()).variant for report in reports]
+    assert len(made) == 2 and not any(variant.cut_short for variant in made)
+
+
+def test_a_sweep_makes_each_point_without_and_with_a_recovery(capsys):
+    grid = ["--methods", "magnitude", "--ratios", "0.5", "--recoveries", "lora", "--train", "text.txt:16x32"]
+    assert main([*SWEEP, *grid, "--recover-set", "batch=8"]) == 0
+    assert [(r.variant.method, r.variant.recovery) for r in Store().results()] == [
+        ("dense", None),
+        ("magnitude", None),
+        ("magnitude", "lora"),
+    ]
+
+
+@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
+def test_it_is_a_method_like_any_other_on_the_command_line(method, capsys):
+    train = ["--calibration", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
+    assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["variant"]["method"] == method and result["variant"]["recovery"] is None
+    assert result["variant"]["details"]["training"]["ended"] in ("budget", "no improvement")
+    footprint = result["footprint"]
+    removed = 1 - (footprint["block_weights"] - footprint["block_zeros"]) / footprint["dense_block_weights"]
+    assert removed == pytest.approx(0.3, abs=0.05)

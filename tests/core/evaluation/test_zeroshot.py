@@ -1,0 +1,208 @@
+"""Zero-shot evaluation against the harness' own evaluator, on tasks of a few made-up documents."""
+
+import lm_eval
+import numpy as np
+import pandas as pd
+import pytest
+from lm_eval.models.huggingface import HFLM
+
+from core.analysis.seven import mean_of_seven
+from core.data.tasks import SEVEN, TASKS, harness_tasks, identify_task
+from core.errors import Cancelled, UserError
+from core.evaluation import encoded as kept
+from core.evaluation.zeroshot import evaluate, summary
+from core.models.sources import identify, load_model, load_tokenizer
+from core.request.stages import DEFAULT_MODEL
+from core.results import Measurement
+from core.specs import Task
+from tests.core.tiny import tiny
+from tests.core.words import byte_tokenizer
+
+WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
+
+
+def documents():
+    """Ten documents a task, as the data files have them."""
+    return {
+        "piqa_validation": [
+            {"goal": f"Feed the {w}", "sol1": f"Give the {w} some food.", "sol2": f"Give {w} paint", "label": i % 2}
+            for i, w in enumerate(WORDS)
+        ],
+        "winogrande_xl_validation": [
+            {
+                "sentence": f"The {w} ate the leaf because _ was hungry.",
+                "option1": f"the {w}",
+                "option2": "the leaf",
+                "answer": str(i % 2 + 1),
+            }
+            for i, w in enumerate(WORDS)
+        ],
+        "lambada_openai_test": [{"text": f"I saw the {w} and it was the {w}"} for w in WORDS],
+        "mmlu_all_test": [
+            {"question": f"Which one is the {w}?", "subject": subject, "choices": list(WORDS[:4]), "answer": i % 4}
+            for subject in subjects()
+            for i, w in enumerate(WORDS[:2])
+        ],
+    }
+
+
+def subjects():
+    from core.data.harness import subjects as of_group
+
+    return [config["dataset_name"] for config in of_group(TASKS["mmlu"]).values()]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "tasks").mkdir()
+    for name, rows in documents().items():
+        pd.DataFrame(rows).to_parquet(folder / "tasks" / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture
+def local(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(data))
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DISABLE_MULTIPROC", "1")
+
+
+def by_harness(model, tokenizer, names, limit):
+    """Return the results and samples of lm-evaluation-harness with its own model class."""
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4)
+    return lm_eval.evaluate(lm=lm, task_dict=harness_tasks(names), limit=limit, bootstrap_iters=100)
+
+
+def run(model, tokenizer, *tasks, **more):
+    return list(evaluate(model, tokenizer, [Task.parse(task) for task in tasks], "float32", **more))
+
+
+def test_numbers_and_samples_are_the_harness_own(local):
+    model, tokenizer = tiny(vocab_size=257, max_position_embeddings=512), byte_tokenizer()
+    names = ("piqa", "winogrande", "lambada_openai")
+    theirs = by_harness(model, tokenizer, names, 8)
+    for outcome in run(model, tokenizer, *(f"{name}:8" for name in names)):
+        name = outcome.task.task
+        results, samples = theirs["results"][name], theirs["samples"][name]
+        for row in outcome.measurements:
+            assert row.dataset == identify_task(name).id
+            assert row.protocol["limit"] == 8 and row.protocol["fewshot"] == 0 and row.protocol["dtype"] == "float32"
+            assert row.protocol["version"] == theirs["versions"][name]
+            assert row.n == 8
+            assert row.value == pytest.approx(results[f"{row.metric},none"], rel=1e-4)
+            if row.metric != "perplexity":
+                assert row.stderr == pytest.approx(results[f"{row.metric}_stderr,none"])
+        assert {row.metric for row in outcome.measurements} == {
+            key.removesuffix(",none") for key in results if key.endswith(",none") and "stderr" not in key
+        }
+        mine = outcome.samples
+        assert list(mine["doc_hash"]) == [sample["doc_hash"] for sample in samples]
+        assert list(mine["acc"]) == [sample["acc"] for sample in samples]
+        scores = [[float(score) for ((score, _),) in sample["resps"]] for sample in samples]
+        for ours, expected in zip(mine["loglikelihoods"], scores, strict=True):
+            assert ours == pytest.approx(expected, abs=1e-4)
+        if name != "lambada_openai":
+            right = mine["prediction"] == mine["target"].astype(int)
+            assert list(right.astype(float)) == list(mine["acc"])
+
+
+def test_perplexity_stderr_is_near_the_bootstrap():
+    draw = np.random.default_rng(0)
+    scores = draw.normal(-2, 0.8, 400)
+    again = np.exp(-draw.choice(scores, (2000, 400)).mean(1))
+    found = summary("perplexity", pd.DataFrame({"perplexity": scores}))
+    assert found["value"] == pytest.approx(np.exp(-scores.mean()))
+    assert found["stderr"] == pytest.approx(again.std(), rel=0.1)
+
+
+def test_mmlu_is_the_mean_over_documents_and_its_limit_is_per_subject(local):
+    model, tokenizer = tiny(vocab_size=257, max_position_embeddings=512), byte_tokenizer()
+    (one,) = run(model, tokenizer, "mmlu:1")
+    (whole,) = run(model, tokenizer, "mmlu")
+    assert (one.measurements[0].n, whole.measurements[0].n) == (57, 114)
+    assert whole.measurements[0].protocol["limit"] is None
+    assert whole.measurements[0].value == whole.samples["acc"].mean()
+    assert list(whole.samples["doc_id"]) == list(range(114))
+    assert set(one.samples["doc_hash"]) <= set(whole.samples["doc_hash"])
+
+
+def test_one_document_has_no_stderr(local):
+    (outcome,) = run(tiny(vocab_size=257), byte_tokenizer(), "piqa:1")
+    assert [row.stderr for row in outcome.measurements] == [None, None]
+
+
+def test_a_second_variant_encodes_nothing(local, tmp_path, monkeypatch):
+    model, tokenizer, cache = tiny(vocab_size=257), byte_tokenizer(), tmp_path / "requests"
+    (first,) = run(model, tokenizer, "piqa:6", requests_cache=cache)
+    (file,) = cache.rglob("*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "requests", lambda *args: pytest.fail("encoded again"))
+        (second,) = run(model, tokenizer, "piqa:6", requests_cache=cache)
+        (fewer,) = run(model, tokenizer, "piqa:3", requests_cache=cache)
+    pd.testing.assert_frame_equal(first.samples, second.samples)
+    pd.testing.assert_series_equal(fewer.samples["doc_hash"], first.samples["doc_hash"][:3])
+    (more,) = run(model, tokenizer, "piqa", requests_cache=cache)
+    assert len(more.samples) == 10
+    file.write_bytes(file.read_bytes()[:100])
+    (again,) = run(model, tokenizer, "piqa:6", requests_cache=cache)
+    pd.testing.assert_frame_equal(first.samples, again.samples)
+    (other,) = run(model, byte_tokenizer(begin=True), "piqa:6", requests_cache=cache)
+    assert len(list(cache.rglob("*.npz"))) == 2
+    assert other.samples["loglikelihoods"][0] != first.samples["loglikelihoods"][0]
+
+
+def test_progress_counts_requests_and_can_stop_the_work(local):
+    calls = []
+    run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", "winogrande:3", progress=lambda *call: calls.append(call))
+    tasks = [call for call in calls if call[0] == "tasks"]
+    assert tasks[-1] == ("tasks", 14, 14, "winogrande")
+    assert [call[1] for call in tasks] == sorted(call[1] for call in tasks)
+
+    def stop(stage, done, total, detail):
+        if stage == "tasks":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", progress=stop)
+
+
+def test_an_unknown_task_is_named(local):
+    with pytest.raises(UserError, match="piqa"):
+        run(tiny(vocab_size=257), byte_tokenizer(), "pika")
+
+
+def accuracies(limit, value, stderr=0.01, **more):
+    protocol = {"limit": limit, "fewshot": 0, "dtype": "float32"}
+    common = {"n": limit, "protocol": protocol, "stderr": stderr}
+    return [
+        Measurement(metric=metric, dataset=task, value=value if metric == TASKS[task].metric else 0.9, **common)
+        for task in SEVEN
+        for metric in ("acc", "acc_norm")
+    ]
+
+
+def test_mean_of_seven():
+    rows = accuracies(10, 0.4) + accuracies(100, 0.5)
+    mean, stderr = mean_of_seven(rows)
+    assert mean == pytest.approx(0.5)
+    assert stderr == pytest.approx(0.01 / 7**0.5)
+    assert mean_of_seven(accuracies(10, 0.4)[2:] + accuracies(100, 0.5)[:2]) is None
+    assert mean_of_seven(accuracies(10, 0.4, stderr=None)) == (pytest.approx(0.4), None)
+    assert mean_of_seven([]) is None
+
+
+@pytest.mark.real
+def test_default_model_scores_the_seven_tasks_as_hflm_does():
+    source = identify(DEFAULT_MODEL)
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    harness = harness_tasks(SEVEN)
+    theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
+    for outcome in evaluate(model, tokenizer, [Task(task=name, limit=8) for name in SEVEN], "float32"):
+        task = harness[outcome.task.task]
+        task.build_all_requests(limit=8)
+        expected = iter(theirs.loglikelihood(task.instances, disable_tqdm=True))
+        for (_, document), ours in zip(task.doc_iterator(limit=8), outcome.samples.itertuples(), strict=True):
+            choices = [next(expected) for _ in ours.loglikelihoods]
+            assert ours.loglikelihoods == pytest.approx([score for score, _ in choices], abs=1e-3)
+            assert ours.acc == task.process_results(document, choices)["acc"]

@@ -1,0 +1,182 @@
+"""Low rank: the losses that the singular values tell, the ranks that meet the ratio, and factors in a model."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+
+from core.engine.by_linear import compress
+from core.methods.hessian import lower_factor
+from core.methods.lowrank.decompose import spectrum, truncate
+from core.methods.lowrank.ranks import global_ranks, uniform_ranks
+from core.models.blocks import find_blocks
+from core.models.manifest import load_model_folder, save_model
+from core.models.modeling_slimscope import Factors
+from core.progress import silent
+from core.registry import METHODS
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.tiny import tiny, windows
+
+CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+LOW_RANK = [method for method in METHODS if method.family == "low rank"]
+SHAPES = ["llama-gqa", "opt", "gpt2", "phi3"]
+OF = {"ids": lambda method: method.name}
+
+
+def cut(model, method, ratio=0.4, **settings):
+    return compress(model, build_stage(method, ratio, None, settings, CALIBRATION), windows(), "cpu", silent)
+
+
+def block_weights(model):
+    return sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+
+
+def made(outputs=12, inputs=20, tokens=64, seed=0):
+    """Return a weight (out, in) and correlated inputs (tokens, in), fp64."""
+    draw = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(inputs, inputs, generator=draw, dtype=torch.float64)
+    rows = torch.randn(tokens, inputs, generator=draw, dtype=torch.float64) @ mixing
+    return torch.randn(outputs, inputs, generator=draw, dtype=torch.float64), rows
+
+
+@pytest.mark.parametrize("shape", [(12, 20), (20, 12), (16, 16)])
+def test_the_output_error_is_the_sum_of_the_discarded_squared_singular_values(shape):
+    weight, rows = made(*shape)
+    scale, note = lower_factor(rows.T @ rows)
+    assert note is None
+    values = spectrum(weight, scale)
+    for rank in (1, 5, 11):
+        left, right = truncate(weight, scale, rank)
+        assert (left.shape, right.shape) == ((shape[0], rank), (rank, shape[1]))
+        loss = (rows @ (weight - left @ right).T).square().sum()
+        torch.testing.assert_close(loss, values[rank:].sum(), rtol=1e-9, atol=0)
+
+
+def test_no_other_product_of_that_rank_has_a_smaller_output_error():
+    weight, rows = made()
+    gram = rows.T @ rows
+    absolute = rows.abs().mean(0).sqrt()
+
+    def loss(scale):
+        left, right = truncate(weight, scale, 4)
+        return (rows @ (weight - left @ right).T).square().sum()
+
+    best = loss(lower_factor(gram)[0])
+    assert best < loss(absolute) and best < loss(None)
+    # A least-squares fit of either factor to the other one cannot lower it.
+    left, right = truncate(weight, lower_factor(gram)[0], 4)
+    hidden = rows @ right.T  # (tokens, rank)
+    refit = torch.linalg.lstsq(hidden, rows @ weight.T).solution.T
+    torch.testing.assert_close(refit, left, rtol=1e-6, atol=1e-8)
+
+
+def test_inputs_that_are_not_independent_are_factored_with_a_ridge_and_a_note():
+    weight, rows = made(tokens=8)  # fewer tokens than inputs
+    rows[:, 3] = 0
+    scale, note = lower_factor(rows.T @ rows)
+    assert note.startswith("inputs not independent, ridge 1e-")
+    left, right = truncate(weight, scale, 8)  # as many as the tokens span
+    torch.testing.assert_close(rows @ (left @ right).T, rows @ weight.T, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.1, 0.2, 0.5, 0.8])
+def test_uniform_ranks_meet_the_ratio_for_grouped_heads_too(ratio):
+    shapes = {}
+    for block in range(30):
+        for role, shape in {"q": (576, 576), "k": (192, 576), "down": (576, 1536), "up": (1536, 576)}.items():
+            shapes[f"{block}.{role}"] = shape
+    ranks = uniform_ranks(shapes, ratio)
+    total = sum(m * n for m, n in shapes.values())
+    left = sum(ranks[name] * (m + n) for name, (m, n) in shapes.items())
+    assert 0 <= (1 - ratio) * total - left <= 1536 + 576
+    assert abs(ranks["7.k"] - (1 - ratio) * 192 * 576 / (192 + 576)) <= 4
+
+
+def test_global_ranks_lose_least_of_all_that_fit():
+    shapes = {"a": (6, 6), "b": (5, 8), "c": (8, 4)}
+    spectra = {name: spectrum(made(*shape, seed=seed)[0], None) for seed, (name, shape) in enumerate(shapes.items())}
+    spectra["b"] = spectra["b"] * torch.tensor([100.0, 0.01, 0.01, 0.01, 0.01])  # all but of rank 1
+
+    def loss(ranks):
+        return sum((spectra[n][r:].sum() / spectra[n].sum()).item() for n, r in ranks.items() if r is not None)
+
+    def size(ranks):
+        return sum(m * n if (r := ranks[name]) is None else r * (m + n) for name, (m, n) in shapes.items())
+
+    everything = [
+        dict(zip(shapes, ranks, strict=True))
+        for ranks in itertools.product((None, 1, 2), (None, 1, 2, 3), (None, 1, 2))
+    ]
+    for ratio in (0.2, 0.3, 0.5):
+        budget = (1 - ratio) * sum(m * n for m, n in shapes.values())
+        chosen = global_ranks(shapes, spectra, ratio)
+        assert size(chosen) <= budget
+        best = min(loss(ranks) for ranks in everything if size(ranks) <= budget)
+        # The price finds every optimum on the convex hull; between two of them at most one matrix is a step off.
+        assert loss(chosen) <= best + 0.12
+        assert loss(chosen) <= loss({n: uniform_ranks(shapes, ratio)[n] for n in shapes}) + 1e-9
+
+
+@pytest.mark.parametrize("ranks", ["uniform", "global"])
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("method", LOW_RANK, **OF)
+def test_factors_stand_in_for_the_linears_and_the_asked_share_goes(method, name, ranks):
+    model = tiny(name)
+    dense = block_weights(model)
+    reports = cut(model, method.name, ranks=ranks)
+    assert abs(1 - block_weights(model) / dense - 0.4) * dense <= 400  # a rank of the largest matrix
+    assert any(isinstance(module, Factors) for module in model.modules())
+    ranked = [report for report in reports if report.note]
+    assert len(reports) == len(list(find_blocks(tiny(name)).all_linears()))
+    assert all(report.note.startswith("rank ") and report.sparsity > 0 for report in ranked)
+    assert ranks == "global" or len(ranked) == len(reports)
+
+
+@pytest.mark.parametrize("method", LOW_RANK, **OF)
+def test_a_ratio_of_zero_changes_nothing(method):
+    model = tiny()
+    before = model(windows()).logits
+    cut(model, method.name, 0.0)
+    torch.testing.assert_close(model(windows()).logits, before)
+
+
+def test_the_layer_report_tells_what_the_singular_values_foretold():
+    model = tiny()
+    dense = copy.deepcopy(model)
+    reports = {report.name: report for report in cut(model, "svd-llm", true_sequential=False)}
+    linear = next(linear for linear in find_blocks(dense).all_linears() if linear.role == "up")
+    inputs = []
+    linear.module.register_forward_pre_hook(lambda module, args: inputs.append(args[0].detach()))
+    dense(windows())
+    rows = inputs[0].flatten(0, 1).double()
+    values = spectrum(linear.weight.double(), lower_factor(rows.T @ rows)[0])
+    rank = int(reports[linear.name].note.removeprefix("rank "))
+    assert reports[linear.name].error == pytest.approx((values[rank:].sum() / values.sum()).item(), rel=1e-4)
+
+
+def test_truncation_aware_loses_less_than_plain_in_the_model():
+    losses = {}
+    for method in ("svd", "asvd", "svd-llm"):
+        model = tiny()
+        expected = model(windows()).logits
+        cut(model, method, 0.3)
+        losses[method] = (model(windows()).logits - expected).square().mean().item()
+    assert losses["svd-llm"] < losses["svd"]
+
+
+def test_asvd_without_a_power_is_the_plain_svd():
+    plain, scaled = tiny(), tiny()
+    cut(plain, "svd")
+    cut(scaled, "asvd", alpha=0.0)
+    torch.testing.assert_close(plain(windows()).logits, scaled(windows()).logits, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_low_rank_model_is_saved_and_loaded(name, tmp_path):
+    model = tiny(name)
+    cut(model, "svd-llm", ranks="global")
+    assert not save_model(model, tmp_path)
+    again = load_model_folder(tmp_path, torch.float32)
+    torch.testing.assert_close(again(windows()).logits, model(windows()).logits, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,144 @@
+"""SparseGPT and its pieces against brute force."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.methods.base import Statistics, Target
+from core.methods.hessian import factorise
+from core.methods.unstructured.sparsegpt import SparseGPT, SparseGPTParameters
+from core.methods.unstructured.sweep import sweep
+
+COLUMNS, ROWS = 48, 12
+
+
+@pytest.fixture
+def gram():
+    torch.manual_seed(0)
+    mixing = torch.randn(COLUMNS, COLUMNS, dtype=torch.float64)
+    inputs = torch.randn(400, COLUMNS, dtype=torch.float64) @ mixing
+    return inputs.T @ inputs
+
+
+@pytest.fixture
+def weight():
+    return torch.randn(ROWS, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def damped(gram, damping=0.01):
+    return gram + damping * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+
+
+def test_factor_holds_the_inverses_of_all_trailing_parts(gram):
+    upper, hessian = factorise(gram, 0.01).upper, damped(gram)
+    assert torch.equal(upper, upper.triu())
+    for j in (0, 7, 20, COLUMNS - 1):
+        inverse = torch.linalg.inv(hessian[j:, j:])
+        assert upper[j, j] ** 2 == pytest.approx(inverse[0, 0].item(), rel=1e-8)
+        torch.testing.assert_close(upper[j, j:] / upper[j, j], inverse[0] / inverse[0, 0])
+
+
+def reference_sweep(weight, upper, ratio, block, pattern=None):
+    """Algorithm 1 of the paper, column by column on an (out, in) weight with eager updates."""
+    weight, mask = weight.clone(), torch.zeros_like(weight, dtype=torch.bool)
+    diagonal = upper.diagonal()
+    for j in range(weight.shape[1]):
+        if pattern is None and j % block == 0:
+            stop = min(j + block, weight.shape[1])
+            score = weight[:, j:stop] ** 2 / diagonal[j:stop] ** 2
+            count = round(ratio * ROWS * stop) - round(ratio * ROWS * j)
+            mask[:, j:stop] = score <= score.flatten().sort().values[count - 1]
+        if pattern is not None and j % pattern[1] == 0:
+            score = weight[:, j : j + pattern[1]] ** 2 / diagonal[j : j + pattern[1]] ** 2
+            pruned = score.argsort(dim=1)[:, : pattern[1] - pattern[0]]
+            mask[:, j : j + pattern[1]] = torch.zeros_like(score, dtype=torch.bool).scatter(1, pruned, True)
+        error = weight[:, j] * mask[:, j] / diagonal[j]
+        weight[:, j:] -= error[:, None] * upper[j, j:]
+        weight[mask[:, j], j] = 0
+    return weight
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 4), (4, 8), (1, 3)])
+@pytest.mark.parametrize("mask_block", [1, 16, 20, 128])
+@pytest.mark.parametrize("block_size", [1, 5, 32])
+def test_sweep_equals_the_algorithm_column_by_column(gram, weight, pattern, mask_block, block_size):
+    upper = factorise(gram, 0.01).upper
+    swept = sweep(weight.clone(), upper, 0.4, pattern, mask_block, block_size)
+    torch.testing.assert_close(swept, reference_sweep(weight, upper, 0.4, mask_block, pattern))
+
+
+def test_loss_of_a_fixed_mask_is_the_papers_and_no_less_than_the_exact_solution(gram, weight):
+    upper, hessian = factorise(gram, 0.01).upper, damped(gram)
+    mask = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(2)) < 0.5
+    swept = sweep(weight.clone(), upper, 0.5, mask=mask)
+    assert torch.equal(swept == 0, mask)
+    gap = swept - weight
+    loss = ((gap @ hessian) * gap).sum(1)
+    # The loss of the paper's equation 3, removal after removal: w_j^2 / U_jj^2 at the moment that j goes.
+    partial, steps = weight.clone(), torch.zeros(ROWS, dtype=torch.float64)
+    for j in range(COLUMNS):
+        error = partial[:, j] * mask[:, j] / upper[j, j]
+        steps += error**2
+        partial[:, j:] -= error[:, None] * upper[j, j:]
+    torch.testing.assert_close(loss, steps)
+    for row in range(ROWS):
+        kept = ~mask[row]
+        solved = torch.zeros(COLUMNS, dtype=torch.float64)
+        solved[kept] = torch.linalg.solve(hessian[kept][:, kept], hessian[kept] @ weight[row])
+        exact = (solved - weight[row]) @ hessian @ (solved - weight[row])
+        assert loss[row] >= exact * (1 - 1e-9)
+
+
+def test_one_removal_is_optimal_brain_surgeon(gram):
+    """Pruning the first column alone changes the rest by -w_0 / [H^-1]_00 * H^-1[:, 0]."""
+    weight = torch.randn(1, COLUMNS, dtype=torch.float64)
+    mask = torch.zeros(1, COLUMNS, dtype=torch.bool)
+    mask[0, 0] = True
+    inverse = torch.linalg.inv(damped(gram))
+    expected = weight[0] - weight[0, 0] / inverse[0, 0] * inverse[:, 0]
+    expected[0] = 0
+    swept = sweep(weight.clone(), factorise(gram, 0.01).upper, 0.5, mask=mask)
+    torch.testing.assert_close(swept[0], expected)
+
+
+def test_white_input_gives_the_magnitude_mask_and_no_update(weight):
+    upper = factorise(3 * torch.eye(COLUMNS, dtype=torch.float64), 0.01).upper
+    swept = sweep(weight.clone(), upper, 0.5, mask_block=COLUMNS)
+    threshold = weight.abs().flatten().sort().values[ROWS * COLUMNS // 2 - 1]
+    torch.testing.assert_close(swept, torch.where(weight.abs() <= threshold, 0.0, weight))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.13, 0.5, 0.7, 0.999])
+def test_the_count_is_exact_over_the_matrix(gram, weight, ratio):
+    swept = sweep(weight.clone(), factorise(gram, 0.01).upper, ratio, mask_block=7)
+    assert (swept == 0).sum() == round(ratio * weight.numel())
+
+
+def test_dead_inputs_are_zeroed_and_named(gram, weight):
+    gram[5], gram[:, 5] = 0, 0
+    method = SparseGPT()
+    result = method.compress(weight.float(), Statistics(400, gram.diagonal().float(), gram.float()), Target(0.5))
+    assert (result.weight[:, 5] == 0).all()
+    assert result.note == "1 dead inputs"
+    assert torch.isfinite(result.weight).all()
+
+
+def test_a_failed_factorisation_is_repeated_with_more_damping_and_says_so():
+    indefinite = torch.eye(4)
+    indefinite[0, 1] = indefinite[1, 0] = 1.05
+    factor = factorise(indefinite, 0.01)
+    assert factor.damping == pytest.approx(0.1)
+    assert "repeated with 0.1" in factor.note
+    with pytest.raises(UserError, match="not positive definite"):
+        factorise(torch.eye(2) - 10 * torch.ones(2, 2).fliplr().triu().tril(), 1e-6)
+    with pytest.raises(UserError, match="not finite"):
+        factorise(torch.full((2, 2), float("inf")), 0.01)
+
+
+def test_shared_statistics_give_bit_identical_weights(gram, weight):
+    gram = gram.float()
+    shared = Statistics(400, gram.diagonal(), gram)
+    method = SparseGPT(SparseGPTParameters(mask_block=16))
+    for _ in range(2):
+        alone = method.compress(weight.float(), Statistics(400, gram.diagonal(), gram), Target(0.5)).weight
+        assert torch.equal(method.compress(weight.float(), shared, Target(0.5)).weight, alone)

@@ -1,0 +1,358 @@
+"""Structured pruning: what is masked equals what is sliced, the asked share goes, and the model really shrinks."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from core.engine.by_linear import compress
+from core.engine.by_rotation import rotate
+from core.errors import UserError
+from core.methods.structured.base import keep_largest
+from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform
+from core.models.blocks import find_blocks
+from core.models.geometry import Geometry, choose_mode
+from core.models.manifest import load_model_folder, save_model
+from core.models.units import Kept, Units, find_units
+from core.progress import silent
+from core.registry import METHODS
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.tiny import tiny, windows
+
+CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+STRUCTURED = [method for method in METHODS if method.family == "structured" and method.scope == "block"]
+UNITS = [method for method in STRUCTURED if method().removes == "units"]
+SHAPES = ["llama-gqa", "llama-mha", "opt"]
+SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")
+
+
+def shrunk(model, method, ratio=0.4, **settings):
+    stage = build_stage(method, ratio, None, settings, CALIBRATION)
+    return compress(model, stage, windows(), "cpu", silent)
+
+
+def block_weights(model):
+    return sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("method", UNITS, ids=lambda method: method.name)
+def test_what_is_sliced_computes_what_the_mask_does(method, name, monkeypatch):
+    sliced = tiny(name, num_hidden_layers=4).double()
+    masked = copy.deepcopy(sliced)
+    shrunk(sliced, method.name)
+    monkeypatch.setattr(Units, "shrink", lambda self, kept: None)
+    shrunk(masked, method.name)
+    tokens = windows(2, 20, seed=3)
+    assert block_weights(sliced) < block_weights(masked)
+    torch.testing.assert_close(sliced(tokens).logits, masked(tokens).logits, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("method", UNITS, ids=lambda method: method.name)
+def test_the_asked_share_of_block_weights_goes(method, name):
+    model = tiny(name, num_hidden_layers=4)
+    dense = block_weights(model)
+    reports = shrunk(model, method.name, 0.3)
+    unit = find_units(find_blocks(tiny(name)), 0).geometry
+    removed = 1 - block_weights(model) / dense
+    assert abs(removed - 0.3) * dense <= max(unit.channel_weights, unit.step_weights / 2)
+    assert len(reports) == len(list(find_blocks(tiny(name, num_hidden_layers=4)).all_linears()))
+    assert {report.sparsity for report in reports} != {0.0}
+
+
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_blocks_that_differ_are_shrunk_again(method):
+    model = tiny(num_hidden_layers=4)
+    shrunk(model, "flap", 0.3)
+    widths = {block.mlp.up_proj.out_features for block in model.model.layers}
+    before = block_weights(model)
+    shrunk(model, method.name, 0.2)
+    assert len(widths) > 1
+    assert block_weights(model) < 0.85 * before or method.name == "slicegpt"  # which adds shortcuts
+    assert torch.isfinite(model(windows()).logits).all()
+
+
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_a_ratio_of_zero_changes_nothing(method):
+    model = tiny()
+    before = model(windows()).logits
+    shrunk(model, method.name, 0.0)
+    torch.testing.assert_close(model(windows()).logits, before)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SMOL,
+        Geometry(hidden=4096, query_heads=32, kv_heads=32, head_dim=128, channels=11008, ffn_matrices=3),
+        Geometry(hidden=4096, query_heads=32, kv_heads=8, head_dim=128, channels=14336, ffn_matrices=3),
+        Geometry(hidden=768, query_heads=12, kv_heads=12, head_dim=64, channels=3072, ffn_matrices=2),
+    ],
+    ids=["smollm2-135m", "llama-7b", "llama-3-8b", "opt-125m"],
+)
+def test_the_budget_is_met_to_a_channel_whatever_the_heads(shape, ratio):
+    shapes = [shape] * 30
+    for shares in (uniform(shapes, ratio), uniform(shapes, ratio, 4, 27), _rising(ratio)):
+        removals = allocate(shapes, ratio, shares)
+        removed = sum(r.steps * shape.step_weights + r.channels * shape.channel_weights for r in removals)
+        assert abs(removed / (30 * shape.weights) - ratio) < 0.002
+        assert all(r.steps <= shape.steps and r.channels <= shape.channels - LEAST_CHANNELS for r in removals)
+
+
+def _rising(ratio):
+    return [ratio * 2 * (index + 0.5) / 30 for index in range(30)]
+
+
+def test_the_lowest_scored_units_of_all_blocks_go_by_their_weight():
+    shapes = [Geometry(hidden=4, query_heads=2, kv_heads=2, head_dim=2, channels=20, ffn_matrices=3)] * 2
+    removals = allocate_globally(shapes, 0.25, [[0.5], [9.0]], [[float(i) for i in range(20)], [100.0] * 20])
+    removed = sum(r.steps * shapes[0].step_weights + r.channels * shapes[0].channel_weights for r in removals)
+    assert removals[0].steps == 1
+    assert removals[1] == allocate_globally(shapes, 0, [[], []], [[], []])[1]
+    assert abs(removed - 0.25 * 2 * shapes[0].weights) <= shapes[0].channel_weights / 2
+
+
+def test_shortgpt_drops_the_blocks_that_change_least_and_the_cache_still_fits():
+    model = tiny(num_hidden_layers=5)
+    blocks = find_blocks(model)
+    for index in (1, 3):  # next to nothing is added to the residual stream
+        for role in ("o", "down"):
+            find_units(blocks, index).linears[role].module.weight.data.mul_(1e-3)
+    expected = copy.deepcopy(model)
+    expected.model.layers = torch.nn.ModuleList(expected.model.layers[index] for index in (0, 2, 4))
+    expected.config.num_hidden_layers = 3
+    reports = shrunk(model, "shortgpt", 0.4)
+    torch.testing.assert_close(model(windows(), use_cache=False).logits, expected(windows(), use_cache=False).logits)
+    assert {report.block for report in reports if report.sparsity == 1} == {1, 3}
+    tokens = windows(1, 12)
+    prefix = model(tokens[:, :-1], use_cache=True)
+    stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
+    torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_channel_wise_pruning_narrows_every_matrix(name, tmp_path):
+    model = tiny(name, num_hidden_layers=3)
+    dense = block_weights(model)
+    shrunk(model, "llm-pruner", 0.25, granularity="channel")
+    assert block_weights(model) == dense * 24 // 32
+    assert model.get_input_embeddings().weight.shape == model.get_output_embeddings().weight.shape == (97, 24)
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight or name != "opt"
+    logits = model(windows()).logits
+    assert save_model(model, tmp_path) == name.startswith("llama")
+    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
+
+
+def test_entries_of_the_hidden_states_that_nothing_uses_go_first():
+    model = tiny(num_hidden_layers=2)
+    blocks = find_blocks(model)
+    idle = torch.tensor([3, 7, 8, 30])
+    for linear in blocks.all_linears():
+        weight = linear.module.weight.data
+        if linear.role in ("o", "down"):
+            weight[idle] = 0
+        else:
+            weight[:, idle] = 0
+    shrunk(model, "llm-pruner", 4 / 32, granularity="channel")
+    kept = [index for index in range(32) if index not in idle]
+    torch.testing.assert_close(model.model.embed_tokens.weight, tiny().model.embed_tokens.weight[:, kept])
+
+
+@pytest.mark.parametrize(("method", "settings"), [("shortgpt", {}), ("llm-pruner", {"granularity": "layer"})])
+def test_less_than_half_a_block_cannot_go(method, settings):
+    model = tiny(num_hidden_layers=5)
+    with pytest.raises(UserError, match=r"less than half of one of the 5 blocks.*ask for 0\.2 or more"):
+        shrunk(model, method, 0.05, **settings)
+    assert len(model.model.layers) == 5
+
+
+def test_layer_wise_pruning_keeps_the_first_blocks():
+    model = tiny(num_hidden_layers=5)
+    shrunk(model, "llm-pruner", 0.4, granularity="layer")
+    assert len(model.model.layers) == model.config.num_hidden_layers == 3
+    torch.testing.assert_close(
+        model.model.layers[2].mlp.up_proj.weight, tiny(num_hidden_layers=5).model.layers[2].mlp.up_proj.weight
+    )
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "llama-mha", "opt", "qwen3", "mistral"])
+def test_a_rotation_that_cuts_nothing_changes_nothing(name):
+    model = tiny(name, num_hidden_layers=3).double()
+    tokens = windows()
+    dense = model(tokens).logits
+    blocks = find_blocks(model)
+    units = [find_units(blocks, index) for index in range(3)]
+    rotate(model, blocks, units, tokens, -0.5, torch.device("cpu"), silent)  # as wide as it was, with shortcuts
+    # Llama's own norms compute in fp32.
+    torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
+    prefix = model(tokens[:, :-1], use_cache=True)
+    stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
+    torch.testing.assert_close(stepped[:, -1], dense[:, -1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("ratio", [0.1, 0.3, 0.5])
+def test_slicegpt_counts_its_shortcuts(name, ratio):
+    model = tiny(name, num_hidden_layers=4)
+    dense = block_weights(model)
+    shrunk(model, "slicegpt", ratio)
+    assert abs(1 - block_weights(model) / dense - ratio) < 0.03  # a column of 32 is 3 to 4 %
+    assert find_blocks(model).holder[0].attention_shortcut.weight.shape[0] < 32
+    assert torch.isfinite(model(windows()).logits).all()
+
+
+def test_slicegpt_keeps_what_the_states_need():
+    """States that fill only half of the hidden space lose nothing when the other half is cut."""
+    model = tiny(num_hidden_layers=2).double()
+    half = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    half = half[:, :12] @ half[:, :12].T
+    model.model.embed_tokens.weight.data = model.model.embed_tokens.weight.data.double() @ half
+    blocks = find_blocks(model)
+    for index in range(2):
+        for role in ("o", "down"):
+            weight = find_units(blocks, index).linears[role].module.weight
+            weight.data = half @ weight.data
+    model.tie_weights()
+    dense = model(windows()).logits
+    shrunk(model, "slicegpt", 0.3)
+    assert blocks.holder[0].attention_shortcut.in_features < 32
+    torch.testing.assert_close(model(windows()).logits, dense, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gemma3"])
+def test_slicegpt_refuses_blocks_with_other_norms(name):
+    with pytest.raises(UserError, match="one plain norm before attention"):
+        shrunk(tiny(name), "slicegpt")
+
+
+@pytest.mark.parametrize("method", ["neuron-magnitude", "flap"])
+def test_more_than_there_is_is_refused_before_anything_changes(method):
+    model = tiny()
+    with pytest.raises(UserError, match="So much cannot be removed"):
+        shrunk(model, method, 0.9)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), tiny().parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "phi3"])
+def test_fused_matrices_are_refused(name):
+    with pytest.raises(UserError, match="linears of their own"):
+        shrunk(tiny(name), "neuron-magnitude")
+
+
+@pytest.mark.parametrize(("queries", "keys", "mode"), [(9, 3, "even"), (32, 8, "groups"), (12, 12, "groups")])
+def test_groups_go_whole_where_there_are_many(queries, keys, mode):
+    assert choose_mode("auto", queries, keys) == mode
+
+
+TINY_LLAMA = {
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+LLAMA_3_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "first", "last", "before", "after"),
+    [
+        (TINY_LLAMA, 4, 17, 1_100_048_384, 945_907_712),
+        (LLAMA_3_8B, 4, 29, 8_030_261_248, 6_612_586_496),
+    ],
+    ids=["tinyllama", "llama-3-8b"],
+)
+def test_a_quarter_of_llm_pruners_layers_leaves_its_published_counts(config, first, last, before, after):
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **config))
+    blocks = find_blocks(model)
+    assert sum(p.numel() for p in model.parameters()) == before
+    units = [find_units(blocks, index, "groups") for index in range(len(blocks.holder))]
+    shapes = [unit.geometry for unit in units]
+    ratio = 0.25 * (last - first + 1) / len(shapes)
+    for unit, removal in zip(units, allocate(shapes, ratio, uniform(shapes, ratio, first, last)), strict=True):
+        shape = unit.geometry
+        groups = shape.kv_heads - removal.steps
+        unit.shrink(
+            Kept(
+                torch.arange(groups * shape.group),
+                torch.arange(groups),
+                torch.arange(shape.channels - removal.channels),
+            )
+        )
+    assert sum(p.numel() for p in model.parameters()) == after
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_a_gpu_removes_what_the_cpu_does(method):
+    on_cpu, on_gpu = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
+    for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
+        compress(model, build_stage(method.name, 0.3, None, {}, CALIBRATION), windows(), device, silent)
+    assert {p.device.type for p in on_gpu.parameters()} == {"cpu"}
+    torch.testing.assert_close(on_gpu(windows()).logits, on_cpu(windows()).logits, atol=2e-2, rtol=2e-2)
+
+
+def test_heads_that_share_a_norm_are_refused_and_left_alone_by_lorap():
+    with pytest.raises(UserError, match="share a norm over all of them"):
+        shrunk(tiny("olmo2"), "slimllm")
+    model = tiny("olmo2")
+    shrunk(model, "lorap")
+    assert torch.isfinite(model(windows()).logits).all()
+
+
+@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
+def test_sixteen_bit_models_are_shrunk_like_others(method):
+    model = tiny(num_hidden_layers=4).to(torch.bfloat16)
+    before = block_weights(model)
+    shrunk(model, method.name)
+    assert block_weights(model) < 0.8 * before or method.name == "slicegpt"  # which adds shortcuts
+    logits = model(windows()).logits
+    assert logits.dtype == torch.bfloat16 and torch.isfinite(logits).all()
+
+
+def test_what_is_spared_is_at_most_half_of_what_stays():
+    score = torch.arange(100.0)
+    assert keep_largest(score, 50, 10).tolist() == [*range(10), *range(60, 100)]
+    assert keep_largest(score, 92, 10).tolist() == [*range(4), *range(96, 100)]
+
+
+def test_no_more_heads_go_than_their_share_and_channels_make_up_for_them():
+    model = tiny("llama-mha", num_hidden_layers=4)
+    before = block_weights(model)
+    shrunk(model, "slimllm", 0.4, layer_ratio="uniform")
+    assert 1 - block_weights(model) / before == pytest.approx(0.4, abs=0.01)
+    assert [block.self_attn.q_proj.out_features // 8 for block in model.model.layers] == [3] * 4  # 1.6 of 4 would go
+
+
+@pytest.mark.parametrize(
+    ("method", "ratio", "settings", "first", "last"),
+    [
+        ("llm-pruner", 0.2, {}, 4, 2),
+        ("llm-pruner", 0.5, {}, 3, 1),
+        ("hywia", 0.5, {}, 3, 1),
+        ("loraprune", 0.2, {}, 3, 1),
+        ("loraprune", 0.5, {}, 3, 1),
+        ("llm-pruner", 0.2, {"whole_first": 0.0}, 0, 2),
+        ("llm-pruner", 0.2, {"whole_last": 0.5}, 4, 16),
+    ],
+)
+def test_the_papers_blocks_stay_whole(method, ratio, settings, first, last):
+    model = tiny("llama-mha", num_hidden_layers=32)
+    shrunk(model, method, ratio, **settings)
+    whole = [block.mlp.up_proj.out_features == model.config.intermediate_size for block in model.model.layers]
+    assert whole == [True] * first + [False] * (32 - first - last) + [True] * last

@@ -1,0 +1,284 @@
+"""SlimLLM, low rank, Taylor and HyWIA scores against the same sums over stored activations and gradients."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from core.engine.gradients import gather_gradients
+from core.methods.base import Statistics
+from core.methods.lowrank.decompose import nonzero, truncate
+from core.methods.structured.base import View, keep_heads, keep_largest
+from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
+from core.methods.structured.hywia import HyWIA, HyWIAParameters
+from core.methods.structured.lorap import split_ranks
+from core.methods.structured.slimllm import SlimLLM, SlimLLMParameters, channel_scores
+from core.methods.structured.taylor import Moments, element_scores, total, unit_scores
+from core.models.blocks import find_blocks
+from core.models.geometry import Geometry
+from core.models.units import find_units
+from core.progress import silent
+from tests.core.tiny import tiny, windows
+
+
+@pytest.fixture
+def layer():
+    """Activations (tokens, 24) with means and correlations, a weight (10, 24), and the inputs' covariance."""
+    generator = torch.Generator().manual_seed(5)
+    mixing = torch.randn(24, 24, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(300, 24, generator=generator, dtype=torch.float64) @ mixing + mixing[0]
+    weight = torch.randn(10, 24, generator=generator, dtype=torch.float64)
+    return inputs, weight, inputs.T.cov(correction=0)
+
+
+def outputs_of(inputs, weight, kept, units):
+    """What the kept units add to the output, (tokens, out)."""
+    width = inputs.shape[1] // units
+    mask = torch.zeros(units, dtype=torch.float64)
+    mask[kept] = 1
+    return (inputs * mask.repeat_interleave(width)) @ weight.T
+
+
+def correlation(inputs, weight, kept, units):
+    """Sum of |Pearson correlation| over output channels, from the outputs themselves."""
+    part, whole = outputs_of(inputs, weight, kept, units), inputs @ weight.T
+    pairs = [torch.corrcoef(torch.stack([part[:, c], whole[:, c]]))[0, 1].abs() for c in range(len(weight))]
+    return torch.stack(pairs).sum().item()
+
+
+@pytest.mark.parametrize("kept", [[0], [1, 3], [0, 1, 2, 3], [0, 1, 2, 4, 5]])
+def test_the_correlation_is_that_of_the_outputs(layer, kept):
+    inputs, weight, covariance = layer
+    parts = contributions(weight, covariance, 6)
+    mask = torch.zeros(6, dtype=torch.bool)
+    mask[kept] = True
+    assert fidelity(parts, mask) == pytest.approx(correlation(inputs, weight, kept, 6), rel=1e-9)
+
+
+def brute_force(inputs, weight, units, count, greedy):
+    """The heads that the authors' procedure keeps, on stored outputs."""
+    everything = list(range(units))
+
+    def score(kept):
+        return correlation(inputs, weight, sorted(kept), units)
+
+    order = sorted(everything, key=lambda u: -score([k for k in everything if k != u]))
+    removed = order[:count]
+    kept = [u for u in everything if u not in removed]
+    if greedy:
+        best = score(kept)
+        for unit in removed:
+            swaps = [(score([k for k in kept if k != other] + [unit]), other) for other in kept]
+            reached, other = max(swaps)
+            if reached > best:
+                best = reached
+                kept = [k for k in kept if k != other] + [unit]
+    return sorted(kept)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("greedy", [False, True])
+def test_the_heads_kept_are_those_of_the_search_on_stored_outputs(layer, seed, greedy):
+    inputs, weight, covariance = layer
+    weight = weight + torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    parts = contributions(weight, covariance, 6)
+    for count in (1, 2, 3, 4):
+        kept = choose_units(parts, [list(range(6))], count, greedy)
+        assert kept.tolist() == brute_force(inputs, weight, 6, count, greedy)
+
+
+def test_the_search_gains_and_swaps_inside_a_group_only(layer):
+    _, weight, covariance = layer
+    gains = 0
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        other = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        parts = contributions(other, covariance, 6)
+        plain, searched = (choose_units(parts, [[0, 1, 2], [3, 4, 5]], 1, greedy) for greedy in (False, True))
+        masks = [torch.zeros(6, dtype=torch.bool).index_fill(0, kept, True) for kept in (plain, searched)]
+        assert [int(m[:3].sum()) for m in masks] == [2, 2]
+        assert fidelity(parts, masks[1]) >= fidelity(parts, masks[0])
+        gains += fidelity(parts, masks[1]) > fidelity(parts, masks[0])
+    assert gains
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_the_regression_is_least_squares_on_the_outputs(layer, scaled):
+    inputs, weight, covariance = layer
+    kept = torch.tensor([0, 1, 2, 3, 8, 9, 20])
+    scale, bias = regress(weight, covariance, inputs.mean(0), kept, scaled)
+    part, whole = inputs[:, kept] @ weight[:, kept].T, inputs @ weight.T
+    for c in range(len(weight)):
+        if scaled:
+            design = torch.stack([part[:, c], torch.ones(len(inputs), dtype=torch.float64)], dim=1)
+            a, b = torch.linalg.lstsq(design, whole[:, c]).solution
+        else:
+            a, b = torch.tensor(1.0, dtype=torch.float64), (whole[:, c] - part[:, c]).mean()
+        torch.testing.assert_close(scale[c], a, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(bias[c], b, rtol=1e-8, atol=1e-8)
+
+
+def test_constant_outputs_neither_divide_by_zero_nor_count():
+    parts = contributions(torch.zeros(3, 4, dtype=torch.float64), torch.eye(4, dtype=torch.float64), 2)
+    assert fidelity(parts, torch.tensor([True, False])) == 0
+    scale, bias = regress(
+        torch.zeros(3, 4).double(), torch.eye(4).double(), torch.ones(4).double(), torch.tensor([0]), True
+    )
+    assert scale.tolist() == [1, 1, 1]
+    assert bias.tolist() == [0, 0, 0]
+
+
+def observed_view(inputs_by_role):
+    view = View(find_units(find_blocks(tiny()), 0))
+    for role, inputs in inputs_by_role.items():
+        gram = inputs.T @ inputs
+        view.inputs[role] = Statistics(len(inputs), gram.diagonal(), gram, inputs.sum(0))
+    return view
+
+
+def test_channel_scores_are_those_of_stored_activations():
+    generator = torch.Generator().manual_seed(2)
+    normed, hidden = torch.randn(200, 32, generator=generator), torch.randn(200, 48, generator=generator) + 0.3
+    view = observed_view({"up": normed, "down": hidden})
+    down = view.weight("down").double()
+    outputs = hidden.double() @ down.T
+    centred = outputs - outputs.mean(0)
+    variances, directions = torch.linalg.eigh(centred.T @ centred)
+    importance = torch.sigmoid(variances / variances.mean())
+    for channel in range(48):
+        expected = hidden[:, channel].double().norm() * (importance * (directions.T @ down[:, channel])).norm()
+        for role in ("gate", "up"):
+            expected += (view.weight(role)[channel].double() * normed.double().norm(dim=0)).norm()
+        torch.testing.assert_close(channel_scores(view)[channel], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("ratio", "pruned"), [(0.2, 26), (0.5, 30)])
+def test_blocks_that_change_their_input_least_lose_most(ratio, pruned):
+    cosines = [0.5 + index / 100 for index in range(32)]
+    shares = SlimLLM()._shares(cosines, ratio)
+    assert sum(shares) / 32 == pytest.approx(ratio)
+    assert sum(share > 0 for share in shares) == pruned
+    assert all(low <= high for low, high in pairwise(shares))
+    uniform = SlimLLM(SlimLLMParameters(layer_ratio="uniform"))._shares(cosines, ratio)
+    assert uniform == [ratio] * 32
+
+
+def test_lorap_splits_ranks_as_its_code_does_for_llama():
+    sizes = dict.fromkeys("qkvo", (4096, 4096))
+    assert split_ranks(sizes, 0.8, 0.75) == {"q": 1228, "k": 1228, "v": None, "o": None}
+    assert split_ranks(sizes, 0.7, 0.75) == {"q": 819, "k": 819, "v": None, "o": None}
+    assert split_ranks(sizes, 0.5, 0.75) == {"q": 512, "k": 512, "v": 1536, "o": 1536}
+
+
+def test_a_weighted_decomposition_is_the_best_of_its_rank_where_inputs_count_by_norm():
+    generator = torch.Generator().manual_seed(3)
+    weight, sqnorm = torch.randn(12, 20, generator=generator), torch.rand(20, generator=generator) * 9
+    sqnorm[4] = 0
+    left, right = truncate(weight, nonzero(sqnorm.sqrt()), 5)
+    assert (left.shape, right.shape) == ((12, 5), (5, 20))
+    loss = ((weight - left @ right) * sqnorm.sqrt()).square().sum()
+    discarded = torch.linalg.svdvals(weight * sqnorm.sqrt())[5:].square().sum()
+    torch.testing.assert_close(loss, discarded, rtol=1e-3, atol=1e-3)
+
+
+def gather(model, views, tokens):
+    """Fill the views with first and second moments of the gradients."""
+    accumulators = {linear: Moments(squares=True) for view in views for linear in view.units.linears.values()}
+    gather_gradients(model, accumulators, tokens, torch.device("cpu"), silent)
+    for view in views:
+        view.gradients = {role: accumulators[linear].tensors() for role, linear in view.units.linears.items()}
+
+
+def test_taylor_scores_are_those_of_each_windows_own_gradient():
+    model, tokens = tiny(), windows(3)
+    view = View(find_units(find_blocks(model), 1))
+    gather(model, [view], tokens)
+    weight = view.units.linears["down"].module.weight
+    own = [
+        torch.autograd.grad(model(input_ids=w[None], labels=w[None]).loss, weight)[0] for w in tokens
+    ]  # each (out, in)
+    slope, fisher = torch.stack(own).mean(0), torch.stack(own).square().mean(0)
+    moments = view.gradients["down"]
+    torch.testing.assert_close(moments["first"], slope)
+    torch.testing.assert_close(moments["second"], fisher)
+    expected = (weight * slope - weight.square() * fisher / 2).abs().sum(0).detach()
+    scores = unit_scores(view, lambda w, m: element_scores(w, m, "mix"))[1]
+    torch.testing.assert_close(scores["down"], expected)
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+def test_query_heads_are_folded_to_the_key_head_they_read_unless_asked_otherwise():
+    model = tiny()
+    view = View(find_units(find_blocks(model), 0, "groups"))
+    view.gradients = {role: {"first": torch.ones_like(linear.weight)} for role, linear in view.units.linears.items()}
+    plain, strided = (
+        unit_scores(view, lambda w, m: element_scores(w, m, "first"), fold=fold)[0]["q"]
+        for fold in ("contiguous", "llmpruner")
+    )
+    rows = view.weight("q").abs().sum(1).view(4, 8).sum(1)  # of each of 4 query heads
+    torch.testing.assert_close(plain, rows)
+    # Two key heads, two query heads each: the authors' code gives key head 0 the query heads 0 and 2.
+    torch.testing.assert_close(strided.view(2, 2).sum(1), torch.stack([rows[0] + rows[2], rows[1] + rows[3]]))
+
+
+def test_heads_go_by_group_or_evenly_from_every_group():
+    queries, keys = torch.tensor([5.0, 1, 2, 2, 0, 9]), torch.tensor([0.0, 0, 0])
+    shape = {"hidden": 12, "query_heads": 6, "kv_heads": 3, "head_dim": 2, "channels": 16, "ffn_matrices": 3}
+    groups = keep_heads(queries, keys, 1, Geometry(**shape, mode="groups"))
+    assert (groups.query_heads.tolist(), groups.kv_heads.tolist()) == ([0, 1, 4, 5], [0, 2])
+    even = keep_heads(queries, keys, 1, Geometry(**shape, mode="even"))
+    assert (even.query_heads.tolist(), even.kv_heads.tolist()) == ([0, 3, 5], [0, 1, 2])
+
+
+def test_the_least_important_channels_may_be_spared():
+    score = torch.tensor([3.0, 0, 1, 2, 4])
+    assert keep_largest(score, 2).tolist() == [0, 3, 4]
+    assert keep_largest(score, 2, spared=1).tolist() == [0, 1, 4]
+
+
+def hywia_views(count=4):
+    model, tokens = tiny(num_hidden_layers=count), windows(3)
+    views = [View(find_units(find_blocks(model), index)) for index in range(count)]
+    gather(model, views, tokens)
+    return views
+
+
+def channel_total(view, taylor):
+    return total(unit_scores(view, lambda w, m: element_scores(w, m, taylor))[1], ("gate", "up", "down"))
+
+
+def test_fixed_mixing_ends_at_the_weight_level_and_the_unit_level_scores():
+    views = hywia_views()
+    fine = channel_total(views[1], "mix")
+    coarse = channel_total(views[1], "vector").abs() + channel_total(views[1], "second") / 2
+    for share, raw in ((1.0, fine), (0.0, coarse)):
+        method = HyWIA(HyWIAParameters(mixing="fixed", fine_share=share))
+        method.allocate(views, 0.2)
+        expected = (raw - raw.mean()) / raw.std(correction=0)
+        torch.testing.assert_close(method.scores[1]["channels"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_mixes_between_the_two_and_favours_what_stands_out_in_its_block():
+    views = hywia_views()
+    ends = []
+    for share in (0.0, 1.0):
+        method = HyWIA(HyWIAParameters(mixing="fixed", fine_share=share))
+        method.allocate(views, 0.2)
+        ends.append(torch.stack([method.scores[index]["channels"] for index in range(4)]))
+    mixed = HyWIA()
+    mixed.allocate(views, 0.2)
+    score = torch.stack([mixed.scores[index]["channels"] for index in range(4)])
+    low, high = torch.minimum(*ends), torch.maximum(*ends)
+    assert ((score >= low - 1e-5) & (score <= high + 1e-5)).all()
+    assert not torch.allclose(score, (ends[0] + ends[1]) / 2, atol=1e-3)
+
+
+def test_global_ranking_meets_the_ratio_and_leaves_the_outer_blocks_whole():
+    views = hywia_views(8)
+    removals = HyWIA(HyWIAParameters(ranking="global")).allocate(views, 0.3)
+    shapes = [view.shape for view in views]
+    removed = sum(
+        r.steps * s.step_weights + r.channels * s.channel_weights for r, s in zip(removals, shapes, strict=True)
+    )
+    assert abs(removed - 0.3 * sum(s.weights for s in shapes)) <= shapes[0].step_weights / 2
+    assert removals[0].channels == 0 and len({r.channels for r in removals[1:-1]}) > 1

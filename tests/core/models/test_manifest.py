@@ -1,0 +1,88 @@
+"""A shrunk model is saved and comes back the same, in this project and in plain transformers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from core.models.manifest import load_model_folder, save_model
+from tests.core.methods.test_structured import SHAPES, STRUCTURED, shrunk
+from tests.core.tiny import tiny, windows
+
+OUTSIDE = """
+import sys, torch
+from transformers import AutoModelForCausalLM
+for folder in sys.argv[1:]:
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.float32).eval()
+    saved = torch.load(folder + "/check.pt", weights_only=True)
+    gap = (model(saved["tokens"]).logits - saved["logits"]).abs().max().item()
+    assert gap < 1e-5, (folder, gap)
+    asked = {"min_new_tokens": 3, "max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    longer = model.generate(saved["tokens"][:1, :5], **asked)
+    assert longer.shape == (1, 8)
+assert not [name for name in sys.modules if name == "core" or name.startswith("core.")]
+print("same")
+"""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_method_s_model_is_saved_and_loaded(name, tmp_path):
+    folders = []
+    for method in STRUCTURED:
+        model = tiny(name, num_hidden_layers=4)
+        shrunk(model, method.name)
+        folder = tmp_path / method.name
+        plain = save_model(model, folder)
+        assert plain != (folder / "modeling_slimscope.py").exists()
+        assert plain or method.name != "shortgpt"
+        tokens = windows(2, 12)
+        logits = model(tokens).logits
+        torch.testing.assert_close(load_model_folder(folder, torch.float32)(tokens).logits, logits)
+        torch.save({"tokens": tokens, "logits": logits.detach()}, folder / "check.pt")
+        folders.append(str(folder))
+    done = subprocess.run([sys.executable, "-c", OUTSIDE, *folders], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "same", done.stderr[-3000:]
+
+
+def test_equal_blocks_make_a_plain_checkpoint(tmp_path):
+    model = tiny("llama-mha")
+    shrunk(model, "neuron-magnitude", 0.5)
+    assert save_model(model, tmp_path / "plain")
+    config = json.loads((tmp_path / "plain" / "config.json").read_text())
+    assert (config["num_attention_heads"], config["intermediate_size"], config["head_dim"]) == (2, 24, 8)
+    assert not (tmp_path / "plain" / "modeling_slimscope.py").exists()
+    torch.testing.assert_close(
+        load_model_folder(tmp_path / "plain", torch.float32)(windows()).logits, model(windows()).logits
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "settings"),
+    [
+        ("llama-gqa", "llm-pruner", {"granularity": "channel"}),  # to a width that no number of heads divides
+        ("gemma2", "llm-pruner", {"granularity": "channel"}),
+        ("gemma3", "llm-pruner", {"granularity": "channel"}),
+        ("opt-projected", "llm-pruner", {"granularity": "channel"}),
+        ("smollm3", "shortgpt", {}),
+        ("gpt-neo", "shortgpt", {}),
+    ],
+)
+def test_what_a_configuration_says_of_width_and_blocks_stays_true(name, method, settings, tmp_path):
+    model = tiny(name, **({} if name == "gpt-neo" else {"num_hidden_layers": 4}))
+    shrunk(model, method, 0.3, **settings)
+    logits = model(windows()).logits
+    save_model(model, tmp_path)
+    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
+
+
+def test_a_saved_model_can_be_saved_again(tmp_path):
+    model = tiny(num_hidden_layers=3)
+    shrunk(model, "slimllm", 0.4)
+    save_model(model, tmp_path / "once")
+    again = load_model_folder(tmp_path / "once", torch.float32)
+    save_model(again, tmp_path / "twice")
+    torch.testing.assert_close(
+        load_model_folder(tmp_path / "twice", torch.float32)(windows()).logits, model(windows()).logits
+    )

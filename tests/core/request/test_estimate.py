@@ -1,0 +1,133 @@
+"""Estimates: more work takes longer, larger models need more memory, and stored runs set the speed."""
+
+import pytest
+
+from core import paths
+from core.request.complete import complete
+from core.request.estimate import Estimate, estimate, history
+from core.results import Measurement, Result, StageInfo, Variant
+from core.specs import Calibration, Perplexity, RunSpec, Task
+from core.store.shipped import append_shipped
+from core.store.store import Store
+from tests.core.made import make
+
+MODEL = "smollm2-135m"
+
+
+@pytest.fixture(autouse=True)
+def machine(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+
+
+def spec(method="sparsegpt", model=MODEL, windows=16, measured=16, **more) -> RunSpec:
+    return complete(
+        model,
+        method,
+        calibration=Calibration(corpus="passages-calibration", windows=windows, window=2048),
+        perplexity=[Perplexity(corpus="passages-eval", window=2048, windows=measured)],
+        **more,
+    )
+
+
+def of(*arguments, **more) -> Estimate:
+    return estimate(spec(*arguments, **more))
+
+
+def result(of: RunSpec, seconds: float, perplexity_seconds: float, device="cpu (x86_64)") -> Result:
+    """Return a result of a run that took so long."""
+    stage, wanted = of.variant.stages[0], of.perplexity[0]
+    variant = Variant(
+        key=of.variant.key,
+        model=of.variant.model,
+        revision=of.variant.revision,
+        dtype=of.variant.dtype,
+        method=stage.method,
+        ratio=stage.ratio,
+        stages=(StageInfo(name=stage.method),),
+        calibration=str(stage.calibration) if stage.calibration else None,
+        details={"seconds": seconds, "device": device, "created": "2026-01-01T00:00:00+00:00"},
+    )
+    row = Measurement(
+        metric="perplexity",
+        dataset=wanted.corpus,
+        value=30.0,
+        n=wanted.windows,
+        protocol={"window": wanted.window, "windows": wanted.windows, "dtype": "float32"},
+        details={
+            "seconds": perplexity_seconds,
+            "device": device,
+            "tokens": wanted.window * wanted.windows,
+            "created": "2026-01-01T00:01:00+00:00",
+        },
+    )
+    return make(row, key=variant.key).model_copy(update={"variant": variant})
+
+
+def overhead() -> float:
+    """Seconds of a run before anything is compressed or measured."""
+    return estimate(complete(MODEL, "dense").model_copy(update={"perplexity": ()})).seconds
+
+
+def test_more_work_takes_longer():
+    assert of("dense").seconds < of("magnitude").seconds < of("wanda").seconds < of("sparsegpt").seconds
+    assert of(windows=16).seconds < of(windows=32).seconds
+    assert of(measured=16).seconds < of(measured=17).seconds
+    assert of().seconds < of(tasks=[Task(task="piqa", limit=10)]).seconds
+    assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="piqa")]).seconds
+    assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="mmlu", limit=10)]).seconds
+    assert of().seconds < of(settings={"true_sequential": "false"}).seconds
+    assert of().seconds < of(latency=True).seconds
+
+
+def test_all_windows_of_a_text_take_longer_than_some(tmp_path):
+    (tmp_path / "long.txt").write_text("word " * 100_000)
+
+    def seconds(windows):
+        wanted = Perplexity(corpus=str(tmp_path / "long.txt"), window=2048, windows=windows)
+        return estimate(complete(MODEL, "dense", perplexity=[wanted])).seconds
+
+    assert seconds(2) < seconds(8) < seconds(None)
+
+
+def test_memory_grows_with_the_model_its_dtype_and_the_calibration():
+    assert of("dense").bytes < of("sparsegpt").bytes
+    assert of(windows=16).bytes < of(windows=64).bytes
+    assert of(dtype="bfloat16").bytes < of(dtype="float32").bytes
+    assert of().bytes > 4 * 134_515_008  # fp32 weights alone
+
+
+def test_a_stored_run_of_the_same_kind_is_the_estimate_of_its_repetition():
+    again = spec()
+    measured = estimate(again, [result(again, seconds=90.0, perplexity_seconds=20.0)])
+    assert measured.seconds == pytest.approx(overhead() + 110)
+    twice = estimate(spec(measured=32), [result(again, seconds=90.0, perplexity_seconds=20.0)])
+    assert twice.seconds == pytest.approx(overhead() + 130)
+
+
+def test_the_likest_rows_count_and_other_devices_do_not():
+    rows = [
+        result(spec("sparsegpt"), 90.0, 20.0),
+        result(spec("wanda"), 10.0, 20.0),
+        result(spec("sparsegpt", seed=1), 1.0, 1.0, device="cuda (a card)"),
+    ]
+    assert estimate(spec("sparsegpt"), rows).seconds == pytest.approx(overhead() + 110)
+    assert estimate(spec("wanda"), rows).seconds == pytest.approx(overhead() + 30)
+    small = result(spec(windows=1, measured=1), 60.0, 60.0)  # a run of seconds says little beside one of minutes
+    assert estimate(spec(), [*rows, small]).seconds < overhead() + 400
+    assert estimate(spec("sparsegpt"), [result(spec("magnitude"), 1.0, 20.0)]).seconds > overhead() + 30
+    assert estimate(spec(dtype="bfloat16"), rows).seconds == estimate(spec(dtype="bfloat16")).seconds
+
+
+def test_history_is_what_this_machine_measured():
+    mine, shipped = result(spec("wanda"), 10.0, 20.0), result(spec("sparsegpt"), 90.0, 20.0)
+    append_shipped(shipped, paths.SHIPPED_MEASURED / "one.jsonl")
+    older = mine.measurements[0].model_copy(
+        update={"dataset": "ptb", "details": {"created": "2025-01-01T00:00:00+00:00", "seconds": 1.0}}
+    )
+    append_shipped(mine.model_copy(update={"measurements": (older,)}), paths.SHIPPED_MEASURED / "two.jsonl")
+    store = Store()
+    assert history(store) == []
+    store.put(mine)
+    assert history(store) == [mine]

@@ -1,0 +1,318 @@
+"""The store: schema, merging, concurrent writers, deletes, errors in a sentence."""
+
+import math
+import sqlite3
+import subprocess
+import sys
+
+import pandas
+import pytest
+from sqlalchemy import event, inspect, text
+
+from core import paths
+from core.errors import Cancelled, UserError
+from core.results import Measurement
+from core.store.store import Store, compute_lock
+from core.store.tables import HEAD, metadata
+from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+
+
+@pytest.fixture(autouse=True)
+def isolated(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+
+
+def test_what_is_put_comes_back_from_another_store():
+    result = make(perplexity(20.5, stderr=0.25, details={"seconds": 3.0}), layers=(LAYER,))
+    Store().put(result)
+    assert Store().get(KEY) == result
+    assert Store().results() == [result]
+    assert Store().get(OTHER) is None
+
+
+def test_put_keeps_the_other_numbers_and_replaces_the_same():
+    store = Store()
+    store.put(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)))
+    store.put(make(perplexity(21.0), perplexity(5.0, dataset="ptb"), zeros=60))
+    found = store.get(KEY)
+    values = {(m.dataset, m.protocol["window"]): m.value for m in found.measurements}
+    assert values == {("wikitext2", 2048): 21.0, ("wikitext2", 128): 30.0, ("ptb", 2048): 5.0}
+    assert found.footprint.block_zeros == 60  # the newer count
+    assert found.layers == (LAYER,)  # kept, as the second result had none
+
+
+def test_the_source_of_a_text_is_not_part_of_the_identity():
+    store = Store()
+    elsewhere = perplexity(22.0)
+    elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
+    store.put(make(perplexity(20.0)))
+    store.put(make(elsewhere))
+    assert [m.value for m in store.get(KEY).measurements] == [22.0]
+
+
+def test_diverged_numbers_survive():
+    store = Store()
+    store.put(make(perplexity(math.inf, stderr=math.nan)))
+    (found,) = store.get(KEY).measurements
+    assert found.value == math.inf
+    assert math.isnan(found.stderr)
+
+
+def test_local_numbers_win_over_shipped_ones_and_deleting_brings_those_back():
+    paths.SHIPPED_MEASURED.mkdir()
+    shipped = make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,))
+    (paths.SHIPPED_MEASURED / "one.jsonl").write_text(shipped.model_dump_json() + "\n")
+    store = Store()
+    assert store.results() == [shipped]
+    assert store.local_keys() == set()
+    store.put(make(perplexity(21.0)))
+    assert [m.value for m in store.get(KEY).measurements] == [21.0, 30.0]
+    assert store.get(KEY).layers == (LAYER,)
+    assert store.local_keys() == {KEY}
+    store.delete(KEY)
+    assert store.results() == [shipped]
+    with pytest.raises(UserError, match="shipped with the project"):
+        store.delete(KEY)
+
+
+def test_delete_takes_numbers_and_samples():
+    store = Store()
+    accuracy = Measurement(metric="acc", dataset="piqa", value=0.5, n=2, protocol={"limit": 2, "fewshot": 0})
+    store.put(make(accuracy))
+    store.put(make(accuracy, key=OTHER))
+    for key in (KEY, OTHER):
+        store.put_samples(key, accuracy, pandas.DataFrame({"doc": [0, 1], "acc": [1, 0]}))
+    store.delete(KEY)
+    assert store.get(KEY) is None
+    assert store.samples(KEY, "piqa") is None
+    assert not (paths.local_results_dir() / "samples" / KEY).exists()
+    assert store.get(OTHER).measurements == (accuracy,)
+    assert len(store.samples(OTHER, "piqa")) == 2
+    with pytest.raises(UserError, match="no result"):
+        store.delete(KEY)
+
+
+def test_samples_of_two_protocols_lie_apart():
+    store = Store()
+    few = Measurement(metric="acc", dataset="piqa", value=0.5, n=1, protocol={"limit": 1, "source": "hub"})
+    many = few.model_copy(update={"protocol": {"limit": 3}})
+    frame = pandas.DataFrame({"doc": [0, 1, 2], "loglikelihoods": [[-1.0, -2.0]] * 3})
+    store.put_samples(KEY, few, frame[:1])
+    store.put_samples(KEY, many, frame)
+    assert len(store.samples(KEY, "piqa")) == 3  # the most documents
+    norm = few.model_copy(update={"metric": "acc_norm", "protocol": {"limit": 1, "source": "folder"}})
+    assert len(store.samples(KEY, "piqa", norm)) == 1  # acc_norm shares acc's documents
+    assert list(store.samples(KEY, "piqa").loglikelihoods[0]) == [-1.0, -2.0]
+
+
+@pytest.mark.parametrize(("key", "dataset"), [("../../etc", "piqa"), (KEY, "../piqa"), (KEY, "a/b"), ("A" * 64, "x")])
+def test_samples_refuse_what_is_no_key_or_task(key, dataset):
+    wanted = Measurement(metric="acc", dataset=dataset, value=0.5, n=1, protocol={})
+    with pytest.raises(UserError):
+        Store().put_samples(key, wanted, pandas.DataFrame({"doc": [0]}))
+    with pytest.raises(UserError):
+        Store().samples(key, dataset)
+
+
+def test_stamp_changes_with_every_change():
+    store = Store()
+    stamps = [store.stamp()]
+    for change in (lambda: store.put(make(perplexity(1.0))), lambda: store.put(make(perplexity(2.0)))):
+        change()
+        stamps.append(store.stamp())
+    store.delete(KEY)
+    paths.SHIPPED_MEASURED.mkdir()
+    (paths.SHIPPED_MEASURED / "one.jsonl").write_text(make().model_dump_json())
+    stamps.append(store.stamp())
+    assert len(set(stamps)) == 4
+    assert store.stamp() == stamps[-1]
+
+
+def test_migrations_from_empty_give_the_declared_tables():
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    store = Store()
+    assert set(inspect(store.engine).get_table_names()) == set(metadata.tables) | {"alembic_version"}
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_head_is_the_newest_revision():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(paths.PROJECT / "core" / "store" / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_an_up_to_date_database_opens_without_alembic_or_pandas():
+    Store()
+    code = (
+        "import sys; from core.store.store import Store; Store().results(); "
+        "print({'alembic', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=paths.PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+WRITER = """
+import sys
+from core.store.store import Store
+from tests.core.made import make, perplexity
+for i in range(25):
+    Store().put(make(perplexity(float(i)), perplexity(float(i), dataset=sys.argv[1] + str(i))))
+"""
+
+
+def test_two_processes_write_at_once_into_a_new_database():
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, name], cwd=paths.PROJECT, stderr=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    for writer in writers:
+        _, errors = writer.communicate()
+        assert writer.returncode == 0, errors
+    found = Store().get(KEY)
+    assert {m.dataset for m in found.measurements} == {"wikitext2"} | {
+        f"{w}{i}" for w in ("one", "two") for i in range(25)
+    }
+    assert len(found.measurements) == 51
+
+
+def test_a_failing_put_leaves_the_store_as_it_was():
+    store = Store()
+    store.put(make(perplexity(20.0)))
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON measurements "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    with pytest.raises(UserError, match=r"^The disk is full: .*free some space"):
+        store.put(make(perplexity(21.0), zeros=99))
+    assert store.get(KEY) == make(perplexity(20.0))
+
+
+def test_a_full_database_is_said_in_a_sentence():
+    store = Store()
+    with store.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    event.listen(store.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count={pages}"))
+    store.engine.dispose()
+    with pytest.raises(UserError, match="disk is full"):
+        store.put(make(*(perplexity(1.0, dataset=f"d{i}") for i in range(500))))
+
+
+def test_a_read_only_database_is_said_in_a_sentence(results_dir):
+    store = Store()
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=1")  # what SQLite answers on a read-only file, also to root
+    with pytest.raises(UserError, match="read-only"):
+        store.put(make(perplexity(1.0)))
+
+
+def test_a_file_that_is_no_database_is_left_alone(results_dir):
+    results_dir.mkdir()
+    (results_dir / "local.db").write_bytes(b"something else" * 100)
+    with pytest.raises(UserError, match="not a database"):
+        Store()
+    assert (results_dir / "local.db").read_bytes() == b"something else" * 100
+
+
+def test_a_database_of_a_newer_version_is_refused(results_dir):
+    Store()
+    with sqlite3.connect(results_dir / "local.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(UserError, match="newer version"):
+        Store()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("not a url hunter2", "not a database URL"),
+        ("nosuch://me:hunter2@host/db", "unknown kind of database, 'nosuch'"),
+        ("postgresql+psycopg://me:hunter2@host/db", "needs the Python package 'psycopg'"),
+        ("postgresql://me:hunter2@host:port/db", "not a database URL"),
+        ("sqlite:////proc/nowhere/local.db", "cannot be made"),
+    ],
+)
+def test_a_bad_url_is_one_sentence_without_the_password(url, message, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_DB", url)
+    with pytest.raises(UserError) as caught:
+        Store()
+    assert message in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_default_is_a_private_file_in_the_results_folder(results_dir, monkeypatch):
+    Store()
+    assert (results_dir / "local.db").exists()
+    elsewhere = results_dir.parent / "elsewhere.db"
+    monkeypatch.setenv("SLIMSCOPE_DB", f"sqlite:///{elsewhere}")
+    Store().put(make(perplexity(1.0)))
+    assert elsewhere.exists()
+    monkeypatch.delenv("SLIMSCOPE_DB")
+    assert Store().get(KEY) is None
+
+
+HOLDER = """
+import sys
+from core.store.store import compute_lock
+with compute_lock():
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(results_dir):
+    """A function that starts a process that takes the compute lock, says `in`, and holds it until its input closes."""
+    started = []
+
+    def start():
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-c", HOLDER]
+        started.append(subprocess.Popen(command, cwd=paths.PROJECT, stdin=pipe, stdout=pipe, text=True))
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+def test_the_compute_lock_lets_one_process_in(holder):
+    child, waits = holder(), []
+    assert child.stdout.readline() == "in\n"
+
+    def on_wait():
+        waits.append(child.poll())
+        child.stdin.close()
+
+    with compute_lock(on_wait):
+        assert waits[0] is None  # it was alive, and it held the lock
+        second = holder()
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(timeout=1)
+    assert second.stdout.readline() == "in\n"
+
+
+def test_waiting_for_the_lock_can_be_given_up(holder):
+    holder().stdout.readline()
+
+    def give_up():
+        raise Cancelled
+
+    with pytest.raises(Cancelled), compute_lock(give_up):
+        pass
+
+
+def test_a_killed_process_lets_the_lock_go(holder):
+    child = holder()
+    child.stdout.readline()
+    child.kill()
+    with compute_lock():
+        assert child.wait() != 0

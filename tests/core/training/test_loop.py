@@ -1,0 +1,178 @@
+"""The training loop: its budget, the best weights, and a training that is cancelled, killed or no use."""
+
+import math
+
+import pytest
+import torch
+
+from core.errors import Cancelled, UserError
+from core.progress import silent
+from core.training import loop as training
+from core.training.adapters import add_adapters
+from core.training.loop import Budget, train
+from core.training.losses import next_token, states, targets, through_head
+from tests.core.tiny import tiny, windows
+from tests.core.trained import examples, trained
+
+
+def test_the_best_weights_are_kept_and_no_improvement_ends_it(monkeypatch):
+    losses_told = iter([3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0])
+    monkeypatch.setattr(training, "held_out_loss", lambda *_: next(losses_told))
+    seen = []
+    monkeypatch.setattr(
+        training, "weights_of", lambda parameters: seen.append([p.detach().clone() for p in parameters]) or seen[-1]
+    )
+    model = tiny()
+    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
+
+    def loss(batch):
+        return through_head(model, states(model, batch), next_token(targets(batch)))
+
+    done = train(model, parameters, loss, examples(), Budget(20), 0.01, 3, silent)
+    assert (done.ended, done.best_step, done.steps) == ("no improvement", 2, 8)
+    assert done.held_out == [[0, 3.0], [2, 2.0], [4, 5.0], [6, 4.0], [8, 6.0]]
+    assert len(seen) == 2
+    assert all(torch.equal(p, best) for p, best in zip(parameters, seen[1], strict=True))
+
+
+def test_a_training_tells_what_it_knows_and_nothing_before_it_knows_it():
+    told = []
+    done = trained(tiny(), steps=2, progress=lambda *call: told.append(call[-1]))
+    told = list(dict.fromkeys(told))
+    assert told[0] == "step 0"
+    assert told[1] == f"step 0, held-out perplexity {math.exp(done.held_out[0][1]):.4g}"
+    assert told[2].startswith("step 1, loss ")
+    assert told[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
+
+
+def test_a_long_step_is_told_part_by_part(monkeypatch):
+    monkeypatch.setattr(training, "MICRO_TOKENS", 1)  # an example at a time
+    told = []
+    trained(tiny(), steps=1, progress=lambda *call: told.append(call[1]))
+    assert told == sorted(told)
+    assert 0 < told[len(told) // 2] < told[-1] == 1000
+
+
+def test_a_cancelled_training_keeps_its_best_and_says_so():
+    def stop(stage, done, total, detail=""):
+        if "step 12," in detail:
+            raise Cancelled
+
+    model, whole = tiny(), tiny()
+    done = trained(model, progress=stop)
+    assert (done.ended, done.steps) == ("cancelled", 12) and done.seconds > 0
+    assert done.best_step == min(done.held_out, key=lambda pair: pair[1])[0]
+    trained(whole, steps=20)
+    assert not torch.equal(model(windows()).logits, whole(windows()).logits)
+
+
+def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    file = tmp_path / "training" / "state"
+
+    class Killed(BaseException):
+        pass
+
+    def kill(stage, done, total, detail=""):
+        if "step 13," in detail:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(tiny(), progress=kill, checkpoint=file, dropout=0.1)
+    assert file.is_file()
+    calls = []
+    resumed, whole = tiny(), tiny()
+    done = trained(resumed, progress=lambda *call: calls.append(call), checkpoint=file, dropout=0.1)
+    assert calls[0][3].startswith("step 12,")  # its state was written
+    assert (calls[0][1], calls[-1][1]) == (0, 1000)  # of what this process has to do
+    expected = trained(whole, dropout=0.1)
+    assert (done.steps, done.held_out, done.losses) == (expected.steps, expected.held_out, expected.losses)
+    torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("step", "place"), [(13, "a step"), (14, "a held-out loss"), (20, "a held-out loss")])
+def test_a_cancelled_training_goes_on_where_it_was(step, place, tmp_path, monkeypatch):
+    told, real = [""], training.held_out_loss
+
+    def stop(stage, done, total, detail=""):
+        told.append(detail)
+        if place == "a step" and detail.startswith(f"step {step},"):
+            raise Cancelled
+
+    def interrupted(*arguments):
+        if place == "a held-out loss" and told[-1].startswith(f"step {step},"):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "held_out_loss", interrupted)
+    assert trained(tiny(), progress=stop, checkpoint=tmp_path / "state", dropout=0.1).ended == "cancelled"
+    monkeypatch.undo()
+    resumed, whole = tiny(), tiny()
+    done, expected = trained(resumed, checkpoint=tmp_path / "state", dropout=0.1), trained(whole, dropout=0.1)
+    assert (done.ended, done.steps, done.held_out) == ("budget", expected.steps, expected.held_out)
+    torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
+
+
+def test_a_step_whose_gradients_are_no_numbers_is_left_out():
+    model = tiny()
+    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
+    calls = []
+
+    def loss(batch):
+        calls.append(1)
+        value = through_head(model, states(model, batch), next_token(targets(batch)))
+        return value * math.nan if len(calls) == 3 or broken else value
+
+    broken = False
+    done = train(model, parameters, loss, examples(), Budget(10), 0.01, 0, silent)
+    assert done.best_step == 10 and all(math.isfinite(value) for _, value in done.held_out + done.losses)
+    assert all(parameter.isfinite().all() for parameter in parameters)
+    broken = True
+    with pytest.raises(UserError, match="The gradients of 10 steps in a row are not numbers; train in float32"):
+        train(model, parameters, loss, examples(), Budget(100), 0.01, 0, silent)
+
+
+def test_a_model_that_predicts_nothing_is_not_trained():
+    model = tiny()
+    model.get_output_embeddings().weight.data.fill_(math.nan)
+    with pytest.raises(UserError, match="train in float32 or bfloat16"):
+        trained(model)
+
+
+def test_a_damaged_checkpoint_starts_anew(tmp_path):
+    file = tmp_path / "state"
+    file.write_bytes(b"no state")
+    done, expected = trained(tiny(), checkpoint=file), trained(tiny())
+    assert (done.steps, done.held_out) == (20, expected.held_out)
+
+
+def test_minutes_end_a_training(monkeypatch):
+    clock = iter(range(0, 10_000, 5))  # five seconds between two looks at it
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    model = tiny()
+    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
+
+    def loss(batch):
+        return through_head(model, states(model, batch), next_token(targets(batch)))
+
+    done = train(model, parameters, loss, examples(), Budget(10_000, minutes=5), 0.01, 0, silent)
+    assert done.ended == "budget"
+    assert 0 < done.steps < 60
+
+
+def rates(budget, seconds):
+    """The factors of the learning rate in a training whose every step takes so many seconds."""
+    found = []
+    while (spent := budget.spent(len(found), seconds * len(found))) < 1:
+        found.append(training._schedule(spent, budget.spent(len(found) + 1, seconds * len(found)), len(found)))
+    return found
+
+
+def test_the_learning_rate_rises_to_its_highest_and_falls_to_nothing_however_the_budget_ends():
+    for budget, steps in ((Budget(2000), 2000), (Budget(10_000, minutes=5), 300), (Budget(10_000, minutes=0.15), 9)):
+        factors = rates(budget, 1.0)
+        assert len(factors) == steps
+        assert 0.95 < max(factors) <= 1 and factors[-1] < 0.15
+        peak = factors.index(max(factors))
+        assert peak <= 100 and factors[:peak] == sorted(factors[:peak])
+        assert factors[peak:] == sorted(factors[peak:], reverse=True)

@@ -1,0 +1,151 @@
+"""Pruning while training: how much is gone when, what is gone stays gone, and the model that comes out."""
+
+import pytest
+import torch
+
+from core.errors import Cancelled
+from core.models.blocks import find_blocks
+from core.progress import silent
+from core.registry import get_method
+from core.request.stages import build_stage, parse_parameters
+from core.specs import Calibration
+from core.training import apply as engine
+from core.training import loop as training
+from core.training.adapters import adapters_of, add_adapters
+from core.training.examples import Example
+from core.training.masks import UnitMasks, WeightMasks
+from tests.core.tiny import tiny
+from tests.core.training.test_recovery import patterned
+
+CALIBRATION = Calibration(corpus="any", windows=24, window=24)
+SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0, "epochs": 6, "patience": 0, "held_out": 4}
+
+
+@pytest.fixture
+def text(monkeypatch):
+    monkeypatch.setattr(engine, "read_examples", lambda *_: [Example(row) for row in patterned()])
+
+
+def pruned(model, name, ratio=0.4, progress=silent, checkpoint=None, **settings):
+    found = get_method(name)
+    stage = build_stage(name, ratio, None, SETTINGS | settings, CALIBRATION)
+    method = found(parse_parameters(found, stage.parameters), 0)
+    return engine.prune_while_training(model, method, stage, None, "cpu", progress, checkpoint)
+
+
+def block_weights(model):
+    return sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "llama-mha", "opt"])
+def test_units_go_while_the_model_learns_and_it_ends_smaller(name, text):
+    model = tiny(name, num_hidden_layers=4)
+    dense = block_weights(model)
+    reports, done = pruned(model, "loraprune-trained", every=1, whole_first=0.0, whole_last=0.0)
+    assert abs(1 - block_weights(model) / dense - 0.4) < 0.03
+    assert len(reports) == len(list(find_blocks(model).all_linears())) and {r.sparsity for r in reports} != {0.0}
+    # Nothing before the last of the schedule counts as the best, though less was gone then.
+    assert done.best_step >= 0.9 * done.steps
+    assert not any(p.requires_grad for p in model.parameters())
+    assert torch.isfinite(model(patterned()).logits).all()
+
+
+def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
+    model = tiny()
+    shares = []
+
+    def watch(stage, done, total, detail=""):
+        weights = [adapter.get_base_layer().weight for adapter in adapters_of(model).values()]
+        shares.append(sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights))
+
+    reports, done = pruned(model, "magnitude-trained", 0.5, watch, rounds=4)
+    for linear in find_blocks(model).all_linears():
+        assert int((linear.weight == 0).sum()) == round(0.5 * linear.weight.numel())
+    assert all(report.sparsity == pytest.approx(0.5, abs=0.01) for report in reports)
+    assert shares == sorted(shares)
+    rounds = sorted({round(share, 2) for share in shares})
+    assert rounds == pytest.approx([0, 0.125, 0.25, 0.375, 0.5], abs=0.01)
+    assert done.best_step >= 0.8 * done.steps
+
+
+def test_the_schedule_is_cubic_between_warm_up_and_cool_down():
+    masks = UnitMasks([], [], {}, 10, 0.1, 0.1)
+    assert [masks.share(spent) for spent in (0, 0.1, 0.9, 1.0)] == [0, 0, 1, 1]
+    assert masks.share(0.5) == pytest.approx(1 - 0.5**3)
+
+
+def test_scores_are_the_estimate_from_the_adapters_gradients(text):
+    from core.methods.structured.base import View
+    from core.methods.structured.budget import Removal
+    from core.models.units import find_units
+
+    model = tiny("llama-mha")
+    view = View(find_units(find_blocks(model), 0))
+    add_adapters(model, 4, 8.0, 0.0, 0)
+    adapters = adapters_of(model)
+    for adapter in adapters.values():
+        torch.nn.init.normal_(adapter.lora_B["default"].weight, std=0.1)
+    model(input_ids=patterned(4), labels=patterned(4)).loss.backward()
+    masks = UnitMasks([view], [Removal()], adapters, 10, 0.1, 0.1)
+    masks.after_gradients(0.0)
+    linear = view.units.linears["up"]
+    adapter = adapters[linear.name]
+    a, b = adapter.lora_A["default"].weight, adapter.lora_B["default"].weight
+    estimate = b.grad @ a + b @ a.grad - b.grad @ a.grad
+    rows = (estimate * (linear.weight + 2.0 * b @ a)).abs().sum(1)  # alpha / rank = 2
+    torch.testing.assert_close(masks.scores[linear.name], (0.1 * rows / rows.norm()).detach())
+
+
+@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
+def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(stage, done, total, detail=""):
+        if "step 20," in detail:
+            raise Killed
+
+    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
+    file = tmp_path / "training" / "state"
+    with pytest.raises(Killed):
+        pruned(tiny(num_hidden_layers=4), method, progress=kill, checkpoint=file, **settings)
+    resumed, whole = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
+    _, done = pruned(resumed, method, checkpoint=file, **settings)
+    _, expected = pruned(whole, method, **settings)
+    assert (done.steps, done.held_out) == (expected.steps, expected.held_out)
+    for ours, theirs in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
+@pytest.mark.parametrize("seconds", [4, 60])
+def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
+    clock = iter(range(0, 100_000, seconds))  # between two looks at it
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    model = tiny(num_hidden_layers=4)
+    dense = block_weights(model)
+    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
+    _, done = pruned(model, method, minutes=5, **settings)
+    zeros = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
+    assert abs(1 - (block_weights(model) - zeros) / dense - 0.4) < 0.03
+    assert done.ended == "budget" and done.best_step > 0
+
+
+def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
+    def stop(stage, done, total, detail=""):
+        if "step 12," in detail:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pruned(tiny(), "magnitude-trained", progress=stop)
+
+
+def test_rounds_that_were_pruned_for_are_known_again():
+    adapters = {}
+    masks = WeightMasks(adapters, 0.5, 4)
+    masks.after_gradients(0.5)
+    other = WeightMasks(adapters, 0.5, 4)
+    other.restore(masks.tensors())
+    assert (masks.round, other.round) == (2, 2)

@@ -1,0 +1,225 @@
+"""Recovery: losses in chunks, and what survives a training."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch.nn.functional import cross_entropy, log_softmax
+
+from core.errors import UserError
+from core.evaluation import perplexity as perplexity_module
+from core.models.blocks import find_blocks
+from core.models.modeling_slimscope import Factors
+from core.registry import RECOVERIES, get_recovery
+from core.request.stages import parse_parameters
+from core.training import examples as examples_module
+from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
+from core.training.examples import Example, collate
+from core.training.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
+from tests.core.tiny import tiny, windows
+from tests.core.trained import CALIBRATION, cut, patterned, trained
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gemma2"])
+def test_the_loss_through_the_head_in_chunks_is_the_models_own(name, monkeypatch):
+    monkeypatch.setattr(perplexity_module, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
+    model = tiny(name).requires_grad_(False)
+    batch = collate([Example(row, 5) for row in patterned(3, 20)])
+    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
+    for parameter in parameters:
+        torch.nn.init.normal_(parameter, std=0.1)
+
+    def gradients(value):
+        value.backward()
+        found = [parameter.grad.clone() for parameter in parameters]
+        model.zero_grad()
+        return found
+
+    ours = through_head(model, states(model, batch), next_token(targets(batch)))
+    logits = model(input_ids=batch.ids).logits[:, :-1].float()
+    wanted = batch.ids[:, 1:].masked_fill(~batch.counts, -100)
+    plain = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum")
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-4)
+    assert int(batch.counts.sum()) == 3 * 15  # of 20 tokens, the 15 after a prompt of 5
+    for mine, theirs in zip(gradients(ours), gradients(plain), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_divergences_are_what_their_names_say():
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(5, 11, generator=draw, dtype=torch.float64) for _ in range(2))
+    p, q = (log_softmax(logits / 2, -1).exp() for logits in (teacher, student))
+    forward = 4 * (p * (p / q).log()).sum()
+    reverse = 4 * (q * (q / p).log()).sum()
+    middle = (p + q) / 2
+    both = 2 * ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum())
+    torch.testing.assert_close(divergence("forward", student, teacher, 2.0), forward)
+    torch.testing.assert_close(divergence("reverse", student, teacher, 2.0), reverse)
+    torch.testing.assert_close(divergence("jensen-shannon", student, teacher, 2.0), both)
+    torch.testing.assert_close(
+        divergence("jensen-shannon", student, teacher, 2.0), divergence("jensen-shannon", teacher, student, 2.0)
+    )
+    for kind in ("forward", "reverse", "jensen-shannon"):
+        assert divergence(kind, student, student, 2.0).abs() < 1e-12
+
+
+@pytest.mark.parametrize("recovery", [found.name for found in RECOVERIES])
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize(("method", "pattern"), [("sparsegpt", None), ("wanda", "2:4")])
+def test_zeros_survive_and_the_rest_learns(recovery, name, method, pattern):
+    model = cut(tiny(name), method, pattern=pattern)
+    before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
+    done = trained(model, recovery)
+    for linear in find_blocks(model).all_linears():
+        assert torch.equal(linear.weight == 0, before[linear.name] == 0)
+        assert not torch.equal(linear.weight, before[linear.name])
+    if recovery == "lora":
+        assert min(loss for _, loss in done.held_out) < done.held_out[0][1]
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize(("dtype", "dropout"), [("float32", 0.0), ("float32", 0.3), ("bfloat16", 0.0)])
+def test_an_adapter_computes_and_learns_what_pefts_does(name, dtype, dropout):
+    model = tiny(name).to(getattr(torch, dtype))
+    for parameter in add_adapters(model, 4, 16.0, dropout, 0):
+        torch.nn.init.normal_(parameter, std=0.2)
+    tolerance = 1e-5 if dtype == "float32" else 1e-2  # of a norm
+    for layer in adapters_of(model.train()).values():
+        a, b = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+        x = torch.randn(3, 5, a.shape[1], dtype=getattr(torch, dtype), requires_grad=True)
+        found = []
+        for forward in (SparseLora.forward, LoraLinear.forward):
+            torch.manual_seed(0)
+            y = forward(layer, x)
+            found.append([y, *torch.autograd.grad(y.float().square().sum(), [x, a, b])])
+        for ours, theirs in zip(*found, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert (ours - theirs).norm() < tolerance * theirs.norm()
+
+
+def test_so_few_zeros_that_training_does_not_heed_them_survive_too():
+    model = cut(tiny(), "magnitude", 0.0008)
+    zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
+    assert sum(int(where.sum()) for where in zeros.values()) > 0
+    trained(model)
+    for linear in find_blocks(model).all_linears():
+        assert torch.equal(linear.weight == 0, zeros[linear.name])
+
+
+@pytest.mark.parametrize("recovery", [found.name for found in RECOVERIES])
+def test_factors_survive_and_learn(recovery):
+    model = cut(tiny(), "svd-llm", 0.3)
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    trained(model, recovery)
+    assert {name: p.shape for name, p in model.named_parameters()} == shapes
+    assert sum(isinstance(module, Factors) for module in model.modules()) == 14
+    thin = "model.layers.0.mlp.up_proj.0.weight"
+    assert not torch.equal(before[thin], dict(model.named_parameters())[thin])
+
+
+def test_what_is_merged_computes_what_was_trained():
+    model = cut(tiny(), "sparsegpt")
+    parameters = add_adapters(model, 4, 16.0, 0.0, 0)
+    for parameter in parameters:
+        torch.nn.init.normal_(parameter, std=0.2)
+    expected = model(windows()).logits
+    merge_adapters(model)
+    torch.testing.assert_close(model(windows()).logits, expected, rtol=1e-4, atol=1e-4)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", ["sparsegpt", "svd-llm"])
+def test_sixteen_bit_models_learn_in_whole_precision(dtype, method):
+    model = cut(tiny(), method, 0.3).to(dtype)
+    before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
+    done = trained(model)
+    assert done.held_out[-1][1] < done.held_out[0][1] - 0.1
+    for linear in find_blocks(model).all_linears():
+        assert linear.weight.dtype == dtype and not torch.equal(linear.weight, before[linear.name])
+        if method == "sparsegpt":
+            assert torch.equal(linear.weight == 0, before[linear.name] == 0)
+
+
+def test_dropout_falls_on_the_adapter_and_not_on_the_weight_itself():
+    model = cut(tiny(), "sparsegpt")
+    expected = model(windows()).logits
+    parameters = add_adapters(model, 4, 16.0, 0.5, 0)
+    model.train()
+    torch.testing.assert_close(model(windows()).logits, expected)  # the adapters are 0 yet
+    for parameter in parameters:
+        torch.nn.init.normal_(parameter, std=0.2)
+    assert not torch.equal(model(windows()).logits, model(windows()).logits)
+    model.eval()
+    assert torch.equal(model(windows()).logits, model(windows()).logits)
+
+
+class Vocabulary:
+    def __init__(self, words):
+        self.words = words
+
+    def get_vocab(self):
+        return {word: index for index, word in enumerate(self.words)}
+
+
+def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
+    monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
+    found = get_recovery("distill-white")
+    teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
+    method = found(parse_parameters(found, {"teacher": "big@1"}))
+    method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
+    with pytest.raises(UserError, match="The teacher big has another tokenizer"):
+        method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
+
+
+def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
+    monkeypatch.setattr(examples_module, "read_prompts", lambda *_: ["abc", "abcde"])
+
+    def tokenizer(text):
+        return {"input_ids": list(text)}
+
+    teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
+    white, black = get_recovery("distill-white"), get_recovery("distill-black")
+    with pytest.raises(UserError, match="The teacher old was made for 23 tokens; examples of 24 are too long"):
+        white(parse_parameters(white, {})).check_text(CALIBRATION, tokenizer, teacher)
+    black(parse_parameters(black, {"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
+    with pytest.raises(UserError, match="prompts of up to 5 and answers of 19 are too long"):
+        black(parse_parameters(black, {"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
+
+
+def test_the_teacher_and_the_text_share_the_loss():
+    found = get_recovery("distill-white")
+    student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
+
+    def loss(**settings):
+        return found(parse_parameters(found, settings)).loss(student, teacher, batch)
+
+    text = text_loss(student, batch)
+    taught = divergence("forward", *(states_logits(model, batch) for model in (student, teacher)), 2.0)
+    torch.testing.assert_close(loss(teacher_share=0), text)
+    torch.testing.assert_close(loss(teacher_share=1, temperature=2), taught)
+    torch.testing.assert_close(loss(temperature=2), (text + taught) / 2)
+
+
+def states_logits(model, batch):
+    return model(batch.ids).logits[:, :-1][batch.counts]
+
+
+def test_hidden_states_are_compared_block_by_block_where_that_can_be():
+    found = get_recovery("distill-white")
+    plain, hidden = (found(parse_parameters(found, {"hidden_weight": weight})) for weight in (0, 2))
+    student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
+    ours, theirs = (
+        model(input_ids=batch.ids, output_hidden_states=True).hidden_states[1:-1] for model in (student, teacher)
+    )
+    first = [(a - b)[:, :-1].square().sum(-1) / b[:, :-1].square().sum(-1) for a, b in zip(ours, theirs, strict=True)]
+    gap = (hidden.loss(student, teacher, batch) - plain.loss(student, teacher, batch)).item()
+    with block_outputs(student) as own, block_outputs(teacher) as wanted:
+        student(batch.ids), teacher(batch.ids)
+    last = ((own[1] - wanted[1])[:, :-1].square().sum(-1) / wanted[1][:, :-1].square().sum(-1)).sum()
+    assert gap == pytest.approx(2 * (first[0].sum() + last).item() / 2, rel=1e-3)
+    other = SimpleNamespace(model=tiny(num_hidden_layers=3))
+    with pytest.raises(UserError, match="the student has 2 blocks of width 32 and the teacher 3 of 32"):
+        hidden.check(student, other)

@@ -1,0 +1,258 @@
+"""What the charts show, read from the figures themselves."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from core.analysis.frame import tidy
+from core.registry import METHODS
+from core.results import Measurement
+from core.store import shipped
+from dashboard.charts import figures, papers, points
+from dashboard.charts.style import DARK, LIGHT, SYMBOLS, look
+from dashboard.exports.print_figures import draw
+from tests.dashboard.synthetic import curve, result
+
+
+@pytest.fixture
+def chart(perplexities):
+    return figures.perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval", chosen=0.5)
+
+
+def trace(figure, name):
+    return next(found for found in figure.data if found.name == name)
+
+
+def test_lines_join_ratios_but_never_patterns(chart):
+    line = trace(chart, "SparseGPT")
+    assert list(line.x) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    hollow = [found for found in chart.data if found.legendgroup == "SparseGPT" and found.mode == "markers"]
+    assert [sorted(found.y) for found in hollow] == [pytest.approx([37.0 * 1.6, 37.0 * 3])]
+    assert hollow[0].marker.color == LIGHT.paper and hollow[0].showlegend is False
+
+
+def test_seeds_collapse_to_mean_and_range_and_the_legend_says_so(chart):
+    wanda = trace(chart, "Wanda (mean, range of 3 seeds)")
+    middle = list(wanda.x).index(0.5)
+    mean = (44.0 + 46.0 + 41.0) / 3
+    assert wanda.y[middle] == pytest.approx(mean)
+    assert wanda.error_y.array[middle] == pytest.approx(46 - mean)
+    assert wanda.error_y.arrayminus[middle] == pytest.approx(mean - 41)
+
+
+def test_bars_are_the_standard_error(chart):
+    line = trace(chart, "SparseGPT")
+    assert line.error_y.array[0] == pytest.approx(20.3 * 0.02)
+
+
+def test_diverged_points_lie_at_the_cap_and_say_their_value(chart):
+    line = trace(chart, "Magnitude")
+    assert line.y[-1] == figures.DIVERGED and line.marker.symbol[-1] == "triangle-up"
+    assert line.customdata[-1][2] == pytest.approx(3.4e5)
+    assert "3.4e5" in [note.text for note in chart.layout.annotations]
+    assert 10 ** chart.layout.yaxis.range[1] < 1e5
+
+
+def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
+    rows = frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")].copy()
+    rows.loc[rows["ratio"] == 0.7, "value"] = math.inf
+    rows.loc[rows["ratio"] == 0.6, "value"] = math.nan
+    broken = figures.perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
+    assert [note.text for note in broken.layout.annotations].count("∞") == 2
+    assert all(math.isfinite(value) for value in broken.data[0].y)
+
+
+def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
+    assert any(shape.y0 == shape.y1 == 20.1 for shape in chart.layout.shapes)
+    assert "dense 20.1" in [note.text for note in chart.layout.annotations]
+    assert trace(chart, "Dense").x == (0.0,)
+
+
+def test_the_same_input_gives_the_same_figure(perplexities):
+    one, two = (figures.perplexity_curve(*perplexities, figures.PACKED, DARK, "x").to_json() for _ in range(2))
+    assert one == two
+
+
+def test_every_axis_draws(perplexities):
+    for axis in (figures.RATIO, figures.REMOVED, figures.PACKED):
+        figure = figures.perplexity_curve(*perplexities, axis, LIGHT, "x")
+        assert len(trace(figure, "Magnitude").x) == 7
+
+
+def test_no_points_give_an_empty_chart(perplexities):
+    nothing = perplexities[0].iloc[:0]
+    assert not figures.perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(15, 120, [20, 50, 100]), (18, 4000, [30, 100, 300, 1000, 3000]), (9, 1e5, None)]
+)
+def test_log_ticks_are_few_and_inside(low, high, expected):
+    ticks = figures.log_ticks(low, high)
+    assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
+
+
+@pytest.mark.parametrize(("value", "text"), [(20.123, "20.1"), (1234.5, "1,234"), (3.4e5, "3.4e5"), (math.inf, "∞")])
+def test_numbers_are_short(value, text):
+    assert figures.number(value) == text
+
+
+@pytest.mark.parametrize("family", ["unstructured", "structured"])
+def test_markers_tell_families_and_colours_tell_methods(family):
+    styles = [look(method.name, LIGHT) for method in METHODS if method.family == family and method.scope != "training"]
+    assert {style.symbol for style in styles} == {SYMBOLS[family]}
+    assert len({style.color for style in styles}) == len(styles)
+    assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
+    assert look("loraprune-trained", LIGHT) == look("loraprune", LIGHT, "lora") != look("loraprune", LIGHT)
+
+
+def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
+    rows = points.at_amount(points.headline(frame), "50 %")
+    shown = points.with_mean(points.accuracies(rows), rows)
+    order = list(dict.fromkeys(shown["task"]))
+    figure = figures.accuracy_dots(shown, LIGHT, order)
+    assert len(order) == 8 and order[-1] == "Mean of seven"
+    assert sorted({x for x in trace(figure, "chance").x if x is not None}) == [0.25, 0.5]
+    dense = trace(figure, "Dense")
+    assert len(dense.x) == 8
+    assert dense.x[-1] == pytest.approx((0.60 + 0.68 + 0.43 + 0.53 + 0.55 + 0.29 + 0.33) / 7)
+    assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(7))
+
+
+def arrows(figure):
+    return [note for note in figure.layout.annotations if note.showarrow]
+
+
+def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
+    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
+    rows = frame[frame["metric"] == "perplexity"]
+    found = points.collapse(rows[rows["method"] != "dense"])
+    figure = figures.perplexity_curve(
+        found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x"
+    )
+    (arrow,) = arrows(figure)
+    assert (arrow.ax, arrow.x) == (0.5, 0.5)
+    assert (10**arrow.ay, 10**arrow.y) == (pytest.approx(37.0), pytest.approx(25.0))
+    trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
+    assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
+
+    rows = points.at_amount(points.headline(frame), "50 %")
+    shown = points.with_mean(points.accuracies(rows), rows)
+    order = list(dict.fromkeys(shown["task"]))
+    figure = figures.accuracy_dots(shown, LIGHT, order)
+    assert len(arrows(figure)) == 8  # seven tasks and their mean
+    assert list(trace(figure, "SparseGPT + LoRA").y) == list(trace(figure, "SparseGPT").y)
+    assert len(draw(figure, "svg", "caption", 6, 6)) > 1000
+
+
+def test_losses_are_drawn_by_step():
+    rows = pd.DataFrame({"series": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
+    figure = figures.loss_curve(rows, LIGHT)
+    assert list(trace(figure, "held out").y) == [4.2, 3.9]
+    assert list(trace(figure, "training").x) == [4]
+
+
+def test_the_mean_needs_all_seven_tasks(frame):
+    rows = points.headline(frame)
+    assert points.seven_means(rows[rows["dataset"] != "boolq"]).empty
+
+
+def test_two_protocols_never_share_an_axis(frame):
+    rows = points.headline(frame)
+    other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
+    mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
+    kept = points.one_protocol(mixed)
+    assert set(kept["protocol_id"]) == set(rows["protocol_id"]) and len(kept) == len(rows) - other.sum()
+
+
+def test_layers_are_blocks_by_roles():
+    layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
+    heat = figures.layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
+    assert heat.y[0] == "q" and len(heat.x) == 4
+    assert heat.z[0][3] == pytest.approx(0.08)
+
+
+def test_a_trained_dense_model_is_not_the_dense_one():
+    frame = tidy([result("dense", 19.0, recovery="lora"), result("dense", 20.1), result("magnitude", 24.0, 0.3)])
+    frame = frame[frame["metric"] == "perplexity"]
+    assert list(frame.loc[points.is_dense(frame), "value"]) == [20.1]
+    assert list(points.at_amount(frame, "30 %")["value"]) == [20.1, 24.0]
+
+
+def test_what_is_pruned_while_training_stands_beside_every_calibration():
+    frame = tidy([result("wanda", 24.0, 0.3), result("loraprune-trained", 30.0, 0.3)])
+    frame = frame[frame["metric"] == "perplexity"]
+    frame.loc[frame["method"] == "loraprune-trained", "calibration"] = "passages-calibration:512x256"
+    assert points.calibrations(frame) == ["passages-calibration:16x2048"]
+    assert list(points.calibrated_on(frame, "passages-calibration:16x2048")["value"]) == [24.0, 30.0]
+
+
+def test_comparison_is_against_dense(perplexities, frame):
+    found, dense = perplexities
+    means = points.seven_means(points.headline(frame))
+    table = points.comparison(found, means, dense)
+    assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["vs dense"] == 0
+    row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "30 %")].iloc[0]
+    assert row["vs dense"] == pytest.approx(22.8 - 20.1)
+    assert row["Accuracy vs dense"] < 0 and row["Packed MB"] < table.iloc[0]["Packed MB"]
+
+
+def test_missing_points_are_those_of_the_grid(perplexities):
+    found = perplexities[0]
+    assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == []
+    gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
+    assert points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"]) == [("wanda", 0.3, None), ("wanda", 0.5, "2:4")]
+
+
+@pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
+def test_papers_tables_draw_every_value(table):
+    rows = papers.rows_of(shipped.published(), table)
+    read, scored = rows[rows["metric"] == "perplexity"], rows[rows["metric"] != "perplexity"]
+    if table.by == "model":
+        for corpus in ("wikitext2", "ptb", "c4"):
+            part = read[read["dataset"] == corpus]
+            models = list(dict.fromkeys(part["model"]))
+            figure = figures.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
+            assert sum(len(one.y) for one in figure.data) == len(part) == 42
+    if table.by == "ratio":
+        part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
+        figure = figures.perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
+        assert sum(len(one.y) for one in figure.data) == len(part)
+        both = read[read["dataset"] == "wikitext2"]
+        figure = figures.perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
+        assert len(arrows(figure)) == both["tuned"].sum() > 0
+        dots = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
+        figure = figures.accuracy_dots(dots, LIGHT, list(dict.fromkeys(dots["task"])))
+        assert len(arrows(figure)) == dots["recovery"].notna().sum() > 0
+    if len(scored):
+        shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])
+        assert shown["value"].between(0, 1).all()
+
+
+def test_the_papers_mean_is_the_printed_one():
+    rows = papers.rows_of(shipped.published(), papers.TABLES[1])
+    shown = papers.by_task(rows).set_index(["series", "task"])["value"]
+    assert 100 * shown["Dense", "Mean of 5"] == pytest.approx(70.29, abs=0.01)
+    assert 100 * shown["SparseGPT 2:4", "Mean of 5"] == pytest.approx(69.11, abs=0.01)
+
+
+def timed(method, prefill, device="cpu (x86_64)"):
+    rows = [
+        Measurement(
+            metric="prefill", dataset="synthetic", value=prefill * batch, n=7, protocol={"batch": batch},
+            details={"device": device},
+        )
+        for batch in (1, 4)
+    ]  # fmt: skip
+    one = result(method, 30.0, None if method == "dense" else 0.5)
+    return one.model_copy(update={"measurements": (*one.measurements, *rows)})
+
+
+def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
+    table = points.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
+    assert list(table["What"]) == ["Read a token (ms)"] * 2
+    assert list(table["Dense / measured"]) == [1.5, 1.5]
+    assert points.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
+    assert points.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
+    assert points.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty

@@ -1,0 +1,159 @@
+"""Files for reports: each opens as what it says it is and carries the protocol."""
+
+import io
+import os
+import re
+import zipfile
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from core.store import shipped
+from dashboard.charts import figures, papers, points
+from dashboard.charts.style import LIGHT
+from dashboard.exports import browser, print_figures
+from dashboard.exports import files as exports
+from tests.dashboard.synthetic import curve
+
+CAPTION = "smollm2-135m, perplexity on passages-eval: window 2048, first 16 windows, float32. Bars: one standard error."
+MAGIC = {"png": b"\x89PNG", "svg": b"<", "pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="session")
+def items(frame, perplexities):
+    found, dense = perplexities
+    rows = points.at_amount(points.headline(frame), "50 %")
+    shown = points.with_mean(points.accuracies(rows), rows)
+    order = list(dict.fromkeys(shown["task"]))
+    layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
+    table = points.comparison(found, points.seven_means(points.headline(frame)), dense)
+    return [
+        exports.Item(
+            "curve",
+            CAPTION,
+            table,
+            lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
+        ),
+        exports.Item("tasks", CAPTION, shown, lambda: figures.accuracy_dots(shown, LIGHT, order)),
+        exports.Item("layers", CAPTION, layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Error")),
+    ]
+
+
+@pytest.fixture
+def no_browser(monkeypatch):
+    monkeypatch.setattr(browser.Browser, "render", lambda *args, **kwargs: None)
+
+
+@pytest.mark.parametrize("format", exports.IMAGES)
+def test_without_a_browser_matplotlib_draws_every_chart(items, no_browser, format):
+    for item in items:
+        assert exports.image(item, format, 3.35).startswith(MAGIC[format])
+
+
+@pytest.mark.parametrize("width", exports.WIDTHS.values())
+def test_prints_are_as_wide_as_a_column(items, no_browser, width):
+    page = exports.image(items[0], "pdf", width)
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", page)
+    assert float(box[1]) == pytest.approx(72 * width, abs=0.5)
+    assert Image.open(io.BytesIO(exports.image(items[0], "png", width))).width == pytest.approx(300 * width, abs=2)
+
+
+def test_the_matplotlib_print_shows_the_same_text(items, no_browser):
+    svg = exports.image(items[0], "svg", 6.9).decode()
+    for text in ("dense 20.1", "3.4e5", "Wanda (mean, range of 3 seeds)", "2:4", "passages-eval: window 2048"):
+        assert text in svg
+
+
+@pytest.mark.skipif(
+    not browser.available() and os.environ.get("CI") != "true",
+    reason="no Chromium on this machine: kaleido cannot be tested",
+)
+def test_with_a_browser_kaleido_draws_every_chart(items):
+    kept = browser.kept_browser()
+    for item in items:
+        for format in exports.IMAGES:
+            figure, across, down = exports.for_print(item.build(), item.caption, 3.35)
+            image = kept.render(figure, format, across, down)
+            assert image is not None and image.startswith(MAGIC[format])
+    pdf = exports.image(items[0], "pdf", 3.35)
+    box = re.search(rb"/MediaBox \[0 0 ([\d.]+)", pdf)
+    assert float(box[1]) == pytest.approx(72 * 3.35, abs=1.5)
+    kept.stop()
+    assert kept.render(figure, "svg", across, down).startswith(b"<svg")  # it starts again
+    kept.stop()
+
+
+def test_a_browser_that_breaks_is_replaced_by_matplotlib(items, monkeypatch):
+    broken = browser.Browser()
+    monkeypatch.setattr(browser, "available", lambda: True)
+    monkeypatch.setattr(broken, "_start", lambda: (_ for _ in ()).throw(RuntimeError("no display")))
+    monkeypatch.setattr(exports, "kept_browser", lambda: broken)
+    assert exports.image(items[0], "pdf", 3.35).startswith(b"%PDF")
+
+
+def test_html_is_whole_and_says_the_protocol(items):
+    page = exports.html(items[0]).decode()
+    assert page.startswith("<!doctype html>") and "Plotly.newPlot" in page and CAPTION in page
+    assert not re.search(r'<script[^>]+src="http', page)
+
+
+def test_csv_reads_back_with_the_protocol(items):
+    table = pd.read_csv(io.BytesIO(exports.csv(items[0])))
+    assert len(table) == len(items[0].table)
+    assert set(table["caption"]) == {CAPTION}
+
+
+def test_latex_is_booktabs_with_the_best_in_bold():
+    table = pd.DataFrame(
+        {
+            "Method": ["Dense", "Magnitude", "SparseGPT", "SparseGPT"],
+            "Removed": ["0 %", "50 %", "50 %", "2:4"],
+            "Perplexity": [20.1, 420.0, 37.0, float("inf")],
+            "Mean accuracy (%)": [48.7, None, 44.0, 40.0],
+            "Seeds": [1, 1, 3, 1],
+        }
+    )
+    text = exports.latex(exports.Item("points_of_a_model", "A & B, 50 % of x_1.", table)).decode()
+    assert text == (
+        "% needs \\usepackage{booktabs}\n"
+        "\\begin{table}[t]\n"
+        "\\centering\n"
+        "\\caption{A \\& B, 50 \\% of x\\_1.}\n"
+        "\\label{tab:points_of_a_model}\n"
+        "\\begin{tabular}{llrrr}\n"
+        "\\toprule\n"
+        "Method & Removed & Perplexity & Mean accuracy (\\%) & Seeds \\\\\n"
+        "\\midrule\n"
+        "Dense & 0 \\% & 20.10 & 48.70 & 1 \\\\\n"
+        "Magnitude & 50 \\% & 420.00 & -- & 1 \\\\\n"
+        "SparseGPT & 50 \\% & \\textbf{37.00} & 44.00 & 3 \\\\\n"
+        "SparseGPT & 2:4 & $\\infty$ & 40.00 & 1 \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+        "\\end{table}\n"
+    )
+
+
+def test_the_papers_sizes_print_too(no_browser):
+    rows = papers.rows_of(shipped.published(), papers.TABLES[0])
+    rows = rows[rows["dataset"] == "wikitext2"]
+    shown, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))
+    item = exports.Item(
+        "sizes", CAPTION, shown, lambda: figures.perplexity_by_model(shown, models, LIGHT, "WikiText-2")
+    )
+    svg = exports.image(item, "svg", 3.35).decode()
+    for text in ("125M", "175B", "OPT model size", "SparseGPT 2:4"):
+        assert text in svg
+
+
+def test_the_bundle_holds_everything(items, no_browser):
+    archive = zipfile.ZipFile(io.BytesIO(exports.bundle(items[:1], 6.9)))
+    names = {f"curve.{ending}" for ending in ("csv", "tex", "html", "png", "svg", "pdf")} | {"README.txt"}
+    assert set(archive.namelist()) == names
+    assert archive.testzip() is None
+    assert CAPTION in archive.read("README.txt").decode()
+
+
+def test_captions_lose_their_marks():
+    assert print_figures.plain("**bold** `code`<br>line") == "bold code line"
