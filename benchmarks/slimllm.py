@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.data.corpora import calibration_windows, evaluation_windows
-from core.engine.by_linear import compress
+from core.engine.stages import compress
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.two_pass import prune_two_pass
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
-from core.engine.by_linear import compress
+from core.engine.stages import compress
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer

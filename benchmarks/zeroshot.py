@@ -16,7 +16,8 @@ from lm_eval.models.huggingface import HFLM
 from rich.console import Console
 from rich.table import Table
 
-from core.data.tasks import SEVEN, harness_tasks
+from core.data.cards import SEVEN
+from core.data.tasks import harness_tasks
 from core.evaluation.scorer import SharedPrefixLM
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL

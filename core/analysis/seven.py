@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from core.data.tasks import SEVEN, TASKS
+from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 
 

@@ -10,9 +10,9 @@ from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.tables import describe_result, duration, point_name, print_table, summary
-from core.engine.runs import missing
 from core.engine.runs import run as compute
 from core.errors import Cancelled, UserError
+from core.protocols import missing
 from core.request.complete import check_save_folder, complete
 from core.request.estimate import estimate, history
 from core.request.stages import variant_spec

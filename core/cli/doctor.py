@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from core.cache import hub
 from core.data import files
+from core.data.cards import TASKS
 from core.data.corpora import CORPORA, default_corpora, identify_corpus
-from core.data.tasks import TASKS, identify_task
+from core.data.tasks import identify_task
 from core.errors import UserError
 from core.models.catalogue import BY_ID, SMOLLM2_WHEEL
 from core.models.sources import identify

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.cli.console import output
-from core.data.tasks import TASKS
+from core.data.cards import TASKS
 from core.results import Measurement, Result
 from core.specs import RunSpec
 

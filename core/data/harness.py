@@ -14,7 +14,7 @@ import pyarrow as pa
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from core.data.tasks import TaskCard
+from core.data.cards import TaskCard
 from core.errors import UserError
 
 datasets.disable_progress_bars()

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.engine.by_linear import make_walker
+from core.cache.observations import observed
 from core.engine.by_rotation import rotate
-from core.engine.observations import observed
+from core.engine.forms import make_walker
 from core.engine.observe import Look
 from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, HeadChoice, Structured, View

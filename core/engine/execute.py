@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from core.data.corpora import evaluation_windows, identify_corpus
-from core.engine.runs import perplexity_protocol
 from core.engine.variants import check_revision, circumstances, make_variant
 from core.errors import Cancelled, UserError
 from core.evaluation.latency import latency
@@ -19,6 +18,7 @@ from core.models.blocks import execution_device
 from core.models.sources import identify, load_tokenizer
 from core.paths import cache_dir
 from core.progress import Progress
+from core.protocols import perplexity_protocol
 from core.request.complete import check_save_folder
 from core.results import Measurement, Result
 from core.shipping.checkpoint import save_checkpoint

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.engine.by_linear import make_walker
+from core.cache.observations import Tensors
+from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
-from core.engine.observations import Tensors
 from core.engine.walker import Walker
 from core.methods.base import Needs, Statistics
 from core.methods.structured.base import Structured, View

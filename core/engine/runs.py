@@ -5,13 +5,10 @@ What the store has is not computed again. Nothing here imports torch: `core.engi
 
 from __future__ import annotations
 
-from typing import Any
-
-from core.data.corpora import identify_corpus
-from core.data.tasks import identify_task
 from core.progress import Progress, silent
-from core.results import Measurement, Result
-from core.specs import Perplexity, RunSpec, Task
+from core.protocols import missing
+from core.results import Result
+from core.specs import RunSpec
 from core.store.store import Store
 
 
@@ -27,32 +24,3 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
     from core.engine.execute import execute
 
     return execute(todo, store, progress)
-
-
-def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
-    """Return the part of `spec` that `stored` does not answer; None where it answers everything."""
-    if stored is None:
-        return spec
-    rows, dtype = stored.measurements, spec.variant.dtype
-    perplexity = tuple(p for p in spec.perplexity if not any(answers(row, p, dtype) for row in rows))
-    tasks = tuple(t for t in spec.tasks if not any(answers(row, t, dtype) for row in rows))
-    latency = spec.latency and not any(row.metric == "prefill" for row in rows)
-    if not (perplexity or tasks or latency or spec.save):
-        return None
-    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency})
-
-
-def answers(row: Measurement, wanted: Perplexity | Task, dtype: str) -> bool:
-    """Whether a stored row is the number that is asked for."""
-    if isinstance(wanted, Perplexity):
-        dataset = identify_corpus(wanted.corpus).id
-        protocol: dict[str, Any] = perplexity_protocol(wanted, dtype)
-    else:
-        dataset = identify_task(wanted.task).id
-        protocol = {"limit": wanted.limit, "fewshot": 0, "dtype": dtype}
-    return row.dataset == dataset and protocol.items() <= row.protocol.items()
-
-
-def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
-    """Return what a perplexity depends on besides variant and text; `windows` None is every window."""
-    return {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}

@@ -23,7 +23,7 @@ from torch import nn
 
 from core.cache.kept import keep
 from core.data.corpora import calibration_windows
-from core.engine.by_linear import compress
+from core.engine.stages import compress
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
 from core.methods.base import Method

@@ -19,6 +19,7 @@ from core.data.tasks import TaskSource, harness_tasks, identify_task
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.scorer import SharedPrefixLM
 from core.progress import Progress, silent
+from core.protocols import task_protocol
 from core.results import Measurement
 from core.specs import Task
 
@@ -79,13 +80,7 @@ def evaluate(
         scores = lm.score([pair for part in parts for pair in part.encoded.pairs], done)
         details = {"seconds": round(time.perf_counter() - began, 3), "tokens": lm.tokens - tokens}
         samples = judge(parts, scores)
-        protocol = {
-            "limit": task.limit,
-            "fewshot": 0,
-            "version": parts[0].task.VERSION,
-            "source": source.source,
-            "dtype": dtype,
-        }
+        protocol = task_protocol(task, dtype) | {"version": parts[0].task.VERSION, "source": source.source}
         measurements = [
             Measurement(
                 metric=metric, dataset=source.id, protocol=protocol, details=details, **summary(metric, samples)

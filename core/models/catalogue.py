@@ -7,6 +7,7 @@ download. Licences are as the models' own pages state them.
 from typing import Any, Literal
 
 from core.cache.wheels import Wheel
+from core.models.shape import shape
 from core.specs import Frozen
 
 SMOLLM2_WHEEL = Wheel(
@@ -32,8 +33,6 @@ class ModelCard(Frozen):
 
     @property
     def parameters(self) -> int:
-        from core.models.facts import shape
-
         return shape(self.config).parameters
 
     @property

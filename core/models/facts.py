@@ -1,135 +1,23 @@
-"""The shape of a model from its `config.json` alone: for estimates and cheap validation, without torch."""
+"""The configuration of a model from wherever it lies, and the shape that follows from it."""
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.errors import UserError
-from core.specs import Frozen
-
-if TYPE_CHECKING:
-    from core.models.sources import ModelSource
-
-# Families whose block is q, k, v, o and a gated FFN; the value says which extras count towards the parameters.
-_GATED = {
-    "llama": {},
-    "mistral": {},
-    "phi3": {},
-    "qwen2": {"qkv_bias": True},
-    "qwen3": {"qk_norm": "head"},
-    "smollm3": {"tied": True},
-    "olmo2": {"qk_norm": "all"},
-    "granite": {},
-    "cohere": {"tied": True, "norms": 1},
-    "gemma": {"tied": True},
-    "gemma2": {"tied": True, "norms": 4},
-    "gemma3_text": {"tied": True, "norms": 4, "qk_norm": "head"},
-}
-# What width, blocks, positions and FFN width are called, and whether q, k and v have biases.
-_GPT = {
-    "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
-    "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
-}
+from core.cache import hub
+from core.models.catalogue import BY_ID
+from core.models.shape import ModelFacts, shape
+from core.models.sources import ModelSource
 
 
-class ModelFacts(Frozen):
-    parameters: int  # of the whole model, tied tensors once
-    block_weights: int  # weights in block linears, without biases
-    blocks: int
-    hidden: int
-    ffn: int
-    vocabulary: int
-    max_window: int  # positions the model was made for
-    widths: tuple[int, ...]  # the distinct input widths of block linears; empty where the family is not known
-
-
-def facts(source: "ModelSource") -> ModelFacts:
+def facts(source: ModelSource) -> ModelFacts:
     """Return the shape of a model. Reads, and for a hub model fetches, no more than its `config.json`."""
     return shape(config_of(source))
 
 
-def config_of(source: "ModelSource") -> dict[str, Any]:
+def config_of(source: ModelSource) -> dict[str, Any]:
     """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
-    from core.cache import hub
-    from core.models.catalogue import BY_ID
-
     if source.folder:
         return json.loads((source.folder / "config.json").read_text())
     if source.id in BY_ID:
         return BY_ID[source.id].config
     return json.loads(hub.download_config(source.hub_id, source.revision).read_text())
-
-
-def shape(config: Mapping[str, Any]) -> ModelFacts:
-    """Return the facts that follow from a configuration; a `UserError` where it lacks a size."""
-    config = {**config, **config.get("text_config", {})}
-    family = config.get("model_type", "")
-    try:
-        if family == "opt":
-            return _opt(config)
-        if family in _GPT:
-            return _gpt(config, *_GPT[family])
-        return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
-    except KeyError as error:
-        raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
-
-
-def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=False) -> ModelFacts:
-    hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
-    heads, vocabulary = config["num_attention_heads"], config["vocab_size"]
-    head = config.get("head_dim") or hidden // heads
-    keys = (config.get("num_key_value_heads") or heads) * head  # width of k and of v
-    queries = heads * head
-    weights = 2 * hidden * queries + 2 * hidden * keys + 3 * hidden * ffn
-    block = weights + norms * hidden
-    if qkv_bias or config.get("attention_bias"):
-        block += queries + 2 * keys + (0 if qkv_bias else hidden)
-    if config.get("mlp_bias"):
-        block += 2 * ffn + hidden
-    block += {None: 0, "head": 2 * head, "all": queries + keys}[qk_norm]
-    embeddings = 1 if config.get("tie_word_embeddings", tied) else 2
-    return ModelFacts(
-        parameters=blocks * block + embeddings * vocabulary * hidden + hidden,
-        block_weights=blocks * weights,
-        blocks=blocks,
-        hidden=hidden,
-        ffn=ffn,
-        vocabulary=vocabulary,
-        max_window=config.get("max_position_embeddings", 2048),
-        widths=tuple(sorted({hidden, queries, ffn})) if known else (),
-    )
-
-
-def _opt(config) -> ModelFacts:
-    hidden, positions, vocabulary = config["hidden_size"], config["max_position_embeddings"], config["vocab_size"]
-    word = config.get("word_embed_proj_dim") or hidden
-    # The position table has two rows more than positions.
-    outside = vocabulary * word + (positions + 2) * hidden
-    outside += 2 * hidden if config.get("do_layer_norm_before", True) else 0  # the final norm
-    outside += 2 * word * hidden if word != hidden else 0  # projections from and to the embeddings
-    return _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
-
-
-def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelFacts:
-    hidden, blocks, positions = (config[name] for name in names[:3])
-    vocabulary, ffn = config["vocab_size"], config.get(names[3]) or 4 * hidden
-    outside = (vocabulary + positions) * hidden + 2 * hidden
-    return _plain(hidden, blocks, ffn, vocabulary, positions, outside, qkv_bias)
-
-
-def _plain(
-    hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int, qkv_bias: bool = True
-) -> ModelFacts:
-    """A block of q, k, v, o and an FFN of two linears, with biases and two layer norms; `outside` are other weights."""
-    weights = 4 * hidden * hidden + 2 * hidden * ffn
-    block = weights + (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
-    return ModelFacts(
-        parameters=blocks * block + outside,
-        block_weights=blocks * weights,
-        blocks=blocks,
-        hidden=hidden,
-        ffn=ffn,
-        vocabulary=vocabulary,
-        max_window=positions,
-        widths=tuple(sorted({hidden, ffn})),
-    )

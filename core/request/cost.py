@@ -3,10 +3,11 @@
 import math
 
 from core.data import files
+from core.data.cards import card
 from core.data.corpora import text
 from core.data.texts import BY_ID
 from core.methods.base import Method
-from core.models.facts import ModelFacts
+from core.models.shape import ModelFacts
 from core.registry import get_method, get_stage
 from core.request.stages import parse_parameters
 from core.specs import Perplexity, Stage, Task
@@ -16,20 +17,6 @@ SVD = 20  # operations of decomposing a matrix, over its size times its smaller 
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 CHARACTERS = 3.5  # of English text in a token, at least
 UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
-# Documents of a task, and the tokens one takes where its choices share their prompt.
-TASK_SIZES = {
-    "piqa": (1838, 60),
-    "hellaswag": (10042, 220),
-    "winogrande": (1267, 70),
-    "arc_easy": (2376, 80),
-    "arc_challenge": (1172, 90),
-    "boolq": (3270, 180),
-    "openbookqa": (500, 50),
-    "lambada_openai": (5153, 100),
-    "rte": (277, 100),
-    "mmlu": (14042, 160),
-}
-SUBJECTS = {"mmlu": 57}  # a limit is per subject
 
 
 def forward(shape: ModelFacts, tokens: float, window: int, head: bool = False) -> float:
@@ -102,8 +89,6 @@ def corpus_tokens(name: str) -> float:
 
 def task_work(shape: ModelFacts, task: Task) -> float:
     """Return the operations of a zero-shot task."""
-    name = task.task.partition("@")[0]
-    documents, tokens = TASK_SIZES.get(name, (2000, 200))
-    if task.limit:
-        documents = min(documents, task.limit * SUBJECTS.get(name, 1))
-    return forward(shape, documents * tokens, tokens, head=True)
+    known = card(task.task)
+    documents = min(known.documents, task.limit * known.subjects) if task.limit else known.documents
+    return forward(shape, documents * known.tokens, known.tokens, head=True)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.models.facts import ModelFacts, facts
+from core.models.facts import facts
+from core.models.shape import ModelFacts
 from core.models.sources import identify
 from core.registry import get_stage
 from core.request.cost import (

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.frame import COUNTED
 from core.analysis.seven import mean_of_seven
-from core.data.tasks import TASKS
+from core.data.cards import TASKS
 from core.registry import METHODS
 from core.results import Measurement, Result
 from core.specs import RunSpec

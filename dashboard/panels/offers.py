@@ -10,8 +10,8 @@ import streamlit as st
 from core.cache import hub
 from core.data import files
 from core.data.texts import BY_ID
-from core.engine.runs import missing
 from core.errors import UserError
+from core.protocols import missing
 from core.request.complete import complete
 from core.request.estimate import estimate, history
 from core.specs import Calibration, Perplexity, RunSpec, Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.data.tasks import SEVEN
+from core.data.cards import SEVEN
 from core.registry import METHODS
 from core.specs import Perplexity, Task
 from dashboard import data

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from core.data.tasks import SEVEN, TASKS
+from core.data.cards import SEVEN, TASKS
 from core.data.texts import CORPORA
-from core.engine.runs import missing
 from core.errors import UserError
 from core.methods.base import Method
 from core.models.catalogue import BY_ID, MODELS
+from core.protocols import missing
 from core.registry import METHODS, RECOVERIES
 from core.request.complete import complete
 from core.request.estimate import estimate, history

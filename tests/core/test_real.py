@@ -31,7 +31,7 @@ def material():
 
 
 def pruned(material, method, ratio=None, layers=None, **settings):
-    from core.engine.by_linear import compress
+    from core.engine.stages import compress
 
     source, calibration, tokens, texts = material
     model = load_model(source)
@@ -68,7 +68,7 @@ def test_structured_methods_keep_the_papers_order(material):
 def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     import torch
 
-    from core.engine.by_linear import compress
+    from core.engine.stages import compress
     from core.methods.hessian import lower_factor
     from core.methods.lowrank.decompose import spectrum
     from core.models.blocks import find_blocks
@@ -103,7 +103,7 @@ def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     ids=lambda value: value if isinstance(value, str) else str(*value.values()),
 )
 def test_what_compression_made_survives_each_recovery(material, method, target, monkeypatch):
-    from core.engine.by_linear import compress
+    from core.engine.stages import compress
     from core.models.blocks import find_blocks
     from core.registry import RECOVERIES
     from core.training import loop as training

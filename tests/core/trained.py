@@ -2,7 +2,7 @@
 
 import torch
 
-from core.engine.by_linear import compress
+from core.engine.stages import compress
 from core.progress import silent
 from core.registry import get_recovery
 from core.request.stages import build_stage, parse_parameters

@@ -3,7 +3,7 @@
 import pytest
 
 from core.cli import doctor, fetch
-from core.data.tasks import TASKS
+from core.data.cards import TASKS
 from core.data.texts import BY_ID
 from core.errors import UserError
 

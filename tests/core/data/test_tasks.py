@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.data import embedded
-from core.data.tasks import SEVEN, TASKS, card, harness_tasks, identify_task, parts
+from core.data.cards import SEVEN, TASKS, card
+from core.data.tasks import harness_tasks, identify_task, parts
 from core.errors import UserError
 
 CHOICES = {"text": ["first", "second", "third", "fourth"], "label": ["A", "B", "C", "D"]}

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from core.engine import observations as observed
-from core.engine.by_linear import compress
+from core.cache import observations as observed
 from core.engine.observe import Look
+from core.engine.stages import compress
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration

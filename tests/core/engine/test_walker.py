@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from core.engine import by_linear as compress_module
-from core.engine.by_linear import compress
+from core.engine import forms
+from core.engine.collector import Collector, add_gram
 from core.engine.recorder import Recorder
-from core.engine.walker import Collector, Walker, add_gram
+from core.engine.stages import compress
+from core.engine.walker import Walker
 from core.errors import Cancelled, UserError
 from core.models.blocks import find_blocks, select
 from core.progress import silent
@@ -24,7 +25,7 @@ def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
 
 def walked(name, form, batch=1, monkeypatch=None, **settings):
     model = tiny(name)
-    monkeypatch.setattr(compress_module, "choose_form", lambda *_: (form, batch))
+    monkeypatch.setattr(forms, "choose_form", lambda *_: (form, batch))
     reports = compress(model, stage(**settings), windows(), "cpu", silent)
     return model, reports
 

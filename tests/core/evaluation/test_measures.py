@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.engine.by_linear import compress, relative_error
+from core.engine.by_linear import relative_error
+from core.engine.stages import compress
 from core.errors import UserError
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits

@@ -7,7 +7,8 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 
 from core.analysis.seven import mean_of_seven
-from core.data.tasks import SEVEN, TASKS, harness_tasks, identify_task
+from core.data.cards import SEVEN, TASKS
+from core.data.tasks import harness_tasks, identify_task
 from core.errors import Cancelled, UserError
 from core.evaluation import encoded as kept
 from core.evaluation.zeroshot import evaluate, summary

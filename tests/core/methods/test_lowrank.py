@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from core.engine.by_linear import compress
+from core.engine.stages import compress
 from core.methods.hessian import lower_factor
 from core.methods.lowrank.decompose import spectrum, truncate
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from core.engine.by_linear import compress
 from core.engine.by_rotation import rotate
+from core.engine.stages import compress
 from core.errors import UserError
 from core.methods.structured.base import keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform

@@ -11,7 +11,8 @@ import torch
 from core.errors import UserError
 from core.models.blocks import find_blocks
 from core.models.catalogue import BY_ID, MODELS
-from core.models.facts import facts, shape
+from core.models.facts import facts
+from core.models.shape import shape
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.tiny import ARCHITECTURES, OTHERS, tiny
 from tests.core.words import byte_tokenizer

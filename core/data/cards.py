@@ -1,0 +1,157 @@
+"""The zero-shot tasks that there are: where their documents lie, how large they are, and what guessing gets."""
+
+import re
+from typing import Literal
+
+from core.errors import unknown
+from core.specs import Frozen
+
+
+class TaskCard(Frozen):
+    id: str
+    label: str
+    licence: str
+    file: str  # the scored split
+    columns: tuple[str, ...]  # what the harness reads of a document
+    yaml: str  # the harness' own definition, below lm_eval/tasks; a folder where the task is a group of subjects
+    chance: float  # accuracy of guessing
+    sha256: str  # of the documents
+    documents: int  # in the scored split
+    tokens: int  # that one document takes, about, where its choices share their prompt
+    subjects: int = 1  # that a limit of documents holds for, each
+    metric: Literal["acc", "acc_norm"] = "acc"  # the one that papers report
+
+
+_ARC = {"licence": "CC BY-SA 4.0", "columns": ("question", "choices", "answerKey"), "chance": 0.25}
+_CARDS = (
+    TaskCard(
+        id="boolq",
+        documents=3_270,
+        tokens=180,
+        label="BoolQ",
+        licence="CC BY-SA 3.0",
+        file="tasks/boolq_validation.parquet",
+        columns=("question", "passage", "label"),
+        yaml="super_glue/boolq/default.yaml",
+        chance=0.5,
+        sha256="8b4e2455903036e07e5f880f4d41d25597a3c3b5160b1e1ee788bd44acf4d22e",
+    ),
+    TaskCard(
+        id="piqa",
+        documents=1_838,
+        tokens=60,
+        label="PIQA",
+        licence="AFL 3.0",
+        file="tasks/piqa_validation.parquet",
+        columns=("goal", "sol1", "sol2", "label"),
+        yaml="piqa/piqa.yaml",
+        chance=0.5,
+        sha256="256cd78377a0090efcbc05662c15821c9b60f98a708bf48115d0d9af80c67313",
+    ),
+    TaskCard(
+        id="hellaswag",
+        documents=10_042,
+        tokens=220,
+        label="HellaSwag",
+        licence="MIT",
+        file="tasks/hellaswag_validation.parquet",
+        columns=("activity_label", "ctx_a", "ctx_b", "endings", "label"),
+        yaml="hellaswag/hellaswag.yaml",
+        chance=0.25,
+        sha256="13e375078497cf7222ec529cccbf546b725445172446aac6585235f50e890fa5",
+        metric="acc_norm",
+    ),
+    TaskCard(
+        id="winogrande",
+        documents=1_267,
+        tokens=70,
+        label="WinoGrande",
+        licence="CC BY",
+        file="tasks/winogrande_xl_validation.parquet",
+        columns=("sentence", "option1", "option2", "answer"),
+        yaml="winogrande/default.yaml",
+        chance=0.5,
+        sha256="8e8671d6097f314f4ddc6c9734e382810926a1e0c3e76664715786d25b4a78d4",
+    ),
+    TaskCard(
+        id="arc_easy",
+        documents=2_376,
+        tokens=80,
+        label="ARC-e",
+        file="tasks/arc_easy_test.parquet",
+        yaml="arc/arc_easy.yaml",
+        sha256="b142620da6eec7e1105226cbad5e3f34cbd9ccc65e05ea9f138c0da9a117ef0d",
+        **_ARC,
+    ),
+    TaskCard(
+        id="arc_challenge",
+        documents=1_172,
+        tokens=90,
+        label="ARC-c",
+        file="tasks/arc_challenge_test.parquet",
+        yaml="arc/arc_challenge.yaml",
+        sha256="782446d5f137ad1f2ec35ed1e64990905691157f6f9ecd15260b26a4049021c3",
+        metric="acc_norm",
+        **_ARC,
+    ),
+    TaskCard(
+        id="openbookqa",
+        documents=500,
+        tokens=50,
+        label="OBQA",
+        licence="Apache-2.0",
+        file="tasks/openbookqa_test.parquet",
+        columns=("question_stem", "choices", "answerKey"),
+        yaml="openbookqa/openbookqa.yaml",
+        chance=0.25,
+        sha256="d558cc5b6cf7d453dfd6f82ac13fd9fc4c1285ded7956340fd5637669ced4795",
+        metric="acc_norm",
+    ),
+    TaskCard(
+        id="lambada_openai",
+        documents=5_153,
+        tokens=100,
+        label="LAMBADA",
+        licence="modified MIT",
+        file="tasks/lambada_openai_test.parquet",
+        columns=("text",),
+        yaml="lambada/lambada_openai.yaml",
+        chance=0.0,
+        sha256="05ae9755847286957976eca1a513750eeb542019e97af8837baa488483398d78",
+    ),
+    TaskCard(
+        id="rte",
+        documents=277,
+        tokens=100,
+        label="RTE",
+        licence="none stated (GLUE)",
+        file="tasks/rte_validation.parquet",
+        columns=("sentence1", "sentence2", "label"),
+        yaml="glue/rte/default.yaml",
+        chance=0.5,
+        sha256="b27b946e07c30c4f6325466dbf189289c001a7acc2e0b017a5ec390e8a83614d",
+    ),
+    TaskCard(
+        id="mmlu",
+        documents=14_042,
+        tokens=160,
+        subjects=57,
+        label="MMLU",
+        licence="MIT",
+        file="tasks/mmlu_all_test.parquet",
+        columns=("question", "subject", "choices", "answer"),
+        yaml="mmlu/default",
+        chance=0.25,
+        sha256="c808c0f63ddd07ec0f68739ffce3cdded3a92c50076cb9f0d9533b2bcee39ce1",
+    ),
+)
+TASKS: dict[str, TaskCard] = {card.id: card for card in _CARDS}
+SEVEN = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
+
+
+def card(name: str) -> TaskCard:
+    """Return the catalogue's entry for a task id, with or without `@sha8`."""
+    found = TASKS.get(re.sub(r"@[0-9a-f]{8}$", "", name))
+    if found is None:
+        raise unknown("task", name, TASKS)
+    return found

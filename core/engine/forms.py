@@ -1,0 +1,57 @@
+"""The walker in the form that the memory at hand allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from core.engine.walker import Form, Walker
+from core.methods.base import Needs
+from core.models.blocks import Blocks, Linear, sliding_window
+
+MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
+
+
+def make_walker(
+    model: nn.Module,
+    blocks: Blocks,
+    windows: Tensor,
+    needs: Callable[[str], Needs],
+    device: torch.device,
+    linears: list[Linear],
+    true_sequential: bool = True,
+) -> Walker:
+    """Return a walker in the form that suits the memory at hand, proven to give what the model itself computes."""
+    form, batch = choose_form(model, linears, windows, device)
+    walker = Walker(model, blocks, windows, needs, device, form, batch, true_sequential)
+    walker.recorder.check(_check_window(model, windows))
+    return walker
+
+
+def _check_window(model: nn.Module, windows: Tensor) -> Tensor:
+    """Return (1, length) calibration tokens, longer than any sliding window that the model's positions allow."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", windows.numel())
+    length = min(max(64, (sliding_window(model) or 0) + 8), limit, windows.numel())
+    return windows.flatten()[None, :length]
+
+
+def choose_form(model: nn.Module, linears: list[Linear], windows: Tensor, device: torch.device) -> tuple[Form, int]:
+    """Return the walker's form and micro-batch for the memory at hand.
+
+    On a CPU one window at a time is fastest, its activations staying in cache; on a GPU as many as fit a sixteenth of
+    its memory. Micro-batches hold the live activations of every window of one block: where these do not fit, `spill`.
+    """
+    width = sum(
+        linear.weight.shape[0] + linear.weight.shape[1] for linear in linears if linear.block == linears[0].block
+    )
+    item = next(model.parameters()).element_size()
+    needed = windows.numel() * width * item
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        batch = max(1, min(len(windows), int(free / 16 / (windows.shape[1] * width * item))))
+    else:
+        free, batch = psutil.virtual_memory().available, 1
+    return ("micro" if needed < MEMORY_SHARE * free else "spill"), batch
