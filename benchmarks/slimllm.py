@@ -7,12 +7,14 @@ It prints a table, perplexity by setting and ratio, with LoRAP's, LLM-Pruner's a
 
 from typing import Any
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from core.context import Context, Given
 from core.data.corpora import calibration_windows, evaluation_windows
-from core.engine.stages import compress
+from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
@@ -56,7 +58,7 @@ def main(
         found = []
         for ratio in asked:
             model = load_model(source, "float32")
-            compress(model, build_stage(method, ratio, None, settings, read), tokens, "cpu", silent)
+            apply(model, Given(build_stage(method, ratio, None, settings, read), tokens), Context(torch.device("cpu")))
             found.append(f"{perplexity(model, texts, silent)[0]:.2f}")
             typer.echo(f"{what}, {ratio:.0%}: {found[-1]}", err=True)
         table.add_row(what, *found)

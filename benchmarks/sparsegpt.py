@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.two_pass import prune_two_pass
+from core.context import Context, Given
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
-from core.engine.stages import compress
+from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
@@ -50,7 +51,7 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
         reuse_freed_memory()  # as every run of the engine does
         stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)
         started = time.perf_counter()
-        compress(model, stage, tokens, "cpu", silent)
+        apply(model, Given(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
     model = load_model(source, "float32")

@@ -18,6 +18,7 @@ from core.methods.structured.slimllm import SlimLLM
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
+from core.specs import Stage
 from core.training.base import Recovery
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
@@ -63,6 +64,12 @@ def get_recovery(name: str) -> type[Recovery]:
 def get_stage(name: str) -> type[Method]:
     """Return the method or recovery that a stage is."""
     return _named("stage", name, METHODS + RECOVERIES)
+
+
+def made(stage: Stage) -> Method:
+    """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
+    found = get_stage(stage.method)
+    return found.of(found.parsed(stage.parameters), stage.seed)
 
 
 def _named(kind: str, name: str, known: tuple[type[Method], ...]) -> type[Method]:

@@ -19,7 +19,7 @@ from core.cache.kept import keep
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 
-VERSION = 1  # of what the tensors mean
+VERSION = 2  # of what the tensors mean
 FILE = "observed.safetensors"
 
 Tensors = dict[str, Tensor]

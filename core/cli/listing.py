@@ -96,10 +96,10 @@ def methods() -> None:
     """List the methods and, for `--recover`, the recoveries, with their parameters."""
     for method in (*METHODS, *RECOVERIES):
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
-        if method.family in ("dense", "recovery"):
+        if not method.takes_amount:
             targets = ""
-        needs = {"nothing": "", "training": " Trains on text."}.get(method.needs, " Reads calibration text.")
-        output.print(f"{method.name}: {method.summary}{targets}{needs}", markup=False)
+        reads = {"nothing": "", "training": " Trains on text.", "calibration": " Reads calibration text."}
+        output.print(f"{method.name}: {method.summary}{targets}{reads[method().reads]}", markup=False)
         if method.citation:
             cited = method.citation
             output.print(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}", markup=False)

@@ -14,30 +14,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.context import Context, Given, Outcome
+from core.engine.observe import observed_views
 from core.engine.recorder import Call, Recorder, first
 from core.errors import UserError
-from core.methods.structured.report import layer_reports
-from core.methods.structured.slicegpt import principal, sliced_width
-from core.models.blocks import Blocks, Linear
+from core.evaluation.layers import unit_reports
+from core.methods.structured.base import RotationMethod
+from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.units import Units
-from core.progress import Progress
-from core.results import LayerReport
 
 
 @torch.no_grad()
-def rotate(
-    model: nn.Module,
-    blocks: Blocks,
-    units: Sequence[Units],
-    windows: Tensor,
-    ratio: float,
-    device: torch.device,
-    progress: Progress,
-) -> list[LayerReport]:
-    """Cut the model in place so that a share `ratio` of its block-linear weights goes; `windows` is (N, L)."""
+def rotate(model: nn.Module, method: RotationMethod, given: Given, context: Context) -> Outcome:
+    """Cut the model in place so that a share of its block-linear weights goes."""
+    units = [view.units for view in observed_views(model, method, given, context)]
+    ratio, windows, device = given.stage.ratio, given.windows, context.device
+    if not ratio:
+        return Outcome([])
+    blocks = find_blocks(model)
     shape = units[0].geometry
-    width = sliced_width(shape.hidden, shape.weights, ratio)
+    width = method.width(shape.hidden, shape.weights, ratio)
+
+    def basis_of(states: Sequence[Tensor]) -> Tensor:
+        """Return the basis (hidden, width), fp64, that suits states (1, tokens, hidden)."""
+        return method.basis(sum(state[0].double().T @ state[0].double() for state in states), width)
+
     parts = [_parts(blocks.holder[unit.block], unit) for unit in units]
     _check(blocks, parts[0], windows, Recorder(model, blocks, device), device)
     recordings = Recorder(model, blocks, device).record(windows.split(1))
@@ -47,7 +49,7 @@ def rotate(
     _untie(model)
 
     states = [_centre(recording.hidden, centred) for recording in recordings]
-    basis = _basis(states, width)
+    basis = basis_of(states)
     for table in embeddings:
         table.weight = nn.Parameter(_cut(_centre(table.weight.data, centred), basis), table.weight.requires_grad)
         table.embedding_dim = width
@@ -67,20 +69,23 @@ def rotate(
             return block.feed(state)
 
         readers, writer = [unit.linears[role] for role in ("q", "k", "v")], unit.linears["o"]
-        states, basis, block.attention_shortcut = _sublayer(states, basis, readers, writer, scales[0], centred, attend)
+        states, basis, block.attention_shortcut = _sublayer(
+            states, basis, basis_of, readers, writer, scales[0], centred, attend
+        )
         states, basis, block.ffn_shortcut = _sublayer(
-            states, basis, unit.ffn_inputs, unit.linears["down"], scales[1], centred, feed
+            states, basis, basis_of, unit.ffn_inputs, unit.linears["down"], scales[1], centred, feed
         )
         blocks.holder[unit.block] = block.to(model.device)
-        reports += layer_reports(unit, before, time.perf_counter() - started)
-        progress("compress", unit.block + 1, len(units), f"block {unit.block}")
+        reports += unit_reports(unit, before, time.perf_counter() - started)
+        context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
     _finish(model, final, basis)
-    return reports
+    return Outcome(reports)
 
 
 def _sublayer(
     states: Sequence[Tensor],
     basis: Tensor,
+    basis_of: Callable[[Sequence[Tensor]], Tensor],
     readers: Sequence[Linear],
     writer: Linear,
     norm: nn.Module,
@@ -100,7 +105,7 @@ def _sublayer(
     added = [run(part, state) for part, state in enumerate(states)]  # (1, tokens, hidden)
     width = basis.shape[1]
     full = [_cut(state, basis.T) + add for state, add in zip(states, added, strict=True)]
-    following = _basis(full, width)
+    following = basis_of(full)
     _write(writer.module, lambda rows: following.T @ rows)
     writer.module.out_features = width
     shortcut = nn.Linear(width, width, bias=False, device="meta")
@@ -111,12 +116,6 @@ def _sublayer(
 def _cut(states: Tensor, basis: Tensor) -> Tensor:
     """Return states (..., hidden) in the coordinates of a basis (hidden, width)."""
     return (states.double() @ basis.to(states.device)).to(states.dtype)
-
-
-def _basis(states: Sequence[Tensor], width: int) -> Tensor:
-    """Return the principal directions of states (1, tokens, hidden), (hidden, width), fp64."""
-    scatter = sum(state[0].double().T @ state[0].double() for state in states)
-    return principal(scatter, width)
 
 
 def _centre(states: Tensor, centred: bool) -> Tensor:

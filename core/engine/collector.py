@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from core.methods.base import Needs, Statistics
+from core.methods.base import Statistics, Sum
+
+Sums = frozenset[Sum]
+SumsOf = Callable[[str], Sums]  # by role of a linear
 
 
 class Collector:
-    """Accumulates the statistics of one input tensor over micro-batches, and a sample of its rows."""
+    """Accumulates the wanted sums of one input tensor over micro-batches, and a sample of its rows."""
 
-    def __init__(self, needs: Needs, stride: int):
-        self.needs, self.stride = needs, stride
+    def __init__(self, wanted: Sums, stride: int):
+        self.wanted, self.stride = wanted, stride
         self.tokens = 0
-        self.total: Tensor | None = None  # (in,)
-        self.sqnorm: Tensor | None = None  # (in,)
-        self.absolute: Tensor | None = None  # (in,)
-        self.gram: Tensor | None = None  # (in, in)
+        self.sums: dict[Sum, Tensor] = {}
         self.samples: list[Tensor] = []
 
     def add(self, inputs: Tensor) -> None:
         """Add inputs (windows, tokens, in)."""
         rows = inputs.flatten(0, -2)  # (windows * tokens, in)
-        total = rows.sum(0, dtype=torch.float32)
-        self.total = total if self.total is None else self.total.add_(total)
-        if self.needs == "gram":
-            if self.gram is None:
-                self.gram = rows.new_zeros(rows.shape[1], rows.shape[1], dtype=torch.float32)
-            add_gram(self.gram, rows)
-        else:
+        if "mean" in self.wanted:
+            self._add("mean", rows.sum(0, dtype=torch.float32))
+        if "gram" in self.wanted:
+            if "gram" not in self.sums:
+                self.sums["gram"] = rows.new_zeros(rows.shape[1], rows.shape[1], dtype=torch.float32)
+            add_gram(self.sums["gram"], rows)
+        elif "sqnorm" in self.wanted:
             wide = torch.promote_types(rows.dtype, torch.float32)
-            squares = torch.linalg.vector_norm(rows, dim=0, dtype=wide).square_().float()
-            self.sqnorm = squares if self.sqnorm is None else self.sqnorm.add_(squares)
-        if self.needs == "absolute":
-            absolute = torch.linalg.vector_norm(rows, ord=1, dim=0, dtype=torch.float32)
-            self.absolute = absolute if self.absolute is None else self.absolute.add_(absolute)
+            self._add("sqnorm", torch.linalg.vector_norm(rows, dim=0, dtype=wide).square_().float())
+        if "absolute" in self.wanted:
+            self._add("absolute", torch.linalg.vector_norm(rows, ord=1, dim=0, dtype=torch.float32))
         first_row = -self.tokens % self.stride
         self.samples.append(rows[first_row :: self.stride].clone())
         self.tokens += len(rows)
 
+    def _add(self, name: Sum, value: Tensor) -> None:
+        self.sums[name] = self.sums[name].add_(value) if name in self.sums else value
+
     def finish(self) -> tuple[Statistics, Tensor]:
-        if self.gram is not None:
-            self.gram.copy_(self.gram.triu() + self.gram.triu(1).T)
-            self.sqnorm = self.gram.diagonal().clone()
-        return Statistics(self.tokens, self.sqnorm, self.gram, self.total, self.absolute), torch.cat(self.samples)
+        """Return the statistics and the sampled rows (about `SAMPLED_TOKENS`, in)."""
+        if "gram" in self.sums:
+            gram = self.sums["gram"]
+            gram.copy_(gram.triu() + gram.triu(1).T)
+            self.sums["sqnorm"] = gram.diagonal().clone()
+        if "mean" in self.sums:
+            self.sums["mean"] /= self.tokens
+        return Statistics(self.tokens, self.sums), torch.cat(self.samples)
 
 
 def add_gram(gram: Tensor, rows: Tensor, panel: int = 256) -> None:

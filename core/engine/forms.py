@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import psutil
 import torch
 from torch import Tensor, nn
 
+from core.engine.collector import SumsOf
 from core.engine.walker import Form, Walker
-from core.methods.base import Needs
 from core.models.blocks import Blocks, Linear, sliding_window
 
 MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
@@ -19,14 +17,14 @@ def make_walker(
     model: nn.Module,
     blocks: Blocks,
     windows: Tensor,
-    needs: Callable[[str], Needs],
+    sums: SumsOf,
     device: torch.device,
     linears: list[Linear],
     true_sequential: bool = True,
 ) -> Walker:
     """Return a walker in the form that suits the memory at hand, proven to give what the model itself computes."""
     form, batch = choose_form(model, linears, windows, device)
-    walker = Walker(model, blocks, windows, needs, device, form, batch, true_sequential)
+    walker = Walker(model, blocks, windows, sums, device, form, batch, true_sequential)
     walker.recorder.check(_check_window(model, windows))
     return walker
 

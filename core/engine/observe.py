@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from core.cache.observations import Tensors
+from core.cache.observations import Tensors, observed
+from core.context import Context, Given
 from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
 from core.engine.walker import Walker
-from core.methods.base import Needs, Statistics
+from core.methods.base import Statistics
 from core.methods.structured.base import Structured, View
-from core.models.blocks import Blocks, Linear
-from core.progress import Progress
+from core.models.blocks import Blocks, Linear, find_blocks
+from core.models.geometry import Mode
+from core.models.units import find_units
+
+
+def observed_views(
+    model: nn.Module, method: Structured, given: Given, context: Context, mode: Mode = "auto"
+) -> list[View]:
+    """Return the model's blocks as a method sees them, filled with what it wants to know of them, if it removes any.
+
+    `mode` says how attention shrinks. Raises `UserError` where the blocks are not of the kind that can be cut.
+    """
+    blocks = find_blocks(model)
+    views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
+    if given.stage.ratio and method.observations:
+        look = Look(model, method, blocks, views, given.windows, context)
+        look.take(observed(given.before, given.stage, method.observations, look.tensors))
+    return views
 
 
 @dataclass
@@ -27,8 +44,7 @@ class Look:
     blocks: Blocks
     views: Sequence[View]
     windows: Tensor
-    device: torch.device
-    progress: Progress
+    context: Context
 
     def tensors(self) -> Tensors:
         """Observe the model; return tensors on its device by name."""
@@ -51,7 +67,7 @@ class Look:
                 if self.method.observes == "gradients":
                     view.gradients[role] = of
                 else:
-                    view.inputs[role] = Statistics(self.windows.numel(), of["sqnorm"], total=of["total"])
+                    view.inputs[role] = Statistics(self.windows.numel(), of)
 
     def _gradients(self) -> Tensors:
         accumulators = {
@@ -59,7 +75,7 @@ class Look:
             for view in self.views
             for role, linear in view.units.linears.items()
         }
-        gather_gradients(self.model, accumulators, self.windows, self.device, self.progress)
+        gather_gradients(self.model, accumulators, self.windows, self.context.device, self.context.progress)
         return {
             f"{linear.name} {name}": tensor
             for linear, accumulator in accumulators.items()
@@ -70,11 +86,11 @@ class Look:
         found: Tensors = {}
 
         def note(linear: Linear, statistics: Statistics, sample: Tensor) -> None:
-            for name, value in (("sqnorm", statistics.sqnorm), ("total", statistics.total)):
+            for name, value in statistics.sums.items():
                 found[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
-            self.progress("observe", linear.block + 1, len(self.views), linear.name)
+            self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
 
-        self._walker(self.method.needs_of).walk(self._linears, note)
+        self._walker().walk(self._linears, note)
         return found
 
     def _similarities(self) -> Tensors:
@@ -84,13 +100,13 @@ class Look:
         def look(index: int, inputs: Tensor, outputs: Tensor) -> None:
             cosines = torch.nn.functional.cosine_similarity(inputs.float(), outputs.float(), dim=-1)
             totals[index] += cosines.double().sum().item()
-            self.progress("observe", index + 1, len(totals), "")
+            self.context.progress("observe", index + 1, len(totals), "")
 
-        self._walker(lambda role: "nothing").observe(look)
+        self._walker().observe(look)
         return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
 
-    def _walker(self, needs: Callable[[str], Needs]) -> Walker:
-        return make_walker(self.model, self.blocks, self.windows, needs, self.device, self._linears)
+    def _walker(self) -> Walker:
+        return make_walker(self.model, self.blocks, self.windows, self.method.sums, self.context.device, self._linears)
 
     @property
     def _linears(self) -> list[Linear]:

@@ -1,36 +1,67 @@
-"""One stage applied to a model in memory: how each kind of method is carried out."""
+"""How each kind of method is carried out: the one place that asks."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Callable
 
-from core.engine.by_block import shrink
+from torch import nn
+
+from core.context import Context, Given, Outcome
 from core.engine.by_linear import compress_linears
-from core.models.blocks import execution_device
-from core.progress import Progress
-from core.registry import get_method
-from core.request.stages import parse_parameters
-from core.results import LayerReport
-from core.specs import Stage
+from core.engine.by_parts import remove_blocks, remove_hidden
+from core.engine.by_rotation import rotate
+from core.engine.by_units import factor_and_remove_units, remove_units, remove_units_walking
+from core.methods.base import LinearMethod, Method
+from core.methods.dense import Dense
+from core.methods.structured.base import (
+    BlockMethod,
+    FactoredUnitMethod,
+    HiddenMethod,
+    RotationMethod,
+    UnitMethod,
+    WalkedUnitMethod,
+)
+from core.registry import METHODS, RECOVERIES, made
+from core.training.apply import prune_while_training, recover
+from core.training.base import Recovery, TrainedMethod
+
+CarryOut = Callable[[nn.Module, Method, Given, Context], Outcome]
 
 
-def compress(
-    model: nn.Module,
-    stage: Stage,
-    windows: Tensor | None,
-    device: str,
-    progress: Progress,
-    before: str | None = None,
-) -> list[LayerReport]:
-    """Apply a stage to the model in place and return one report a linear.
+def _nothing(model: nn.Module, method: Method, given: Given, context: Context) -> Outcome:
+    return Outcome([])
 
-    `windows` (N, L) are the calibration tokens of a method that reads activations. `before` is the key of the variant
-    that the model is; with it, what a method observes of the whole model is kept for other ratios. Raises `UserError`
-    where the stage does not fit the model, before anything is changed.
+
+KINDS: dict[type[Method], CarryOut] = {
+    Dense: _nothing,
+    LinearMethod: compress_linears,
+    UnitMethod: remove_units,
+    WalkedUnitMethod: remove_units_walking,
+    FactoredUnitMethod: factor_and_remove_units,
+    BlockMethod: remove_blocks,
+    HiddenMethod: remove_hidden,
+    RotationMethod: rotate,
+    TrainedMethod: prune_while_training,
+    Recovery: recover,
+}
+
+
+def how(kind: type[Method]) -> CarryOut:
+    """Return how methods of a class are carried out; a `TypeError` where it is of no kind that is known."""
+    for base in kind.__mro__:
+        if base in KINDS:
+            return KINDS[base]
+    raise TypeError(f"{kind.__name__} is of no kind that core.engine.stages can carry out.")
+
+
+for _method in (*METHODS, *RECOVERIES):
+    how(_method)  # so that a method of no kind is told when the program starts, not in a run
+
+
+def apply(model: nn.Module, given: Given, context: Context) -> Outcome:
+    """Apply a stage to the model in place.
+
+    Raises `UserError` where the stage does not fit the model, before anything is changed.
     """
-    found = get_method(stage.method)
-    if found.family == "dense":
-        return []
-    method = found(parse_parameters(found, stage.parameters), stage.seed)
-    carry_out = compress_linears if method.scope == "linear" else shrink
-    return carry_out(model, method, stage, windows, execution_device(device), progress, before)
+    method = made(given.stage)
+    return how(type(method))(model, method, given, context)

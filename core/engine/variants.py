@@ -12,33 +12,28 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from core.cache.kept import keep
+from core.context import Context, Given
 from core.data.corpora import calibration_windows
-from core.engine.stages import compress
+from core.engine.stages import apply
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
-from core.methods.base import Method
-from core.models.blocks import find_blocks
+from core.models.blocks import execution_device, find_blocks
 from core.models.manifest import load_model_folder, save_model
-from core.models.sources import ModelSource, identify, load_model
+from core.models.sources import identify, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
-from core.registry import get_stage
-from core.request.stages import parse_parameters
-from core.results import LayerReport, Result, StageInfo, Variant
+from core.registry import get_stage, made
+from core.results import Result, StageInfo, Variant
 from core.specs import Stage, VariantSpec
-
-if TYPE_CHECKING:
-    from core.training.loop import Training
 
 PACKAGES = ("torch", "transformers", "lm_eval")
 REPORT = "result.json"
@@ -53,21 +48,22 @@ def make_variant(
     Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
     """
     prefixes = [spec.model_copy(update={"stages": spec.stages[:count]}) for count in range(len(spec.stages) + 1)]
-    done, found = 0, None
+    ready, found = 0, None
     if not fresh:
-        for done in range(len(spec.stages), 0, -1):
-            found = _load(prefixes[done])
-            if found and found[1].variant.cut_short and done < len(spec.stages):
+        for ready in range(len(spec.stages), 0, -1):
+            found = _load(prefixes[ready])
+            if found and found[1].variant.cut_short and ready < len(spec.stages):
                 found = None  # what comes after is made of a training that ran to its end
             if found:
                 break
         else:
-            done = 0
-    if found and done == len(spec.stages):
+            ready = 0
+    if found and ready == len(spec.stages):
         return found
     source = identify(spec.model)
+    context = Context(execution_device(device), progress, source, tokenizer)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
-    texts = [_windows(stage, spec.dtype, source, tokenizer, device, progress) for stage in spec.stages]
+    texts = [_windows(stage, spec.dtype, context) for stage in spec.stages]
     if found:
         model, result = found
         dense = result.footprint.dense_parameters, result.footprint.dense_block_weights
@@ -80,15 +76,12 @@ def make_variant(
             sum(linear.weight.numel() for linear in find_blocks(model).all_linears()),
         )
     layers = result.layers if found else ()
-    for index in range(done, len(spec.stages)):
+    for index in range(ready, len(spec.stages)):
         stage, whole = spec.stages[index], prefixes[index + 1]
-        started, training = time.perf_counter(), None
-        method = get_stage(stage.method)
-        if method.scope == "training":
-            layers, training = _trained(model, stage, source, tokenizer, device, progress, whole, layers)
-        else:
-            before = None if fresh else prefixes[index].key
-            layers = compress(model, stage, texts[index], device, progress, before) or layers
+        started = time.perf_counter()
+        before = None if fresh else prefixes[index].key
+        done = apply(model, Given(stage, texts[index], before, _checkpoint(whole)), context)
+        layers, training = done.reports or layers, done.training
         cancelled = training is not None and training.ended == "cancelled"
         if cancelled and not training.best_step:
             raise Cancelled  # nothing was learnt that could be kept
@@ -96,7 +89,7 @@ def make_variant(
         if training:
             details["training"] = training.as_dict()
         result = Result(variant=describe(whole, details), footprint=footprint(model, *dense), layers=tuple(layers))
-        if method.family != "dense":
+        if stage.method != "dense":
             _keep(model, result)
         if cancelled:
             raise Cancelled(kept=result)
@@ -105,43 +98,16 @@ def make_variant(
     return model, result
 
 
-def _windows(
-    stage: Stage, dtype: str, source: ModelSource, tokenizer: Any, device: str, progress: Progress
-) -> torch.Tensor | None:
+def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:
     """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
-    if stage.calibration is None:
-        return None
-    if get_stage(stage.method).scope != "training":
-        return calibration_windows(stage.calibration, tokenizer, stage.seed or 0)
-    from core.training.apply import check_training
+    method = made(stage)
+    if method.reads == "calibration":
+        return calibration_windows(stage.calibration, context.tokenizer, stage.seed or 0)
+    if method.reads == "training":
+        from core.training.apply import check_training
 
-    check_training(stage, _made(stage), source, dtype, tokenizer, device, progress)
+        check_training(stage, method, dtype, context)
     return None
-
-
-def _made(stage: Stage) -> Method:
-    found = get_stage(stage.method)
-    return found(parse_parameters(found, stage.parameters), stage.seed)
-
-
-def _trained(
-    model: nn.Module,
-    stage: Stage,
-    dense: ModelSource,
-    tokenizer: Any,
-    device: str,
-    progress: Progress,
-    whole: VariantSpec,
-    layers: Sequence[LayerReport],
-) -> tuple[Sequence[LayerReport], Training]:
-    """Apply a stage that trains; return the layer report, the one there is where the stage only recovers."""
-    from core.training.apply import prune_while_training, recover
-
-    method = _made(stage)
-    checkpoint = _checkpoint(whole)
-    if method.family == "recovery":
-        return layers, recover(model, method, stage, dense, tokenizer, device, progress, checkpoint)
-    return prune_while_training(model, method, stage, tokenizer, device, progress, checkpoint)
 
 
 def _checkpoint(spec: VariantSpec) -> Path:

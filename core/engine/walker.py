@@ -23,9 +23,9 @@ import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from core.engine.collector import Collector
+from core.engine.collector import Collector, SumsOf
 from core.engine.recorder import Call, Recorder, first
-from core.methods.base import Needs, Statistics
+from core.methods.base import Statistics
 from core.models.blocks import Blocks, Linear
 
 SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer report's output error is taken on
@@ -51,7 +51,7 @@ class _Halt(Exception):
 class Walker:
     """Walks a model's blocks over calibration windows and has each selected linear compressed.
 
-    `tokens` is (windows, length); `needs` says, by role of a linear, which statistics of its input are wanted; `batch`
+    `tokens` is (windows, length); `sums` says, by role of a linear, which sums of its input are wanted; `batch`
     is how many windows run at once in the `micro` and `spill` forms.
     """
 
@@ -60,13 +60,13 @@ class Walker:
         model: nn.Module,
         blocks: Blocks,
         tokens: Tensor,
-        needs: Callable[[str], Needs],
+        sums: SumsOf,
         device: torch.device,
         form: Form = "micro",
         batch: int = 1,
         true_sequential: bool = True,
     ):
-        self.blocks, self.needs, self.device, self.form = blocks, needs, device, form
+        self.blocks, self.sums, self.device, self.form = blocks, sums, device, form
         self.true_sequential = true_sequential
         self.recorder = Recorder(model, blocks, device)
         size = len(tokens) if form == "batch" else batch
@@ -157,7 +157,7 @@ class Walker:
             me = getcurrent()
             seen, group = last_seen.get(me, (None, None))
             if seen is not inputs:
-                group = groups.setdefault(linear.name, _Group(Collector(self.needs(linear.role), self.stride)))
+                group = groups.setdefault(linear.name, _Group(Collector(self.sums(linear.role), self.stride)))
                 group.collector.add(inputs)
                 group.arrived += 1
                 last_seen[me] = (inputs, group)
@@ -206,7 +206,7 @@ class Walker:
                         raise _Halt
                     seen, position = inputs, position + 1
                     if part == 0:
-                        groups.append(([], Collector(self.needs(linear.role), self.stride)))
+                        groups.append(([], Collector(self.sums(linear.role), self.stride)))
                     groups[position][1].add(inputs)
                 if part == 0:
                     groups[position][0].append(linear)

@@ -6,20 +6,26 @@ at a time, with the statistics of that linear's input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from core.specs import Frozen, RatioKind
+from core.errors import UserError
+from core.specs import Calibration, Frozen, RatioKind
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.models.blocks import Linear
+    from core.models.shape import ModelFacts
+
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
-Needs = Literal["nothing", "sqnorm", "absolute", "gram", "gradient", "training"]
-Scope = Literal["linear", "block", "training"]
+Reads = Literal["nothing", "calibration", "training"]
+Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `Statistics`
+
+SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 
 
 class Citation(Frozen):
@@ -53,19 +59,31 @@ class Target:
 
 @dataclass
 class Statistics:
-    """Sums over the calibration tokens of one input x, shared by every linear that reads that input."""
+    """Sums over the calibration tokens of one input x, those asked for, shared by all linears that read it."""
 
     tokens: int
-    sqnorm: Tensor  # (in,) sum of x_j^2: the diagonal of the Gram matrix
-    gram: Tensor | None = None  # (in, in) sum of x x^T, fp32
-    total: Tensor | None = None  # (in,) sum of x
-    absolute: Tensor | None = None  # (in,) sum of |x|
+    sums: Mapping[Sum, Tensor]
     _memo: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def sqnorm(self) -> Tensor:
+        """The sum of x_j^2, (in,): the diagonal of the Gram matrix."""
+        return self.sums["sqnorm"]
+
+    @property
+    def gram(self) -> Tensor:
+        """The sum of x x^T, (in, in), fp32."""
+        return self.sums["gram"]
+
+    @property
     def mean(self) -> Tensor:
-        """The mean input, (in,)."""
-        return self.total / self.tokens
+        """The mean of x, (in,)."""
+        return self.sums["mean"]
+
+    @property
+    def absolute(self) -> Tensor:
+        """The sum of |x|, (in,)."""
+        return self.sums["absolute"]
 
     @property
     def variance(self) -> Tensor:
@@ -96,47 +114,92 @@ class Compressed:
 
 
 class Method:
-    """A compression method. Subclasses set the class attributes and override `compress`."""
+    """What a stage of a variant is made by. What kind it is, and so how it is carried out, is said by the subclass.
+
+    `reads` may be a property: parameters can change what is read.
+    """
 
     name: ClassVar[str]
     label: ClassVar[str]
-    family: ClassVar[Family]
+    family: ClassVar[Family]  # under which people find it
     citation: ClassVar[Citation | None] = None
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
     version: ClassVar[int] = 1
-    needs: ClassVar[Needs] = "nothing"  # of the calibration text
-    scope: ClassVar[Scope] = "linear"  # what the method is handed at a time
-    ratio_kind: ClassVar[RatioKind] = "sparsity"
+    reads: Reads = "nothing"
+    takes_amount: ClassVar[bool] = True  # whether it removes weights, so that a ratio or a pattern is asked for
+    by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
+    ratio_kind: ClassVar[RatioKind] = "sparsity"
     Parameters: ClassVar[type[Parameters]] = Parameters
 
     def __init__(self, parameters: Parameters | None = None, seed: int | None = None):
         self.parameters = parameters or self.Parameters()
         self.seed = seed or 0
 
-    @property
-    def needs_calibration(self) -> bool:
-        return self.needs != "nothing"
+    @classmethod
+    def of(cls, parameters: Parameters, seed: int | None) -> Method:
+        """Return the method with its parameters; of another class where these decide how it is carried out."""
+        return cls(parameters, seed)
 
     @classmethod
-    def needs_of(cls, role: str) -> Needs:
-        """Return which statistics of the input of a linear with this role the method reads."""
-        return cls.needs
+    def parsed(cls, settings: Mapping[str, Any]) -> Parameters:
+        """Return validated parameters; values may be text. A `UserError` names the first that does not fit."""
+        fields = cls.Parameters.model_fields
+        for name in settings:
+            if name not in fields:
+                known = f"its parameters are {', '.join(fields)}" if fields else "it has no parameters"
+                raise UserError(f"{cls.label} has no parameter {name!r}; {known}.")
+        try:
+            return cls.Parameters.model_validate(dict(settings))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            raise UserError(f"{cls.label}: {name} = {settings[name]!r} does not fit: {first['msg'].lower()}.") from None
 
     @property
     def observations(self) -> tuple[str, ...]:
         """A name for what is observed of the dense model before anything is planned; none where nothing is.
 
-        It is the same where that is the same, whatever the ratio. Names of what holds it, too, follow.
+        It is the same where that is the same, whatever the ratio. After it may follow names of observations that hold
+        all of it and more: where one of those was made before, it serves.
         """
         return ()
+
+    @property
+    def true_sequential(self) -> bool:
+        """Whether each linear's statistics see the already compressed linears before it in its block."""
+        return self.parameters.true_sequential if isinstance(self.parameters, WalkerParameters) else True
+
+    def check_amount(self, text: Calibration) -> None:
+        """Raise `UserError` where the method cannot work with so many windows, or so few."""
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """Return the floating-point operations of the stage on a model of this shape."""
+        raise NotImplementedError
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        """Return the bytes held at most beside a model of `item` bytes a weight: inputs and live activations."""
+        if text is None:
+            return 4 * max(shape.hidden * shape.ffn, 1)
+        live = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of the block's linears
+        return text.windows * text.window * (shape.hidden + live) * item
+
+
+class LinearMethod(Method):
+    """Compresses one linear after the other, each by itself. Subclasses override `compress`."""
+
+    by_layer = True
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
+        return frozenset()
 
     def observe(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
         """Return what `plan` wants to know of one dense linear (out, in); only where `observations` names it."""
         raise NotImplementedError
 
-    def plan(self, weights: Mapping[str, Tensor], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Look at all dense linears, {name: weight (out, in)}, and at what was observed of them.
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Look at all dense linears, and at what was observed of each by name, before any is compressed.
 
         Return by name what `compress` needs to know.
         """
@@ -145,3 +208,35 @@ class Method:
     def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
         """Compress one linear. `weight` is (out, in) fp32 and may be overwritten; `plan` is this linear's entry."""
         raise NotImplementedError
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """Forwards over the calibration text, Gram matrices and their factors, and ranking the weights."""
+        passes = (1 if self.true_sequential else 2) + bool(self.observations)
+        return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+
+
+def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
+    """Return the operations of running calibration text through the blocks and of the sums of their inputs."""
+    if text is None:
+        return 0
+    tokens = text.windows * text.window
+    grams = shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in _gram_widths(shape, sums))
+    return grams + passes * shape.forward(tokens, text.window)
+
+
+def gram_bytes(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> int:
+    """Return the bytes of the largest Gram matrix, its factor and what makes it."""
+    return 4 * 3 * max(_gram_widths(shape, sums), default=0) ** 2
+
+
+def _gram_widths(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> list[int]:
+    widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role an input tensor
+    return [width for role, width in widths.items() if "gram" in sums(role)]
+
+
+def solving(shape: ModelFacts) -> float:
+    """Return the operations of what follows a Gram matrix in each linear: a sweep, or scores."""
+    return 2 * shape.block_weights * max(shape.hidden, shape.block_weights // shape.blocks // (4 * shape.hidden))

@@ -1,6 +1,14 @@
 """The uncompressed model, the baseline that every other variant is compared with."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from core.methods.base import Method
+
+if TYPE_CHECKING:
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
 
 
 class Dense(Method):
@@ -8,3 +16,7 @@ class Dense(Method):
     label = "Dense"
     family = "dense"
     summary = "The model as it is: nothing removed."
+    takes_amount = False
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        return 0

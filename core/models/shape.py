@@ -38,6 +38,16 @@ class ModelFacts(Frozen):
     max_window: int  # positions the model was made for
     widths: tuple[int, ...]  # the distinct input widths of block linears; empty where the family is not known
 
+    @property
+    def saved(self) -> int:
+        """About how many numbers a token leaves in the blocks for a backward pass."""
+        return self.blocks * (10 * self.hidden + 4 * self.ffn)
+
+    def forward(self, tokens: float, window: int, head: bool = False) -> float:
+        """Return the operations of running tokens in windows through the blocks, and the vocabulary with `head`."""
+        attention = 4 * window * self.hidden * self.blocks  # a token: scores and their weighted sum
+        return tokens * (2 * self.block_weights + attention + (2 * self.vocabulary * self.hidden if head else 0))
+
 
 def shape(config: Mapping[str, Any]) -> ModelFacts:
     """Return the facts that follow from a configuration; a `UserError` where it lacks a size."""

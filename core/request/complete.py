@@ -62,12 +62,13 @@ def complete(
     source = identify(model)
     shape = facts(source)
     window = min(DEFAULT_WINDOW, shape.max_window)
-    if calibration is None and found.needs != "nothing":
-        calibration = default_text(found.needs == "training", shape)
+    reads = found.of(found.parsed(settings or {}), seed).reads
+    if calibration is None and reads != "nothing":
+        calibration = default_text(reads == "training", shape)
     if not perplexity:
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
     if layers is not None:
-        if found.scope != "linear":
+        if not found.by_layer:
             raise UserError(f"{found.label} removes units from the whole model; leave the layers out.")
         selector(layers, shape.blocks)  # refuses what selects nothing
     stage = build_stage(

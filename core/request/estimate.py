@@ -14,19 +14,11 @@ from core.errors import UserError
 from core.models.facts import facts
 from core.models.shape import ModelFacts
 from core.models.sources import identify
-from core.registry import get_stage
-from core.request.cost import (
-    answer_steps,
-    compression_work,
-    forward,
-    perplexity_work,
-    task_work,
-    training_limit,
-    training_work,
-)
+from core.registry import made
+from core.request.cost import perplexity_work, task_work
 from core.results import Result
 from core.specs import Calibration, Frozen, RunSpec, Stage, Task
-from core.training.base import MICRO_TOKENS
+from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
     from core.store.store import Store
@@ -75,38 +67,21 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     seconds = START_SECONDS + size / LOAD_BYTES + (shape.parameters * 2 / FETCH_BYTES if source.folder is None else 0)
     speeds = _Speeds(spec, results)
     for stage in spec.variant.stages:
-        if get_stage(stage.method).needs == "training":
-            seconds += min(training_work(shape, stage) / speeds.of("perplexity"), training_limit(stage))
-            seconds += answer_steps(stage) * size / MEMORY_RATE
+        method = made(stage)
+        if isinstance(method, TrainingMethod):
+            seconds += min(method.cost(shape, stage.calibration) / speeds.of("perplexity"), 60 * method.minutes)
+            seconds += method.answers(stage.calibration) * size / MEMORY_RATE
         else:
-            seconds += compression_work(shape, stage) / speeds.of("compress")
+            seconds += method.cost(shape, stage.calibration) / speeds.of("compress")
     for wanted in spec.perplexity:
         seconds += perplexity_work(shape, wanted) / speeds.of("perplexity")
     for task in spec.tasks:
         seconds += task_work(shape, task) / speeds.of("tasks")
     if spec.latency:
-        seconds += forward(shape, LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
-    most = max(_stage_bytes(shape, stage, spec.variant.dtype) for stage in spec.variant.stages)
+        seconds += shape.forward(LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
+    item = BYTES[spec.variant.dtype]
+    most = max(made(stage).memory(shape, stage.calibration, item) for stage in spec.variant.stages)
     return Estimate(seconds=seconds, bytes=round(PROCESS_BYTES + size + most))
-
-
-def _stage_bytes(shape: ModelFacts, stage: Stage, dtype: str) -> int:
-    """Bytes beside the model: inputs, live activations, Gram matrix and factor; or gradients; or a teacher."""
-    if stage.calibration is None:
-        return 4 * max(shape.hidden * shape.ffn, 1)
-    method = get_stage(stage.method)
-    saved = shape.blocks * (10 * shape.hidden + 4 * shape.ffn)  # a token, for the backward pass
-    if method.needs == "training":
-        teacher = shape.parameters * BYTES[dtype] if getattr(method, "has_teacher", False) else 0
-        return 4 * MICRO_TOKENS * saved + teacher
-    if method.needs == "gradient":
-        tokens = stage.calibration.window
-        # The logits; a gradient, its mean and its mean square.
-        return 4 * (tokens * (saved + 3 * shape.vocabulary) + 3 * shape.block_weights)
-    tokens = stage.calibration.windows * stage.calibration.window
-    live = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of the block's linears
-    grams = 4 * 3 * max(shape.hidden, shape.ffn) ** 2 if method.needs == "gram" else 0
-    return tokens * (shape.hidden + live) * BYTES[dtype] + grams
 
 
 class _Speeds:
@@ -141,10 +116,10 @@ class _Speeds:
         # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
         same = (stage.calibration is None) == (self.spec.variant.stages[0].calibration is None)
         if same and "training" not in variant.details:  # whose seconds are those of the training
-            rows.append(("compress", compression_work(shape, stage), variant.details))
+            rows.append(("compress", made(stage).cost(shape, stage.calibration), variant.details))
         for row in result.measurements:
             if row.metric == "perplexity":
-                work = forward(shape, row.details.get("tokens", 0), row.protocol["window"], head=True)
+                work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
                 rows.append(("perplexity", work, row.details))
             elif row.metric == "acc":
                 limit = row.protocol.get("limit")

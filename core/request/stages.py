@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from core.errors import UserError
-from core.methods.base import Method, Parameters
+from core.methods.base import Method
 from core.registry import get_stage
 from core.results import Variant
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec
@@ -36,10 +34,9 @@ def check_divides(pattern: str, inputs: int, what: str) -> None:
 
 
 def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> float | None:
-    if method.family in ("dense", "recovery"):
+    if not method.takes_amount:
         if ratio or pattern:
-            what = "The dense model has" if method.family == "dense" else f"{method.label} gets"
-            raise UserError(f"{what} nothing removed; leave ratio and pattern out.")
+            raise UserError(f"{method.name} has nothing removed; leave ratio and pattern out.")
         return None
     if pattern is not None:
         kept, group = parse_pattern(pattern)
@@ -56,21 +53,6 @@ def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> fl
     return round(ratio, 6)
 
 
-def parse_parameters(method: type[Method], settings: Mapping[str, Any]) -> Parameters:
-    """Validate a method's parameters; values may be text. A `UserError` names the first that does not fit."""
-    fields = method.Parameters.model_fields
-    for name in settings:
-        if name not in fields:
-            known = f"its parameters are {', '.join(fields)}" if fields else "it has no parameters"
-            raise UserError(f"{method.label} has no parameter {name!r}; {known}.")
-    try:
-        return method.Parameters.model_validate(dict(settings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise UserError(f"{method.label}: {name} = {settings[name]!r} does not fit: {first['msg'].lower()}.") from None
-
-
 def build_stage(
     method: str,
     ratio: float | None = None,
@@ -82,25 +64,22 @@ def build_stage(
 ) -> Stage:
     """Return the validated stage. Calibration and seed enter only where the method reads activations."""
     found = get_stage(method)
-    parameters = parse_parameters(found, settings or {})
-    reads_text = found.needs != "nothing"
+    wanted = found.of(found.parsed(settings or {}), seed)
+    reads_text = wanted.reads != "nothing"
     if reads_text and calibration is None:
         raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
-    if found.needs == "training" and parameters.held_out >= calibration.windows:
-        raise UserError(
-            f"{found.label} holds {parameters.held_out} examples out and is given {calibration.windows}, so none is "
-            "left to train on; give more, or a smaller held_out."
-        )
+    if reads_text:
+        wanted.check_amount(calibration)
     return Stage(
         method=found.name,
         version=found.version,
         ratio=_ratio(found, ratio, pattern),
         ratio_kind=found.ratio_kind,
         pattern=pattern,
-        parameters=parameters.model_dump(exclude_defaults=True),
+        parameters=wanted.parameters.model_dump(exclude_defaults=True),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,
-        layers=layers if found.scope == "linear" and found.family != "dense" else None,
+        layers=layers if found.by_layer else None,
     )
 
 

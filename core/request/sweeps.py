@@ -32,7 +32,7 @@ def points(
     `measuring` is what `core.request.complete.complete` takes beside model, method, ratio, pattern, seed and recovery.
     """
     trained = {"recovery_settings": recovery_settings, "training": training}
-    methods = [name for name in grid.methods if get_method(name).family != "dense"]
+    methods = [name for name in grid.methods if get_method(name).takes_amount]
     targets = [(ratio, None) for ratio in grid.ratios] + [(None, pattern) for pattern in grid.patterns]
     if methods and not targets:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")

@@ -3,146 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
+from core.context import Context, Given, Outcome
 from core.errors import UserError
-from core.methods.base import Method
-from core.methods.structured.base import View
-from core.methods.structured.report import layer_reports
-from core.models.blocks import execution_device, find_blocks
-from core.models.sources import ModelSource
-from core.models.units import check_heads, find_units
-from core.progress import Progress
-from core.results import LayerReport
+from core.models.blocks import find_blocks
 from core.specs import Stage
-from core.training.adapters import SparseLora, adapters_of, add_adapters, merge_adapters
-from core.training.base import Recovery, RecoveryParameters, resolved_batch, resolved_rank
+from core.training.adapters import adapters_of, add_adapters, merge_adapters
+from core.training.base import Pruning, Recovery, TrainedMethod, TrainingMethod, resolved_batch, resolved_rank
 from core.training.examples import Batch, Example, Examples, read_examples
-from core.training.loop import Budget, During, Loss, Training, train
+from core.training.loop import Budget, Loss, Training, train
 from core.training.losses import text_loss
-from core.training.masks import UnitMasks, WeightMasks
 from core.training.teacher import Teacher
 
 
-def recover(
-    model: nn.Module,
-    method: Recovery,
-    stage: Stage,
-    dense: ModelSource,
-    tokenizer: Any,
-    device: str,
-    progress: Progress,
-    checkpoint: Path | None,
-) -> Training:
-    """Train the model in place and return what the training did; one that was cancelled leaves the best so far.
+def recover(model: nn.Module, method: Recovery, given: Given, context: Context) -> Outcome:
+    """Train the model in place; a training that was cancelled leaves the best so far.
 
-    `dense` is what the model was made from, `checkpoint` where an interrupted training goes on from. Raises `UserError`
-    where there is too little to train on, before anything is changed.
+    Raises `UserError` where there is too little to train on, before anything is changed.
     """
-    teacher = teacher_of(method, dense, str(model.dtype).removeprefix("torch."), device, progress)
+    teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
     method.check(model, teacher)
-    found = method.examples(stage.calibration, tokenizer, teacher, progress)
+    found = method.examples(given.stage.calibration, context.tokenizer, teacher, context.progress)
     if not method.compares:
         teacher = None  # its memory is needed
 
     def loss(batch: Batch) -> Tensor:
         return method.loss(model, teacher and teacher.model, batch)
 
-    return _train(model, method, found, loss, device, progress, checkpoint)
+    return Outcome([], _train(model, method, found, loss, given, context))
 
 
-def check_training(
-    stage: Stage, method: Method, dense: ModelSource, dtype: str, tokenizer: Any, device: str, progress: Progress
-) -> None:
-    """Raise `UserError` where a stage has too little text, or a teacher that does not fit."""
-    if isinstance(method, Recovery):
-        method.check_text(stage.calibration, tokenizer, teacher_of(method, dense, dtype, device, progress))
-    else:
-        read_examples(stage.calibration, tokenizer, method.seed)
-
-
-def teacher_of(method: Recovery, dense: ModelSource, dtype: str, device: str, progress: Progress) -> Teacher | None:
-    """Return the model that teaches, not loaded yet; None for a recovery without one."""
-    return Teacher.of(method.parameters.teacher, dense, dtype, device, progress) if method.has_teacher else None
-
-
-def prune_while_training(
-    model: nn.Module,
-    method: Method,
-    stage: Stage,
-    tokenizer: Any,
-    device: str,
-    progress: Progress,
-    checkpoint: Path | None,
-) -> tuple[list[LayerReport], Training]:
-    """Prune the model in place while it is trained; return one report a linear and what the training did.
+def prune_while_training(model: nn.Module, method: TrainedMethod, given: Given, context: Context) -> Outcome:
+    """Prune the model in place while it is trained.
 
     Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
     """
-    found = read_examples(stage.calibration, tokenizer, method.seed)
+    found = read_examples(given.stage.calibration, context.tokenizer, method.seed)
+    pruning = method.pruning(find_blocks(model), given.stage.ratio)
 
     def loss(batch: Batch) -> Tensor:
         return text_loss(model, batch)
 
-    blocks = find_blocks(model)
-    if method.family == "unstructured":
-        training = _train(
-            model,
-            method,
-            found,
-            loss,
-            device,
-            progress,
-            checkpoint,
-            lambda adapters: WeightMasks(adapters, stage.ratio, method.parameters.rounds),
-        )
-        return [_report(linear) for linear in blocks.all_linears()], training
-    views = [View(find_units(blocks, i, method.parameters.attention)) for i in range(len(blocks.holder))]
-    for view in views:
-        check_heads(view.units)
-    removals = method.allocate(views, stage.ratio)
-    masks: list[UnitMasks] = []
-
-    def masking(adapters: dict[str, SparseLora]) -> UnitMasks:
-        own = method.parameters
-        masks.append(UnitMasks(views, removals, adapters, own.every, own.warmup, own.cooldown))
-        return masks[0]
-
-    training = _train(model, method, found, loss, device, progress, checkpoint, masking)
-    reports: list[LayerReport] = []
-    for view in views:
-        before = view.units.sizes
-        view.units.shrink(masks[0].kept(view))
-        reports += layer_reports(view.units, before)
-    return reports, training
+    done = _train(model, method, found, loss, given, context, pruning)
+    return Outcome(pruning.finish(), done)
 
 
-def _report(linear: Any) -> LayerReport:
-    zeros = (linear.weight == 0).sum().item()
-    return LayerReport(
-        name=linear.name,
-        block=linear.block,
-        role=linear.role,
-        shape=tuple(linear.weight.shape),
-        sparsity=zeros / linear.weight.numel(),
-    )
+def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Context) -> None:
+    """Raise `UserError` where a stage has too little text, or a teacher that does not fit."""
+    if isinstance(method, Recovery):
+        method.check_text(stage.calibration, context.tokenizer, teacher_of(method, dtype, context))
+    else:
+        read_examples(stage.calibration, context.tokenizer, method.seed)
+
+
+def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher | None:
+    """Return the model that teaches, not loaded yet; None for a recovery without one."""
+    if not method.has_teacher:
+        return None
+    return Teacher.of(method.parameters.teacher, context.dense, dtype, context.device, context.progress)
 
 
 def _train(
     model: nn.Module,
-    method: Method,
+    method: TrainingMethod,
     found: list[Example],
     loss: Loss,
-    device: str,
-    progress: Progress,
-    checkpoint: Path | None,
-    during: Callable[[dict[str, SparseLora]], During] | None = None,
+    given: Given,
+    context: Context,
+    pruning: Pruning | None = None,
 ) -> Training:
-    parameters: RecoveryParameters = method.parameters
+    parameters = method.parameters
     examples = Examples(found, resolved_batch(parameters), parameters.held_out, method.seed)
     if not examples.training:
         raise UserError(
@@ -152,9 +84,11 @@ def _train(
     steps = math.ceil(parameters.epochs * examples.steps_an_epoch)
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)
     home = next(model.parameters()).device
-    model.to(execution_device(device))
+    model.to(context.device)
     trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
-    training = train(
+    if pruning:
+        pruning.begin(adapters_of(model))
+    done = train(
         model,
         trained,
         loss,
@@ -162,10 +96,10 @@ def _train(
         budget,
         parameters.learning_rate,
         parameters.patience,
-        progress,
-        checkpoint,
-        during and during(adapters_of(model)),
+        context.progress,
+        given.checkpoint,
+        pruning,
     )
     merge_adapters(model)
     model.to(home)
-    return training
+    return done

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from core.errors import UserError
 from core.methods.base import Method, Parameters
 from core.progress import Progress
 from core.specs import Calibration
@@ -13,6 +15,10 @@ from core.specs import Calibration
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from core.models.blocks import Blocks
+    from core.models.shape import ModelFacts
+    from core.results import LayerReport
+    from core.training.adapters import SparseLora
     from core.training.examples import Batch, Example
     from core.training.teacher import Teacher
 
@@ -51,6 +57,36 @@ class RecoveryParameters(Parameters):
     )
 
 
+class During(Protocol):
+    """What else happens to the model while it is trained, such as pruning."""
+
+    def after_gradients(self, spent: float) -> None:
+        """Act after a step's gradients are there, before they are used; `spent` is the share of the budget."""
+        ...
+
+    def settled(self, spent: float) -> bool:
+        """Whether the weights are of the kind that is asked for, so that they may be kept as the best."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that a resumption needs to know."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None: ...
+
+
+class Pruning(During, Protocol):
+    """A pruning that goes on while the model is trained."""
+
+    def begin(self, adapters: dict[str, SparseLora]) -> None:
+        """Take the adapters, by the name of their linear, through which weights are masked."""
+        ...
+
+    def finish(self) -> list[LayerReport]:
+        """Take away for good what is gone, the adapters being merged; return one report a linear."""
+        ...
+
+
 def resolved_rank(parameters: RecoveryParameters) -> int:
     return parameters.rank or PRESETS[parameters.preset][0]
 
@@ -66,15 +102,64 @@ class TeacherParameters(RecoveryParameters):
     )
 
 
-class Recovery(Method):
-    """Trains adapters on every block linear and merges them."""
+class TrainingMethod(Method):
+    """A stage that trains adapters on every block linear and merges them."""
+
+    reads = "training"
+    parameters: RecoveryParameters
+    Parameters = RecoveryParameters
+
+    def check_amount(self, text: Calibration) -> None:
+        if self.parameters.held_out >= text.windows:
+            raise UserError(
+                f"{self.label} holds {self.parameters.held_out} examples out and is given {text.windows}, so none is "
+                "left to train on; give more, or a smaller held_out."
+            )
+
+    @property
+    def minutes(self) -> float:
+        """After how many the training ends, whatever it has seen."""
+        return self.parameters.minutes or math.inf
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """A forward and a backward pass, which through frozen weights costs as much; over what is seen of the text."""
+        return 2 * self.seen(shape, text)
+
+    def seen(self, shape: ModelFacts, text: Calibration) -> float:
+        """Return the operations of one forward over all examples that are trained on."""
+        own = self.parameters
+        examples = min(own.epochs * text.windows, (own.steps or math.inf) * resolved_batch(own))
+        return shape.forward(examples * text.window, text.window, head=True)
+
+    def answers(self, text: Calibration) -> int:
+        """Return the decoding steps of a teacher that answers prompts, of which several are answered together."""
+        return 0
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        return 4 * MICRO_TOKENS * shape.saved
+
+
+class TrainedMethod(TrainingMethod):
+    """Prunes the model while it is trained."""
+
+    def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
+        """Return what prunes the blocks. Raises `UserError` where the ratio cannot be reached."""
+        raise NotImplementedError
+
+
+class Recovery(TrainingMethod):
+    """Trains what other stages have left, and removes nothing."""
 
     family = "recovery"
-    scope = "training"
-    needs = "training"
+    takes_amount = False
     has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
     compares: ClassVar[bool] = False  # whether it does so in every step
-    Parameters = RecoveryParameters
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        return super().cost(shape, text) + self.compares * self.seen(shape, text)
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
     def examples(
         self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from core.cache.kept import writing
 from core.errors import Cancelled, UserError
 from core.progress import Progress
 from core.training.adapters import set_weights, weights_of
-from core.training.base import MICRO_TOKENS
+from core.training.base import MICRO_TOKENS, During
 from core.training.examples import Batch, Examples
 from core.training.losses import next_token, states, targets, through_head
 
@@ -31,24 +31,6 @@ CLIP = 1.0  # norm of a gradient
 MOST_SKIPPED = 10  # steps in a row
 REMEDY = "train in float32 or bfloat16, or with a lower learning_rate"
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
-
-
-class During(Protocol):
-    """What else happens to the model while it is trained, such as pruning."""
-
-    def after_gradients(self, spent: float) -> None:
-        """Act after a step's gradients are there, before they are used; `spent` is the share of the budget."""
-        ...
-
-    def settled(self, spent: float) -> bool:
-        """Whether the weights are of the kind that is asked for, so that they may be kept as the best."""
-        ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all that a resumption needs to know."""
-        ...
-
-    def restore(self, tensors: dict[str, Tensor]) -> None: ...
 
 
 # loss(batch): the sum over the tokens that count, of which it gives the gradients of the trained parameters.

@@ -17,7 +17,7 @@ from core.specs import RunSpec
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
 MOST_STRUCTURED = 0.6  # of them with methods that remove units
-TRAINED = {method.name for method in METHODS if method.needs == "training"}  # their text is no calibration
+TRAINED = {method.name for method in METHODS if method().reads == "training"}  # their text is no calibration
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
 

@@ -93,7 +93,7 @@ def method_input() -> type[Method]:
 
 def amount_input(method: type[Method]) -> dict[str, Any]:
     """Ask how much to remove: a ratio, or a pattern where the method has them."""
-    if method.family == "dense":
+    if not method.takes_amount:
         return {}
     kind = "ratio"
     if method.patterns:
@@ -132,9 +132,10 @@ def amount_input(method: type[Method]) -> dict[str, Any]:
 
 def calibration_input(method: type[Method]) -> Calibration | None:
     """Ask what text the method reads, where it reads any."""
-    if method.needs == "nothing":
+    reads = method().reads
+    if reads == "nothing":
         return None
-    if method.needs == "training":
+    if reads == "training":
         return text_input("run_train", TRAINING)
     return text_input("run_calibration", CALIBRATION)
 
@@ -236,7 +237,7 @@ def more_inputs(method: type[Method], trained: bool) -> dict[str, Any]:
     with st.expander("More: parameters, layers, seed, precision, device"):
         settings = forms.parameter_inputs(method)
         layers = seed = None
-        if method.family != "dense" and method.scope == "linear":
+        if method.by_layer:
             layers = st.text_input(
                 "Layers",
                 key="run_layers",
@@ -244,7 +245,7 @@ def more_inputs(method: type[Method], trained: bool) -> dict[str, Any]:
                 **KEPT,
                 help="First:last block such as 0:19, or a regular expression on layer names such as mlp.",
             )
-        if method.needs != "nothing" or trained:
+        if method().reads != "nothing" or trained:
             told = "Draws the text, and what training draws."
             seed = st.number_input("Seed", 0, 2**31, 0, key="run_seed", help=told, **KEPT)
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **KEPT)

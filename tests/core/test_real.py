@@ -31,7 +31,7 @@ def material():
 
 
 def pruned(material, method, ratio=None, layers=None, **settings):
-    from core.engine.stages import compress
+    from tests.core.applied import compress
 
     source, calibration, tokens, texts = material
     model = load_model(source)
@@ -68,10 +68,10 @@ def test_structured_methods_keep_the_papers_order(material):
 def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     import torch
 
-    from core.engine.stages import compress
     from core.methods.hessian import lower_factor
     from core.methods.lowrank.decompose import spectrum
     from core.models.blocks import find_blocks
+    from tests.core.applied import compress
 
     source, calibration, tokens, _ = material
     model, inputs = load_model(source), {}
@@ -103,11 +103,14 @@ def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     ids=lambda value: value if isinstance(value, str) else str(*value.values()),
 )
 def test_what_compression_made_survives_each_recovery(material, method, target, monkeypatch):
-    from core.engine.stages import compress
+    import torch
+
+    from core.context import Context, Given
+    from core.engine.stages import apply
     from core.models.blocks import find_blocks
     from core.registry import RECOVERIES
     from core.training import loop as training
-    from core.training.apply import recover
+    from tests.core.applied import compress
 
     falling = itertools.count(0, -1)  # so that what was learnt is kept, whatever so short a training was good for
     monkeypatch.setattr(training, "held_out_loss", lambda *_: float(next(falling)))
@@ -122,9 +125,9 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
         if recovery.name == "distill-black":
             settings["answer_tokens"] = 8
         stage = build_stage(recovery.name, settings=settings, calibration=text)
-        own = recovery(recovery.Parameters(**settings), 0)
         student = copy.deepcopy(model)
-        assert recover(student, own, stage, source, tokenizer, "cpu", silent, None).best_step
+        context = Context(torch.device("cpu"), dense=source, tokenizer=tokenizer)
+        assert apply(student, Given(stage), context).training.best_step
         after = {linear.name: linear.weight for linear in find_blocks(student).all_linears()}
         assert before.keys() == after.keys()
         for name, weight in before.items():

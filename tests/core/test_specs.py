@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import UserError
 from core.registry import METHODS
-from core.request.stages import build_run, build_stage, parse_parameters
+from core.request.stages import build_run, build_stage
 from core.specs import Calibration, Perplexity, Stage, Task, VariantSpec
 
 CALIBRATION = Calibration.parse("c4-sample:16x2048")
@@ -98,7 +98,7 @@ def test_perplexity_reads_what_it_writes(text):
 
 def test_parameters_may_be_text():
     method = next(m for m in METHODS if m.name == "sparsegpt")
-    parameters = parse_parameters(method, {"damping": "0.05", "true_sequential": "false"})
+    parameters = method.parsed({"damping": "0.05", "true_sequential": "false"})
     assert parameters.damping == 0.05
     assert parameters.true_sequential is False
 

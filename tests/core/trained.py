@@ -2,14 +2,14 @@
 
 import torch
 
-from core.engine.stages import compress
 from core.progress import silent
 from core.registry import get_recovery
-from core.request.stages import build_stage, parse_parameters
+from core.request.stages import build_stage
 from core.specs import Calibration
 from core.training.adapters import add_adapters, merge_adapters
 from core.training.examples import Example, Examples
 from core.training.loop import Budget, train
+from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)
@@ -35,7 +35,7 @@ def cut(model, method, ratio=0.5, pattern=None):
 
 def trained(model, recovery="lora", steps=20, patience=0, progress=silent, checkpoint=None, **settings):
     found = get_recovery(recovery)
-    method = found(parse_parameters(found, SETTINGS | settings))
+    method = found(found.parsed(SETTINGS | settings))
     teacher = tiny()
     parameters = add_adapters(model, SETTINGS["rank"], 16.0, method.parameters.dropout, 0)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import Citation, Statistics, WalkerParameters
+from core.methods.base import Citation, Statistics, Sum, WalkerParameters
 from core.methods.lowrank.base import LowRank, LowRankParameters
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ class ASVD(LowRank):
         url="https://arxiv.org/abs/2312.05821",
     )
     summary = "Replaces each matrix by two thin ones, closest where its inputs are large."
-    needs = "absolute"
+    reads = "calibration"
     Parameters = ASVDParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"absolute"})
 
     @property
     def observations(self) -> tuple[str, ...]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from core.methods.base import Compressed, Method, Parameters, Statistics, Target
+from core.methods.base import Compressed, LinearMethod, Parameters, Statistics, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.models.blocks import Linear
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
+
+DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
 
 
 class LowRankParameters(Parameters):
@@ -21,12 +27,16 @@ class LowRankParameters(Parameters):
     )
 
 
-class LowRank(Method):
+class LowRank(LinearMethod):
     """Subclasses say in `scale` how the inputs of a linear are weighed."""
 
     family = "low rank"
     ratio_kind = "parameters"
     Parameters = LowRankParameters
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """A singular value decomposition of each linear comes on top."""
+        return super().cost(shape, text) + DECOMPOSITION * shape.block_weights * shape.hidden
 
     def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
         """Return the scale of the inputs, (in,) or (in, in) lower triangular, None for 1; and a note."""
@@ -37,10 +47,10 @@ class LowRank(Method):
 
         return spectrum(weight, self._scale(statistics)[0])
 
-    def plan(self, weights: Mapping[str, Tensor], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         from core.methods.lowrank.ranks import global_ranks, uniform_ranks
 
-        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        shapes = {linear.name: tuple(linear.weight.shape) for linear in linears}
         if self.parameters.ranks == "global":
             return global_ranks(shapes, observed, target.ratio)
         return uniform_ranks(shapes, target.ratio)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Statistics, WalkerParameters
+from core.methods.base import Citation, Statistics, Sum, WalkerParameters
 from core.methods.lowrank.base import LowRank, LowRankParameters
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ class SVDLLM(LowRank):
         url="https://arxiv.org/abs/2403.07378",
     )
     summary = "Replaces each matrix by the two thin ones that change its outputs least."
-    needs = "gram"
+    reads = "calibration"
     Parameters = SVDLLMParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"gram"})
 
     @property
     def observations(self) -> tuple[str, ...]:

@@ -1,19 +1,19 @@
 """What a method that removes heads and FFN channels is: scores, and what to do to the matrices that read the units.
 
-The engine (`core.engine.by_block`) calls `heads` and `channels` for one block after the other: at once where a method
+The engine (`core.engine.by_units`) calls `heads` and `channels` for one block after the other: at once where a method
 looks at weights or gradients only, or inside the walk over calibration text, where a block sees the shrunk blocks
-before it.
+before it. Other parts than heads and channels have methods of their own kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
 
-from core.methods.base import Method, Parameters, Statistics
+from core.methods.base import SELECTION, Method, Parameters, Statistics, Sum, gram_bytes, walking
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.models.geometry import Geometry, Mode
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from core.models.shape import ModelFacts
     from core.models.units import Units
+    from core.specs import Calibration
 
-# Heads and channels; whole blocks; entries of the hidden states, as they are or after a rotation.
-Removes = Literal["units", "blocks", "hidden", "rotated"]
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
 
@@ -54,6 +54,7 @@ class View:
     inputs: dict[str, Statistics] = field(default_factory=dict)
     gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # what an `Accumulator` gathered
     similarity: float = 0.0  # mean cosine between what goes into the block and what comes out
+    scores: dict[str, Tensor] = field(default_factory=dict)  # of units, by kind, where `allocate` finds them
 
     def weight(self, role: str) -> Tensor:
         """The weight (out, in) of a linear, in fp32."""
@@ -88,41 +89,38 @@ class ChannelChoice:
 
 
 class Structured(Method):
-    """Removes heads and channels. Subclasses score them in `heads` and `channels`."""
+    """Removes whole parts of the blocks, so that matrices get smaller. The subclasses say which parts."""
 
     family = "structured"
-    scope = "block"
     ratio_kind = "parameters"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
-    removes: Removes = "units"
-    factorises: ClassVar[bool] = False  # whether attention's matrices get a lower rank instead of losing heads
-    walks: ClassVar[bool] = False  # whether each block is decided on the output of the shrunk blocks before it
-    Parameters = StructuredParameters
 
     @property
     def observations(self) -> tuple[str, ...]:
         return () if self.observes == "nothing" else (self.observes,)
 
+    def sums(self, role: str) -> frozenset[Sum]:
+        """Return the sums over the input of a linear with this role that are read, observed or in a walk."""
+        return frozenset()
+
     def accumulator(self, view: View, role: str) -> Accumulator:
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""
         raise NotImplementedError
 
-    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
-        """Return the blocks that stay, ascending; only where the method removes whole blocks."""
-        raise NotImplementedError
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """Ranking the weights, and running the calibration text once to observe it."""
+        return SELECTION * shape.block_weights + walking(shape, text, 1, self.sums)
 
-    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
-        """Return the entries of the hidden states that stay, ascending; only where the method removes those."""
-        raise NotImplementedError
+
+class UnitMethod(Structured):
+    """Removes heads and FFN channels. Subclasses score them in `heads` and `channels`, here at once."""
+
+    Parameters = StructuredParameters
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         """Return how much each block loses; `ratio` is of all blocks' linear weights."""
         shapes = [view.shape for view in views]
         return allocate(shapes, ratio, uniform(shapes, ratio))
-
-    def factor(self, view: View, role: str) -> tuple[Tensor, Tensor] | None:
-        """Return (left (out, rank), right (rank, in)) of an attention matrix, None where it stays whole."""
-        raise NotImplementedError
 
     def heads(self, view: View, steps: int) -> HeadChoice:
         """Choose which heads stay when `steps` attention steps (see `Geometry`) go."""
@@ -130,6 +128,57 @@ class Structured(Method):
 
     def channels(self, view: View, count: int) -> ChannelChoice:
         """Choose which FFN channels stay when `count` go."""
+        raise NotImplementedError
+
+
+class WalkedUnitMethod(UnitMethod):
+    """Decides each block on the output of the shrunk blocks before it."""
+
+    reads = "calibration"
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        passes = (1 if self.true_sequential else 2) + bool(self.observations)
+        return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+
+
+class FactoredUnitMethod(WalkedUnitMethod):
+    """Gives attention's matrices a lower rank, as `Removal.ranks` has it, and removes FFN channels."""
+
+    def factor(self, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
+        """Return (left (out, rank), right (rank, in)) of an attention matrix."""
+        raise NotImplementedError
+
+
+class BlockMethod(Structured):
+    """Removes whole blocks."""
+
+    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+        """Return the blocks that stay, ascending."""
+        raise NotImplementedError
+
+
+class HiddenMethod(Structured):
+    """Removes entries of the hidden states, from every matrix."""
+
+    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
+        """Return the entries of the hidden states that stay, ascending."""
+        raise NotImplementedError
+
+
+class RotationMethod(Structured):
+    """Gives the hidden states another basis, block by block, and keeps its first directions."""
+
+    reads = "calibration"
+
+    def width(self, hidden: int, block_weights: int, ratio: float) -> int:
+        """Return the width to cut hidden states to, for a block of so many weights to lose a share of them."""
+        raise NotImplementedError
+
+    def basis(self, scatter: Tensor, width: int) -> Tensor:
+        """Return the first directions, (hidden, width), for states with this sum of x x^T, fp64."""
         raise NotImplementedError
 
 

@@ -6,8 +6,8 @@ take the remainder, in the block itself and, where a block has reached its limit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from core.errors import UserError
 from core.models.geometry import Geometry
@@ -26,6 +26,7 @@ class Removal:
 
     steps: int = 0
     channels: int = 0
+    ranks: Mapping[str, int] = field(default_factory=dict)  # by role, of matrices that become a product of two
 
 
 def allocate(shapes: Sequence[Geometry], ratio: float, shares: Sequence[float]) -> list[Removal]:

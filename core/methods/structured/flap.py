@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation
+from core.methods.base import Citation, Sum
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
-    Structured,
+    UnitMethod,
     View,
     keep_heads,
     keep_largest,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class FLAP(Structured):
+class FLAP(UnitMethod):
     name = "flap"
     label = "FLAP"
     citation = Citation(
@@ -37,8 +37,11 @@ class FLAP(Structured):
         url="https://arxiv.org/abs/2312.11983",
     )
     summary = "Removes the heads and channels that fluctuate least, block by block as many as fit, and adds their mean."
-    needs = "sqnorm"
+    reads = "calibration"
     observes = "statistics"
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"sqnorm", "mean"})
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]

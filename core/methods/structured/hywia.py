@@ -15,7 +15,7 @@ from pydantic import Field
 from core.methods.base import Citation
 from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest, step_scores
 from core.methods.structured.budget import Removal, allocate_globally
-from core.methods.structured.llm_pruner import GradientParameters, GradientStructured
+from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ class HyWIAParameters(GradientParameters):
     )
 
 
-class HyWIA(GradientStructured):
+class HyWIA(GradientUnitMethod):
     name = "hywia"
     label = "HyWIA-style"
     version = 2
@@ -54,12 +54,11 @@ class HyWIA(GradientStructured):
         removals = super().allocate(views, ratio)
         if self.parameters.ranking == "block":
             return removals
-        scores = [self.scores[view.units.block] for view in views]
         return allocate_globally(
             [view.shape for view in views],
             ratio,
-            [step_scores(own["heads"], view.shape) for own, view in zip(scores, views, strict=True)],
-            [own["channels"].sort().values.tolist() for own in scores],
+            [step_scores(view.scores["heads"], view.shape) for view in views],
+            [view.scores["channels"].sort().values.tolist() for view in views],
             may_shrink=[removal != Removal() for removal in removals],
         )
 
@@ -67,7 +66,6 @@ class HyWIA(GradientStructured):
         """Find each block's unit scores; a block's context is its mean importance among all blocks."""
         import torch
 
-        self.scores: dict[int, dict[str, Tensor]] = {view.units.block: {} for view in views}
         for kind in MEMBERS:
             found = [torch.stack(_importances(view, kind)) for view in views]  # each (2, units): fine, coarse
             whole = _Scale(torch.cat(found, dim=1))
@@ -77,14 +75,14 @@ class HyWIA(GradientStructured):
                 if self.parameters.mixing == "attention":
                     context = whole.standardise(signals).mean(1, keepdim=True)  # (2, 1)
                     share = torch.softmax(local * context / 2**0.5, dim=0)[0]  # (units,)
-                self.scores[view.units.block][kind] = share * local[0] + (1 - share) * local[1]
+                view.scores[kind] = share * local[0] + (1 - share) * local[1]
 
     def heads(self, view: View, steps: int) -> HeadChoice:
-        score = self.scores[view.units.block]["heads"]  # (query heads,)
+        score = view.scores["heads"]  # (query heads,)
         return keep_heads(score, score.new_zeros(view.shape.kv_heads), steps, view.shape)
 
     def channels(self, view: View, count: int) -> ChannelChoice:
-        return ChannelChoice(keep_largest(self.scores[view.units.block]["channels"], count))
+        return ChannelChoice(keep_largest(view.scores["channels"], count))
 
 
 def _importances(view: View, kind: str) -> tuple[Tensor, Tensor]:

@@ -13,37 +13,20 @@ from pydantic import Field
 
 from core.methods.base import Citation
 from core.methods.structured.base import (
+    BlockMethod,
     ChannelChoice,
     HeadChoice,
-    Observes,
-    Removes,
+    HiddenMethod,
     Structured,
-    StructuredParameters,
     View,
     keep_heads,
     keep_largest,
 )
-from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, blocks_left, uniform
+from core.methods.structured.budget import blocks_left
+from core.methods.structured.gradients import GradientParameters, Gradients, GradientUnitMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from core.methods.structured.taylor import Moments
-
-
-class GradientParameters(StructuredParameters):
-    whole_first: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Share of the blocks, from the first on, that is left whole; without one the paper's.",
-    )
-    whole_last: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Share of the blocks, to the last, that is left whole; without one the paper's.",
-    )
 
 
 class LLMPrunerParameters(GradientParameters):
@@ -64,45 +47,9 @@ class LLMPrunerParameters(GradientParameters):
     )
 
 
-class GradientStructured(Structured):
-    """What methods share that score a block's units from gradients of the dense model."""
+class _Declared:
+    """What is one method to people, whatever goes."""
 
-    needs = "gradient"
-    observes = "gradients"
-    Parameters = GradientParameters
-
-    def accumulator(self, view: View, role: str) -> Moments:
-        from core.methods.structured.taylor import Moments
-
-        return Moments(squares=self.second_order)
-
-    @property
-    def second_order(self) -> bool:
-        return True
-
-    @property
-    def observations(self) -> tuple[str, ...]:
-        both = "gradients and their squares"
-        if self.observes == "nothing":
-            return ()
-        return (both,) if self.second_order else ("gradients", both)
-
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
-        shapes = [view.shape for view in views]
-        asked = (self.parameters.whole_first, self.parameters.whole_last)
-        first, last = (
-            own if share is None else round(share * len(shapes))
-            for share, own in zip(asked, self.whole(len(shapes), ratio), strict=True)
-        )
-        return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, len(shapes) - 1 - last)))
-
-    def whole(self, blocks: int, ratio: float) -> tuple[int, int]:
-        """Return how many of the first and of the last blocks stay whole: at 20 % 4 and 2 of 32, at 50 % 3 and 1."""
-        first, last = (4, 2) if ratio <= LIGHT_UP_TO else (3, 1)
-        return round(first / 32 * blocks), round(last / 32 * blocks)
-
-
-class LLMPruner(GradientStructured):
     name = "llm-pruner"
     label = "LLM-Pruner"
     version = 2
@@ -113,35 +60,21 @@ class LLMPruner(GradientStructured):
         url="https://arxiv.org/abs/2305.11627",
     )
     summary = "Removes the coupled heads and channels whose weights times their gradients say the loss needs least."
+    parameters: LLMPrunerParameters
     Parameters = LLMPrunerParameters
-
-    @property
-    def removes(self) -> Removes:
-        return {"block": "units", "channel": "hidden", "layer": "blocks"}[self.parameters.granularity]
-
-    @property
-    def observes(self) -> Observes:
-        return "nothing" if self.parameters.granularity == "layer" else "gradients"
 
     @property
     def second_order(self) -> bool:
         return self.parameters.taylor in ("second", "mix")
 
-    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
-        """Keep the first blocks; `ratio` is met to half a block."""
-        return list(range(blocks_left(len(views), ratio)))
 
-    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
-        """Score an entry of the hidden states by all that reads or writes it in the blocks."""
-        from core.methods.structured.taylor import element_scores
+class LLMPruner(_Declared, GradientUnitMethod):
+    """Heads and FFN channels inside blocks go."""
 
-        score = 0
-        for view in views:
-            for role in view.units.linears:
-                elements = element_scores(view.weight(role), view.gradients[role], self.parameters.taylor)
-                own = elements.sum(1 if role in ("o", "down") else 0)  # (hidden,)
-                score = score + (own.abs() if self.parameters.taylor == "vector" else own)
-        return keep_largest(score, min(round(ratio * len(score)), len(score) - 1))
+    @classmethod
+    def of(cls, parameters: LLMPrunerParameters, seed: int | None) -> Structured:
+        kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
+        return kinds[parameters.granularity](parameters, seed)
 
     def _scores(self, view: View):
         from core.methods.structured.taylor import element_scores, unit_scores
@@ -164,3 +97,27 @@ class LLMPruner(GradientStructured):
         from core.methods.structured.taylor import total
 
         return ChannelChoice(keep_largest(total(self._scores(view)[1], ("gate", "up", "down")), count))
+
+
+class LLMPrunerChannels(_Declared, Gradients, HiddenMethod):
+    """Entries of the hidden states go."""
+
+    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
+        """Score an entry of the hidden states by all that reads or writes it in the blocks."""
+        from core.methods.structured.taylor import element_scores
+
+        score = 0
+        for view in views:
+            for role in view.units.linears:
+                elements = element_scores(view.weight(role), view.gradients[role], self.parameters.taylor)
+                own = elements.sum(1 if role in ("o", "down") else 0)  # (hidden,)
+                score = score + (own.abs() if self.parameters.taylor == "vector" else own)
+        return keep_largest(score, min(round(ratio * len(score)), len(score) - 1))
+
+
+class LLMPrunerLayers(_Declared, BlockMethod):
+    """The last whole blocks go; nothing is read."""
+
+    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+        """Keep the first blocks; `ratio` is met to half a block."""
+        return list(range(blocks_left(len(views), ratio)))

@@ -8,12 +8,13 @@ q and k; channels go by the norms of their activation-weighted rows and columns,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation
-from core.methods.structured.base import ChannelChoice, Structured, StructuredParameters, View, keep_largest
+from core.methods.base import Citation, Sum, WalkerParameters
+from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, StructuredParameters, View, keep_largest
 from core.methods.structured.budget import Removal, with_steps
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
 
 
-class LoRAPParameters(StructuredParameters):
+class LoRAPParameters(WalkerParameters, StructuredParameters):
     true_sequential: bool = Field(
         default=False,
         description="Whether the FFN's statistics see their block's compressed attention; off in the paper.",
@@ -39,7 +40,7 @@ class LoRAPParameters(StructuredParameters):
     spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
 
 
-class LoRAP(Structured):
+class LoRAP(FactoredUnitMethod):
     name = "lorap"
     label = "LoRAP"
     citation = Citation(
@@ -49,30 +50,25 @@ class LoRAP(Structured):
         url="https://arxiv.org/abs/2404.09695",
     )
     summary = "Gives attention matrices a lower rank and removes FFN channels, both weighted by their inputs' norms."
-    needs = "sqnorm"
-    walks = True
-    factorises = True
     Parameters = LoRAPParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"sqnorm"})
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         """Ranks take their share of each block first; channels take what is left of the ratio."""
         shapes = [view.shape for view in views]
-        self.ranks = {}
-        lost = 0
+        ranks, lost = [], 0
         for view in views:
             sizes = {role: tuple(view.units.linears[role].weight.shape) for role in ("q", "k", "v", "o")}
-            ranks = split_ranks(sizes, 1 - ratio, self.parameters.value_share)
-            self.ranks[view.units.block] = ranks
-            lost += sum(m * n - ranks[role] * (m + n) for role, (m, n) in sizes.items() if ranks[role] is not None)
+            ranks.append(split_ranks(sizes, 1 - ratio, self.parameters.value_share))
+            lost += sum(m * n - ranks[-1][role] * (m + n) for role, (m, n) in sizes.items() if role in ranks[-1])
         total = sum(shape.weights for shape in shapes)
         rest = ratio - lost / total
-        return with_steps(shapes, rest, [rest] * len(shapes), [0] * len(shapes))
+        removals = with_steps(shapes, rest, [rest] * len(shapes), [0] * len(shapes))
+        return [replace(removal, ranks=own) for removal, own in zip(removals, ranks, strict=True)]
 
-    def factor(self, view: View, role: str) -> tuple[Tensor, Tensor] | None:
-        """Return (left (out, rank), right (rank, in)) of an attention matrix; None where it stays whole."""
-        rank = self.ranks[view.units.block][role]
-        if rank is None:
-            return None
+    def factor(self, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
         from core.methods.lowrank.decompose import nonzero, truncate
 
         weighed = self.parameters.weighting == "activations"  # equation 6
@@ -84,8 +80,8 @@ class LoRAP(Structured):
         return ChannelChoice(keep_largest(score, count, spared))
 
 
-def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: float) -> dict[str, int | None]:
-    """Return the rank of each matrix {role: (m, n)} when a share of their weights is kept; None: it stays whole.
+def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: float) -> dict[str, int]:
+    """Return the rank of each matrix {role: (m, n)} when a share of their weights is kept; none of one that is whole.
 
     v and o share `value_share` of the kept weights, q and k the rest, each pair in proportion to its sizes. A matrix
     whose budget reaches its size stays whole and hands on what it does not need.
@@ -97,17 +93,16 @@ def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: 
         area = sum(sizes[role][0] * sizes[role][1] for role in pair)
         for role in pair:
             weight[role] = shares[role] * sizes[role][0] * sizes[role][1] / area
-    ranks: dict[str, int | None] = {}
-    while left := [role for role in sizes if role not in ranks]:
+    ranks: dict[str, int] = {}
+    left = list(sizes)
+    while left:
         total = sum(weight[role] for role in left)
         budgets = {role: budget * weight[role] / total for role in left}
         whole = [role for role in left if budgets[role] >= sizes[role][0] * sizes[role][1]]
-        for role in whole:
-            ranks[role] = None
-            budget -= sizes[role][0] * sizes[role][1]
+        budget -= sum(sizes[role][0] * sizes[role][1] for role in whole)
         if not whole:
-            for role in left:
-                ranks[role] = max(1, int(budgets[role] / sum(sizes[role])))
+            ranks = {role: max(1, int(budgets[role] / sum(sizes[role]))) for role in left}
+        left = [role for role in left if role not in whole and role not in ranks]
     return ranks
 
 

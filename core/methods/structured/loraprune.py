@@ -14,7 +14,7 @@ from pydantic import Field
 
 from core.methods.base import Citation
 from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest
-from core.methods.structured.llm_pruner import GradientParameters, GradientStructured
+from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class LoraScore:
         return {"score": self.score}
 
 
-class LoRAPrune(GradientStructured):
+class LoRAPrune(GradientUnitMethod):
     name = "loraprune"
     label = "LoRAPrune"
     version = 2

@@ -12,7 +12,7 @@ from core.methods.base import Citation
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
-    Structured,
+    UnitMethod,
     View,
     head_sums,
     keep_heads,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class NeuronMagnitude(Structured):
+class NeuronMagnitude(UnitMethod):
     name = "neuron-magnitude"
     label = "Neuron magnitude"
     version = 2

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.methods.base import Citation, Parameters
-from core.methods.structured.base import Structured, View
+from core.methods.base import Citation
+from core.methods.structured.base import BlockMethod, View
 from core.methods.structured.budget import blocks_left
 
 
-class ShortGPT(Structured):
+class ShortGPT(BlockMethod):
     name = "shortgpt"
     label = "ShortGPT"
     citation = Citation(
@@ -23,10 +23,8 @@ class ShortGPT(Structured):
         url="https://arxiv.org/abs/2403.03853",
     )
     summary = "Drops the whole blocks whose output is most like their input."
-    needs = "sqnorm"
+    reads = "calibration"
     observes = "similarity"
-    removes = "blocks"
-    Parameters = Parameters
 
     def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
         """Keep the blocks of least similarity; `ratio` is met to half a block."""

@@ -11,14 +11,14 @@ import math
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.base import Citation, Parameters
-from core.methods.structured.base import Structured
+from core.methods.base import Citation
+from core.methods.structured.base import RotationMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class SliceGPT(Structured):
+class SliceGPT(RotationMethod):
     name = "slicegpt"
     label = "SliceGPT"
     citation = Citation(
@@ -28,25 +28,17 @@ class SliceGPT(Structured):
         url="https://arxiv.org/abs/2401.15024",
     )
     summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
-    needs = "sqnorm"
-    removes = "rotated"
-    Parameters = Parameters
 
+    def width(self, hidden: int, block_weights: int, ratio: float) -> int:
+        """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top."""
+        slope = block_weights / hidden
+        width = (math.sqrt(slope**2 + 8 * (1 - ratio) * block_weights) - slope) / 4
+        if round(width) < 1:
+            raise UserError("So much cannot be removed: no hidden state would be left; ask for a smaller ratio.")
+        return min(hidden, round(width))
 
-def sliced_width(hidden: int, block_weights: int, ratio: float) -> int:
-    """Return the width to cut hidden states to, for a block of so many weights to lose a share of them.
+    def basis(self, scatter: Tensor, width: int) -> Tensor:
+        """Return the first principal directions."""
+        import torch
 
-    Solves block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top.
-    """
-    slope = block_weights / hidden
-    width = (math.sqrt(slope**2 + 8 * (1 - ratio) * block_weights) - slope) / 4
-    if round(width) < 1:
-        raise UserError("So much cannot be removed: no hidden state would be left; ask for a smaller ratio.")
-    return min(hidden, round(width))
-
-
-def principal(scatter: Tensor, width: int) -> Tensor:
-    """Return the first `width` principal directions, (hidden, width), of states with this sum of x x^T, fp64."""
-    import torch
-
-    return torch.linalg.eigh(scatter).eigenvectors.flip(1)[:, :width]
+        return torch.linalg.eigh(scatter).eigenvectors.flip(1)[:, :width]

@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Needs
+from core.methods.base import Citation, Statistics, Sum, solving
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
-    Structured,
     StructuredParameters,
     View,
+    WalkedUnitMethod,
     keep_largest,
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
 
 # The authors' settings at 20 and 50 %: share of the blocks that are pruned, those that change their input least, and
 # alpha.
@@ -53,7 +56,7 @@ class SlimLLMParameters(StructuredParameters):
     spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
 
 
-class SlimLLM(Structured):
+class SlimLLM(WalkedUnitMethod):
     name = "slimllm"
     label = "SlimLLM"
     version = 2
@@ -64,14 +67,14 @@ class SlimLLM(Structured):
         url="https://arxiv.org/abs/2505.22689",
     )
     summary = "Keeps the heads and channels that hold the output's direction, and rescales each output to make up."
-    needs = "gram"
     observes = "similarity"
-    walks = True
     Parameters = SlimLLMParameters
 
-    @classmethod
-    def needs_of(cls, role: str) -> Needs:
-        return "gram" if role in ("o", "down") else "sqnorm"
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"gram", "mean"} if role in ("o", "down") else {"sqnorm"})
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        return super().cost(shape, text) + solving(shape)
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
         shares = self._shares([view.similarity for view in views], ratio)
@@ -118,7 +121,7 @@ class SlimLLM(Structured):
         weight = view.weight("down").double()
         return ChannelChoice(kept, *self._recover(weight, view.inputs["down"], kept))
 
-    def _recover(self, weight: Tensor, statistics, kept: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def _recover(self, weight: Tensor, statistics: Statistics, kept: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return the rescaled weight (out, in) and the bias (out,) that regress the full output on the kept inputs."""
         from core.methods.structured.correlation import regress
 

@@ -5,34 +5,18 @@ References: Han et al., Learning both Weights and Connections for Efficient Neur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from core.methods.base import Citation, Compressed, Method, Parameters, Statistics, Target
+from core.methods.base import Citation, Statistics
+from core.methods.unstructured.scored import Scored
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class MagnitudeParameters(Parameters):
-    scope: Literal["layer", "global"] = Field(
-        default="layer",
-        description="Rank weights inside each linear, so that each reaches the ratio, or over all block linears.",
-    )
-    cap: float = Field(
-        default=0.95,
-        gt=0,
-        lt=1,
-        description="Highest sparsity of one linear under global ranking; it keeps a linear from being emptied.",
-    )
-
-
-class Magnitude(Method):
+class Magnitude(Scored):
     name = "magnitude"
     label = "Magnitude"
-    family = "unstructured"
     citation = Citation(
         title="Learning both Weights and Connections for Efficient Neural Networks",
         authors="Han et al.",
@@ -40,23 +24,6 @@ class Magnitude(Method):
         url="https://arxiv.org/abs/1506.02626",
     )
     summary = "Zeroes the weights with the smallest absolute value; reads no data."
-    patterns = True
-    Parameters = MagnitudeParameters
 
-    def plan(self, weights: Mapping[str, Tensor], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        if self.parameters.scope == "layer" or target.pattern:
-            return {}
-        from core.methods.unstructured.masks import global_counts
-
-        return global_counts(weights, target.ratio, self.parameters.cap)
-
-    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.unstructured.masks import pattern_mask, smallest_mask
-
-        score = weight.abs()  # (out, in)
-        if target.pattern:
-            pruned = pattern_mask(score, *target.pattern)
-        else:
-            count = round(target.ratio * weight.numel()) if plan is None else plan
-            pruned = smallest_mask(score.flatten(), count).view_as(weight)
-        return Compressed(weight.masked_fill_(pruned, 0))
+    def score(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+        return weight.abs()

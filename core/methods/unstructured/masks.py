@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -27,21 +27,19 @@ def pattern_mask(score: Tensor, kept: int, group: int) -> Tensor:
     return pruned.view_as(score)
 
 
-def global_counts(weights: Mapping[str, Tensor], ratio: float, cap: float) -> dict[str, int]:
-    """Return how many weights each linear loses when the smallest |w| of all linears go, none losing more than `cap`.
+def global_counts(sizes: Mapping[str, int], score: Callable[[str], Tensor], ratio: float, cap: float) -> dict[str, int]:
+    """Return how many weights each linear loses when the lowest-scored of all go, none losing more than `cap`.
 
     The total is exactly round(ratio * all weights). What a capped linear may not lose is taken from the others.
     """
-    total = sum(weight.numel() for weight in weights.values())
-    limits = {name: int(cap * weight.numel()) for name, weight in weights.items()}
-    wanted = min(round(ratio * total), sum(limits.values()))
+    limits = {name: int(cap * size) for name, size in sizes.items()}
+    wanted = min(round(ratio * sum(sizes.values())), sum(limits.values()))
     counts: dict[str, int] = {}
-    open_names = list(weights)
+    open_names = list(sizes)
     while open_names:
         left = wanted - sum(counts.values())
-        magnitudes = torch.cat([weights[name].abs().flatten().float() for name in open_names])
-        pruned = smallest_mask(magnitudes, left)
-        split = pruned.split([weights[name].numel() for name in open_names])
+        pruned = smallest_mask(torch.cat([score(name).flatten() for name in open_names]), left)
+        split = pruned.split([sizes[name] for name in open_names])
         losing = {name: int(part.sum()) for name, part in zip(open_names, split, strict=True)}
         capped = [name for name in open_names if losing[name] > limits[name]]
         counts |= {name: limits[name] for name in capped} if capped else losing

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Method, Statistics, Target, WalkerParameters
+from core.methods.base import (
+    Citation,
+    Compressed,
+    LinearMethod,
+    Statistics,
+    Sum,
+    Target,
+    WalkerParameters,
+    solving,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
 
 
 class SparseGPTParameters(WalkerParameters):
@@ -34,7 +46,7 @@ class SparseGPTParameters(WalkerParameters):
     )
 
 
-class SparseGPT(Method):
+class SparseGPT(LinearMethod):
     name = "sparsegpt"
     label = "SparseGPT"
     family = "unstructured"
@@ -45,9 +57,15 @@ class SparseGPT(Method):
         url="https://arxiv.org/abs/2301.00774",
     )
     summary = "Prunes column by column and updates the remaining weights with the inverse Hessian of the layer's input."
-    needs = "gram"
+    reads = "calibration"
     patterns = True
     Parameters = SparseGPTParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"gram"})
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         from core.methods.hessian import factorise

@@ -6,18 +6,18 @@ equation 1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Compressed, Method, Statistics, Target, WalkerParameters
+from core.methods.base import Citation, Statistics
+from core.methods.unstructured.scored import ScoredByInputs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Wanda(Method):
+class Wanda(ScoredByInputs):
     name = "wanda"
     label = "Wanda"
-    family = "unstructured"
     citation = Citation(
         title="A Simple and Effective Pruning Approach for Large Language Models",
         authors="Sun et al.",
@@ -27,16 +27,7 @@ class Wanda(Method):
     summary = (
         "Zeroes, in each output row, the weights with the smallest |weight| x input norm; changes no other weight."
     )
-    needs = "sqnorm"
-    patterns = True
-    Parameters = WalkerParameters
+    compared = "row"
 
-    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.unstructured.masks import pattern_mask, smallest_mask
-
-        score = weight.abs() * statistics.sqnorm.sqrt()  # (out, in)
-        if target.pattern:
-            pruned = pattern_mask(score, *target.pattern)
-        else:
-            pruned = smallest_mask(score, round(target.ratio * weight.shape[1]))
-        return Compressed(weight.masked_fill_(pruned, 0))
+    def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
+        return weight.abs() * statistics.sqnorm.sqrt()  # (out, in)

@@ -5,6 +5,7 @@ References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from core.errors import UserError
 from core.methods.base import Citation
 from core.progress import Progress
 from core.specs import Calibration, canonical_json, sha256
-from core.training.base import TeacherParameters
+from core.training.base import AT_ONCE, TeacherParameters
 from core.training.methods.lora import LoRA
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class DistillBlack(LoRA):
     summary = "Has a teacher answer prompts and trains low-rank adapters on its answers; any tokenizer will do."
     has_teacher = True
     Parameters = DistillBlackParameters
+
+    def answers(self, text: Calibration) -> int:
+        return self.parameters.answer_tokens * math.ceil(text.windows / AT_ONCE)
 
     def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
         from core.training.examples import read_prompts

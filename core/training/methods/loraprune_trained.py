@@ -4,11 +4,19 @@ References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter
 (arXiv:2305.18403), sections 3.2 and 3.3.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from core.methods.structured.llm_pruner import GradientParameters, GradientStructured
+from core.methods.structured.base import View
+from core.methods.structured.gradients import GradientParameters, WholeEnds
 from core.methods.structured.loraprune import LoRAPrune
-from core.training.base import RecoveryParameters
+from core.training.base import Pruning, RecoveryParameters, TrainedMethod
+
+if TYPE_CHECKING:
+    from core.models.blocks import Blocks
 
 
 class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
@@ -17,14 +25,23 @@ class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
     cooldown: float = Field(default=0.1, gt=0, lt=0.5, description="Share of the training after all that goes is gone.")
 
 
-class LoRAPruneTrained(GradientStructured):
+class LoRAPruneTrained(WholeEnds, TrainedMethod):
     name = "loraprune-trained"
     label = "LoRAPrune while training"
+    family = "structured"
     version = 2
-    scope = "training"
-    needs = "training"
-    observes = "nothing"
+    ratio_kind = "parameters"
     citation = LoRAPrune.citation
     summary = "Removes heads and channels little by little while low-rank adapters are trained, by their gradients."
     whole = LoRAPrune.whole
     Parameters = LoRAPruneTrainedParameters
+
+    def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
+        from core.models.units import check_heads, find_units
+        from core.training.methods.unit_masks import UnitMasks
+
+        own = self.parameters
+        views = [View(find_units(blocks, index, own.attention)) for index in range(len(blocks.holder))]
+        for view in views:
+            check_heads(view.units)
+        return UnitMasks(views, self.allocate(views, ratio), own.every, own.warmup, own.cooldown)

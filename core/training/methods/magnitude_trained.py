@@ -4,10 +4,17 @@ References: Han et al., Learning both Weights and Connections for Efficient Neur
 section 3. What is retrained are low-rank adapters on every block linear, masked like the weights.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from core.methods.base import Citation, Method
-from core.training.base import RecoveryParameters
+from core.methods.base import Citation
+from core.training.base import Pruning, RecoveryParameters, TrainedMethod
+
+if TYPE_CHECKING:
+    from core.models.blocks import Blocks
 
 
 class MagnitudeTrainedParameters(RecoveryParameters):
@@ -19,12 +26,10 @@ class MagnitudeTrainedParameters(RecoveryParameters):
     )
 
 
-class MagnitudeTrained(Method):
+class MagnitudeTrained(TrainedMethod):
     name = "magnitude-trained"
     label = "Magnitude while training"
     family = "unstructured"
-    scope = "training"
-    needs = "training"
     citation = Citation(
         title="Learning both Weights and Connections for Efficient Neural Networks",
         authors="Han et al.",
@@ -33,3 +38,8 @@ class MagnitudeTrained(Method):
     )
     summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each."
     Parameters = MagnitudeTrainedParameters
+
+    def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
+        from core.training.methods.weight_masks import WeightMasks
+
+        return WeightMasks(blocks, ratio, self.parameters.rounds)

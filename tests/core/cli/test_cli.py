@@ -269,7 +269,7 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
 
     from core.engine import variants
 
-    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
+    monkeypatch.setattr(variants, "apply", lambda *_: pytest.fail("compressed again"))
     assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}

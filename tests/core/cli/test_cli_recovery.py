@@ -20,7 +20,13 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
 
     from core.engine import variants
 
-    monkeypatch.setattr(variants, "compress", lambda *_: pytest.fail("compressed again"))
+    apply = variants.apply
+
+    def train_only(model, given, context):
+        assert given.stage.method == "lora", "compressed again"
+        return apply(model, given, context)
+
+    monkeypatch.setattr(variants, "apply", train_only)
     train = ["--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "learning_rate=0.01"]
     train += ["--recover-set", "batch=4", "--recover-set", "rank=2"]
     assert main([*RUN, *train, "--json"]) == 0

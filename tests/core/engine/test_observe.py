@@ -5,10 +5,10 @@ import torch
 
 from core.cache import observations as observed
 from core.engine.observe import Look
-from core.engine.stages import compress
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration
+from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)

@@ -6,13 +6,13 @@ import torch
 from core.engine import forms
 from core.engine.collector import Collector, add_gram
 from core.engine.recorder import Recorder
-from core.engine.stages import compress
 from core.engine.walker import Walker
 from core.errors import Cancelled, UserError
 from core.models.blocks import find_blocks, select
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration
+from tests.core.applied import compress
 from tests.core.tiny import ARCHITECTURES, tiny, windows
 
 CPU = torch.device("cpu")
@@ -113,7 +113,7 @@ def test_linears_that_share_an_input_share_one_statistic():
 
 def test_gram_over_parts_equals_the_whole():
     rows = torch.randn(2, 30, 300)
-    collector = Collector("gram", stride=7)
+    collector = Collector(frozenset({"gram"}), stride=7)
     for part in rows.split(1):
         collector.add(part)
     statistics, sample = collector.finish()

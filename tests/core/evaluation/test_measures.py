@@ -6,22 +6,22 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.engine.by_linear import relative_error
-from core.engine.stages import compress
 from core.errors import UserError
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
+from core.evaluation.layers import relative_error
 from core.evaluation.perplexity import perplexity
 from core.memory import memory_growth
 from core.methods.base import Statistics, Target
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
-from core.models.blocks import find_blocks
+from core.models.blocks import execution_device, find_blocks
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration
+from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 
@@ -130,7 +130,7 @@ def test_sparsegpt_beats_wanda_beats_magnitude_on_correlated_inputs():
     gram, weight = inputs.T @ inputs, torch.randn(24, 32)
 
     def output_error(method):
-        statistics = Statistics(500, gram.diagonal(), gram)
+        statistics = Statistics(500, {"sqnorm": gram.diagonal(), "gram": gram})
         return relative_error(weight, method().compress(weight.clone(), statistics, Target(0.5)).weight, inputs)
 
     assert output_error(SparseGPT) < output_error(Wanda) < output_error(Magnitude)
@@ -145,10 +145,4 @@ def test_a_pattern_that_does_not_divide_a_layer_is_refused_before_anything_chang
 
 def test_a_device_that_is_not_there():
     with pytest.raises(UserError, match="cpu"):
-        compress(
-            tiny(),
-            build_stage("wanda", 0.5, calibration=Calibration(corpus="a", windows=4, window=24)),
-            windows(),
-            "cuda:99",
-            silent,
-        )
+        execution_device("cuda:99")

@@ -6,7 +6,6 @@ import itertools
 import pytest
 import torch
 
-from core.engine.stages import compress
 from core.methods.hessian import lower_factor
 from core.methods.lowrank.decompose import spectrum, truncate
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
@@ -17,6 +16,7 @@ from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
 from core.specs import Calibration
+from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)

@@ -1,11 +1,14 @@
 """Exact counts of magnitude and Wanda, patterns, global ranking."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from core.methods.base import Statistics, Target
-from core.methods.unstructured.magnitude import Magnitude, MagnitudeParameters
+from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.masks import global_counts, pattern_mask, smallest_mask
+from core.methods.unstructured.scored import ScoredParameters
 from core.methods.unstructured.wanda import Wanda
 
 
@@ -38,13 +41,13 @@ def test_magnitude_zeroes_the_smallest_of_the_matrix():
 def test_wanda_ranks_weight_times_input_norm_within_each_row():
     weight = torch.tensor([[4.0, 1.0, -2.0, 3.0], [1.0, -1.0, 1.0, -1.0]])
     norms = torch.tensor([1.0, 8.0, 3.0, 1.0])  # scores: 4 8 6 3 and 1 8 3 1
-    result = Wanda().compress(weight.clone(), Statistics(10, norms.square()), Target(0.5)).weight
+    result = Wanda().compress(weight.clone(), Statistics(10, {"sqnorm": norms.square()}), Target(0.5)).weight
     assert result.tolist() == [[0, 1, -2, 0], [0, -1, 1, 0]]
 
 
 def test_wanda_with_equal_norms_is_magnitude_per_row():
     weight = torch.randn(5, 16)
-    result = Wanda().compress(weight.clone(), Statistics(9, torch.full((16,), 7.0)), Target(0.25)).weight
+    result = Wanda().compress(weight.clone(), Statistics(9, {"sqnorm": torch.full((16,), 7.0)}), Target(0.25)).weight
     pruned = smallest_mask(weight.abs(), 4)
     assert torch.equal(result == 0, pruned)
     assert torch.equal(result[~pruned], weight[~pruned])
@@ -52,18 +55,19 @@ def test_wanda_with_equal_norms_is_magnitude_per_row():
 
 def test_global_ranking_reaches_the_total_and_respects_the_cap():
     weights = {"small": torch.randn(10, 10) * 0.01, "large": torch.randn(20, 10), "mid": torch.randn(10, 10)}
-    counts = global_counts(weights, 0.5, 0.95)
+    sizes = {name: weight.numel() for name, weight in weights.items()}
+    counts = global_counts(sizes, lambda name: weights[name].abs(), 0.5, 0.95)
     assert sum(counts.values()) == 200
     assert counts["small"] == 95
-    uncapped = global_counts(weights, 0.5, 0.9999)
+    uncapped = global_counts(sizes, lambda name: weights[name].abs(), 0.5, 0.9999)
     together = torch.cat([w.abs().flatten() for w in weights.values()]).sort().values[199]
     assert all(abs(uncapped[n] - int((w.abs() <= together).sum())) <= 1 for n, w in weights.items())
 
 
 def test_global_magnitude_uses_its_count():
-    method = Magnitude(MagnitudeParameters(scope="global"))
+    method = Magnitude(ScoredParameters(scope="global"))
     weights = {"a": torch.randn(8, 8) * 0.1, "b": torch.randn(8, 8)}
-    plan = method.plan(weights, Target(0.5), {})
+    plan = method.plan([SimpleNamespace(name=n, weight=w) for n, w in weights.items()], Target(0.5), {})
     zeros = {
         n: int((method.compress(w.clone(), None, Target(0.5), plan[n]).weight == 0).sum()) for n, w in weights.items()
     }

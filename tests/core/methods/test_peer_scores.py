@@ -30,7 +30,7 @@ def inputs():
 def view_of(inputs, **config):
     view = View(find_units(find_blocks(tiny(**config)), 0))
     for role, tokens in inputs.items():
-        view.inputs[role] = Statistics(len(tokens), tokens.square().sum(0), None, tokens.sum(0))
+        view.inputs[role] = Statistics(len(tokens), {"sqnorm": tokens.square().sum(0), "mean": tokens.mean(0)})
     return view
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from core.context import Context, Given
 from core.engine.by_rotation import rotate
-from core.engine.stages import compress
 from core.errors import UserError
-from core.methods.structured.base import keep_largest
+from core.methods.structured.base import Structured, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform
+from core.methods.structured.slicegpt import SliceGPT
 from core.models.blocks import find_blocks
 from core.models.geometry import Geometry, choose_mode
 from core.models.manifest import load_model_folder, save_model
@@ -18,12 +19,13 @@ from core.models.units import Kept, Units, find_units
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import Calibration, Stage
+from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = Calibration(corpus="any", windows=4, window=24)
-STRUCTURED = [method for method in METHODS if method.family == "structured" and method.scope == "block"]
-UNITS = [method for method in STRUCTURED if method().removes == "units"]
+STRUCTURED = [method for method in METHODS if issubclass(method, Structured)]
+UNITS = [method for method in STRUCTURED if issubclass(method, UnitMethod)]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
 SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")
 
@@ -184,9 +186,8 @@ def test_a_rotation_that_cuts_nothing_changes_nothing(name):
     model = tiny(name, num_hidden_layers=3).double()
     tokens = windows()
     dense = model(tokens).logits
-    blocks = find_blocks(model)
-    units = [find_units(blocks, index) for index in range(3)]
-    rotate(model, blocks, units, tokens, -0.5, torch.device("cpu"), silent)  # as wide as it was, with shortcuts
+    as_wide = Stage(method="slicegpt", ratio=-0.5)  # as it was, with shortcuts
+    rotate(model, SliceGPT(), Given(as_wide, tokens), Context(torch.device("cpu")))
     # Llama's own norms compute in fp32.
     torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
     prefix = model(tokens[:, :-1], use_cache=True)

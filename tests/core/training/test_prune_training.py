@@ -3,17 +3,19 @@
 import pytest
 import torch
 
+from core.context import Context, Given
+from core.engine.stages import apply
 from core.errors import Cancelled
 from core.models.blocks import find_blocks
 from core.progress import silent
-from core.registry import get_method
-from core.request.stages import build_stage, parse_parameters
+from core.request.stages import build_stage
 from core.specs import Calibration
 from core.training import apply as engine
 from core.training import loop as training
 from core.training.adapters import adapters_of, add_adapters
 from core.training.examples import Example
-from core.training.masks import UnitMasks, WeightMasks
+from core.training.methods.unit_masks import UnitMasks
+from core.training.methods.weight_masks import WeightMasks
 from tests.core.tiny import tiny
 from tests.core.training.test_recovery import patterned
 
@@ -27,10 +29,10 @@ def text(monkeypatch):
 
 
 def pruned(model, name, ratio=0.4, progress=silent, checkpoint=None, **settings):
-    found = get_method(name)
     stage = build_stage(name, ratio, None, SETTINGS | settings, CALIBRATION)
-    method = found(parse_parameters(found, stage.parameters), 0)
-    return engine.prune_while_training(model, method, stage, None, "cpu", progress, checkpoint)
+    given, context = Given(stage, checkpoint=checkpoint), Context(torch.device("cpu"), progress)
+    done = apply(model, given, context)
+    return done.reports, done.training
 
 
 def block_weights(model):
@@ -69,7 +71,7 @@ def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
 
 
 def test_the_schedule_is_cubic_between_warm_up_and_cool_down():
-    masks = UnitMasks([], [], {}, 10, 0.1, 0.1)
+    masks = UnitMasks([], [], 10, 0.1, 0.1)
     assert [masks.share(spent) for spent in (0, 0.1, 0.9, 1.0)] == [0, 0, 1, 1]
     assert masks.share(0.5) == pytest.approx(1 - 0.5**3)
 
@@ -86,7 +88,8 @@ def test_scores_are_the_estimate_from_the_adapters_gradients(text):
     for adapter in adapters.values():
         torch.nn.init.normal_(adapter.lora_B["default"].weight, std=0.1)
     model(input_ids=patterned(4), labels=patterned(4)).loss.backward()
-    masks = UnitMasks([view], [Removal()], adapters, 10, 0.1, 0.1)
+    masks = UnitMasks([view], [Removal()], 10, 0.1, 0.1)
+    masks.begin(adapters)
     masks.after_gradients(0.0)
     linear = view.units.linears["up"]
     adapter = adapters[linear.name]
@@ -143,9 +146,9 @@ def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
 
 
 def test_rounds_that_were_pruned_for_are_known_again():
-    adapters = {}
-    masks = WeightMasks(adapters, 0.5, 4)
+    blocks = find_blocks(tiny())
+    masks = WeightMasks(blocks, 0.5, 4)
     masks.after_gradients(0.5)
-    other = WeightMasks(adapters, 0.5, 4)
+    other = WeightMasks(blocks, 0.5, 4)
     other.restore(masks.tensors())
     assert (masks.round, other.round) == (2, 2)

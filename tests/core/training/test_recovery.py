@@ -12,7 +12,6 @@ from core.evaluation import perplexity as perplexity_module
 from core.models.blocks import find_blocks
 from core.models.modeling_slimscope import Factors
 from core.registry import RECOVERIES, get_recovery
-from core.request.stages import parse_parameters
 from core.training import examples as examples_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.training.examples import Example, collate
@@ -168,7 +167,7 @@ def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
     monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
     found = get_recovery("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
-    method = found(parse_parameters(found, {"teacher": "big@1"}))
+    method = found(found.parsed({"teacher": "big@1"}))
     method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
         method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
@@ -183,10 +182,10 @@ def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
     teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
     white, black = get_recovery("distill-white"), get_recovery("distill-black")
     with pytest.raises(UserError, match="The teacher old was made for 23 tokens; examples of 24 are too long"):
-        white(parse_parameters(white, {})).check_text(CALIBRATION, tokenizer, teacher)
-    black(parse_parameters(black, {"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
+        white(white.parsed({})).check_text(CALIBRATION, tokenizer, teacher)
+    black(black.parsed({"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
     with pytest.raises(UserError, match="prompts of up to 5 and answers of 19 are too long"):
-        black(parse_parameters(black, {"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
+        black(black.parsed({"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
 
 
 def test_the_teacher_and_the_text_share_the_loss():
@@ -194,7 +193,7 @@ def test_the_teacher_and_the_text_share_the_loss():
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
 
     def loss(**settings):
-        return found(parse_parameters(found, settings)).loss(student, teacher, batch)
+        return found(found.parsed(settings)).loss(student, teacher, batch)
 
     text = text_loss(student, batch)
     taught = divergence("forward", *(states_logits(model, batch) for model in (student, teacher)), 2.0)
@@ -209,7 +208,7 @@ def states_logits(model, batch):
 
 def test_hidden_states_are_compared_block_by_block_where_that_can_be():
     found = get_recovery("distill-white")
-    plain, hidden = (found(parse_parameters(found, {"hidden_weight": weight})) for weight in (0, 2))
+    plain, hidden = (found(found.parsed({"hidden_weight": weight})) for weight in (0, 2))
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
     ours, theirs = (
         model(input_ids=batch.ids, output_hidden_states=True).hidden_states[1:-1] for model in (student, teacher)

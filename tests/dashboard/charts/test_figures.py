@@ -9,6 +9,7 @@ from core.analysis.frame import tidy
 from core.registry import METHODS
 from core.results import Measurement
 from core.store import shipped
+from core.training.base import TrainedMethod
 from dashboard.charts import figures, papers, points
 from dashboard.charts.style import DARK, LIGHT, SYMBOLS, look
 from dashboard.exports.print_figures import draw
@@ -100,7 +101,11 @@ def test_numbers_are_short(value, text):
 
 @pytest.mark.parametrize("family", ["unstructured", "structured"])
 def test_markers_tell_families_and_colours_tell_methods(family):
-    styles = [look(method.name, LIGHT) for method in METHODS if method.family == family and method.scope != "training"]
+    styles = [
+        look(method.name, LIGHT)
+        for method in METHODS
+        if method.family == family and not issubclass(method, TrainedMethod)
+    ]
     assert {style.symbol for style in styles} == {SYMBOLS[family]}
     assert len({style.color for style in styles}) == len(styles)
     assert look("wanda", LIGHT).dash == look("wanda", DARK).dash

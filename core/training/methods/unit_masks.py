@@ -1,7 +1,6 @@
-"""Pruning while a model trains: more and more of it is masked, by scores that the training itself gives.
+"""Heads and channels masked while the model is trained, by scores that the training itself gives.
 
-References: Zhang et al., LoRAPrune, 2023 (arXiv:2305.18403), sections 3.2 and 3.3; Han et al., Learning both Weights
-and Connections, 2015 (arXiv:1506.02626), section 3: prune, retrain, and prune again.
+References: Zhang et al., LoRAPrune, 2023 (arXiv:2305.18403), sections 3.2 and 3.3.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from core.evaluation.layers import unit_reports
 from core.methods.structured.base import View, head_sums, keep_heads, keep_largest
 from core.methods.structured.budget import Removal
-from core.methods.unstructured.masks import smallest_mask
 from core.models.units import Kept, spread
+from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
 DECAY = 0.9  # of the moving average of scores over steps
@@ -29,13 +29,13 @@ class UnitMasks:
         self,
         views: Sequence[View],
         removals: Sequence[Removal],
-        adapters: dict[str, SparseLora],
         every: int,
         warmup: float,
         cooldown: float,
     ):
-        self.views, self.removals, self.adapters = views, removals, adapters
+        self.views, self.removals = views, removals
         self.every, self.warmup, self.cooldown = every, warmup, cooldown
+        self.adapters: dict[str, SparseLora] = {}
         self.scores: dict[str, Tensor] = {}  # by name of the linear, (units,)
         self.heads = {
             view.units.block: (torch.arange(view.shape.query_heads), torch.arange(view.shape.kv_heads))
@@ -44,6 +44,18 @@ class UnitMasks:
         self.channels = {view.units.block: torch.arange(view.shape.channels) for view in views}
         self.step = 0
         self.complete = False  # whether all that goes is gone
+
+    def begin(self, adapters: dict[str, SparseLora]) -> None:
+        self.adapters = adapters
+
+    def finish(self) -> list[LayerReport]:
+        reports: list[LayerReport] = []
+        for view in self.views:
+            before = view.units.sizes
+            query_heads, kv_heads = self.heads[view.units.block]
+            view.units.shrink(Kept(query_heads, kv_heads, self.channels[view.units.block]))
+            reports += unit_reports(view.units, before)
+        return reports
 
     def share(self, spent: float) -> float:
         """Return how much of the removal is due: nothing in the warm-up, all of it in the cool-down (equation 11)."""
@@ -106,11 +118,6 @@ class UnitMasks:
                 mask[rows] = 1
             self.adapters[linear.name].remove(mask)
 
-    def kept(self, view: View) -> Kept:
-        """Return what stays of a block."""
-        query_heads, kv_heads = self.heads[view.units.block]
-        return Kept(query_heads, kv_heads, self.channels[view.units.block])
-
     def tensors(self) -> dict[str, Tensor]:
         found = {f"score {name}": score for name, score in self.scores.items()}
         for block, (query_heads, kv_heads) in self.heads.items():
@@ -140,35 +147,3 @@ def _without(score: Tensor, kept: Tensor) -> Tensor:
     alive = torch.zeros_like(score, dtype=torch.bool)
     alive[kept] = True
     return torch.where(alive, score, GONE)
-
-
-class WeightMasks:
-    """Han's iteration: in each of some rounds more of the smallest weights of every linear go, then it is trained."""
-
-    def __init__(self, adapters: dict[str, SparseLora], ratio: float, rounds: int):
-        self.adapters, self.ratio, self.rounds = adapters, ratio, rounds
-        self.round = 0  # the last one that was pruned for
-
-    def settled(self, spent: float) -> bool:
-        return self.round == self.rounds
-
-    @torch.no_grad()
-    def after_gradients(self, spent: float) -> None:
-        due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first part of the budget trains the dense model
-        if due > self.round:
-            self.round = due
-            for adapter in self.adapters.values():
-                weight = adapter.get_base_layer().weight + adapter.get_delta_weight(NAME)
-                count = round(self.ratio * due / self.rounds * weight.numel())
-                pruned = smallest_mask(weight.abs().flatten(), count).view_as(weight)
-                adapter.remove(~pruned)
-
-    def tensors(self) -> dict[str, Tensor]:
-        masks = {name: adapter.mask.bool() for name, adapter in self.adapters.items() if adapter.mask is not None}
-        return masks | {"round": torch.tensor(self.round)}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        self.round = int(tensors["round"])
-        for name, adapter in self.adapters.items():
-            if name in tensors:
-                adapter.remove(tensors[name])

@@ -1,0 +1,46 @@
+"""What the stages of a run share, what one of them is given, and what it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.progress import Progress, silent
+from core.specs import Stage
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from core.models.sources import ModelSource
+    from core.results import LayerReport
+    from core.training.loop import Training
+
+
+@dataclass(frozen=True)
+class Context:
+    """The same for every stage of a run; what does not train needs neither the dense model nor a tokenizer."""
+
+    device: torch.device
+    progress: Progress = silent
+    dense: ModelSource | None = None  # the model as it was before the first stage
+    tokenizer: Any = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """A stage, and what it works with."""
+
+    stage: Stage
+    windows: Tensor | None = None  # (N, L) tokens that it is calibrated on
+    before: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
+    checkpoint: Path | None = None  # where an interrupted training goes on from
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage did to a model in place."""
+
+    reports: list[LayerReport]  # one a linear; none where the stage removes nothing
+    training: Training | None = None

@@ -1,0 +1,39 @@
+"""Whole blocks, or entries of the hidden states, removed from a model in memory."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from core.context import Context, Given, Outcome
+from core.engine.observe import observed_views
+from core.evaluation.layers import unit_reports
+from core.methods.structured.base import BlockMethod, HiddenMethod
+from core.models.blocks import find_blocks
+from core.models.depth import keep_blocks, keep_hidden
+
+
+def remove_blocks(model: nn.Module, method: BlockMethod, given: Given, context: Context) -> Outcome:
+    """Keep only some blocks, in place. The report names the linears as they were."""
+    views = observed_views(model, method, given, context)
+    if not given.stage.ratio:
+        return Outcome([])
+    kept = method.keep_blocks(views, given.stage.ratio)
+    keep_blocks(model, find_blocks(model), kept)
+    gone = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
+    reports = []
+    for view in views:
+        more = {} if view.units.block in kept else dict.fromkeys(view.units.linears, gone)
+        reports += unit_reports(view.units, view.units.sizes, more=more)
+    return Outcome(reports)
+
+
+def remove_hidden(model: nn.Module, method: HiddenMethod, given: Given, context: Context) -> Outcome:
+    """Keep only some entries of the hidden states, in every matrix, in place."""
+    views = observed_views(model, method, given, context)
+    if not given.stage.ratio:
+        return Outcome([])
+    before = [view.units.sizes for view in views]
+    keep_hidden(model, find_blocks(model), method.keep_hidden(views, given.stage.ratio))
+    return Outcome(
+        [done for view, sizes in zip(views, before, strict=True) for done in unit_reports(view.units, sizes)]
+    )

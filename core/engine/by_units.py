@@ -1,0 +1,185 @@
+"""Heads and FFN channels removed from a model in memory: observe, allot each block its loss, choose units, slice.
+
+Inside a walk a block keeps its shape until it has run: what reads the removed units has their columns zeroed and its
+recovery in place, which gives the same output, and the matrices are sliced afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.context import Context, Given, Outcome
+from core.engine.forms import make_walker
+from core.engine.observe import observed_views
+from core.evaluation.layers import relative_error, unit_reports
+from core.methods.base import Statistics
+from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, UnitMethod, View
+from core.methods.structured.budget import Removal
+from core.models.blocks import Linear, find_blocks
+from core.models.units import Kept, check_heads, factors_of, spread
+from core.progress import Progress
+from core.results import LayerReport
+
+
+def remove_units(model: nn.Module, method: UnitMethod, given: Given, context: Context) -> Outcome:
+    """Remove heads and channels in place, every block at once.
+
+    Raises `UserError` where the method does not fit the model, before anything is changed.
+    """
+    views = observed_views(model, method, given, context, method.parameters.attention)
+    if not given.stage.ratio:
+        return Outcome([])
+    for view in views:
+        check_heads(view.units)
+    work = _Work(method, views, method.allocate(views, given.stage.ratio), context.progress)
+    for index in range(len(views)):
+        work.choose_heads(index, None)
+        work.choose_channels(index, None)
+        work.finish(index)
+    return Outcome(work.reports)
+
+
+def remove_units_walking(model: nn.Module, method: UnitMethod, given: Given, context: Context) -> Outcome:
+    """The same block by block, each on the output of the shrunk blocks before it."""
+    return _walk(model, method, given, context, _Work)
+
+
+def factor_and_remove_units(model: nn.Module, method: FactoredUnitMethod, given: Given, context: Context) -> Outcome:
+    """Walk the blocks, give attention's matrices a lower rank and remove channels, in place."""
+    return _walk(model, method, given, context, _FactoringWork)
+
+
+def _walk(model: nn.Module, method: UnitMethod, given: Given, context: Context, kind: type[_Work]) -> Outcome:
+    views = observed_views(model, method, given, context, method.parameters.attention)
+    if not given.stage.ratio:
+        return Outcome([])
+    kind.check(views)
+    work = kind(method, views, method.allocate(views, given.stage.ratio), context.progress)
+    linears = [linear for view in views for linear in view.units.linears.values()]
+    walker = make_walker(
+        model, find_blocks(model), given.windows, method.sums, context.device, linears, method.true_sequential
+    )
+    walker.walk(linears, work.compress, work.finish)
+    return Outcome(work.reports)
+
+
+class _Work:
+    """Chooses the units of one block after the other, and writes the layer report."""
+
+    def __init__(self, method: UnitMethod, views: Sequence[View], removals: Sequence[Removal], progress: Progress):
+        self.method, self.views, self.removals, self.progress = method, views, removals, progress
+        self.reports: list[LayerReport] = []
+        self.heads: dict[int, HeadChoice] = {}
+        self.cut: dict[int, ChannelChoice] = {}
+        self.said: dict[str, dict[str, Any]] = {}  # by name of the linear, what its report says besides
+        self.started = time.perf_counter()
+
+    @staticmethod
+    def check(views: Sequence[View]) -> None:
+        """Raise `UserError` where heads cannot be removed."""
+        for view in views:
+            check_heads(view.units)
+
+    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor) -> None:
+        """Take in a linear's statistics and, where all is known that decides it, give it its final output."""
+        self.views[linear.block].inputs[linear.role] = statistics
+        if linear.role == "o":
+            self.choose_heads(linear.block, sample)
+        elif linear.role == "down":
+            self.choose_channels(linear.block, sample)
+
+    def choose_heads(self, block: int, sample: Tensor | None) -> None:
+        view, steps = self.views[block], self.removals[block].steps
+        if not steps:
+            return
+        choice = self.heads[block] = self.method.heads(view, steps)
+        columns = spread(choice.query_heads, view.shape.head_dim)
+        self._mask(view.units.linears["o"], columns, choice.weight, choice.bias, sample)
+
+    def choose_channels(self, block: int, sample: Tensor | None) -> None:
+        view, count = self.views[block], self.removals[block].channels
+        if not count:
+            return
+        choice = self.cut[block] = self.method.channels(view, count)
+        self._mask(view.units.linears["down"], choice.channels, choice.weight, choice.bias, sample)
+
+    def _mask(
+        self, linear: Linear, columns: Tensor, weight: Tensor | None, bias: Tensor | None, sample: Tensor | None
+    ) -> None:
+        """Zero the columns of the units that go, and put the recovery in place."""
+        source = linear.weight if weight is None else weight
+        masked = torch.zeros_like(linear.weight)
+        columns = columns.to(masked.device)
+        masked[:, columns] = source[:, columns].to(masked.dtype)
+        self._replace(linear, masked, bias, sample)
+
+    def _replace(self, linear: Linear, weight: Tensor, bias: Tensor | None, sample: Tensor | None) -> None:
+        if sample is not None:
+            self.said[linear.name] = {"error": relative_error(linear.weight, weight, sample, bias)}
+        linear.set_weight(weight)
+        if bias is not None:
+            add_bias(linear.module, bias)
+
+    def finish(self, block: int) -> None:
+        """Give the block its final shape once it has run."""
+        view = self.views[block]
+        before = view.units.sizes
+        heads, cut = self.heads.get(block), self.cut.get(block)
+        view.units.shrink(
+            Kept(
+                query_heads=heads and heads.query_heads,
+                kv_heads=heads and heads.kv_heads,
+                channels=cut and cut.channels,
+            )
+        )
+        more = {role: self.said.get(linear.name, {}) for role, linear in view.units.linears.items()}
+        self.reports += unit_reports(view.units, before, time.perf_counter() - self.started, more)
+        self.reshape(view)
+        view.inputs.clear()
+        view.gradients.clear()
+        self.started = time.perf_counter()
+        self.progress("compress", block + 1, len(self.views), f"block {block}")
+
+    def reshape(self, view: View) -> None:
+        """Put modules of another kind into the place of the block's linears."""
+
+
+class _FactoringWork(_Work):
+    """Gives attention's matrices a lower rank in place of taking heads away."""
+
+    method: FactoredUnitMethod
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by name of the linear
+
+    @staticmethod
+    def check(views: Sequence[View]) -> None:
+        """No head goes."""
+
+    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor) -> None:
+        super().compress(linear, statistics, sample)
+        rank = self.removals[linear.block].ranks.get(linear.role)
+        if rank is None:
+            return
+        left, right = self.factors[linear.name] = self.method.factor(self.views[linear.block], linear.role, rank)
+        size = linear.weight.numel()
+        self._replace(linear, left.double() @ right.double(), None, sample)
+        self.said[linear.name] |= {"sparsity": 1 - (left.numel() + right.numel()) / size, "note": f"rank {rank}"}
+
+    def reshape(self, view: View) -> None:
+        for linear in view.units.linears.values():
+            if factors := self.factors.pop(linear.name, None):
+                setattr(view.units.attention, linear.name.rpartition(".")[2], factors_of(linear, *factors))
+
+
+def add_bias(module: nn.Linear, bias: Tensor) -> None:
+    """Add to a linear's bias (out,), giving it one where it has none."""
+    old = module.bias.data if module.bias is not None else 0
+    weight = module.weight
+    module.bias = nn.Parameter((bias.to(weight) + old).to(weight.dtype), weight.requires_grad)

@@ -1,0 +1,89 @@
+"""What methods share that score parts of the blocks from gradients of the loss of the dense model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from core.methods.base import SELECTION
+from core.methods.structured.base import Structured, StructuredParameters, UnitMethod, View
+from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
+
+if TYPE_CHECKING:
+    from core.methods.structured.base import Accumulator
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
+
+
+class GradientParameters(StructuredParameters):
+    whole_first: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the blocks, from the first on, that is left whole; without one the paper's.",
+    )
+    whole_last: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the blocks, to the last, that is left whole; without one the paper's.",
+    )
+
+
+class WholeEnds:
+    """Leaves the first and the last blocks whole; the others lose the same share."""
+
+    parameters: GradientParameters
+
+    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+        shapes = [view.shape for view in views]
+        asked = (self.parameters.whole_first, self.parameters.whole_last)
+        first, last = (
+            own if share is None else round(share * len(shapes))
+            for share, own in zip(asked, self.whole(len(shapes), ratio), strict=True)
+        )
+        return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, len(shapes) - 1 - last)))
+
+    def whole(self, blocks: int, ratio: float) -> tuple[int, int]:
+        """Return how many of the first and of the last blocks stay whole: at 20 % 4 and 2 of 32, at 50 % 3 and 1."""
+        first, last = (4, 2) if ratio <= LIGHT_UP_TO else (3, 1)
+        return round(first / 32 * blocks), round(last / 32 * blocks)
+
+
+class Gradients(Structured):
+    """Observes the gradients of every linear's weight, one calibration window after the other."""
+
+    reads = "calibration"
+    observes = "gradients"
+
+    @property
+    def second_order(self) -> bool:
+        """Whether the squares of the gradients are read, too."""
+        return True
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        both = "gradients and their squares"
+        return (both,) if self.second_order else ("gradients", both)
+
+    def accumulator(self, view: View, role: str) -> Accumulator:
+        from core.methods.structured.taylor import Moments
+
+        return Moments(squares=self.second_order)
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """A forward and a backward pass, which counts as two, over the text and the vocabulary."""
+        tokens = text.windows * text.window
+        return SELECTION * shape.block_weights + 3 * shape.forward(tokens, text.window, head=True)
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        """One window's activations and logits; a gradient, its mean and its mean square."""
+        return 4 * (text.window * (shape.saved + 3 * shape.vocabulary) + 3 * shape.block_weights)
+
+
+class GradientUnitMethod(WholeEnds, Gradients, UnitMethod):
+    """Removes heads and channels by what the gradients say of them."""
+
+    Parameters = GradientParameters

@@ -1,0 +1,91 @@
+"""What methods share that are a score of each weight: masks, N:M patterns, and how much each linear loses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from core.methods.base import Compressed, LinearMethod, Parameters, Statistics, Sum, Target, WalkerParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.models.blocks import Linear
+
+
+class ScoredParameters(Parameters):
+    scope: Literal["layer", "global"] = Field(
+        default="layer",
+        description="Rank weights inside each linear, so that each reaches the ratio, or over all block linears.",
+    )
+    cap: float = Field(
+        default=0.95,
+        gt=0,
+        lt=1,
+        description="Highest sparsity of one linear under global ranking; it keeps a linear from being emptied.",
+    )
+
+
+class Scored(LinearMethod):
+    """Zeroes the weights with the smallest `score`; no other weight changes."""
+
+    family = "unstructured"
+    patterns = True
+    # Which weights compete where no pattern says so: those of an output row, or of the whole linear.
+    compared: ClassVar[Literal["row", "linear"]] = "linear"
+    Parameters = ScoredParameters
+
+    def score(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+        """Return the importance of each weight (out, in); may not change the weight."""
+        raise NotImplementedError
+
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return how many weights each linear loses where all are ranked together."""
+        if self.parameters.scope == "layer" or target.pattern:
+            return {}
+        from core.methods.unstructured.masks import global_counts
+
+        weights = {linear.name: linear.weight for linear in linears}
+
+        def score(name: str) -> Tensor:
+            known = Statistics(1, {"sqnorm": observed[name].to(weights[name].device)}) if observed else None
+            return self.score(weights[name].float(), known)
+
+        sizes = {name: weight.numel() for name, weight in weights.items()}
+        return global_counts(sizes, score, target.ratio, self.parameters.cap)
+
+    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
+        from core.methods.unstructured.masks import pattern_mask, smallest_mask
+
+        score = self.score(weight, statistics)  # (out, in)
+        ratio = target.ratio if plan is None else plan / weight.numel()
+        if target.pattern:
+            pruned = pattern_mask(score, *target.pattern)
+        elif self.compared == "row":
+            pruned = smallest_mask(score, round(ratio * weight.shape[1]))
+        else:
+            pruned = smallest_mask(score.flatten(), round(ratio * weight.numel())).view_as(weight)
+        return Compressed(weight.masked_fill_(pruned, 0))
+
+
+class ScoredByInputsParameters(WalkerParameters, ScoredParameters):
+    pass
+
+
+class ScoredByInputs(Scored):
+    """A score of a weight and the norm of its input."""
+
+    reads = "calibration"
+    Parameters = ScoredByInputsParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"sqnorm"})
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        return ("squared norms of the inputs",) if self.parameters.scope == "global" else ()
+
+    def observe(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+        return statistics.sqnorm

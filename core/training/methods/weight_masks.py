@@ -1,0 +1,55 @@
+"""Weights masked while they are trained: more and more of the smallest, in rounds.
+
+References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
+section 3: prune, retrain, and prune again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.evaluation.layers import report
+from core.methods.unstructured.masks import smallest_mask
+from core.models.blocks import Blocks
+from core.results import LayerReport
+from core.training.adapters import NAME, SparseLora
+
+
+class WeightMasks:
+    """Han's iteration: in each of some rounds more of the smallest weights of every linear go, then it is trained."""
+
+    def __init__(self, blocks: Blocks, ratio: float, rounds: int):
+        self.blocks, self.ratio, self.rounds = blocks, ratio, rounds
+        self.adapters: dict[str, SparseLora] = {}
+        self.round = 0  # the last one that was pruned for
+
+    def begin(self, adapters: dict[str, SparseLora]) -> None:
+        self.adapters = adapters
+
+    def finish(self) -> list[LayerReport]:
+        return [report(linear) for linear in self.blocks.all_linears()]
+
+    def settled(self, spent: float) -> bool:
+        return self.round == self.rounds
+
+    @torch.no_grad()
+    def after_gradients(self, spent: float) -> None:
+        due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first part of the budget trains the dense model
+        if due > self.round:
+            self.round = due
+            for adapter in self.adapters.values():
+                weight = adapter.get_base_layer().weight + adapter.get_delta_weight(NAME)
+                count = round(self.ratio * due / self.rounds * weight.numel())
+                pruned = smallest_mask(weight.abs().flatten(), count).view_as(weight)
+                adapter.remove(~pruned)
+
+    def tensors(self) -> dict[str, Tensor]:
+        masks = {name: adapter.mask.bool() for name, adapter in self.adapters.items() if adapter.mask is not None}
+        return masks | {"round": torch.tensor(self.round)}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.round = int(tensors["round"])
+        for name, adapter in self.adapters.items():
+            if name in tensors:
+                adapter.remove(tensors[name])
