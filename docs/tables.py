@@ -1,0 +1,108 @@
+"""The tables of `results.md`: from points to cells as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from core.registry import METHODS
+from docs.points import ACCURACY, LONG, STEPS, number, percent
+
+SHORT = "perplexity wikitext2@128:128"
+PTB = "perplexity ptb-valid@128:128"
+PASSAGES = "perplexity passages-eval@2048:16"
+
+RATIOS = ["10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %"]
+PATTERNS = ["4:8", "2:4"]
+FOUR = ["slimllm", "lorap", "llm-pruner", "loraprune"]  # of the SlimLLM paper's tables
+
+Cell = Callable[[pd.Series], str]
+
+
+def unstructured_perplexity(found: pd.DataFrame) -> pd.DataFrame:
+    return _grid(_family(found, "unstructured"), RATIOS + PATTERNS, lambda row: number(row[LONG]))
+
+
+def unstructured_accuracy(found: pd.DataFrame) -> pd.DataFrame:
+    amounts = ["30 %", "50 %", "70 %", *PATTERNS]
+    return _grid(_family(found, "unstructured"), amounts, lambda row: percent(row[ACCURACY]))
+
+
+def structured(found: pd.DataFrame) -> pd.DataFrame:
+    """Every method that removes units at 20 and 50 %, the lowest perplexity first."""
+    rows = _family(found, "structured").reset_index()
+    rows = rows[rows["removed"].isin(["20 %", "50 %"])].sort_values(["removed", LONG])
+    texts = {"WikiText-2, 2048": LONG, "128": SHORT, "PTB, 128": PTB, "passages, 2048": PASSAGES}
+    cells = {head: rows[name].map(number) for head, name in texts.items()}
+    return rows[["removed", "method"]].assign(**cells, accuracy=rows[ACCURACY].map(percent))
+
+
+def four(found: pd.DataFrame) -> pd.DataFrame:
+    """The SlimLLM paper's four methods over the ratios, in windows of 2048 / of 128."""
+    return _grid(_untrained(found, FOUR), RATIOS[:6], _long_and_short)
+
+
+def low_rank(found: pd.DataFrame) -> pd.DataFrame:
+    """Perplexity in windows of 2048 / of 128 over the ratios, then mean accuracies; the lowest perplexity first."""
+    rows = _family(found, "low rank").sort_values(LONG)
+    table = _grid(rows, RATIOS[:5], _long_and_short)
+    accuracies = _grid(rows, ["20 %", "50 %"], lambda row: percent(row[ACCURACY]))
+    return table.merge(accuracies.set_axis(["method", "at 20 %", "at 50 %"], axis="columns"))
+
+
+def latency(found: pd.DataFrame) -> pd.DataFrame:
+    """What 20 % saves, the slowest reader of four prompts first; in brackets how many times as fast as dense."""
+    rows = pd.concat([_untrained(found, ["dense"]), _family(found, "structured")]).reset_index()
+    rows = rows[rows["removed"].isin(["nothing", "20 %"])].dropna(subset="prefill ms/token, batch 4")
+    rows = rows.sort_values("prefill ms/token, batch 4", ascending=False)
+    base = rows[rows["method"] == "dense"].iloc[0]
+    table = rows[["method"]].copy()
+    for head, metric in (("read", "prefill"), ("write", "decode")):
+        for batch in (1, 4):
+            name = f"{metric} ms/token, batch {batch}"
+            table[f"{head}, {batch}"] = [f"{value:.2f} ({base[name] / value:.2f})" for value in rows[name]]
+    for batch in (1, 4):
+        table[f"MB, {batch}"] = rows[f"memory MB, batch {batch}"].map("{:.0f}".format)
+    return table
+
+
+def recovered(found: pd.DataFrame) -> pd.DataFrame:
+    """Numbers before and after a recovery, by what was removed; the lowest perplexity first."""
+    table = []
+    for (method, recovery, removed), row in found.sort_values(LONG).iterrows():
+        if not recovery:
+            continue
+        before = found.loc[(method, "", removed)]
+        cells = {"removed": removed, "method": method, "recovery": f"`{recovery}`", "steps": f"{row[STEPS]:.0f}"}
+        for head, name in {"WikiText-2, 2048": LONG, "128": SHORT, "PTB, 128": PTB}.items():
+            cells[head] = f"{number(before[name])} → {number(row[name])}"
+        table.append(cells | {"accuracy": f"{percent(before[ACCURACY])} → {percent(row[ACCURACY])}"})
+    return pd.DataFrame(table).sort_values("removed", kind="stable")
+
+
+def _untrained(found: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return the points of these methods without a recovery, (method, removed), in the methods' order."""
+    rows = found.xs("", level="recovery")
+    measured = rows.index.unique("method")
+    return rows.loc[[name for name in methods if name in measured]]
+
+
+def _family(found: pd.DataFrame, family: str) -> pd.DataFrame:
+    return _untrained(found, [method.name for method in METHODS if method.family == family])
+
+
+def _grid(rows: pd.DataFrame, amounts: Sequence[str], cell: Cell) -> pd.DataFrame:
+    """Return a row a method and a column an amount, where rows are (method, removed)."""
+    cells = rows.apply(cell, axis="columns").unstack("removed").reindex(columns=amounts)
+    return cells.loc[rows.index.unique("method")].fillna("").reset_index().rename_axis(columns=None)
+
+
+def _long_and_short(row: pd.Series) -> str:
+    return f"{number(row[LONG])} / {number(row[SHORT])}"
+
+
+TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    table.__name__: table
+    for table in (unstructured_perplexity, unstructured_accuracy, structured, four, low_rank, latency, recovered)
+}

@@ -1,0 +1,39 @@
+"""What tests read of a Markdown page: its links, its headings' anchors and its tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+
+Cell = SyntaxTreeNode
+
+
+def tree(page: Path) -> SyntaxTreeNode:
+    return SyntaxTreeNode(MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")))
+
+
+def links(node: SyntaxTreeNode) -> list[str]:
+    """Return where links lead and images lie."""
+    found = [part for part in node.walk() if part.type in ("link", "image")]
+    return [str(part.attrs["href" if part.type == "link" else "src"]) for part in found]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives the headings."""
+    headings = (text(node).lower() for node in tree(page).walk() if node.type == "heading")
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
+
+
+def tables(page: Path) -> Iterator[list[list[Cell]]]:
+    """Yield each table as rows of cells, its head first."""
+    for node in tree(page).walk():
+        if node.type == "table":
+            yield [row.children for row in node.walk() if row.type == "tr"]
+
+
+def text(node: SyntaxTreeNode) -> str:
+    return "".join(part.content for part in node.walk() if part.type in ("text", "code_inline"))

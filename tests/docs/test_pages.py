@@ -1,0 +1,56 @@
+"""README and the pages beside it: links lead somewhere, tables are those of the registry and the catalogue."""
+
+import re
+
+import pytest
+
+from core.data.cards import TASKS
+from core.data.texts import CORPORA
+from core.paths import PROJECT
+from core.registry import METHODS, RECOVERIES
+from tests.docs.markdown import anchors, links, tables, text, tree
+
+README = PROJECT / "README.md"
+PAGES = [README, *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_somewhere(page):
+    for link in links(tree(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_readme_leads_to_every_page():
+    pages = {f"docs/{page.name}" for page in PAGES if page != README and ".template" not in page.name}
+    assert len(pages) >= 5 and pages <= set(links(tree(README)))
+
+
+def declared(kind):
+    """README's rows of methods or recoveries: a list a table, of (name, links of the last cell)."""
+    found = [rows for rows in tables(README) if text(rows[0][0]) == kind]
+    return [[(text(cells[0]), links(cells[-1])) for cells in rows[1:]] for rows in found]
+
+
+@pytest.mark.parametrize(("kind", "known"), [("method", METHODS), ("recovery", RECOVERIES)])
+def test_readme_names_everything_in_the_registry_once_with_its_paper(kind, known):
+    rows = [row for table in declared(kind) for row in table]
+    expected = [(entry.name, [entry.citation.url] if entry.citation else []) for entry in known]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_a_table_of_methods_is_one_family():
+    families = {method.name: method.family for method in METHODS}
+    found = [{families[name] for name, _ in table} - {"dense"} for table in declared("method")]
+    assert [len(family) for family in found] == [1] * len(found)
+    assert len(set.union(*found)) == len(found)
+
+
+def test_the_page_of_licences_has_those_of_the_catalogue():
+    (rows,) = tables(PROJECT / "docs" / "licences.md")
+    shown = [(text(name), text(licence)) for name, licence, _ in rows[1:]]
+    assert shown == [(card.label, card.licence) for card in (*TASKS.values(), *CORPORA)]

@@ -1,0 +1,74 @@
+"""docs/results.md: written from the shipped rows; what its tables do with a few made ones."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from docs import points, results, tables
+from tests.core.made import KEY, OTHER, make, perplexity
+
+
+def test_the_page_is_what_the_shipped_rows_say():
+    written = results.PAGE.read_text(encoding="utf-8")
+    assert written == results.page(), "`python -m docs.results` writes docs/results.md again"
+
+
+def result(method, value, dataset="wikitext2", key=KEY, model=points.MODEL):
+    made = make(perplexity(value, dataset), key=key)
+    return made.model_copy(update={"variant": made.variant.model_copy(update={"model": model, "method": method})})
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(20.7135, "20.71"), (999.99, "999.99"), (3974.2, "3,974"), (984210.0, "9.8e5"), (1.34e12, "1.3e12")],
+)
+def test_numbers_as_people_read_them(value, written):
+    assert points.number(value) == written
+    assert points.number(math.nan) == ""
+
+
+def test_a_point_has_the_numbers_of_all_its_variants_and_other_models_stay_out():
+    shipped = [result("wanda", 10.0), result("wanda", 12.0, "passages-eval", OTHER), result("wanda", 9.0, model="m")]
+    found = points.points(shipped)
+    row = found.loc[("wanda", "", "50 %")]
+    assert len(found) == 1 and (row[points.LONG], row[tables.PASSAGES]) == (10.0, 12.0)
+
+
+def test_a_point_with_two_answers_is_refused():
+    with pytest.raises(ValueError, match="duplicate"):
+        points.points([result("wanda", 10.0), result("wanda", 11.0, key=OTHER)])
+
+
+def made(rows):
+    """Points as `points` returns them; rows are {(method, recovery, removed): numbers by name}."""
+    index = pd.MultiIndex.from_tuples(rows, names=["method", "recovery", "removed"])
+    return pd.DataFrame(list(rows.values()), index=index)
+
+
+def test_what_was_not_measured_is_left_empty():
+    found = made({("wanda", "", "50 %"): {points.LONG: 10.0}, ("magnitude", "", "2:4"): {points.LONG: 1e5}})
+    table = tables.unstructured_perplexity(found).set_index("method")
+    assert list(table.index) == ["magnitude", "wanda"]  # as in the registry
+    assert list(table["50 %"]) == ["", "10.00"] and list(table["2:4"]) == ["1.0e5", ""]
+
+
+def test_a_recovery_stands_beside_what_it_began_with():
+    numbers = dict.fromkeys([points.LONG, tables.SHORT, tables.PTB, points.ACCURACY], 50.0)
+    after = numbers | {points.LONG: 20.0, points.STEPS: 7.0}
+    dense = {points.LONG: 10.0}
+    found = made({("dense", "", "nothing"): dense, ("wanda", "", "50 %"): numbers, ("wanda", "lora", "50 %"): after})
+    (row,) = tables.recovered(found).to_dict("records")
+    assert (row["WikiText-2, 2048"], row["128"], row["steps"]) == ("50.00 → 20.00", "50.00 → 50.00", "7")
+    assert points.gap_closed(found, "wanda", "lora", "50 %") == "57 %"  # log(50 / 20) / log(50 / 10)
+
+
+def test_speed_is_told_against_dense():
+    def speeds(each):
+        measured = ("prefill ms/token", "decode ms/token", "memory MB")
+        return {f"{name}, batch {batch}": each for name in measured for batch in (1, 4)}
+
+    found = made({("dense", "", "nothing"): speeds(2.0), ("slimllm", "", "20 %"): speeds(1.0)})
+    table = tables.latency(found)
+    assert list(table["method"]) == ["dense", "slimllm"]
+    assert list(table["read, 4"]) == ["2.00 (1.00)", "1.00 (2.00)"] and list(table["MB, 1"]) == ["2", "1"]
