@@ -16,6 +16,7 @@ from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.unstructured.magnitude import Magnitude
+from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.specs import Stage
@@ -30,6 +31,7 @@ METHODS: tuple[type[Method], ...] = (
     Dense,
     Magnitude,
     Wanda,
+    RIA,
     SparseGPT,
     MagnitudeTrained,
     NeuronMagnitude,
