@@ -20,6 +20,7 @@ bench: .venv/installed-test
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from core.context import Context, Given, Outcome
 from core.engine.observe import observed_views
-from core.engine.recorder import Call, Recorder, first
+from core.engine.recorder import Call, Recorder
 from core.errors import UserError
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import RotationMethod
-from core.models.blocks import Blocks, Linear, find_blocks
+from core.models.blocks import Blocks, Linear, find_blocks, first
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.units import Units
 

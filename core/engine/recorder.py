@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.blocks import Blocks
+from core.models.blocks import Blocks, first
 
 
 @dataclass
@@ -75,11 +75,6 @@ def split_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor,
         return args[0], Call(args[1:], kwargs)
     rest = dict(kwargs)
     return rest.pop("hidden_states"), Call((), rest)
-
-
-def first(output: Any) -> Tensor:
-    """Return the hidden states of a block's output, a tensor or a tuple."""
-    return output if isinstance(output, Tensor) else output[0]
 
 
 @contextmanager

@@ -24,9 +24,9 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
 from core.engine.collector import Collector, SumsOf
-from core.engine.recorder import Call, Recorder, first
+from core.engine.recorder import Call, Recorder
 from core.methods.base import Statistics
-from core.models.blocks import Blocks, Linear
+from core.models.blocks import Blocks, Linear, first
 
 SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer report's output error is taken on
 

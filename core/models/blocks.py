@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +116,11 @@ def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linea
             f"whose names look like {linears[0].name}."
         )
     return chosen
+
+
+def first(output: Any) -> Tensor:
+    """Return the hidden states of a block's output, a tensor or a tuple."""
+    return output if isinstance(output, Tensor) else output[0]
 
 
 def sliding_window(model: nn.Module) -> int | None:

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from core.engine.recorder import first
 from core.evaluation.perplexity import chunk_rows, output_scale
-from core.models.blocks import find_blocks
+from core.models.blocks import find_blocks, first
 from core.training.examples import Batch
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
