@@ -1,5 +1,9 @@
 """Every method, in the order shown to users. Adding one is its file and a line here."""
 
+from typing import Any
+
+from pydantic import ValidationError
+
 from core.errors import UserError, unknown
 from core.methods.base import Method
 from core.methods.dense import Dense
@@ -18,6 +22,7 @@ from core.methods.structured.slimllm import SlimLLM
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
+from core.specs import Stage
 from core.training.base import Recovery
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
@@ -63,6 +68,14 @@ def get_recovery(name: str) -> type[Recovery]:
 def get_stage(name: str) -> type[Method]:
     """Return the method or recovery that a stage is."""
     return _named("stage", name, METHODS + RECOVERIES)
+
+
+def spelt_out(stage: Stage) -> dict[str, Any]:
+    """Return all parameters of a stage, defaults included; only its own where this version has no such method."""
+    try:
+        return get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump()
+    except (UserError, ValidationError):
+        return stage.parameters
 
 
 def _named(kind: str, name: str, known: tuple[type[Method], ...]) -> type[Method]:

@@ -34,8 +34,9 @@ from core.paths import cache_dir, kept_variant
 from core.progress import Progress
 from core.registry import get_stage
 from core.request.stages import parse_parameters
-from core.results import LayerReport, Result, StageInfo, Variant
+from core.results import LayerReport, Result, Variant
 from core.specs import Stage, VariantSpec
+from core.store.shipped import parse_result
 
 if TYPE_CHECKING:
     from core.training.loop import Training
@@ -79,23 +80,25 @@ def make_variant(
             sum(p.numel() for p in model.parameters()),
             sum(linear.weight.numel() for linear in find_blocks(model).all_linears()),
         )
-    layers = result.layers if found else ()
+    layers, made = (result.layers, result.variant.made) if found else ((), ())
     for index in range(done, len(spec.stages)):
         stage, whole = spec.stages[index], prefixes[index + 1]
         started, training = time.perf_counter(), None
         method = get_stage(stage.method)
         if method.scope == "training":
-            layers, training = _trained(model, stage, source, tokenizer, device, progress, whole, layers)
+            reports, training = _trained(model, stage, source, tokenizer, device, progress, whole)
         else:
             before = None if fresh else prefixes[index].key
-            layers = compress(model, stage, texts[index], device, progress, before) or layers
+            reports = compress(model, stage, texts[index], device, progress, before)
         cancelled = training is not None and training.ended == "cancelled"
         if cancelled and not training.best_step:
             raise Cancelled  # nothing was learnt that could be kept
         details = circumstances(time.perf_counter() - started, device)
         if training:
             details["training"] = training.as_dict()
-        result = Result(variant=describe(whole, details), footprint=footprint(model, *dense), layers=tuple(layers))
+        layers = (*layers, *(report.model_copy(update={"stage": index}) for report in reports))
+        made = (*made, details)
+        result = Result(variant=describe(whole, made), footprint=footprint(model, *dense), layers=layers)
         if method.family != "dense":
             _keep(model, result)
         if cancelled:
@@ -132,15 +135,14 @@ def _trained(
     device: str,
     progress: Progress,
     whole: VariantSpec,
-    layers: Sequence[LayerReport],
 ) -> tuple[Sequence[LayerReport], Training]:
-    """Apply a stage that trains; return the layer report, the one there is where the stage only recovers."""
+    """Apply a stage that trains; return its layer report, which is empty where it only recovers."""
     from core.training.apply import prune_while_training, recover
 
     method = _made(stage)
     checkpoint = _checkpoint(whole)
     if method.family == "recovery":
-        return layers, recover(model, method, stage, dense, tokenizer, device, progress, checkpoint)
+        return (), recover(model, method, stage, dense, tokenizer, device, progress, checkpoint)
     return prune_while_training(model, method, stage, tokenizer, device, progress, checkpoint)
 
 
@@ -152,7 +154,7 @@ def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     """Return the cached variant; None where there is none, or it cannot be read."""
     folder = kept_variant(spec.key)
     try:
-        result = Result.model_validate_json((folder / REPORT).read_text())
+        result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
         os.utime(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError):
@@ -171,33 +173,10 @@ def _keep(model: nn.Module, result: Result) -> None:
     keep(kept_variant(result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
 
 
-def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:
-    """Return the variant as results show it: every parameter spelt out, those at their default included."""
-    first = spec.stages[0]
-    recovery = next((stage.method for stage in spec.stages if get_stage(stage.method).family == "recovery"), None)
+def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:
+    """Return the variant as results show it, with the circumstances of each stage."""
     return Variant(
-        key=spec.key,
-        model=spec.model,
-        revision=spec.revision,
-        dtype=spec.dtype,
-        method=first.method,
-        ratio=first.ratio,
-        ratio_kind=first.ratio_kind,
-        pattern=first.pattern,
-        recovery=recovery,
-        stages=tuple(
-            StageInfo(
-                name=stage.method,
-                parameters=get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(),
-                text=str(stage.calibration) if stage.calibration else None,
-                seed=stage.seed,
-            )
-            for stage in spec.stages
-        ),
-        calibration=str(first.calibration) if first.calibration else None,
-        seed=first.seed,
-        layers=first.layers,
-        details=details,
+        key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, made=made
     )
 
 

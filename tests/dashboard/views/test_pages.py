@@ -209,7 +209,7 @@ def test_a_checkpoint_is_asked_for_in_a_folder_that_is_new(store, tmp_path):
     dense = complete("smollm2-135m", "dense", perplexity=list(spec.perplexity))
     for one in (dense, spec):
         made = make(perplexity(30.0, "passages-eval"))
-        store.put(made.model_copy(update={"variant": describe(one.variant, {})}))
+        store.put(made.model_copy(update={"variant": describe(one.variant)}))
     app = open_app(explore_point="Magnitude, 50 %")
     app.text_input(key="explore_folder").set_value("model").run()
     app.button(key="explore_save").click().run()
@@ -306,8 +306,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
     kept = result("magnitude", 30.0, 0.5)
-    details = {"training": {"ended": "cancelled"}}
-    variant = kept.variant.model_copy(update={"key": recovered.variant.key, "details": details})
+    variant = describe(recovered.variant, ({}, {"training": {"ended": "cancelled"}}))
     filled.put(kept.model_copy(update={"variant": variant}))
     data.queue().cancel(data.queue().submit(recovered))
     app = open_app("views/run.py")
