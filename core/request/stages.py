@@ -143,5 +143,8 @@ def variant_spec(variant: Variant) -> VariantSpec:
                 f"{name} was made by version {stage.version} of {found.label}, and this is version {found.version}; "
                 "run it again first."
             )
-        parse_parameters(found, stage.parameters)
+        ratio = None if stage.pattern else stage.ratio
+        build_stage(
+            found.name, ratio, stage.pattern, stage.parameters, stage.calibration, stage.seed or 0, stage.layers
+        )  # refuses what a line that someone else wrote may hold
     return VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=variant.stages)

@@ -122,3 +122,14 @@ def test_history_is_what_this_machine_measured():
     assert history(store) == []
     store.put(mine)
     assert history(store) == [mine]
+
+
+def test_rows_of_methods_and_parameters_that_are_gone_tell_no_speed():
+    again = spec()
+    known = result(again, seconds=90.0, perplexity_seconds=20.0)
+    rows = []
+    for change in ({"method": "newer"}, {"parameters": {"colour": "red"}}):
+        stage = known.variant.stages[0].model_copy(update=change)
+        variant = known.variant.model_copy(update={"stages": (stage,)})
+        rows.append(known.model_copy(update={"variant": variant, "measurements": ()}))
+    assert estimate(again, [*rows, known]) == estimate(again, [known])
