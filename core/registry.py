@@ -1,5 +1,9 @@
 """Every method, in the order shown to users. Adding one is its file and a line here."""
 
+from typing import Any
+
+from pydantic import ValidationError
+
 from core.errors import UserError, unknown
 from core.methods.base import Method
 from core.methods.dense import Dense
@@ -72,6 +76,14 @@ def made(stage: Stage) -> Method:
     """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
     found = get_stage(stage.method)
     return found.of(found.parsed(stage.parameters), stage.seed)
+
+
+def spelt_out(stage: Stage) -> dict[str, Any]:
+    """Return all parameters of a stage, defaults included; only its own where this version has no such method."""
+    try:
+        return get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump()
+    except (UserError, ValidationError):
+        return stage.parameters
 
 
 def _named(kind: str, name: str, known: tuple[type[Method], ...]) -> type[Method]:

@@ -2,39 +2,108 @@
 
 from typing import Any, Literal
 
-from core.specs import Frozen, RatioKind, canonical_json
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-SCHEMA = 1
+from core.specs import Frozen, RatioKind, Stage, canonical_json
 
-
-class StageInfo(Frozen):
-    name: str
-    parameters: dict[str, Any] = {}
-    text: str | None = None  # CORPUS:NxL that it reads, or is trained on
-    seed: int | None = None
+SCHEMA = 2
+# What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
+COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "calibration", "seed", "layers", "details")
+COMPUTED_OF_STAGE = ("name", "text")
 
 
 class Variant(Frozen):
+    """A compressed model: the stages that make it, and the circumstances that each was made under."""
+
     key: str
     model: str
     revision: str
     dtype: str
-    method: str  # name of the first stage
-    ratio: float | None = None  # asked
-    ratio_kind: RatioKind = "sparsity"
-    pattern: str | None = None
-    recovery: str | None = None  # name of the recovery stage
-    stages: tuple[StageInfo, ...]
-    calibration: str | None = None  # CORPUS:NxL
-    seed: int | None = None
-    layers: str | None = None
-    # seconds, peak_memory (bytes), device, versions, created (ISO 8601, UTC); `training` where a stage recovers
-    details: dict[str, Any] = {}
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    # One entry a stage: seconds, peak_memory (bytes), device, threads, versions, created (ISO 8601, UTC); `training`
+    # where it trained. An entry is empty where nothing is known.
+    made: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The name of the first stage that removes anything; where none does, of the first."""
+        return next((stage for stage in self.stages if stage.removes), self.stages[0]).method
+
+    @property
+    def ratio(self) -> float | None:
+        """What the last stage that removes anything was asked for."""
+        return self._last.ratio
+
+    @property
+    def ratio_kind(self) -> RatioKind:
+        return self._last.ratio_kind
+
+    @property
+    def pattern(self) -> str | None:
+        return self._last.pattern
+
+    @property
+    def layers(self) -> str | None:
+        """The layers that `ratio` is a share of."""
+        return self._last.layers
+
+    @property
+    def recovery(self) -> str | None:
+        """The name of the last recovery."""
+        return next((stage.method for stage in reversed(self.stages) if stage.recovers), None)
+
+    @property
+    def calibration(self) -> str | None:
+        """The text, CORPUS:NxL, of the first stage that reads one and is no recovery."""
+        return str(self._first_reader.calibration) if self._first_reader else None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the first stage that reads a text and is no recovery."""
+        return self._first_reader.seed if self._first_reader else None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The circumstances of the last stage."""
+        return self.made[-1] if self.made else {}
+
+    @property
+    def training(self) -> tuple[Stage, dict[str, Any]] | None:
+        """The last stage that trained, and how that went."""
+        pairs = list(zip(self.stages, self.made, strict=False))
+        return next(((stage, one["training"]) for stage, one in reversed(pairs) if "training" in one), None)
 
     @property
     def cut_short(self) -> bool:
-        """Whether its training was cancelled, so that this is only the best that it had come to."""
-        return self.details.get("training", {}).get("ended") == "cancelled"
+        """Whether a training was cancelled, so that this is only the best that it had come to."""
+        return any(one.get("training", {}).get("ended") == "cancelled" for one in self.made)
+
+    @property
+    def _last(self) -> Stage:
+        return next((stage for stage in reversed(self.stages) if stage.removes), self.stages[0])
+
+    @property
+    def _first_reader(self) -> Stage | None:
+        return next((stage for stage in self.stages if stage.calibration and not stage.recovers), None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed(cls, data: Any) -> Any:
+        given = _without(COMPUTED, data)
+        if isinstance(given, dict) and isinstance(given.get("stages"), list | tuple):
+            given["stages"] = [_without(COMPUTED_OF_STAGE, stage) for stage in given["stages"]]
+        return given
+
+    @model_serializer(mode="wrap")
+    def _with_computed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written = write(self)
+        for stage, told in zip(self.stages, written["stages"], strict=True):
+            told |= {"name": stage.method, "text": str(stage.calibration) if stage.calibration else None}
+        return written | {name: getattr(self, name) for name in COMPUTED}
+
+
+def _without(names: tuple[str, ...], data: Any) -> Any:
+    return {name: value for name, value in data.items() if name not in names} if isinstance(data, dict) else data
 
 
 class Footprint(Frozen):
@@ -96,6 +165,7 @@ class LayerReport(Frozen):
     damping: float | None = None
     seconds: float = 0.0
     note: str | None = None  # anything a reader must know: dead columns, a factorisation that had to be repeated
+    stage: int = 0  # which of the variant's stages left it so
 
 
 class Result(Frozen):
@@ -104,6 +174,12 @@ class Result(Frozen):
     footprint: Footprint
     measurements: tuple[Measurement, ...] = ()
     layers: tuple[LayerReport, ...] = ()
+
+    @property
+    def last_layers(self) -> tuple[LayerReport, ...]:
+        """The reports of the last stage that has some."""
+        last = max((layer.stage for layer in self.layers), default=0)
+        return tuple(layer for layer in self.layers if layer.stage == last)
 
     def measurement(self, wanted: Measurement) -> Measurement | None:
         return next((m for m in self.measurements if m.identity == wanted.identity), None)

@@ -97,13 +97,23 @@ class Stage(Frozen):
 
     method: str
     version: int = 1
-    ratio: float | None = None  # asked share removed; None for dense
+    ratio: float | None = None  # asked share removed; None for dense and recoveries
     ratio_kind: RatioKind = "sparsity"
     pattern: str | None = None  # n kept of m, such as 2:4
     parameters: dict[str, Any] = {}
     calibration: Calibration | None = None  # only where the method reads activations
     seed: int | None = None  # only where the method draws anything, calibration included
     layers: str | None = None  # first:last or a regular expression; None is every layer
+
+    @property
+    def removes(self) -> bool:
+        """Whether it is asked to remove anything, even if that is a share of 0."""
+        return self.ratio is not None
+
+    @property
+    def recovers(self) -> bool:
+        """Whether it only makes better what earlier stages left."""
+        return not self.removes and self.method != "dense"
 
 
 class VariantSpec(Frozen):

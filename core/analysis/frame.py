@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from core.methods.base import Method
-from core.registry import METHODS, RECOVERIES
-from core.results import Footprint, Measurement, Result, StageInfo, Variant
-from core.specs import sha256
+from core.registry import METHODS, RECOVERIES, spelt_out
+from core.results import Footprint, Measurement, Result, Variant
+from core.specs import Stage, sha256
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
@@ -28,6 +27,7 @@ COLUMNS = (
     *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
+STAGES = {stage.name: stage for stage in METHODS + RECOVERIES}
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
@@ -37,8 +37,8 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     equal. Megabytes are 10^6 bytes, `parameters` millions that are not zero, `gmacs` 10^9 multiply-accumulates of one
     forward over 64 tokens, latencies ms a token and peak memory at batch 1.
     """
-    methods = {method.name: method for method in METHODS}
-    order = [*methods, None, *(recovery.name for recovery in RECOVERIES)]  # each before what it was trained to
+    # Each before what it was trained to.
+    order = [*(method.name for method in METHODS), None, *(recovery.name for recovery in RECOVERIES)]
 
     def place(result: Result) -> tuple[int, ...]:
         names = (result.variant.method, result.variant.recovery)
@@ -47,10 +47,10 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     results, rows = sorted(results, key=place), []
     trainings: dict[tuple[str, str], set[str]] = defaultdict(set)  # what is told apart only where it has to be
     for result in results:
-        trainings[_plain_label(result.variant, methods)].add(_training(result.variant))
+        trainings[(result.variant.model, _label(result.variant))].add(_training(result.variant))
     for result in results:
-        several = len(trainings[_plain_label(result.variant, methods)]) > 1
-        known = _variant(result.variant, methods, several) | _footprint(result.footprint) | _latency(result)
+        several = len(trainings[(result.variant.model, _label(result.variant))]) > 1
+        known = _variant(result.variant, several) | _footprint(result.footprint) | _latency(result)
         rows += [known | _measurement(measurement) for measurement in result.measurements]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(NUMBERS, float))
@@ -71,9 +71,9 @@ def protocol_sentence(measurement: Measurement) -> str:
     return ", ".join([*parts, dtype] if dtype else parts)
 
 
-def _variant(variant: Variant, methods: dict[str, type[Method]], several: bool) -> dict[str, Any]:
-    method = methods.get(variant.method)  # None where a result comes from a version with more methods
-    untuned, (_, label) = _untuned(variant, methods), _plain_label(variant, methods)
+def _variant(variant: Variant, several: bool) -> dict[str, Any]:
+    method = STAGES.get(variant.method)  # None where a result comes from a version with more methods
+    label = _label(variant)
     if several and variant.recovery:
         label += f" ({_training(variant)})"
     if variant.cut_short:
@@ -90,41 +90,49 @@ def _variant(variant: Variant, methods: dict[str, type[Method]], several: bool) 
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
         "recovery": variant.recovery,
-        "untuned": untuned if variant.recovery else None,
+        "untuned": _label(variant, len(variant.stages) - 1) if variant.stages[-1].recovers else None,
         "seed": variant.seed,
         "calibration": variant.calibration,
         "layers": variant.layers,
-        "stages": json.dumps([_stage(stage) for stage in variant.stages]),
+        "stages": json.dumps(_stages(variant)),
     }
 
 
-def _plain_label(variant: Variant, methods: dict[str, type[Method]]) -> tuple[str, str]:
-    """Return the model, and the variant's name without what it was trained with and on."""
-    untuned = _untuned(variant, methods)
-    return variant.model, f"{untuned} + {recovery_label(variant.recovery)}" if variant.recovery else untuned
+def _label(variant: Variant, count: int | None = None) -> str:
+    """Return the name of a variant, or of its first `count` stages, without what it was trained with and on.
+
+    The amount of the last stage that removes anything is left out, so that variants that differ in it share a curve.
+    """
+    stages = variant.stages[:count]
+    last = max((place for place, stage in enumerate(stages) if stage.removes), default=None)
+    return " + ".join(
+        _name(stage, amount=stage.removes and place != last, dtype=None if place else variant.dtype)
+        for place, stage in enumerate(stages)
+    )
 
 
-def _untuned(variant: Variant, methods: dict[str, type[Method]]) -> str:
-    """Return the variant's name before a recovery."""
-    method = methods.get(variant.method)
-    parts = _changed(variant.stages[0], method)
-    if variant.layers:
-        parts.append(f"layers {variant.layers}")
-    if variant.dtype != "float32":
-        parts.append(variant.dtype)
-    name = method.label if method else variant.method
+def _name(stage: Stage, amount: bool, dtype: str | None) -> str:
+    method = STAGES.get(stage.method)
+    parts = [] if stage.recovers else _changed(stage)
+    if stage.layers:
+        parts.append(f"layers {stage.layers}")
+    if dtype not in (None, "float32"):
+        parts.append(dtype)
+    name = method.label if method else stage.method
+    if amount:
+        name += f" {stage.pattern or f'{100 * stage.ratio:g} %'}"
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def _training(variant: Variant) -> str:
-    """Return what a recovery was given; empty without one."""
-    stages = [stage for stage in variant.stages if stage.name == variant.recovery]
-    known = {recovery.name: recovery for recovery in RECOVERIES}
-    return "; ".join(", ".join([*_changed(stage, known.get(stage.name)), str(stage.text)]) for stage in stages)
+    """Return what its recoveries were given; empty without one."""
+    recoveries = [stage for stage in variant.stages if stage.recovers]
+    return "; ".join(", ".join([*_changed(stage), str(stage.calibration)]) for stage in recoveries)
 
 
-def _changed(stage: StageInfo, method: type[Method] | None) -> list[str]:
+def _changed(stage: Stage) -> list[str]:
     """Return the parameters that are not at their default, as words."""
+    method = STAGES.get(stage.method)
     fields = method.Parameters.model_fields if method else {}
     parts = []
     for name, value in stage.parameters.items():
@@ -134,14 +142,16 @@ def _changed(stage: StageInfo, method: type[Method] | None) -> list[str]:
     return parts
 
 
-def _stage(stage: StageInfo) -> dict[str, Any]:
-    told = {"name": stage.name, "parameters": stage.parameters}
-    return told | ({"text": stage.text, "seed": stage.seed} if stage.text else {})
-
-
-def recovery_label(name: str) -> str:
-    """Return how a recovery is called; its own name where this version has none such."""
-    return next((known.label for known in RECOVERIES if known.name == name), name)
+def _stages(variant: Variant) -> list[dict[str, Any]]:
+    several = sum(stage.removes for stage in variant.stages) > 1  # where one removes, columns say how much
+    told: list[dict[str, Any]] = []
+    for stage in variant.stages:
+        told.append({"name": stage.method, "parameters": spelt_out(stage)})
+        if several and stage.removes:
+            told[-1] |= {"ratio": stage.ratio, "pattern": stage.pattern, "layers": stage.layers}
+        if stage.calibration:
+            told[-1] |= {"text": str(stage.calibration), "seed": stage.seed}
+    return told
 
 
 def _footprint(footprint: Footprint) -> dict[str, float]:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import shlex
 
+from core.registry import spelt_out
 from core.results import Result
-from core.specs import Perplexity, Task
+from core.specs import Perplexity, Stage, Task
 
 
-def reproduce(result: Result) -> str:
-    """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency."""
+def reproduce(result: Result) -> str | None:
+    """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
+
+    None where `run` has no words for its stages: it takes one method, one recovery after it, and one seed for both.
+    """
     variant = result.variant
-    words = ["python", "-m", "core", "run", variant.model, variant.method]
-    if variant.pattern:
-        words += ["--pattern", variant.pattern]
-    elif variant.ratio is not None:
-        words += ["--ratio", f"{variant.ratio:g}"]
-    for name, value in variant.stages[0].parameters.items():
-        words += ["--set", f"{name}={value}"] if value is not None else []
-    if variant.layers:
-        words += ["--layers", variant.layers]
-    if variant.calibration:
-        words += ["--calibration", variant.calibration]
-    for stage in variant.stages[1:]:
-        words += ["--recover", stage.name, "--train", stage.text]
-        for name, value in stage.parameters.items():
-            words += ["--recover-set", f"{name}={value}"] if value is not None else []
-    if seed := next((stage.seed for stage in variant.stages if stage.seed), None):
-        words += ["--seed", str(seed)]
+    first, *later = variant.stages
+    seeds = {stage.seed for stage in variant.stages} - {None}
+    if first.recovers or len(later) > 1 or any(stage.removes for stage in later) or len(seeds) > 1:
+        return None
+    words = ["python", "-m", "core", "run", variant.model, first.method]
+    if first.pattern:
+        words += ["--pattern", first.pattern]
+    elif first.ratio is not None:
+        words += ["--ratio", f"{first.ratio:g}"]
+    words += _settings("--set", first)
+    if first.layers:
+        words += ["--layers", first.layers]
+    if first.calibration:
+        words += ["--calibration", str(first.calibration)]
+    for stage in later:
+        words += ["--recover", stage.method, "--train", str(stage.calibration), *_settings("--recover-set", stage)]
+    words += [word for seed in seeds if seed for word in ("--seed", str(seed))]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks = {}
@@ -40,3 +44,9 @@ def reproduce(result: Result) -> str:
     if tasks:
         words += ["--tasks", ",".join(tasks)]
     return shlex.join(words)
+
+
+def _settings(option: str, stage: Stage) -> list[str]:
+    """Return every parameter as an option, those at their default too: a later version may have others."""
+    known = [(name, value) for name, value in spelt_out(stage).items() if value is not None]
+    return [word for name, value in known for word in (option, f"{name}={value}")]

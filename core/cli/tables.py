@@ -31,9 +31,8 @@ def _facts(result: Result) -> Row:
     return {
         "key": variant.key[:SHORT_KEY],
         "model": variant.model,
-        "method": " + ".join(filter(None, (variant.method, variant.recovery)))
-        + (" (cancelled)" if variant.cut_short else ""),
-        "asked": target_name(variant.ratio, variant.pattern),
+        "method": " + ".join(stage.method for stage in variant.stages) + (" (cancelled)" if variant.cut_short else ""),
+        "asked": " + ".join(target_name(stage.ratio, stage.pattern) for stage in variant.stages if stage.removes),
         "seed": "" if variant.seed is None else str(variant.seed),
         "block weights removed": f"{size.block_removed:.1%}",
         "model removed": f"{size.model_removed:.1%}",
@@ -72,11 +71,10 @@ def target_name(ratio: float | None, pattern: str | None) -> str:
 
 def point_name(spec: RunSpec) -> str:
     """Return a spec in a few words."""
-    stage = spec.variant.stages[0]
-    seed = f"seed {stage.seed}" if stage.seed else ""
-    later = [f"+ {stage.method}" for stage in spec.variant.stages[1:]]
-    words = [spec.variant.model, stage.method, target_name(stage.ratio, stage.pattern), *later, seed]
-    return " ".join(filter(None, words))
+    stages = [f"{stage.method} {target_name(stage.ratio, stage.pattern)}".strip() for stage in spec.variant.stages]
+    first = spec.variant.stages[0]
+    seed = f" seed {first.seed}" if first.seed else ""
+    return f"{spec.variant.model} {' + '.join(stages)}{seed}"
 
 
 def duration(seconds: float) -> str:
@@ -106,7 +104,8 @@ def describe_result(result: Result) -> None:
             for m in result.measurements
         ]
     )
-    worst = sorted((layer for layer in result.layers if layer.error is not None), key=lambda layer: -layer.error)[:5]
+    layers = result.last_layers
+    worst = sorted((layer for layer in layers if layer.error is not None), key=lambda layer: -layer.error)[:5]
     rows = [
         {
             "linear": layer.name,
@@ -116,4 +115,4 @@ def describe_result(result: Result) -> None:
         }
         for layer in worst
     ]
-    print_table(rows, f"Highest errors of {len(result.layers)} linears")
+    print_table(rows, f"Highest errors of {len(layers)} linears")

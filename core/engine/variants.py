@@ -31,9 +31,10 @@ from core.models.manifest import load_model_folder, save_model
 from core.models.sources import identify, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
-from core.registry import get_stage, made
-from core.results import Result, StageInfo, Variant
+from core.registry import made
+from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
+from core.store.shipped import parse_result
 
 PACKAGES = ("torch", "transformers", "lm_eval")
 REPORT = "result.json"
@@ -75,20 +76,22 @@ def make_variant(
             sum(p.numel() for p in model.parameters()),
             sum(linear.weight.numel() for linear in find_blocks(model).all_linears()),
         )
-    layers = result.layers if found else ()
+    layers, circumstances_of = (result.layers, result.variant.made) if found else ((), ())
     for index in range(ready, len(spec.stages)):
         stage, whole = spec.stages[index], prefixes[index + 1]
         started = time.perf_counter()
         before = None if fresh else prefixes[index].key
         done = apply(model, Given(stage, texts[index], before, _checkpoint(whole)), context)
-        layers, training = done.reports or layers, done.training
+        training = done.training
         cancelled = training is not None and training.ended == "cancelled"
         if cancelled and not training.best_step:
             raise Cancelled  # nothing was learnt that could be kept
         details = circumstances(time.perf_counter() - started, device)
         if training:
             details["training"] = training.as_dict()
-        result = Result(variant=describe(whole, details), footprint=footprint(model, *dense), layers=tuple(layers))
+        layers = (*layers, *(report.model_copy(update={"stage": index}) for report in done.reports))
+        circumstances_of = (*circumstances_of, details)
+        result = Result(variant=describe(whole, circumstances_of), footprint=footprint(model, *dense), layers=layers)
         if stage.method != "dense":
             _keep(model, result)
         if cancelled:
@@ -118,7 +121,7 @@ def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     """Return the cached variant; None where there is none, or it cannot be read."""
     folder = kept_variant(spec.key)
     try:
-        result = Result.model_validate_json((folder / REPORT).read_text())
+        result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
         os.utime(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError):
@@ -137,33 +140,10 @@ def _keep(model: nn.Module, result: Result) -> None:
     keep(kept_variant(result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
 
 
-def describe(spec: VariantSpec, details: dict[str, Any]) -> Variant:
-    """Return the variant as results show it: every parameter spelt out, those at their default included."""
-    first = spec.stages[0]
-    recovery = next((stage.method for stage in spec.stages if get_stage(stage.method).family == "recovery"), None)
+def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:
+    """Return the variant as results show it, with the circumstances of each stage."""
     return Variant(
-        key=spec.key,
-        model=spec.model,
-        revision=spec.revision,
-        dtype=spec.dtype,
-        method=first.method,
-        ratio=first.ratio,
-        ratio_kind=first.ratio_kind,
-        pattern=first.pattern,
-        recovery=recovery,
-        stages=tuple(
-            StageInfo(
-                name=stage.method,
-                parameters=get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(),
-                text=str(stage.calibration) if stage.calibration else None,
-                seed=stage.seed,
-            )
-            for stage in spec.stages
-        ),
-        calibration=str(first.calibration) if first.calibration else None,
-        seed=first.seed,
-        layers=first.layers,
-        details=details,
+        key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, made=made
     )
 
 

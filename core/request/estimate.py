@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import UserError
 from core.models.facts import facts
@@ -17,7 +17,7 @@ from core.models.sources import identify
 from core.registry import made
 from core.request.cost import perplexity_work, task_work
 from core.results import Result
-from core.specs import Calibration, Frozen, RunSpec, Stage, Task
+from core.specs import Frozen, RunSpec, Stage, Task
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
             seconds += min(method.cost(shape, stage.calibration) / speeds.of("perplexity"), 60 * method.minutes)
             seconds += method.answers(stage.calibration) * size / MEMORY_RATE
         else:
-            seconds += method.cost(shape, stage.calibration) / speeds.of("compress")
+            seconds += method.cost(shape, stage.calibration) / speeds.of("compress", stage)
     for wanted in spec.perplexity:
         seconds += perplexity_work(shape, wanted) / speeds.of("perplexity")
     for task in spec.tasks:
@@ -84,14 +84,24 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     return Estimate(seconds=seconds, bytes=round(PROCESS_BYTES + size + most))
 
 
+class _Seen(NamedTuple):
+    """Work that was done on this machine, and how long it took."""
+
+    kind: str
+    model: str
+    method: str
+    reads: bool | None  # whether a stage read a text; None for a measurement
+    work: float  # operations
+    seconds: float
+
+
 class _Speeds:
     """Operations a second of each kind of work, from stored rows of the same device and dtype, the likest first."""
 
     def __init__(self, spec: RunSpec, results: Sequence[Result]):
         self.spec = spec
         self.shapes: dict[str, ModelFacts | None] = {}
-        # (kind, same model, same method, operations, seconds)
-        self.seen: list[tuple[str, bool, bool, float, float]] = []
+        self.seen: list[_Seen] = []
         for result in results:
             if result.variant.dtype == spec.variant.dtype and (shape := self._shape(result.variant.model)):
                 self._add(result, shape)
@@ -106,37 +116,46 @@ class _Speeds:
 
     def _add(self, result: Result, shape: ModelFacts) -> None:
         variant = result.variant
-        likeness = variant.model == self.spec.variant.model, variant.method == self.spec.variant.stages[0].method
-        stage = Stage(
-            method=variant.method,
-            parameters=variant.stages[0].parameters,
-            calibration=Calibration.parse(variant.calibration) if variant.calibration else None,
-        )
-        rows = []
-        # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
-        same = (stage.calibration is None) == (self.spec.variant.stages[0].calibration is None)
-        if same and "training" not in variant.details:  # whose seconds are those of the training
-            rows.append(("compress", made(stage).cost(shape, stage.calibration), variant.details))
+        for stage, circumstances in zip(variant.stages, variant.made, strict=False):
+            if "training" not in circumstances and circumstances.get("seconds"):
+                try:
+                    work = made(stage).cost(shape, stage.calibration)
+                except UserError:  # a method or a parameter that this version does not have
+                    continue
+                self._see("compress", variant.model, stage.method, stage.calibration is not None, work, circumstances)
         for row in result.measurements:
             if row.metric == "perplexity":
                 work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
-                rows.append(("perplexity", work, row.details))
+                self._see("perplexity", variant.model, variant.method, None, work, row.details)
             elif row.metric == "acc":
-                limit = row.protocol.get("limit")
-                rows.append(("tasks", task_work(shape, Task(task=row.dataset, limit=limit)), row.details))
-        for kind, work, details in rows:
-            seconds, device = details.get("seconds"), details.get("device", "").partition(" ")[0]
-            if work and seconds and device == self.spec.device:
-                self.seen.append((kind, *likeness, work, seconds))
+                work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit")))
+                self._see("tasks", variant.model, variant.method, None, work, row.details)
 
-    def of(self, kind: str) -> float:
-        """Return the speed over the likest rows: of this kind of work before others, of this model before others."""
+    def _see(
+        self, kind: str, model: str, method: str, reads: bool | None, work: float, circumstances: dict[str, Any]
+    ) -> None:
+        seconds, device = circumstances.get("seconds"), circumstances.get("device", "").partition(" ")[0]
+        if work and seconds and device == self.spec.device:
+            self.seen.append(_Seen(kind, model, method, reads, work, seconds))
+
+    def of(self, kind: str, stage: Stage | None = None) -> float:
+        """Return the speed over the likest rows: of this kind of work before others, of this model before others.
+
+        `stage` is the one that is asked about, by default the first.
+        """
+        stage = stage or self.spec.variant.stages[0]
+
+        def likeness(row: _Seen) -> tuple[bool, bool]:
+            return row.model == self.spec.variant.model, row.method == stage.method
+
         for wanted in (kind, "perplexity", "compress"):
-            rows = [row for row in self.seen if row[0] == wanted]
+            # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
+            unlike = stage.calibration is None
+            rows = [row for row in self.seen if row.kind == wanted and row.reads is not unlike]
             if rows:
-                best = max(row[1:3] for row in rows)
-                likest = [row for row in rows if row[1:3] == best]
-                return sum(row[3] for row in likest) / sum(row[4] for row in likest)
+                best = max(map(likeness, rows))
+                likest = [row for row in rows if likeness(row) == best]
+                return sum(row.work for row in likest) / sum(row.seconds for row in likest)
         if self.spec.device == "cpu":
             return CPU_CORE * max(1, (os.cpu_count() or 2))
         return GPU if self.spec.variant.dtype == "float32" else GPU_16_BIT

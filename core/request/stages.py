@@ -108,26 +108,22 @@ def build_run(
 
 
 def variant_spec(variant: Variant) -> VariantSpec:
-    """Return what makes a stored variant; a `UserError` where this version would make another."""
-    first = build_stage(
-        variant.method,
-        None if variant.pattern else variant.ratio,
-        variant.pattern,
-        variant.stages[0].parameters,
-        Calibration.parse(variant.calibration) if variant.calibration else None,
-        variant.seed or 0,
-        variant.layers,
-    )
-    later = [
+    """Return what makes a stored variant; a `UserError` where this version cannot make it or would make another."""
+    name = f"Variant {variant.key[:12]}"
+    for stage in variant.stages:
+        try:
+            found = get_stage(stage.method)
+        except UserError:
+            raise UserError(f"{name} was made with {stage.method!r}, which this version does not have.") from None
+        if not stage.version:
+            raise UserError(f"{name} was made by a version of {found.label} that is not known; run it again first.")
+        if stage.version != found.version:
+            raise UserError(
+                f"{name} was made by version {stage.version} of {found.label}, and this is version {found.version}; "
+                "run it again first."
+            )
+        ratio = None if stage.pattern else stage.ratio
         build_stage(
-            stage.name,
-            settings=stage.parameters,
-            calibration=Calibration.parse(stage.text) if stage.text else None,
-            seed=stage.seed or 0,
-        )
-        for stage in variant.stages[1:]
-    ]
-    spec = VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=(first, *later))
-    if spec.key != variant.key:
-        raise UserError(f"Variant {variant.key[:12]} was made by another version of its method; run it again first.")
-    return spec
+            found.name, ratio, stage.pattern, stage.parameters, stage.calibration, stage.seed or 0, stage.layers
+        )  # refuses what a line that someone else wrote may hold
+    return VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=variant.stages)

@@ -10,8 +10,9 @@ from torch import nn
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.manifest import save_model
-from core.registry import get_method
+from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
+from core.specs import Stage
 
 
 def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path) -> None:
@@ -26,22 +27,23 @@ def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Pa
 
 def card(result: Result, plain: bool) -> str:
     """Return the model card: how it was made, what it measured, whom to cite, how to load it."""
-    variant, method = result.variant, get_method(result.variant.method)
-    known, cited = BY_ID.get(variant.model), method.citation
-    text = f", calibrated on `{variant.calibration}`, seed {variant.seed}" if variant.calibration else ""
-    later = variant.stages[1:]
+    variant, known = result.variant, BY_ID.get(result.variant.model)
+    first, later = variant.stages[0], variant.stages[1:]
+    removing = [first, *(stage for stage in later if stage.removes)]
+    titles = [f"{get_stage(stage.method).label}, {_asked(stage)}" for stage in removing]
+    cited = {get_stage(stage.method).citation: None for stage in removing}  # each once, in order
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
         "library_name: transformers",
         "---",
-        f"# {variant.model}, {method.label}, {variant.pattern or f'{variant.ratio or 0:.0%}'}",
+        f"# {variant.model}, {', then '.join(titles)}",
         "",
-        method.summary,
+        *dict.fromkeys(get_stage(stage.method).summary for stage in removing),
         "",
-        f"Made by Slimscope from `{variant.model}` ({variant.revision}) with `{method.name}`{text}; "
-        f"parameters {variant.stages[0].parameters}. Key `{variant.key}`.",
-        *(f"Then trained with `{stage.name}` on `{stage.text}`; parameters {stage.parameters}." for stage in later),
+        f"Made by Slimscope from `{variant.model}` ({variant.revision}) with `{first.method}`{_read(first)}; "
+        f"parameters {spelt_out(first)}. Key `{variant.key}`.",
+        *map(_then, later),
         f"{result.footprint.model_removed:.1%} of the model's parameters are zero or gone; "
         f"{result.footprint.model_parameters:,} are stored.",
         "",
@@ -57,9 +59,24 @@ def card(result: Result, plain: bool) -> str:
         "| --- | --- | --- | --- |",
         *(f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements),
         "",
-        f"Method: {cited.authors}, {cited.title}, {cited.year}, {cited.url}" if cited else "",
+        *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" if paper else "" for paper in cited),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _asked(stage: Stage) -> str:
+    return stage.pattern or f"{stage.ratio or 0:.0%}"
+
+
+def _read(stage: Stage) -> str:
+    return f", calibrated on `{stage.calibration}`, seed {stage.seed}" if stage.calibration else ""
+
+
+def _then(stage: Stage) -> str:
+    """Return the sentence on a stage that is not the first."""
+    if stage.recovers:
+        return f"Then trained with `{stage.method}` on `{stage.calibration}`; parameters {spelt_out(stage)}."
+    return f"Then compressed with `{stage.method}`, {_asked(stage)}{_read(stage)}; parameters {spelt_out(stage)}."
 
 
 def _protocol(row: Measurement) -> str:

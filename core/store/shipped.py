@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from core import paths
 from core.errors import UserError
 from core.results import SCHEMA, Result
+from core.store import schema1
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -58,7 +59,7 @@ def _read_measured(files: Stamp) -> Shipped:
     for name, _, _ in files:
         for number, line in _lines(Path(name), warnings):
             try:
-                result = _parse(line)
+                result = parse_result(line)
             except ValueError as error:
                 warnings.append(f"{Path(name).name}, line {number} is skipped: {error}")
                 continue
@@ -80,16 +81,17 @@ def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _parse(line: bytes) -> Result:
+def parse_result(line: bytes) -> Result:
+    """Return the result in a JSON text of this or an earlier schema; a `ValueError` says what is wrong with it."""
     try:
         data = json.loads(line)
     except ValueError:
         raise ValueError("it is not JSON.") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA:
-        raise ValueError(f"its schema version is {version}, this program reads {SCHEMA}.")
+    if version not in (1, SCHEMA):
+        raise ValueError(f"its schema version is {version}, this program reads 1 and {SCHEMA}.")
     try:
-        return Result.model_validate_json(line)
+        return schema1.read(line) if version == 1 else Result.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}.") from None

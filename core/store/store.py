@@ -17,7 +17,7 @@ from core import paths
 from core.errors import UserError
 from core.results import Measurement, Result
 from core.specs import sha256
-from core.store import samples, shipped
+from core.store import samples, schema1, shipped
 from core.store.database import database_url, open_database, sentences
 from core.store.tables import measurements, variants
 
@@ -107,7 +107,8 @@ class Store:
                 by_variant.setdefault(variant, []).append(data)
         results = dict(shipped.read_measured().results)
         for row in found:
-            local = Result.model_validate_json(
+            read = schema1.read if schema1.wrote(row.variant) else Result.model_validate_json
+            local = read(
                 f'{{"variant":{row.variant},"footprint":{row.footprint},"layers":{row.layers},'
                 f'"measurements":[{",".join(by_variant.get(row.key, ()))}]}}'
             )

@@ -38,8 +38,9 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     if result is None:
         return []
     details = result.variant.details
+    seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
     facts = [
-        f"made in {details['seconds']:.0f} s" if "seconds" in details else None,
+        f"made in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
         f"{result.footprint.block_removed:.1%} of block weights are zero or gone",
         f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
@@ -51,8 +52,9 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         + _training(result, names[key])
         + (_layers(result, names[key]) if result.layers else [])
     )
-    st.caption("Make it again:")
-    st.code(reproduce(result), language="bash", wrap_lines=True)
+    if command := reproduce(result):
+        st.caption("Make it again:")
+        st.code(command, language="bash", wrap_lines=True)
     _export(result)
     if key in data.store().local_keys():
         with st.popover("Delete my numbers", icon=":material/delete:"):
@@ -81,16 +83,15 @@ ENDED = {
 
 def _training(result: Result, name: str) -> list[Item]:
     """Show how a recovery's losses went, where there was one."""
-    training = result.variant.details.get("training")
-    if not training:
+    if result.variant.training is None:
         return []
-    stage = result.variant.stages[-1]
+    stage, training = result.variant.training
     series = {"training": training["losses"], "held out": training["held_out"]}
     rows = pd.DataFrame(
         [(what, step, loss) for what, pairs in series.items() for step, loss in pairs],
         columns=["series", "step", "loss"],
     )
-    caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.text}. "
+    caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.calibration}. "
     caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
     caption += "were kept. "
     caption += ENDED[training["ended"]]
@@ -106,7 +107,7 @@ def _training(result: Result, name: str) -> list[Item]:
 
 
 def _layers(result: Result, name: str) -> list[Item]:
-    layers = pd.DataFrame([layer.model_dump() for layer in result.layers])
+    layers = pd.DataFrame([layer.model_dump() for layer in result.last_layers])
     kind = layers["error_kind"].iloc[0]
     choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
     if layers["error"].isna().all():
@@ -121,7 +122,7 @@ def _layers(result: Result, name: str) -> list[Item]:
     caption = f"{result.variant.model}, {name}: {title} of each linear layer, by block."
     if choices[title] == "error":
         caption += f" Error: {what}."
-    notes = [f"{layer.name}: {layer.note}" for layer in result.layers if layer.note]
+    notes = [f"{layer.name}: {layer.note}" for layer in result.last_layers if layer.note]
     item = widgets.show_chart(
         "explore_layers",
         lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),

@@ -41,11 +41,13 @@ STAGES = {
 
 def variant_name(variant: VariantSpec) -> str:
     """Name a variant for people: `SparseGPT, 50 %, smollm2-135m`."""
-    stage = variant.stages[0]
     labels = {method.name: method.label for method in (*METHODS, *RECOVERIES)}
-    removed = [] if stage.method == "dense" else [points.amount(stage.ratio, stage.pattern)]
-    removed += [f"then {labels.get(later.method, later.method)}" for later in variant.stages[1:]]
-    return ", ".join([labels.get(stage.method, stage.method), *removed, variant.model])
+    words = []
+    for place, stage in enumerate(variant.stages):
+        words.append(("then " if place else "") + labels.get(stage.method, stage.method))
+        if stage.removes:
+            words.append(points.amount(stage.ratio, stage.pattern))
+    return ", ".join([*words, variant.model])
 
 
 def time_left(job: Job, now: float) -> str:

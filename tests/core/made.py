@@ -1,6 +1,7 @@
 """Results made for tests, with no model behind them."""
 
-from core.results import Footprint, LayerReport, Measurement, Result, StageInfo, Variant
+from core.results import Footprint, LayerReport, Measurement, Result, Variant
+from core.specs import Stage
 
 KEY, OTHER = "a" * 64, "b" * 64
 
@@ -10,10 +11,11 @@ def perplexity(value, dataset="wikitext2", window=2048, **more):
     return Measurement(metric="perplexity", dataset=dataset, value=value, n=16, protocol=protocol, **more)
 
 
-def make(*measurements, key=KEY, layers=(), zeros=50):
-    variant = Variant(
-        key=key, model="m", revision="r", dtype="float32", method="wanda", ratio=0.5, stages=(StageInfo(name="wanda"),)
-    )
+WANDA = Stage(method="wanda", ratio=0.5)
+
+
+def make(*measurements, key=KEY, layers=(), zeros=50, stages=(WANDA,), made=(), dtype="float32"):
+    variant = Variant(key=key, model="m", revision="r", dtype=dtype, stages=stages, made=made)
     footprint = Footprint(
         block_weights=100,
         block_zeros=zeros,

@@ -1,8 +1,10 @@
 """Made-up results of a made-up model, shaped like measured ones."""
 
-from core.results import Footprint, LayerReport, Measurement, Result, StageInfo, Variant
-from core.specs import sha256
+from core.results import Footprint, LayerReport, Measurement, Result, Variant
+from core.specs import Calibration, Stage, sha256
 
+CALIBRATION = Calibration.parse("passages-calibration:16x2048")
+EXAMPLES = Calibration.parse("passages-calibration:512x256")
 BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
 TASKS = {
     "boolq": ("acc", 0.60),
@@ -56,17 +58,17 @@ def result(
         model=model,
         revision="1",
         dtype="float32",
-        method=method,
-        ratio=ratio,
-        pattern=pattern,
-        recovery=recovery,
         stages=(
-            StageInfo(name=method),
-            *([StageInfo(name=recovery, text="passages-calibration:512x256", seed=0)] if recovery else []),
+            Stage(
+                method=method,
+                ratio=ratio,
+                pattern=pattern,
+                calibration=CALIBRATION if calibrated else None,
+                seed=(seed or 0) if calibrated else None,
+            ),
+            *([Stage(method=recovery, calibration=EXAMPLES, seed=0)] if recovery else []),
         ),
-        calibration="passages-calibration:16x2048" if calibrated else None,
-        seed=(seed or 0) if calibrated else None,
-        details={"seconds": 60.0, "device": "cpu"} | ({"training": TRAINING} if recovery else {}),
+        made=({"seconds": 60.0, "device": "cpu"}, *([{"training": TRAINING}] if recovery else [])),
     )
     zeros = round((ratio or 0) * BLOCK_WEIGHTS)
     footprint = Footprint(

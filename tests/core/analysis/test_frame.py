@@ -6,8 +6,12 @@ import math
 import pytest
 
 from core.analysis.frame import COLUMNS, tidy
-from core.results import Measurement, StageInfo
-from tests.core.made import KEY, OTHER, make, perplexity
+from core.results import Measurement
+from core.specs import Calibration, Stage
+from tests.core.made import KEY, OTHER, WANDA, make, perplexity
+
+TEXT = Calibration.parse("alpaca:64x256")
+LORA = Stage(method="lora", calibration=TEXT, seed=0)
 
 
 def accuracy(value, **protocol):
@@ -25,15 +29,15 @@ def test_one_row_a_measurement():
     assert math.isnan(first.limit)
     assert (second.limit, second.fewshot, second.version) == (100, 0, 1)
     assert (first.method, first.label, first.family, first.ratio) == ("wanda", "Wanda", "unstructured", 0.5)
-    assert json.loads(first.stages) == [{"name": "wanda", "parameters": {}}]
+    spelt_out = {"scope": "layer", "cap": 0.95, "true_sequential": True}
+    assert json.loads(first.stages) == [{"name": "wanda", "parameters": spelt_out}]
 
 
 def test_methods_come_in_their_order_each_before_what_it_was_trained_to():
     names = [("slimllm", None), ("wanda", "lora"), ("dense", None), ("unknown", None), ("wanda", None)]
-    found = [make(perplexity(20.0), key=str(i) * 64) for i in range(len(names))]
     found = [
-        one.model_copy(update={"variant": one.variant.model_copy(update={"method": method, "recovery": recovery})})
-        for one, (method, recovery) in zip(found, names, strict=True)
+        make(perplexity(20.0), key=str(place) * 64, stages=[Stage(method=name) for name in pair if name])
+        for place, pair in enumerate(names)
     ]
     assert list(tidy(found).key.str[0]) == ["2", "4", "1", "0", "3"]
 
@@ -70,27 +74,28 @@ def test_footprint_and_latency_stand_beside_every_number():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"stages": (StageInfo(name="wanda", parameters={"true_sequential": True}),)}, "Wanda"),
-        ({"stages": (StageInfo(name="wanda", parameters={"true_sequential": False}),)}, "Wanda (true sequential off)"),
-        ({"layers": "0:3", "dtype": "bfloat16"}, "Wanda (layers 0:3, bfloat16)"),
-        ({"recovery": "lora"}, "Wanda + LoRA"),
-        ({"method": "newer", "stages": (StageInfo(name="newer", parameters={"a": 1}),)}, "newer (a 1)"),
+        ({"stages": [WANDA.model_copy(update={"parameters": {"true_sequential": True}})]}, "Wanda"),
+        (
+            {"stages": [WANDA.model_copy(update={"parameters": {"true_sequential": False}})]},
+            "Wanda (true sequential off)",
+        ),
+        ({"stages": [WANDA.model_copy(update={"layers": "0:3"})], "dtype": "bfloat16"}, "Wanda (layers 0:3, bfloat16)"),
+        ({"stages": [WANDA, LORA]}, "Wanda + LoRA"),
+        ({"stages": [Stage(method="newer", ratio=0.5, parameters={"a": 1})]}, "newer (a 1)"),
+        ({"stages": [WANDA, Stage(method="sparsegpt", ratio=0.7)]}, "Wanda 50 % + SparseGPT"),
+        (
+            {"stages": [Stage(method="magnitude", ratio=0.5, pattern="2:4"), LORA, WANDA, LORA]},
+            "Magnitude 2:4 + LoRA + Wanda + LoRA",
+        ),
     ],
 )
 def test_the_label_says_what_differs_from_the_defaults(changes, expected):
-    result = make(perplexity(20.0))
-    frame = tidy([result.model_copy(update={"variant": result.variant.model_copy(update=changes)})])
-    assert list(frame.label) == [expected]
+    assert list(tidy([make(perplexity(20.0), **changes)]).label) == [expected]
 
 
 def tuned(key, method="wanda", ended="budget", **parameters):
-    made = make(perplexity(20.0), key=key)
-    stages = (StageInfo(name=method), StageInfo(name="lora", parameters=parameters, text="alpaca:64x256", seed=0))
-    told = {"training": {"ended": ended}}
-    variant = made.variant.model_copy(
-        update={"method": method, "recovery": "lora", "stages": stages, "details": told, "ratio": None}
-    )
-    return made.model_copy(update={"variant": variant})
+    stages = [Stage(method=method, ratio=0.5), LORA.model_copy(update={"parameters": parameters})]
+    return make(perplexity(20.0), key=key, stages=stages, made=[{}, {"training": {"ended": ended}}])
 
 
 def test_trainings_are_told_apart_only_where_there_are_several():
@@ -109,6 +114,20 @@ def test_a_cancelled_training_is_marked():
     assert list(tidy([tuned(KEY, ended="cancelled")]).label) == ["Wanda + LoRA (cancelled)"]
 
 
+def test_a_chain_is_described_stage_by_stage():
+    sparsegpt = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=1)
+    (row,) = tidy([make(perplexity(20.0), stages=[WANDA, LORA, sparsegpt])]).to_dict("records")
+    assert (row["method"], row["ratio"], row["recovery"], row["untuned"]) == ("wanda", 0.7, "lora", None)
+    stages = json.loads(row["stages"])
+    assert [(stage["name"], stage.get("ratio"), stage.get("text")) for stage in stages] == [
+        ("wanda", 0.5, None),
+        ("lora", None, "alpaca:64x256"),
+        ("sparsegpt", 0.7, "alpaca:64x256"),
+    ]
+    (row,) = tidy([make(perplexity(20.0), stages=[WANDA, sparsegpt, LORA])]).to_dict("records")
+    assert (row["ratio"], row["recovery"], row["untuned"]) == (0.7, "lora", "Wanda 50 % + SparseGPT")
+
+
 def test_no_results_give_an_empty_table():
     frame = tidy([])
     assert len(frame) == 0
@@ -116,9 +135,7 @@ def test_no_results_give_an_empty_table():
 
 
 def test_an_unknown_method_is_of_no_family():
-    result = make(perplexity(math.inf))
-    changed = result.variant.model_copy(update={"method": "newer", "ratio": None})
-    frame = tidy([result.model_copy(update={"variant": changed})])
+    frame = tidy([make(perplexity(math.inf), stages=[Stage(method="newer")])])
     assert list(frame.family) == ["other"]
     assert frame.ratio.isna().all()
     assert list(frame.value) == [math.inf]

@@ -3,9 +3,10 @@
 import pytest
 
 from core import paths
+from core.engine.variants import describe
 from core.request.complete import complete
 from core.request.estimate import Estimate, estimate, history
-from core.results import Measurement, Result, StageInfo, Variant
+from core.results import Measurement, Result
 from core.specs import Calibration, Perplexity, RunSpec, Task
 from core.store.shipped import append_shipped
 from core.store.store import Store
@@ -37,18 +38,8 @@ def of(*arguments, **more) -> Estimate:
 
 def result(of: RunSpec, seconds: float, perplexity_seconds: float, device="cpu (x86_64)") -> Result:
     """Return a result of a run that took so long."""
-    stage, wanted = of.variant.stages[0], of.perplexity[0]
-    variant = Variant(
-        key=of.variant.key,
-        model=of.variant.model,
-        revision=of.variant.revision,
-        dtype=of.variant.dtype,
-        method=stage.method,
-        ratio=stage.ratio,
-        stages=(StageInfo(name=stage.method),),
-        calibration=str(stage.calibration) if stage.calibration else None,
-        details={"seconds": seconds, "device": device, "created": "2026-01-01T00:00:00+00:00"},
-    )
+    wanted = of.perplexity[0]
+    variant = describe(of.variant, ({"seconds": seconds, "device": device, "created": "2026-01-01T00:00:00+00:00"},))
     row = Measurement(
         metric="perplexity",
         dataset=wanted.corpus,
@@ -131,3 +122,14 @@ def test_history_is_what_this_machine_measured():
     assert history(store) == []
     store.put(mine)
     assert history(store) == [mine]
+
+
+def test_rows_of_methods_and_parameters_that_are_gone_tell_no_speed():
+    again = spec()
+    known = result(again, seconds=90.0, perplexity_seconds=20.0)
+    rows = []
+    for change in ({"method": "newer"}, {"parameters": {"colour": "red"}}):
+        stage = known.variant.stages[0].model_copy(update=change)
+        variant = known.variant.model_copy(update={"stages": (stage,)})
+        rows.append(known.model_copy(update={"variant": variant, "measurements": ()}))
+    assert estimate(again, [*rows, known]) == estimate(again, [known])

@@ -43,7 +43,7 @@ def test_a_folder_that_is_not_there_is_empty():
 def test_damage_is_named_and_costs_nothing_else(folder, caplog):
     folder.mkdir()
     good = make(perplexity(20.0)).model_dump_json()
-    later = good.replace('"schema_version":1', '"schema_version":2')
+    later = good.replace('"schema_version":2', '"schema_version":3')
     wrong = good.replace('"block_weights":100', '"block_weights":"many"')
     lines = [b"{half a li", b"\xff\xfe", later.encode(), wrong.encode(), b"[1, 2]", b"", good.encode()]
     (folder / "a.jsonl").write_bytes(b"\n".join(lines))
@@ -56,7 +56,7 @@ def test_damage_is_named_and_costs_nothing_else(folder, caplog):
     expected.append("b.jsonl ")
     assert len(warnings) == len(expected)
     assert all(warning.startswith(start) for warning, start in zip(warnings, expected, strict=True))
-    assert "schema version is 2" in warnings[2]
+    assert "schema version is 3" in warnings[2]
     assert "footprint.block_weights" in warnings[3]
     assert [record.getMessage() for record in caplog.records] == list(warnings)
     assert Store().warnings() == warnings
@@ -66,7 +66,7 @@ def test_damage_is_named_and_costs_nothing_else(folder, caplog):
 def test_a_line_that_was_cut_short_does_not_damage_the_next(folder):
     file = folder / "a.jsonl"
     append_shipped(make(perplexity(20.0)), file)
-    file.write_bytes(file.read_bytes() + b'{"schema_version":1,"vari')
+    file.write_bytes(file.read_bytes() + b'{"schema_version":2,"vari')
     append_shipped(make(perplexity(5.0), key=OTHER), file)
     found, warnings = read_measured()
     assert list(found) == [KEY, OTHER]

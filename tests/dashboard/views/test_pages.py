@@ -1,5 +1,7 @@
 """Each page run through Streamlit's own tester, on a store of made-up results and a queue that starts no process."""
 
+import json
+
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -8,11 +10,12 @@ from core import paths
 from core.engine.variants import describe
 from core.jobs.queue import Queue
 from core.request.complete import complete
-from core.specs import Perplexity
+from core.specs import Perplexity, Stage, VariantSpec
 from core.store.database import database_url
 from core.store.store import Store
 from dashboard import data
 from dashboard.panels import offers
+from dashboard.panels.joblist import variant_name
 from tests.core.made import make, perplexity
 from tests.dashboard.synthetic import curve, result
 
@@ -90,6 +93,25 @@ def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled
     assert "trained on passages-calibration:512x256. 40 steps, 163,840 tokens; the weights of step 32 were kept" in said
     assert "--recover lora --train passages-calibration:512x256" in app.code[0].value
     assert not app.exception
+
+
+def test_a_chain_is_shown_with_all_its_stages(filled):
+    one = result("magnitude", 25.0, 0.5, recovery="lora")
+    stages = (*one.variant.stages, Stage(method="wanda", ratio=0.7))
+    again = [layer.model_copy(update={"stage": 2, "sparsity": 0.7}) for layer in one.layers[:7]]
+    update = {"key": "c" * 64, "stages": stages, "made": (*one.variant.made, {"seconds": 30.0, "device": "cpu"})}
+    variant = one.variant.model_copy(update=update)
+    filled.put(one.model_copy(update={"variant": variant, "layers": (*one.layers, *again)}))
+    app = open_app(explore_point="Magnitude 50 % + LoRA + Wanda, 70 %")
+    assert "Magnitude 50 % + LoRA + Wanda" in set(app.dataframe[0].value["Method"])
+    assert "made in 90 s" in " ".join(text.value for text in app.markdown)
+    said = " ".join(caption.value for caption in app.caption)
+    assert "losses while it was trained on passages-calibration:512x256" in said
+    assert "Make it again" not in said and not app.code  # the command line has no words for it
+    assert len(json.loads(charts(app)[-1].proto.spec)["data"][0]["x"]) == 1  # of the last stage that has layers
+    assert not app.exception
+    name = variant_name(VariantSpec(model="m", revision="r", stages=stages))
+    assert name == "Magnitude, 50 %, then LoRA, then Wanda, 70 %, m"
 
 
 def test_explore_without_results_says_what_to_do(store):
@@ -209,7 +231,7 @@ def test_a_checkpoint_is_asked_for_in_a_folder_that_is_new(store, tmp_path):
     dense = complete("smollm2-135m", "dense", perplexity=list(spec.perplexity))
     for one in (dense, spec):
         made = make(perplexity(30.0, "passages-eval"))
-        store.put(made.model_copy(update={"variant": describe(one.variant, {})}))
+        store.put(made.model_copy(update={"variant": describe(one.variant)}))
     app = open_app(explore_point="Magnitude, 50 %")
     app.text_input(key="explore_folder").set_value("model").run()
     app.button(key="explore_save").click().run()
@@ -306,8 +328,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
     kept = result("magnitude", 30.0, 0.5)
-    details = {"training": {"ended": "cancelled"}}
-    variant = kept.variant.model_copy(update={"key": recovered.variant.key, "details": details})
+    variant = describe(recovered.variant, ({}, {"training": {"ended": "cancelled"}}))
     filled.put(kept.model_copy(update={"variant": variant}))
     data.queue().cancel(data.queue().submit(recovered))
     app = open_app("views/run.py")

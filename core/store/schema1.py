@@ -1,0 +1,113 @@
+"""Results as schema 1 wrote them, read into today's.
+
+There a variant was its first stage and one recovery, with every parameter spelt out. Methods' versions were only in the
+key, and the circumstances only those of the last stage.
+"""
+
+from itertools import product
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from core import results
+from core.errors import UserError
+from core.registry import RECOVERIES, get_stage
+from core.results import LayerReport, Result
+from core.specs import Calibration, Frozen, RatioKind, Stage, VariantSpec
+
+UNKNOWN = 0  # the version of a stage of which none that is known gives the variant's key
+UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages that have no layer reports
+
+
+class StageInfo(Frozen):
+    name: str
+    parameters: dict[str, Any] = {}
+    text: str | None = None
+    seed: int | None = None
+
+
+class Variant(Frozen):
+    key: str
+    model: str
+    revision: str
+    dtype: str
+    method: str
+    ratio: float | None = None
+    ratio_kind: RatioKind = "sparsity"
+    pattern: str | None = None
+    recovery: str | None = None
+    stages: tuple[StageInfo, ...] = Field(min_length=1)
+    calibration: str | None = None
+    seed: int | None = None
+    layers: str | None = None
+    details: dict[str, Any] = {}
+
+
+class _Result(Result):
+    variant: Variant
+
+
+def wrote(variant: str) -> bool:
+    """Whether the JSON of a variant is of schema 1. No text within JSON holds quotes that are not escaped."""
+    return '"made":' not in variant
+
+
+def read(text: str | bytes) -> Result:
+    """Return the result in a JSON text of schema 1; a `ValueError` where it is damaged."""
+    old = _Result.model_validate_json(text)
+    variant = _variant(old.variant)
+    return Result(
+        variant=variant,
+        footprint=old.footprint,
+        measurements=old.measurements,
+        layers=_layers(old.layers, [stage.method for stage in variant.stages]),
+    )
+
+
+def _variant(old: Variant) -> results.Variant:
+    return results.Variant(
+        key=old.key,
+        model=old.model,
+        revision=old.revision,
+        dtype=old.dtype,
+        stages=_stages(old),
+        made=(*({} for _ in old.stages[1:]), old.details),
+    )
+
+
+def _layers(layers: tuple[LayerReport, ...], methods: list[str]) -> tuple[LayerReport, ...]:
+    """Return the reports, which are those of the last stage that changed linears, with that stage's place."""
+    place = max((place for place, method in enumerate(methods) if method not in UNTOUCHED), default=0)
+    return tuple(layer.model_copy(update={"stage": place}) for layer in layers) if place else layers
+
+
+def _stages(old: Variant) -> tuple[Stage, ...]:
+    """Return the stages in those versions of their methods that give the key, or else as they were written."""
+    written = tuple(_stage(info.name, info.parameters, info.text, info.seed) for info in old.stages)
+    first = _stage(old.method, old.stages[0].parameters, old.calibration, old.seed)
+    asked = {"ratio": old.ratio, "ratio_kind": old.ratio_kind, "pattern": old.pattern, "layers": old.layers}
+    written = (first.model_copy(update=asked), *written[1:])
+    try:
+        plain = [stage.model_copy(update={"parameters": _not_default(stage)}) for stage in written]
+        versions = [range(get_stage(stage.method).version, 0, -1) for stage in written]
+    except (UserError, ValidationError):  # of a method or parameters that this version does not have
+        return written
+    for chosen in product(*versions):  # today's first
+        stages = tuple(
+            stage.model_copy(update={"version": version}) for stage, version in zip(plain, chosen, strict=True)
+        )
+        if VariantSpec(model=old.model, revision=old.revision, dtype=old.dtype, stages=stages).key == old.key:
+            return stages
+    return written
+
+
+def _stage(method: str, parameters: dict[str, Any], text: str | None, seed: int | None) -> Stage:
+    try:
+        calibration = Calibration.parse(text) if text else None
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    return Stage(method=method, version=UNKNOWN, parameters=parameters, calibration=calibration, seed=seed)
+
+
+def _not_default(stage: Stage) -> dict[str, Any]:
+    return get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(exclude_defaults=True)

@@ -1,0 +1,89 @@
+"""Variants of several stages: what is known of each, and what the cache gives back."""
+
+import json
+
+import pytest
+
+from core.data.corpora import identify_corpus
+from core.engine import variants
+from core.engine.execute import execute
+from core.engine.variants import make_variant
+from core.models.sources import identify, load_tokenizer
+from core.paths import kept_variant
+from core.progress import silent
+from core.request.estimate import estimate, history
+from core.request.stages import build_stage, variant_spec
+from core.specs import Calibration, RunSpec, VariantSpec
+from core.store.store import Store
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+@pytest.fixture
+def chain():
+    """Half of the weights by magnitude, then seven tenths by Wanda, a training, and a singular value decomposition."""
+    source, corpus = identify("./tiny"), identify_corpus("text.txt").id
+    wanda = build_stage("wanda", 0.7, calibration=Calibration(corpus=corpus, windows=4, window=32), seed=1)
+    text = Calibration(corpus=corpus, windows=16, window=24)
+    lora = build_stage("lora", settings={"batch": 8, "epochs": 1, "rank": 2}, calibration=text)
+    stages = (build_stage("magnitude", 0.5), wanda, lora, build_stage("svd", 0.2, settings={}))
+    return VariantSpec(model=source.id, revision=source.revision, stages=stages)
+
+
+def made(spec, fresh=False):
+    return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", silent, fresh)[1]
+
+
+def test_every_stage_keeps_its_layers_its_circumstances_and_its_training(chain):
+    result = made(chain)
+    assert result.variant.stages == chain.stages and result.variant.key == chain.key
+    count = len(result.last_layers)
+    assert [layer.stage for layer in result.layers] == [0] * count + [1] * count + [3] * count
+    sparsity = [next(layer.sparsity for layer in result.layers if layer.stage == stage) for stage in (0, 1)]
+    assert sparsity == pytest.approx([0.5, 0.7], abs=0.02)
+    assert ["training" in stage for stage in result.variant.made] == [False, False, True, False]
+    assert all(stage["seconds"] > 0 for stage in result.variant.made)
+    assert variant_spec(result.variant) == chain
+
+
+def test_a_longer_chain_goes_on_from_a_shorter_one_with_all_that_is_known_of_it(chain, monkeypatch):
+    first = made(chain.model_copy(update={"stages": chain.stages[:3]}))
+    apply, done = variants.apply, []
+
+    def noted(model, given, context):
+        done.append(given.stage.method)
+        return apply(model, given, context)
+
+    monkeypatch.setattr(variants, "apply", noted)
+    result = made(chain)
+    assert done == ["svd"]
+    assert result.variant.made[:3] == first.variant.made
+    assert result.layers[: len(first.layers)] == first.layers
+
+
+def test_a_kept_variant_of_schema_1_is_taken(chain, monkeypatch):
+    spec = chain.model_copy(update={"stages": chain.stages[:1]})
+    result = made(spec)
+    report = kept_variant(spec.key) / "result.json"
+    old = json.loads(report.read_text())
+    old["schema_version"] = 1
+    old["variant"]["stages"] = [{"name": "magnitude", "parameters": {"scope": "layer"}, "text": None, "seed": None}]
+    old["variant"].pop("made")
+    for layer in old["layers"]:
+        layer.pop("stage")
+    report.write_text(json.dumps(old))
+    monkeypatch.setattr(variants, "apply", lambda *_: pytest.fail("compressed again"))
+    assert made(spec) == result
+
+
+def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):
+    store = Store()
+    execute(RunSpec(variant=chain), store, silent)
+    stored = store.get(chain.key)
+    assert stored.variant.stages == chain.stages and len(stored.variant.made) == 4
+    slow = [one | {"seconds": 1e4} if place == 1 else one for place, one in enumerate(stored.variant.made)]
+    store.put(stored.model_copy(update={"variant": stored.variant.model_copy(update={"made": tuple(slow)})}))
+    wanda, magnitude = (chain.model_copy(update={"stages": chain.stages[at : at + 1]}) for at in (1, 0))
+    assert estimate(RunSpec(variant=wanda), history(store)).seconds > 9e3
+    assert estimate(RunSpec(variant=magnitude), history(store)).seconds < 9e3
+    assert estimate(RunSpec(variant=chain), history(store)).seconds > 9e3

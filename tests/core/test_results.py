@@ -1,0 +1,95 @@
+"""A variant is its stages; what is computed of them is in its JSON, and only there."""
+
+import json
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from core.results import COMPUTED, Result, Variant
+from core.specs import Calibration, Stage
+from tests.core.made import KEY, LAYER, WANDA, make
+
+TEXT, EXAMPLES = Calibration.parse("c4-sample:16x2048"), Calibration.parse("alpaca:64x256")
+DENSE, MAGNITUDE = Stage(method="dense"), Stage(method="magnitude", ratio=0.5, pattern="2:4", layers="0:3")
+LORA = Stage(method="lora", calibration=EXAMPLES, seed=3)
+SPARSEGPT = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=1)
+SVD = Stage(method="svd", ratio=0.0, ratio_kind="parameters")
+
+
+def of(*stages, made=()):
+    return Variant(key=KEY, model="m", revision="r", dtype="float32", stages=stages, made=made)
+
+
+@pytest.mark.parametrize(
+    ("stages", "method", "recovery", "asked", "text"),
+    [
+        ([DENSE], "dense", None, (None, "sparsity", None, None), (None, None)),
+        ([MAGNITUDE], "magnitude", None, (0.5, "sparsity", "2:4", "0:3"), (None, None)),
+        ([SPARSEGPT], "sparsegpt", None, (0.7, "sparsity", None, None), ("c4-sample:16x2048", 1)),
+        ([SVD], "svd", None, (0.0, "parameters", None, None), (None, None)),
+        ([DENSE, LORA], "dense", "lora", (None, "sparsity", None, None), (None, None)),
+        ([MAGNITUDE, LORA], "magnitude", "lora", (0.5, "sparsity", "2:4", "0:3"), (None, None)),
+        ([MAGNITUDE, SPARSEGPT], "magnitude", None, (0.7, "sparsity", None, None), ("c4-sample:16x2048", 1)),
+        ([SPARSEGPT, LORA, SVD], "sparsegpt", "lora", (0.0, "parameters", None, None), ("c4-sample:16x2048", 1)),
+        ([LORA, SPARSEGPT], "sparsegpt", "lora", (0.7, "sparsity", None, None), ("c4-sample:16x2048", 1)),
+    ],
+)
+def test_what_a_variant_is_follows_from_its_stages(stages, method, recovery, asked, text):
+    variant = of(*stages)
+    assert (variant.method, variant.recovery) == (method, recovery)
+    assert (variant.ratio, variant.ratio_kind, variant.pattern, variant.layers) == asked
+    assert (variant.calibration, variant.seed) == text
+
+
+def test_its_json_says_what_is_computed_and_reading_it_back_does_not_care():
+    variant = of(SPARSEGPT, LORA, made=({"seconds": 2.0}, {"seconds": 3.0}))
+    written = json.loads(variant.model_dump_json())
+    assert set(written) == {"key", "model", "revision", "dtype", "stages", "made", *COMPUTED}
+    assert (written["method"], written["recovery"], written["ratio"]) == ("sparsegpt", "lora", 0.7)
+    assert written["details"] == {"seconds": 3.0}
+    assert [(stage["name"], stage["text"]) for stage in written["stages"]] == [
+        ("sparsegpt", "c4-sample:16x2048"),
+        ("lora", "alpaca:64x256"),
+    ]
+    written["method"], written["stages"][0]["text"] = "another", None
+    assert Variant.model_validate_json(json.dumps(written)) == variant
+    assert Variant.model_validate(variant.model_dump()) == variant
+    assert "name" not in SPARSEGPT.model_dump()  # so that it does not enter a key
+
+
+@pytest.mark.parametrize("stages", [[], 3, [3], [{"method": "wanda", "colour": "red"}]])
+def test_a_damaged_variant_is_refused(stages):
+    with pytest.raises(ValidationError):
+        Variant(key=KEY, model="m", revision="r", dtype="float32", stages=stages)
+
+
+def test_losses_that_diverged_survive():
+    result = make(made=({"training": {"losses": [[1, math.inf], [2, math.nan]]}},))
+    (first, second) = Result.model_validate_json(result.model_dump_json()).variant.details["training"]["losses"]
+    assert first == [1, math.inf] and math.isnan(second[1])
+
+
+def test_any_training_that_was_cancelled_cuts_a_variant_short():
+    def trained(ended):
+        return {"training": {"ended": ended}}
+
+    assert not of(WANDA, LORA).cut_short
+    assert not of(WANDA, LORA, made=({}, trained("budget"))).cut_short
+    assert of(WANDA, LORA, made=({}, trained("cancelled"))).cut_short
+    assert of(WANDA, LORA, SVD, made=({}, trained("cancelled"), {})).cut_short
+
+
+def test_the_last_training_is_told_with_its_stage():
+    assert of(WANDA, made=({"seconds": 1.0},)).training is None
+    later = LORA.model_copy(update={"seed": 4})
+    assert of(LORA, later, SVD, made=({"training": {"steps": 1}}, {"training": {"steps": 2}}, {})).training == (
+        later,
+        {"steps": 2},
+    )
+
+
+def test_layers_are_shown_of_the_last_stage_that_has_some():
+    assert make().last_layers == ()
+    again = LAYER.model_copy(update={"stage": 2})
+    assert make(layers=(LAYER, again)).last_layers == (again,)
