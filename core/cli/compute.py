@@ -52,9 +52,9 @@ def run(
         pattern,
         options.parse_settings(settings),
         layers,
-        options.parse_calibration(calibration),
-        options.parse_perplexity(perplexity),
-        options.parse_tasks(tasks),
+        calibration,
+        perplexity or [],
+        tasks or [],
         seed,
         device,
         dtype,
@@ -62,7 +62,7 @@ def run(
         force,
         recover,
         options.parse_settings(recover_settings),
-        options.parse_calibration(train),
+        train,
     )
     if save is not None:
         check_save_folder(save)
@@ -124,10 +124,10 @@ def sweep(
     specs = points(
         grid,
         recovery_settings=options.parse_settings(recover_settings),
-        training=options.parse_calibration(train),
-        calibration=options.parse_calibration(calibration),
-        perplexity=options.parse_perplexity(perplexity),
-        tasks=options.parse_tasks(tasks),
+        training=train,
+        calibration=calibration,
+        perplexity=perplexity or [],
+        tasks=tasks or [],
         device=device,
         dtype=dtype,
         latency=latency,
