@@ -39,4 +39,6 @@ def reproduce(result: Result) -> str:
             tasks[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if tasks:
         words += ["--tasks", ",".join(tasks)]
+    if any(row.metric == "prefill" for row in result.measurements):
+        words.append("--latency")
     return shlex.join(words)

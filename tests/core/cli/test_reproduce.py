@@ -1,0 +1,72 @@
+"""The command that makes a variant again: read by the command line, it asks for the same run."""
+
+import shlex
+
+import pytest
+
+from core.cli import compute
+from core.cli.app import main
+from core.cli.reproduce import reproduce
+from core.engine.variants import describe
+from core.results import Measurement, Result
+from core.specs import RunSpec
+from tests.core.made import make
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+READ = ["--calibration", "text.txt:4x32"]
+RUNS = {
+    "dense": ["dense"],
+    "a ratio of many digits": ["magnitude", "--ratio", "0.123457"],
+    "a ratio of 0": ["magnitude", "--ratio", "0"],
+    "a pattern": ["wanda", *READ, "--pattern", "2:4"],
+    "blocks": ["magnitude", "--layers", "0:0"],
+    "an expression with what a shell reads": ["magnitude", "--layers", "mlp.(up|down)_proj$"],
+    "a choice and a small number": ["magnitude", "--set", "scope=global", "--set", "cap=1e-5", "--ratio", "0"],
+    "a whole number, a number and a no": [
+        *("sparsegpt", *READ, "--set", "mask_block=64", "--set", "damping=0.037", "--set", "true_sequential=no"),
+    ],
+    "a number that may be left out": ["slimllm", *READ, "--set", "alpha=1.5", "--set", "greedy=false"],
+    "a method that trains": ["magnitude-trained", "--calibration", "text.txt:24x32", "--set", "rounds=2"],
+    "a recovery": ["magnitude", "--recover", "lora", "--train", "text.txt:24x32", "--seed", "3"],
+    "a recovery with parameters": [
+        *("wanda", *READ, "--recover", "lora", "--train", "text.txt:16x32"),
+        *("--recover-set", "rank=3", "--recover-set", "minutes=0.5", "--recover-set", "preset=slimllm"),
+    ],
+    "a recovery of the dense model": ["dense", "--recover", "lora", "--train", "text.txt:16x32"],
+    "another teacher": [
+        *("magnitude", "--recover", "distill-white", "--train", "text.txt:16x32", "--recover-set", "teacher=./tiny"),
+    ],
+    "a seed": ["wanda", *READ, "--seed", "7"],
+    "another precision": ["magnitude", "--dtype", "bfloat16"],
+    "several numbers": [
+        *("dense", "--perplexity", "text.txt@32", "--perplexity", "text.txt@64:2"),
+        *("--tasks", "piqa:5,boolq,arc_easy:7", "--latency"),
+    ],
+}
+
+
+def made(spec: RunSpec) -> Result:
+    """Return a result as the run would give it, with numbers of no meaning."""
+    asked = [("perplexity", p.corpus, {"window": p.window, "windows": p.windows}) for p in spec.perplexity]
+    asked += [(metric, task.task, {"limit": task.limit}) for task in spec.tasks for metric in ("acc", "acc_norm")]
+    asked += [(metric, "synthetic", {"batch": 1}) for metric in ("prefill", "decode", "memory") if spec.latency]
+    rows = [Measurement(metric=metric, dataset=data, protocol=how, value=1, n=1) for metric, data, how in asked]
+    return make(*rows).model_copy(update={"variant": describe(spec.variant, {})})
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_the_command_asks_for_the_same_run(kind, monkeypatch):
+    asked = []
+
+    def computed(spec, store, progress):
+        asked.append(spec)
+        return made(spec)
+
+    monkeypatch.setattr(compute, "compute_once", computed)
+    assert main(["run", "./tiny", *RUNS[kind]]) == 0
+    command = shlex.split(reproduce(made(asked[0])))
+    assert command[:3] == ["python", "-m", "core"]
+    assert main(command[3:]) == 0
+    assert asked[1].variant.key == asked[0].variant.key
+    assert asked[1] == asked[0]
