@@ -9,7 +9,7 @@ from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.tables import describe_result, duration, point_name, print_table, summary
+from core.cli.tables import describe_result, print_table, summary
 from core.engine.runs import run as compute
 from core.errors import Cancelled, UserError
 from core.protocols import missing
@@ -21,6 +21,7 @@ from core.results import Result
 from core.specs import RunSpec
 from core.store.shipped import append_shipped
 from core.store.store import Store, compute_lock
+from core.words import duration, variant_name
 
 
 def run(
@@ -137,7 +138,7 @@ def sweep(
     with bars() as progress:
         progress.start_points(len(specs))
         for number, spec in enumerate(specs, start=1):
-            name = f"{number}/{len(specs)} {point_name(spec)}"
+            name = f"{number}/{len(specs)} {variant_name(spec.variant)}"
             try:
                 store.delete_cut_short(spec.variant.key)
                 finished.append(compute_once(spec, store, progress))
