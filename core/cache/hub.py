@@ -1,9 +1,9 @@
 """The Hugging Face Hub: whether it answers, what of it is cached here, and its failures as sentences."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from core.cache.kept import put
@@ -40,17 +40,18 @@ def online() -> bool:
     return answered.is_set()
 
 
-def _cached(repo: str) -> Path:
-    """Return the folder of a model in the local Hugging Face cache, whose layout is documented."""
-    from huggingface_hub import constants
+def _cached_config(repo: str, commit: str | None = None) -> Path | None:
+    """Return a model's `config.json` in the local Hugging Face cache (by default of its `main`), or None."""
+    from huggingface_hub import try_to_load_from_cache
 
-    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    path = try_to_load_from_cache(repo, "config.json", revision=commit)
+    return Path(path) if isinstance(path, str) else None  # else a sign that the hub has none
 
 
 def cached_revision(repo: str) -> str | None:
     """Return the commit that the local Hugging Face cache holds as `main` of a model, or None."""
-    reference = _cached(repo) / "refs" / "main"
-    return reference.read_text().strip() if reference.is_file() else None
+    config = _cached_config(repo)
+    return config.parent.name if config else None
 
 
 def revision(repo: str, gated: bool = False) -> str:
@@ -66,8 +67,8 @@ def revision(repo: str, gated: bool = False) -> str:
 
 def cached_folder(repo: str, commit: str) -> Path | None:
     """Return the folder of a model's commit in the local Hugging Face cache, or None. It may be incomplete."""
-    folder = _cached(repo) / "snapshots" / commit
-    return folder if (folder / "config.json").is_file() else None
+    config = _cached_config(repo, commit)
+    return config.parent if config else None
 
 
 def download_config(repo: str, commit: str) -> Path:
@@ -82,20 +83,46 @@ def download_config(repo: str, commit: str) -> Path:
 
 
 def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
-    """Fetch what a causal LM needs into the Hugging Face cache and return its folder."""
+    """Fetch what a causal LM needs into the Hugging Face cache and return its folder.
+
+    File by file and not by `snapshot_download`, which fetches them in no order, and hands back what is there of a
+    snapshot where the hub fails.
+    """
     _need_hub(repo)
     from huggingface_hub import HfApi, hf_hub_download
 
     with sentences(repo):
-        names = [s.rfilename for s in HfApi().model_info(repo, revision=commit, timeout=10).siblings]
-        wanted = wanted_files(names)
-        for done, name in enumerate(wanted):
-            progress("download", done, len(wanted), f"{repo}: {name}")
-            path = hf_hub_download(repo, name, revision=commit)
+        files = HfApi().model_info(repo, revision=commit, timeout=10, files_metadata=True).siblings
+        sizes = {file.rfilename: file.size or 0 for file in files}
+        wanted = wanted_files(list(sizes))
+        done, total = 0, sum(sizes[name] for name in wanted)
+
+        def tell(name: str, here: int) -> None:
+            progress("download", min(done + here, total), total, f"{repo}: {name}")
+
+        for name in wanted:
+            tell(name, 0)
+            path = Path(hf_hub_download(repo, name, revision=commit, tqdm_class=_teller(partial(tell, name))))
+            done += sizes[name]
     if cached_revision(repo) is None:
-        put(_cached(repo) / "refs" / "main", commit.encode())  # so that it is found without the hub
-    progress("download", len(wanted), len(wanted), repo)
-    return Path(path).parent
+        put(path.parents[2] / "refs" / "main", commit.encode())  # so that it is found without the hub
+    progress("download", total, total, repo)
+    return path.parent
+
+
+def _teller(tell: Callable[[int], None]) -> type:
+    """Return a class of progress bars that draw nothing and tell how many bytes of a file are here."""
+    from huggingface_hub.utils import tqdm
+
+    class Teller(tqdm):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            tell(int(self.n))
+
+    return Teller
 
 
 def wanted_files(names: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.tables import describe_result, duration, point_name, print_table, summary
+from core.cli.tables import describe_result, print_table, summary
 from core.engine.runs import run as compute
 from core.errors import Cancelled, UserError
 from core.protocols import missing
@@ -21,6 +21,7 @@ from core.results import Result
 from core.specs import RunSpec
 from core.store.shipped import append_shipped
 from core.store.store import Store, compute_lock
+from core.words import duration, variant_name
 
 
 def run(
@@ -52,9 +53,9 @@ def run(
         pattern,
         options.parse_settings(settings),
         layers,
-        options.parse_calibration(calibration),
-        options.parse_perplexity(perplexity),
-        options.parse_tasks(tasks),
+        calibration,
+        perplexity or [],
+        tasks or [],
         seed,
         device,
         dtype,
@@ -62,7 +63,7 @@ def run(
         force,
         recover,
         options.parse_settings(recover_settings),
-        options.parse_calibration(train),
+        train,
     )
     if save is not None:
         check_save_folder(save)
@@ -124,10 +125,10 @@ def sweep(
     specs = points(
         grid,
         recovery_settings=options.parse_settings(recover_settings),
-        training=options.parse_calibration(train),
-        calibration=options.parse_calibration(calibration),
-        perplexity=options.parse_perplexity(perplexity),
-        tasks=options.parse_tasks(tasks),
+        training=train,
+        calibration=calibration,
+        perplexity=perplexity or [],
+        tasks=tasks or [],
         device=device,
         dtype=dtype,
         latency=latency,
@@ -137,7 +138,7 @@ def sweep(
     with bars() as progress:
         progress.start_points(len(specs))
         for number, spec in enumerate(specs, start=1):
-            name = f"{number}/{len(specs)} {point_name(spec)}"
+            name = f"{number}/{len(specs)} {variant_name(spec.variant)}"
             try:
                 store.delete_cut_short(spec.variant.key)
                 finished.append(compute_once(spec, store, progress))

@@ -1,17 +1,21 @@
 """The commands that list or delete: `results`, `delete`, `models`, `methods`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from pydantic.fields import FieldInfo
 
 from core.cli.console import messages, output
 from core.cli.tables import print_table, summary
 from core.errors import UserError
 from core.methods.base import Method
+from core.methods.fields import AUTO, bounds, choices, type_of
 from core.models.catalogue import MODELS
 from core.registry import METHODS, RECOVERIES
 from core.results import Result
 from core.store.store import Store
+
+TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
 def results(
@@ -109,22 +113,18 @@ def methods() -> None:
 
 def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
     """Return one row a parameter, from the method's declaration."""
-    fields = method.Parameters.model_json_schema().get("properties", {})
     return [
         {
             "parameter": name,
-            "type": field.get("type", ""),
+            "type": TYPES.get(type_of(field), "string"),
             "allowed": allowed(field),
-            "default": str(field.get("default", "")),
-            "what it does": field.get("description", ""),
+            "default": AUTO if field.default is None else str(field.default),
+            "what it does": field.description or "",
         }
-        for name, field in fields.items()
+        for name, field in method.Parameters.model_fields.items()
     ]
 
 
-def allowed(field: dict[str, Any]) -> str:
-    """Return the values that a field's JSON schema allows, such as `> 0, <= 10`."""
-    if "enum" in field:
-        return ", ".join(map(str, field["enum"]))
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    return ", ".join(f"{sign} {field[bound]:g}" for bound, sign in signs.items() if bound in field)
+def allowed(field: FieldInfo) -> str:
+    """Return the values that a parameter may have, such as `> 0, <= 10`."""
+    return ", ".join(choices(field) or (f"{sign} {bound:g}" for sign, bound in bounds(field).items()))

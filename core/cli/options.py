@@ -9,6 +9,20 @@ import typer
 from core.errors import UserError
 from core.specs import Calibration, Perplexity, Task
 
+
+def names(text: str, what: str) -> list[str]:
+    """Return the parts of a comma list, each once; a `UserError` where there are none."""
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
+    return parts
+
+
+def parse_tasks(text: str) -> list[Task]:
+    """Return the tasks of a comma list."""
+    return [Task.parse(part) for part in names(text, "Tasks")]
+
+
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the method (see `methods`); may be repeated."),
@@ -18,19 +32,31 @@ Layers = Annotated[
     typer.Option(metavar="FIRST:LAST|REGEX", help="Only these blocks, or linears whose name matches."),
 ]
 CalibrationOption = Annotated[
-    str | None, typer.Option("--calibration", metavar="CORPUS:NxL", help="Calibrate on N windows of L tokens.")
+    Calibration | None,
+    typer.Option(
+        "--calibration",
+        metavar="CORPUS:NxL",
+        parser=Calibration.parse,
+        help="Calibrate on N windows of L tokens.",
+    ),
 ]
 PerplexityOption = Annotated[
-    list[str] | None,
+    list[Perplexity] | None,
     typer.Option(
         "--perplexity",
         metavar="CORPUS@WINDOW[:N]",
+        parser=Perplexity.parse,
         help="Measure perplexity on the first N windows (all where N is left out); may be repeated.",
     ),
 ]
 TasksOption = Annotated[
-    str | None,
-    typer.Option("--tasks", metavar="T[:LIMIT],...", help="Zero-shot tasks, each with its own limit of documents."),
+    list | None,  # of Task; with that said, typer would take the option to be one that is repeated
+    typer.Option(
+        "--tasks",
+        metavar="T[:LIMIT],...",
+        parser=parse_tasks,
+        help="Zero-shot tasks, each with its own limit of documents.",
+    ),
 ]
 Recover = Annotated[str | None, typer.Option("--recover", metavar="NAME", help="A recovery to train afterwards.")]
 RecoverSettings = Annotated[
@@ -38,20 +64,18 @@ RecoverSettings = Annotated[
     typer.Option("--recover-set", metavar="NAME=VALUE", help="A parameter of the recovery; may be repeated."),
 ]
 TrainOption = Annotated[
-    str | None, typer.Option("--train", metavar="CORPUS:NxL", help="Train on N windows or instructions of L tokens.")
+    Calibration | None,
+    typer.Option(
+        "--train",
+        metavar="CORPUS:NxL",
+        parser=Calibration.parse,
+        help="Train on N windows or instructions of L tokens.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
-
-
-def names(text: str, what: str) -> list[str]:
-    """Return the parts of a comma list, each once; a `UserError` where there are none."""
-    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
-    return parts
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, str]:
@@ -63,18 +87,6 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
             raise UserError(f"Parameter {text!r} is not NAME=VALUE, such as damping=0.1.")
         parsed[name.strip()] = value.strip()
     return parsed
-
-
-def parse_calibration(text: str | None) -> Calibration | None:
-    return None if text is None else Calibration.parse(text)
-
-
-def parse_perplexity(texts: list[str] | None) -> list[Perplexity]:
-    return [Perplexity.parse(text) for text in texts or []]
-
-
-def parse_tasks(text: str | None) -> list[Task]:
-    return [] if text is None else [Task.parse(part) for part in names(text, "Tasks")]
 
 
 def parse_ratios(text: str) -> list[float]:

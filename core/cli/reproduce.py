@@ -43,6 +43,8 @@ def reproduce(result: Result) -> str | None:
             tasks[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if tasks:
         words += ["--tasks", ",".join(tasks)]
+    if any(row.metric == "prefill" for row in result.measurements):
+        words.append("--latency")
     return shlex.join(words)
 
 

@@ -1,4 +1,4 @@
-"""Results, specs and durations as people read them."""
+"""Results as tables."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from core.cli.console import output
 from core.data.cards import TASKS
 from core.results import Measurement, Result
-from core.specs import RunSpec
+from core.words import amount, number
 
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
 
@@ -18,7 +18,7 @@ Row = dict[str, str]
 
 def summary(results: Sequence[Result]) -> list[Row]:
     """Return one row a variant with what it removes and its numbers, a column a protocol; missing ones are empty."""
-    numbers = [{column(m): number(m) for m in result.measurements if shown(m)} for result in results]
+    numbers = [{column(m): measured(m) for m in result.measurements if shown(m)} for result in results]
     columns = sorted({name for row in numbers for name in row})
     return [
         {**_facts(result), **{name: row.get(name, "") for name in columns}}
@@ -32,7 +32,7 @@ def _facts(result: Result) -> Row:
         "key": variant.key[:SHORT_KEY],
         "model": variant.model,
         "method": " + ".join(stage.method for stage in variant.stages) + (" (cancelled)" if variant.cut_short else ""),
-        "asked": " + ".join(target_name(stage.ratio, stage.pattern) for stage in variant.stages if stage.removes),
+        "asked": " + ".join(amount(stage.ratio, stage.pattern) for stage in variant.stages if stage.removes),
         "seed": "" if variant.seed is None else str(variant.seed),
         "block weights removed": f"{size.block_removed:.1%}",
         "model removed": f"{size.model_removed:.1%}",
@@ -58,30 +58,11 @@ def column(measurement: Measurement) -> str:
     return name + (f":{protocol['limit']}" if protocol.get("limit") else "")
 
 
-def number(measurement: Measurement) -> str:
-    digits = 4 if measurement.metric.startswith("acc") else 2
-    spread = "" if measurement.stderr is None else f" ± {measurement.stderr:.{digits}f}"
-    value = measurement.value
-    return (f"{value:.{digits}f}" if value < 1e5 else f"{value:.2e}") + spread
-
-
-def target_name(ratio: float | None, pattern: str | None) -> str:
-    return pattern or ("" if ratio is None else f"{ratio:g}")
-
-
-def point_name(spec: RunSpec) -> str:
-    """Return a spec in a few words."""
-    stages = [f"{stage.method} {target_name(stage.ratio, stage.pattern)}".strip() for stage in spec.variant.stages]
-    first = spec.variant.stages[0]
-    seed = f" seed {first.seed}" if first.seed else ""
-    return f"{spec.variant.model} {' + '.join(stages)}{seed}"
-
-
-def duration(seconds: float) -> str:
-    """Return a rough duration, such as `about 6 min`."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+def measured(measurement: Measurement) -> str:
+    """Return a measured value with its standard error, where that is known."""
+    decimals = 4 if measurement.metric.startswith("acc") else 2
+    known = [value for value in (measurement.value, measurement.stderr) if value is not None]
+    return " ± ".join(f"{value:.{decimals}f}" if value < 1e5 else number(value) for value in known)
 
 
 def print_table(rows: Sequence[Row], title: str | None = None) -> None:
@@ -100,7 +81,7 @@ def describe_result(result: Result) -> None:
     print_table([_facts(result)])
     print_table(
         [
-            {"metric": m.metric, "on": column(m).partition(" ")[2], "value": number(m), "n": str(m.n)}
+            {"metric": m.metric, "on": column(m).partition(" ")[2], "value": measured(m), "n": str(m.n)}
             for m in result.measurements
         ]
     )

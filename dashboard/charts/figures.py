@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.words import number
 from dashboard.charts.style import SYMBOLS, Look, Theme, layout, look
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
@@ -46,16 +47,6 @@ PACKED = Axis("packed_mb", "Packed size (MB)")
 PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)")
 DECODE = Axis("decode_ms", "Measured time to write a token (ms)")
 AXES = (RATIO, REMOVED, PARAMETERS, PACKED, PREFILL, DECODE)
-
-
-def number(value: float) -> str:
-    """Write a perplexity with three digits: 20.1, 134, 1.2e5."""
-    if not math.isfinite(value):
-        return "∞"
-    if value >= 1e4:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def log_ticks(low: float, high: float) -> list[float]:

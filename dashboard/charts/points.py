@@ -13,6 +13,7 @@ from core.data.cards import TASKS
 from core.registry import METHODS
 from core.results import Measurement, Result
 from core.specs import RunSpec
+from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
@@ -20,13 +21,6 @@ MOST_STRUCTURED = 0.6  # of them with methods that remove units
 TRAINED = {method.name for method in METHODS if method().reads == "training"}  # their text is no calibration
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
-
-
-def amount(ratio: float | None, pattern: str | None) -> str:
-    """Write how much was removed: `50 %`, `2:4`, or `nothing removed`."""
-    if isinstance(pattern, str):
-        return pattern
-    return "nothing removed" if ratio is None or pd.isna(ratio) else f"{100 * ratio:g} %"
 
 
 def texts(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:

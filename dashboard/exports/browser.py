@@ -2,15 +2,19 @@
 
 It starts with the first export and stops after some idle minutes (it holds about 0.5 GB). Where there is no Chromium
 or it does not start, `render` returns None and the caller draws with matplotlib.
+
+Kaleido's own server for synchronous callers is not used: where Chromium does not start its thread ends, and whoever
+asks it for an image waits for ever. Through anyio's portal such an error reaches the caller.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import threading
-from functools import cache
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache, partial
 
 import plotly.graph_objects as go
 
@@ -32,32 +36,25 @@ class Browser:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._kaleido = None
-        self._timer: threading.Timer | None = None
+        self._opened = ExitStack()  # the running browser and its event loop
+        self._draw = None  # draws with the running browser; None while none runs
+        self._timer = threading.Timer(0, self.stop)
         self._broken = False
         atexit.register(self.stop)
 
     def render(self, figure: go.Figure, format: str, width: int, height: int, scale: float = 1) -> bytes | None:
         """Return the image of a figure, or None where no browser can be used."""
-        if self._broken or not available():
-            return None
+        options = {"format": format, "width": width, "height": height, "scale": scale}
         with self._lock:
-            if self._timer:
-                self._timer.cancel()
-            try:
-                if self._loop is None:
-                    self._start()
-                options = {"format": format, "width": width, "height": height, "scale": scale}
-                image = self._call(self._kaleido.calc_fig(figure, opts=options))
-            except Exception as error:  # whatever a foreign browser does, the export still has matplotlib
-                log.warning("The browser cannot draw figures (%s); matplotlib does.", error)
-                self._broken = True
-                self._stop()
-                return None
-            self._timer = threading.Timer(IDLE_SECONDS, self.stop)
-            self._timer.daemon = True
-            self._timer.start()
+            self._timer.cancel()
+            image = self._image(figure, options) if self._draw else None
+            # One that was kept may have been killed meanwhile; a new one tells whether this machine has a browser.
+            image = image or self._image(figure, options)
+            self._broken = image is None
+            if image:
+                self._timer = threading.Timer(IDLE_SECONDS, self.stop)
+                self._timer.daemon = True
+                self._timer.start()
             return image
 
     def stop(self) -> None:
@@ -65,30 +62,33 @@ class Browser:
         with self._lock:
             self._stop()
 
-    def _call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(RENDER_SECONDS)
+    def _image(self, figure: go.Figure, options: dict) -> bytes | None:
+        if self._broken or not available():
+            return None
+        try:
+            self._draw = self._draw or self._start()
+            return self._draw(figure, options)
+        except Exception as error:  # whatever a foreign browser does, the export still has matplotlib
+            log.warning("The browser cannot draw figures (%s).", error)
+            self._stop()
+            return None
 
-    def _start(self) -> None:
+    def _start(self) -> Callable[[go.Figure, dict], bytes]:
+        from anyio.from_thread import start_blocking_portal
         from kaleido import Kaleido
 
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="export browser", daemon=True).start()
-
-        async def opened():
-            return await Kaleido(mathjax=False).__aenter__()  # MathJax would come from the network
-
-        self._kaleido = self._call(opened())
+        portal = self._opened.enter_context(start_blocking_portal())
+        kaleido = Kaleido(timeout=RENDER_SECONDS, mathjax=False)  # MathJax would come from the network
+        self._opened.enter_context(portal.wrap_async_context_manager(kaleido))
+        return partial(portal.call, kaleido.calc_fig)
 
     def _stop(self) -> None:
-        if self._loop is None:
-            return
+        self._timer.cancel()
+        self._draw = None
         try:
-            if self._kaleido is not None:
-                self._call(self._kaleido.__aexit__(None, None, None))
+            self._opened.close()
         except Exception as error:
             log.warning("The browser did not close cleanly (%s).", error)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._loop = self._kaleido = None
 
 
 @cache

@@ -8,11 +8,9 @@ import streamlit as st
 
 from core.errors import UserError
 from core.jobs.queue import Job
-from core.registry import METHODS, RECOVERIES
-from core.specs import VariantSpec
+from core.words import duration, variant_name
 from dashboard import data
 from dashboard.charts import points
-from dashboard.panels.offers import duration
 
 SHOWN = 12
 STATES = {
@@ -39,23 +37,12 @@ STAGES = {
 }
 
 
-def variant_name(variant: VariantSpec) -> str:
-    """Name a variant for people: `SparseGPT, 50 %, smollm2-135m`."""
-    labels = {method.name: method.label for method in (*METHODS, *RECOVERIES)}
-    words = []
-    for place, stage in enumerate(variant.stages):
-        words.append(("then " if place else "") + labels.get(stage.method, stage.method))
-        if stage.removes:
-            words.append(points.amount(stage.ratio, stage.pattern))
-    return ", ".join([*words, variant.model])
-
-
 def time_left(job: Job, now: float) -> str:
     """Write how long the present stage still takes at its pace; empty where that cannot be told."""
     if not job.total or not job.done or not job.stage_started:
         return ""
     left = (now - job.stage_started) / job.done * (job.total - job.done)
-    return f"{left:.0f} s left in this stage" if left < 60 else f"{duration(left)} left in this stage"
+    return f"{duration(left)} left in this stage"
 
 
 def show_jobs() -> None:

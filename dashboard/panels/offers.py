@@ -15,6 +15,7 @@ from core.protocols import missing
 from core.request.complete import complete
 from core.request.estimate import estimate, history
 from core.specs import Calibration, Perplexity, RunSpec, Task
+from core.words import duration
 from dashboard import data
 
 
@@ -23,14 +24,6 @@ class Offer:
     specs: tuple[RunSpec, ...]
     seconds: float
     error: str | None = None  # why nothing can be run here
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people say it: `under 1 min`, `about 6 min`, `about 2.5 h`."""
-    minutes = seconds / 60
-    if minutes < 1:
-        return "under 1 min"
-    return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
 
 
 @st.cache_data(max_entries=16, ttl=300, show_spinner=False)

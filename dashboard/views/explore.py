@@ -8,6 +8,7 @@ import streamlit as st
 from core.data.cards import SEVEN
 from core.registry import METHODS
 from core.specs import Perplexity, Task
+from core.words import amount
 from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.panels import offers, widgets
@@ -85,7 +86,7 @@ def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None
                 chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], stamp=data.store().stamp()
             )
         ordered = sorted(wanted, key=lambda point: (point[2] or "", point[1] or 0))
-        amounts = ", ".join(dict.fromkeys(points.amount(ratio, pattern) for _, ratio, pattern in ordered))
+        amounts = ", ".join(dict.fromkeys(amount(ratio, pattern) for _, ratio, pattern in ordered))
         amounts = amounts.replace("nothing removed", "dense")
         st.caption(f"Not measured yet: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
         what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"

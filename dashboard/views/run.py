@@ -17,6 +17,7 @@ from core.request.complete import complete
 from core.request.estimate import estimate, history
 from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
+from core.words import duration
 from dashboard import data
 from dashboard.panels import forms, offers
 from dashboard.panels.joblist import show_jobs
@@ -298,7 +299,7 @@ def _estimate(spec: RunSpec) -> None:
         st.info("All of this is measured already; nothing is left to run.")
         return
     again = " This model is known already: only what was not measured yet is measured." if known else ""
-    st.info(f"Takes {offers.duration(offers.seconds(spec))} and {expected.bytes / 1e9:.1f} GB of memory.{again}")
+    st.info(f"Takes {duration(offers.seconds(spec))} and {expected.bytes / 1e9:.1f} GB of memory.{again}")
 
 
 page()

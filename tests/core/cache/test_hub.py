@@ -9,7 +9,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
 from core.cache import hub
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.models.facts import facts
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.tiny import tiny
@@ -46,7 +46,7 @@ def server(tmp_path, monkeypatch):
             if path == "/":
                 return self.reply(200)
             if path.startswith("/api/models/org/open") or path.startswith("/api/models/org/gated"):
-                siblings = [{"rfilename": file.name} for file in files.iterdir()]
+                siblings = [{"rfilename": file.name, "size": file.stat().st_size} for file in files.iterdir()]
                 info = {"id": "org/x", "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0}
                 return self.reply(200, json.dumps(info).encode(), Content_Type="application/json")
             if path.startswith("/org/gated/"):
@@ -94,6 +94,27 @@ def test_a_hub_model_is_known_by_its_commit_fetched_once_and_then_used_offline(s
     load_model(again)
     assert load_tokenizer(again)("a")["input_ids"] == byte_tokenizer()("a")["input_ids"]
     assert server == []
+
+
+def test_a_download_tells_its_bytes_and_hears_that_it_is_to_stop(server):
+    told = []
+
+    def stop_in_the_weights(stage, done, total, detail=""):
+        told.append((stage, done, total))
+        if "model.safetensors" in detail and done > max(earlier for _, earlier, _ in told[:-1]):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        hub.download_model("org/open", COMMIT, stop_in_the_weights)
+    assert hub.cached_folder("org/open", COMMIT) is None  # the configuration comes last
+
+    told = []
+    folder = hub.download_model("org/open", COMMIT, lambda *report: told.append(report[:3]))
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert {(stage, total) for stage, _, total in told} == {("download", size)}
+    counts = [done for _, done, _ in told]
+    assert counts == sorted(counts) and counts[-1] == size and len(set(counts)) > 3
+    assert hub.cached_revision("org/open") == COMMIT
 
 
 def test_a_gated_model_says_how_to_get_it(server):

@@ -192,7 +192,7 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     assert [stage.ratio for stage in stages[1:4]] == [0.2, 0.4, 0.5]
     captured = capsys.readouterr()
     assert "3 of 10 points failed" in captured.err
-    assert "4/10 tiny magnitude 2:4: Something unexpected went wrong (RuntimeError: odd)" in captured.err
+    assert "4/10 Magnitude, 2:4, tiny: Something unexpected went wrong (RuntimeError: odd)" in captured.err
     assert len(out.read_text().splitlines()) == 7
 
     monkeypatch.setattr(compute, "compute", real)
@@ -258,6 +258,9 @@ def test_models_and_methods_are_listed_from_their_declarations(capsys):
     (damping,) = (line for line in lines if line.strip().startswith("damping"))
     assert "> 0, <= 10" in damping
     assert "0.01" in damping
+    rank = next(line for line in lines if line.strip().startswith("rank") and "auto" in line)
+    assert "integer" in rank and ">= 1, <= 1024" in rank
+    assert any("uniform, global" in line for line in lines)
 
 
 def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, monkeypatch):

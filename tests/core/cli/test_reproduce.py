@@ -1,4 +1,4 @@
-"""Results in words: the command that makes a variant again, its line in tables, its card."""
+"""The command that makes a variant again: read by the command line, it asks for the same run."""
 
 import shlex
 
@@ -7,84 +7,66 @@ import pytest
 from core.cli import compute
 from core.cli.app import main
 from core.cli.reproduce import reproduce
-from core.cli.tables import point_name, summary
 from core.engine.variants import describe
-from core.request.complete import complete
-from core.request.stages import build_stage
-from core.shipping.checkpoint import card
-from core.specs import Calibration, RunSpec, Stage
-from tests.core.made import WANDA, make, perplexity
+from core.results import Measurement, Result
+from core.specs import RunSpec
+from tests.core.made import make
 
-TEXT = Calibration.parse("passages-calibration:16x2048")
-LORA = build_stage("lora", calibration=TEXT)
-MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
-CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
+pytestmark = pytest.mark.usefixtures("machine")
 
-
-@pytest.fixture
-def asked(results_dir, tmp_path, monkeypatch):
-    """The runs that the command line would have computed."""
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    runs = []
-    monkeypatch.setattr(compute, "compute_once", lambda spec, *_: runs.append(spec) or make())
-    return runs
-
-
-@pytest.mark.parametrize(
-    ("method", "wishes"),
-    [
-        ("dense", {}),
-        ("magnitude", {"ratio": 0.3, "settings": {"scope": "global"}, "layers": "0:3"}),
-        ("sparsegpt", {"pattern": "2:4", "settings": {"damping": 0.1}, "seed": 2, "dtype": "bfloat16"}),
-        (
-            "magnitude",
-            {"ratio": 0.5, "recovery": "lora", "recovery_settings": {"rank": 4}, "training": TEXT, "seed": 3},
-        ),
-        ("wanda", {"ratio": 0.5, "recovery": "distill-white", "training": TEXT}),
+READ = ["--calibration", "text.txt:4x32"]
+RUNS = {
+    "dense": ["dense"],
+    "a ratio of many digits": ["magnitude", "--ratio", "0.123457"],
+    "a ratio of 0": ["magnitude", "--ratio", "0"],
+    "a pattern": ["wanda", *READ, "--pattern", "2:4"],
+    "blocks": ["magnitude", "--layers", "0:0"],
+    "an expression with what a shell reads": ["magnitude", "--layers", "mlp.(up|down)_proj$"],
+    "a choice and a small number": ["magnitude", "--set", "scope=global", "--set", "cap=1e-5", "--ratio", "0"],
+    "a whole number, a number and a no": [
+        *("sparsegpt", *READ, "--set", "mask_block=64", "--set", "damping=0.037", "--set", "true_sequential=no"),
     ],
-)
-def test_the_command_makes_the_same_variant(asked, method, wishes):
-    spec = complete("smollm2-135m", method, **wishes).variant
-    number = perplexity(20.0, "passages-eval")
-    command = reproduce(make(number).model_copy(update={"variant": describe(spec)}))
-    assert main(shlex.split(command)[3:]) == 0
-    assert asked[0].variant == spec
-    assert [str(wanted) for wanted in asked[0].perplexity] == ["passages-eval@2048:16"]
-
-
-@pytest.mark.parametrize(
-    "stages",
-    [
-        (MAGNITUDE, SPARSEGPT),
-        CHAIN,
-        (MAGNITUDE, LORA, LORA),
-        (SPARSEGPT, LORA.model_copy(update={"seed": 5})),
-        (LORA,),
+    "a number that may be left out": ["slimllm", *READ, "--set", "alpha=1.5", "--set", "greedy=false"],
+    "a method that trains": ["magnitude-trained", "--calibration", "text.txt:24x32", "--set", "rounds=2"],
+    "a recovery": ["magnitude", "--recover", "lora", "--train", "text.txt:24x32", "--seed", "3"],
+    "a recovery with parameters": [
+        *("wanda", *READ, "--recover", "lora", "--train", "text.txt:16x32"),
+        *("--recover-set", "rank=3", "--recover-set", "minutes=0.5", "--recover-set", "preset=slimllm"),
     ],
-)
-def test_there_is_no_command_for_what_run_cannot_say(stages):
-    assert reproduce(make(stages=stages)) is None
+    "a recovery of the dense model": ["dense", "--recover", "lora", "--train", "text.txt:16x32"],
+    "another teacher": [
+        *("magnitude", "--recover", "distill-white", "--train", "text.txt:16x32", "--recover-set", "teacher=./tiny"),
+    ],
+    "a seed": ["wanda", *READ, "--seed", "7"],
+    "another precision": ["magnitude", "--dtype", "bfloat16"],
+    "several numbers": [
+        *("dense", "--perplexity", "text.txt@32", "--perplexity", "text.txt@64:2"),
+        *("--tasks", "piqa:5,boolq,arc_easy:7", "--latency"),
+    ],
+}
 
 
-def test_a_method_of_another_version_is_told_with_its_own_parameters():
-    command = reproduce(make(stages=[Stage(method="newer", ratio=0.5, parameters={"a": 1})]))
-    assert command == "python -m core run m newer --ratio 0.5 --set a=1"
+def made(spec: RunSpec) -> Result:
+    """Return a result as the run would give it, with numbers of no meaning."""
+    asked = [("perplexity", p.corpus, {"window": p.window, "windows": p.windows}) for p in spec.perplexity]
+    asked += [(metric, task.task, {"limit": task.limit}) for task in spec.tasks for metric in ("acc", "acc_norm")]
+    asked += [(metric, "synthetic", {"batch": 1}) for metric in ("prefill", "decode", "memory") if spec.latency]
+    rows = [Measurement(metric=metric, dataset=data, protocol=how, value=1, n=1) for metric, data, how in asked]
+    return make(*rows).model_copy(update={"variant": describe(spec.variant)})
 
 
-def test_tables_name_every_stage_and_what_it_was_asked_for():
-    one, trained, chain = (summary([make(stages=stages)])[0] for stages in ((WANDA,), (WANDA, LORA), CHAIN))
-    assert (one["method"], one["asked"]) == ("wanda", "0.5")
-    assert (trained["method"], trained["asked"]) == ("wanda + lora", "0.5")
-    assert (chain["method"], chain["asked"]) == ("magnitude + lora + sparsegpt", "0.5 + 2:4")
-    run = RunSpec(variant={"model": "m", "revision": "r", "stages": CHAIN})
-    assert point_name(run) == "m magnitude 0.5 + lora + sparsegpt 2:4"
+@pytest.mark.parametrize("kind", RUNS)
+def test_the_command_asks_for_the_same_run(kind, monkeypatch):
+    asked = []
 
+    def computed(spec, store, progress):
+        asked.append(spec)
+        return made(spec)
 
-def test_the_card_tells_every_stage():
-    text = card(make(perplexity(20.0), stages=CHAIN), plain=True)
-    assert "# m, Magnitude, 50%, then SparseGPT, 2:4" in text
-    made, trained, pruned = (text.index(start) for start in ("with `magnitude`;", "trained with `lora` on", "2:4, cal"))
-    assert made < trained < pruned
-    assert "SparseGPT: Massive Language Models" in text
-    assert "# m, Dense, 0%\n" in card(make(stages=[Stage(method="dense"), LORA]), plain=True)
+    monkeypatch.setattr(compute, "compute_once", computed)
+    assert main(["run", "./tiny", *RUNS[kind]]) == 0
+    command = shlex.split(reproduce(made(asked[0])))
+    assert command[:3] == ["python", "-m", "core"]
+    assert main(command[3:]) == 0
+    assert asked[1].variant.key == asked[0].variant.key
+    assert asked[1] == asked[0]

@@ -94,11 +94,6 @@ def test_log_ticks_are_few_and_inside(low, high, expected):
     assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
 
 
-@pytest.mark.parametrize(("value", "text"), [(20.123, "20.1"), (1234.5, "1,234"), (3.4e5, "3.4e5"), (math.inf, "∞")])
-def test_numbers_are_short(value, text):
-    assert figures.number(value) == text
-
-
 @pytest.mark.parametrize("family", ["unstructured", "structured"])
 def test_markers_tell_families_and_colours_tell_methods(family):
     styles = [

@@ -3,9 +3,13 @@
 import io
 import os
 import re
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
+import plotly.graph_objects as go
+import psutil
 import pytest
 from PIL import Image
 
@@ -65,10 +69,58 @@ def test_the_matplotlib_print_shows_the_same_text(items, no_browser):
         assert text in svg
 
 
-@pytest.mark.skipif(
+needs_chromium = pytest.mark.skipif(
     not browser.available() and os.environ.get("CI") != "true",
     reason="no Chromium on this machine: kaleido cannot be tested",
 )
+
+
+@pytest.fixture
+def own_browser():
+    """A browser of this test's own, and a way to draw with it."""
+    own = browser.Browser()
+    yield own, lambda _=None: own.render(go.Figure(go.Scatter(y=[1, 2, 3])), "svg", 200, 100)
+    own.stop()
+
+
+def chromiums() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if "chrom" in child.name()]
+
+
+@needs_chromium
+def test_a_browser_that_was_killed_is_started_again(own_browser):
+    _, draw = own_browser
+    assert draw().startswith(b"<svg")
+    for process in chromiums():
+        process.kill()
+    assert draw().startswith(b"<svg")
+
+
+@needs_chromium
+def test_sessions_that_export_at_once_share_one_browser_that_stops_when_idle(own_browser, monkeypatch):
+    own, draw = own_browser
+    stopped = threading.Event()
+    monkeypatch.setattr(own, "stop", lambda: (browser.Browser.stop(own), stopped.set()))
+    with ThreadPoolExecutor(4) as sessions:
+        assert all(image.startswith(b"<svg") for image in sessions.map(draw, range(4)))
+    assert chromiums()
+    monkeypatch.setattr(browser, "IDLE_SECONDS", 0)
+    draw()
+    assert stopped.wait(60)
+    assert not [process for process in chromiums() if process.status() != psutil.STATUS_ZOMBIE]
+    assert draw().startswith(b"<svg")
+
+
+def test_a_chromium_that_does_not_start_is_given_up_at_once(own_browser, monkeypatch):
+    own, draw = own_browser
+    monkeypatch.setattr(browser, "available", lambda: True)
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    assert draw() is None
+    monkeypatch.setattr(own, "_start", lambda: pytest.fail("started again"))
+    assert draw() is None
+
+
+@needs_chromium
 def test_with_a_browser_kaleido_draws_every_chart(items):
     kept = browser.kept_browser()
     for item in items:

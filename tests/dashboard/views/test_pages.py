@@ -13,9 +13,8 @@ from core.request.complete import complete
 from core.specs import Perplexity, Stage, VariantSpec
 from core.store.database import database_url
 from core.store.store import Store
+from core.words import variant_name
 from dashboard import data
-from dashboard.panels import offers
-from dashboard.panels.joblist import variant_name
 from tests.core.made import make, perplexity
 from tests.dashboard.synthetic import curve, result
 
@@ -257,7 +256,9 @@ def test_run_has_a_field_for_every_declared_parameter(store):
 def test_a_recovery_is_asked_for_with_its_own_parameters_and_text(store):
     app = open_app("views/run.py", run_method="SparseGPT", run_recovery="White-box distillation")
     app.number_input(key="run_distill-white_temperature").set_value(2.0).run()
-    app.text_input(key="run_distill-white_minutes").set_value("5").run()
+    minutes = app.number_input(key="run_distill-white_minutes")
+    assert minutes.value is None and minutes.placeholder == "auto"
+    minutes.set_value(5.0).run()
     app.number_input(key="run_recovery_windows").set_value(64).run()
     app.selectbox(key="run_method").set_value("magnitude").run()
     app.number_input(key="run_seed").set_value(3).run()
@@ -268,8 +269,14 @@ def test_a_recovery_is_asked_for_with_its_own_parameters_and_text(store):
     assert str(recovery.calibration) == "passages-calibration:64x256"
     assert (recovery.seed, job.spec.variant.stages[0].seed) == (3, None)
     assert "Magnitude, 50 %, then White-box distillation" in " ".join(text.value for text in app.markdown)
-    app.text_input(key="run_distill-white_rank").set_value("many").run()
-    assert "rank = 'many' does not fit" in app.error[0].value and not app.exception
+    rank = app.number_input(key="run_distill-white_rank")
+    assert (rank.value, rank.min, rank.max, rank.step) == (None, 1, 1024, 1)
+    rank.set_value(4).run()
+    app.number_input(key="run_distill-white_minutes").set_value(None).run()
+    app.button(key="run_start").click().run()
+    assert data.queue().jobs()[0].spec.variant.stages[1].parameters == {"temperature": 2.0, "rank": 4}
+    app.number_input(key="run_distill-white_minutes").set_value(0.0).run()
+    assert "minutes = 0.0 does not fit" in app.error[0].value and not app.exception
 
 
 def test_run_estimates_then_queues_what_was_asked(store):
@@ -389,9 +396,3 @@ def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
     assert "Another model than the paper's" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="published_text").set_value("c4").run()
     assert len(charts(app)) == 1 and not app.exception
-
-
-def test_durations_are_words():
-    assert offers.duration(20) == "under 1 min"
-    assert offers.duration(372) == "about 6 min"
-    assert offers.duration(9000) == "about 2.5 h"

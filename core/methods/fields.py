@@ -1,0 +1,27 @@
+"""What the declaration of a parameter says of its values, for the form and for the list of methods."""
+
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+AUTO = "auto"  # how a value that may be left out is shown where it is
+SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def type_of(field: FieldInfo) -> Any:
+    """Return the type of a parameter's value: `int` of one that is `int | None`."""
+    if isinstance(field.annotation, UnionType):
+        (kind,) = (part for part in get_args(field.annotation) if part is not NoneType)
+        return kind
+    return field.annotation
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """Return the values that a parameter is one of; none where it is not a choice."""
+    return get_args(type_of(field)) if get_origin(type_of(field)) is Literal else ()
+
+
+def bounds(field: FieldInfo) -> dict[str, float]:
+    """Return {sign: bound} of a number, such as {">": 0, "<=": 10}."""
+    return {sign: getattr(rule, name) for rule in field.metadata for name, sign in SIGNS.items() if hasattr(rule, name)}

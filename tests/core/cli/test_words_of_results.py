@@ -1,0 +1,50 @@
+"""Results in words: the command that makes a variant again, its line in tables, its card."""
+
+import pytest
+
+from core.cli.reproduce import reproduce
+from core.cli.tables import summary
+from core.request.stages import build_stage
+from core.shipping.checkpoint import card
+from core.specs import Calibration, Stage
+from tests.core.made import WANDA, make, perplexity
+
+TEXT = Calibration.parse("passages-calibration:16x2048")
+LORA = build_stage("lora", calibration=TEXT)
+MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
+CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        (MAGNITUDE, SPARSEGPT),
+        CHAIN,
+        (MAGNITUDE, LORA, LORA),
+        (SPARSEGPT, LORA.model_copy(update={"seed": 5})),
+        (LORA,),
+    ],
+)
+def test_there_is_no_command_for_what_run_cannot_say(stages):
+    assert reproduce(make(stages=stages)) is None
+
+
+def test_a_method_of_another_version_is_told_with_its_own_parameters():
+    command = reproduce(make(stages=[Stage(method="newer", ratio=0.5, parameters={"a": 1})]))
+    assert command == "python -m core run m newer --ratio 0.5 --set a=1"
+
+
+def test_tables_name_every_stage_and_what_it_was_asked_for():
+    one, trained, chain = (summary([make(stages=stages)])[0] for stages in ((WANDA,), (WANDA, LORA), CHAIN))
+    assert (one["method"], one["asked"]) == ("wanda", "50 %")
+    assert (trained["method"], trained["asked"]) == ("wanda + lora", "50 %")
+    assert (chain["method"], chain["asked"]) == ("magnitude + lora + sparsegpt", "50 % + 2:4")
+
+
+def test_the_card_tells_every_stage():
+    text = card(make(perplexity(20.0), stages=CHAIN), plain=True)
+    assert "# m, Magnitude, 50%, then SparseGPT, 2:4" in text
+    made, trained, pruned = (text.index(start) for start in ("with `magnitude`;", "trained with `lora` on", "2:4, cal"))
+    assert made < trained < pruned
+    assert "SparseGPT: Massive Language Models" in text
+    assert "# m, Dense, 0%\n" in card(make(stages=[Stage(method="dense"), LORA]), plain=True)
