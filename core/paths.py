@@ -29,7 +29,7 @@ def kept_variant(key: str) -> Path:
 def data_dir() -> Path | None:
     """Return the folder named by `SLIMSCOPE_DATA`, or None where it is not set."""
     value = os.environ.get("SLIMSCOPE_DATA")
-    return Path(value).expanduser().resolve() if value else None
+    return typed_path(value).resolve() if value else None
 
 
 def local_results_dir() -> Path:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.defaults import check_save_folder
 from core.errors import UserError
+from core.paths import typed_path
 from core.requests import variant_spec
 from core.results import Result
 from core.specs import RunSpec
@@ -145,7 +146,7 @@ def _export(result: Result) -> None:
 
 def _queue_export(result: Result, folder: str) -> None:
     try:
-        target = Path(folder).expanduser()
+        target = typed_path(folder)
         if not folder or not target.is_absolute():
             raise UserError("Give the whole path of the folder, such as /home/me/model.")
         check_save_folder(target)

@@ -121,7 +121,7 @@ def sweep(
         recoveries=options.names(recoveries, "Recoveries") if recoveries is not None else [],
         tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
     )
-    specs = points(
+    specs, unfit = points(
         grid,
         recovery_settings=options.parse_settings(recover_settings),
         training=options.parse_calibration(train),
@@ -133,6 +133,8 @@ def sweep(
         latency=latency,
         force=force,
     )
+    for model, problem in unfit.items():
+        messages.print(f"{model} is left out: {problem}", markup=False)
     store, finished, failures = Store(), [], 0
     with bars() as progress:
         progress.start_points(len(specs))
@@ -153,6 +155,9 @@ def sweep(
     print_table(summary(finished))
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
+    if unfit:
+        messages.print(f"{len(unfit)} of {len(grid.models)} models left out: {', '.join(unfit)}.", markup=False)
+    if failures or unfit:
         raise typer.Exit(1)
 
 

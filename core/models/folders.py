@@ -1,6 +1,7 @@
 """What a folder with a Hugging Face model must hold: a readable `config.json` of a causal LM, and all its weights."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 def check_config(folder: Path, name: str) -> None:
     """Raise `UserError` unless the folder's `config.json` describes a causal LM at full precision."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{name}: {folder} has no config.json, so it is not a Hugging Face model folder.")
     config = read_json(path, name)
     kinds = config.get("architectures") or []

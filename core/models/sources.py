@@ -85,7 +85,7 @@ def named_folder(model: str) -> Path | None:
     path = typed_path(model)
     if model in BY_ID or not os.path.isdir(path):
         return None
-    return None if _remembered(model) and not (path / "config.json").is_file() else path.resolve()
+    return None if _remembered(model) and not os.path.isfile(path / "config.json") else path.resolve()
 
 
 def load_model(

@@ -6,6 +6,7 @@ linear decay; both follow what is spent of the budget, so that minutes are met l
 
 from __future__ import annotations
 
+import logging
 import math
 import pickle
 import time
@@ -18,17 +19,20 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import Cancelled, UserError
-from core.kept import writing
+from core.kept import replacing
 from core.progress import Progress
 from core.recovery.adapters import set_weights, weights_of
 from core.recovery.base import MICRO_TOKENS
 from core.recovery.examples import Batch, Examples
 from core.recovery.losses import next_token, states, targets, through_head
 
+log = logging.getLogger(__name__)
+
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
 CLIP = 1.0  # norm of a gradient
 MOST_SKIPPED = 10  # steps in a row
+MISFITS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)  # of a state of another form
 REMEDY = "train in float32 or bfloat16, or with a lower learning_rate"
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
 
@@ -240,7 +244,11 @@ class _Run:
 
     def save(self, file: Path) -> None:
         """Write all that the rest of the training depends on, whole or not at all."""
-        state = {
+        with replacing(file) as stream:
+            torch.save(self.state(), stream)
+
+    def state(self) -> dict[str, Any]:
+        return {
             "training": self.training.as_dict() | {"seconds": self.seconds},
             "weights": weights_of(self.parameters),
             "best": self.best,
@@ -251,29 +259,33 @@ class _Run:
             "evaluated": self.evaluated,
             "recent": self.recent,
         }
-        with writing(file.parent):
-            part = file.with_suffix(".part")
-            torch.save(state, part)
-            part.replace(file)
 
     def resume(self, file: Path | None) -> None:
-        """Take up what `save` wrote, if it is there and whole."""
+        """Take up what `save` wrote, if it is there and whole; what cannot be taken up is thrown away."""
         if file is None or not file.is_file():
             return
+        before = self.state()
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+            for name in ("weights", "best"):
+                own = before["weights"] if state[name] else []  # there is no best before the first evaluation
+                if [w.shape for w in state[name]] != [w.shape for w in own]:
+                    raise ValueError(f"its {name} have other shapes")
+            self.take(state)
+        except (OSError, EOFError, pickle.UnpicklingError, *MISFITS) as error:
+            log.info("The kept state %s cannot be taken up, so the training starts anew: %r", file, error)
             file.unlink()
-            return
+            self.take(before)
+
+    def take(self, state: dict[str, Any]) -> None:
         self.training = Training(**state["training"])
-        self.begun = self.spent
-        set_weights(self.parameters, state["weights"])
-        self.best = state["best"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
-        self.lowest = state["lowest"]
+        self.lowest, self.best = state["lowest"], state["best"]
+        set_weights(self.parameters, state["weights"])
         if self.during:
             self.during.restore(state["during"])
+        self.begun = self.spent
 
 
 def _schedule(spent: float, after: float, step: int) -> float:

@@ -213,7 +213,7 @@ def test_tasks_at_names_the_points_that_tasks_are_measured_on():
         patterns=("2:4",),
         tasks_at=("0.30", "2:4"),
     )
-    specs = points(
+    specs, _ = points(
         grid,
         tasks=[Task(task="piqa", limit=5)],
         calibration=Calibration(corpus="text.txt", windows=2, window=32),
