@@ -83,7 +83,7 @@ def named_folder(model: str) -> Path | None:
     A catalogue id is never a path; nor is the id of a folder seen before where what lies here is no model.
     """
     path = typed_path(model)
-    if model in BY_ID or not os.path.isdir(path):
+    if not model or model in BY_ID or not os.path.isdir(path):
         return None
     return None if _remembered(model) and not os.path.isfile(path / "config.json") else path.resolve()
 
