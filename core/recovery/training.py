@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, UserError, out_of_memory
 from core.kept import replacing
 from core.progress import Progress
 from core.recovery.adapters import set_weights, weights_of
@@ -243,11 +243,12 @@ class _Run:
         self.progress("train", min(int(1000 * here), 1000), 1000, ", ".join(known))
 
     def save(self, file: Path) -> None:
-        """Write all that the rest of the training depends on, whole or not at all."""
+        """Write the state, whole or not at all."""
         with replacing(file) as stream:
             torch.save(self.state(), stream)
 
     def state(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on."""
         return {
             "training": self.training.as_dict() | {"seconds": self.seconds},
             "weights": weights_of(self.parameters),
@@ -267,17 +268,22 @@ class _Run:
         before = self.state()
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
+            if state.keys() != before.keys():
+                raise ValueError("it has other keys")
             for name in ("weights", "best"):
                 own = before["weights"] if state[name] else []  # there is no best before the first evaluation
                 if [w.shape for w in state[name]] != [w.shape for w in own]:
                     raise ValueError(f"its {name} have other shapes")
             self.take(state)
         except (OSError, EOFError, pickle.UnpicklingError, *MISFITS) as error:
+            if out_of_memory(error):
+                raise
             log.info("The kept state %s cannot be taken up, so the training starts anew: %r", file, error)
             file.unlink()
             self.take(before)
 
     def take(self, state: dict[str, Any]) -> None:
+        """Go on from a state; the masks come last, as they cannot be taken back."""
         self.training = Training(**state["training"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
