@@ -33,6 +33,10 @@ def check_config(folder: Path, name: str) -> None:
         raise UserError(f"{name}: 'architectures' in {path} is {kinds!r}, not a list of names.")
     if kinds and not any(re.search(r"(ForCausalLM|LMHeadModel)$", kind) for kind in kinds):
         raise UserError(f"{name} is a {kinds[0]}, not a causal language model; only those can be compressed.")
+    if "slimscope" in config:
+        raise UserError(
+            f"{name} is a compressed model whose shapes only its own code builds; give the model that it was made from."
+        )
     if "quantization_config" in config:
         raise UserError(f"{name} is already quantised; give the 16 or 32-bit model.")
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from core.errors import UserError
+from core.kept import once
+from core.models import sources
 from core.models.blocks import find_blocks
 from core.models.catalogue import BY_ID, MODELS
 from core.models.facts import facts, shape
@@ -162,6 +164,39 @@ def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
         load_model(identify(str(folder)))
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"", b"{"])
+def test_a_damaged_conversion_is_made_again(folder, file, content, monkeypatch):
+    made = []
+
+    def convert(card, progress):
+        return once(
+            sources._converted(card), lambda place: made.append(shutil.copytree(folder, place, dirs_exist_ok=True))
+        )
+
+    monkeypatch.setattr(sources, "_fetch_wheel", convert)
+    kept = convert(BY_ID["smollm2-135m"], None)
+    source = identify("smollm2-135m")
+    (kept / file).write_bytes(content)
+    assert facts(source).blocks == 30
+    assert torch.equal(load_model(source).lm_head.weight, tiny(vocab_size=257).lm_head.weight)
+    assert load_tokenizer(source)("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
+    assert len(made) == 2
+
+
+def test_a_conversion_is_not_thrown_away_for_want_of_memory(folder, monkeypatch):
+    from core.models import loading
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory")
+
+    kept = shutil.copytree(folder, sources._converted(BY_ID["smollm2-135m"]))
+    monkeypatch.setattr(loading, "from_folder", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_model(identify("smollm2-135m"))
+    assert kept.is_dir()
+
+
 def test_a_repository_with_its_own_code_is_refused(folder):
     edit(folder, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"})
     with pytest.raises(UserError, match="could not be loaded"):
@@ -177,6 +212,7 @@ def test_a_repository_with_its_own_code_is_refused(folder):
         (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
         (lambda f: edit(f, architectures=5), "not a list of names"),
         (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
+        (lambda f: edit(f, slimscope={}), "give the model that it was made from"),
         (lambda f: edit(f, quantization_config={"quant_method": "gptq"}), "already quantised"),
         (lambda f: (f / "model.safetensors").unlink(), "no complete set of weights"),
         (
