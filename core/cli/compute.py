@@ -82,7 +82,10 @@ def run(
 
 
 def sweep(
-    models: Annotated[str, typer.Option(metavar="A,B", help="Models, each with its dense baseline.")],
+    models: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="Models, each with its dense baseline; one with a comma in double quotes."),
+    ],
     methods: Annotated[str, typer.Option(metavar="X,Y", help="Methods.")],
     ratios: Annotated[
         str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")

@@ -156,7 +156,10 @@ def _folder_source(folder: Path) -> ModelSource:
         raise UserError(f"{folder} has no complete set of weights (model*.safetensors, or pytorch_model*.bin).")
     others = [path for path in sorted(folder.iterdir()) if path.name.startswith(READ)]
     files = [folder / "config.json", *others, *files]
-    digest = fact("model", files, lambda: _digest(files))
+    try:
+        digest = fact("model", files, lambda: _digest(files))
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
     name = os.fsencode(folder.name).decode(errors="replace")
     # A catalogue id always means the catalogue's model.
     id, revision = f"{name}-folder" if name in BY_ID else name, f"sha256:{digest[:12]}"

@@ -212,6 +212,8 @@ def test_a_repository_with_its_own_code_is_refused(folder):
         (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
         (lambda f: edit(f, architectures=5), "not a list of names"),
         (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
+        (lambda f: (f / "tokenizer.model").symlink_to("gone"), "tokenizer.model cannot be read: No such file"),
+        (lambda f: (f / "tokenizer.model").mkdir(), "tokenizer.model cannot be read: Is a directory"),
         (lambda f: edit(f, slimscope={}), "give the model that it was made from"),
         (lambda f: edit(f, quantization_config={"quant_method": "gptq"}), "already quantised"),
         (lambda f: (f / "model.safetensors").unlink(), "no complete set of weights"),
