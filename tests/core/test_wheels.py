@@ -67,6 +67,15 @@ def test_a_wheel_that_is_no_zip_is_told_as_such_and_not_kept(index, tmp_path, co
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 
 
+def test_a_download_that_does_not_fit_the_index_is_told_as_damaged(index, tmp_path, monkeypatch):
+    wheel, name = index({"a": "A"}), "files_only-1.0-py3-none-any.whl"
+    (tmp_path / "index" / "index.html").write_text(f'<a href="{name}#sha256={"0" * 64}">{name}</a>')
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index" / "index.html"))
+    with pytest.raises(UserError, match=r"has another sha256 than the index says.*it is not kept"):
+        download(wheel, tmp_path)
+    assert not list(tmp_path.glob("*.whl"))
+
+
 def test_a_damaged_wheel_is_not_kept(index, tmp_path, monkeypatch):
     wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
     asked, start = [], wheels.subprocess.Popen
