@@ -7,6 +7,7 @@ what was found out while it was made. The cache has a size; what was not used fo
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import platform
 import resource
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from core.cache.kept import keep
@@ -29,7 +29,7 @@ from core.evaluation.footprint import footprint
 from core.methods.base import Method
 from core.models.blocks import find_blocks
 from core.models.manifest import load_model_folder, save_model
-from core.models.sources import ModelSource, identify, load_model
+from core.models.sources import ModelSource, identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
 from core.registry import get_stage
@@ -39,6 +39,8 @@ from core.specs import Stage, VariantSpec
 
 if TYPE_CHECKING:
     from core.training.loop import Training
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "transformers", "lm_eval")
 REPORT = "result.json"
@@ -65,7 +67,7 @@ def make_variant(
             done = 0
     if found and done == len(spec.stages):
         return found
-    source = identify(spec.model)
+    source = identify_again(spec.model, spec.revision)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = [_windows(stage, spec.dtype, source, tokenizer, device, progress) for stage in spec.stages]
     if found:
@@ -155,8 +157,10 @@ def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
         result = Result.model_validate_json((folder / REPORT).read_text())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
         os.utime(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError):
-        shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, ValueError, UserError) as error:
+        if folder.is_dir():
+            log.info("The kept variant %s is damaged, so it is made again: %s", spec.key, error)
+            shutil.rmtree(folder, ignore_errors=True)
         return None
     return model, result
 
@@ -219,7 +223,7 @@ def circumstances(seconds: float | None, device: str) -> dict[str, Any]:
 
 def check_revision(spec: VariantSpec) -> None:
     """Raise `UserError` where the model on this machine is another than the one that the key names."""
-    source = identify(spec.model)
+    source = identify_again(spec.model, spec.revision)
     if source.revision != spec.revision:
         raise UserError(
             f"Model {source.id} is now at revision {source.revision}, not {spec.revision}; start the run again."

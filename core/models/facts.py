@@ -1,10 +1,10 @@
 """The shape of a model from its `config.json` alone: for estimates and cheap validation, without torch."""
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.models.folders import read_json
 from core.specs import Frozen
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ _GPT = {
     "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
     "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
 }
+# All that must be whole numbers above 0 where a configuration has them.
+SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+    *("intermediate_size", "ffn_dim", "word_embed_proj_dim", "max_position_embeddings"),
+    *(name for names, _ in _GPT.values() for name in names),
+)
 
 
 class ModelFacts(Frozen):
@@ -53,17 +59,25 @@ def config_of(source: "ModelSource") -> dict[str, Any]:
     from core.cache import hub
     from core.models.catalogue import BY_ID
 
-    if source.folder:
-        return json.loads((source.folder / "config.json").read_text())
-    if source.id in BY_ID:
+    if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):
         return BY_ID[source.id].config
-    return json.loads(hub.download_config(source.hub_id, source.revision).read_text())
+    path = source.folder / "config.json" if source.folder else hub.download_config(source.hub_id, source.revision)
+    return read_json(path, source.id)
 
 
 def shape(config: Mapping[str, Any]) -> ModelFacts:
-    """Return the facts that follow from a configuration; a `UserError` where it lacks a size."""
-    config = {**config, **config.get("text_config", {})}
-    family = config.get("model_type", "")
+    """Return the facts that follow from a configuration; a `UserError` where it lacks a size, or one is no size."""
+    inner = config.get("text_config")
+    config = {**config, **(inner if isinstance(inner, dict) else {})}
+    config = {name: value for name, value in config.items() if value is not None}
+    family = str(config.get("model_type", ""))
+    for name in SIZES:
+        value = config.get(name, 1)
+        if type(value) is not int or not 0 < value < 2**31:
+            raise UserError(
+                f"The configuration of this {family or 'unnamed'} model says {name} = {repr(value)[:40]}, "
+                "where a whole number above 0 is expected."
+            )
     try:
         if family == "opt":
             return _opt(config)
