@@ -17,6 +17,15 @@ class Cancelled(Exception):
         self.kept = kept
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that there was too little memory, of the machine or of a GPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     """Return the error for a name that is not in a catalogue, with the nearest match if there is one."""
     allowed = list(allowed)

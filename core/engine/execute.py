@@ -15,7 +15,7 @@ from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.blocks import execution_device
-from core.models.sources import identify, load_tokenizer
+from core.models.sources import identify_again, load_tokenizer
 from core.paths import cache_dir
 from core.progress import Progress
 from core.protocols import perplexity_protocol
@@ -33,7 +33,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     reuse_freed_memory()
     device = execution_device(spec.device)
     check_revision(spec.variant)
-    tokenizer = load_tokenizer(identify(spec.variant.model), progress)
+    tokenizer = load_tokenizer(identify_again(spec.variant.model, spec.variant.revision), progress)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
     _check_identity(spec)

@@ -151,7 +151,12 @@ class Recorder:
             call = call.to(hidden.device)
             hidden = first(block(hidden, *call.args, **call.kwargs))
         gap = (hidden - outputs[0]).norm() / outputs[0].norm()
-        if not gap < 1e-3:
+        if not gap.isfinite():
+            raise UserError(
+                f"The hidden states of this {type(self.model).__name__} hold NaN or infinity, or are all zero, in "
+                f"{str(hidden.dtype).removeprefix('torch.')}; so there is nothing to calibrate on."
+            )
+        if gap >= 1e-3:
             raise UserError(
                 f"{type(self.model).__name__} does more between its blocks than pass hidden states on "
                 f"(block by block its output is off by {gap:.1%}), so it cannot be calibrated block by block."

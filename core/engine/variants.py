@@ -7,6 +7,7 @@ what was found out while it was made. The cache has a size; what was not used fo
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import platform
 import resource
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from core.cache.kept import keep
@@ -28,13 +28,15 @@ from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
 from core.models.blocks import execution_device, find_blocks
 from core.models.manifest import load_model_folder, save_model
-from core.models.sources import identify, load_model
+from core.models.sources import identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
 from core.registry import made
 from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
 from core.store.shipped import parse_result
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "transformers", "lm_eval")
 REPORT = "result.json"
@@ -61,7 +63,7 @@ def make_variant(
             ready = 0
     if found and ready == len(spec.stages):
         return found
-    source = identify(spec.model)
+    source = identify_again(spec.model, spec.revision)
     context = Context(execution_device(device), progress, source, tokenizer)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = [_windows(stage, spec.dtype, context) for stage in spec.stages]
@@ -124,8 +126,10 @@ def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
         os.utime(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError):
-        shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, ValueError, UserError) as error:
+        if folder.is_dir():
+            log.info("The kept variant %s is damaged, so it is made again: %s", spec.key, error)
+            shutil.rmtree(folder, ignore_errors=True)
         return None
     return model, result
 
@@ -165,7 +169,7 @@ def circumstances(seconds: float | None, device: str) -> dict[str, Any]:
 
 def check_revision(spec: VariantSpec) -> None:
     """Raise `UserError` where the model on this machine is another than the one that the key names."""
-    source = identify(spec.model)
+    source = identify_again(spec.model, spec.revision)
     if source.revision != spec.revision:
         raise UserError(
             f"Model {source.id} is now at revision {source.revision}, not {spec.revision}; start the run again."

@@ -1,14 +1,12 @@
 """A task's requests in tokens, kept on disk for the next variant of the same model.
 
-One npz file a tokenizer and task holds the requests of the task's first documents; where more are asked for, it is
+One file a tokenizer and task holds the requests of the task's first documents; where more are asked for, it is
 made again.
 """
 
 from __future__ import annotations
 
 import io
-import logging
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING
 import lm_eval
 import numpy as np
 
-from core.cache.kept import put
+from core.cache.kept import read_small, write_small
 from core.errors import UserError
 from core.specs import sha256
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from lm_eval.api.task import Task
 
     from core.evaluation.scorer import SharedPrefixLM
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,9 +39,7 @@ class Encoded:
 
 def encode(lm: SharedPrefixLM, task: Task, name: str, documents: Sequence[dict], cache: Path | None) -> Encoded:
     """Return the requests of a task's first documents. `name` names the task and its text in the cache."""
-    file = (
-        cache / tokenizer_hash(lm.tokenizer)[:16] / f"{sha256(name, lm_eval.__version__)[:16]}.npz" if cache else None
-    )
+    file = cache / tokenizer_hash(lm.tokenizer)[:16] / f"{sha256(name, lm_eval.__version__)[:16]}" if cache else None
     kept = load(file) if file else None
     if kept is not None and len(kept.counts) >= len(documents):
         return kept.first(len(documents))
@@ -78,7 +72,7 @@ def tokenizer_hash(tokenizer) -> str:
 
 
 def save(encoded: Encoded, file: Path) -> None:
-    """Write the requests to an npz file of the cache."""
+    """Write the requests to a file of the cache, as npz."""
     content = io.BytesIO()
     np.savez(
         content,
@@ -86,19 +80,16 @@ def save(encoded: Encoded, file: Path) -> None:
         lengths=np.array([[len(a), len(b)] for a, b in encoded.pairs], dtype=np.int32),
         tokens=np.array([token for a, b in encoded.pairs for token in (*a, *b)], dtype=np.int32),
     )
-    put(file, content.getvalue())
+    write_small(file, content.getvalue())
 
 
 def load(file: Path) -> Encoded | None:
     """Return the requests in a file; None where it does not exist or is damaged."""
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            counts, lengths, tokens = (stored[name] for name in ("counts", "lengths", "tokens"))
-    except FileNotFoundError:
+    content = read_small(file)
+    if content is None:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("The kept requests in %s are damaged and are made again: %s", file, error)
-        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        counts, lengths, tokens = (stored[name] for name in ("counts", "lengths", "tokens"))
     parts = np.split(tokens, lengths.reshape(-1).cumsum()[:-1])
     flat = [part.tolist() for part in parts]
     return Encoded(list(zip(flat[::2], flat[1::2], strict=True)), counts.tolist())

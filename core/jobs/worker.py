@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from sqlalchemy import select, update
 
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, UserError, out_of_memory
 from core.progress import Progress
 from core.specs import RunSpec
 from core.store.store import Store, compute_lock
@@ -134,7 +134,7 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
 def reason(error: Exception) -> str:
     """Return one sentence for an error that no user made."""
     text = str(error).strip()
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+    if out_of_memory(error):
         return "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else f"{type(error).__name__}."
 

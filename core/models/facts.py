@@ -1,10 +1,10 @@
 """The configuration of a model from wherever it lies, and the shape that follows from it."""
 
-import json
 from typing import Any
 
 from core.cache import hub
 from core.models.catalogue import BY_ID
+from core.models.folders import read_json
 from core.models.shape import ModelFacts, shape
 from core.models.sources import ModelSource
 
@@ -16,8 +16,7 @@ def facts(source: ModelSource) -> ModelFacts:
 
 def config_of(source: ModelSource) -> dict[str, Any]:
     """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
-    if source.folder:
-        return json.loads((source.folder / "config.json").read_text())
-    if source.id in BY_ID:
+    if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):
         return BY_ID[source.id].config
-    return json.loads(hub.download_config(source.hub_id, source.revision).read_text())
+    path = source.folder / "config.json" if source.folder else hub.download_config(source.hub_id, source.revision)
+    return read_json(path, source.id)

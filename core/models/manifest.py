@@ -13,6 +13,7 @@ from torch import nn
 from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.blocks import find_blocks
+from core.models.loading import from_folder, sentences
 from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
 from core.models.units import KV_COUNTS, QUERY_COUNTS, find_units
 
@@ -98,11 +99,15 @@ def save_model(model: nn.Module, folder: Path) -> bool:
 
 
 def load_model_folder(folder: Path, dtype: torch.dtype) -> nn.Module:
-    """Load what `save_model` wrote; code in the folder is not run, this package's own is."""
-    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    base = getattr(transformers, config.architectures[0])
-    kind = slimmed(base) if hasattr(config, "slimscope") else base
-    return kind.from_pretrained(folder, config=config, dtype=dtype).eval()
+    """Load what `save_model` wrote; code in the folder is not run, this package's own is.
+
+    Raises `UserError` where it is damaged or not whole.
+    """
+    with sentences(f"The checkpoint in {folder} could not be loaded"):
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        base = getattr(transformers, config.architectures[0])
+        kind = slimmed(base) if hasattr(config, "slimscope") else base
+    return from_folder(kind, folder, dtype, str(folder), config=config)
 
 
 def _uniform_config(model: nn.Module) -> Any:

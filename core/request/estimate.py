@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from core.errors import UserError
 from core.models.facts import facts
 from core.models.shape import ModelFacts
-from core.models.sources import identify
+from core.models.sources import identify_again
 from core.registry import made
 from core.request.cost import perplexity_work, task_work
 from core.results import Result
@@ -61,7 +61,7 @@ def history(store: Store) -> list[Result]:
 
 def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     """Return what making the variant and measuring all of `spec` takes; `results` is this machine's `history`."""
-    source = identify(spec.variant.model)
+    source = identify_again(spec.variant.model, spec.variant.revision)
     shape = facts(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
     seconds = START_SECONDS + size / LOAD_BYTES + (shape.parameters * 2 / FETCH_BYTES if source.folder is None else 0)
@@ -100,19 +100,20 @@ class _Speeds:
 
     def __init__(self, spec: RunSpec, results: Sequence[Result]):
         self.spec = spec
-        self.shapes: dict[str, ModelFacts | None] = {}
+        self.shapes: dict[tuple[str, str], ModelFacts | None] = {}
         self.seen: list[_Seen] = []
         for result in results:
-            if result.variant.dtype == spec.variant.dtype and (shape := self._shape(result.variant.model)):
+            variant = result.variant
+            if variant.dtype == spec.variant.dtype and (shape := self._shape(variant.model, variant.revision)):
                 self._add(result, shape)
 
-    def _shape(self, model: str) -> ModelFacts | None:
-        if model not in self.shapes:
+    def _shape(self, model: str, revision: str) -> ModelFacts | None:
+        if (model, revision) not in self.shapes:
             try:
-                self.shapes[model] = facts(identify(model))
+                self.shapes[model, revision] = facts(identify_again(model, revision))
             except UserError:  # its files may be gone; the numbers stay
-                self.shapes[model] = None
-        return self.shapes[model]
+                self.shapes[model, revision] = None
+        return self.shapes[model, revision]
 
     def _add(self, result: Result, shape: ModelFacts) -> None:
         variant = result.variant

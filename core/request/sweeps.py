@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import UserError
+from core.models.facts import facts
+from core.models.sources import identify
 from core.registry import get_method
 from core.request.complete import complete
 from core.request.stages import parse_pattern
@@ -26,9 +28,10 @@ def points(
     recovery_settings: Mapping[str, Any] | None = None,
     training: Calibration | None = None,
     **measuring,
-) -> list[RunSpec]:
-    """Return the runs in order, each model's dense baseline first. Raises `UserError` before anything is run.
+) -> tuple[list[RunSpec], dict[str, str]]:
+    """Return the runs in order, each model's dense baseline first; and the models without any, by what is wrong.
 
+    Raises `UserError`, before anything is run, for all else that is wrong, and where every model is.
     `measuring` is what `core.request.complete.complete` takes beside model, method, ratio, pattern, seed and recovery.
     """
     trained = {"recovery_settings": recovery_settings, "training": training}
@@ -41,7 +44,13 @@ def points(
         ratio, pattern = min(strange, key=str)
         raise UserError(f"Tasks are asked for at {pattern or f'{ratio:g}'}, which is not a point of this sweep.")
     specs: dict[str, RunSpec] = {}  # by key: what draws nothing has one key for all seeds
+    unfit: dict[str, str] = {}
     for model in grid.models:
+        try:
+            facts(identify(model))
+        except UserError as error:
+            unfit[model] = str(error)
+            continue
         dense = complete(model, "dense", tasks=tasks, **measuring)
         specs[dense.variant.key] = dense
         for method in methods:
@@ -52,7 +61,9 @@ def points(
                         more = trained | {"recovery": recovery} if recovery else {}
                         spec = complete(model, method, *target, seed=seed, tasks=at, **measuring, **more)
                         specs.setdefault(spec.variant.key, spec)
-    return list(specs.values())
+    if not specs:
+        raise UserError(" ".join(unfit.values()))
+    return list(specs.values()), unfit
 
 
 def _target(text: str) -> tuple[float | None, str | None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from core.cache.kept import on_disk
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.manifest import save_model
@@ -16,11 +18,17 @@ from core.specs import Stage
 
 
 def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path) -> None:
-    """Write model, tokenizer, generation configuration and card."""
+    """Write model, tokenizer, generation configuration and card to a new or empty folder, all of it or nothing."""
     try:
-        plain = save_model(model, folder)
-        tokenizer.save_pretrained(folder)
-        (folder / "README.md").write_text(card(result, plain))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as temporary:
+            content = Path(temporary) / "content"
+            content.mkdir()
+            plain = save_model(model, content)
+            tokenizer.save_pretrained(content)
+            (content / "README.md").write_text(card(result, plain))
+            on_disk(content)
+            content.replace(folder)
     except OSError as error:
         raise UserError(f"The model could not be saved in {folder}: {error.strerror or error}.") from None
 

@@ -6,6 +6,7 @@ linear decay; both follow what is spent of the budget, so that minutes are met l
 
 from __future__ import annotations
 
+import logging
 import math
 import pickle
 import time
@@ -17,18 +18,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from core.cache.kept import writing
-from core.errors import Cancelled, UserError
+from core.cache.kept import replacing
+from core.errors import Cancelled, UserError, out_of_memory
 from core.progress import Progress
 from core.training.adapters import set_weights, weights_of
 from core.training.base import MICRO_TOKENS, During
 from core.training.examples import Batch, Examples
 from core.training.losses import next_token, states, targets, through_head
 
+log = logging.getLogger(__name__)
+
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
 CLIP = 1.0  # norm of a gradient
 MOST_SKIPPED = 10  # steps in a row
+MISFITS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)  # of a state of another form
 REMEDY = "train in float32 or bfloat16, or with a lower learning_rate"
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
 
@@ -221,8 +225,13 @@ class _Run:
         self.progress("train", min(int(1000 * here), 1000), 1000, ", ".join(known))
 
     def save(self, file: Path) -> None:
-        """Write all that the rest of the training depends on, whole or not at all."""
-        state = {
+        """Write the state, whole or not at all."""
+        with replacing(file) as stream:
+            torch.save(self.state(), stream)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on."""
+        return {
             "training": self.training.as_dict() | {"seconds": self.seconds},
             "weights": weights_of(self.parameters),
             "best": self.best,
@@ -233,29 +242,38 @@ class _Run:
             "evaluated": self.evaluated,
             "recent": self.recent,
         }
-        with writing(file.parent):
-            part = file.with_suffix(".part")
-            torch.save(state, part)
-            part.replace(file)
 
     def resume(self, file: Path | None) -> None:
-        """Take up what `save` wrote, if it is there and whole."""
+        """Take up what `save` wrote, if it is there and whole; what cannot be taken up is thrown away."""
         if file is None or not file.is_file():
             return
+        before = self.state()
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+            if state.keys() != before.keys():
+                raise ValueError("it has other keys")
+            for name in ("weights", "best"):
+                own = before["weights"] if state[name] else []  # there is no best before the first evaluation
+                if [w.shape for w in state[name]] != [w.shape for w in own]:
+                    raise ValueError(f"its {name} have other shapes")
+            self.take(state)
+        except (OSError, EOFError, pickle.UnpicklingError, *MISFITS) as error:
+            if out_of_memory(error):
+                raise
+            log.info("The kept state %s cannot be taken up, so the training starts anew: %r", file, error)
             file.unlink()
-            return
+            self.take(before)
+
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from a state; the masks come last, as they cannot be taken back."""
         self.training = Training(**state["training"])
-        self.begun = self.spent
-        set_weights(self.parameters, state["weights"])
-        self.best = state["best"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
-        self.lowest = state["lowest"]
+        self.lowest, self.best = state["lowest"], state["best"]
+        set_weights(self.parameters, state["weights"])
         if self.during:
             self.during.restore(state["during"])
+        self.begun = self.spent
 
 
 def _schedule(spent: float, after: float, step: int) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 
 from core.errors import UserError
 from core.models.facts import facts
-from core.models.sources import ModelSource, identify, load_model, load_tokenizer
+from core.models.sources import ModelSource, identify, identify_again, load_model, load_tokenizer
 from core.progress import Progress
 
 
@@ -41,7 +41,7 @@ class Teacher:
         if name is None:
             return cls(dense, dtype, device, progress)
         id, _, revision = name.rpartition("@")
-        source = identify(id)
+        source = identify_again(id, revision)
         if source.revision != revision:
             raise UserError(f"The teacher {id} is now at revision {source.revision}, not {revision}; start again.")
         return cls(source, dtype, device, progress)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.cli.reproduce import reproduce
 from core.errors import UserError
+from core.paths import typed_path
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
@@ -148,7 +149,7 @@ def _export(result: Result) -> None:
 
 def _queue_export(result: Result, folder: str) -> None:
     try:
-        target = Path(folder).expanduser()
+        target = typed_path(folder)
         if not folder or not target.is_absolute():
             raise UserError("Give the whole path of the folder, such as /home/me/model.")
         check_save_folder(target)

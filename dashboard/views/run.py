@@ -11,6 +11,7 @@ from core.data.texts import CORPORA
 from core.errors import UserError
 from core.methods.base import Method
 from core.models.catalogue import BY_ID, MODELS
+from core.models.sources import named_folder
 from core.protocols import missing
 from core.registry import METHODS, RECOVERIES
 from core.request.complete import complete
@@ -26,6 +27,7 @@ PATTERNS = ("2:4", "4:8")
 NO_RECOVERY = "nothing"
 BOUND = {"bind": "query-params"}
 KEPT = {"persist_state": "session"}
+FOLDERS = "run_folders"  # those that the visitor lets be read, in the session
 
 
 class Purpose(NamedTuple):
@@ -54,8 +56,8 @@ TRAINING = Purpose(
 )
 
 
-def model_input() -> str:
-    """Let a model of the catalogue be chosen, or a folder or hub id be typed."""
+def model_input() -> str | None:
+    """Let a model of the catalogue be chosen, or a folder or hub id be typed; None while a folder may not be read."""
     model = st.selectbox(
         "Model",
         [card.id for card in MODELS],
@@ -63,6 +65,7 @@ def model_input() -> str:
         key="run_model",
         accept_new_options=True,
         help="Choose one, or type the path of a folder with a Hugging Face model, or a hub id such as org/name.",
+        on_change=allow_folder,
         **BOUND,
     )
     card = BY_ID.get(model)
@@ -71,7 +74,19 @@ def model_input() -> str:
         st.caption(
             f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
         )
-    return model
+    folder = named_folder(model or "")
+    if folder and str(folder) not in st.session_state.get(FOLDERS, ()):
+        st.info("The link names a folder of this machine. Nothing of it is read before you press the button.")
+        st.text(str(folder))
+        st.button("Read this folder", key="run_read", on_click=allow_folder)
+        return None
+    return model or ""
+
+
+def allow_folder() -> None:
+    """Note that the visitor wants the folder that is the model now to be read: it was typed, or the button pressed."""
+    if folder := named_folder(st.session_state["run_model"] or ""):
+        st.session_state.setdefault(FOLDERS, set()).add(str(folder))
 
 
 def method_input() -> type[Method]:
@@ -254,8 +269,8 @@ def more_inputs(method: type[Method], trained: bool) -> dict[str, Any]:
     return {"settings": settings, "layers": layers or None, "seed": seed or 0, "dtype": dtype, "device": device}
 
 
-def form() -> RunSpec | str:
-    """Show the form; return the run it asks for, or the sentence that says what is wrong."""
+def form() -> RunSpec | str | None:
+    """Show the form; return the run it asks for, or the sentence that says what is wrong; None while it waits."""
     model = model_input()
     method = method_input()
     amount = amount_input(method)
@@ -263,6 +278,8 @@ def form() -> RunSpec | str:
     recovery = recovery_input()
     measuring = measuring_inputs()
     more = more_inputs(method, bool(recovery))
+    if model is None:
+        return None
     if not model:
         return "Choose a model, or type a folder or a hub id."
     if not (measuring["perplexity"] or measuring["tasks"] or measuring["latency"]):
@@ -281,9 +298,9 @@ def page() -> None:
         wanted = form()
         if isinstance(wanted, str):
             st.error(wanted)
-        else:
+        elif wanted:
             _estimate(wanted)
-        disabled = isinstance(wanted, str)
+        disabled = not isinstance(wanted, RunSpec)
         # Not a callback: that would get the run of before a value that was typed just ahead of the click.
         if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=disabled, key="run_start"):
             data.queue().submit(wanted)

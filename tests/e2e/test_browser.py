@@ -117,3 +117,17 @@ def test_a_job_that_is_tried_again_shows_how_it_ends(page, address, results):
     page.locator(f".st-key-run_job_{first}").get_by_role("button", name="Try again").click()
     again = page.locator(f".st-key-run_job_{first + 1}")
     again.get_by_role("alert").filter(has_text="toy").wait_for(timeout=90_000)
+
+
+def test_a_folder_that_a_link_names_waits_for_the_button(page, address, tmp_path):
+    (tmp_path / "config.json").write_text("[]")
+    settled(opened(page, f"{address}/run?run_model={tmp_path}"))
+    button = page.get_by_role("button", name="Read this folder")
+    button.wait_for()
+    assert page.get_by_text("holds no JSON object").count() == 0
+    page.get_by_role("spinbutton", name="Share of block weights").fill("0.3")
+    page.keyboard.press("Enter")
+    settled(page)
+    button.click()
+    page.get_by_text("holds no JSON object").wait_for()
+    button.wait_for(state="detached")

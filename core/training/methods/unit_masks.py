@@ -129,15 +129,16 @@ class UnitMasks:
         return found | {"step": torch.tensor(self.step), "complete": torch.tensor(self.complete)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        self.step, self.complete = int(tensors["step"]), bool(tensors["complete"])
         scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
-        self.scores = {
-            name: score.to(self.adapters[name].get_base_layer().weight.device) for name, score in scores.items()
-        }
+        scores = {name: score.to(self.adapters[name].get_base_layer().weight.device) for name, score in scores.items()}
+        blocks = [view.units.block for view in self.views]
+        heads = {block: (tensors[f"queries {block}"], tensors[f"keys {block}"]) for block in blocks}
+        channels = {block: tensors[f"channels {block}"] for block in blocks}
+        # Only now is anything changed, so that tensors of another form leave all as it is.
+        self.step, self.complete = int(tensors["step"]), bool(tensors["complete"])
+        self.scores, self.heads, self.channels = scores, heads, channels
         for view in self.views:
             block = view.units.block
-            self.heads[block] = tensors[f"queries {block}"], tensors[f"keys {block}"]
-            self.channels[block] = tensors[f"channels {block}"]
             if len(self.channels[block]) < view.shape.channels or len(self.heads[block][0]) < view.shape.query_heads:
                 self._mask(view)
 

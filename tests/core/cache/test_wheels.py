@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from core.cache import wheels
 from core.cache.kept import fact, once, put
 from core.cache.wheels import Wheel, download, extract, members
 from core.errors import Cancelled, UserError
@@ -54,6 +55,37 @@ def test_a_wheel_with_another_sha256_is_refused(index, tmp_path):
     wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* where 000000000000\.\.\. is expected"):
         download(wheel, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Sign in to go on</html>", bytes(1000)])
+def test_a_wheel_that_is_no_zip_is_told_as_such_and_not_kept(index, tmp_path, content):
+    wheel = index({"a": "A"})
+    (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(content)
+    with pytest.raises(UserError, match=r"sent as files-only==1\.0 is no zip archive.*it is not kept") as told:
+        once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
+    assert "network" not in str(told.value)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
+
+
+def test_a_download_that_does_not_fit_the_index_is_told_as_damaged(index, tmp_path, monkeypatch):
+    wheel, name = index({"a": "A"}), "files_only-1.0-py3-none-any.whl"
+    (tmp_path / "index" / "index.html").write_text(f'<a href="{name}#sha256={"0" * 64}">{name}</a>')
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index" / "index.html"))
+    with pytest.raises(UserError, match=r"has another sha256 than the index says.*it is not kept"):
+        download(wheel, tmp_path)
+    assert not list(tmp_path.glob("*.whl"))
+
+
+def test_a_damaged_wheel_is_not_kept(index, tmp_path, monkeypatch):
+    wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
+    asked, start = [], wheels.subprocess.Popen
+    monkeypatch.setattr(
+        wheels.subprocess, "Popen", lambda command, **more: (asked.append(command), start(command, **more))[1]
+    )
+    with pytest.raises(UserError, match="is expected"):
+        download(wheel, tmp_path)
+    assert not list(tmp_path.glob("*.whl"))
+    assert "--no-cache-dir" in asked[0]  # pip would hand the same file out again
 
 
 def test_a_member_that_leads_out_of_the_folder_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -68,6 +69,9 @@ def test_another_text_behind_the_same_name_is_another_variant(capsys, tmp_path, 
 BAD = {
     "unknown model": (["run", "smolm2-135m", "wanda"], "did you mean 'smollm2-135m'?"),
     "absent folder": (["run", "./nowhere", "wanda"], "no folder './nowhere'"),
+    "folder of nobody": (["run", "~nouser/x", "wanda"], "no folder '~nouser/x'"),
+    "name of 300 letters": (["run", "n" * 300, "wanda"], "Unknown model"),
+    "text of nobody": (["run", "./tiny", "dense", "--perplexity", "~nouser/x@32"], "no text file"),
     "folder that holds no model": (["run", "./full", "wanda"], "config.json"),
     "unknown method": (["run", "./tiny", "wand"], "did you mean 'wanda'?"),
     "unknown parameter": ([*RUN, "--set", "dampng=1"], "no parameter 'dampng'"),
@@ -100,6 +104,7 @@ BAD = {
     "broken expression for layers": ([*RUN, "--layers", "(up"], "neither FIRST:LAST nor a regular expression"),
     "layers of a method that removes units": (["run", "./tiny", "flap", "--layers", "0:0"], "leave the layers out"),
     "layers beyond the last": ([*RUN, "--layers", "7:9"], "selects none"),
+    "folder to save in has too long a name": ([*RUN, "--save", "n" * 300], "File name too long"),
     "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
     "missing argument": (["run", "./tiny"], "Missing argument"),
@@ -213,7 +218,7 @@ def test_tasks_at_names_the_points_that_tasks_are_measured_on():
         patterns=("2:4",),
         tasks_at=("0.30", "2:4"),
     )
-    specs = points(
+    specs, _ = points(
         grid,
         tasks=[Task(task="piqa", limit=5)],
         calibration=Calibration(corpus="text.txt", windows=2, window=32),
@@ -290,8 +295,6 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
 
 
 def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
-    import shutil
-
     assert main([*RUN, "--json"]) == 0
     key = json.loads(capsys.readouterr().out)["variant"]["key"]
     shutil.rmtree(tmp_path / "cache" / "variants")

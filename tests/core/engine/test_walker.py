@@ -36,6 +36,15 @@ def test_blocks_run_one_by_one_give_what_the_model_computes(name):
     Recorder(model, find_blocks(model), CPU).check(windows(1, 40))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_hidden_states_that_are_no_numbers_or_nothing_are_told_as_such(value):
+    model = tiny()
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(value)
+    with pytest.raises(UserError, match="hold NaN or infinity, or are all zero, in float32"):
+        compress(model, stage("wanda"), windows(), "cpu", silent)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_forms_agree(name, monkeypatch):
     reference, _ = walked(name, "batch", monkeypatch=monkeypatch)

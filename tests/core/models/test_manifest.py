@@ -6,7 +6,9 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from core.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from tests.core.methods.test_structured import SHAPES, STRUCTURED, shrunk
 from tests.core.tiny import tiny, windows
@@ -86,3 +88,16 @@ def test_a_saved_model_can_be_saved_again(tmp_path):
     torch.testing.assert_close(
         load_model_folder(tmp_path / "twice", torch.float32)(windows()).logits, model(windows()).logits
     )
+
+
+@pytest.mark.parametrize("method", ["magnitude", "slimllm"])
+def test_a_checkpoint_without_one_of_its_tensors_is_refused(method, tmp_path):
+    model = tiny(num_hidden_layers=3)
+    if method == "slimllm":
+        shrunk(model, method, 0.4)
+    save_model(model, tmp_path)
+    state = {name: tensor.clone() for name, tensor in load_file(tmp_path / "model.safetensors").items()}
+    del state["model.layers.1.mlp.up_proj.weight"]
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_model_folder(tmp_path, torch.float32)

@@ -1,6 +1,8 @@
 """Models from a folder, the catalogue and the default wheel: identity, loading, refusals, and facts without torch."""
 
 import json
+import math
+import os
 import shutil
 import subprocess
 import sys
@@ -8,12 +10,14 @@ import sys
 import pytest
 import torch
 
+from core.cache.kept import once
 from core.errors import UserError
+from core.models import sources
 from core.models.blocks import find_blocks
 from core.models.catalogue import BY_ID, MODELS
 from core.models.facts import facts
 from core.models.shape import shape
-from core.models.sources import identify, load_model, load_tokenizer
+from core.models.sources import identify, identify_again, load_model, load_tokenizer
 from tests.core.tiny import ARCHITECTURES, OTHERS, tiny
 from tests.core.words import byte_tokenizer
 
@@ -31,6 +35,10 @@ def folder(tmp_path):
     tiny(vocab_size=257).save_pretrained(path)
     byte_tokenizer().save_pretrained(path)
     return path
+
+
+ODD = ("[]", "null", "5")
+INDEX = "model.safetensors.index.json"
 
 
 def edit(folder, **changes):
@@ -62,6 +70,45 @@ def test_a_folder_never_takes_the_name_of_a_catalogue_model(folder):
     taken = folder.rename(folder.with_name("opt-125m"))
     assert identify(str(taken)).id == "opt-125m-folder"
     assert identify("opt-125m-folder").folder == taken
+
+
+NAMES = ["my model", "Llama (1B)", "a@b", "x,y", ".hidden", "~root", "core", "é" * 127, "n" * 255]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_may_have_any_name(folder, name, tmp_path, monkeypatch):
+    place = folder.rename(folder.with_name(name))
+    found = identify(str(place))
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / name).mkdir(parents=True)  # a folder that is no model
+    monkeypatch.chdir(elsewhere)
+    assert identify_again(found.id, found.revision) == found
+    assert identify(found.id) == found
+    (cache,) = {path.parent.parent for path in tmp_path.rglob("cache/folders/*")}
+    assert cache == tmp_path / "cache"
+
+
+def test_a_path_that_is_no_text_is_refused_with_a_sentence(folder):
+    with pytest.raises(UserError, match=r"is no UTF-8 text"):
+        identify(str(folder.rename(folder.with_name(os.fsdecode(b"\xff")))))
+
+
+def test_a_run_finds_its_own_folder_among_those_of_one_name(folder, tmp_path, monkeypatch):
+    first = identify(str(folder))
+    other = shutil.copytree(folder, tmp_path / "elsewhere" / "my-llama")
+    tiny(vocab_size=257, seed=1).save_pretrained(other)
+    second = identify(str(other))
+    monkeypatch.chdir(other.parent)
+    assert identify("my-llama") == second != first
+    assert identify_again(first.id, first.revision) == first
+    shutil.rmtree(folder)
+    assert identify_again(first.id, first.revision) == second  # which its revision tells
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "x/" + "n" * 300, "~nouser/x", "/" + "n" * 300, "a\0b", "\ud800", ""])
+def test_a_name_that_cannot_be_a_path_is_refused_with_a_sentence(name):
+    with pytest.raises(UserError, match=r"There is no|Unknown model"):
+        identify(name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -122,6 +169,39 @@ def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
         load_model(identify(str(folder)))
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"", b"{"])
+def test_a_damaged_conversion_is_made_again(folder, file, content, monkeypatch):
+    made = []
+
+    def convert(card, progress):
+        return once(
+            sources._converted(card), lambda place: made.append(shutil.copytree(folder, place, dirs_exist_ok=True))
+        )
+
+    monkeypatch.setattr(sources, "_fetch_wheel", convert)
+    kept = convert(BY_ID["smollm2-135m"], None)
+    source = identify("smollm2-135m")
+    (kept / file).write_bytes(content)
+    assert facts(source).blocks == 30
+    assert torch.equal(load_model(source).lm_head.weight, tiny(vocab_size=257).lm_head.weight)
+    assert load_tokenizer(source)("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
+    assert len(made) == 2
+
+
+def test_a_conversion_is_not_thrown_away_for_want_of_memory(folder, monkeypatch):
+    from core.models import loading
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory")
+
+    kept = shutil.copytree(folder, sources._converted(BY_ID["smollm2-135m"]))
+    monkeypatch.setattr(loading, "from_folder", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_model(identify("smollm2-135m"))
+    assert kept.is_dir()
+
+
 def test_a_repository_with_its_own_code_is_refused(folder):
     edit(folder, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"})
     with pytest.raises(UserError, match="could not be loaded"):
@@ -133,13 +213,23 @@ def test_a_repository_with_its_own_code_is_refused(folder):
     [
         (lambda f: (f / "config.json").unlink(), "no config.json"),
         (lambda f: (f / "config.json").write_text("{"), "not readable JSON"),
+        *((lambda f, text=text: (f / "config.json").write_text(text), "holds no JSON object") for text in ODD),
+        (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
+        (lambda f: edit(f, architectures=5), "not a list of names"),
         (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
+        (lambda f: (f / "tokenizer.model").symlink_to("gone"), "tokenizer.model cannot be read: No such file"),
+        (lambda f: (f / "tokenizer.model").mkdir(), "tokenizer.model cannot be read: Is a directory"),
+        (lambda f: edit(f, slimscope={}), "give the model that it was made from"),
         (lambda f: edit(f, quantization_config={"quant_method": "gptq"}), "already quantised"),
         (lambda f: (f / "model.safetensors").unlink(), "no complete set of weights"),
         (
             lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
             "no complete set of weights",
         ),
+        *((lambda f, text=text: (f / INDEX).write_text(text), "holds no JSON object") for text in ODD),
+        (lambda f: (f / INDEX).write_text("{"), "not readable JSON"),
+        (lambda f: (f / INDEX).write_text("{}"), "does not say which file holds which weight"),
+        (lambda f: (f / INDEX).write_text('{"weight_map": {"a": "../b"}}'), "not a file beside it"),
     ],
 )
 def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
@@ -161,6 +251,62 @@ def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
 def test_an_unknown_model_is_refused_with_a_sentence(name, sentence):
     with pytest.raises(UserError, match=sentence):
         identify(name)
+
+
+@pytest.mark.parametrize("content", [*ODD, "{", "{}"])
+def test_an_odd_tokenizer_is_refused_with_a_sentence(folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match="The tokenizer of my-llama could not be loaded"):
+        load_tokenizer(identify(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"hidden_size": "64"}, "says hidden_size = '64', where a whole number above 0 is expected"),
+        ({"max_position_embeddings": math.nan}, "says max_position_embeddings = nan"),
+        ({"vocab_size": math.inf}, "says vocab_size = inf"),
+        ({"num_attention_heads": 0}, "says num_attention_heads = 0"),
+        ({"num_hidden_layers": 10**400}, "says num_hidden_layers = 1000"),
+        ({"intermediate_size": None}, "does not say 'intermediate_size'"),
+        ({"model_type": [], "text_config": 5, "hidden_size": True}, "says hidden_size = True"),
+    ],
+)
+def test_a_size_that_is_none_is_refused_with_a_sentence(folder, changes, sentence):
+    edit(folder, **changes)
+    with pytest.raises(UserError, match=sentence):
+        facts(identify(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (math.nan, r"are not all numbers: model\.layers\.1\.mlp\.up_proj\.weight holds NaN or infinity in float32"),
+        (-math.inf, r"model\.layers\.1\.mlp\.up_proj\.weight holds NaN or infinity"),
+        (0.0, "are all zero"),
+    ],
+)
+def test_weights_that_are_no_numbers_or_nothing_are_named(folder, value, sentence):
+    model = tiny(vocab_size=257)
+    with torch.no_grad():
+        if value:
+            model.model.layers[1].mlp.up_proj.weight[3, 5] = value
+        else:
+            for parameter in model.parameters():
+                parameter.zero_()
+    model.save_pretrained(folder)
+    with pytest.raises(UserError, match=sentence):
+        load_model(identify(str(folder)))
+
+
+def test_weights_too_large_for_the_asked_dtype_are_named(folder):
+    model = tiny(vocab_size=257)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = 1e6
+    model.save_pretrained(folder)
+    assert load_model(identify(str(folder))).lm_head.weight[0, 0] == 1e6
+    with pytest.raises(UserError, match=r"lm_head\.weight holds NaN or infinity in float16"):
+        load_model(identify(str(folder)), "float16")
 
 
 def test_an_unknown_dtype_is_refused(folder):

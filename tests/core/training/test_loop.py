@@ -139,9 +139,46 @@ def test_a_model_that_predicts_nothing_is_not_trained():
         trained(model)
 
 
-def test_a_damaged_checkpoint_starts_anew(tmp_path):
+STATES = {
+    "no state": lambda state: None,
+    "a tensor": lambda state: torch.zeros(3),
+    "other keys": lambda state: {"epoch": 3, "model": state["weights"]},
+    "a key less": lambda state: {name: value for name, value in state.items() if name != "recent"},
+    "another record": lambda state: state | {"training": {"epochs": 3}},
+    "fewer weights": lambda state: state | {"weights": state["weights"][1:]},
+    "weights of other shapes": lambda state: state | {"weights": [weight[:1] for weight in state["weights"]]},
+    "best of other shapes": lambda state: state | {"best": [weight[:1] for weight in state["weights"]]},
+    "another optimiser": lambda state: state | {"optimiser": {"state": {}, "param_groups": []}},
+}
+
+
+def interrupted(file, make):
+    """Leave the state of a training that was cancelled in its middle."""
+
+    def stop(stage, done, total, detail=""):
+        if detail.startswith("step 13,"):
+            raise Cancelled
+
+    make(tiny(), progress=stop, checkpoint=file)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_a_damaged_checkpoint_starts_anew(kind, tmp_path, caplog):
+    caplog.set_level("INFO", training.__name__)
     file = tmp_path / "state"
-    file.write_bytes(b"no state")
+    torch.save(STATES[kind](interrupted(file, trained)), file)
+    model, fresh = tiny(), tiny()
+    done, expected = trained(model, checkpoint=file), trained(fresh)
+    assert (done.steps, done.held_out) == (20, expected.held_out)
+    torch.testing.assert_close(model(windows()).logits, fresh(windows()).logits, rtol=0, atol=0)
+    assert "the training starts anew" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"no state", b""])
+def test_a_checkpoint_that_is_no_file_of_torch_starts_anew(content, tmp_path):
+    file = tmp_path / "state"
+    file.write_bytes(content)
     done, expected = trained(tiny(), checkpoint=file), trained(tiny())
     assert (done.steps, done.held_out) == (20, expected.held_out)
 

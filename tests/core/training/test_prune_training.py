@@ -123,6 +123,28 @@ def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
+def test_masks_of_another_form_start_anew(method, text, tmp_path):
+    def stop(stage, done, total, detail=""):
+        if "step 20," in detail:
+            raise Cancelled
+
+    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
+    file = tmp_path / "state"
+    with pytest.raises(Cancelled):
+        pruned(tiny(num_hidden_layers=4), method, progress=stop, checkpoint=file, **settings)
+    state = torch.load(file, weights_only=True)
+    masks = {name: mask for name, mask in state["during"].items() if name not in ("round", "channels 2")}
+    assert len(masks) == len(state["during"]) - 1
+    torch.save(state | {"during": masks}, file)
+    ours, fresh = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
+    _, done = pruned(ours, method, checkpoint=file, **settings)
+    _, expected = pruned(fresh, method, **settings)
+    assert (done.steps, done.held_out) == (expected.steps, expected.held_out)
+    for here, there in zip(ours.state_dict().values(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(here, there)
+
+
+@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
 @pytest.mark.parametrize("seconds", [4, 60])
 def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
     clock = iter(range(0, 100_000, seconds))  # between two looks at it

@@ -1,0 +1,68 @@
+"""transformers' loading: whole models or none, and its failures as sentences."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.utils.logging import disable_progress_bar
+
+from core.errors import UserError, out_of_memory
+
+log = logging.getLogger(__name__)
+
+
+def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: Any) -> nn.Module:
+    """Return `kind.from_pretrained(folder)` in evaluation mode; a `UserError` where the weights are not whole.
+
+    `name` is what the model is called in that sentence. No code in the folder is run.
+    """
+    disable_progress_bar()
+    with sentences(f"{name} could not be loaded as a causal language model"):
+        model, loading = kind.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
+            **more,
+        )
+    if loading["missing_keys"]:
+        raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is not whole.")
+    return model.eval()
+
+
+@torch.no_grad()
+def check_numbers(model: nn.Module, name: str) -> None:
+    """Raise `UserError` where a weight of the model `name` is no finite number, or all matrices are zero."""
+    for tensor, parameter in model.named_parameters():
+        if not parameter.sum(dtype=torch.float64).isfinite():
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UserError(f"The weights of {name} are not all numbers: {tensor} holds NaN or infinity in {kind}.")
+    if not any(parameter.any() for parameter in model.parameters() if parameter.dim() > 1):
+        raise UserError(f"The weights of {name} are all zero, so there is nothing to compress or to measure.")
+
+
+@contextmanager
+def sentences(failed: str) -> Iterator[None]:
+    """Turn whatever a library raises about files that it does not understand into a `UserError` that begins so."""
+    try:
+        yield
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{failed}: its pickled weights hold more than tensors, so they are not opened; "
+            "convert them to safetensors where you trust them."
+        ) from None
+    except Exception as error:
+        if isinstance(error, UserError) or out_of_memory(error):
+            raise
+        log.info("%s", failed, exc_info=True)
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise UserError(f"{failed}: {first} ({type(error).__name__}).") from None

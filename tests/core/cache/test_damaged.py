@@ -1,0 +1,120 @@
+"""What is only a cache is made again where it is damaged, and no number changes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from core.cache import kept
+from core.cli.app import main
+from tests.core.commands import RUN
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "last byte gone": lambda content: content[:-1],
+    "one bit off": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "another format": lambda content: b"\xff" * 100,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_small_file_is_made_again(damage, tmp_path, caplog):
+    caplog.set_level("INFO", kept.__name__)
+    file = tmp_path / "d" / "x"
+    assert kept.small(file, lambda: b"what was found") == b"what was found"
+    assert kept.small(file, lambda: pytest.fail("made again")) == b"what was found"
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert kept.small(file, lambda: b"what is found now") == b"what is found now"
+    assert kept.small(file, lambda: pytest.fail("made again")) == b"what is found now"
+    (record,) = caplog.records
+    assert "is damaged, so it is made again" in record.getMessage()
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    steps, sync, replace = [], os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (steps.append(os.fstat(number).st_size), sync(number)))
+    monkeypatch.setattr(Path, "replace", lambda *paths: (steps.append("renamed"), replace(*paths)))
+    kept.put(tmp_path / "x", b"content")
+    assert steps == [7, "renamed"]
+    kept.once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
+    assert steps[2:] == [4]
+    monkeypatch.setattr(os, "fsync", lambda number: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kept.put(tmp_path / "x", b"other")
+    assert (tmp_path / "x").read_bytes() == b"content" and len(list(tmp_path.iterdir())) == 3
+
+
+def number(capsys, *more):
+    """Run a variant with a perplexity that is not stored, and return it."""
+    assert main([*RUN, *more, "--json"]) == 0, capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "damaged" not in captured.err and "Traceback" not in captured.err
+    return {row["protocol"]["windows"]: row["value"] for row in json.loads(captured.out)["measurements"]}
+
+
+def edit(file, change):
+    config = json.loads(file.read_text())
+    change(config)
+    file.write_text(json.dumps(config))
+
+
+def cut(file, share):
+    """Leave the beginning of a file, in a new one: what has the old one mapped keeps it whole."""
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[: int(share * len(content))])
+
+
+def tensors(file):
+    return {name: tensor.clone() for name, tensor in load_file(file).items()}
+
+
+def without_a_tensor(file):
+    state = tensors(file)
+    file.unlink()
+    del state["model.layers.1.mlp.down_proj.weight"]
+    save_file(state, file, metadata={"format": "pt"})
+
+
+VARIANT = {
+    "weights without a tensor": ("model.safetensors", without_a_tensor),
+    "weights cut off": ("model.safetensors", lambda file: cut(file, 0.5)),
+    "weights empty": ("model.safetensors", lambda file: cut(file, 0)),
+    "configuration without architectures": ("config.json", lambda file: edit(file, lambda c: c.pop("architectures"))),
+    "configuration of another kind": ("config.json", lambda file: file.write_text("[]")),
+    "configuration of other sizes": ("config.json", lambda file: edit(file, lambda c: c.update(hidden_size=16))),
+    "report empty": ("result.json", lambda file: cut(file, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", VARIANT)
+@pytest.mark.usefixtures("machine")
+def test_a_damaged_variant_is_made_again(kind, capsys, tmp_path):
+    name, damage = VARIANT[kind]
+    before = number(capsys)
+    (folder,) = (tmp_path / "cache" / "variants").glob("[!.]*[!k]")
+    whole = tensors(folder / "model.safetensors")
+    damage(folder / name)
+    after = number(capsys, "--perplexity", "text.txt@32:3")
+    whole_again = tensors(folder / "model.safetensors")
+    assert all((whole_again[key] == tensor).all() for key, tensor in whole.items())
+    assert after.keys() == before.keys() | {3}
+    assert main([*RUN, "--perplexity", "text.txt@32:3", "--force", "--json"]) == 0
+    forced = {r["protocol"]["windows"]: r["value"] for r in json.loads(capsys.readouterr().out)["measurements"]}
+    assert forced[3] == after[3]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["tokens", "facts", "folders"])
+@pytest.mark.usefixtures("machine")
+def test_a_run_heals_what_it_reads(kind, damage, capsys, tmp_path):
+    before = number(capsys)
+    files = list((tmp_path / "cache" / kind).iterdir())
+    assert files
+    for file in files:
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert number(capsys, "--force") == before
+    assert all(kept.read_small(file) is not None for file in files)

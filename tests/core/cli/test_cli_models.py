@@ -1,0 +1,90 @@
+"""The command line on models of any name, odd ones, and what is saved of them."""
+
+import errno
+import json
+import shutil
+
+import pytest
+
+from core.cli.app import main
+from core.shipping import checkpoint as export
+from core.store.store import Store
+from tests.core.commands import RUN
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+@pytest.mark.parametrize("name", ["some folder/my model", "Llama (1B)", "a@b", "x,y", ".hidden", "~root"])
+def test_a_model_of_any_name_runs(name, capsys, tmp_path, folder, monkeypatch):
+    model = tmp_path / "models" / name
+    shutil.copytree(folder / "tiny", model)
+    (tmp_path / "results" / model.name).mkdir(parents=True)  # one of that name, without a model, where it runs
+    (tmp_path / "results" / "text.txt").write_text((folder / "text.txt").read_text())
+    monkeypatch.chdir(tmp_path / "results")
+    command = ["magnitude", "--perplexity", "text.txt@32:4", "--json"]
+    assert main(["run", str(model), *command]) == 0, capsys.readouterr().err
+    result = json.loads(capsys.readouterr().out)
+    assert result["variant"]["model"] == model.name
+    assert main(["run", model.name, *command]) == 0
+    assert json.loads(capsys.readouterr().out) == result
+    assert main(["export", result["variant"]["key"], str(tmp_path / "out")]) == 0
+    with monkeypatch.context() as patch:
+        patch.chdir(model.parent)
+        sweep = ["--methods", "wanda", "--ratios", "0.5", "--calibration", f"{folder}/text.txt:2x32"]
+        given = f'"{model}"'
+        assert main(["sweep", "--models", given, *sweep, "--perplexity", f"{folder}/text.txt@32:4"]) == 0
+    teacher = ["--recover", "distill-white", "--recover-set", f"teacher={model}", "--recover-set", "steps=2"]
+    train = ["--train", "text.txt:12x16", "--recover-set", "held_out=4", "--recover-set", "batch=4"]
+    assert main(["run", str(model), *command, *teacher, *train]) == 0, capsys.readouterr().err
+
+
+ODD = {
+    "config.json": "null",
+    "model.safetensors.index.json": "{}",
+    "tokenizer.json": "[]",
+    "model.safetensors": "",
+}
+
+
+@pytest.mark.parametrize("file", ODD)
+def test_a_sweep_goes_on_past_a_model_that_cannot_be_read(file, capsys, tmp_path, folder):
+    odd = shutil.copytree(folder / "tiny", tmp_path / "odd")
+    (odd / file).write_text(ODD[file])
+    grid = ["--methods", "magnitude", "--ratios", "0.5", "--perplexity", "text.txt@32:2"]
+    assert main(["sweep", "--models", f"{odd},./tiny", *grid]) == 1
+    captured = capsys.readouterr()
+    assert "tiny magnitude 0.5: done." in captured.err and "Traceback" not in captured.err
+    last = captured.err.strip().splitlines()[-1]
+    assert ("1 of 2 models left out" in last and str(odd) in last) or "2 of 4 points failed" in last
+    assert len(Store().results()) == 2
+
+    assert main(["sweep", "--models", str(odd), *grid]) == (2 if "left out" in last else 1)
+    assert "odd" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+        KeyboardInterrupt(),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_a_save_that_fails_can_be_run_again(error, there, tmp_path, capsys, monkeypatch):
+    def fail(model, folder):
+        (folder / "model-00001.safetensors").write_bytes(b"half of it")
+        raise error
+
+    target = tmp_path / "new" / "saved"
+    if there:
+        target.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "save_model", fail)
+        assert main([*RUN, "--save", str(target)]) in (2, 130)
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert list(target.parent.iterdir()) == [target][: int(there)]
+    assert main([*RUN, "--save", str(target)]) == 0, capsys.readouterr().err
+    assert {"README.md", "config.json", "model.safetensors"} <= {path.name for path in target.iterdir()}
+    assert list(target.parent.iterdir()) == [target]

@@ -1,0 +1,68 @@
+"""The Run page on folders of this machine, and on odd models, that an address names."""
+
+import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.testing.v1.element_tree import Selectbox
+
+from core.models import sources
+from tests.core.tiny import tiny
+from tests.dashboard.test_pages import open_app, store  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def _as_typed(field):
+    """Return what a browser sends of a select box; Streamlit's tester knows none in which something may be typed."""
+    return WidgetState(id=field.id, string_value=field.value)
+
+
+@pytest.fixture
+def model_folder(tmp_path, monkeypatch):
+    """A folder with a model, and a cache that knows nothing of it."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Selectbox, "_widget_state", property(_as_typed))
+    tiny().save_pretrained(tmp_path / "$my$ model")
+    return tmp_path / "$my$ model"
+
+
+def test_a_folder_named_by_a_link_is_read_once_the_button_is_pressed(model_folder, monkeypatch):
+    read, real = [], sources._folder_source
+    monkeypatch.setattr(sources, "_folder_source", lambda folder: (read.append(folder), real(folder))[1])
+    app = open_app("views/run.py", run_model=str(model_folder))
+    assert not read and not list(model_folder.parent.glob("cache/folders/*"))
+    assert str(model_folder) in [text.value for text in app.text]
+    assert app.button(key="run_start").disabled and not app.error
+    app.number_input(key="run_ratio").set_value(0.3).run()
+    assert not read
+    app.button(key="run_read").click().run()
+    assert read and "run_read" not in [button.key for button in app.button]
+    for key in ("run_window", "run_calibration_window"):
+        app.number_input(key=key).set_value(128).run()
+    assert not app.error and not app.button(key="run_start").disabled
+    app.selectbox(key="run_model").set_value("smollm2-135m").run()
+    app.selectbox(key="run_model").set_value(str(model_folder)).run()
+    assert "run_read" not in [button.key for button in app.button]
+
+
+def test_a_folder_that_is_typed_is_read_at_once(model_folder):
+    app = open_app("views/run.py")
+    app.selectbox(key="run_model").set_value(str(model_folder)).run()
+    assert "run_read" not in [button.key for button in app.button]
+    assert "this model was made for 128" in app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [("[]", "holds no JSON object"), ('{"hidden_size": "64"}', "says hidden_size = '64'"), ("{", "not readable JSON")],
+)
+def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, sentence):
+    (model_folder / "config.json").write_text(config)
+    app = open_app("views/run.py", run_model=str(model_folder))
+    app.button(key="run_read").click().run()
+    assert sentence in app.error[0].value and not app.exception
+
+
+@pytest.mark.parametrize("name", ["~nouser/x", "n" * 300, "no/" + "n" * 300])
+def test_a_name_that_is_no_path_in_a_link_is_a_sentence(name):
+    app = open_app("views/run.py", run_model=name)
+    assert name in app.error[0].value and not app.exception
