@@ -185,7 +185,31 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
     frame = frame[frame["metric"] == "perplexity"]
     frame.loc[frame["method"] == "loraprune-trained", "calibration"] = "passages-calibration:512x256"
     assert points.calibrations(frame) == ["passages-calibration:16x2048"]
-    assert list(points.calibrated_on(frame, "passages-calibration:16x2048")["value"]) == [24.0, 30.0]
+    chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
+    assert list(points.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
+
+
+def test_two_training_texts_never_become_two_seeds():
+    texts = ("c4-sample:512x256", "passages-calibration:512x256")
+    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, calibration=text) for seen, text in enumerate(texts)]
+    tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
+    frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
+    frame = frame[frame["metric"] == "perplexity"]
+    assert points.trainings(frame) == list(texts)
+    for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
+        shown = points.collapse(points.made_with(frame, "passages-calibration:16x2048", text))
+        assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
+
+
+def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
+    found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
+    means = points.seven_means(points.headline(frame))
+    seeds = means[(means["label"] == "Wanda") & (means["where"] == "50 %")]["mean"]
+    assert len(seeds) == 3
+    dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
+    table = points.comparison(found, dropped, found.iloc[:0])
+    row = table[table["Removed"] == "50 %"].iloc[0]
+    assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
 
 
 def test_comparison_is_against_dense(perplexities, frame):
