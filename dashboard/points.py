@@ -187,8 +187,7 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for (task, chance, metric), part in rows.groupby(["task", "chance", "metric"], sort=False):
         points = collapse(part)
-        hollow = points["pattern"].notna()
-        parts.append(points.assign(task=task, chance=chance, metric=metric, hollow=hollow))
+        parts.append(points.assign(task=task, chance=chance, metric=metric))
     return pd.concat(parts) if parts else pd.DataFrame()
 
 

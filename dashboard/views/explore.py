@@ -148,7 +148,7 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
         "explore_accuracy",
         lambda theme: figures.accuracy_dots(both, theme, order),
         caption,
-        both.drop(columns=["key", "spread", "hollow"]),
+        both.drop(columns=["key", "spread"]),
         alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
     )
     offer_tasks(chosen, found, compressed, at, limit)
