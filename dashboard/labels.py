@@ -51,7 +51,7 @@ def beside(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.
     lines = points[points["pattern"].isna()].sort_values(column).groupby("series")
     others = [place for _, part in lines for place in _along(places.loc[part.index].to_numpy())]
     found = points[points["pattern"].notna()].sort_values("value")
-    sides = _sides(places.loc[found.index].to_numpy(), others)
+    sides = _sides(list(places.loc[found.index].itertuples(index=False, name=None)), others)
     return found.assign(place=found["value"], text=found["pattern"], side=sides)
 
 
@@ -64,26 +64,27 @@ def _levels(xs: Sequence[float]) -> list[int]:
     return found
 
 
-def _sides(markers: Sequence[Place], others: Sequence[Place]) -> list[str]:
-    """Return for each marker the side of its label that covers the fewest labels, then the fewest `others`.
-
-    `others` are places to keep free: markers, and places on lines.
-    """
-    places = [*others, *markers]
+def _sides(markers: Sequence[Place], lines: Sequence[Place]) -> list[str]:
+    """Return the side of each marker on which its label is best seen, `lines` being places on lines."""
     placed: list[Place] = []
     found: list[str] = []
-    for x, y in markers:
-        middles = {side: (x + ACROSS[side.split()[1]], y + UP[side.split()[0]]) for side in SIDES}
-
-        def covered(side: str, middles: dict[str, Place] = middles) -> tuple[int, int]:
-            middle = middles[side]
-            outside = not WIDTH / 2 <= middle[0] <= 1 - WIDTH / 2
-            over_labels = _near(placed, middle, (WIDTH, HEIGHT))
-            return outside + over_labels, _near(places, middle, (WIDTH / 2 + MARKER, HEIGHT / 2 + MARKER))
-
-        found.append(min(SIDES, key=covered))
-        placed.append(middles[found[-1]])
+    for marker in markers:
+        places = [(marker[0] + ACROSS[across], marker[1] + UP[up]) for up, across in map(str.split, SIDES)]
+        costs = [_cost(place, marker, markers, placed, lines) for place in places]
+        best = costs.index(min(costs))
+        placed.append(places[best])
+        found.append(SIDES[best])
     return found
+
+
+def _cost(
+    label: Place, marker: Place, markers: Sequence[Place], placed: Sequence[Place], lines: Sequence[Place]
+) -> tuple[int, int]:
+    """Return what is wrong with a label there, then what it covers: less is better."""
+    outside = not WIDTH / 2 <= label[0] <= 1 - WIDTH / 2
+    mistaken = min(markers, key=lambda other: math.dist(other, label)) != marker
+    covered = _near([*markers, *lines], label, (WIDTH / 2 + MARKER, HEIGHT / 2 + MARKER))
+    return outside + mistaken + _near(placed, label, (WIDTH, HEIGHT)), covered
 
 
 def _near(places: Sequence[Place], middle: Place, reach: Place) -> int:

@@ -1,7 +1,9 @@
 """What the charts show, read from the figures themselves."""
 
+import itertools
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -89,6 +91,70 @@ def test_every_axis_draws(perplexities):
 def test_no_points_give_an_empty_chart(perplexities):
     nothing = perplexities[0].iloc[:0]
     assert not figures.perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
+
+
+PHONE = (290, 250)  # px of the plot
+
+
+def boxes(figure):
+    """Left, bottom, right, top in px of each label beside or over a marker, on a phone."""
+    ends = figure.layout.xaxis.range, figure.layout.yaxis.range
+    found = []
+    for trace in (found for found in figure.data if "text" in found.mode and found.legendgroup != "Dense"):
+        for x, y, text, side in zip(
+            trace.x, trace.y, trace.text, np.broadcast_to(trace.textposition, len(trace.x)), strict=True
+        ):
+            places = zip((x, math.log10(y)), ends, PHONE, strict=True)
+            across, up = ((value - low) / (high - low) * pixels for value, (low, high), pixels in places)
+            words, *below = text.split("<br>")
+            wide, high = 7 * len(words), 13
+            (vertical, horizontal) = side.split()
+            left = across + {"left": -7 - wide, "center": -wide / 2, "right": 7}[horizontal]
+            bottom = up + {"bottom": -7 - high, "middle": -high / 2, "top": 7 + high * len(below)}[vertical]
+            found.append((left, bottom, left + wide, bottom + high))
+    return found
+
+
+def overlapping(found):
+    pairs = itertools.combinations(found, 2)
+    return [(a, b) for a, b in pairs if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
+
+
+@pytest.mark.parametrize("axis", [figures.RATIO, figures.REMOVED, figures.PACKED, figures.PREFILL])
+def test_no_label_lies_on_another(perplexities, axis):
+    found, dense = perplexities
+    nudge = found["method"].map({"magnitude": 0.0, "wanda": 0.4, "sparsegpt": 1.3})  # as packed sizes differ a little
+    found = found.assign(packed_mb=found["packed_mb"] + nudge, prefill_ms=40 - 10 * found["ratio"] + nudge / 10)
+    broken = found["ratio"] == 0.7
+    found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
+    figure = figures.perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
+    assert len(boxes(figure)) == 9  # three diverged, six patterns
+    assert overlapping(boxes(figure)) == []
+    assert max(top for *_, top in boxes(figure)) <= PHONE[1]
+
+
+def test_all_that_is_of_a_series_hides_with_it():
+    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
+    rows = frame[frame["metric"] == "perplexity"]
+    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    assert not figure.layout.annotations and not figure.layout.shapes
+    groups = {text: found.legendgroup for found in figure.data if "text" in found.mode for text in found.text}
+    assert groups["3.4e5"] == "Magnitude" and groups["dense 20.1"] == "Dense"
+    assert sum(found.showlegend is not False for found in figure.data if found.legendgroup == "Magnitude") == 1
+
+
+@pytest.mark.parametrize("axis", [figures.RATIO, figures.PACKED])
+def test_the_legend_shows_the_marks_of_series_not_of_diverged_points(perplexities, axis):
+    found = perplexities[0].assign(value=perplexities[0]["value"].mask(perplexities[0]["ratio"].isin((0.1, 0.7)), 5e6))
+    figure = figures.perplexity_curve(found, perplexities[1], axis, LIGHT, "x")
+    shown = {one.name: one.marker.symbol for one in figure.data if one.showlegend is not False}
+    assert shown["Magnitude"] == shown["SparseGPT"] == "circle"
+    assert shown["2:4 pattern"] != shown["4:8 pattern"]
+    dots = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
+    published = figures.accuracy_dots(dots, LIGHT, list(dict.fromkeys(dots["task"])))
+    marks = {one.name: one.marker.symbol for one in published.data}
+    assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]
 
 
 @pytest.mark.parametrize(
