@@ -61,7 +61,8 @@ def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure,
     figure.update_yaxes(automargin=False)
     figure.update_traces(textfont_size=FONT - 1, selector={"mode": "markers+text"})
     figure.update_traces(line_width=1.5, selector={"type": "scatter"})
-    figure.update_traces(marker_size=6, selector=lambda trace: trace.type == "scatter" and not trace.marker.angleref)
+    for trace in figure.select_traces({"type": "scatter"}):
+        trace.marker.size = [0, 7] if trace.marker.angleref else 6  # of an arrow only the end has a head
     figure.add_annotation(
         text="<br>".join(lines),
         xref="paper",

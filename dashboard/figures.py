@@ -196,7 +196,14 @@ def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, floa
         showlegend=False,
         hoverinfo="skip",
         line={"color": color, "width": 2},
-        marker={"symbol": "arrow", "angleref": "previous", "size": [0, 12], "opacity": 1, "color": color},
+        marker={
+            "symbol": "arrow",
+            "angleref": "previous",
+            "size": [0, 12],
+            "opacity": 1,
+            "color": color,
+            "line": {"width": 0},
+        },
     )
 
 

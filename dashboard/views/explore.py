@@ -31,9 +31,9 @@ FORMATS = {
 
 
 def made_with(chosen: dict) -> str:
-    """Say on which texts the variants that are shown were calibrated and trained."""
+    """Say on which texts what is shown was calibrated and trained."""
     said = f" Calibrated on {chosen['calibration']} where a method reads data." if chosen["calibration"] else ""
-    return said + (f" Trained on {chosen['training']} where the legend says so." if chosen["training"] else "")
+    return said + (f" Trained on {chosen['training']} where there was a training." if chosen["training"] else "")
 
 
 def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
@@ -94,12 +94,9 @@ def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None
         offers.show_offer("explore_run_missing", offer, what)
 
 
-def offer_tasks(chosen: dict, found: pd.DataFrame, scored: pd.DataFrame, at: str, limit: float) -> None:
-    """Say which points at this amount have no accuracies, and offer to run the seven tasks on them."""
-    points_here = found[(found["where"] == at) & ~found["series"].isin(scored["label"])]
-    if len(points_here) and len(scored):
-        st.caption(f"No zero-shot numbers at {at} yet: {', '.join(points_here['series'])}.{made_with(chosen)}")
-    plain = points_here[points_here["series"].isin([method.label for method in METHODS])]
+def offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: float) -> None:
+    """Offer to run the seven tasks on the points of plain methods at this amount that lack them."""
+    plain = lacking[lacking["series"].isin([method.label for method in METHODS])]
     wanted = [
         (row["method"], row["ratio"], row["pattern"] if isinstance(row["pattern"], str) else None)
         for _, row in plain.iterrows()
@@ -131,10 +128,14 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
         limit = limits[0] if limits else None
     rows = points.one_protocol(rows[rows["limit"] == limit])
     here = points.at_amount(rows, at)
+    compressed = here[here["method"] != "dense"]
     means = points.seven_means(rows)
+    lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
+    if len(lacking):
+        whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
+        st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
     if compressed.empty:
-        st.info(f"No zero-shot numbers at {at} yet. Choose another amount, or measure them.{made_with(chosen)}")
-        offer_tasks(chosen, found, compressed, at, 100.0 if limit is None else limit)
+        offer_tasks(chosen, lacking, at, 100.0 if limit is None else limit)
         return [], means
     shown = points.accuracies(here)
     both = points.with_mean(shown, here)
@@ -151,7 +152,7 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
         both.drop(columns=["key", "spread"]),
         alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
     )
-    offer_tasks(chosen, found, compressed, at, limit)
+    offer_tasks(chosen, lacking, at, limit)
     return [item], means
 
 

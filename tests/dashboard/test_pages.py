@@ -158,11 +158,20 @@ def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_ca
 def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_missing(two_calibrations):
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
     assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
-    said = " ".join(caption.value for caption in app.caption)
-    assert "No zero-shot numbers at 50 % yet: Wanda. Calibrated on passages-calibration:16x2048" in said
+    said = app.info[0].value
+    assert "No zero-shot numbers at 50 % yet of Wanda. Calibrated on passages-calibration:16x2048" in said
     assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
     table = app.dataframe[0].value
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
+
+
+def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_more(filled):
+    other = result("lorap", 70.0, 0.5)
+    few = [one.model_copy(update={"protocol": one.protocol | {"limit": 20}}) for one in other.measurements[1:]]
+    filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
+    app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
+    assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
+    assert "No zero-shot numbers at 50 % yet of LoRAP." in app.info[0].value
 
 
 def test_one_training_text_is_shown_at_a_time(filled):
