@@ -19,9 +19,8 @@ APP = str(paths.PROJECT / "dashboard" / "app.py")
 
 
 @pytest.fixture
-def store(results_dir, monkeypatch, tmp_path):
-    """An empty store; no shipped rows beside it."""
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
+def fresh(results_dir, monkeypatch):
+    """The store of a machine where nothing was run yet: it has the shipped rows."""
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     st.cache_data.clear()
     st.cache_resource.clear()
@@ -29,6 +28,13 @@ def store(results_dir, monkeypatch, tmp_path):
     queue = Queue(store)
     monkeypatch.setattr(data, "queue", lambda: queue)
     return store
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path, request):
+    """An empty store; no shipped rows beside it."""
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
+    return request.getfixturevalue("fresh")
 
 
 @pytest.fixture
@@ -153,6 +159,20 @@ def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_ca
     assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
     captions = [caption.value for caption in app.caption if "where a method reads data" in caption.value]
     assert len(captions) >= 2 and all("c4-sample:16x2048" in caption for caption in captions)
+
+
+def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
+    monkeypatch.setattr("core.hub.online", lambda: False)
+    app = open_app()
+    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    curve_drawn = charts(app)[0].proto.spec
+    assert curve_drawn.count('"previous"') == 4  # arrows: SparseGPT at two ratios, trained in two ways
+    table = app.dataframe[0].value.set_index(["Method", "Removed"])
+    assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(44.1, abs=0.05)
+    for amount in ("30 %", "70 %", "4:8", "2:4"):
+        assert not app.info and "SparseGPT" in drawn_accuracies(app)
+        app.select_slider(key="explore_at").set_value(amount).run()
+    assert not app.info and not app.exception
 
 
 def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_missing(two_calibrations):
