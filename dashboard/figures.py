@@ -122,10 +122,8 @@ def perplexity_curve(
         _arrow(figure, *ends, tuned["series"], look(tuned["method"], theme).color)
     reach = max(values.max() / values.min(), 1.5)
     over = labels.over(points[points["value"] > cap].assign(place=cap), axis.column, span)
-    low, high = (
-        values.min() / reach**0.09,
-        values.min() * reach ** (1.06 + 0.07 * (over["level"].max() + 1 if len(over) else 0)),
-    )
+    lines = 1 + over["level"].max() if len(over) else 0  # of labels over the diverged points
+    low, high = values.min() / reach**0.09, values.min() * reach ** (1.06 + 0.07 * lines)
     beside = labels.beside(points[points["value"] <= cap], axis.column, span, (low, high))
     for series, part in pd.concat([over, beside]).groupby("series", sort=False):
         _text(figure, part, axis.column, str(series), look(part["method"].iloc[0], theme).color)
@@ -138,7 +136,7 @@ def perplexity_curve(
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
     """Return the ends of the x axis."""
-    there = [*points[axis.column], *dense[axis.column].dropna()]
+    there = [*points[axis.column], *dense[axis.column].dropna()] or [0.0]
     least, most = (0.0 if axis.percent else min(there)), max(there)
     room = most - least or abs(most) or 1.0
     return least - (0.03 if axis.percent else 0.06) * room, most + 0.06 * room

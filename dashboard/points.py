@@ -87,8 +87,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
 
 def calibrations(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
     """Return the calibration sets of the rows: the one with most points among the keys `known`, then with most."""
-    rows = rows[~rows["method"].isin(TRAINED)].dropna(subset="calibration")
-    return _by_points(rows, rows["calibration"], known)
+    return _by_points(rows, rows["calibration"].mask(rows["method"].isin(TRAINED)), known)
 
 
 def trained_on(rows: pd.DataFrame) -> pd.Series:
@@ -105,8 +104,7 @@ def trained_on(rows: pd.DataFrame) -> pd.Series:
 
 def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
     """Return the training texts of the rows, in the order of `calibrations`."""
-    texts_there = trained_on(rows)
-    return _by_points(rows[texts_there.notna()], texts_there.dropna(), known)
+    return _by_points(rows, trained_on(rows), known)
 
 
 def _by_points(rows: pd.DataFrame, texts_there: pd.Series, known: Collection[str]) -> list[str]:

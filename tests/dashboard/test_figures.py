@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -273,6 +274,25 @@ def test_two_training_texts_never_become_two_seeds():
     for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
         shown = points.collapse(points.made_with(frame, "passages-calibration:16x2048", text))
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
+
+
+def link_to(one):
+    spec = SimpleNamespace(variant=SimpleNamespace(key=one.variant.key), perplexity=())
+    return points.link(tidy([one]), spec)
+
+
+def test_the_link_to_a_trained_point_chooses_its_texts():
+    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:3x4")
+    where = link_to(one)
+    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:3x4")
+    assert "explore_training" not in link_to(result("wanda", 22.0, 0.3))
+
+
+def test_dense_alone_is_drawn_on_every_axis(perplexities):
+    found, dense = perplexities
+    for axis in figures.AXES:
+        figure = figures.perplexity_curve(found.iloc[:0], dense, axis, LIGHT, "x")
+        assert "dense 20.1" in texts(figure)
 
 
 def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
