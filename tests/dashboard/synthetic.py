@@ -47,12 +47,22 @@ def result(
     recovery: str | None = None,
     model: str = "smollm2-135m",
     corpus: str = "passages-eval",
+    calibration: str = "passages-calibration:16x2048",
+    training: str = "passages-calibration:512x256",
+    scored: bool = True,
     **more,
 ) -> Result:
-    """A result of `method` with that perplexity; methods but dense and magnitude are calibrated."""
+    """A result of `method` with that perplexity; methods but dense and magnitude are calibrated.
+
+    It has accuracies where it is `scored` and its ratio is one of those that have them.
+    """
     calibrated = method not in ("dense", "magnitude")
     variant = Variant(
-        key=sha256(method, str(ratio), str(pattern), str(seed), model, *([recovery] if recovery else [])),
+        key=sha256(
+            *(method, str(ratio), str(pattern), str(seed), model),
+            *([calibration] if calibrated else []),
+            *([recovery, training] if recovery else []),
+        ),
         model=model,
         revision="1",
         dtype="float32",
@@ -62,9 +72,9 @@ def result(
         recovery=recovery,
         stages=(
             StageInfo(name=method),
-            *([StageInfo(name=recovery, text="passages-calibration:512x256", seed=0)] if recovery else []),
+            *([StageInfo(name=recovery, text=training, seed=0)] if recovery else []),
         ),
-        calibration="passages-calibration:16x2048" if calibrated else None,
+        calibration=calibration if calibrated else None,
         seed=(seed or 0) if calibrated else None,
         details={"seconds": 60.0, "device": "cpu"} | ({"training": TRAINING} if recovery else {}),
     )
@@ -93,7 +103,7 @@ def result(
         for role in ("q", "k", "v", "o", "gate", "up", "down")
     )
     numbers = [perplexity(value, corpus)]
-    if ratio in (None, 0.3, 0.5, 0.7):
+    if scored and ratio in (None, 0.3, 0.5, 0.7):
         numbers += accuracies(0 if ratio is None else ratio)
     return Result(
         variant=variant, footprint=footprint, measurements=tuple(numbers), layers=layers if ratio else (), **more
