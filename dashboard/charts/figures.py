@@ -8,6 +8,7 @@ both.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.words import number
-from dashboard.charts.style import SYMBOLS, Look, Theme, layout, look
+from dashboard.charts import labels
+from dashboard.charts.style import PATTERN_MARKS, SYMBOLS, Look, Theme, layout, look
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
 DIVERGED_TIMES_DENSE = 500
 FEW_SERIES = 8  # beyond which the legend takes room that the plot needs
-LABEL_STEP = 15  # px between labels that would lie on each other
+ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
+UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
 TICKS = (  # (axis' highest over lowest is below, steps in each decade)
@@ -69,9 +72,23 @@ def _log_axis(figure: go.Figure, low: float, high: float, corpus: str) -> None:
     )
 
 
-def _marker(style: Look, theme: Theme, hollow: bool = False, **extra) -> dict:
-    edge = {"width": 2, "color": style.color} if hollow else {"width": 0}
-    return {"symbol": style.symbol, "size": 9, "color": theme.paper if hollow else style.color, "line": edge} | extra
+def _marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> dict:
+    """Return a marker: filled, or hollow in the way of its N:M pattern."""
+    if not isinstance(pattern, str):
+        return {"symbol": style.symbol, "size": 9, "color": style.color, "line": {"width": 0}} | extra
+    edge = {"width": 2, "color": style.color}
+    return {"symbol": _symbol(style, pattern), "size": 9, "color": theme.paper, "line": edge} | extra
+
+
+def _symbol(style: Look, pattern: str | None) -> str:
+    return style.symbol + PATTERN_MARKS.get(pattern, "")
+
+
+def _key(figure: go.Figure, name: str, group: str, mode: str, marker: dict, line: dict | None = None) -> None:
+    """Add an entry of the legend. A trace's own would show its first point's mark, which may be a diverged one's."""
+    figure.add_scatter(
+        x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=marker, line=line
+    )
 
 
 def perplexity_curve(
@@ -79,8 +96,9 @@ def perplexity_curve(
 ) -> go.Figure:
     """Draw perplexity (log) against `axis`, a line for each series and hollow markers for its N:M patterns.
 
-    `points` and `dense` are rows of `dashboard.charts.points.collapse`. Diverged points lie at the top, labelled with
-    their value. `chosen` marks a ratio.
+    All that belongs to a series is in its legend group, so that a click on the legend hides the whole. `points` and
+    `dense` are rows of `dashboard.charts.points.collapse`. Diverged points lie at the top, labelled with their value.
+    `chosen` marks a ratio.
     """
     points = points.dropna(subset=[axis.column, "value"])
     figure = go.Figure(layout=layout(theme, 440 + 10 * max(0, points["series"].nunique() - FEW_SERIES)))
@@ -90,53 +108,72 @@ def perplexity_curve(
     figure.update_xaxes(title_text=axis.title, tickformat=".0%" if axis.percent else None)
     if values.empty:
         return figure
+    span = _span(points, dense, axis)
     for series, rows in points.groupby("series", sort=False):
         _draw_series(figure, str(series), rows, axis, theme, cap)
-    if points["pattern"].notna().any():
-        hollow = _marker(Look(theme.muted, "solid", "circle"), theme, hollow=True)
-        figure.add_scatter(
-            x=[None], y=[None], mode="markers", name="hollow: N:M pattern", hoverinfo="skip", marker=hollow
-        )
-    _draw_dense(figure, dense, axis, theme)
+    for pattern in dict.fromkeys(points["pattern"].dropna()):
+        mark = _marker(Look(theme.muted, "solid", "circle"), theme, pattern)
+        _key(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
+    _draw_dense(figure, dense, axis, theme, span)
+    there: Counter[str] = Counter()  # arrows at each amount
     for untuned, tuned in _pairs(points):
-        ends = [(row[axis.column], math.log10(min(row["value"], cap))) for row in (untuned, tuned)]
-        _arrow(figure, *ends, look(tuned["method"], theme).color)
+        aside = (ASIDE + APART * there[tuned["where"]]) * (span[1] - span[0])
+        there[tuned["where"]] += 1
+        ends = [(row[axis.column] + aside, min(row["value"], cap)) for row in (untuned, tuned)]
+        _arrow(figure, *ends, tuned["series"], look(tuned["method"], theme).color)
     reach = max(values.max() / values.min(), 1.5)
-    _label(figure, points, axis, theme, cap, near=0.05 * math.log10(reach))
+    over = labels.over(points[points["value"] > cap].assign(place=cap), axis.column, span)
+    lines = 1 + over["level"].max() if len(over) else 0  # of labels over the diverged points
+    low, high = values.min() / reach**0.09, values.min() * reach ** (1.06 + 0.07 * lines)
+    beside = labels.beside(points[points["value"] <= cap], axis.column, span, (low, high))
+    for series, part in pd.concat([over, beside]).groupby("series", sort=False):
+        _text(figure, part, axis.column, str(series), look(part["method"].iloc[0], theme).color)
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
-    stacked = points.loc[points["value"] > cap, axis.column].round(6).value_counts().max()  # labels over one place
-    margin = reach ** (0.06 + 0.07 * (stacked if stacked > 0 else 0))
-    _log_axis(figure, values.min() / reach**0.09, values.min() * reach * margin, corpus)
-    if axis.percent:
-        most = points[axis.column].max()
-        figure.update_xaxes(range=[-0.03 * most, 1.06 * most] if most > 0 else None)
+    _log_axis(figure, low, high, corpus)
+    figure.update_xaxes(range=span)
     return figure
 
 
+def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
+    """Return the ends of the x axis."""
+    there = [*points[axis.column], *dense[axis.column].dropna()] or [0.0]
+    least, most = (0.0 if axis.percent else min(there)), max(there)
+    room = most - least or abs(most) or 1.0
+    return least - (0.03 if axis.percent else 0.06) * room, most + 0.06 * room
+
+
 def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis, theme: Theme, cap: float) -> None:
-    style = look(rows["method"].iloc[0], theme, rows["recovery"].iloc[0])
+    style, name = look(rows["method"].iloc[0], theme, rows["recovery"].iloc[0]), _with_seeds(series, rows)
     curve = rows[rows["pattern"].isna()].sort_values(axis.column)
     patterns = rows[rows["pattern"].notna()].sort_values("value")
-    for part, mode, hollow in ((curve, "lines+markers", False), (patterns, "markers", True)):
+    line = {"color": style.color, "dash": style.dash, "width": 2}
+    for part, mode in ((curve, "lines+markers"), (patterns, "markers")):
         if part.empty:
             continue
-        shown = part["value"].clip(upper=cap)
-        finite = part["value"] <= cap
+        shown, finite = part["value"].clip(upper=cap), part["value"] <= cap
+        symbols = [
+            _symbol(style, pattern) if ok else "triangle-up"
+            for pattern, ok in zip(part["pattern"], finite, strict=True)
+        ]
         figure.add_scatter(
             x=part[axis.column],
             y=shown,
             mode=mode,
-            name=_with_seeds(series, rows),
+            name=name,
             legendgroup=series,
-            showlegend=not hollow or curve.empty,
-            line={"color": style.color, "dash": style.dash, "width": 2},
-            marker=_marker(style, theme, hollow, symbol=[style.symbol if ok else "triangle-up" for ok in finite]),
+            showlegend=False,
+            line=line,
+            marker=_marker(style, theme, part["pattern"].iloc[0], symbol=symbols),
             error_y=_bars(part, shown, finite, style),
             customdata=part[["key", "where", "value", "spread"]].to_numpy(),
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
         )
+    if curve.empty:
+        _key(figure, name, series, "markers", _marker(style, theme, patterns["pattern"].iloc[0]))
+    else:
+        _key(figure, name, series, "lines+markers", _marker(style, theme), line)
 
 
 def _pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
@@ -149,24 +186,23 @@ def _pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
     return [(untuned, row) for untuned, row in wanted if untuned is not None]
 
 
-def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
-    figure.add_annotation(
-        x=end[0],
-        y=end[1],
-        ax=start[0],
-        ay=start[1],
-        xref="x",
-        yref="y",
-        axref="x",
-        ayref="y",
-        text="",
-        showarrow=True,
-        arrowhead=2,
-        arrowsize=1,
-        arrowwidth=1.2,
-        arrowcolor=color,
-        standoff=5,
-        startstandoff=5,
+def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
+    figure.add_scatter(
+        x=[start[0], end[0]],
+        y=[start[1], end[1]],
+        mode="lines+markers",
+        legendgroup=series,
+        showlegend=False,
+        hoverinfo="skip",
+        line={"color": color, "width": 2},
+        marker={
+            "symbol": "arrow",
+            "angleref": "previous",
+            "size": [0, 12],
+            "opacity": 1,
+            "color": color,
+            "line": {"width": 0},
+        },
     )
 
 
@@ -188,54 +224,53 @@ def _bars(part: pd.DataFrame, shown: pd.Series, finite: pd.Series, style: Look) 
     }
 
 
-def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme) -> None:
+def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
     if dense.empty:
         return
     row = dense.iloc[0]
-    figure.add_hline(y=row["value"], line={"color": theme.text, "dash": "dot", "width": 1.4})
-    figure.add_annotation(
-        text=f"dense {number(row['value'])}",
-        x=1,
-        xref="x domain",
-        xanchor="right",
-        y=math.log10(row["value"]),
-        yanchor="top",
-        showarrow=False,
-        font={"size": 12, "color": theme.text},
-    )
     place = 0.0 if axis.column == "ratio" else row[axis.column]
+    right = bool(pd.isna(place) or place < sum(span) / 2)  # the label stands where its marker does not
+    shared = {"legendgroup": "Dense", "hoverinfo": "skip", "showlegend": False}
+    figure.add_scatter(
+        x=span, y=[row["value"]] * 2, mode="lines", line={"color": theme.text, "dash": "dot", "width": 1.4}, **shared
+    )
+    figure.add_scatter(
+        x=[span[right]],
+        y=[row["value"]],
+        mode="markers+text",
+        marker=UNSEEN,
+        text=[f"dense {number(row['value'])}"],
+        textposition="bottom left" if right else "bottom right",
+        textfont={"size": 12, "color": theme.text},
+        **shared,
+    )
     if pd.notna(place):
         figure.add_scatter(
             x=[place],
             y=[row["value"]],
             mode="markers",
             name="Dense",
+            legendgroup="Dense",
             marker={"symbol": SYMBOLS["dense"], "size": 11, "color": theme.text},
             customdata=[[row["key"], "nothing removed", row["value"], row["spread"]]],
             hovertemplate="<b>Dense</b><br>perplexity %{customdata[2]:.4g}%{customdata[3]}<extra></extra>",
         )
 
 
-def _label(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, cap: float, near: float) -> None:
-    """Write the pattern beside its marker and the value over diverged points, so that no two lie on each other."""
-    levels: dict[float, int] = {}  # labels already over the diverged points of one place
-    last, side = -math.inf, "left"
-    for _, row in points.sort_values("value").iterrows():
-        diverged, pattern = row["value"] > cap, row["pattern"]
-        height = math.log10(min(row["value"], cap))
-        note = {"x": row[axis.column], "y": height, "showarrow": False}
-        note["font"] = {"size": 11, "color": look(row["method"], theme).color}
-        if diverged:
-            place = round(float(row[axis.column]), 6)
-            levels[place] = levels.get(place, -1) + 1
-            text = " ".join(part for part in (pattern, number(row["value"])) if isinstance(part, str))
-            shift = 6 + LABEL_STEP * levels[place]
-            figure.add_annotation(**note, text=text, xanchor="center", yanchor="bottom", yshift=shift)
-        elif isinstance(pattern, str):
-            side = "right" if height - last < near and side == "left" else "left"
-            last = height
-            shift = 9 if side == "left" else -9
-            figure.add_annotation(**note, text=pattern, xanchor=side, yanchor="middle", xshift=shift)
+def _text(figure: go.Figure, part: pd.DataFrame, column: str, series: str, color: str) -> None:
+    figure.add_scatter(
+        x=part[column],
+        y=part["place"],
+        mode="markers+text",
+        marker=UNSEEN,
+        text=part["text"],
+        textposition=part["side"],
+        textfont={"size": 11, "color": color},
+        cliponaxis=False,
+        legendgroup=series,
+        showlegend=False,
+        hoverinfo="skip",
+    )
 
 
 def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
@@ -251,6 +286,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     place = {task: len(order) - 1 - index for index, task in enumerate(order)}
     _draw_chance(figure, rows, place, theme)
     spread = min(0.62, 0.2 * max(1, len(slots) - 1))
+    step = spread / max(1, len(slots) - 1)
     shifts = {slot: spread * (0.5 - index / max(1, len(slots) - 1)) for index, slot in enumerate(slots)}
     for name in names:
         part = rows[rows["series"] == name]
@@ -261,15 +297,21 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             y=[place[task] + shift for task in part["task"]],
             mode="markers",
             name=_with_seeds(name, part),
-            marker=_marker(style, theme, bool(part["hollow"].iloc[0])),
+            legendgroup=name,
+            marker=_marker(style, theme, part["pattern"].iloc[0]),
             error_x=_bars(part, part["value"], part["value"] >= 0, style),
             customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
             "<extra></extra>",
         )
+    above: set[tuple[str, str]] = set()  # the points over which an arrow stands
     for untuned, tuned in _pairs(rows):
+        below = (tuned["untuned"], tuned["task"]) in above
+        above.add((tuned["untuned"], tuned["task"]))
         height = place[tuned["task"]] + (shifts[tuned["slot"]] if len(slots) > 1 else 0.0)
-        _arrow(figure, (untuned["value"], height), (tuned["value"], height), look(tuned["method"], theme).color)
+        height += -step / 2 if below else step / 2
+        ends = [(row["value"], height) for row in (untuned, tuned)]
+        _arrow(figure, *ends, tuned["series"], look(tuned["method"], theme).color)
     for line in range(len(order) - 1):
         figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
     figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])
@@ -347,7 +389,7 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
             mode="lines+markers",
             name=str(series),
             line={"color": style.color, "dash": PATTERN_DASHES.get(kind, "solid"), "width": 2},
-            marker=_marker(style, theme, hollow=":" in kind),
+            marker=_marker(style, theme, kind if ":" in kind else None),
             hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
         )
     _log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3, corpus)

@@ -89,14 +89,14 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
             "recovery": rows["tuned"].map({True: "lora", False: None}),
             "where": rows["removed"],
             "method": rows["name"],
-            "hollow": rows["ratio_kind"].str.contains(":"),
+            "pattern": rows["ratio_kind"].where(rows["ratio_kind"].str.contains(":")),
             "task": rows["dataset"].map(TASK_LABELS),
             "chance": rows["dataset"].map(CHANCE),
             "metric": rows["measure"],
             "value": rows["value"] / 100,
         }
     )
-    same = dict.fromkeys(("untuned", "recovery", "where", "method", "hollow"), "first")
+    same = dict.fromkeys(("untuned", "recovery", "where", "method", "pattern"), "first")
     mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
     mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -23,13 +24,25 @@ POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value"
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
 
 
-def texts(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Return the perplexity protocols in the frame, most points first: what users read -> (corpus, protocol id)."""
-    rows = frame[frame["metric"] == "perplexity"]
+def scored(rows: pd.DataFrame) -> set[str]:
+    """Return the keys of the compressed variants with zero-shot accuracies."""
+    return set(headline(rows[~is_dense(rows)])["key"])
+
+
+def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, str]]:
+    """Return the perplexity protocols in the frame: what users read -> (corpus, protocol id).
+
+    First the one with most points whose accuracies are known, so that a curve and the accuracies under it are of the
+    same models; then the corpus that is `here`, then the one with most points.
+    """
+    rows, known = frame[frame["metric"] == "perplexity"], scored(frame)
     found: dict[str, tuple[str, str]] = {}
-    for (dataset, protocol), part in sorted(
-        rows.groupby(["dataset", "protocol_id"]), key=lambda item: (-len(item[1]), item[0])
-    ):
+
+    def rank(item: tuple[tuple[str, str], pd.DataFrame]) -> tuple:
+        (dataset, _), part = item
+        return -part["key"].isin(known).sum(), dataset != here, -len(part), item[0]
+
+    for (dataset, protocol), part in sorted(rows.groupby(["dataset", "protocol_id"]), key=rank):
         first = part.iloc[0]
         name = text_name(str(dataset), first["window"], first["windows"])
         while name in found:  # the same text and windows in another dtype or version
@@ -58,21 +71,46 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
         where["explore_text"] = text_name(text.corpus, text.window, text.windows)
     if isinstance(first["calibration"], str) and first["method"] not in TRAINED:
         where["explore_calibration"] = first["calibration"]
+    if training := trained_on(rows).iloc[0]:
+        where["explore_training"] = training
     if first["method"] != "dense":
         where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = amount(first["ratio"], first["pattern"])
     return where
 
 
-def calibrations(rows: pd.DataFrame) -> list[str]:
-    """Return the calibration sets of the rows, the one with most points first."""
-    return list(rows.loc[~rows["method"].isin(TRAINED), "calibration"].dropna().value_counts().index)
+def calibrations(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
+    """Return the calibration sets of the rows: the one with most points among the keys `known`, then with most."""
+    return _by_points(rows, rows["calibration"].mask(rows["method"].isin(TRAINED)), known)
 
 
-def calibrated_on(rows: pd.DataFrame, calibration: str | None) -> pd.DataFrame:
-    """Return the rows of methods that read no data or train on it, and of those calibrated on this set."""
+def trained_on(rows: pd.DataFrame) -> pd.Series:
+    """Return the text that each row's variant was trained on; None without training."""
+
+    def text(row: dict) -> str | None:
+        first = [row["calibration"]] if row["method"] in TRAINED else []
+        last = [json.loads(row["stages"])[-1].get("text")] if isinstance(row["recovery"], str) else []
+        return ", ".join(dict.fromkeys(part for part in [*first, *last] if isinstance(part, str))) or None
+
+    found = [text(row) for row in rows[["method", "calibration", "recovery", "stages"]].to_dict("records")]
+    return pd.Series(found, index=rows.index, dtype=object)
+
+
+def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
+    """Return the training texts of the rows, in the order of `calibrations`."""
+    return _by_points(rows, trained_on(rows), known)
+
+
+def _by_points(rows: pd.DataFrame, texts_there: pd.Series, known: Collection[str]) -> list[str]:
+    counts = {text: (part["key"].isin(known).sum(), len(part)) for text, part in rows.groupby(texts_there)}
+    return sorted(counts, key=counts.get, reverse=True)
+
+
+def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
+    """Return the rows of variants that read no other calibration text than this and were trained on no other text."""
     free = rows["calibration"].isna() | rows["method"].isin(TRAINED)
-    return rows[free | (rows["calibration"] == calibration)]
+    trained = trained_on(rows)
+    return rows[(free | (rows["calibration"] == calibration)) & (trained.isna() | (trained == training))]
 
 
 def is_dense(rows: pd.DataFrame) -> pd.Series:
@@ -141,19 +179,18 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for (task, chance, metric), part in rows.groupby(["task", "chance", "metric"], sort=False):
         points = collapse(part)
-        hollow = points["pattern"].notna()
-        parts.append(points.assign(task=task, chance=chance, metric=metric, hollow=hollow))
+        parts.append(points.assign(task=task, chance=chance, metric=metric))
     return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return each variant's mean over the seven tasks (key, label, mean, stderr), where it has all seven."""
+    """Return each variant's mean over the seven tasks (key, label, where, mean, stderr), where it has all seven."""
     means = []
     for (key, label), part in rows.groupby(["key", "label"], sort=False):
         found = mean_of_seven(_measurement(row) for row in part.to_dict("records"))
         if found:
-            means.append((key, label, *found))
-    return pd.DataFrame(means, columns=["key", "label", "mean", "stderr"])
+            means.append((key, label, amount(part["ratio"].iloc[0], part["pattern"].iloc[0]), *found))
+    return pd.DataFrame(means, columns=["key", "label", "where", "mean", "stderr"])
 
 
 def _measurement(row: dict) -> Measurement:
@@ -185,10 +222,11 @@ def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
     """Return the table of the points beside the dense model, dense first.
 
-    `means`: mean accuracy by variant (key, mean) in [0, 1]; a point of several seeds shows that of its first.
+    `means` as of `seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
     """
     rows = pd.concat([dense, points.sort_values(["series", "ratio", "pattern"], na_position="first")])
-    mean = rows["key"].map(dict(zip(means["key"], means["mean"], strict=True))).astype(float)
+    by_point = means.groupby(["label", "where"])["mean"].mean()
+    mean = by_point.reindex(pd.MultiIndex.from_frame(rows[["series", "where"]])).set_axis(rows.index)
     base = float(dense["value"].iloc[0]) if len(dense) else math.nan
     base_mean = float(mean.iloc[0]) if len(dense) else math.nan
     table = pd.DataFrame(

@@ -23,6 +23,7 @@ SYMBOLS = {
 }
 TRAINED = "-trained"  # ends the names of methods that prune while they train: drawn as if trained afterwards
 RECOVERED = {"lora": "cross", "distill-white": "x", "distill-black": "diamond-tall"}  # markers of what was trained
+PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
 DASHES = ("solid", "dash", "dashdot", "longdash")
 # Methods that only papers report: (name, family), after the registry's own in each family.
 PUBLISHED_ONLY = (("adaprune", "unstructured"),)

@@ -59,8 +59,10 @@ def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure,
     figure.update_layout(title_font_size=FONT)
     figure.update_xaxes(automargin=False, title_font_size=FONT)
     figure.update_yaxes(automargin=False)
-    figure.update_annotations(font_size=FONT - 1)
-    figure.update_traces(marker_size=6, line_width=1.5, selector={"type": "scatter"})
+    figure.update_traces(textfont_size=FONT - 1, selector={"mode": "markers+text"})
+    figure.update_traces(line_width=1.5, selector={"type": "scatter"})
+    for trace in figure.select_traces({"type": "scatter"}):
+        trace.marker.size = [0, 7] if trace.marker.angleref else 6  # of an arrow only the end has a head
     figure.add_annotation(
         text="<br>".join(lines),
         xref="paper",

@@ -1,7 +1,7 @@
 """A plotly figure of `dashboard.charts.figures` drawn with matplotlib: for PNG, SVG and PDF where there is no browser.
 
 It reads the same traces, so both renderings show the same data; only what our figures use is covered: scatter (lines,
-markers, error bars), heat maps, horizontal and vertical lines, annotations, linear, log and category axes.
+markers, error bars), heat maps, horizontal and vertical lines, texts, arrows, linear, log and category axes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ MARKERS = {
     "x": "X",
     "diamond-tall": "d",
 }
+ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center")}  # points, alignment
+UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}
 FONT_SIZE = 8.0
 
 
@@ -73,6 +75,28 @@ def plain(text: str) -> str:
     return text.replace("<br>", " ")
 
 
+def _texts(axes, trace: go.Scatter) -> None:
+    sides = trace.textposition
+    for index, (x, y, text) in enumerate(zip(trace.x, trace.y, trace.text, strict=True)):
+        up, across = (sides if isinstance(sides, str) else sides[index]).split()
+        axes.annotate(
+            text.replace("<br>", "\n").replace("&nbsp;", " "),
+            (x, y),
+            (ACROSS[across][0], UP[up][0]),
+            textcoords="offset points",
+            color=trace.textfont.color,
+            ha=ACROSS[across][1],
+            va=UP[up][1],
+            fontsize=FONT_SIZE - 1,
+        )
+
+
+def _arrow(axes, trace: go.Scatter) -> None:
+    start, end = zip(trace.x, trace.y, strict=True)
+    arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": trace.marker.color, "linewidth": 0.7}
+    axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
+
+
 def _values(data) -> np.ndarray:
     if len(data) and isinstance(data[0], str):
         return np.array(data)
@@ -80,6 +104,10 @@ def _values(data) -> np.ndarray:
 
 
 def _scatter(axes, trace: go.Scatter) -> None:
+    if "text" in trace.mode:
+        return _texts(axes, trace)
+    if trace.marker.angleref:
+        return _arrow(axes, trace)
     x, y = _values(trace.x), _values(trace.y)
     color = trace.line.color or trace.marker.color
     label = trace.name if trace.showlegend is not False else None
@@ -99,10 +127,11 @@ def _scatter(axes, trace: go.Scatter) -> None:
     symbols = trace.marker.symbol
     symbols = [symbols] * max(len(x), 1) if isinstance(symbols, str) else list(symbols)
     edge = trace.marker.line.color or trace.marker.color
-    look = {"color": color, "markerfacecolor": trace.marker.color, "markeredgecolor": edge, "markersize": 4}
-    for symbol in dict.fromkeys(symbols):
+    fill = trace.marker.color
+    looks = {symbol: _look(symbol, fill, edge) | {"color": color} for symbol in dict.fromkeys(symbols)}
+    for symbol, look in looks.items():
         chosen = [index for index, its in enumerate(symbols[: len(x)]) if its == symbol]
-        axes.plot(x[chosen], y[chosen], linestyle="none", marker=MARKERS[symbol], zorder=3, **look)
+        axes.plot(x[chosen], y[chosen], linestyle="none", zorder=3, **look)
     for error, name in ((trace.error_y, "yerr"), (trace.error_x, "xerr")):
         if error.array is not None:
             minus = error.array if error.arrayminus is None else error.arrayminus
@@ -118,7 +147,15 @@ def _scatter(axes, trace: go.Scatter) -> None:
             )
     if label:
         style = DASHES[trace.line.dash or "solid"] if "lines" in trace.mode else "none"
-        axes.plot([], [], linestyle=style, linewidth=1.1, marker=MARKERS[symbols[0]], label=label, **look)
+        axes.plot([], [], linestyle=style, linewidth=1.1, label=label, **looks[symbols[0]])
+
+
+def _look(symbol: str, fill: str, edge: str) -> dict:
+    """Return a marker's look; what plotly draws with a dot inside is half full, as matplotlib has no such marker."""
+    marker = {"marker": MARKERS[symbol.removesuffix("-dot")], "markeredgecolor": edge, "markersize": 4}
+    if symbol.endswith("-dot"):
+        return marker | {"fillstyle": "left", "markerfacecolor": edge, "markerfacecoloralt": fill}
+    return marker | {"markerfacecolor": fill}
 
 
 def _heatmap(page, axes, trace: go.Heatmap) -> None:
@@ -143,25 +180,6 @@ def _decorate(figure: go.Figure, axes) -> None:
             axes.axhline(shape.y0, **style)
         else:
             axes.axvline(shape.x0, **style)
-    log = figure.layout.yaxis.type == "log"
-    for note in figure.layout.annotations:
-        if note.showarrow:
-            ends = [(x, 10**y if log else y) for x, y in ((note.x, note.y), (note.ax, note.ay))]
-            arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": note.arrowcolor, "linewidth": 0.7}
-            axes.annotate("", *ends, arrowprops=arrow | {"shrinkA": 2, "shrinkB": 2})
-            continue
-        inside = note.xref == "x domain"
-        axes.annotate(
-            note.text,
-            (note.x, 10**note.y if log else note.y),
-            (0.75 * (note.xshift or 0), 0.6 * (note.yshift or 0)),
-            xycoords=axes.get_yaxis_transform() if inside else "data",
-            textcoords="offset points",
-            color=note.font.color,
-            ha=note.xanchor,
-            va={"middle": "center"}.get(note.yanchor, note.yanchor),
-            fontsize=FONT_SIZE - 1,
-        )
 
 
 def _finish_axes(figure: go.Figure, axes) -> None:

@@ -46,8 +46,18 @@ def methods_there(rows: pd.DataFrame) -> list[str]:
     return [method.name for method in found if method.family in chosen]
 
 
+def pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
+    """Let one of the texts be chosen where there are several; the first is the default."""
+    if len(texts) < 2:
+        return next(iter(texts), None)
+    return st.selectbox(label, texts, key=key, bind="query-params", help=help)
+
+
 def pick(frame: pd.DataFrame) -> dict:
-    """Show the pickers and return what was chosen: model, methods, corpus, protocol, calibration, axis."""
+    """Show the pickers and return what was chosen: model, methods, corpus, calibration, training, axis, and the rows.
+
+    `rows` are of variants made with the chosen texts, and `measured` their perplexities on the chosen corpus.
+    """
     models = list(frame["model"].value_counts().index)
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     bound = {"bind": "query-params"}
@@ -58,13 +68,10 @@ def pick(frame: pd.DataFrame) -> dict:
         there = methods_there(rows)
         default = None if SHOWN in st.session_state else there
         methods = st.multiselect("Methods", there, default=default, format_func=labels.get, key=SHOWN, **bound)
-        texts = points.texts(rows)
-        here = data.corpora_here()[0]
-        first = next((index for index, (corpus, _) in enumerate(texts.values()) if corpus == here), 0)
+        texts = points.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
-            index=first,
             key="explore_text",
             **bound,
             help="The text, how many tokens the model reads at once, and how much of the text was read. "
@@ -74,16 +81,19 @@ def pick(frame: pd.DataFrame) -> dict:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        sets = points.calibrations(measured[measured["method"].isin(methods)])
-        calibration = sets[0] if sets else None
-        if len(sets) > 1:
-            calibration = st.selectbox(
-                "Calibrated on",
-                sets,
-                key="explore_calibration",
-                **bound,
-                help="The text that methods read to decide which weights matter: corpus, windows x tokens.",
-            )
+        known, shown = points.scored(rows), measured[measured["method"].isin(methods)]
+        calibration = pick_text(
+            "Calibrated on",
+            points.calibrations(shown, known),
+            "explore_calibration",
+            "The text that methods read to decide which weights matter: corpus, windows x tokens.",
+        )
+        training = pick_text(
+            "Trained on",
+            points.trainings(shown, known),
+            "explore_training",
+            "The text of the training, where there was one: corpus, windows x tokens.",
+        )
         axis = st.selectbox(
             "Compare by",
             list(AXES),
@@ -91,14 +101,14 @@ def pick(frame: pd.DataFrame) -> dict:
             **bound,
             help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
         )
-    rows = rows[rows["method"].isin([*methods, "dense"])]
-    measured = points.calibrated_on(measured[measured["method"].isin([*methods, "dense"])], calibration)
+    rows = points.made_with(rows[rows["method"].isin([*methods, "dense"])], calibration, training)
     return {
         "model": model,
         "methods": methods,
         "corpus": corpus,
         "calibration": calibration,
+        "training": training,
         "axis": AXES[axis],
         "rows": rows,
-        "measured": measured,
+        "measured": measured[measured.index.isin(rows.index)],
     }

@@ -14,7 +14,7 @@ from dashboard.exports import files as exports
 from dashboard.exports.browser import available
 
 Draw = Callable[[Theme], go.Figure]
-CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True}
+CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
 
 def page_theme() -> Theme:
@@ -27,10 +27,20 @@ def show_chart(
 ) -> exports.Item:
     """Show a chart, its caption and its exports. `on_select` is called when a point is clicked, read from `name`."""
     select = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
-    st.plotly_chart(draw(page_theme()), key=name, theme=None, config=CONFIG, alt=alt, **select)
+    st.plotly_chart(_clickable(draw(page_theme())), key=name, theme=None, config=CONFIG, alt=alt, **select)
     item = exports.Item(name, caption, table, partial(draw, LIGHT))
     _underneath(item)
     return item
+
+
+def _clickable(figure: go.Figure) -> go.Figure:
+    """Let a click make its point larger and fade nothing: by default plotly fades all the others."""
+    for trace in figure.select_traces({"type": "scatter"}):
+        marker = {"size": 14} if trace.customdata is not None else {}
+        trace.update(
+            selected_marker=marker, unselected_marker_opacity=1, unselected_textfont_color=trace.textfont.color
+        )
+    return figure
 
 
 def show_table(

@@ -33,13 +33,17 @@ FORMATS = {
 }
 
 
+def made_with(chosen: dict) -> str:
+    """Say on which texts what is shown was calibrated and trained."""
+    said = f" Calibrated on {chosen['calibration']} where a method reads data." if chosen["calibration"] else ""
+    return said + (f" Trained on {chosen['training']} where there was a training." if chosen["training"] else "")
+
+
 def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
     """Show perplexity against what was removed, and offer the points that are missing."""
     measured, axis = chosen["measured"], chosen["axis"]
     protocol = measured["protocol"].iloc[0] if len(measured) else ""
-    caption = f"{chosen['model']}, perplexity on {chosen['corpus']}: {protocol}."
-    if chosen["calibration"]:
-        caption += f" Calibrated on {chosen['calibration']} where a method reads data."
+    caption = f"{chosen['model']}, perplexity on {chosen['corpus']}: {protocol}.{made_with(chosen)}"
     caption += " Bars: one standard error" + (
         ", or the range over seeds where the legend says so." if (found["seeds"] > 1).any() else "."
     )
@@ -93,10 +97,9 @@ def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None
         offers.show_offer("explore_run_missing", offer, what)
 
 
-def offer_tasks(chosen: dict, found: pd.DataFrame, scored: pd.DataFrame, at: str, limit: float) -> None:
-    """Offer to run the seven tasks on the points at this amount that have none."""
-    points_here = found[(found["where"] == at) & ~found["series"].isin(scored["label"])]
-    plain = points_here[points_here["series"].isin([method.label for method in METHODS])]
+def offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: float) -> None:
+    """Offer to run the seven tasks on the points of plain methods at this amount that lack them."""
+    plain = lacking[lacking["series"].isin([method.label for method in METHODS])]
     wanted = [
         (row["method"], row["ratio"], row["pattern"] if isinstance(row["pattern"], str) else None)
         for _, row in plain.iterrows()
@@ -115,9 +118,6 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
     """Show zero-shot accuracy at the chosen amount; return the exports and every variant's mean of seven."""
     rows = points.headline(chosen["rows"])
     rows = rows.assign(limit=rows["limit"].fillna(0))
-    sets = points.calibrations(rows)
-    calibration = chosen["calibration"] if chosen["calibration"] in sets else next(iter(sets), None)
-    rows = points.calibrated_on(rows, calibration)
     st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
     here = points.at_amount(rows, at)
     compressed = here[here["method"] != "dense"]
@@ -131,29 +131,31 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
         limit = limits[0] if limits else None
     rows = points.one_protocol(rows[rows["limit"] == limit])
     here = points.at_amount(rows, at)
+    compressed = here[here["method"] != "dense"]
     means = points.seven_means(rows)
+    lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
+    if len(lacking):
+        whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
+        st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
     if compressed.empty:
-        st.info(f"No zero-shot numbers at {at} yet. Choose another amount, or measure them.")
-        offer_tasks(chosen, found, compressed, at, 100.0 if limit is None else limit)
+        offer_tasks(chosen, lacking, at, 100.0 if limit is None else limit)
         return [], means
     shown = points.accuracies(here)
     both = points.with_mean(shown, here)
     order = list(dict.fromkeys(both["task"]))
     caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
     caption += f"first {int(limit)} documents of each task, " if limit else "all documents of each task, "
-    caption += f"{here['dtype'].iloc[0]}."
-    if calibration:
-        caption += f" Calibrated on {calibration} where a method reads data."
+    caption += f"{here['dtype'].iloc[0]}.{made_with(chosen)}"
     caption += " Bars: one standard error, or the range over seeds. Dotted: guessing."
     caption += " HellaSwag, ARC-c and OBQA are length-normalised."
     item = widgets.show_chart(
         "explore_accuracy",
         lambda theme: figures.accuracy_dots(both, theme, order),
         caption,
-        both.drop(columns=["key", "spread", "hollow"]),
+        both.drop(columns=["key", "spread"]),
         alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
     )
-    offer_tasks(chosen, found, compressed, at, limit)
+    offer_tasks(chosen, lacking, at, limit)
     return [item], means
 
 

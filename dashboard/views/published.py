@@ -118,8 +118,9 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
         return []
     best = rows.groupby(["model", "protocol_id"]).size().idxmax()
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
-    sets = points.calibrations(rows)
-    rows = points.calibrated_on(rows, next(iter(sets), None))
+    rows = points.made_with(
+        rows, *(next(iter(texts), None) for texts in (points.calibrations(rows), points.trainings(rows)))
+    )
     dense = points.collapse(rows[points.is_dense(rows)])
     found = points.collapse(rows[rows["method"] != "dense"])
     caption = (

@@ -3,8 +3,6 @@
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Calibration, Stage, sha256
 
-CALIBRATION = Calibration.parse("passages-calibration:16x2048")
-EXAMPLES = Calibration.parse("passages-calibration:512x256")
 BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
 TASKS = {
     "boolq": ("acc", 0.60),
@@ -49,12 +47,22 @@ def result(
     recovery: str | None = None,
     model: str = "smollm2-135m",
     corpus: str = "passages-eval",
+    calibration: str = "passages-calibration:16x2048",
+    training: str = "passages-calibration:512x256",
+    scored: bool = True,
     **more,
 ) -> Result:
-    """A result of `method` with that perplexity; methods but dense and magnitude are calibrated."""
+    """A result of `method` with that perplexity; methods but dense and magnitude are calibrated.
+
+    It has accuracies where it is `scored` and its ratio is one of those that have them.
+    """
     calibrated = method not in ("dense", "magnitude")
     variant = Variant(
-        key=sha256(method, str(ratio), str(pattern), str(seed), model, *([recovery] if recovery else [])),
+        key=sha256(
+            *(method, str(ratio), str(pattern), str(seed), model),
+            *([calibration] if calibrated else []),
+            *([recovery, training] if recovery else []),
+        ),
         model=model,
         revision="1",
         dtype="float32",
@@ -63,10 +71,10 @@ def result(
                 method=method,
                 ratio=ratio,
                 pattern=pattern,
-                calibration=CALIBRATION if calibrated else None,
+                calibration=Calibration.parse(calibration) if calibrated else None,
                 seed=(seed or 0) if calibrated else None,
             ),
-            *([Stage(method=recovery, calibration=EXAMPLES, seed=0)] if recovery else []),
+            *([Stage(method=recovery, calibration=Calibration.parse(training), seed=0)] if recovery else []),
         ),
         made=({"seconds": 60.0, "device": "cpu"}, *([{"training": TRAINING}] if recovery else [])),
     )
@@ -95,7 +103,7 @@ def result(
         for role in ("q", "k", "v", "o", "gate", "up", "down")
     )
     numbers = [perplexity(value, corpus)]
-    if ratio in (None, 0.3, 0.5, 0.7):
+    if scored and ratio in (None, 0.3, 0.5, 0.7):
         numbers += accuracies(0 if ratio is None else ratio)
     return Result(
         variant=variant, footprint=footprint, measurements=tuple(numbers), layers=layers if ratio else (), **more

@@ -1,5 +1,6 @@
 """The dashboard in a real browser."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,14 @@ def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()
     settled(page)
-    place = chart.locator(".scatterlayer .trace").nth(2).locator(".point").nth(3).bounding_box()
+    lines = chart.locator(".scatterlayer .trace", has=page.locator(".point:nth-child(7)"))  # seven ratios
+    place = lines.nth(1).locator(".point").nth(3).bounding_box()
     page.mouse.move(place["x"] + 4, place["y"] + 4)
     page.mouse.click(place["x"] + 4, place["y"] + 4)
     page.get_by_text("python -m core run toy").wait_for()
     assert "explore_point=" in page.url
+    faded = "points => points.filter(point => getComputedStyle(point).opacity < 1).length"
+    assert chart.locator(".scatterlayer .point").evaluate_all(faded) == 0
 
 
 def test_labels_stay_inside_the_chart_on_a_phone(page, address):
@@ -59,6 +63,37 @@ def test_labels_stay_inside_the_chart_on_a_phone(page, address):
             if box and box["width"]:
                 assert box["x"] >= outer["x"] - 1, text.inner_text()
                 assert box["x"] + box["width"] <= outer["x"] + outer["width"] + 1, text.text_content()
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("axis", ["ratio asked for", "packed size"])
+def test_no_label_lies_on_another(page, address, axis, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    opened(page, f"{address}/?{TOY}&explore_x={axis.replace(' ', '+')}")
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".textpoint text").first.wait_for()
+    settled(page)
+    boxes = [text.bounding_box() for text in chart.locator(".textpoint text").all()]
+    assert len(boxes) == 8  # six patterns, a diverged point and the dense line
+    for one, other in itertools.combinations(boxes, 2):
+        across = one["x"] < other["x"] + other["width"] and other["x"] < one["x"] + one["width"]
+        down = one["y"] < other["y"] + other["height"] and other["y"] < one["y"] + one["height"]
+        assert not (across and down), (one, other)
+
+
+def test_the_legend_hides_a_series_whole_and_without_a_message(page, address):
+    opened(page, f"{address}/?{TOY}")
+    chart = page.locator(".js-plotly-plot").first
+    labels = chart.locator(".textpoint text")
+    labels.first.wait_for()
+    settled(page)
+    assert {"2:4", "4:8", "3.4e5"} <= set(labels.all_text_contents())
+    marks = chart.locator(".scatterlayer .point").count()
+    chart.locator(".legendtoggle").first.click()  # Magnitude
+    page.wait_for_function("() => !document.querySelector('.js-plotly-plot').textContent.includes('3.4e5')")
+    assert chart.locator(".textpoint text").all_text_contents().count("2:4") == 2
+    assert chart.locator(".scatterlayer .point").count() <= marks - 9  # seven ratios, two patterns
+    assert page.locator(".plotly-notifier .notifier-note").count() == 0
 
 
 @pytest.mark.parametrize(("button", "ending", "magic"), [("PDF", "pdf", b"%PDF"), ("CSV", "csv", b"series,")])

@@ -1,7 +1,10 @@
 """What the charts show, read from the figures themselves."""
 
+import itertools
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,10 +28,15 @@ def trace(figure, name):
     return next(found for found in figure.data if found.name == name)
 
 
+def texts(figure):
+    return [text for found in figure.data if "text" in found.mode for text in found.text]
+
+
 def test_lines_join_ratios_but_never_patterns(chart):
     line = trace(chart, "SparseGPT")
     assert list(line.x) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     hollow = [found for found in chart.data if found.legendgroup == "SparseGPT" and found.mode == "markers"]
+    assert [list(found.marker.symbol) for found in hollow] == [["circle-dot", "circle"]]  # 4:8, then 2:4
     assert [sorted(found.y) for found in hollow] == [pytest.approx([37.0 * 1.6, 37.0 * 3])]
     assert hollow[0].marker.color == LIGHT.paper and hollow[0].showlegend is False
 
@@ -51,7 +59,7 @@ def test_diverged_points_lie_at_the_cap_and_say_their_value(chart):
     line = trace(chart, "Magnitude")
     assert line.y[-1] == figures.DIVERGED and line.marker.symbol[-1] == "triangle-up"
     assert line.customdata[-1][2] == pytest.approx(3.4e5)
-    assert "3.4e5" in [note.text for note in chart.layout.annotations]
+    assert "3.4e5" in texts(chart)
     assert 10 ** chart.layout.yaxis.range[1] < 1e5
 
 
@@ -60,13 +68,14 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     rows.loc[rows["ratio"] == 0.7, "value"] = math.inf
     rows.loc[rows["ratio"] == 0.6, "value"] = math.nan
     broken = figures.perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
-    assert [note.text for note in broken.layout.annotations].count("∞") == 2
+    assert texts(broken).count("∞") == 2
     assert all(math.isfinite(value) for value in broken.data[0].y)
 
 
 def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
-    assert any(shape.y0 == shape.y1 == 20.1 for shape in chart.layout.shapes)
-    assert "dense 20.1" in [note.text for note in chart.layout.annotations]
+    (line,) = [found for found in chart.data if found.mode == "lines"]
+    assert set(line.y) == {20.1} and tuple(line.x) == tuple(chart.layout.xaxis.range)
+    assert "dense 20.1" in texts(chart)
     assert trace(chart, "Dense").x == (0.0,)
 
 
@@ -84,6 +93,70 @@ def test_every_axis_draws(perplexities):
 def test_no_points_give_an_empty_chart(perplexities):
     nothing = perplexities[0].iloc[:0]
     assert not figures.perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
+
+
+PHONE = (290, 250)  # px of the plot
+
+
+def boxes(figure):
+    """Left, bottom, right, top in px of each label beside or over a marker, on a phone."""
+    ends = figure.layout.xaxis.range, figure.layout.yaxis.range
+    found = []
+    for trace in (found for found in figure.data if "text" in found.mode and found.legendgroup != "Dense"):
+        for x, y, text, side in zip(
+            trace.x, trace.y, trace.text, np.broadcast_to(trace.textposition, len(trace.x)), strict=True
+        ):
+            places = zip((x, math.log10(y)), ends, PHONE, strict=True)
+            across, up = ((value - low) / (high - low) * pixels for value, (low, high), pixels in places)
+            words, *below = text.split("<br>")
+            wide, high = 7 * len(words), 13
+            (vertical, horizontal) = side.split()
+            left = across + {"left": -7 - wide, "center": -wide / 2, "right": 7}[horizontal]
+            bottom = up + {"bottom": -7 - high, "middle": -high / 2, "top": 7 + high * len(below)}[vertical]
+            found.append((left, bottom, left + wide, bottom + high))
+    return found
+
+
+def overlapping(found):
+    pairs = itertools.combinations(found, 2)
+    return [(a, b) for a, b in pairs if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
+
+
+@pytest.mark.parametrize("axis", [figures.RATIO, figures.REMOVED, figures.PACKED, figures.PREFILL])
+def test_no_label_lies_on_another(perplexities, axis):
+    found, dense = perplexities
+    nudge = found["method"].map({"magnitude": 0.0, "wanda": 0.4, "sparsegpt": 1.3})  # as packed sizes differ a little
+    found = found.assign(packed_mb=found["packed_mb"] + nudge, prefill_ms=40 - 10 * found["ratio"] + nudge / 10)
+    broken = found["ratio"] == 0.7
+    found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
+    figure = figures.perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
+    assert len(boxes(figure)) == 9  # three diverged, six patterns
+    assert overlapping(boxes(figure)) == []
+    assert max(top for *_, top in boxes(figure)) <= PHONE[1]
+
+
+def test_all_that_is_of_a_series_hides_with_it():
+    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
+    rows = frame[frame["metric"] == "perplexity"]
+    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    assert not figure.layout.annotations and not figure.layout.shapes
+    groups = {text: found.legendgroup for found in figure.data if "text" in found.mode for text in found.text}
+    assert groups["3.4e5"] == "Magnitude" and groups["dense 20.1"] == "Dense"
+    assert sum(found.showlegend is not False for found in figure.data if found.legendgroup == "Magnitude") == 1
+
+
+@pytest.mark.parametrize("axis", [figures.RATIO, figures.PACKED])
+def test_the_legend_shows_the_marks_of_series_not_of_diverged_points(perplexities, axis):
+    found = perplexities[0].assign(value=perplexities[0]["value"].mask(perplexities[0]["ratio"].isin((0.1, 0.7)), 5e6))
+    figure = figures.perplexity_curve(found, perplexities[1], axis, LIGHT, "x")
+    shown = {one.name: one.marker.symbol for one in figure.data if one.showlegend is not False}
+    assert shown["Magnitude"] == shown["SparseGPT"] == "circle"
+    assert shown["2:4 pattern"] != shown["4:8 pattern"]
+    dots = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
+    published = figures.accuracy_dots(dots, LIGHT, list(dict.fromkeys(dots["task"])))
+    marks = {one.name: one.marker.symbol for one in published.data}
+    assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +194,7 @@ def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
 
 
 def arrows(figure):
-    return [note for note in figure.layout.annotations if note.showarrow]
+    return [found for found in figure.data if found.marker.angleref == "previous"]
 
 
 def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
@@ -132,8 +205,10 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
         found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x"
     )
     (arrow,) = arrows(figure)
-    assert (arrow.ax, arrow.x) == (0.5, 0.5)
-    assert (10**arrow.ay, 10**arrow.y) == (pytest.approx(37.0), pytest.approx(25.0))
+    assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
+    left, right = figure.layout.xaxis.range
+    assert 0.01 < (arrow.x[0] - 0.5) / (right - left) < 0.03  # beside the error bars, which would hide it
+    assert arrow.legendgroup == "SparseGPT + LoRA"
     trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
     assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
 
@@ -185,7 +260,50 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
     frame = frame[frame["metric"] == "perplexity"]
     frame.loc[frame["method"] == "loraprune-trained", "calibration"] = "passages-calibration:512x256"
     assert points.calibrations(frame) == ["passages-calibration:16x2048"]
-    assert list(points.calibrated_on(frame, "passages-calibration:16x2048")["value"]) == [24.0, 30.0]
+    chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
+    assert list(points.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
+
+
+def test_two_training_texts_never_become_two_seeds():
+    texts = ("c4-sample:512x256", "passages-calibration:512x256")
+    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, calibration=text) for seen, text in enumerate(texts)]
+    tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
+    frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
+    frame = frame[frame["metric"] == "perplexity"]
+    assert points.trainings(frame) == list(texts)
+    for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
+        shown = points.collapse(points.made_with(frame, "passages-calibration:16x2048", text))
+        assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
+
+
+def link_to(one):
+    spec = SimpleNamespace(variant=SimpleNamespace(key=one.variant.key), perplexity=())
+    return points.link(tidy([one]), spec)
+
+
+def test_the_link_to_a_trained_point_chooses_its_texts():
+    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:3x4")
+    where = link_to(one)
+    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:3x4")
+    assert "explore_training" not in link_to(result("wanda", 22.0, 0.3))
+
+
+def test_dense_alone_is_drawn_on_every_axis(perplexities):
+    found, dense = perplexities
+    for axis in figures.AXES:
+        figure = figures.perplexity_curve(found.iloc[:0], dense, axis, LIGHT, "x")
+        assert "dense 20.1" in texts(figure)
+
+
+def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
+    found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
+    means = points.seven_means(points.headline(frame))
+    seeds = means[(means["label"] == "Wanda") & (means["where"] == "50 %")]["mean"]
+    assert len(seeds) == 3
+    dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
+    table = points.comparison(found, dropped, found.iloc[:0])
+    row = table[table["Removed"] == "50 %"].iloc[0]
+    assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
 
 
 def test_comparison_is_against_dense(perplexities, frame):
@@ -218,7 +336,7 @@ def test_papers_tables_draw_every_value(table):
     if table.by == "ratio":
         part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
         figure = figures.perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
-        assert sum(len(one.y) for one in figure.data) == len(part)
+        assert sum(len(one.y) for one in figure.data if one.customdata is not None) == len(part)
         both = read[read["dataset"] == "wikitext2"]
         figure = figures.perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
         assert len(arrows(figure)) == both["tuned"].sum() > 0

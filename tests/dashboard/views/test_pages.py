@@ -22,9 +22,8 @@ APP = str(paths.PROJECT / "dashboard" / "app.py")
 
 
 @pytest.fixture
-def store(results_dir, monkeypatch, tmp_path):
-    """An empty store; no shipped rows beside it."""
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
+def fresh(results_dir, monkeypatch):
+    """The store of a machine where nothing was run yet: it has the shipped rows."""
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     st.cache_data.clear()
     st.cache_resource.clear()
@@ -32,6 +31,13 @@ def store(results_dir, monkeypatch, tmp_path):
     queue = Queue(store)
     monkeypatch.setattr(data, "queue", lambda: queue)
     return store
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path, request):
+    """An empty store; no shipped rows beside it."""
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
+    return request.getfixturevalue("fresh")
 
 
 @pytest.fixture
@@ -144,6 +150,80 @@ def test_no_method_chosen_is_said(filled):
 def test_an_amount_without_accuracies_is_said(filled):
     app = open_app(explore_at="40 %")
     assert "No zero-shot numbers at 40 %" in app.info[0].value
+
+
+@pytest.fixture
+def two_calibrations(store):
+    """A curve on passages without accuracies of what was calibrated, and a shorter one on WikiText-2 with them."""
+    store.put(result("dense", 20.1))
+    for ratio in (0.1, 0.3, 0.5, 0.7):
+        store.put(result("wanda", 40.0 + ratio, ratio, scored=False))
+    store.put(result("magnitude", 90.0, 0.5))
+    wikitext = {"corpus": "wikitext2", "calibration": "c4-sample:16x2048"}
+    for one in (
+        result("dense", 20.1, corpus="wikitext2"),
+        *(result("wanda", 40.0 + ratio, ratio, **wikitext) for ratio in (0.3, 0.5)),
+    ):
+        store.put(one)
+    return store
+
+
+def drawn_accuracies(app) -> str:
+    (chart,) = [one.proto.spec for one in charts(app) if "Zero-shot accuracy (" in one.proto.spec]
+    return chart
+
+
+def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_calibrations):
+    app = open_app()
+    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    assert "Wanda" in drawn_accuracies(app)
+    table = app.dataframe[0].value.set_index("Method")
+    assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
+    captions = [caption.value for caption in app.caption if "where a method reads data" in caption.value]
+    assert len(captions) >= 2 and all("c4-sample:16x2048" in caption for caption in captions)
+
+
+def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    app = open_app()
+    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    curve_drawn = charts(app)[0].proto.spec
+    assert curve_drawn.count('"previous"') == 4  # arrows: SparseGPT at two ratios, trained in two ways
+    table = app.dataframe[0].value.set_index(["Method", "Removed"])
+    assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(44.1, abs=0.05)
+    for amount in ("30 %", "70 %", "4:8", "2:4"):
+        assert not app.info and "SparseGPT" in drawn_accuracies(app)
+        app.select_slider(key="explore_at").set_value(amount).run()
+    assert not app.info and not app.exception
+
+
+def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_missing(two_calibrations):
+    app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
+    assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
+    said = app.info[0].value
+    assert "No zero-shot numbers at 50 % yet of Wanda. Calibrated on passages-calibration:16x2048" in said
+    assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
+    table = app.dataframe[0].value
+    assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
+
+
+def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_more(filled):
+    other = result("lorap", 70.0, 0.5)
+    few = [one.model_copy(update={"protocol": one.protocol | {"limit": 20}}) for one in other.measurements[1:]]
+    filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
+    app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
+    assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
+    assert "No zero-shot numbers at 50 % yet of LoRAP." in app.info[0].value
+
+
+def test_one_training_text_is_shown_at_a_time(filled):
+    for value, text in ((25.0, "passages-calibration:512x256"), (26.0, "c4-sample:512x256")):
+        filled.put(result("sparsegpt", value, 0.5, recovery="lora", training=text))
+    app = open_app(explore_training="passages-calibration:512x256")
+    assert list(app.dataframe[0].value["Perplexity"]).count(25.0) == 1
+    app.selectbox(key="explore_training").set_value("c4-sample:512x256").run()
+    assert {25.0, 26.0} & set(app.dataframe[0].value["Perplexity"]) == {26.0}
+    assert "passages-calibration:512x256" not in drawn_accuracies(app) and not app.exception
 
 
 def test_the_seven_tasks_are_offered_where_they_are_missing(filled):
