@@ -88,7 +88,7 @@ class Task(Frozen):
         match = re.fullmatch(f"([^:]+)(?::{WHOLE})?", text)
         if not match or (match[2] and int(match[2]) < 1):
             raise UserError(
-                f"Task {text!r} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100; numbers have at most nine digits."
+                f"Task {text!r} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100, of at most nine digits."
             )
         return cls(task=match[1], limit=int(match[2]) if match[2] else None)
 
