@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from core import paths
-from core.errors import UserError
+from core.errors import NotStored, UserError
 from core.tables import HEAD
 
 BUSY_SECONDS = 30  # how long a writer waits for another one
@@ -54,13 +54,13 @@ def open_database(url: URL) -> Engine:
 
 @contextmanager
 def sentences(url: URL) -> Iterator[None]:
-    """Turn the database's errors into `UserError`; the password never shows."""
+    """Turn the database's errors into `NotStored`, a `UserError`; the password never shows."""
     try:
         yield
     except DBAPIError as error:
-        raise UserError(_sentence(str(error.orig), url)) from error
+        raise NotStored(_sentence(str(error.orig), url)) from error
     except SQLAlchemyError as error:
-        raise UserError(_sentence(str(error), url)) from error
+        raise NotStored(_sentence(str(error), url)) from error
 
 
 def _sentence(reason: str, url: URL) -> str:

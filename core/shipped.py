@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import ValidationError
 
 from core import paths
-from core.errors import UserError
+from core.errors import NotStored
 from core.results import SCHEMA, Result
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def append_shipped(result: Result, file: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise UserError(f"The result cannot be written to {file}: {error.strerror or error}.") from error
+        raise NotStored(f"The result cannot be written to {file}: {error.strerror or error}.") from error
 
 
 def _last_byte(stream) -> bytes:

@@ -11,7 +11,7 @@ from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.tables import describe_result, duration, point_name, print_table, summary
 from core.defaults import check_save_folder, complete
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, NotStored, UserError
 from core.estimate import estimate, history
 from core.requests import variant_spec
 from core.results import Result
@@ -145,8 +145,12 @@ def sweep(
                     add_line(finished[-1], out)
                 messages.print(f"{name}: done.", markup=False)
             except Exception as error:
-                if disk_full(error) or isinstance(error, Cancelled):
-                    raise  # every further point would fail too, after hours of work, or is not wanted
+                if isinstance(error, Cancelled):
+                    raise
+                if isinstance(error, NotStored) or disk_full(error):  # every further result would be lost, too
+                    raise NotStored(
+                        f"The sweep stops at {name}, where the same command goes on: {sentence(error)}"
+                    ) from error
                 failures += 1
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))

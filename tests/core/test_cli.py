@@ -3,11 +3,13 @@
 import errno
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 
 import pandas
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core import paths
 from core.cli import compute, options
@@ -15,6 +17,7 @@ from core.cli.app import main
 from core.errors import UserError
 from core.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
+from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -171,6 +174,7 @@ def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, cap
     [
         (OSError(errno.ENOSPC, "No space left on device"), 2, "The disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "The disk is full"),
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 2, "The disk is full"),
         (KeyboardInterrupt(), 130, "what was measured so far is stored"),
         (RuntimeError("odd"), 1, "RuntimeError: odd"),
     ],
@@ -224,6 +228,40 @@ def test_a_range_of_ratios_is_checked_before_it_is_spelt_out(monkeypatch):
         options.parse_ratios("0:99999999:0.001")
 
 
+@pytest.mark.parametrize("reason", ["database or disk is full", "attempt to write a readonly database"])
+def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys):
+    with Store().begin() as connection:
+        raising = f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse BEFORE INSERT ON variants {raising}")
+    grid = [*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]
+    assert main(grid) == 2
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert last.startswith("The sweep stops at 1/5 tiny dense, where the same command goes on: The d")
+    assert "points failed" not in last
+
+
+def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatch):
+    store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
+    with store.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON variants WHEN NEW.method = 'wanda' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    assert main(grid) == 2
+    assert "stops at 2/3 tiny wanda 0.3, where the same command goes on: The disk is full" in capsys.readouterr().err
+    assert [result.variant.method for result in store.results()] == ["dense"]
+    with store.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+
+    from core import variants
+
+    real, made = variants.compress, []
+    monkeypatch.setattr(variants, "compress", lambda *given: made.append(given[1]) or real(*given))
+    assert main(grid) == 0
+    assert [stage.ratio for stage in made] == [0.5]  # 0.3 lay in the cache
+    assert len(store.results()) == 3
+
+
 def test_tasks_at_names_the_points_that_tasks_are_measured_on():
     from core.specs import Calibration, Perplexity, Task
     from core.sweeps import Grid, points
@@ -268,6 +306,14 @@ def test_results_in_every_format_and_deleted(capsys):
     assert main(["delete", key[:12]]) == 0
     assert main(["results", "--json"]) == 0
     assert [result["variant"]["method"] for result in json.loads(capsys.readouterr().out)] == ["dense"]
+
+
+def test_a_model_that_is_called_like_a_formula_is_text_in_a_csv(capsys):
+    odd = make(perplexity(20.0, dataset="-my.txt"))
+    Store().put(odd.model_copy(update={"variant": odd.variant.model_copy(update={"model": "=cmd|' /C calc'!A1"})}))
+    assert main(["results", "--csv"]) == 0
+    frame = pandas.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (frame["model"][0], frame["dataset"][0], frame["value"][0]) == ("'=cmd|' /C calc'!A1", "'-my.txt", 20.0)
 
 
 def test_models_and_methods_are_listed_from_their_declarations(capsys):
