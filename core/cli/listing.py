@@ -27,8 +27,9 @@ def results(
         typer.echo("[" + ",\n".join(result.model_dump_json() for result in found) + "]")
     elif csv:
         from core.analysis.frame import tidy
+        from core.analysis.sheets import csv_text
 
-        typer.echo(tidy(found).to_csv(index=False), nl=False)
+        typer.echo(csv_text(tidy(found)), nl=False)
     elif latex:
         typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in summary(found)]), nl=False)
     elif found:
