@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.defaults import check_save_folder
 from core.errors import UserError
+from core.reached import missed, share
 from core.requests import variant_spec
 from core.results import Result
 from core.specs import RunSpec
@@ -39,11 +40,13 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     facts = [
         f"made in {details['seconds']:.0f} s" if "seconds" in details else None,
         f"on {details['device']}" if "device" in details else None,
-        f"{result.footprint.block_removed:.1%} of block weights are zero or gone",
+        f"{share(result.footprint.block_removed)} of block weights are zero or gone",
         f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
     ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
+    if told := missed(result):
+        st.caption(told)
     items = (
         _speed(result, names[key], found)
         + _training(result, names[key])

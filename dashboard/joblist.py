@@ -9,6 +9,7 @@ import streamlit as st
 from core.errors import UserError
 from core.jobs import Job
 from core.methods.registry import METHODS, RECOVERIES
+from core.reached import missed
 from core.specs import VariantSpec
 from dashboard import data, points
 from dashboard.offers import duration
@@ -85,6 +86,8 @@ def _show(job: Job) -> None:
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
+    if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
+        st.caption(told)
     with st.container(horizontal=True, vertical_alignment="center"):
         _actions(job)
 

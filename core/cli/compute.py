@@ -13,6 +13,7 @@ from core.cli.tables import describe_result, duration, point_name, print_table, 
 from core.defaults import check_save_folder, complete
 from core.errors import Cancelled, NotStored, UserError
 from core.estimate import estimate, history
+from core.reached import missed
 from core.requests import variant_spec
 from core.results import Result
 from core.runs import missing
@@ -75,6 +76,8 @@ def run(
         messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory.")
     with bars() as progress:
         result = compute_once(spec, store, progress)
+    if told := missed(result):
+        messages.print(told, markup=False)
     if json:
         typer.echo(result.model_dump_json(indent=2))
     else:
@@ -143,7 +146,7 @@ def sweep(
                 finished.append(compute_once(spec, store, progress))
                 if out is not None:
                     add_line(finished[-1], out)
-                messages.print(f"{name}: done.", markup=False)
+                messages.print(f"{name}: done. {missed(finished[-1]) or ''}".rstrip(), markup=False)
             except Exception as error:
                 if isinstance(error, Cancelled):
                     raise

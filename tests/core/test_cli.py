@@ -193,6 +193,20 @@ def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, 
         assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()
 
 
+def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
+    command = ["shortgpt", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
+    assert main(["run", "./tiny", *command, "--ratio", "0.999", "--json"]) == 0
+    captured = capsys.readouterr()
+    told = "50.0% of the block weights were removed, not the 99.9% that were asked for."
+    assert told in captured.err.splitlines()
+    assert json.loads(captured.out)["variant"]["ratio"] == 0.999
+    assert main([*SWEEP, "--methods", "shortgpt,svd", "--ratios", "0.5,0.999"]) == 0
+    lines = capsys.readouterr().err
+    assert "2/5 tiny shortgpt 0.5: done.\n" in lines
+    assert f"3/5 tiny shortgpt 0.999: done. {told}\n" in lines
+    assert "5/5 tiny svd 0.999: done. 94.0% of the block weights were removed, not the 99.9%" in lines
+
+
 def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out.jsonl"
     grid = ["--methods", "magnitude,wanda", "--ratios", "0.2:0.4:0.2", "--patterns", "2:4", "--seeds", "0,1"]
