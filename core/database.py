@@ -86,6 +86,7 @@ def _shown(url: URL) -> str:
 
 
 def _set_pragmas(connection, _record) -> None:
+    connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
@@ -93,6 +94,11 @@ def _set_pragmas(connection, _record) -> None:
         with suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _text(raw: bytes) -> str:
+    """Return a column's text; where it is damaged, one that no reader takes, so that the other rows can be read."""
+    return raw.decode(errors="surrogateescape")
 
 
 def schema_version(connection: Connection) -> str | None:

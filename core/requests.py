@@ -1,6 +1,5 @@
 """From what a user typed or chose to a validated `RunSpec`; imports no torch."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from core.errors import UserError
 from core.methods.base import Method, Parameters
 from core.methods.registry import get_stage
 from core.results import Variant
-from core.specs import DTYPES, WHOLE, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec
+from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
@@ -18,14 +17,6 @@ RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
 DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # windows and tokens that a recovery is trained on
-
-
-def parse_pattern(text: str) -> tuple[int, int]:
-    """Return (n kept, m) of `n:m`."""
-    match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
-    if not (match and 0 < int(match[1]) < int(match[2])):
-        raise UserError(f"Pattern {text!r} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
-    return int(match[1]), int(match[2])
 
 
 def check_divides(pattern: str, inputs: int, what: str) -> None:

@@ -96,6 +96,14 @@ class Task(Frozen):
         return self.task + (f":{self.limit}" if self.limit else "")
 
 
+def parse_pattern(text: str) -> tuple[int, int]:
+    """Return (n kept, m) of `n:m`."""
+    match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
+    if not (match and 0 < int(match[1]) < int(match[2])):
+        raise UserError(f"Pattern {text!r} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
+    return int(match[1]), int(match[2])
+
+
 class Stage(Frozen):
     """One method or recovery with its parameters; those at their default are absent from `parameters`."""
 
@@ -116,7 +124,7 @@ class VariantSpec(Frozen):
     model: str
     revision: str
     dtype: Dtype = "float32"
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...] = Field(min_length=1)
 
     @property
     def key(self) -> str:

@@ -6,8 +6,7 @@ from typing import Any
 from core.defaults import complete
 from core.errors import UserError
 from core.methods.registry import get_method
-from core.requests import parse_pattern
-from core.specs import Calibration, Frozen, RunSpec, Task
+from core.specs import Calibration, Frozen, RunSpec, Task, parse_pattern
 
 
 class Grid(Frozen):

@@ -23,7 +23,7 @@ def reproduce(result: Result) -> str:
     if variant.calibration:
         words += ["--calibration", variant.calibration]
     for stage in variant.stages[1:]:
-        words += ["--recover", stage.name, "--train", stage.text]
+        words += ["--recover", stage.name, *(["--train", stage.text] if stage.text else [])]
         for name, value in stage.parameters.items():
             words += ["--recover-set", f"{name}={value}"] if value is not None else []
     if seed := next((stage.seed for stage in variant.stages if stage.seed), None):
