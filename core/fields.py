@@ -26,7 +26,8 @@ def fault(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     told = f"{where}: {first['msg']}" if where else first["msg"]
-    return textwrap.shorten(told.rstrip("."), 200, placeholder=" ...")
+    printable = "".join(sign if sign.isprintable() else " " for sign in told)
+    return textwrap.shorten(printable.rstrip("."), 200, placeholder=" ...")
 
 
 def _read_by(parse: Callable[[str], Any]) -> AfterValidator:

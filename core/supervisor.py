@@ -86,7 +86,11 @@ class Supervisor(threading.Thread):
         for job_id in self.handles.keys() - {row.id for row in rows}:  # deleted once it had ended
             self.handles.pop(job_id).kill()
         for row in rows:
-            self._watch(row)
+            try:
+                self._watch(row)
+            except (AttributeError, TypeError, ValueError) as error:  # one odd row does not hold up the others
+                log.exception("Job %d cannot be watched", row.id)
+                self._end(row, f"The job's row cannot be read ({error}).")
         while len(self.handles) < SLOTS and self._launch():
             pass
 

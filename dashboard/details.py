@@ -94,7 +94,7 @@ def _training(result: Result, name: str) -> list[Item]:
     caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.text}. "
     caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
     caption += "were kept. "
-    caption += ENDED[training["ended"]]
+    caption += ENDED.get(training["ended"], "")
     return [
         widgets.show_chart(
             "explore_training",

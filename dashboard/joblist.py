@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from core.errors import UserError
-from core.jobs import Job
+from core.jobs import Job, UnreadableJob
 from core.methods.registry import METHODS, RECOVERIES
 from core.reached import missed
 from core.specs import VariantSpec
@@ -63,12 +63,15 @@ def show_jobs() -> None:
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        jobs = data.queue().jobs(SHOWN)
-        if not jobs:
+        jobs, unreadable = data.queue().jobs(SHOWN), data.queue().unreadable(SHOWN)
+        if not jobs and not unreadable:
             st.caption("No jobs yet. One runs at a time; it goes on when this page is closed.")
         for job in jobs:
             with st.container(border=True, key=f"run_job_{job.id}"):
                 _show(job)
+        for job in unreadable:
+            with st.container(border=True, key=f"run_job_{job.id}"):
+                _show_unreadable(job)
         if active != bool(data.active_jobs()):
             st.rerun()  # the whole page: this list renews itself from now on, or no longer
 
@@ -90,6 +93,14 @@ def _show(job: Job) -> None:
         st.caption(told)
     with st.container(horizontal=True, vertical_alignment="center"):
         _actions(job)
+
+
+def _show_unreadable(job: UnreadableJob) -> None:
+    st.text(job.reason)
+    if job.active:
+        _button("Cancel", job, data.queue().cancel)
+    else:
+        _button("Forget", job, data.queue().delete)
 
 
 def _actions(job: Job) -> None:
@@ -121,7 +132,7 @@ def _cut_short(job: Job) -> bool:
     return kept is not None and kept.variant.cut_short
 
 
-def _button(label: str, job: Job, action) -> None:
+def _button(label: str, job: Job | UnreadableJob, action) -> None:
     st.button(label, key=f"run_{label}_{job.id}", on_click=_act, args=(action, job.id))
 
 

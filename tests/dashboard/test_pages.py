@@ -15,7 +15,7 @@ from core.tables import jobs
 from core.variants import describe
 from dashboard import data, offers
 from tests.core.made import make, perplexity
-from tests.dashboard.synthetic import curve, result
+from tests.dashboard.synthetic import TRAINING, curve, result
 
 APP = str(paths.PROJECT / "dashboard" / "app.py")
 
@@ -318,7 +318,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
     kept = result("magnitude", 30.0, 0.5)
-    details = {"training": {"ended": "cancelled"}}
+    details = {"training": TRAINING | {"ended": "cancelled"}}
     variant = kept.variant.model_copy(update={"key": recovered.variant.key, "details": details})
     filled.put(kept.model_copy(update={"variant": variant}))
     data.queue().cancel(data.queue().submit(recovered))
