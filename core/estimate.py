@@ -144,7 +144,7 @@ class _Speeds:
         if same and "training" not in variant.details:  # whose seconds are those of the training
             rows.append(("compress", compression_work(shape, stage), variant.details))
         for row in result.measurements:
-            if row.metric == "perplexity":
+            if row.of_text:
                 work = forward(shape, row.details.get("tokens", 0), row.protocol["window"], head=True)
                 rows.append(("perplexity", work, row.details))
             elif row.metric == "acc":

@@ -64,9 +64,10 @@ def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
             raise _refuse(f"protocol.{name} is neither text nor a number")
         if name in LEAST and value is not None and not _whole(value, LEAST[name]):
             raise _refuse(f"protocol.{name} is no whole number from {LEAST[name]} on")
-    needed = "window" if metric == "perplexity" else "batch" if metric in BATCHED else None
-    if needed and protocol.get(needed) is None:
-        raise _refuse(f"protocol.{needed} is missing, which a {metric} depends on")
+    if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:
+        raise _refuse("protocol.window is missing, which the perplexity of a text depends on")
+    if metric in BATCHED and protocol.get("batch") is None:
+        raise _refuse(f"protocol.batch is missing, which {metric} depends on")
 
 
 def _check_details(details: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Measurement(Frozen):
         protocol = {name: value for name, value in self.protocol.items() if name != "source"}
         return self.metric, self.dataset, canonical_json(protocol)
 
+    @property
+    def of_text(self) -> bool:
+        """Whether it is the perplexity of a text in windows; tasks such as LAMBADA have one of their own."""
+        return self.metric == "perplexity" and self.protocol.get("window") is not None
+
 
 class LayerReport(Frozen):
     name: str  # such as model.layers.0.self_attn.q_proj

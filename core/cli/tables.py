@@ -52,7 +52,7 @@ def column(measurement: Measurement) -> str:
     """Return the name of a measurement's column: metric, data set and what of the protocol tells it from others."""
     protocol = measurement.protocol
     name = f"{measurement.metric} {measurement.dataset}"
-    if measurement.metric == "perplexity":
+    if measurement.of_text:
         return f"{name}@{protocol['window']}" + (f":{protocol['windows']}" if protocol.get("windows") else "")
     if "batch" in protocol:
         unit = "MB" if measurement.metric == "memory" else "ms/token"

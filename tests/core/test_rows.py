@@ -10,11 +10,12 @@ from sqlalchemy import insert, update
 
 from core import paths
 from core.cli.app import main
+from core.cli.tables import describe_result
 from core.errors import UserError
 from core.estimate import estimate, history
 from core.executor import log_file
 from core.jobs import Queue
-from core.results import Result
+from core.results import Measurement, Result
 from core.shipped import append_shipped, read_measured
 from core.specs import RunSpec
 from core.store import Store
@@ -93,6 +94,16 @@ def test_a_shipped_line_that_python_cannot_read_is_named(line, shipped_folder):
     shipped_folder.mkdir()
     (shipped_folder / "a.jsonl").write_text(line)
     assert read_measured() == ({}, ("a.jsonl, line 1 is skipped: it is not JSON.",))
+
+
+def test_a_task_has_a_perplexity_of_its_own_without_windows(capsys):
+    protocol = {"limit": 8, "fewshot": 0, "version": 1.0, "dtype": "float32"}
+    lambada = Measurement(metric="perplexity", dataset="lambada_openai", value=9.0, n=8, protocol=protocol)
+    Store().put(make(perplexity(20.0), lambada))
+    assert main(["results"]) == 0
+    assert not Store().read().warnings and len(Store().get(KEY).measurements) == 2
+    describe_result(Store().get(KEY))
+    assert "lambada_openai:8" in capsys.readouterr().out
 
 
 def test_what_is_read_is_written_again_as_it_was(shipped_folder):

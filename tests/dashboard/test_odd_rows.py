@@ -36,6 +36,15 @@ def test_explore_opens_and_names_what_it_leaves_out(odd):
     assert not app.error and not app.warning
 
 
+def test_explore_opens_beside_the_perplexity_of_a_task(filled):  # noqa: F811
+    one = curve()[0]
+    lambada = one.measurements[1].model_copy(update={"metric": "perplexity", "dataset": "lambada_openai"})
+    filled.put(one.model_copy(update={"measurements": (lambada,)}))
+    app = open_app(explore_point="Dense, nothing removed")
+    assert app.selectbox(key="explore_text").options == ["passages-eval, 16 x 2048 tokens"]
+    assert app.code[0].value.count("--perplexity") == 1 and not app.exception
+
+
 def test_run_opens_and_lets_the_job_be_deleted(odd):
     app = open_app("views/run.py")
     assert [text.value for text in app.text] == [data.queue().unreadable()[0].reason]
