@@ -179,7 +179,7 @@ def test_a_method_that_this_version_lacks_ends_no_estimate():
         '"calibration":{"corpus":"c4-sample","windows":16,"window":2048}}]}}'
     )
     known = make(perplexity(20.0))
-    later = {"model": "smollm2-135m", "method": "of-a-later-version"}
+    later = {"model": "smollm2-135m", "method": "of-a-later-version", "calibration": "c4-sample:16x2048"}
     odd = known.model_copy(update={"variant": known.variant.model_copy(update=later)})
     assert estimate(spec_, [odd]).seconds == estimate(spec_).seconds
 
