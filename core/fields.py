@@ -62,6 +62,8 @@ def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
     for name, value in protocol.items():
         if not isinstance(value, str | int | float | None):
             raise _refuse(f"protocol.{name} is neither text nor a number")
+        if name in ("dtype", "source") and not isinstance(value, str | None):
+            raise _refuse(f"protocol.{name} is no text")
         if name in LEAST and value is not None and not _whole(value, LEAST[name]):
             raise _refuse(f"protocol.{name} is no whole number from {LEAST[name]} on")
     if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:

@@ -73,6 +73,7 @@ ODD = {
     "half a window": ({"measurements__0__protocol__window": 2048.5}, "protocol.window is no whole number"),
     "no number at all": ({"measurements__0__protocol__windows": float("inf")}, "protocol.windows is no whole"),
     "a list in a protocol": ({"measurements__0__protocol__version": [1]}, "protocol.version is neither"),
+    "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is no text"),
     "a latency of no batch": ({"measurements__0__metric": "prefill"}, "protocol.batch is missing"),
     "a block before the first": ({"layers__0__block": -1}, "layers.0.block"),
 }
