@@ -1,35 +1,40 @@
 """What a run gives: the one shape of a result, in memory, in JSON, in the store and in the shipped files."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from core.specs import Frozen, RatioKind, canonical_json
+from pydantic import Field, model_validator
+
+from core.fields import Count, Details, Pattern, Some, Text, check_protocol
+from core.specs import Dtype, Frozen, RatioKind, canonical_json
 
 SCHEMA = 1
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class StageInfo(Frozen):
     name: str
     parameters: dict[str, Any] = {}
-    text: str | None = None  # CORPUS:NxL that it reads, or is trained on
-    seed: int | None = None
+    text: Text | None = None  # CORPUS:NxL that it reads, or is trained on
+    seed: Count | None = None
 
 
 class Variant(Frozen):
-    key: str
+    key: str = Field(pattern="^[0-9a-f]{64}$")
     model: str
     revision: str
-    dtype: str
+    dtype: Dtype
     method: str  # name of the first stage
-    ratio: float | None = None  # asked
+    ratio: Ratio | None = None  # asked
     ratio_kind: RatioKind = "sparsity"
-    pattern: str | None = None
+    pattern: Pattern | None = None
     recovery: str | None = None  # name of the recovery stage
-    stages: tuple[StageInfo, ...]
-    calibration: str | None = None  # CORPUS:NxL
-    seed: int | None = None
+    stages: tuple[StageInfo, ...] = Field(min_length=1)
+    calibration: Text | None = None
+    seed: Count | None = None
     layers: str | None = None
     # seconds, peak_memory (bytes), device, versions, created (ISO 8601, UTC); `training` where a stage recovers
-    details: dict[str, Any] = {}
+    details: Details = {}
 
     @property
     def cut_short(self) -> bool:
@@ -40,16 +45,16 @@ class Variant(Frozen):
 class Footprint(Frozen):
     """Counted on the variant itself. Bytes count tied tensors once."""
 
-    block_weights: int  # weights in block linears
-    block_zeros: int
-    model_parameters: int
-    model_zeros: int
-    dense_parameters: int  # of the uncompressed model
-    dense_bytes: int  # every parameter at 16 bits
-    packed_bytes: int  # each matrix in its smallest valid layout
+    block_weights: Some  # weights in block linears
+    block_zeros: Count
+    model_parameters: Count
+    model_zeros: Count
+    dense_parameters: Some  # of the uncompressed model
+    dense_bytes: Count  # every parameter at 16 bits
+    packed_bytes: Count  # each matrix in its smallest valid layout
     bits_per_weight: float  # packed bits of block linears / their weights in the uncompressed model
-    dense_block_weights: int | None = None  # in the uncompressed model; None where no weight was removed from memory
-    macs: int | None = None  # multiply-accumulates of one forward over 64 tokens
+    dense_block_weights: Count | None = None  # in the uncompressed model; None where no weight was removed from memory
+    macs: Count | None = None  # multiply-accumulates of one forward over 64 tokens
 
     @property
     def block_removed(self) -> float:
@@ -73,10 +78,15 @@ class Measurement(Frozen):
     dataset: str  # corpus or task id; `id@sha8` where the text is not the catalogue's
     value: float
     stderr: float | None = None
-    n: int  # windows or documents
+    n: Count  # windows or documents
     protocol: dict[str, Any]  # window, windows, limit, fewshot, version, source, dtype as they apply
     origin: Literal["measured", "published", "external"] = "measured"
-    details: dict[str, Any] = {}  # seconds, tokens, peak_memory, device, threads, versions, created
+    details: Details = {}  # seconds, tokens, peak_memory, device, threads, versions, created
+
+    @model_validator(mode="after")
+    def _check(self) -> "Measurement":
+        check_protocol(self.metric, self.protocol)
+        return self
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -84,12 +94,17 @@ class Measurement(Frozen):
         protocol = {name: value for name, value in self.protocol.items() if name != "source"}
         return self.metric, self.dataset, canonical_json(protocol)
 
+    @property
+    def of_text(self) -> bool:
+        """Whether it is the perplexity of a text in windows; tasks such as LAMBADA have one of their own."""
+        return self.metric == "perplexity" and self.protocol.get("window") is not None
+
 
 class LayerReport(Frozen):
     name: str  # such as model.layers.0.self_attn.q_proj
-    block: int
+    block: Count
     role: str
-    shape: tuple[int, int]  # (out, in)
+    shape: tuple[Count, Count]  # (out, in)
     sparsity: float
     error: float | None = None  # relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2
     error_kind: Literal["output", "weight"] = "output"
@@ -114,3 +129,10 @@ class Result(Frozen):
         return newer.model_copy(
             update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers},
         )
+
+
+class Rows(NamedTuple):
+    """What was read: results by key, and a sentence for each row, line or file that cannot be used."""
+
+    results: dict[str, Result]
+    warnings: tuple[str, ...]

@@ -23,7 +23,7 @@ def reproduce(result: Result) -> str:
     if variant.calibration:
         words += ["--calibration", variant.calibration]
     for stage in variant.stages[1:]:
-        words += ["--recover", stage.name, "--train", stage.text]
+        words += ["--recover", stage.name, *(["--train", stage.text] if stage.text else [])]
         for name, value in stage.parameters.items():
             words += ["--recover-set", f"{name}={value}"] if value is not None else []
     if seed := next((stage.seed for stage in variant.stages if stage.seed), None):
@@ -32,8 +32,8 @@ def reproduce(result: Result) -> str:
         words += ["--dtype", variant.dtype]
     tasks = {}
     for row in result.measurements:
-        if row.metric == "perplexity":
-            window, windows = row.protocol.get("window"), row.protocol.get("windows")
+        if row.of_text:
+            window, windows = row.protocol["window"], row.protocol.get("windows")
             words += ["--perplexity", str(Perplexity(corpus=row.dataset, window=window, windows=windows))]
         elif row.metric.startswith("acc"):
             tasks[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None

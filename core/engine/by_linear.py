@@ -21,9 +21,9 @@ from core.models.modeling_slimscope import put
 from core.models.units import factors_of
 from core.progress import Progress
 from core.registry import get_method
-from core.request.stages import check_divides, parse_parameters, parse_pattern
+from core.request.stages import check_divides, parse_parameters
 from core.results import LayerReport
-from core.specs import Stage
+from core.specs import Stage, parse_pattern
 
 MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
 

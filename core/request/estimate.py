@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
@@ -118,7 +119,8 @@ class _Speeds:
         self.seen: list[tuple[str, bool, bool, float, float]] = []
         for result in results:
             if result.variant.dtype == spec.variant.dtype and (shape := self._shape(result.variant.model)):
-                self._add(result, shape)
+                with suppress(UserError):  # of a version with other methods, whose work is not known here
+                    self._add(result, shape)
 
     def _shape(self, model: str) -> ModelFacts | None:
         if model not in self.shapes:
@@ -142,7 +144,7 @@ class _Speeds:
         if same and "training" not in variant.details:  # whose seconds are those of the training
             rows.append(("compress", compression_work(shape, stage), variant.details))
         for row in result.measurements:
-            if row.metric == "perplexity":
+            if row.of_text:
                 work = forward(shape, row.details.get("tokens", 0), row.protocol["window"], head=True)
                 rows.append(("perplexity", work, row.details))
             elif row.metric == "acc":

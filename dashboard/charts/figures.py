@@ -1,7 +1,8 @@
 """Charts: pure functions from a DataFrame to a plotly Figure. The same input gives the same figure.
 
 Every figure carries all that a print needs (`dashboard.exports.print_figures` draws the same traces with matplotlib).
-XX
+What is measured stands over the plot, not turned beside it, and the legend under it, so that a narrow screen can show
+both.
 """
 
 from __future__ import annotations

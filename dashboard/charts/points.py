@@ -31,7 +31,7 @@ def amount(ratio: float | None, pattern: str | None) -> str:
 
 def texts(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return the perplexity protocols in the frame, most points first: what users read -> (corpus, protocol id)."""
-    rows = frame[frame["metric"] == "perplexity"]
+    rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
     found: dict[str, tuple[str, str]] = {}
     for (dataset, protocol), part in sorted(
         rows.groupby(["dataset", "protocol_id"]), key=lambda item: (-len(item[1]), item[0])
