@@ -9,6 +9,10 @@ class UserError(Exception):
     """Bad input or a missing resource. The message is one sentence: what is wrong and what is allowed."""
 
 
+class NotStored(UserError):
+    """A result could not be written: whatever is computed next would be lost, too."""
+
+
 class Cancelled(Exception):
     """The user asked a running job to stop. `kept` is the result that it had come to, if it is worth keeping."""
 

@@ -1,10 +1,11 @@
 """What a run gives: the one shape of a result, in memory, in JSON, in the store and in the shipped files."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from core.specs import Frozen, RatioKind, Stage, canonical_json
+from core.fields import Count, Details, Some, Stages, check_protocol
+from core.specs import Dtype, Frozen, RatioKind, Stage, canonical_json
 
 SCHEMA = 2
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
@@ -15,14 +16,14 @@ COMPUTED_OF_STAGE = ("name", "text")
 class Variant(Frozen):
     """A compressed model: the stages that make it, and the circumstances that each was made under."""
 
-    key: str
+    key: str = Field(pattern="^[0-9a-f]{64}$")
     model: str
     revision: str
-    dtype: str
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    dtype: Dtype
+    stages: Stages = Field(min_length=1)
     # One entry a stage: seconds, peak_memory (bytes), device, threads, versions, created (ISO 8601, UTC); `training`
     # where it trained. An entry is empty where nothing is known.
-    made: tuple[dict[str, Any], ...] = ()
+    made: tuple[Details, ...] = ()
 
     @property
     def method(self) -> str:
@@ -109,16 +110,16 @@ def _without(names: tuple[str, ...], data: Any) -> Any:
 class Footprint(Frozen):
     """Counted on the variant itself. Bytes count tied tensors once."""
 
-    block_weights: int  # weights in block linears
-    block_zeros: int
-    model_parameters: int
-    model_zeros: int
-    dense_parameters: int  # of the uncompressed model
-    dense_bytes: int  # every parameter at 16 bits
-    packed_bytes: int  # each matrix in its smallest valid layout
+    block_weights: Some  # weights in block linears
+    block_zeros: Count
+    model_parameters: Count
+    model_zeros: Count
+    dense_parameters: Some  # of the uncompressed model
+    dense_bytes: Count  # every parameter at 16 bits
+    packed_bytes: Count  # each matrix in its smallest valid layout
     bits_per_weight: float  # packed bits of block linears / their weights in the uncompressed model
-    dense_block_weights: int | None = None  # in the uncompressed model; None where no weight was removed from memory
-    macs: int | None = None  # multiply-accumulates of one forward over 64 tokens
+    dense_block_weights: Count | None = None  # in the uncompressed model; None where no weight was removed from memory
+    macs: Count | None = None  # multiply-accumulates of one forward over 64 tokens
 
     @property
     def block_removed(self) -> float:
@@ -142,10 +143,15 @@ class Measurement(Frozen):
     dataset: str  # corpus or task id; `id@sha8` where the text is not the catalogue's
     value: float
     stderr: float | None = None
-    n: int  # windows or documents
+    n: Count  # windows or documents
     protocol: dict[str, Any]  # window, windows, limit, fewshot, version, source, dtype as they apply
     origin: Literal["measured", "published", "external"] = "measured"
-    details: dict[str, Any] = {}  # seconds, tokens, peak_memory, device, threads, versions, created
+    details: Details = {}  # seconds, tokens, peak_memory, device, threads, versions, created
+
+    @model_validator(mode="after")
+    def _check(self) -> "Measurement":
+        check_protocol(self.metric, self.protocol)
+        return self
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -153,12 +159,17 @@ class Measurement(Frozen):
         protocol = {name: value for name, value in self.protocol.items() if name != "source"}
         return self.metric, self.dataset, canonical_json(protocol)
 
+    @property
+    def of_text(self) -> bool:
+        """Whether it is the perplexity of a text in windows; tasks such as LAMBADA have one of their own."""
+        return self.metric == "perplexity" and self.protocol.get("window") is not None
+
 
 class LayerReport(Frozen):
     name: str  # such as model.layers.0.self_attn.q_proj
-    block: int
+    block: Count
     role: str
-    shape: tuple[int, int]  # (out, in)
+    shape: tuple[Count, Count]  # (out, in)
     sparsity: float
     error: float | None = None  # relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2
     error_kind: Literal["output", "weight"] = "output"
@@ -190,3 +201,10 @@ class Result(Frozen):
         return newer.model_copy(
             update={"measurements": tuple(numbers.values()), "layers": newer.layers or self.layers},
         )
+
+
+class Rows(NamedTuple):
+    """What was read: results by key, and a sentence for each row, line or file that cannot be used."""
+
+    results: dict[str, Result]
+    warnings: tuple[str, ...]

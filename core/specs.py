@@ -17,6 +17,7 @@ from core.errors import UserError
 DTYPES = ("float32", "bfloat16", "float16")
 Dtype = Literal["float32", "bfloat16", "float16"]
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
+WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
 
 class Frozen(BaseModel):
@@ -43,11 +44,11 @@ class Calibration(Frozen):
 
     @classmethod
     def parse(cls, text: str) -> "Calibration":
-        match = re.fullmatch(r"(.+):(\d+)x(\d+)", text)
+        match = re.fullmatch(f"(.+):{WHOLE}x{WHOLE}", text)
         if not match or int(match[2]) < 1 or int(match[3]) < 2:
             raise UserError(
                 f"Calibration {text!r} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, "
-                "such as c4-sample:16x2048."
+                "such as c4-sample:16x2048; numbers have at most nine digits."
             )
         return cls(corpus=match[1], windows=int(match[2]), window=int(match[3]))
 
@@ -64,10 +65,11 @@ class Perplexity(Frozen):
 
     @classmethod
     def parse(cls, text: str) -> "Perplexity":
-        match = re.fullmatch(r"(.+)@(\d+)(?::(\d+))?", text)
-        if not match or int(match[2]) < 2 or match[3] == "0":
+        match = re.fullmatch(f"(.+)@{WHOLE}(?::{WHOLE})?", text)
+        if not match or int(match[2]) < 2 or (match[3] and int(match[3]) < 1):
             raise UserError(
-                f"Perplexity {text!r} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as wikitext2@2048:16."
+                f"Perplexity {text!r} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as wikitext2@2048:16; "
+                "numbers have at most nine digits."
             )
         return cls(corpus=match[1], window=int(match[2]), windows=int(match[3]) if match[3] else None)
 
@@ -83,13 +85,23 @@ class Task(Frozen):
 
     @classmethod
     def parse(cls, text: str) -> "Task":
-        match = re.fullmatch(r"([^:]+)(?::(\d+))?", text)
-        if not match or match[2] == "0":
-            raise UserError(f"Task {text!r} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100.")
+        match = re.fullmatch(f"([^:]+)(?::{WHOLE})?", text)
+        if not match or (match[2] and int(match[2]) < 1):
+            raise UserError(
+                f"Task {text!r} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100, of at most nine digits."
+            )
         return cls(task=match[1], limit=int(match[2]) if match[2] else None)
 
     def __str__(self) -> str:
         return self.task + (f":{self.limit}" if self.limit else "")
+
+
+def parse_pattern(text: str) -> tuple[int, int]:
+    """Return (n kept, m) of `n:m`."""
+    match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
+    if not (match and 0 < int(match[1]) < int(match[2])):
+        raise UserError(f"Pattern {text!r} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
+    return int(match[1]), int(match[2])
 
 
 class Stage(Frozen):
@@ -122,7 +134,7 @@ class VariantSpec(Frozen):
     model: str
     revision: str
     dtype: Dtype = "float32"
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...] = Field(min_length=1)
 
     @property
     def key(self) -> str:

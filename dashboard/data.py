@@ -42,13 +42,16 @@ def active_jobs() -> list[Job]:
 
 
 def frame() -> pd.DataFrame:
-    """Return every measurement as a tidy row."""
+    """Return every measurement as a tidy row; `frame.attrs["warnings"]` names what could not be read."""
     return _frame(store().url, store().stamp())
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _frame(url: str, stamp: tuple) -> pd.DataFrame:
-    return tidy(_store(url).results())
+    results, warnings = _store(url).read()
+    tidied = tidy(results.values())
+    tidied.attrs["warnings"] = warnings
+    return tidied
 
 
 def result(key: str) -> Result | None:

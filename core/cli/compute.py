@@ -11,8 +11,9 @@ from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.tables import describe_result, print_table, summary
 from core.engine.runs import run as compute
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, NotStored, UserError
 from core.protocols import missing
+from core.reached import missed
 from core.request.complete import check_save_folder, complete
 from core.request.estimate import estimate, history
 from core.request.stages import variant_spec
@@ -76,6 +77,8 @@ def run(
         messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory.")
     with bars() as progress:
         result = compute_once(spec, store, progress)
+    if told := missed(result):
+        messages.print(told, markup=False)
     if json:
         typer.echo(result.model_dump_json(indent=2))
     else:
@@ -149,10 +152,14 @@ def sweep(
                 finished.append(compute_once(spec, store, progress))
                 if out is not None:
                     add_line(finished[-1], out)
-                messages.print(f"{name}: done.", markup=False)
+                messages.print(f"{name}: done. {missed(finished[-1]) or ''}".rstrip(), markup=False)
             except Exception as error:
-                if disk_full(error) or isinstance(error, Cancelled):
-                    raise  # every further point would fail too, after hours of work, or is not wanted
+                if isinstance(error, Cancelled):
+                    raise
+                if isinstance(error, NotStored) or disk_full(error):  # every further result would be lost, too
+                    raise NotStored(
+                        f"The sweep stops at {name}, where the same command goes on: {sentence(error)}"
+                    ) from error
                 failures += 1
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))

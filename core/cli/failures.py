@@ -6,6 +6,8 @@ import traceback
 from core.errors import UserError
 from core.paths import local_results_dir
 
+FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
+
 
 def sentence(error: Exception) -> str:
     """Return what to tell the user of the exception that is being handled."""
@@ -17,9 +19,13 @@ def sentence(error: Exception) -> str:
     return f"Something unexpected went wrong ({first}); {_keep_traceback()}"
 
 
-def disk_full(error: Exception) -> bool:
-    """Whether an error means that the disk is full; libraries in other languages raise errors of their own for it."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+def disk_full(error: BaseException) -> bool:
+    """Whether an error, or what it came from, means that the disk is full.
+
+    Databases, and libraries in other languages, raise errors of their own for it.
+    """
+    told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in FULL)
+    return told or (error.__cause__ is not None and disk_full(error.__cause__))
 
 
 def _keep_traceback() -> str:

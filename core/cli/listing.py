@@ -6,7 +6,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from core.cli.console import messages, output
-from core.cli.tables import print_table, summary
+from core.cli.tables import SHORT_KEY, print_table, summary
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
@@ -31,8 +31,9 @@ def results(
         typer.echo("[" + ",\n".join(result.model_dump_json() for result in found) + "]")
     elif csv:
         from core.analysis.frame import tidy
+        from core.analysis.sheets import csv_text
 
-        typer.echo(tidy(found).to_csv(index=False), nl=False)
+        typer.echo(csv_text(tidy(found)), nl=False)
     elif latex:
         typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in summary(found)]), nl=False)
     elif found:
@@ -54,15 +55,24 @@ def delete(
 ) -> None:
     """Delete one of your own results with all its numbers."""
     store = Store()
-    store.delete(find_result(store, key).variant.key)
+    store.delete(find_key(store, key))
     messages.print(f"Deleted {key}.", markup=False)
 
 
 def find_result(store: Store, key: str) -> Result:
-    """Return the result whose key begins with `key`; a `UserError` unless there is exactly one."""
+    """Return the result whose key begins with `key`; a `UserError` unless there is exactly one that can be read."""
+    found = find_key(store, key)
+    result = store.get(found)
+    if result is None:
+        raise UserError(f"The result {found[:SHORT_KEY]} cannot be read; run it again, or delete it.")
+    return result
+
+
+def find_key(store: Store, key: str) -> str:
+    """Return the key that begins with `key`, that of a row that cannot be read, too; a `UserError` unless one does."""
     if len(key) < 8:
         raise UserError(f"Key {key!r} is too short; give at least its first 8 digits.")
-    matches = [result for result in store.results() if result.variant.key.startswith(key)]
+    matches = [known for known in store.read().results.keys() | store.local_keys() if known.startswith(key)]
     if len(matches) > 1:
         raise UserError(f"{len(matches)} results have keys that begin with {key!r}; give more digits.")
     if not matches:

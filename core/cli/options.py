@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from core.errors import UserError
-from core.specs import Calibration, Perplexity, Task
+from core.request.stages import RATIO_PLACES
+from core.specs import WHOLE, Calibration, Perplexity, Task
 
 
 def names(text: str, what: str) -> list[str]:
@@ -79,6 +80,8 @@ Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
 
+LEAST_STEP = 0.001  # between the ratios of a sweep
+
 
 def parse_settings(settings: list[str] | None) -> dict[str, str]:
     """Return {name: value} of `name=value` texts."""
@@ -101,23 +104,31 @@ def parse_ratios(text: str) -> list[float]:
         raise _bad_ratios(text) from None
     if ":" in text:
         first, last, step = numbers
-        if step < 0.001 or last < first:
+        if step < LEAST_STEP or last < first:
             raise _bad_ratios(text)
+        _check_range(text, first, last)  # with it, and the least step, there are at most a thousand
         # Steps such as 0.1 are not exact: a last step that falls short by rounding still counts.
-        numbers = [round(first + i * step, 6) for i in range(math.floor((last - first) / step + 1e-6) + 1)]
-    if not all(0 <= number < 1 for number in numbers):
-        raise UserError(f"Ratios {text!r} reach outside [0, 1): a ratio is the share of weights removed, such as 0.5.")
+        numbers = [round(first + i * step, RATIO_PLACES) for i in range(math.floor((last - first) / step + 1e-6) + 1)]
+    _check_range(text, *numbers)
     return list(dict.fromkeys(numbers))
 
 
+def _check_range(text: str, *numbers: float) -> None:
+    if not all(0 <= number < 1 for number in numbers):
+        raise UserError(f"Ratios {text!r} reach outside [0, 1): a ratio is the share of weights removed, such as 0.5.")
+
+
 def _bad_ratios(text: str) -> UserError:
-    return UserError(f"Ratios {text!r} is neither FIRST:LAST:STEP, such as 0.1:0.7:0.1, nor a list such as 0.3,0.5.")
+    return UserError(
+        f"Ratios {text!r} is neither FIRST:LAST:STEP with STEP >= {LEAST_STEP:g}, such as 0.1:0.7:0.1, nor a list such "
+        "as 0.3,0.5."
+    )
 
 
 def parse_seeds(text: str) -> list[int]:
     """Return the seeds of a comma list."""
     parts = names(text, "Seeds")
     for part in parts:
-        if not part.isdecimal():
-            raise UserError(f"Seed {part!r} is not a whole number from 0 on.")
+        if not re.fullmatch(WHOLE, part):
+            raise UserError(f"Seed {part!r} is not a whole number from 0 on, of at most nine digits.")
     return [int(part) for part in parts]

@@ -36,8 +36,8 @@ def reproduce(result: Result) -> str | None:
         words += ["--dtype", variant.dtype]
     tasks = {}
     for row in result.measurements:
-        if row.metric == "perplexity":
-            window, windows = row.protocol.get("window"), row.protocol.get("windows")
+        if row.of_text:
+            window, windows = row.protocol["window"], row.protocol.get("windows")
             words += ["--perplexity", str(Perplexity(corpus=row.dataset, window=window, windows=windows))]
         elif row.metric.startswith("acc"):
             tasks[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from core.cli.console import output
 from core.data.cards import TASKS
+from core.reached import share
 from core.results import Measurement, Result
 from core.words import amount, number
 
@@ -34,8 +35,8 @@ def _facts(result: Result) -> Row:
         "method": " + ".join(stage.method for stage in variant.stages) + (" (cancelled)" if variant.cut_short else ""),
         "asked": " + ".join(amount(stage.ratio, stage.pattern) for stage in variant.stages if stage.removes),
         "seed": "" if variant.seed is None else str(variant.seed),
-        "block weights removed": f"{size.block_removed:.1%}",
-        "model removed": f"{size.model_removed:.1%}",
+        "block weights removed": share(size.block_removed),
+        "model removed": share(size.model_removed),
         "packed MB": f"{size.packed_bytes / 1e6:.1f}",
     }
 
@@ -50,7 +51,7 @@ def column(measurement: Measurement) -> str:
     """Return the name of a measurement's column: metric, data set and what of the protocol tells it from others."""
     protocol = measurement.protocol
     name = f"{measurement.metric} {measurement.dataset}"
-    if measurement.metric == "perplexity":
+    if measurement.of_text:
         return f"{name}@{protocol['window']}" + (f":{protocol['windows']}" if protocol.get("windows") else "")
     if "batch" in protocol:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
@@ -90,7 +91,7 @@ def describe_result(result: Result) -> None:
     rows = [
         {
             "linear": layer.name,
-            "sparsity": f"{layer.sparsity:.1%}",
+            "sparsity": share(layer.sparsity),
             f"relative {layer.error_kind} error": f"{layer.error:.4f}",
             "note": layer.note or "",
         }

@@ -35,7 +35,7 @@ def read_pairs(content: str, name: str) -> list[Pair]:
             rows = json.loads(content)
         else:
             rows = [json.loads(line) for line in content.split("\n") if line.strip()]
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter where lists are nested too deep
         raise UserError(f"{name} is neither a JSON list nor JSON lines.") from None
     return pairs_of(rows, name)
 

@@ -22,8 +22,9 @@ from core.models.blocks import Linear, find_blocks, select
 from core.models.modeling_slimscope import put
 from core.models.units import factors_of
 from core.progress import Progress
-from core.request.stages import check_divides, parse_pattern
+from core.request.stages import check_divides
 from core.results import LayerReport
+from core.specs import parse_pattern
 
 
 def compress_linears(model: nn.Module, method: LinearMethod, given: Given, context: Context) -> Outcome:

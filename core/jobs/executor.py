@@ -29,6 +29,12 @@ class Handle(Protocol):
     def poll(self) -> str | None:
         """Return None while it runs, then how it ended, to follow `The job's process`."""
 
+    def stopped(self) -> bool:
+        """Whether somebody halted it (SIGSTOP), so that it hears nothing."""
+
+    def resume(self) -> None:
+        """Let it, and all it started, go on."""
+
     def terminate(self) -> None:
         """Ask it, and all it started, to end."""
 
@@ -85,6 +91,14 @@ class _Group:
     """A process that leads its session's process group."""
 
     pid: int
+
+    def stopped(self) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        return False
+
+    def resume(self) -> None:
+        self._send(signal.SIGCONT)
 
     def terminate(self) -> None:
         self._send(signal.SIGTERM)

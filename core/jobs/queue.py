@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from sqlalchemy import delete, insert, select, update
 
 from core.errors import UserError
+from core.fields import fault
 from core.jobs.executor import Executor, LocalExecutor, log_file, log_tail
 from core.jobs.supervisor import Supervisor
 from core.specs import Frozen, RunSpec
@@ -45,6 +47,14 @@ class Job(Frozen):
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+
+class UnreadableJob(Frozen):
+    """A row of the queue that this version cannot read; it can be cancelled and deleted."""
+
+    id: int
+    active: bool
+    reason: str  # one sentence
 
 
 class Queue:
@@ -85,47 +95,67 @@ class Queue:
         with self.store.begin() as connection:
             connection.execute(queued.values(state="cancelled", cancel=now, finished=now))
             connection.execute(running.values(cancel=now))
-        self.job(job_id)
+        self._state(job_id)
         self._supervisor.wake()
 
     def retry(self, job_id: int) -> int:
         """Queue the run of an ended job again and return the new job's id."""
-        return self.submit(self._ended(job_id, "it is still active").spec)
+        self._check_ended(job_id, "it is still active")
+        return self.submit(self.job(job_id).spec)
 
     def go_on(self, job_id: int) -> int:
         """Queue an ended job again whose training was cut short, to be trained to its end; return the new job's id."""
-        self.store.delete_cut_short(self._ended(job_id, "it is still active").spec.variant.key)
+        self._check_ended(job_id, "it is still active")
+        self.store.delete_cut_short(self.job(job_id).spec.variant.key)
         return self.retry(job_id)
 
     def delete(self, job_id: int) -> None:
         """Forget an ended job and its log; its results stay."""
-        self._ended(job_id, "cancel it first")
+        self._check_ended(job_id, "cancel it first")
         with self.store.begin() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
         log_file(job_id).unlink(missing_ok=True)
 
     def job(self, job_id: int) -> Job:
-        """Return one job; a `UserError` if there is none of that id."""
-        found = self._select(select(jobs).where(jobs.c.id == job_id))
+        """Return one job; a `UserError` if there is none of that id, or it cannot be read."""
+        found, unreadable = self._read(select(jobs).where(jobs.c.id == job_id))
+        if unreadable:
+            raise UserError(unreadable[0].reason)
         if not found:
             raise UserError(f"There is no job {job_id}.")
         return found[0]
 
     def jobs(self, limit: int = 100) -> list[Job]:
-        """Return the newest jobs, newest first."""
-        return self._select(select(jobs).order_by(jobs.c.id.desc()).limit(limit))
+        """Return the newest jobs, newest first, without those that cannot be read."""
+        return self._read(select(jobs).order_by(jobs.c.id.desc()).limit(limit))[0]
+
+    def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
+        """Return those of the newest jobs that cannot be read, newest first."""
+        return self._read(select(jobs).order_by(jobs.c.id.desc()).limit(limit))[1]
 
     def log_tail(self, job_id: int, lines: int = 100) -> str:
         """Return the last lines that the job's process wrote; empty if it wrote none."""
         return log_tail(job_id, lines)
 
-    def _ended(self, job_id: int, otherwise: str) -> Job:
-        job = self.job(job_id)
-        if job.active:
-            raise UserError(f"Job {job_id} is {job.state}; {otherwise}.")
-        return job
+    def _state(self, job_id: int) -> str:
+        with self.store.begin() as connection:
+            state = connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar()
+        if state is None:
+            raise UserError(f"There is no job {job_id}.")
+        return state
 
-    def _select(self, query: Any) -> list[Job]:
+    def _check_ended(self, job_id: int, otherwise: str) -> None:
+        if (state := self._state(job_id)) in ACTIVE:
+            raise UserError(f"Job {job_id} is {state}; {otherwise}.")
+
+    def _read(self, query: Any) -> tuple[list[Job], list[UnreadableJob]]:
         with self.store.begin() as connection:
             rows = connection.execute(query).mappings().all()
-        return [Job.model_validate({**row, "spec": RunSpec.model_validate_json(row["spec"])}) for row in rows]
+        found, unreadable = [], []
+        for row in rows:
+            try:
+                found.append(Job.model_validate({**row, "spec": RunSpec.model_validate_json(row["spec"])}))
+            except ValidationError as error:
+                reason = f"Job {row['id']} cannot be read ({fault(error)})."
+                unreadable.append(UnreadableJob(id=row["id"], active=row["state"] in ACTIVE, reason=reason))
+        return found, unreadable

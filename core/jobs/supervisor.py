@@ -28,7 +28,7 @@ SLOTS = 1  # jobs at once: two computing processes slow each other down
 RESTARTS = 2
 ACTIVE_SECONDS = 0.5  # between looks while a job runs
 IDLE_SECONDS = 3.0  # between looks for jobs that another process submitted
-GRACE_SECONDS = 10.0  # from asking a job to stop to interrupting its process
+GRACE_SECONDS = 10.0  # from asking a job to stop to interrupting its process, or killing one that is halted again
 KILL_TIMES = 30  # as long to killing it: a training writes the best that it has come to, which may be large
 START_SECONDS = 30.0  # for a process to write its own pid
 STALE_SECONDS = 120.0  # without a heartbeat, after which another machine's job counts as dead
@@ -86,7 +86,11 @@ class Supervisor(threading.Thread):
         for job_id in self.handles.keys() - {row.id for row in rows}:  # deleted once it had ended
             self.handles.pop(job_id).kill()
         for row in rows:
-            self._watch(row)
+            try:
+                self._watch(row)
+            except (AttributeError, TypeError, ValueError) as error:  # one odd row does not hold up the others
+                log.exception("Job %d cannot be watched", row.id)
+                self._end(row, f"The job's row cannot be read ({error}).")
         while len(self.handles) < SLOTS and self._launch():
             pass
 
@@ -98,8 +102,10 @@ class Supervisor(threading.Thread):
         if how is None:
             since = row.finished or row.cancel
             late = time.time() - since if since else 0
-            if late > KILL_TIMES * GRACE_SECONDS:
+            if late > KILL_TIMES * GRACE_SECONDS or (late > GRACE_SECONDS and handle.stopped()):
                 handle.kill()
+            elif since and handle.stopped():
+                handle.resume()  # it hears that it is to stop, and keeps what it has come to
             elif late > GRACE_SECONDS:
                 handle.terminate()
             return

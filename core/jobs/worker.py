@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import ValidationError
 from sqlalchemy import select, update
 
 from core.errors import Cancelled, UserError, out_of_memory
+from core.fields import fault
 from core.progress import Progress
 from core.specs import RunSpec
 from core.store.store import Store, compute_lock
@@ -43,7 +45,10 @@ class Worker:
         self._heard = False  # whether the run knows that it is to stop
 
     def take(self) -> RunSpec | None:
-        """Write this process into the row and return what to run; None if the job is not waiting for a process."""
+        """Write this process into the row and return what to run; None if the job is not waiting for a process.
+
+        Raises `UserError` where what to run cannot be read.
+        """
         process = psutil.Process()
         mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": time.time()}
         free = (jobs.c.pid.is_(None)) | (jobs.c.pid == process.pid)
@@ -52,7 +57,10 @@ class Worker:
             if not connection.execute(change).rowcount:
                 return None
             spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == self.job_id)).scalar_one()
-        return RunSpec.model_validate_json(spec)
+        try:
+            return RunSpec.model_validate_json(spec)
+        except ValidationError as error:
+            raise UserError(f"What the job is to run cannot be read ({fault(error)}).") from None
 
     def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Write how far the run is; raises `Cancelled` once the job was asked to stop."""
@@ -106,7 +114,12 @@ class Worker:
 def work(store: Store, job_id: int, run: Run | None = None) -> int:
     """Run a job to its end and write how it ended; return the process's exit code. `run` is `core.engine.runs.run`."""
     worker = Worker(store, job_id)
-    spec = worker.take()
+    try:
+        spec = worker.take()
+    except UserError as error:
+        log.error("%s", error)
+        worker.end("failed", str(error))
+        return 0
     if spec is None:
         log.error("Job %d is not waiting for a process.", job_id)
         return 1

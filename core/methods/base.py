@@ -177,6 +177,10 @@ class Method:
         """Return the floating-point operations of the stage on a model of this shape."""
         raise NotImplementedError
 
+    def rounding(self, blocks: int, inputs: int) -> float:
+        """Return by how much of a model of so many blocks, and inputs of the narrowest linear, rounding may miss."""
+        return 0.0
+
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         """Return the bytes held at most beside a model of `item` bytes a weight: inputs and live activations."""
         if text is None:

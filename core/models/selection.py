@@ -12,9 +12,9 @@ def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
     `first:last` includes both ends; a regular expression is searched for in the names. Raises `UserError` where it is
     neither, or selects none of the model's `blocks`.
     """
-    span = re.fullmatch(r"(\d*):(\d*)", layers)
+    span = re.fullmatch(r"([0-9]*):([0-9]*)", layers)
     if span:
-        first, last = int(span[1] or 0), int(span[2] or blocks - 1)
+        first, last = _index(span[1] or "0"), _index(span[2] or str(blocks - 1))
         if not first <= min(last, blocks - 1):
             raise UserError(f"Layers {layers!r} selects none of the model's blocks, which are 0 to {blocks - 1}.")
         return lambda block, name: first <= block <= last
@@ -23,3 +23,8 @@ def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
     except re.error as error:
         raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
     return lambda block, name: pattern.search(name) is not None
+
+
+def _index(digits: str) -> int:
+    # Python reads no number of thousands of digits, and the first nine of one are beyond every model's blocks, too.
+    return int(digits.lstrip("0")[:9] or "0")

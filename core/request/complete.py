@@ -28,6 +28,8 @@ from core.request.stages import (
 )
 from core.specs import Calibration, Perplexity, RunSpec, Task
 
+MOST_SEED = 2**31  # every generator takes it
+
 
 def complete(
     model: str,
@@ -59,6 +61,8 @@ def complete(
     check_device(device)
     if seed < 0:
         raise UserError(f"Seed {seed} is negative; seeds are 0, 1, 2 and so on.")
+    if seed > MOST_SEED:
+        raise UserError(f"Seed {seed} is larger than {MOST_SEED}, the last one.")
     source = identify(model)
     shape = facts(source)
     window = min(DEFAULT_WINDOW, shape.max_window)

@@ -125,7 +125,7 @@ class _Speeds:
                     continue
                 self._see("compress", variant.model, stage.method, stage.calibration is not None, work, circumstances)
         for row in result.measurements:
-            if row.metric == "perplexity":
+            if row.of_text:
                 work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
                 self._see("perplexity", variant.model, variant.method, None, work, row.details)
             elif row.metric == "acc":

@@ -7,21 +7,14 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.registry import get_stage
 from core.results import Variant
-from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec
+from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
+RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
 DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # windows and tokens that a recovery is trained on
-
-
-def parse_pattern(text: str) -> tuple[int, int]:
-    """Return (n kept, m) of `n:m`."""
-    kept, _, group = text.partition(":")
-    if not (kept.isdigit() and group.isdigit() and 0 < int(kept) < int(group)):
-        raise UserError(f"Pattern {text!r} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
-    return int(kept), int(group)
 
 
 def check_divides(pattern: str, inputs: int, what: str) -> None:
@@ -44,13 +37,17 @@ def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> fl
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
         if ratio is not None and abs(ratio - (1 - kept / group)) > 1e-9:
             raise UserError(
-                f"Pattern {pattern} removes {1 - kept / group:g} of the weights, not {ratio:g}; leave the ratio out."
+                f"Pattern {pattern} removes {1 - kept / group:g} of the weights, not {ratio}; leave the ratio out."
             )
         return 1 - kept / group
     ratio = DEFAULT_RATIO if ratio is None else ratio
     if not 0 <= ratio < 1:
-        raise UserError(f"Ratio {ratio:g} is outside [0, 1): it is the share of weights removed, such as 0.5.")
-    return round(ratio, 6)
+        raise UserError(f"Ratio {ratio} is outside [0, 1): it is the share of weights removed, such as 0.5.")
+    if round(ratio, RATIO_PLACES) == 1:
+        raise UserError(
+            f"Ratio {ratio} is too near to 1: ratios have {RATIO_PLACES} decimal places, so 0.999999 is most."
+        )
+    return round(ratio, RATIO_PLACES)
 
 
 def build_stage(

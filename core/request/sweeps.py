@@ -8,8 +8,7 @@ from core.models.facts import facts
 from core.models.sources import identify
 from core.registry import get_method
 from core.request.complete import complete
-from core.request.stages import parse_pattern
-from core.specs import Calibration, Frozen, RunSpec, Task
+from core.specs import Calibration, Frozen, RunSpec, Task, parse_pattern
 
 
 class Grid(Frozen):
@@ -42,7 +41,7 @@ def points(
     with_tasks = None if grid.tasks_at is None else {_target(text) for text in grid.tasks_at}
     if with_tasks is not None and (strange := with_tasks - set(targets)):
         ratio, pattern = min(strange, key=str)
-        raise UserError(f"Tasks are asked for at {pattern or f'{ratio:g}'}, which is not a point of this sweep.")
+        raise UserError(f"Tasks are asked for at {pattern or ratio}, which is not a point of this sweep.")
     specs: dict[str, RunSpec] = {}  # by key: what draws nothing has one key for all seeds
     unfit: dict[str, str] = {}
     for model in grid.models:

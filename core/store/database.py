@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from core import paths
-from core.errors import UserError
+from core.errors import NotStored, UserError
 from core.store.tables import HEAD
 
 BUSY_SECONDS = 30  # how long a writer waits for another one
@@ -54,13 +54,13 @@ def open_database(url: URL) -> Engine:
 
 @contextmanager
 def sentences(url: URL) -> Iterator[None]:
-    """Turn the database's errors into `UserError`; the password never shows."""
+    """Turn the database's errors into `NotStored`, a `UserError`; the password never shows."""
     try:
         yield
     except DBAPIError as error:
-        raise UserError(_sentence(str(error.orig), url)) from error
+        raise NotStored(_sentence(str(error.orig), url)) from error
     except SQLAlchemyError as error:
-        raise UserError(_sentence(str(error), url)) from error
+        raise NotStored(_sentence(str(error), url)) from error
 
 
 def _sentence(reason: str, url: URL) -> str:
@@ -86,6 +86,7 @@ def _shown(url: URL) -> str:
 
 
 def _set_pragmas(connection, _record) -> None:
+    connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
@@ -93,6 +94,11 @@ def _set_pragmas(connection, _record) -> None:
         with suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _text(raw: bytes) -> str:
+    """Return a column's text; where it is damaged, one that no reader takes, so that the other rows can be read."""
+    return raw.decode(errors="surrogateescape")
 
 
 def schema_version(connection: Connection) -> str | None:

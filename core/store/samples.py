@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import paths
-from core.errors import UserError
+from core.errors import NotStored, UserError
 from core.results import Measurement
 from core.specs import sha256
 
@@ -44,7 +44,7 @@ def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
         os.replace(part, file)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise UserError(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
+        raise NotStored(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
     return file
 
 

@@ -11,9 +11,10 @@ from pydantic import Field, ValidationError
 
 from core import results
 from core.errors import UserError
+from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
 from core.results import LayerReport, Result
-from core.specs import Calibration, Frozen, RatioKind, Stage, VariantSpec
+from core.specs import Calibration, Dtype, Frozen, RatioKind, Stage, VariantSpec
 
 UNKNOWN = 0  # the version of a stage of which none that is known gives the variant's key
 UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages that have no layer reports
@@ -22,25 +23,25 @@ UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages tha
 class StageInfo(Frozen):
     name: str
     parameters: dict[str, Any] = {}
-    text: str | None = None
-    seed: int | None = None
+    text: Text | None = None
+    seed: Count | None = None
 
 
 class Variant(Frozen):
-    key: str
+    key: str = Field(pattern="^[0-9a-f]{64}$")
     model: str
     revision: str
-    dtype: str
+    dtype: Dtype
     method: str
-    ratio: float | None = None
+    ratio: Ratio | None = None
     ratio_kind: RatioKind = "sparsity"
-    pattern: str | None = None
+    pattern: Pattern | None = None
     recovery: str | None = None
     stages: tuple[StageInfo, ...] = Field(min_length=1)
-    calibration: str | None = None
-    seed: int | None = None
+    calibration: Text | None = None
+    seed: Count | None = None
     layers: str | None = None
-    details: dict[str, Any] = {}
+    details: Details = {}
 
 
 class _Result(Result):
@@ -55,16 +56,17 @@ def wrote(variant: str) -> bool:
 def read(text: str | bytes) -> Result:
     """Return the result in a JSON text of schema 1; a `ValueError` where it is damaged."""
     old = _Result.model_validate_json(text)
-    variant = _variant(old.variant)
+    variant = renewed(old.variant)
     return Result(
         variant=variant,
         footprint=old.footprint,
         measurements=old.measurements,
-        layers=_layers(old.layers, [stage.method for stage in variant.stages]),
+        layers=placed(old.layers, variant),
     )
 
 
-def _variant(old: Variant) -> results.Variant:
+def renewed(old: Variant) -> results.Variant:
+    """Return a variant of schema 1 as today's."""
     return results.Variant(
         key=old.key,
         model=old.model,
@@ -75,9 +77,9 @@ def _variant(old: Variant) -> results.Variant:
     )
 
 
-def _layers(layers: tuple[LayerReport, ...], methods: list[str]) -> tuple[LayerReport, ...]:
-    """Return the reports, which are those of the last stage that changed linears, with that stage's place."""
-    place = max((place for place, method in enumerate(methods) if method not in UNTOUCHED), default=0)
+def placed(layers: tuple[LayerReport, ...], variant: results.Variant) -> tuple[LayerReport, ...]:
+    """Return reports of schema 1, which are those of the last stage that changed linears, with that stage's place."""
+    place = max((place for place, stage in enumerate(variant.stages) if stage.method not in UNTOUCHED), default=0)
     return tuple(layer.model_copy(update={"stage": place}) for layer in layers) if place else layers
 
 
@@ -102,10 +104,7 @@ def _stages(old: Variant) -> tuple[Stage, ...]:
 
 
 def _stage(method: str, parameters: dict[str, Any], text: str | None, seed: int | None) -> Stage:
-    try:
-        calibration = Calibration.parse(text) if text else None
-    except UserError as error:
-        raise ValueError(str(error)) from None
+    calibration = Calibration.parse(text) if text else None
     return Stage(method=method, version=UNKNOWN, parameters=parameters, calibration=calibration, seed=seed)
 
 

@@ -12,13 +12,14 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from core import paths
-from core.errors import UserError
-from core.results import SCHEMA, Result
+from core.errors import NotStored
+from core.fields import fault
+from core.results import SCHEMA, Result, Rows
 from core.store import schema1
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ PUBLISHED_COLUMNS = (
 Stamp = tuple[tuple[str, int, int], ...]  # (path, modification time in ns, bytes) of each file
 
 
-class Shipped(NamedTuple):
-    results: dict[str, Result]  # by key
-    warnings: tuple[str, ...]
-
-
 def stamp(folder: Path, pattern: str) -> Stamp:
     """Return what changes when a file of the folder does."""
     found = []
@@ -47,13 +43,13 @@ def stamp(folder: Path, pattern: str) -> Stamp:
     return tuple(found)
 
 
-def read_measured(folder: Path | None = None) -> Shipped:
+def read_measured(folder: Path | None = None) -> Rows:
     """Return the shipped results and what could not be read. Lines with one key are merged, the last wins."""
     return _read_measured(stamp(folder or paths.SHIPPED_MEASURED, "*.jsonl"))
 
 
 @lru_cache(maxsize=4)
-def _read_measured(files: Stamp) -> Shipped:
+def _read_measured(files: Stamp) -> Rows:
     results: dict[str, Result] = {}
     warnings: list[str] = []
     for name, _, _ in files:
@@ -67,7 +63,7 @@ def _read_measured(files: Stamp) -> Shipped:
             results[key] = results[key].updated(result) if key in results else result
     for warning in warnings:
         log.warning(warning)
-    return Shipped(results, tuple(warnings))
+    return Rows(results, tuple(warnings))
 
 
 def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
@@ -85,7 +81,7 @@ def parse_result(line: bytes) -> Result:
     """Return the result in a JSON text of this or an earlier schema; a `ValueError` says what is wrong with it."""
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter where lists are nested too deep
         raise ValueError("it is not JSON.") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version not in (1, SCHEMA):
@@ -93,8 +89,7 @@ def parse_result(line: bytes) -> Result:
     try:
         return schema1.read(line) if version == 1 else Result.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}.") from None
+        raise ValueError(f"{fault(error)}.") from None
 
 
 def append_shipped(result: Result, file: Path) -> None:
@@ -109,7 +104,7 @@ def append_shipped(result: Result, file: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise UserError(f"The result cannot be written to {file}: {error.strerror or error}.") from error
+        raise NotStored(f"The result cannot be written to {file}: {error.strerror or error}.") from error
 
 
 def _last_byte(stream) -> bytes:

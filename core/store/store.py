@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +16,17 @@ from sqlalchemy.exc import IntegrityError
 
 from core import paths
 from core.errors import UserError
-from core.results import Measurement, Result
+from core.results import Measurement, Result, Rows
 from core.specs import sha256
-from core.store import samples, schema1, shipped
+from core.store import samples, shipped
 from core.store.database import database_url, open_database, sentences
+from core.store.rows import read_rows
 from core.store.tables import measurements, variants
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -31,6 +35,7 @@ class Store:
     def __init__(self, url: str | None = None):
         self.url = database_url(url)
         self.engine = open_database(self.url)
+        self._told: set[str] = set()  # what was logged of rows that cannot be used
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -40,11 +45,11 @@ class Store:
 
     def get(self, key: str) -> Result | None:
         """Return all that is known of a variant. Where a number is both local and shipped, the local one counts."""
-        return self._results(key).get(key)
+        return self.read(key).results.get(key)
 
     def results(self) -> list[Result]:
         """Return every result, shipped ones first."""
-        return list(self._results().values())
+        return list(self.read().results.values())
 
     def put(self, result: Result) -> None:
         """Store a result in one transaction: numbers with the same identity are replaced, all others are kept."""
@@ -83,10 +88,6 @@ class Store:
             local = connection.execute(select(func.count(), func.max(variants.c.updated)).select_from(variants)).one()
         return tuple(local), shipped.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
 
-    def warnings(self) -> tuple[str, ...]:
-        """Return a sentence for each shipped line or file that could not be read."""
-        return shipped.read_measured().warnings
-
     def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
         """Store the outcomes behind a measurement, one row a document."""
         return samples.write_samples(key, measurement, frame)
@@ -95,25 +96,23 @@ class Store:
         """Return the outcomes on a task, of that measurement's protocol or else of the most documents."""
         return samples.read_samples(key, dataset, measurement)
 
-    def _results(self, key: str | None = None) -> dict[str, Result]:
+    def read(self, key: str | None = None) -> Rows:
+        """Return every result, shipped ones first, or only that of `key`, and what cannot be used, by its sentence."""
         rows = select(variants).order_by(variants.c.updated)
         numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
         if key is not None:
             rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
-        by_variant: dict[str, list[str]] = {}
         with self.begin() as connection:
-            found = connection.execute(rows).all()
-            for variant, data in connection.execute(numbers):
-                by_variant.setdefault(variant, []).append(data)
-        results = dict(shipped.read_measured().results)
-        for row in found:
-            read = schema1.read if schema1.wrote(row.variant) else Result.model_validate_json
-            local = read(
-                f'{{"variant":{row.variant},"footprint":{row.footprint},"layers":{row.layers},'
-                f'"measurements":[{",".join(by_variant.get(row.key, ()))}]}}'
-            )
-            results[row.key] = results[row.key].updated(local) if row.key in results else local
-        return results
+            local = read_rows(connection.execute(rows).all(), connection.execute(numbers))
+        results, warnings = shipped.read_measured()
+        results = dict(results)
+        for found, result in local.results.items():
+            results[found] = results[found].updated(result) if found in results else result
+        for warning in local.warnings:
+            if warning not in self._told:
+                log.warning(warning)
+        self._told.update(local.warnings)
+        return Rows(results, warnings + local.warnings)
 
     def _put(self, result: Result) -> None:
         variant, key = result.variant, result.variant.key

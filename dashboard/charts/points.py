@@ -35,7 +35,8 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
     First the one with most points whose accuracies are known, so that a curve and the accuracies under it are of the
     same models; then the corpus that is `here`, then the one with most points.
     """
-    rows, known = frame[frame["metric"] == "perplexity"], scored(frame)
+    rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
+    known = scored(frame)
     found: dict[str, tuple[str, str]] = {}
 
     def rank(item: tuple[tuple[str, str], pd.DataFrame]) -> tuple:

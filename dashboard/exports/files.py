@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis.sheets import csv_text
 from dashboard.exports import print_figures
 from dashboard.exports.browser import kept_browser
 from dashboard.exports.print_figures import plain
@@ -99,7 +100,7 @@ def html(item: Item) -> bytes:
 
 def csv(item: Item) -> bytes:
     """Return the table with the caption, so the protocol, in a last column."""
-    return item.table.assign(caption=plain(item.caption)).to_csv(index=False).encode()
+    return csv_text(item.table.assign(caption=plain(item.caption))).encode()
 
 
 def latex(item: Item) -> bytes:

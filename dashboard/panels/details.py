@@ -10,6 +10,7 @@ import streamlit as st
 from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
+from core.reached import missed, share
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
@@ -43,11 +44,13 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     facts = [
         f"made in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
-        f"{result.footprint.block_removed:.1%} of block weights are zero or gone",
+        f"{share(result.footprint.block_removed)} of block weights are zero or gone",
         f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
     ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
+    if told := missed(result):
+        st.caption(told)
     items = (
         _speed(result, names[key], found)
         + _training(result, names[key])
@@ -95,7 +98,7 @@ def _training(result: Result, name: str) -> list[Item]:
     caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.calibration}. "
     caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
     caption += "were kept. "
-    caption += ENDED[training["ended"]]
+    caption += ENDED.get(training["ended"], "")
     return [
         widgets.show_chart(
             "explore_training",

@@ -7,7 +7,8 @@ import time
 import streamlit as st
 
 from core.errors import UserError
-from core.jobs.queue import Job
+from core.jobs.queue import Job, UnreadableJob
+from core.reached import missed
 from core.words import duration, variant_name
 from dashboard import data
 from dashboard.charts import points
@@ -52,12 +53,15 @@ def show_jobs() -> None:
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        jobs = data.queue().jobs(SHOWN)
-        if not jobs:
+        jobs, unreadable = data.queue().jobs(SHOWN), data.queue().unreadable(SHOWN)
+        if not jobs and not unreadable:
             st.caption("No jobs yet. One runs at a time; it goes on when this page is closed.")
         for job in jobs:
             with st.container(border=True, key=f"run_job_{job.id}"):
                 _show(job)
+        for job in unreadable:
+            with st.container(border=True, key=f"run_job_{job.id}"):
+                _show_unreadable(job)
         if active != bool(data.active_jobs()):
             st.rerun()  # the whole page: this list renews itself from now on, or no longer
 
@@ -75,8 +79,18 @@ def _show(job: Job) -> None:
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
+    if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
+        st.caption(told)
     with st.container(horizontal=True, vertical_alignment="center"):
         _actions(job)
+
+
+def _show_unreadable(job: UnreadableJob) -> None:
+    st.text(job.reason)
+    if job.active:
+        _button("Cancel", job, data.queue().cancel)
+    else:
+        _button("Forget", job, data.queue().delete)
 
 
 def _actions(job: Job) -> None:
@@ -108,7 +122,7 @@ def _cut_short(job: Job) -> bool:
     return kept is not None and kept.variant.cut_short
 
 
-def _button(label: str, job: Job, action) -> None:
+def _button(label: str, job: Job | UnreadableJob, action) -> None:
     st.button(label, key=f"run_{label}_{job.id}", on_click=_act, args=(action, job.id))
 
 

@@ -14,6 +14,7 @@ from dashboard.exports import files as exports
 from dashboard.exports.browser import available
 
 Draw = Callable[[Theme], go.Figure]
+FEW = 3  # sentences that are shown at once
 CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
 
@@ -98,6 +99,13 @@ def _button(item: exports.Item, ending: str, make: Callable[[], bytes], mime: st
         key=f"{item.name}_{ending}",
         on_click="ignore",
     )
+
+
+def show_skipped(warnings: Sequence[str]) -> None:
+    """Name, quietly, the rows that could not be read; what they hold is shown as it is, and not as markup."""
+    if warnings:
+        with st.expander(f"{len(warnings)} not read", expanded=len(warnings) <= FEW, icon=":material/warning:"):
+            st.text("\n".join(warnings))
 
 
 def export_page(name: str, items: Sequence[exports.Item]) -> None:

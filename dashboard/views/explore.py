@@ -162,8 +162,7 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
 def page() -> None:
     st.title("Explore", anchor=False)
     frame = data.frame()
-    for warning in data.store().warnings():
-        st.warning(warning)
+    widgets.show_skipped(frame.attrs["warnings"])
     if frame[frame["metric"] == "perplexity"].empty:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")

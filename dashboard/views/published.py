@@ -146,8 +146,7 @@ def page() -> None:
     st.title("Published", anchor=False)
     st.markdown("The papers' own numbers. Each chart keeps to one protocol: text, window and model are in its caption.")
     frame = data.published()
-    for warning in frame.attrs.get("warnings", ()):
-        st.warning(warning)
+    widgets.show_skipped(frame.attrs["warnings"])
     tables = {table.title: table for table in papers.TABLES if len(papers.rows_of(frame, table))}
     if not tables:
         st.info("The papers' tables are missing from cached_results/published.")

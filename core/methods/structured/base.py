@@ -155,6 +155,9 @@ class FactoredUnitMethod(WalkedUnitMethod):
 class BlockMethod(Structured):
     """Removes whole blocks."""
 
+    def rounding(self, blocks: int, inputs: int) -> float:
+        return 0.5 / blocks
+
     def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
         """Return the blocks that stay, ascending."""
         raise NotImplementedError

@@ -41,6 +41,9 @@ class Scored(LinearMethod):
         """Return the importance of each weight (out, in); may not change the weight."""
         raise NotImplementedError
 
+    def rounding(self, blocks: int, inputs: int) -> float:
+        return 0.5 / inputs
+
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return how many weights each linear loses where all are ranked together."""
         if self.parameters.scope == "layer" or target.pattern:

@@ -4,17 +4,21 @@ import errno
 import io
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 
 import pandas
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core import paths
-from core.cli import compute
+from core.cli import compute, options
 from core.cli.app import main
+from core.errors import UserError
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
+from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -66,6 +70,7 @@ def test_another_text_behind_the_same_name_is_another_variant(capsys, tmp_path, 
     assert keys[0] != keys[1]
 
 
+LONG = "9" * 5000  # more digits than Python reads
 BAD = {
     "unknown model": (["run", "smolm2-135m", "wanda"], "did you mean 'smollm2-135m'?"),
     "absent folder": (["run", "./nowhere", "wanda"], "no folder './nowhere'"),
@@ -79,17 +84,22 @@ BAD = {
     "parameter of the wrong type": ([*RUN, "--set", "mask_block=many"], "mask_block = 'many' does not fit"),
     "parameter without a value": ([*RUN, "--set", "damping"], "not NAME=VALUE"),
     "ratio of 1": ([*RUN, "--ratio", "1.0"], "outside [0, 1)"),
+    "ratio that would be rounded to 1": ([*RUN, "--ratio", "0.9999999"], "Ratio 0.9999999 is too near to 1"),
     "negative ratio": ([*RUN, "--ratio", "-0.1"], "outside [0, 1)"),
     "ratio that is no number": ([*RUN, "--ratio", "half"], "Invalid value for '--ratio'"),
     "malformed pattern": ([*RUN, "--pattern", "2-4"], "not N:M"),
     "pattern that keeps all": ([*RUN, "--pattern", "4:4"], "not N:M"),
     "pattern against the ratio": ([*RUN, "--pattern", "2:4", "--ratio", "0.7"], "removes 0.5 of the weights"),
+    "pattern in digits that are none": ([*RUN, "--pattern", "²:⁴"], "not N:M"),
+    "pattern of thousands of digits": ([*RUN, "--pattern", f"2:{LONG}"], "not N:M"),
     "pattern that divides no layer": ([*RUN, "--pattern", "3:5"], "does not divide a layer with 32 inputs"),
     "ratio for the dense model": (["run", "./tiny", "dense", "--ratio", "0.5"], "nothing removed"),
     "malformed calibration": (["run", "./tiny", "wanda", "--calibration", "text.txt:4"], "not CORPUS:NxL"),
+    "calibration of thousands of digits": ([*RUN, "--calibration", f"text.txt:{LONG}x32"], "not CORPUS:NxL"),
     "calibration on a test split": (["run", "./tiny", "wanda", "--calibration", "wikitext2:4x32"], "held out"),
     "calibration window too long": (["run", "./tiny", "wanda", "--calibration", "text.txt:4x256"], "made for 128"),
     "malformed perplexity": (["run", "./tiny", "dense", "--perplexity", "text.txt"], "not CORPUS@WINDOW"),
+    "perplexity of thousands of digits": ([*RUN, "--perplexity", f"text.txt@32:{LONG}"], "not CORPUS@WINDOW"),
     "perplexity on a calibration text": (["run", "./tiny", "dense", "--perplexity", "c4-sample@32"], "to calibrate on"),
     "perplexity window too long": (["run", "./tiny", "dense", "--perplexity", "text.txt@4096"], "made for 128"),
     "unknown corpus": (["run", "./tiny", "dense", "--perplexity", "wikitext3@32"], "did you mean 'wikitext2'?"),
@@ -97,21 +107,30 @@ BAD = {
     "file that is no text": (["run", "./tiny", "dense", "--perplexity", "bytes.bin@32"], "not UTF-8"),
     "unknown task": (["run", "./tiny", "dense", "--tasks", "piqua"], "did you mean 'piqa'?"),
     "malformed task": (["run", "./tiny", "dense", "--tasks", "piqa:x"], "not TASK[:LIMIT]"),
+    "task of thousands of digits": (["run", "./tiny", "dense", "--tasks", f"piqa:{LONG}"], "not TASK[:LIMIT]"),
+    "task on no documents": (["run", "./tiny", "dense", "--tasks", "piqa:00"], "not TASK[:LIMIT]"),
     "no task": (["run", "./tiny", "dense", "--tasks", ","], "names nothing"),
     "unknown dtype": ([*RUN, "--dtype", "float64"], "Unknown dtype 'float64'"),
     "unknown device": ([*RUN, "--device", "gpu"], "Unknown device 'gpu'"),
     "negative seed": ([*RUN, "--seed", "-1"], "Seed -1 is negative"),
+    "seed beyond the last": ([*RUN, "--seed", "9" * 30], "is larger than 2147483648"),
     "broken expression for layers": ([*RUN, "--layers", "(up"], "neither FIRST:LAST nor a regular expression"),
     "layers of a method that removes units": (["run", "./tiny", "flap", "--layers", "0:0"], "leave the layers out"),
     "layers beyond the last": ([*RUN, "--layers", "7:9"], "selects none"),
     "folder to save in has too long a name": ([*RUN, "--save", "n" * 300], "File name too long"),
+    "layers of thousands of digits": ([*RUN, "--layers", f"{LONG}:"], "selects none"),
     "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
     "missing argument": (["run", "./tiny"], "Missing argument"),
     "unknown command": (["prune"], "No such command 'prune'"),
     "malformed ratios": ([*SWEEP, "--methods", "wanda", "--ratios", "0.1:0.7"], "neither FIRST:LAST:STEP"),
     "ratios too high": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5,1.5"], "outside [0, 1)"),
+    "ratios in too small steps": ([*SWEEP, "--methods", "wanda", "--ratios", "0:0.9:0.0000001"], "STEP >= 0.001"),
     "sweep over nothing": ([*SWEEP, "--methods", "wanda"], "needs --ratios or --patterns"),
+    "seed of thousands of digits": (
+        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", LONG],
+        "not a whole number",
+    ),
     "malformed seeds": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", "a"], "not a whole number"),
     "tasks at no point": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--tasks-at", "0.3"], "not a point"),
     "one bad method of two": ([*SWEEP, "--methods", "wanda,wonda", "--ratios", "0.5"], "did you mean 'wanda'?"),
@@ -160,6 +179,7 @@ def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, cap
     [
         (OSError(errno.ENOSPC, "No space left on device"), 2, "The disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "The disk is full"),
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 2, "The disk is full"),
         (KeyboardInterrupt(), 130, "what was measured so far is stored"),
         (RuntimeError("odd"), 1, "RuntimeError: odd"),
     ],
@@ -176,6 +196,20 @@ def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, 
     assert sentence in captured.err.strip().splitlines()[-1]
     if code == 1:
         assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()
+
+
+def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
+    command = ["shortgpt", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
+    assert main(["run", "./tiny", *command, "--ratio", "0.999", "--json"]) == 0
+    captured = capsys.readouterr()
+    told = "50.0% of the block weights were removed, not the 99.9% that were asked for."
+    assert told in captured.err.splitlines()
+    assert json.loads(captured.out)["variant"]["ratio"] == 0.999
+    assert main([*SWEEP, "--methods", "shortgpt,svd", "--ratios", "0.5,0.999"]) == 0
+    lines = capsys.readouterr().err
+    assert "2/5 tiny shortgpt 0.5: done.\n" in lines
+    assert f"3/5 tiny shortgpt 0.999: done. {told}\n" in lines
+    assert "5/5 tiny svd 0.999: done. 94.0% of the block weights were removed, not the 99.9%" in lines
 
 
 def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
@@ -205,6 +239,46 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert len({line["variant"]["key"] for line in lines}) == len(lines) == 10
     assert len(Store().results()) == 10
+
+
+def test_a_range_of_ratios_is_checked_before_it_is_spelt_out(monkeypatch):
+    monkeypatch.setattr(options, "range", lambda *_: pytest.fail("spelt out"), raising=False)
+    with pytest.raises(UserError, match="outside"):
+        options.parse_ratios("0:99999999:0.001")
+
+
+@pytest.mark.parametrize("reason", ["database or disk is full", "attempt to write a readonly database"])
+def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys):
+    with Store().begin() as connection:
+        raising = f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse BEFORE INSERT ON variants {raising}")
+    grid = [*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]
+    assert main(grid) == 2
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert last.startswith("The sweep stops at 1/5 tiny dense, where the same command goes on: The d")
+    assert "points failed" not in last
+
+
+def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatch):
+    store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
+    with store.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON variants WHEN NEW.method = 'wanda' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    assert main(grid) == 2
+    assert "stops at 2/3 tiny wanda 0.3, where the same command goes on: The disk is full" in capsys.readouterr().err
+    assert [result.variant.method for result in store.results()] == ["dense"]
+    with store.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+
+    from core.engine import variants
+
+    real, made = variants.compress, []
+    monkeypatch.setattr(variants, "compress", lambda *given: made.append(given[1]) or real(*given))
+    assert main(grid) == 0
+    assert [stage.ratio for stage in made] == [0.5]  # 0.3 lay in the cache
+    assert len(store.results()) == 3
 
 
 def test_tasks_at_names_the_points_that_tasks_are_measured_on():
@@ -251,6 +325,14 @@ def test_results_in_every_format_and_deleted(capsys):
     assert main(["delete", key[:12]]) == 0
     assert main(["results", "--json"]) == 0
     assert [result["variant"]["method"] for result in json.loads(capsys.readouterr().out)] == ["dense"]
+
+
+def test_a_model_that_is_called_like_a_formula_is_text_in_a_csv(capsys):
+    odd = make(perplexity(20.0, dataset="-my.txt"))
+    Store().put(odd.model_copy(update={"variant": odd.variant.model_copy(update={"model": "=cmd|' /C calc'!A1"})}))
+    assert main(["results", "--csv"]) == 0
+    frame = pandas.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (frame["model"][0], frame["dataset"][0], frame["value"][0]) == ("'=cmd|' /C calc'!A1", "'-my.txt", 20.0)
 
 
 def test_models_and_methods_are_listed_from_their_declarations(capsys):

@@ -102,6 +102,28 @@ def test_a_job_that_does_not_listen_is_ended_by_force(queue, monkeypatch, kind):
     until(lambda: not psutil.pid_exists(pid))
 
 
+@pytest.mark.parametrize("kind", ["wait", "keeping"])
+def test_a_halted_job_that_is_cancelled_goes_on_so_that_it_can_stop(queue, store, kind):
+    job_id = queue.submit(spec(kind))
+    job = running(queue, job_id, "train" if kind == "keeping" else "evaluate")
+    os.kill(job.pid, signal.SIGSTOP)
+    queue.cancel(job_id)
+    assert ended(queue, job_id).state == "cancelled"
+    (kept,) = store.results()
+    assert [row.value for row in kept.measurements] == [10.0 if kind == "keeping" else 20.0]
+
+
+def test_a_job_that_is_halted_again_and_again_is_killed(queue, monkeypatch):
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 2.0)
+    monkeypatch.setattr(supervisor, "KILL_TIMES", 1000)
+    job_id = queue.submit(spec("halting"))
+    until(lambda: queue.log_tail(job_id, 1) == "running halting")
+    pid = queue.job(job_id).pid
+    queue.cancel(job_id)
+    assert ended(queue, job_id).state == "cancelled"
+    until(lambda: not psutil.pid_exists(pid))
+
+
 def test_a_training_that_is_cancelled_is_interrupted_and_keeps_its_best(queue, store, monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 2 * worker.HEARTBEAT_SECONDS)  # it has noticed by then
     job_id = queue.submit(spec("training"))

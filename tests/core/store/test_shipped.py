@@ -37,7 +37,7 @@ def test_lines_with_one_key_are_merged_across_files_and_the_last_wins(folder):
 
 def test_a_folder_that_is_not_there_is_empty():
     assert read_measured() == ({}, ())
-    assert Store().warnings() == ()
+    assert Store().read().warnings == ()
 
 
 def test_damage_is_named_and_costs_nothing_else(folder, caplog):
@@ -59,7 +59,7 @@ def test_damage_is_named_and_costs_nothing_else(folder, caplog):
     assert "schema version is 3" in warnings[2]
     assert "footprint.block_weights" in warnings[3]
     assert [record.getMessage() for record in caplog.records] == list(warnings)
-    assert Store().warnings() == warnings
+    assert Store().read().warnings == warnings
     assert len(Store().results()) == 2
 
 

@@ -54,6 +54,9 @@ def test_instructions_are_read_with_and_without_input_and_from_prompts():
         read_pairs('[{"prompt": "Q", "response": "A"}, {"text": "T"}]', "x")
     with pytest.raises(UserError, match="neither a JSON list nor JSON lines"):
         read_pairs("{", "x")
+    for deep in ("[" * 100_000, '{"prompt": ' + "[" * 100_000):
+        with pytest.raises(UserError, match="neither a JSON list nor JSON lines"):
+            read_pairs(deep, "x")
 
 
 def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeypatch):

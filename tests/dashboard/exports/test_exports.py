@@ -156,6 +156,16 @@ def test_csv_reads_back_with_the_protocol(items):
     assert set(table["caption"]) == {CAPTION}
 
 
+def test_no_cell_of_a_csv_is_a_formula():
+    table = pd.DataFrame({"Method": ['=HYPERLINK("http://x")', "Wanda"], "vs dense": [-1.5, 2.0]})
+    text = exports.csv(exports.Item("x", "@SUM(A1), float32.", table)).decode()
+    assert text.splitlines() == [
+        "Method,vs dense,caption",
+        '"\'=HYPERLINK(""http://x"")",-1.5,"\'@SUM(A1), float32."',
+        'Wanda,2.0,"\'@SUM(A1), float32."',
+    ]
+
+
 def test_latex_is_booktabs_with_the_best_in_bold():
     table = pd.DataFrame(
         {

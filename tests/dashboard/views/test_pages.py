@@ -4,6 +4,7 @@ import json
 
 import pytest
 import streamlit as st
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from core import paths
@@ -13,10 +14,11 @@ from core.request.complete import complete
 from core.specs import Perplexity, Stage, VariantSpec
 from core.store.database import database_url
 from core.store.store import Store
+from core.store.tables import jobs
 from core.words import variant_name
 from dashboard import data
 from tests.core.made import make, perplexity
-from tests.dashboard.synthetic import curve, result
+from tests.dashboard.synthetic import TRAINING, curve, result
 
 APP = str(paths.PROJECT / "dashboard" / "app.py")
 
@@ -305,6 +307,17 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
     assert len(filled.results()) == before - 1 and not app.exception
 
 
+def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
+    spec = complete("smollm2-135m", "magnitude", 0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    reached = make(perplexity(30.0, "passages-eval"), zeros=80)
+    store.put(reached.model_copy(update={"variant": describe(spec.variant, {})}))
+    told = "80.0% of the block weights were removed, not the 90.0% that were asked for."
+    assert told in [caption.value for caption in open_app(explore_point="Magnitude, 90 %").caption]
+    with store.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == data.queue().submit(spec)).values(state="done"))
+    assert told in [caption.value for caption in open_app("views/run.py").caption]
+
+
 def test_a_checkpoint_is_asked_for_in_a_folder_that_is_new(store, tmp_path):
     spec = complete("smollm2-135m", "magnitude", 0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
     dense = complete("smollm2-135m", "dense", perplexity=list(spec.perplexity))
@@ -415,7 +428,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
     kept = result("magnitude", 30.0, 0.5)
-    variant = describe(recovered.variant, ({}, {"training": {"ended": "cancelled"}}))
+    variant = describe(recovered.variant, ({}, {"training": TRAINING | {"ended": "cancelled"}}))
     filled.put(kept.model_copy(update={"variant": variant}))
     data.queue().cancel(data.queue().submit(recovered))
     app = open_app("views/run.py")
@@ -428,10 +441,6 @@ def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
 
 
 def test_running_failed_and_finished_jobs_say_so(filled):
-    from sqlalchemy import update
-
-    from core.store.tables import jobs
-
     app = open_app("views/run.py")
     app.button(key="run_start").click().run()
 

@@ -1,0 +1,122 @@
+"""The fields of a result that readers rely on, whoever wrote the row, and the sentence for one that is none.
+
+A value is only checked, never changed: what is read is written again byte for byte.
+"""
+
+import textwrap
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from core.errors import UserError
+from core.specs import Calibration, Stage, parse_pattern
+
+MOST = 2**63  # what tables and databases count with
+LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
+BATCHED = ("prefill", "decode", "memory")  # metrics that are of a batch
+
+Count = Annotated[int, Field(ge=0, lt=MOST)]
+Some = Annotated[int, Field(ge=1, lt=MOST)]
+
+
+def fault(error: ValidationError) -> str:
+    """Return what is wrong first, such as `footprint.block_weights: input should be a valid integer`, on one line."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    told = f"{where}: {first['msg']}" if where else first["msg"]
+    printable = "".join(sign if sign.isprintable() else " " for sign in told)
+    return textwrap.shorten(printable.rstrip("."), 200, placeholder=" ...")
+
+
+def _read_by(parse: Callable[[str], Any]) -> AfterValidator:
+    def check(text: str) -> str:
+        try:
+            parse(text)
+        except UserError as error:
+            raise PydanticCustomError("notation", "{reason}", {"reason": str(error)}) from None
+        return text
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, _read_by(Calibration.parse)]  # CORPUS:NxL
+Pattern = Annotated[str, _read_by(parse_pattern)]  # N:M
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    for stage in stages:
+        if stage.ratio is not None and not 0 <= stage.ratio <= 1:
+            raise _refuse("a ratio is outside [0, 1]")
+        if stage.pattern is not None:
+            try:
+                parse_pattern(stage.pattern)
+            except UserError as error:
+                raise _refuse(str(error).rstrip(".")) from None
+        if stage.seed is not None and not _whole(stage.seed, 0):
+            raise _refuse("a seed is no whole number from 0 on")
+    return stages
+
+
+Stages = Annotated[tuple[Stage, ...], AfterValidator(_check_stages)]
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < MOST and value % 1 == 0
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _refuse(sentence: str) -> PydanticCustomError:
+    return PydanticCustomError("row", "{sentence}", {"sentence": sentence})
+
+
+def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
+    """Raise where a number's protocol does not say what charts and tables tell numbers apart by."""
+    for name, value in protocol.items():
+        if not isinstance(value, str | int | float | None):
+            raise _refuse(f"protocol.{name} is neither text nor a number")
+        if name in ("dtype", "source") and not isinstance(value, str | None):
+            raise _refuse(f"protocol.{name} is no text")
+        if name in LEAST and value is not None and not _whole(value, LEAST[name]):
+            raise _refuse(f"protocol.{name} is no whole number from {LEAST[name]} on")
+    if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:
+        raise _refuse("protocol.window is missing, which the perplexity of a text depends on")
+    if metric in BATCHED and protocol.get("batch") is None:
+        raise _refuse(f"protocol.batch is missing, which {metric} depends on")
+
+
+def _check_details(details: dict[str, Any]) -> dict[str, Any]:
+    for name in ("device", "created"):
+        if not isinstance(details.get(name, ""), str):
+            raise _refuse(f"{name} is no text")
+    for name in ("seconds", "tokens"):
+        value = details.get(name)
+        if value is not None and not (_number(value) and 0 <= value < MOST):
+            raise _refuse(f"{name} is no number from 0 on")
+    if "training" in details:
+        _check_training(details["training"])
+    return details
+
+
+def _check_training(training: Any) -> None:
+    if not isinstance(training, dict) or not isinstance(training.get("ended"), str):
+        raise _refuse("training does not say how it ended")
+    for name in ("steps", "tokens", "best_step"):
+        if not _whole(training.get(name), 0):
+            raise _refuse(f"training.{name} is no whole number from 0 on")
+    for name in ("losses", "held_out"):
+        pairs = training.get(name)
+        if not isinstance(pairs, list | tuple) or not all(map(_pair, pairs)):
+            raise _refuse(f"training.{name} is no list of steps and losses")
+
+
+def _pair(pair: Any) -> bool:
+    return isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_number, pair))
+
+
+Details = Annotated[dict[str, Any], AfterValidator(_check_details)]

@@ -1,0 +1,77 @@
+"""Rows of the database as results. One that cannot be used is left out and named; all others stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from sqlalchemy import Row
+
+from core.fields import fault
+from core.results import Footprint, LayerReport, Measurement, Result, Rows, Variant
+from core.store import schema1
+
+SHOWN = 12  # digits of a key
+Part = TypeVar("Part", bound=BaseModel)
+LAYERS = TypeAdapter(tuple[LayerReport, ...])
+
+
+def read_rows(variants: Iterable[Row], measurements: Iterable[Row]) -> Rows:
+    """Return the results of rows of the tables `variants`, and `measurements` (variant, data)."""
+    by_variant: dict[str, list[Any]] = {}
+    for key, data in measurements:
+        by_variant.setdefault(key, []).append(data)
+    results: dict[str, Result] = {}
+    warnings: list[str] = []
+    for row in variants:
+        result = _at_once(row, by_variant.get(row.key, ())) or _one_by_one(row, by_variant.get(row.key, ()), warnings)
+        if result:
+            results[row.key] = result
+    return Rows(results, tuple(warnings))
+
+
+def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:
+    parse = schema1.read if schema1.wrote(row.variant) else Result.model_validate_json
+    try:
+        result = parse(
+            f'{{"variant":{row.variant},"footprint":{row.footprint},"layers":{row.layers},'
+            f'"measurements":[{",".join(numbers)}]}}'
+        )
+    except (ValidationError, TypeError):
+        return None
+    return result if result.variant.key == row.key else None
+
+
+def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result | None:
+    name = ascii(row.key[:SHOWN])[1:-1]  # what is printed on any terminal
+    again = "it is made again where a run asks for it"
+
+    def read(kind: str, model: type[Part], text: Any) -> Part | None:
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            warnings.append(f"{kind} {name} is skipped ({fault(error)}); {again}.")
+            return None
+
+    variant: Variant | None
+    if old := schema1.wrote(row.variant):
+        written = read("The stored variant", schema1.Variant, row.variant)
+        variant = written and schema1.renewed(written)
+    else:
+        variant = read("The stored variant", Variant, row.variant)
+    footprint = read("The footprint of the stored variant", Footprint, row.footprint) if variant else None
+    if variant is None or footprint is None:
+        return None
+    if variant.key != row.key:
+        warnings.append(f"The stored variant {name} is skipped (its key is not that of what is in it); {again}.")
+        return None
+    found = [read("A number of the stored variant", Measurement, text) for text in numbers]
+    try:
+        layers = LAYERS.validate_json(row.layers)
+        layers = schema1.placed(layers, variant) if old else layers
+    except ValidationError as error:
+        layers = ()
+        warnings.append(f"The layers of the stored variant {name} are skipped ({fault(error)}).")
+    kept = tuple(number for number in found if number)
+    return Result(variant=variant, footprint=footprint, measurements=kept, layers=layers)

@@ -1,0 +1,249 @@
+"""Rows that cannot be used: each is left out and named, wherever it comes from, and all others stay."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from sqlalchemy import insert, update
+
+from core import paths
+from core.cli.app import main
+from core.cli.tables import describe_result
+from core.errors import UserError
+from core.jobs.executor import log_file
+from core.jobs.queue import Queue
+from core.request.estimate import estimate, history
+from core.results import Measurement, Result
+from core.specs import RunSpec
+from core.store.shipped import append_shipped, read_measured
+from core.store.store import Store
+from core.store.tables import jobs, measurements, variants
+from tests.core.commands import RUN
+from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+from tests.core.queues import ended, spec, until
+
+
+@pytest.fixture(autouse=True)
+def shipped_folder(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    return tmp_path / "measured"
+
+
+def damage(store, table, where, **values):
+    with store.begin() as connection:
+        assert connection.execute(update(table).where(where).values(**values)).rowcount
+
+
+def written(**changes):
+    """The JSON of a made result with parts of it changed: a path of names, joined by two underscores."""
+    data = json.loads(make(perplexity(20.0), layers=(LAYER,)).model_dump_json())
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = data
+        for name in parents:
+            place = place[int(name)] if name.isdigit() else place[name]
+        place[last] = value
+    return json.dumps(data)
+
+
+ODD = {
+    "an unknown field": ({"variant__colour": "red"}, "variant.colour"),
+    "no stages": ({"variant__stages": []}, "variant.stages"),
+    "a pattern that is none": ({"variant__pattern": "x"}, "variant.pattern"),
+    "a pattern that keeps all": ({"variant__pattern": "4:2"}, "variant.pattern"),
+    "a ratio beyond 1": ({"variant__ratio": 1.5}, "variant.ratio"),
+    "a key that is a path": ({"variant__key": "../" * 20 + "etc"}, "variant.key"),
+    "a dtype that is none": ({"variant__dtype": "float8"}, "variant.dtype"),
+    "a calibration that is none": ({"variant__calibration": "c4"}, "variant.calibration"),
+    "a text that is none": ({"variant__stages": [{"name": "wanda", "text": "c4:0x1"}]}, "variant.stages.0.text"),
+    "a seed without end": ({"variant__seed": 2**70}, "variant.seed"),
+    "seconds in words": ({"variant__details": {"seconds": "many"}}, "seconds is no number"),
+    "a time that is a number": ({"variant__details": {"created": 5}}, "created is no text"),
+    "a training without an end": ({"variant__details": {"training": {}}}, "how it ended"),
+    "losses that are none": (
+        {"variant__details": {"training": {"ended": "budget", "steps": 1, "tokens": 1, "best_step": 1, "losses": [1]}}},
+        "training.losses",
+    ),
+    "no weights": ({"footprint__block_weights": 0}, "footprint.block_weights"),
+    "more weights than can be counted": ({"footprint__macs": 2**70}, "footprint.macs"),
+    "no window": ({"measurements__0__protocol": {"windows": 16}}, "protocol.window is missing"),
+    "a limit in words": ({"measurements__0__protocol__limit": "all"}, "protocol.limit is no whole number"),
+    "half a window": ({"measurements__0__protocol__window": 2048.5}, "protocol.window is no whole number"),
+    "no number at all": ({"measurements__0__protocol__windows": float("inf")}, "protocol.windows is no whole"),
+    "a list in a protocol": ({"measurements__0__protocol__version": [1]}, "protocol.version is neither"),
+    "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is no text"),
+    "a latency of no batch": ({"measurements__0__metric": "prefill"}, "protocol.batch is missing"),
+    "a block before the first": ({"layers__0__block": -1}, "layers.0.block"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_shipped_line_that_no_page_could_show_is_named(kind, shipped_folder):
+    changes, told = ODD[kind]
+    shipped_folder.mkdir()
+    (shipped_folder / "a.jsonl").write_text(written(**changes) + "\n" + make(key=OTHER).model_dump_json())
+    results, (warning,) = read_measured()
+    assert list(results) == [OTHER]
+    assert warning.startswith("a.jsonl, line 1 is skipped: ") and told in warning and "\n" not in warning
+    assert Store().read() == (results, (warning,))
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"schema_version":1,"variant":' + "[" * 100_000, "9" * 5000])
+def test_a_shipped_line_that_python_cannot_read_is_named(line, shipped_folder):
+    shipped_folder.mkdir()
+    (shipped_folder / "a.jsonl").write_text(line)
+    assert read_measured() == ({}, ("a.jsonl, line 1 is skipped: it is not JSON.",))
+
+
+def test_a_task_has_a_perplexity_of_its_own_without_windows(capsys):
+    protocol = {"limit": 8, "fewshot": 0, "version": 1.0, "dtype": "float32"}
+    lambada = Measurement(metric="perplexity", dataset="lambada_openai", value=9.0, n=8, protocol=protocol)
+    Store().put(make(perplexity(20.0), lambada))
+    assert main(["results"]) == 0
+    assert not Store().read().warnings and len(Store().get(KEY).measurements) == 2
+    describe_result(Store().get(KEY))
+    assert "lambada_openai:8" in capsys.readouterr().out
+
+
+def test_what_is_read_is_written_again_as_it_was(shipped_folder):
+    details = {"created": "2025", "versions": {"torch": "2"}, "seconds": 3, "unknown": [1]}
+    line = written(variant__details=details, measurements__0__details=details)
+    assert json.loads(Result.model_validate_json(line).model_dump_json()) == json.loads(line)
+    assert list(Result.model_validate_json(line).variant.details) == list(details)
+
+
+VARIANTS = {
+    "an unknown field": ({"variant": written().replace('"revision"', '"colour": 1, "revision"')}, "The stored variant"),
+    "no JSON": ({"variant": "{half a"}, "The stored variant"),
+    "nested too deep": ({"variant": "[" * 100_000}, "The stored variant"),
+    "another key": ({"variant": make(key="c" * 64).variant.model_dump_json()}, "its key is not that"),
+    "a footprint of nothing": ({"footprint": "{}"}, "The footprint of the stored variant"),
+}
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_a_stored_variant_that_cannot_be_read_is_named_and_made_again(kind, caplog):
+    values, told = VARIANTS[kind]
+    store = Store()
+    store.put(make(perplexity(20.0)))
+    store.put(make(perplexity(5.0), key=OTHER))
+    damage(store, variants, variants.c.key == KEY, **values)
+    results, (warning,) = store.read()
+    assert list(results) == [OTHER] and store.results() == [store.get(OTHER)]
+    assert told in warning and KEY[:12] in warning and len(warning.splitlines()) == 1
+    assert [record.getMessage() for record in caplog.records] == [warning]  # once, however often it is read
+    assert [result.variant.key for result in history(store)] == [OTHER]
+    store.put(make(perplexity(20.0)))
+    assert store.read().warnings == () and len(store.results()) == 2
+
+
+@pytest.mark.parametrize(
+    "data", ["{}", "null", '{"colour":1}', perplexity(1.0).model_dump_json().replace("2048", '"x"')]
+)
+def test_a_stored_number_that_cannot_be_read_is_named_and_measured_again(data):
+    store = Store()
+    store.put(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)))
+    damage(store, measurements, measurements.c.data.contains("2048"), data=data)
+    results, (warning,) = store.read()
+    assert [row.value for row in results[KEY].measurements] == [30.0] and results[KEY].layers == (LAYER,)
+    assert warning.startswith("A number of the stored variant aaaaaaaaaaaa is skipped (")
+    store.put(make(perplexity(21.0)))
+    assert [row.value for row in store.get(KEY).measurements] == [30.0, 21.0] and not store.read().warnings
+
+
+def test_layers_that_cannot_be_read_cost_no_number():
+    store = Store()
+    store.put(make(perplexity(20.0), layers=(LAYER,)))
+    damage(store, variants, variants.c.key == KEY, layers="[1]")
+    results, (warning,) = store.read()
+    assert results[KEY] == make(perplexity(20.0)) and "layers" in warning
+
+
+def test_a_text_that_is_damaged_on_the_disk_is_named():
+    store = Store()
+    store.put(make(perplexity(20.0)))
+    store.put(make(perplexity(5.0), key=OTHER))
+    with store.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE measurements SET data = CAST(replace(data, 'wiki', x'ff') AS TEXT) WHERE variant = ?", (KEY,)
+        )
+    results, (warning,) = store.read()
+    assert results[KEY].measurements == () and len(results[OTHER].measurements) == 1
+    assert "unicode" in warning
+
+
+def test_a_method_that_this_version_lacks_ends_no_estimate():
+    spec_ = RunSpec.model_validate_json(
+        '{"variant":{"model":"smollm2-135m","revision":"1","stages":[{"method":"wanda","ratio":0.5,'
+        '"calibration":{"corpus":"c4-sample","windows":16,"window":2048}}]}}'
+    )
+    known = make(perplexity(20.0))
+    later = {"model": "smollm2-135m", "method": "of-a-later-version", "calibration": "c4-sample:16x2048"}
+    odd = known.model_copy(update={"variant": known.variant.model_copy(update=later)})
+    assert estimate(spec_, [odd]).seconds == estimate(spec_).seconds
+
+
+@pytest.fixture
+def odd_job(store):
+    """A queue with a done job whose spec has a field of another version, and one job that waits."""
+    queue = Queue(store)
+    text = spec("odd").model_dump_json().replace('"force"', '"colour":1,"force"')
+    with store.begin() as connection:
+        connection.execute(insert(jobs).values(spec=text, state="done", created=time.time()))
+    queue.submit(spec("steps"))
+    return queue
+
+
+def test_a_job_that_cannot_be_read_is_named_and_deleted(odd_job):
+    assert [job.spec for job in odd_job.jobs()] == [spec("steps")]
+    (odd,) = odd_job.unreadable()
+    assert (odd.id, odd.active) == (1, False)
+    assert odd.reason.startswith("Job 1 cannot be read (colour: ")
+    for call in (odd_job.job, odd_job.retry, odd_job.go_on):
+        with pytest.raises(UserError, match="Job 1 cannot be read"):
+            call(1)
+    odd_job.delete(1)
+    assert odd_job.unreadable() == [] and len(odd_job.jobs()) == 1
+
+
+@pytest.mark.usefixtures("quick_supervisor")
+def test_a_waiting_job_that_cannot_be_read_fails_and_holds_up_no_other(odd_job, store, queue):
+    damage(store, jobs, jobs.c.id == 1, state="queued")
+    until(lambda: not odd_job.unreadable()[0].active)
+    with store.begin() as connection:
+        state, error = connection.exec_driver_sql("SELECT state, error FROM jobs WHERE id = 1").one()
+    assert state == "failed" and error.startswith("What the job is to run cannot be read (colour: ")
+    assert ended(queue, 2).state == "done"
+    assert "Traceback" not in log_file(1).read_text()
+
+
+@pytest.mark.usefixtures("quick_supervisor")
+def test_a_running_row_of_nobody_holds_up_no_other(odd_job, store, queue):
+    damage(store, jobs, jobs.c.id == 1, state="running", supervisor=None, started=None)
+    until(lambda: not odd_job.unreadable()[0].active)
+    assert ended(queue, 2).state == "done"
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_command_line_survives_names_and_deletes(capsys, shipped_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))
+    store = Store()
+    store.put(make(perplexity(20.0), key=KEY))
+    damage(store, variants, variants.c.key == KEY, footprint="{}")
+    append_shipped(make(perplexity(5.0), key=OTHER), shipped_folder / "a.jsonl")
+    with open(shipped_folder / "a.jsonl", "a") as stream:
+        stream.write(written(variant__stages=[]))
+    code = "import sys; from pathlib import Path; from core import paths; from core.cli.app import main; "
+    code += "paths.SHIPPED_MEASURED = Path(sys.argv[1]); main(['results', '--json'])"
+    listed = subprocess.run([sys.executable, "-c", code, shipped_folder], capture_output=True, text=True, timeout=100)
+    assert [result["variant"]["key"] for result in json.loads(listed.stdout)] == [OTHER]
+    told = " ".join(listed.stderr.split())
+    assert "a.jsonl, line 2 is skipped: variant.stages" in told
+    assert "The footprint of the stored variant aaaaaaaaaaaa is skipped" in told
+    assert main(RUN) == 0
+    assert main(["export", KEY, str(tmp_path / "out")]) == 2
+    assert "The result aaaaaaaaaaaa cannot be read; run it again, or delete it." in capsys.readouterr().err
+    assert main(["delete", KEY[:10]]) == 0
+    assert KEY not in Store().local_keys()

@@ -1,0 +1,63 @@
+"""Pages over rows that cannot be used: they open, name those rows, and let an unreadable job be deleted."""
+
+import time
+
+import pytest
+from sqlalchemy import insert, update
+
+from core import paths
+from core.request.complete import complete
+from core.store.tables import jobs, variants
+from dashboard import data
+from tests.dashboard.synthetic import curve
+from tests.dashboard.test_pages import filled, open_app, store  # noqa: F401
+
+
+@pytest.fixture
+def odd(filled):  # noqa: F811
+    """A filled store with a variant, a shipped line and a job that cannot be read."""
+    key = curve()[3].variant.key
+    spec = complete("smollm2-135m", "wanda", 0.5).model_dump_json().replace('"force"', '"colour":1,"force"')
+    with filled.begin() as connection:
+        connection.execute(update(variants).where(variants.c.key == key).values(footprint="{}"))
+        connection.execute(insert(jobs).values(spec=spec, state="done", created=time.time()))
+    paths.SHIPPED_MEASURED.mkdir()
+    (paths.SHIPPED_MEASURED / "![a](x).jsonl").write_text("{half a li")
+    return key
+
+
+def test_explore_opens_and_names_what_it_leaves_out(odd):
+    app = open_app()
+    assert len(app.dataframe[0].value) == len(curve()) - 1
+    (told,) = (text.value for text in app.text)  # not as markup
+    first, second = told.splitlines()
+    assert first == "![a](x).jsonl, line 1 is skipped: it is not JSON."
+    assert second.startswith(f"The footprint of the stored variant {odd[:12]} is skipped (")
+    assert not app.error and not app.warning
+
+
+def test_explore_opens_beside_the_perplexity_of_a_task(filled):  # noqa: F811
+    one = curve()[0]
+    lambada = one.measurements[1].model_copy(update={"metric": "perplexity", "dataset": "lambada_openai"})
+    filled.put(one.model_copy(update={"measurements": (lambada,)}))
+    app = open_app(explore_point="Dense, nothing removed")
+    assert app.selectbox(key="explore_text").options == ["passages-eval, 16 x 2048 tokens"]
+    assert app.code[0].value.count("--perplexity") == 1 and not app.exception
+
+
+def test_run_opens_and_lets_the_job_be_deleted(odd):
+    app = open_app("views/run.py")
+    assert [text.value for text in app.text] == [data.queue().unreadable()[0].reason]
+    app.button(key="run_start").click().run()
+    assert len(data.queue().jobs()) == 1
+    app.button(key="run_Forget_1").click().run()
+    assert not data.queue().unreadable() and len(data.queue().jobs()) == 1
+    assert not app.exception and not app.text
+
+
+def test_a_waiting_job_that_cannot_be_read_can_be_cancelled(odd, filled):  # noqa: F811
+    with filled.begin() as connection:
+        connection.execute(update(jobs).values(state="queued"))
+    app = open_app("views/run.py")
+    app.button(key="run_Cancel_1").click().run()
+    assert app.button(key="run_Forget_1") and not app.exception
