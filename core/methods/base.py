@@ -25,6 +25,7 @@ Family = Literal["dense", "unstructured", "structured", "low rank", "quantisatio
 Reads = Literal["nothing", "calibration", "training"]
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `Statistics`
 
+NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 
 
@@ -130,6 +131,11 @@ class Method:
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     ratio_kind: ClassVar[RatioKind] = "sparsity"
+    highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
+    # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
+    colour: ClassVar[int]
+    mark: ClassVar[str]
+    dash: ClassVar[str] = "solid"
     Parameters: ClassVar[type[Parameters]] = Parameters
 
     def __init__(self, parameters: Parameters | None = None, seed: int | None = None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Method
+from core.methods.base import NEUTRAL, Method
 
 if TYPE_CHECKING:
     from core.models.shape import ModelFacts
@@ -17,6 +17,9 @@ class Dense(Method):
     family = "dense"
     summary = "The model as it is: nothing removed."
     takes_amount = False
+    colour = NEUTRAL
+    mark = "star"
+    dash = "dot"
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Method, Parameters
+from core.methods.base import NEUTRAL, Method, Parameters
 from core.progress import Progress
 from core.specs import Calibration
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.training.examples import Batch, Example
     from core.training.teacher import Teacher
 
+TRAINED_DASH = "dot"
 MICRO_TOKENS = 2048  # of a batch that run at once
 AT_ONCE = 16  # prompts that a teacher answers together
 # Rank of the adapters and examples a step, as the papers' scripts have them.
@@ -140,7 +141,10 @@ class TrainingMethod(Method):
 
 
 class TrainedMethod(TrainingMethod):
-    """Prunes the model while it is trained."""
+    """Prunes the model while it is trained. It is drawn like what it prunes by, trained afterwards."""
+
+    mark = "cross"
+    dash = TRAINED_DASH
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
         """Return what prunes the blocks. Raises `UserError` where the ratio cannot be reached."""
@@ -148,7 +152,13 @@ class TrainedMethod(TrainingMethod):
 
 
 class Recovery(TrainingMethod):
-    """Trains what other stages have left, and removes nothing."""
+    """Trains what other stages have left, and removes nothing.
+
+    Its mark takes the place of that of the method that it is trained after, whose colour stays.
+    """
+
+    colour = NEUTRAL
+    dash = TRAINED_DASH
 
     family = "recovery"
     takes_amount = False

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from core.words import number
 from dashboard.charts import labels
-from dashboard.charts.style import PATTERN_MARKS, SYMBOLS, Look, Theme, layout, look
+from dashboard.charts.style import PATTERN_MARKS, Look, Theme, layout, look
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
 DIVERGED_TIMES_DENSE = 500
@@ -251,7 +251,7 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
             mode="markers",
             name="Dense",
             legendgroup="Dense",
-            marker={"symbol": SYMBOLS["dense"], "size": 11, "color": theme.text},
+            marker={"symbol": look("dense", theme).symbol, "size": 11, "color": theme.text},
             customdata=[[row["key"], "nothing removed", row["value"], row["spread"]]],
             hovertemplate="<b>Dense</b><br>perplexity %{customdata[2]:.4g}%{customdata[3]}<extra></extra>",
         )

@@ -18,7 +18,6 @@ from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
-MOST_STRUCTURED = 0.6  # of them with methods that remove units
 TRAINED = {method.name for method in METHODS if method().reads == "training"}  # their text is no calibration
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -286,7 +285,7 @@ def missing(
         if method not in known:
             continue
         have = points[(points["method"] == method) & (points["series"] == known[method].label)]
-        most = MOST_STRUCTURED if known[method].family == "structured" else 1
+        most = known[method].highest_offered
         ratios_there = {round(float(ratio), 6) for ratio in have.loc[have["pattern"].isna(), "ratio"]}
         wanted += [(method, ratio, None) for ratio in ratios if 0 < ratio <= most and ratio not in ratios_there]
         if not known[method].patterns:

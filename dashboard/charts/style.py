@@ -1,7 +1,7 @@
 """How methods and pages look, in one place: the same method has the same colour, dash and marker on every chart.
 
-Colours are Okabe and Ito's, then three of Tol's (safe for colour-blind readers), lightened for dark pages. The
-marker shows the family.
+Colours are Okabe and Ito's, then three of Tol's (safe for colour-blind readers), lightened for dark pages. A method's
+declaration says which of them it has, and its line and its marker, which shows the family.
 """
 
 from __future__ import annotations
@@ -10,24 +10,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from core.registry import METHODS
+from core.methods.base import NEUTRAL
+from core.registry import METHODS, RECOVERIES
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
-SYMBOLS = {
-    "dense": "star",
-    "unstructured": "circle",
-    "structured": "square",
-    "low rank": "diamond",
-    "quantisation": "triangle-up",
-    "embedding": "hexagon",
-}
-TRAINED = "-trained"  # ends the names of methods that prune while they train: drawn as if trained afterwards
-RECOVERED = {"lora": "cross", "distill-white": "x", "distill-black": "diamond-tall"}  # markers of what was trained
 PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
-DASHES = ("solid", "dash", "dashdot", "longdash")
-# Methods that only papers report: (name, family), after the registry's own in each family.
-PUBLISHED_ONLY = (("adaprune", "unstructured"),)
-FAMILY_OFFSET = {"unstructured": 0, "structured": 4, "low rank": 2, "quantisation": 5, "embedding": 3}
 
 
 @dataclass(frozen=True)
@@ -70,34 +57,32 @@ class Look:
     symbol: str
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """How a method is drawn that only papers report; the others declare it themselves."""
+
+    colour: int
+    mark: str
+    dash: str
+
+
+PUBLISHED_ONLY = {"adaprune": Drawn(3, "circle", "longdash")}
+OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
+_KNOWN = {found.name: found for found in (*METHODS, *RECOVERIES)}
+
+
 def theme_named(name: str | None) -> Theme:
     """Return the theme of a page that reports itself as `light` or `dark`."""
     return DARK if name == "dark" else LIGHT
 
 
-def family_of(method: str) -> str:
-    """Return the family of a method's name, papers' methods included."""
-    known = {found.name: found.family for found in METHODS} | dict(PUBLISHED_ONLY)
-    return known.get(method, "structured")
-
-
 def look(method: str, theme: Theme, recovery: str | None = None) -> Look:
-    """Return how a method is drawn: marker by family, colour and dash by its place in it.
-
-    After a recovery, and for methods that train themselves, the marker is the recovery's, and the line dotted.
-    """
-    if method.endswith(TRAINED):
-        return look(method.removesuffix(TRAINED), theme, recovery or "lora")
-    family = family_of(method)
-    if family == "dense":
-        return Look(theme.text, "dot", SYMBOLS["dense"])
-    members = [found.name for found in METHODS if found.family == family and not found.name.endswith(TRAINED)]
-    members += [name for name, its_family in PUBLISHED_ONLY if its_family == family and name not in members]
-    place = members.index(method) if method in members else len(members)
-    color = theme.palette[(FAMILY_OFFSET[family] + place) % len(theme.palette)]
-    if isinstance(recovery, str):
-        return Look(color, "dot", RECOVERED.get(recovery, "cross"))
-    return Look(color, DASHES[place % len(DASHES)], SYMBOLS[family])
+    """Return how a method is drawn; after a recovery with that one's mark and line."""
+    found = _KNOWN.get(method)
+    drawn = found or PUBLISHED_ONLY.get(method, OTHER)
+    color = theme.text if drawn.colour == NEUTRAL else theme.palette[drawn.colour]
+    trained = _KNOWN.get(recovery) if isinstance(recovery, str) else None
+    return Look(color, (trained or drawn).dash, (trained or drawn).mark)
 
 
 def layout(theme: Theme, height: int, **extra) -> go.Layout:

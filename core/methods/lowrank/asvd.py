@@ -34,6 +34,8 @@ class ASVD(LowRank):
         url="https://arxiv.org/abs/2312.05821",
     )
     summary = "Replaces each matrix by two thin ones, closest where its inputs are large."
+    colour = 3
+    dash = "dash"
     reads = "calibration"
     Parameters = ASVDParameters
 

@@ -32,6 +32,7 @@ class LowRank(LinearMethod):
 
     family = "low rank"
     ratio_kind = "parameters"
+    mark = "diamond"
     Parameters = LowRankParameters
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:

@@ -25,6 +25,7 @@ class SVD(LowRank):
         url="https://doi.org/10.1007/BF02288367",
     )
     summary = "Replaces each matrix by two thin ones that come closest to its weights; reads no data."
+    colour = 2
 
     @property
     def observations(self) -> tuple[str, ...]:

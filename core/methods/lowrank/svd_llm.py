@@ -30,6 +30,8 @@ class SVDLLM(LowRank):
         url="https://arxiv.org/abs/2403.07378",
     )
     summary = "Replaces each matrix by the two thin ones that change its outputs least."
+    colour = 4
+    dash = "dashdot"
     reads = "calibration"
     Parameters = SVDLLMParameters
 

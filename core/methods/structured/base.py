@@ -93,6 +93,8 @@ class Structured(Method):
 
     family = "structured"
     ratio_kind = "parameters"
+    highest_offered = 0.6
+    mark = "square"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
 
     @property

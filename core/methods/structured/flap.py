@@ -37,6 +37,8 @@ class FLAP(UnitMethod):
         url="https://arxiv.org/abs/2312.11983",
     )
     summary = "Removes the heads and channels that fluctuate least, block by block as many as fit, and adds their mean."
+    colour = 1
+    dash = "dashdot"
     reads = "calibration"
     observes = "statistics"
 

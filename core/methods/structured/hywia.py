@@ -47,6 +47,8 @@ class HyWIA(GradientUnitMethod):
         url="https://arxiv.org/abs/2403.10799",
     )
     summary = "Mixes weight-level and unit-level importance of heads and channels; in the style of HyWIA, no replica."
+    colour = 0
+    dash = "dash"
     Parameters = HyWIAParameters
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:

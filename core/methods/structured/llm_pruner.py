@@ -60,6 +60,8 @@ class _Declared:
         url="https://arxiv.org/abs/2305.11627",
     )
     summary = "Removes the coupled heads and channels whose weights times their gradients say the loss needs least."
+    colour = 5
+    dash = "dash"
     parameters: LLMPrunerParameters
     Parameters = LLMPrunerParameters
 

@@ -50,6 +50,8 @@ class LoRAP(FactoredUnitMethod):
         url="https://arxiv.org/abs/2404.09695",
     )
     summary = "Gives attention matrices a lower rank and removes FFN channels, both weighted by their inputs' norms."
+    colour = 7
+    dash = "longdash"
     Parameters = LoRAPParameters
 
     def sums(self, role: str) -> frozenset[Sum]:

@@ -71,6 +71,8 @@ class LoRAPrune(GradientUnitMethod):
         url="https://arxiv.org/abs/2305.18403",
     )
     summary = "Removes the heads and channels that matter least to the loss, by gradients seen through a LoRA adapter."
+    colour = 6
+    dash = "dashdot"
     Parameters = LoRAPruneParameters
 
     @property

@@ -34,6 +34,7 @@ class NeuronMagnitude(UnitMethod):
         url="https://arxiv.org/abs/1506.02626",
     )
     summary = "Removes the attention heads and FFN neurons whose own weights have the smallest norm."
+    colour = 4
 
     def heads(self, view: View, steps: int) -> HeadChoice:
         shape = view.shape

@@ -23,6 +23,8 @@ class ShortGPT(BlockMethod):
         url="https://arxiv.org/abs/2403.03853",
     )
     summary = "Drops the whole blocks whose output is most like their input."
+    colour = 2
+    dash = "longdash"
     reads = "calibration"
     observes = "similarity"
 

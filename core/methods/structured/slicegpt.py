@@ -28,6 +28,7 @@ class SliceGPT(RotationMethod):
         url="https://arxiv.org/abs/2401.15024",
     )
     summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
+    colour = 3
 
     def width(self, hidden: int, block_weights: int, ratio: float) -> int:
         """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top."""

@@ -67,6 +67,7 @@ class SlimLLM(WalkedUnitMethod):
         url="https://arxiv.org/abs/2505.22689",
     )
     summary = "Keeps the heads and channels that hold the output's direction, and rescales each output to make up."
+    colour = 8
     observes = "similarity"
     Parameters = SlimLLMParameters
 

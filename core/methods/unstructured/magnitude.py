@@ -24,6 +24,7 @@ class Magnitude(Scored):
         url="https://arxiv.org/abs/1506.02626",
     )
     summary = "Zeroes the weights with the smallest absolute value; reads no data."
+    colour = 0
 
     def score(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
         return weight.abs()

@@ -31,6 +31,8 @@ class RIA(ScoredByInputs):
         url="https://openreview.net/forum?id=Tr0lPx9woF",
     )
     summary = "Zeroes the weights that are a small share of their row and column, weighted by their input's norm."
+    colour = 4
+    dash = "longdash"
     Parameters = RIAParameters
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:

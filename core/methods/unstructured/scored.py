@@ -33,6 +33,7 @@ class Scored(LinearMethod):
 
     family = "unstructured"
     patterns = True
+    mark = "circle"
     # Which weights compete where no pattern says so: those of an output row, or of the whole linear.
     compared: ClassVar[Literal["row", "linear"]] = "linear"
     Parameters = ScoredParameters

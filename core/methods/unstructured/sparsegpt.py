@@ -59,6 +59,9 @@ class SparseGPT(LinearMethod):
     summary = "Prunes column by column and updates the remaining weights with the inverse Hessian of the layer's input."
     reads = "calibration"
     patterns = True
+    colour = 2
+    mark = "circle"
+    dash = "dashdot"
     Parameters = SparseGPTParameters
 
     def sums(self, role: str) -> frozenset[Sum]:

@@ -27,6 +27,8 @@ class Wanda(ScoredByInputs):
     summary = (
         "Zeroes, in each output row, the weights with the smallest |weight| x input norm; changes no other weight."
     )
+    colour = 1
+    dash = "dash"
     compared = "row"
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:

@@ -40,6 +40,7 @@ class DistillBlack(LoRA):
         url="https://arxiv.org/abs/1606.07947",
     )
     summary = "Has a teacher answer prompts and trains low-rank adapters on its answers; any tokenizer will do."
+    mark = "diamond-tall"
     has_teacher = True
     Parameters = DistillBlackParameters
 

@@ -55,6 +55,7 @@ class DistillWhite(Recovery):
         url="https://arxiv.org/abs/1503.02531",
     )
     summary = "Trains low-rank adapters on what the uncompressed model predicts beside the next tokens of a text."
+    mark = "x"
     has_teacher = compares = True
     Parameters = DistillWhiteParameters
 

@@ -27,6 +27,7 @@ class LoRA(Recovery):
         url="https://arxiv.org/abs/2106.09685",
     )
     summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, factors stay factors."
+    mark = "cross"
 
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
         from core.training.losses import text_loss

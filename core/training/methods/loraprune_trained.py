@@ -33,6 +33,8 @@ class LoRAPruneTrained(WholeEnds, TrainedMethod):
     ratio_kind = "parameters"
     citation = LoRAPrune.citation
     summary = "Removes heads and channels little by little while low-rank adapters are trained, by their gradients."
+    colour = 6
+    highest_offered = 0.6
     whole = LoRAPrune.whole
     Parameters = LoRAPruneTrainedParameters
 

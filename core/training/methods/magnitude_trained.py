@@ -37,6 +37,7 @@ class MagnitudeTrained(TrainedMethod):
         url="https://arxiv.org/abs/1506.02626",
     )
     summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each."
+    colour = 0
     Parameters = MagnitudeTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
