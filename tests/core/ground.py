@@ -76,6 +76,11 @@ def cases(methods: Sequence[type[Method]]) -> list[Case]:
     return found
 
 
+def one_a_class(cases: Sequence[Case]) -> list[Case]:
+    """Return the first case of each class: settings may decide which of several carries a method out."""
+    return list({type(case.made): case for case in reversed(cases)}.values())
+
+
 def _choices(annotation: Any) -> Iterator[Any]:
     """Yield the values that a type allows, where they are few: of a Literal, a bool, or one of them or None."""
     if annotation is bool:

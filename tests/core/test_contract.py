@@ -1,16 +1,12 @@
-"""Every method and recovery of the registry holds to one contract, and the contract fails for those that do nothing."""
+"""Every method and recovery of the registry holds to one contract."""
 
 import pytest
 
-from core.methods.dense import Dense
 from core.registry import METHODS, RECOVERIES
 from core.training.base import TrainedMethod
 from tests.core.contract import (
-    check_declared,
-    check_key,
     check_layers,
     check_nothing,
-    check_of,
     check_pattern,
     check_pattern_refused,
     check_recovered,
@@ -18,29 +14,14 @@ from tests.core.contract import (
     check_seeds,
     check_share,
 )
-from tests.core.ground import BLOCKS, Case, Ground, cases
-from tests.core.idle import idle
-from tests.core.tiny import tiny
+from tests.core.declared import check_declared, check_key, check_of
+from tests.core.ground import Case, cases, one_a_class
 
 PLAIN = [Case(method) for method in METHODS]
 CASES = cases(METHODS)
 RECOVERED = cases(RECOVERIES)
 RATIOS = [0.2, 0.5]  # beside the one that all cases are made at
 PATTERNS = ["2:4", "4:8", "1:4"]
-KINDS = {type(case.made): case for case in reversed(CASES)}  # a method may be carried out by several classes
-WORKING = [case for case in KINDS.values() if case.method is not Dense]
-
-
-@pytest.fixture(scope="module")
-def ground(folder, tmp_path_factory):
-    """A model of four blocks, with the tokenizer of the small one."""
-    place = tmp_path_factory.mktemp("contract")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
-        for file in (folder / "tiny").glob("*token*"):
-            (place / file.name).write_bytes(file.read_bytes())
-        tiny(num_hidden_layers=BLOCKS).save_pretrained(place)
-        yield Ground.at(place)
 
 
 @pytest.fixture(scope="module")
@@ -110,33 +91,13 @@ def test_one_seed_gives_one_result(case, made, ground):
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
-@pytest.mark.parametrize("case", list(KINDS.values()), ids=str)
+@pytest.mark.parametrize("case", one_a_class(CASES), ids=str)
 def test_a_recovery_keeps_what_the_method_made(case, recovery, made):
     check_recovered(made(case), recovery)
 
 
 @pytest.mark.parametrize("recovery", RECOVERED, ids=str)
 def test_every_recovery_keeps_patterns(recovery, made):
-    for case in PLAIN:
-        if case.method.patterns:
-            check_recovered(made(case, pattern="2:4"), recovery)
-
-
-@pytest.mark.parametrize("case", WORKING, ids=str)
-def test_the_contract_fails_for_a_method_that_does_nothing(case, ground, monkeypatch):
-    idle(monkeypatch, type(case.made))
-    with pytest.raises(AssertionError):
-        check_share(ground.make(case))
-    if case.method.by_layer:
-        with pytest.raises(AssertionError):
-            check_layers(ground, case)
-    if case.method.patterns:
-        with pytest.raises(AssertionError):
-            check_pattern(ground.make(case, pattern="2:4").model, "2:4")
-
-
-@pytest.mark.parametrize("recovery", RECOVERIES, ids=lambda recovery: recovery.name)
-def test_the_contract_fails_for_a_recovery_that_does_nothing(recovery, made, monkeypatch):
-    idle(monkeypatch, recovery)
-    with pytest.raises(AssertionError):
-        check_recovered(made(PLAIN[1]), Case(recovery))
+    cut = [case for case in PLAIN if case.method.patterns]
+    for case in cut[:1] if recovery.settings else cut:
+        check_recovered(made(case, pattern="2:4"), recovery)

@@ -77,14 +77,6 @@ def test_blocks_that_differ_are_shrunk_again(method):
     assert torch.isfinite(model(windows()).logits).all()
 
 
-@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
-def test_a_ratio_of_zero_changes_nothing(method):
-    model = tiny()
-    before = model(windows()).logits
-    shrunk(model, method.name, 0.0)
-    torch.testing.assert_close(model(windows()).logits, before)
-
-
 @pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
 @pytest.mark.parametrize(
     "shape",
