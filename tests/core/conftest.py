@@ -76,6 +76,20 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.fixture(scope="module")
+def ground(folder, tmp_path_factory):
+    """A model of four blocks, with the tokenizer of the small one."""
+    from tests.core.ground import BLOCKS, Ground
+
+    place = tmp_path_factory.mktemp("contract")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+        for file in (folder / "tiny").glob("*token*"):
+            (place / file.name).write_bytes(file.read_bytes())
+        tiny(num_hidden_layers=BLOCKS).save_pretrained(place)
+        yield Ground.at(place)
+
+
 @pytest.fixture
 def machine(folder, results_dir, tmp_path, monkeypatch):
     """An empty machine in the folder of the model, so that relative paths name it."""

@@ -50,6 +50,16 @@ def test_a_table_of_methods_is_one_family():
     assert len(set.union(*found)) == len(found)
 
 
+def test_readme_says_what_each_method_reads():
+    words = {"-": "nothing", "calibration text": "calibration", "gradients": "calibration", "training text": "training"}
+    shown = {}
+    for rows in tables(README):
+        if text(rows[0][0]) == "method":
+            assert text(rows[0][1]) == "reads"
+            shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}
+    assert shown == {method.name: method().reads for method in METHODS}
+
+
 def test_the_page_of_licences_has_those_of_the_catalogue():
     (rows,) = tables(PROJECT / "docs" / "licences.md")
     shown = [(text(name), text(licence)) for name, licence, _ in rows[1:]]

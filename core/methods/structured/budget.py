@@ -110,7 +110,8 @@ def allocate_globally(
 
     `step_scores[b]` are the scores of block b's attention steps and `channel_scores[b]` of its channels, in the order
     in which they would go. Steps and channels weigh as many weights as they hold, and the asked `ratio` of all blocks'
-    weights is met to a channel. Reference: An et al., FLAP, 2023 (arXiv:2312.11983), section 3.3.
+    weights is met to a channel: what a step takes too much, channels give back. Reference: An et al., FLAP, 2023
+    (arXiv:2312.11983), section 3.3.
     """
     items = []  # (score, weights, block, is a step)
     for block, shape in enumerate(shapes):
@@ -123,6 +124,7 @@ def allocate_globally(
         raise UserError(_TOO_MUCH)
     removed = 0.0
     counts = [[0, 0] for _ in shapes]
+    taken: list[tuple[float, int]] = []  # (weights, block) of channels, the highest-scored last
     closed: set[tuple[int, bool]] = set()  # where one was too large to go, no higher-scored one goes
     for _, weights, block, is_step in sorted(items, key=lambda item: item[0]):
         if removed + weights > wanted + weights / 2 or (block, is_step) in closed:
@@ -130,4 +132,10 @@ def allocate_globally(
             continue
         removed += weights
         counts[block][0 if is_step else 1] += 1
+        if not is_step:
+            taken.append((weights, block))
+    while taken and removed - wanted > taken[-1][0] / 2:
+        weights, block = taken.pop()
+        removed -= weights
+        counts[block][1] -= 1
     return [Removal(steps, channels) for steps, channels in counts]

@@ -134,14 +134,6 @@ def test_factors_stand_in_for_the_linears_and_the_asked_share_goes(method, name,
     assert ranks == "global" or len(ranked) == len(reports)
 
 
-@pytest.mark.parametrize("method", LOW_RANK, **OF)
-def test_a_ratio_of_zero_changes_nothing(method):
-    model = tiny()
-    before = model(windows()).logits
-    cut(model, method.name, 0.0)
-    torch.testing.assert_close(model(windows()).logits, before)
-
-
 def test_the_layer_report_tells_what_the_singular_values_foretold():
     model = tiny()
     dense = copy.deepcopy(model)

@@ -10,7 +10,7 @@ from core.context import Context, Given
 from core.engine.by_rotation import rotate
 from core.errors import UserError
 from core.methods.structured.base import Structured, UnitMethod, keep_largest
-from core.methods.structured.budget import LEAST_CHANNELS, allocate, allocate_globally, uniform
+from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
 from core.methods.structured.slicegpt import SliceGPT
 from core.models.blocks import find_blocks
 from core.models.geometry import Geometry, choose_mode
@@ -77,14 +77,6 @@ def test_blocks_that_differ_are_shrunk_again(method):
     assert torch.isfinite(model(windows()).logits).all()
 
 
-@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
-def test_a_ratio_of_zero_changes_nothing(method):
-    model = tiny()
-    before = model(windows()).logits
-    shrunk(model, method.name, 0.0)
-    torch.testing.assert_close(model(windows()).logits, before)
-
-
 @pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
 @pytest.mark.parametrize(
     "shape",
@@ -116,6 +108,13 @@ def test_the_lowest_scored_units_of_all_blocks_go_by_their_weight():
     assert removals[0].steps == 1
     assert removals[1] == allocate_globally(shapes, 0, [[], []], [[], []])[1]
     assert abs(removed - 0.25 * 2 * shapes[0].weights) <= shapes[0].channel_weights / 2
+
+
+def test_what_a_step_takes_too_much_channels_give_back():
+    shape = Geometry(hidden=4, query_heads=2, kv_heads=2, head_dim=2, channels=20, ffn_matrices=3)
+    assert (shape.step_weights, shape.channel_weights) == (32, 12)
+    removals = allocate_globally([shape], 90 / shape.weights, [[9.0]], [[*range(6), *[10.0] * 14]])
+    assert removals == [Removal(steps=1, channels=5)]  # 92 of 90 weights, not 6 channels and so 104
 
 
 def test_shortgpt_drops_the_blocks_that_change_least_and_the_cache_still_fits():

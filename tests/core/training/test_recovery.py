@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy, log_softmax
 from core.errors import UserError
 from core.evaluation import perplexity as perplexity_module
 from core.models.blocks import find_blocks
-from core.models.modeling_slimscope import Factors
 from core.registry import RECOVERIES, get_recovery
 from core.training import examples as examples_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
@@ -104,18 +103,6 @@ def test_so_few_zeros_that_training_does_not_heed_them_survive_too():
     trained(model)
     for linear in find_blocks(model).all_linears():
         assert torch.equal(linear.weight == 0, zeros[linear.name])
-
-
-@pytest.mark.parametrize("recovery", [found.name for found in RECOVERIES])
-def test_factors_survive_and_learn(recovery):
-    model = cut(tiny(), "svd-llm", 0.3)
-    shapes = {name: p.shape for name, p in model.named_parameters()}
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    trained(model, recovery)
-    assert {name: p.shape for name, p in model.named_parameters()} == shapes
-    assert sum(isinstance(module, Factors) for module in model.modules()) == 14
-    thin = "model.layers.0.mlp.up_proj.0.weight"
-    assert not torch.equal(before[thin], dict(model.named_parameters())[thin])
 
 
 def test_what_is_merged_computes_what_was_trained():

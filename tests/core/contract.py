@@ -1,0 +1,124 @@
+"""What every method of the registry must hold to: each check raises `AssertionError` where one does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.evaluation.footprint import footprint
+from core.methods.structured.base import RotationMethod
+from core.models.blocks import select
+from core.models.manifest import load_model_folder, save_model
+from core.request.stages import parse_pattern
+from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
+from tests.core.slack import slack
+
+MIDDLE = f"1:{BLOCKS - 2}"  # layers
+
+
+def check_share(made: Made) -> None:
+    """The asked share of the selected linears' weights is gone, and the layer reports say so."""
+    dense = made.ground.dense
+    chosen = select(linears(dense), made.stage.layers, BLOCKS)
+    sizes = {linear.name: tuple(linear.weight.shape) for linear in chosen}
+    total = sum(outputs * inputs for outputs, inputs in sizes.values())
+    removed = left(dense) - left(made.model)
+    asked = made.stage.ratio or 0
+    assert abs(removed - asked * total) <= (slack(made, list(sizes.values())) if asked else 0)
+    if not made.reports:
+        assert not made.case.method.takes_amount
+        return
+    assert sorted(report.name for report in made.reports) == sorted(sizes)
+    if not isinstance(made.method, RotationMethod):  # whose shortcuts count and are no linear's
+        told = sum(report.sparsity * sizes[report.name][0] * sizes[report.name][1] for report in made.reports)
+        assert told == pytest.approx(removed, abs=1e-3)
+    if made.stage.ratio_kind == "sparsity":
+        check_even(made, sizes)
+
+
+def check_even(made: Made, sizes: dict[str, tuple[int, int]]) -> None:
+    """Shapes stay, and every linear loses its share unless all are ranked together."""
+    now = {linear.name: linear.weight for linear in linears(made.model)}
+    for name, (outputs, inputs) in sizes.items():
+        assert now[name].shape == (outputs, inputs)
+        zeros = int((now[name] == 0).sum())
+        if getattr(made.method.parameters, "scope", "layer") == "layer":
+            assert abs(zeros - made.stage.ratio * outputs * inputs) <= slack(made, [(outputs, inputs)])
+
+
+def check_layers(ground: Ground, case: Case) -> None:
+    """What `layers` does not name stays as it is, bit for bit; what it names loses the share."""
+    made = ground.make(case, layers=MIDDLE)
+    check_share(made)
+    before = ground.dense.state_dict()
+    chosen = tuple(linear.name for linear in select(linears(ground.dense), MIDDLE, BLOCKS))
+    for name, tensor in made.model.state_dict().items():
+        assert name.startswith(chosen) or torch.equal(tensor, before[name]), name
+
+
+def check_pattern(model: nn.Module, pattern: str) -> None:
+    """Exactly N of every M consecutive inputs are there."""
+    kept, group = parse_pattern(pattern)
+    for linear in linears(model):
+        assert (linear.weight.reshape(-1, group).count_nonzero(dim=1) == kept).all(), linear.name
+
+
+def check_nothing(ground: Ground, case: Case) -> None:
+    """At ratio 0 nothing changes, bit for bit."""
+    made = ground.make(case, ratio=0.0)
+    assert same(made.model, ground.dense)
+    assert all(report.sparsity == 0 for report in made.reports)
+
+
+def check_seeds(ground: Ground, case: Case, first: Made) -> None:
+    """One seed gives one result; another one matters where text is read, and only there."""
+    assert same(first.model, ground.make(case).model)
+    other = ground.make(case, seed=1)
+    if case.made.reads == "nothing":
+        assert first.stage.seed is None and first.stage.calibration is None
+        assert same(first.model, other.model)
+        return
+    short = ground.text.model_copy(update={"windows": 2, "window": 2})  # in which blocks may look otherwise
+    others = (ground.make(case, seed=seed, calibration=short) for seed in range(20))
+    assert not same(first.model, other.model) or any(not same(first.model, other.model) for other in others)
+
+
+def check_saved(made: Made, folder: Path) -> None:
+    """What is saved comes back with equal logits and an equal footprint."""
+    save_model(made.model, folder)
+    again = load_model_folder(folder, torch.float32)
+    assert torch.equal(_logits(again, made), _logits(made.model, made))
+    assert footprint(again, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, made: Made) -> Tensor:
+    return model(made.ground.tokens).logits
+
+
+def check_recovered(made: Made, recovery: Case) -> None:
+    """Every block linear learns; zeros, patterns, factors and shapes stay."""
+    trained = made.ground.recover(made, recovery)
+    assert modules(trained) == modules(made.model)
+    for before, after in zip(linears(made.model), linears(trained), strict=True):
+        assert before.weight.shape == after.weight.shape
+        assert torch.equal(before.weight == 0, after.weight == 0), before.name
+        assert not torch.equal(before.weight, after.weight), before.name
+    if made.stage.pattern:
+        check_pattern(trained, made.stage.pattern)
+    assert footprint(trained, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
+    assert torch.isfinite(_logits(trained, made)).all()
+
+
+def check_pattern_refused(ground: Ground, case: Case) -> None:
+    """A method without patterns says so instead of leaving them out."""
+    try:
+        ground.make(case, pattern="2:4")
+    except UserError as error:
+        assert "N:M" in str(error) or "leave ratio and pattern out" in str(error)
+    else:
+        raise AssertionError(f"{case} takes a pattern that it does not declare")

@@ -1,0 +1,79 @@
+"""What every method of the registry must declare: each check raises `AssertionError` where one does not."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+from core.engine.stages import how
+from core.methods.base import Family, Method, Reads
+from core.models.shape import shape
+from core.registry import get_stage
+from core.request.stages import build_stage
+from core.specs import VariantSpec
+from tests.core.ground import RATIO, Case, Ground
+
+
+def check_declared(method: type[Method]) -> None:
+    """Everything that form, command line and documentation are made from is there."""
+    assert re.fullmatch(r"[a-z0-9-]+", method.name)
+    assert get_stage(method.name) is method
+    assert method.label.strip() == method.label != ""
+    assert method.family in get_args(Family)
+    check_sentence(method.summary)
+    assert isinstance(method.version, int) and method.version >= 1
+    if method.family != "dense":
+        paper = method.citation
+        assert re.match(r"https?://\S+$", paper.url) and paper.title and paper.authors and 1900 < paper.year < 2100
+    for name, parameter in method.Parameters.model_fields.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+        assert parameter.description and parameter.description.endswith(".")
+        assert not parameter.is_required(), name
+    defaults = method.Parameters().model_dump()
+    assert method.Parameters.model_validate(defaults, strict=True).model_dump() == defaults
+    assert isinstance(method.of(method.parsed({}), None), Method)
+
+
+def check_sentence(text: str) -> None:
+    assert re.fullmatch(r"[A-Z][^\n]*[^.]\.", text) and not re.search(r"\. ", text), text
+
+
+def check_of(case: Case, ground: Ground) -> None:
+    """Whatever class carries it out declares what the registered one does; cost and memory follow the text."""
+    method, facts = case.made, shape(ground.dense.config.to_dict())
+    for name in ("name", "label", "family", "summary", "citation", "version", "takes_amount", "ratio_kind"):
+        assert getattr(method, name) == getattr(case.method, name), name
+    for name in ("by_layer", "patterns", "Parameters"):
+        assert getattr(method, name) == getattr(case.method, name), name
+    assert how(type(method))
+    assert method.reads in get_args(Reads)
+    if method.reads == "nothing":
+        cost, memory = method.cost(facts, None), method.memory(facts, None, 4)
+        assert memory > 0 and (cost > 0 or not method.takes_amount)
+        return
+    method = case.method.of(case.method.parsed(case.settings), 0)  # with no limit of steps
+    own = ground.text
+    more = [own.model_copy(update={name: 3 * getattr(own, name)}) for name in ("windows", "window")]
+    cost, memory = method.cost(facts, own), method.memory(facts, own, 4)
+    assert cost > 0 and memory > 0
+    assert all(method.cost(facts, text) > cost and method.memory(facts, text, 4) >= memory for text in more)
+    if method.reads == "calibration":
+        assert any(method.memory(facts, text, 4) > memory for text in more)
+
+
+def check_key(method: type[Method], ground: Ground) -> None:
+    """A parameter given at its default, also as text, does not enter the key; a ratio and a version do."""
+
+    def key(settings: dict, ratio: float = RATIO) -> str:
+        amount = ratio if method.takes_amount else None
+        text = ground.text.model_copy(update={"windows": 64})  # more than are held out
+        stage = build_stage(method.name, amount, settings=settings, calibration=text)
+        return VariantSpec(model="m", revision="r", stages=(stage,)).key
+
+    plain = key({})
+    defaults = method.Parameters().model_dump()
+    for name, value in defaults.items():
+        assert key({name: value}) == plain, name
+        assert value is None or key({name: str(value).lower()}) == plain, name
+    assert key(defaults) == plain
+    assert not method.takes_amount or key({}, RATIO / 2) != plain

@@ -1,0 +1,187 @@
+"""What the contract of every method is checked on: a tiny model that lies in a folder, its text, and all settings."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from torch import Tensor, nn
+
+from core.context import Context, Given
+from core.data.corpora import calibration_windows
+from core.engine.stages import apply
+from core.methods.base import Method
+from core.models.blocks import Linear, find_blocks
+from core.models.sources import identify, load_model, load_tokenizer
+from core.registry import made as method_of
+from core.request.stages import build_stage
+from core.results import LayerReport
+from core.specs import Calibration, Stage
+from core.training.base import TrainingMethod
+from tests.core.commands import WORDS
+
+BLOCKS = 4
+RATIO = 0.4
+WINDOWS, WINDOW = 8, 24
+# So that a training takes a few steps; each of them where a method has it.
+QUICK = {
+    "rank": 4,
+    "batch": 3,
+    "learning_rate": 0.003,
+    "dropout": 0.0,
+    "steps": 4,
+    "epochs": 4.0,
+    "held_out": 1,
+    "patience": 0,
+    "every": 1,
+    "answer_tokens": 8,
+    "temperature": 0.1,  # so that a teacher says the same again and again, which is learnt at once
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method or recovery with settings of its own."""
+
+    method: type[Method]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([self.method.name, *(f"{name}={value}" for name, value in self.settings.items())])
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        quick = QUICK if issubclass(self.method, TrainingMethod) else {}
+        fields = self.method.Parameters.model_fields
+        return {name: value for name, value in quick.items() if name in fields} | dict(self.settings)
+
+    @property
+    def made(self) -> Method:
+        return self.method.of(self.method.parsed(self.all_settings), 0)
+
+
+def cases(methods: Sequence[type[Method]]) -> list[Case]:
+    """Return every method as it is by default, and with each other value of each choice among its parameters."""
+    found = []
+    for method in methods:
+        found.append(Case(method))
+        for name, parameter in method.Parameters.model_fields.items():
+            others = [value for value in _choices(parameter.annotation) if value != parameter.default]
+            found += [Case(method, {name: value}) for value in others]
+    return found
+
+
+def one_a_class(cases: Sequence[Case]) -> list[Case]:
+    """Return the first case of each class: settings may decide which of several carries a method out."""
+    return list({type(case.made): case for case in reversed(cases)}.values())
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """Yield the values that a type allows, where they are few: of a Literal, a bool, or one of them or None."""
+    if annotation is bool:
+        yield from (False, True)
+    elif get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    else:
+        for part in get_args(annotation):
+            yield from _choices(part)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The dense model, which nobody changes, and what the stages of a run share."""
+
+    dense: nn.Module
+    text: Calibration
+    lesson: Calibration  # every window the same, so that what is trained on is what is held out, and is learnt at once
+    context: Context
+
+    @classmethod
+    def at(cls, folder: Path) -> Ground:
+        """`folder` holds a model whose tokenizer knows `WORDS`; texts are written beside them."""
+        source = identify(str(folder))
+        context = Context(torch.device("cpu"), dense=source, tokenizer=load_tokenizer(source))
+        draw = random.Random(0)
+        paragraphs = {
+            "text": [draw.choices(WORDS, k=100) for _ in range(20)],
+            "lesson": [WORDS[:WINDOW] * 4] * 5,
+        }
+        texts = []
+        for name, words in paragraphs.items():
+            file = folder / f"{name}.txt"
+            file.write_text("\n\n".join(" ".join(paragraph) for paragraph in words))
+            texts.append(Calibration(corpus=str(file), windows=WINDOWS, window=WINDOW))
+        return cls(load_model(source, "float32"), *texts, context)
+
+    @property
+    def tokens(self) -> Tensor:
+        return calibration_windows(self.text, self.context.tokenizer, 0)
+
+    def make(self, case: Case, ratio: float = RATIO, **asked: Any) -> Made:
+        """Apply the case to a copy of the dense model. `asked` may hold a pattern, layers, a seed and another text."""
+        amount = ratio if case.method.takes_amount and not asked.get("pattern") else None
+        asked = {"settings": case.all_settings, "calibration": self.text} | asked
+        stage = build_stage(case.method.name, ratio=amount, **asked)
+        model = copy.deepcopy(self.dense)
+        return Made(self, case, stage, model, self._apply(model, stage))
+
+    def recover(self, made: Made, recovery: Case) -> nn.Module:
+        """Return a copy of what was made, trained by a recovery."""
+        model = copy.deepcopy(made.model)
+        settings = recovery.all_settings
+        self._apply(model, build_stage(recovery.method.name, settings=settings, calibration=self.lesson))
+        return model
+
+    def _apply(self, model: nn.Module, stage: Stage) -> list[LayerReport]:
+        windows = None
+        if method_of(stage).reads == "calibration":
+            windows = calibration_windows(stage.calibration, self.context.tokenizer, stage.seed)
+        return apply(model, Given(stage, windows), self.context).reports
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model that a case made of the dense one."""
+
+    ground: Ground
+    case: Case
+    stage: Stage
+    model: nn.Module
+    reports: Sequence[LayerReport]
+
+    @property
+    def method(self) -> Method:
+        return method_of(self.stage)
+
+
+def linears(model: nn.Module) -> list[Linear]:
+    return list(find_blocks(model).all_linears())
+
+
+def left(model: nn.Module) -> int:
+    """Return how many weights of block linears are there and not zero."""
+    return sum(int(torch.count_nonzero(linear.weight)) for linear in linears(model))
+
+
+def counts(model: nn.Module) -> tuple[int, int]:
+    """Return the parameters of a dense model, and its block linears' weights."""
+    return sum(p.numel() for p in model.parameters()), sum(linear.weight.numel() for linear in linears(model))
+
+
+def modules(model: nn.Module) -> dict[str, str]:
+    return {name: type(module).__name__ for name, module in model.named_modules()}
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two models are built alike and equal bit for bit."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    return (
+        modules(one) == modules(other)
+        and ours.keys() == theirs.keys()
+        and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    )

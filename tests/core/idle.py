@@ -1,0 +1,75 @@
+"""Methods and recoveries that do nothing in place of their work, by kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.evaluation.layers import report
+from core.methods.base import Compressed, LinearMethod, Method
+from core.methods.structured.base import (
+    BlockMethod,
+    ChannelChoice,
+    FactoredUnitMethod,
+    HeadChoice,
+    HiddenMethod,
+    RotationMethod,
+    UnitMethod,
+    View,
+)
+from core.models.blocks import Blocks
+from core.training.base import Recovery, TrainedMethod
+from core.training.losses import text_loss
+
+
+class NoPruning:
+    """A pruning during which nothing goes."""
+
+    def __init__(self, blocks: Blocks):
+        self.blocks = blocks
+
+    def begin(self, adapters: Any) -> None:
+        pass
+
+    def after_gradients(self, spent: float) -> None:
+        pass
+
+    def settled(self, spent: float) -> bool:
+        return True
+
+    def finish(self) -> list:
+        return [report(linear) for linear in self.blocks.all_linears()]
+
+
+def _all_heads(method: Method, view: View, steps: int) -> HeadChoice:
+    return HeadChoice(torch.arange(view.shape.query_heads), torch.arange(view.shape.kv_heads))
+
+
+def _all_channels(method: Method, view: View, count: int) -> ChannelChoice:
+    return ChannelChoice(torch.arange(view.shape.channels))
+
+
+def _whole(method: Method, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
+    weight = view.weight(role)
+    return weight, torch.eye(weight.shape[1])
+
+
+IDLE = {
+    LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},
+    UnitMethod: {"heads": _all_heads, "channels": _all_channels},
+    FactoredUnitMethod: {"factor": _whole, "channels": _all_channels},
+    BlockMethod: {"keep_blocks": lambda self, views, ratio: list(range(len(views)))},
+    HiddenMethod: {"keep_hidden": lambda self, views, ratio: torch.arange(views[0].shape.hidden)},
+    RotationMethod: {"width": lambda self, hidden, weights, ratio: hidden},
+    TrainedMethod: {"pruning": lambda self, blocks, ratio: NoPruning(blocks)},
+    Recovery: {"loss": lambda self, student, teacher, batch: 0 * text_loss(student, batch)},
+}
+
+
+def idle(monkeypatch: Any, method: type[Method]) -> None:
+    """Replace a method's work by nothing. A method of another kind needs its own line in `IDLE`."""
+    kind = next(base for base in method.__mro__ if base in IDLE)
+    for name, nothing in IDLE[kind].items():
+        monkeypatch.setattr(method, name, nothing)

@@ -1,0 +1,54 @@
+"""By how many weights a method may miss the asked share: what it removes are whole weights, ranks, channels, blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.methods.base import LinearMethod, Method
+from core.methods.lowrank.base import LowRank
+from core.methods.structured.base import BlockMethod, HiddenMethod, RotationMethod, UnitMethod
+from core.methods.unstructured.scored import Scored
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.models.blocks import find_blocks
+from core.models.geometry import Geometry
+from core.models.units import find_units
+from core.training.base import TrainedMethod
+from tests.core.ground import BLOCKS, Made
+
+Sizes = Sequence[tuple[int, int]]  # (out, in) of linears
+
+
+def _rows(method: Method, unit: Geometry, sizes: Sizes) -> float:
+    return sum(outputs for outputs, _ in sizes) / 2
+
+
+def _weights(method: Method, unit: Geometry, sizes: Sizes) -> float:
+    by_row = isinstance(method, Scored) and method.compared == "row"
+    return _rows(method, unit, sizes) if by_row else len(sizes) / 2
+
+
+def _trained(method: Method, unit: Geometry, sizes: Sizes) -> float:
+    return len(sizes) / 2 if method.ratio_kind == "sparsity" else unit.channel_weights
+
+
+# Given the method, a dense block's geometry and the linears in question. A method of another kind needs its own line.
+SLACK = {
+    Scored: _weights,
+    SparseGPT: _weights,
+    LowRank: lambda method, unit, sizes: max(outputs + inputs for outputs, inputs in sizes),  # a rank
+    LinearMethod: _rows,
+    UnitMethod: lambda method, unit, sizes: unit.channel_weights,
+    BlockMethod: lambda method, unit, sizes: unit.weights / 2,
+    HiddenMethod: lambda method, unit, sizes: BLOCKS * unit.weights / unit.hidden / 2,
+    # Half a column of every block, whose two shortcuts are width x width.
+    RotationMethod: lambda method, unit, sizes: BLOCKS * (unit.weights / unit.hidden + 4 * unit.hidden) / 2,
+    TrainedMethod: _trained,
+}
+
+
+def slack(made: Made, sizes: Sizes) -> float:
+    """Return by how many weights the share of linears of these sizes may be missed."""
+    method = made.method
+    kind = next(base for base in type(method).__mro__ if base in SLACK)
+    unit = find_units(find_blocks(made.ground.dense), 0).geometry
+    return SLACK[kind](method, unit, sizes) + 1e-6

@@ -1,0 +1,103 @@
+"""Every method and recovery of the registry holds to one contract."""
+
+import pytest
+
+from core.registry import METHODS, RECOVERIES
+from core.training.base import TrainedMethod
+from tests.core.contract import (
+    check_layers,
+    check_nothing,
+    check_pattern,
+    check_pattern_refused,
+    check_recovered,
+    check_saved,
+    check_seeds,
+    check_share,
+)
+from tests.core.declared import check_declared, check_key, check_of
+from tests.core.ground import Case, cases, one_a_class
+
+PLAIN = [Case(method) for method in METHODS]
+CASES = cases(METHODS)
+RECOVERED = cases(RECOVERIES)
+RATIOS = [0.2, 0.5]  # beside the one that all cases are made at
+PATTERNS = ["2:4", "4:8", "1:4"]
+
+
+@pytest.fixture(scope="module")
+def made(ground):
+    """Return what a case makes, made once."""
+    known = {}
+
+    def make(case, **asked):
+        name = str(case), *asked.items()
+        if name not in known:
+            known[name] = ground.make(case, **asked)
+        return known[name]
+
+    return make
+
+
+@pytest.mark.parametrize("method", [*METHODS, *RECOVERIES], ids=lambda method: method.name)
+def test_the_declaration_is_complete(method, ground):
+    check_declared(method)
+    check_key(method, ground)
+
+
+def test_everything_is_listed_once():
+    names = [method.name for method in (*METHODS, *RECOVERIES)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("case", [*CASES, *RECOVERED], ids=str)
+def test_every_setting_is_one_method_whose_cost_follows_the_text(case, ground):
+    check_of(case, ground)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_asked_share_goes_and_what_is_saved_comes_back(case, made, tmp_path):
+    check_share(made(case))
+    check_saved(made(case), tmp_path)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("case", PLAIN, ids=str)
+def test_the_share_goes_at_other_ratios(case, ratio, ground):
+    check_share(ground.make(case, ratio=ratio))
+
+
+@pytest.mark.parametrize("case", [case for case in PLAIN if case.method.by_layer], ids=str)
+def test_layers_that_are_not_selected_stay(case, ground):
+    check_layers(ground, case)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("case", PLAIN, ids=str)
+def test_patterns_are_exact_or_refused(case, pattern, made, ground):
+    if case.method.patterns:
+        check_pattern(made(case, pattern=pattern).model, pattern)
+    else:
+        check_pattern_refused(ground, case)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not issubclass(case.method, TrainedMethod)], ids=str)
+def test_a_ratio_of_zero_changes_nothing(case, ground):
+    check_nothing(ground, case)
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=str)
+def test_one_seed_gives_one_result(case, made, ground):
+    check_seeds(ground, case, made(case))
+
+
+@pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
+@pytest.mark.parametrize("case", one_a_class(CASES), ids=str)
+def test_a_recovery_keeps_what_the_method_made(case, recovery, made):
+    check_recovered(made(case), recovery)
+
+
+@pytest.mark.parametrize("recovery", RECOVERED, ids=str)
+def test_every_recovery_keeps_patterns(recovery, made):
+    cut = [case for case in PLAIN if case.method.patterns]
+    for case in cut[:1] if recovery.settings else cut:
+        check_recovered(made(case, pattern="2:4"), recovery)

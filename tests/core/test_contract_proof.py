@@ -1,0 +1,144 @@
+"""The contract can fail: for every method and recovery that does nothing, and for what breaks one of its points."""
+
+import random
+
+import pytest
+import torch
+from pydantic import Field
+
+from core.methods.base import Compressed, Parameters
+from core.methods.dense import Dense
+from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers
+from core.methods.unstructured.magnitude import Magnitude
+from core.methods.unstructured.wanda import Wanda
+from core.registry import METHODS, RECOVERIES
+from core.training.losses import text_loss
+from core.training.methods.lora import LoRA
+from tests.core import contract, declared
+from tests.core.ground import Case, cases, one_a_class
+from tests.core.idle import idle
+
+MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)
+
+
+class Drawn(Parameters):
+    chance: float = Field(default_factory=random.random, description="Another one each time.")
+
+
+class Undescribed(Parameters):
+    share: float = 0.5
+
+
+class Impossible(Parameters):
+    share: float = Field(default=2.0, le=1, description="A default that is not allowed.")
+
+
+@pytest.mark.parametrize("case", [case for case in one_a_class(cases(METHODS)) if case.method is not Dense], ids=str)
+def test_a_method_that_does_nothing(case, ground, monkeypatch):
+    idle(monkeypatch, type(case.made))
+    with pytest.raises(AssertionError):
+        contract.check_share(ground.make(case))
+    if case.method.by_layer:
+        with pytest.raises(AssertionError):
+            contract.check_layers(ground, case)
+    if case.method.patterns:
+        with pytest.raises(AssertionError):
+            contract.check_pattern(ground.make(case, pattern="2:4").model, "2:4")
+
+
+@pytest.mark.parametrize("recovery", RECOVERIES, ids=lambda recovery: recovery.name)
+def test_a_recovery_that_does_nothing(recovery, ground, monkeypatch):
+    idle(monkeypatch, recovery)
+    with pytest.raises(AssertionError):
+        contract.check_recovered(ground.make(MAGNITUDE), Case(recovery))
+
+
+def test_a_recovery_that_fills_zeros(ground, monkeypatch):
+    def fill(self, student, teacher, batch):
+        for parameter in student.parameters():
+            if not parameter.requires_grad:
+                parameter.data.add_(1e-3)
+        return text_loss(student, batch)
+
+    monkeypatch.setattr(LoRA, "loss", fill)
+    with pytest.raises(AssertionError):
+        contract.check_recovered(ground.make(MAGNITUDE), Case(LoRA))
+
+
+def test_a_change_at_ratio_zero(ground, monkeypatch):
+    monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * (1 + 1e-6)))
+    with pytest.raises(AssertionError):
+        contract.check_nothing(ground, MAGNITUDE)
+
+
+@pytest.mark.parametrize(
+    ("case", "score"),
+    [
+        (MAGNITUDE, lambda self, weight, statistics: torch.rand(weight.shape)),  # not by the seed
+        (WANDA, lambda self, weight, statistics: weight.abs()),  # not by the text
+    ],
+    ids=["unseeded", "text not read"],
+)
+def test_what_does_not_follow_from_seed_and_text(case, score, ground, monkeypatch):
+    monkeypatch.setattr(case.method, "score", score)
+    with pytest.raises(AssertionError):
+        contract.check_seeds(ground, case, ground.make(case))
+
+
+def test_layers_that_are_not_heeded(ground, monkeypatch):
+    monkeypatch.setattr("core.engine.by_linear.select", lambda linears, layers, blocks: linears)
+    with pytest.raises(AssertionError):
+        contract.check_layers(ground, MAGNITUDE)
+
+
+def test_another_model_that_comes_back(ground, monkeypatch, tmp_path):
+    monkeypatch.setattr(contract, "load_model_folder", lambda folder, dtype: ground.dense)
+    with pytest.raises(AssertionError):
+        contract.check_saved(ground.make(MAGNITUDE), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "Magnitude_2"),
+        ("label", ""),
+        ("family", "other"),
+        ("summary", "Zeroes weights. Reads no data."),
+        ("summary", "zeroes weights"),
+        ("version", 0),
+        ("citation", Magnitude.citation.model_copy(update={"url": "arXiv:1506.02626"})),
+        ("Parameters", Undescribed),
+    ],
+)
+def test_an_incomplete_declaration(name, value, monkeypatch):
+    monkeypatch.setattr(Magnitude, name, value)
+    with pytest.raises(AssertionError):
+        declared.check_declared(Magnitude)
+
+
+def test_a_default_that_is_not_allowed(monkeypatch):
+    monkeypatch.setattr(Magnitude, "Parameters", Impossible)
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        declared.check_declared(Magnitude)
+
+
+def test_a_default_that_enters_the_key(ground, monkeypatch):
+    monkeypatch.setattr(Magnitude, "Parameters", Drawn)
+    with pytest.raises(AssertionError):
+        declared.check_key(Magnitude, ground)
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "name", "value"),
+    [
+        (Case(LLMPruner, {"granularity": "layer"}), LLMPrunerLayers, "version", 1),
+        (MAGNITUDE, Magnitude, "cost", lambda *_: 0),
+        (WANDA, Wanda, "cost", lambda *_: 1e9),
+        (WANDA, Wanda, "memory", lambda *_: 1e9),
+    ],
+    ids=["version", "no cost", "cost without text", "memory without text"],
+)
+def test_classes_that_differ_and_costs_that_do_not_follow_the_text(case, kind, name, value, ground, monkeypatch):
+    monkeypatch.setattr(kind, name, value)
+    with pytest.raises(AssertionError):
+        declared.check_of(case, ground)
