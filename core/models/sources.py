@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-# How the files begin that decide, beside configuration and weights, how a model reads and answers.
-READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config")
+# How the files begin that decide, beside configuration and weights, how a model reads, answers and is trained.
+READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config", "constraints")
 
 
 class ModelSource(Frozen):
@@ -67,11 +67,16 @@ def identify(model: str) -> ModelSource:
 def load_model(
     source: ModelSource, dtype: str = "float32", device: str = "cpu", progress: Progress = silent
 ) -> "PreTrainedModel":
-    """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be."""
+    """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be.
+
+    A checkpoint that this project wrote brings its constraints along. Any other's zeros are ordinary weights.
+    """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
+
+    from core.models import constraints
 
     disable_progress_bar()
     if dtype not in DTYPES:
@@ -86,6 +91,8 @@ def load_model(
             weights_only=True,
             output_loading_info=True,
         )
+        if (folder / constraints.FILE).is_file():
+            constraints.load_constraints(model, folder)
     except pickle.UnpicklingError:
         raise UserError(
             f"The pickled weights of {source.id} hold more than tensors, so they are not opened; "
