@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from core.errors import UserError
 from core.models.blocks import find_blocks
-from core.models.constraints import FILE, Constraint, constrain, constraint_of
+from core.models.constraints import FILE, Constraint, constrain, constraint_of, release
 from core.models.manifest import load_model_folder, save_model
 from core.models.sources import identify, load_model
 from core.models.units import slice_linear
@@ -110,9 +110,9 @@ def test_a_pattern_survives_training_saving_loading_and_training(name, tmp_path)
 
 @pytest.mark.parametrize("later", ["sparsegpt", "magnitude"])
 def test_a_later_pruning_keeps_what_an_earlier_one_removed(later):
-    model = cut(tiny(), "wanda", pattern="2:4")
+    model = cut(tiny(), "wanda", 0.7)  # more than two of some fours
     earlier = zeros_of(model)
-    cut(model, later, 0.3)
+    cut(model, later, pattern="2:4")
     for name, linear in linears_of(model).items():
         known = constraint_of(linear.module)
         assert not linear.weight[earlier[name]].any()
@@ -159,6 +159,16 @@ def test_what_mixes_weights_frees_them(method):
     for linear in linears_of(model).values():
         if (one := constraint_of(linear.module)) is not None:
             assert not linear.weight[one.zeros(CPU)].any()
+
+
+@pytest.mark.parametrize("method", ["lorap", "svd-llm"])
+def test_factors_are_of_the_weights_alone(method):
+    bound, free = (cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5) for _ in range(2))
+    for module in free.modules():
+        release(module)
+    for model in (bound, free):
+        shrunk(model, method, 0.3)
+    assert torch.equal(bound(windows()).logits, free(windows()).logits)
 
 
 def test_copies_and_other_precisions_have_it_and_the_state_dict_has_not():
