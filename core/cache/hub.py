@@ -12,7 +12,7 @@ from core.progress import Progress, silent
 
 PROBE_SECONDS = 2.0
 # What a causal LM needs. Pickled weights are fetched only where there are no safetensors.
-MODEL_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
+MODEL_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "constraints.bits")
 
 
 @cache

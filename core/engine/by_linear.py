@@ -19,6 +19,7 @@ from core.errors import UserError
 from core.evaluation.layers import relative_error, report
 from core.methods.base import Compressed, LinearMethod, Statistics, Target
 from core.models.blocks import Linear, find_blocks, select
+from core.models.constraints import constrain, held, release
 from core.models.modeling_slimscope import put
 from core.models.units import factors_of
 from core.progress import Progress
@@ -98,8 +99,12 @@ class _Work:
         result: Compressed = self.method.compress(
             linear.weight.to(torch.float32, copy=True), statistics, self.target, self.plan.get(linear.name)
         )
-        error = relative_error(dense, result.weight, sample)
+        if result.factors:
+            release(linear.module)
+        error = relative_error(dense, held(linear.module, result.weight), sample)
         linear.set_weight(result.weight)
+        if result.zeros is not None:
+            constrain(linear.module, result.zeros, self.target.pattern)
         more = {}
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))

@@ -21,6 +21,7 @@ from core.errors import UserError
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import RotationMethod
 from core.models.blocks import Blocks, Linear, find_blocks, first
+from core.models.constraints import release
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.units import Units
 
@@ -75,6 +76,8 @@ def rotate(model: nn.Module, method: RotationMethod, given: Given, context: Cont
         states, basis, block.ffn_shortcut = _sublayer(
             states, basis, basis_of, unit.ffn_inputs, unit.linears["down"], scales[1], centred, feed
         )
+        for linear in unit.linears.values():
+            release(linear.module)  # a rotation mixes zeros with the rest
         blocks.holder[unit.block] = block.to(model.device)
         reports += unit_reports(unit, before, time.perf_counter() - started)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")

@@ -21,6 +21,7 @@ from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, UnitMethod, View
 from core.methods.structured.budget import Removal
 from core.models.blocks import Linear, find_blocks
+from core.models.constraints import held, release
 from core.models.units import Kept, check_heads, factors_of, spread
 from core.progress import Progress
 from core.results import LayerReport
@@ -120,7 +121,7 @@ class _Work:
 
     def _replace(self, linear: Linear, weight: Tensor, bias: Tensor | None, sample: Tensor | None) -> None:
         if sample is not None:
-            self.said[linear.name] = {"error": relative_error(linear.weight, weight, sample, bias)}
+            self.said[linear.name] = {"error": relative_error(linear.weight, held(linear.module, weight), sample, bias)}
         linear.set_weight(weight)
         if bias is not None:
             add_bias(linear.module, bias)
@@ -169,6 +170,7 @@ class _FactoringWork(_Work):
             return
         left, right = self.factors[linear.name] = self.method.factor(self.views[linear.block], linear.role, rank)
         size = linear.weight.numel()
+        release(linear.module)
         self._replace(linear, left.double() @ right.double(), None, sample)
         self.said[linear.name] |= {"sparsity": 1 - (left.numel() + right.numel()) / size, "note": f"rank {rank}"}
 

@@ -8,23 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from core.models.blocks import Linear, find_blocks
+from core.models.constraints import Pattern, constraint_of
 from core.results import Footprint
 
 BITS = 16  # of one stored weight
 MAC_TOKENS = 64  # of the forward whose products are counted, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
-def packed_bits(weight: Tensor) -> int:
+def packed_bits(weight: Tensor, pattern: Pattern | None = None) -> int:
     """Return the bits of a matrix (out, in) in its smallest valid layout at 16 bits a kept weight.
 
-    Dense 16; bitmask 1 + 16 a kept weight; 2:4, where it holds, 2 kept of 4 with a 2-bit index each.
+    Dense 16; bitmask 1 + 16 a kept weight; 2:4, where that is its pattern, 2 kept of 4 with a 2-bit index each.
     """
     kept = int(torch.count_nonzero(weight))
     layouts = [BITS * weight.numel(), weight.numel() + BITS * kept]
-    if weight.shape[1] % 4 == 0 and kept <= weight.numel() // 2:
-        groups = weight.reshape(-1, 4).count_nonzero(dim=1)
-        if int(groups.max()) <= 2:
-            layouts.append(weight.numel() // 4 * (2 * BITS + 2 * 2))
+    if pattern == (2, 4):
+        layouts.append(weight.numel() // 4 * (2 * BITS + 2 * 2))
     return min(layouts)
 
 
@@ -34,7 +33,10 @@ def footprint(model: nn.Module, dense_parameters: int, dense_block_weights: int)
     weights = [linear.weight for linear in linears]
     block_weights = sum(weight.numel() for weight in weights)
     block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
-    block_bits = sum(packed_bits(weight) for weight in weights)
+    constraints = [constraint_of(linear.module) for linear in linears]
+    block_bits = sum(
+        packed_bits(weight, known and known.pattern) for weight, known in zip(weights, constraints, strict=True)
+    )
     parameters = {id(p): p for p in model.parameters()}.values()  # tied tensors once
     total = sum(p.numel() for p in parameters)
     zeros = sum(p.numel() - int(torch.count_nonzero(p)) for p in parameters)

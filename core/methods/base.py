@@ -109,6 +109,7 @@ class Compressed:
     """A linear after a method: the new weight (out, in) and what the layer report should say."""
 
     weight: Tensor
+    zeros: Tensor | None = None  # (out, in) True where a weight is removed, None where none is: must stay zero
     damping: float | None = None
     note: str | None = None
     factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in) whose product `weight` is

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError
+from core.models.constraints import held
 from core.models.selection import selector
 
 # (role, pattern of the linear's name inside the block); the first that matches wins.
@@ -54,8 +55,8 @@ class Linear:
         return gradient.T if isinstance(self.module, Conv1D) else gradient
 
     def set_weight(self, weight: Tensor) -> None:
-        """Copy an (out, in) tensor into the module, in its own dtype."""
-        self.weight.copy_(weight)
+        """Copy an (out, in) tensor into the module, in its own dtype; what must stay zero does."""
+        self.weight.copy_(held(self.module, weight))
 
 
 @dataclass(frozen=True)

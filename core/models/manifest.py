@@ -13,6 +13,7 @@ from torch import nn
 from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.blocks import find_blocks
+from core.models.constraints import load_constraints, save_constraints
 from core.models.loading import from_folder, sentences
 from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
 from core.models.units import KV_COUNTS, QUERY_COUNTS, find_units
@@ -76,7 +77,7 @@ def base_class(model: nn.Module) -> type:
 
 
 def save_model(model: nn.Module, folder: Path) -> bool:
-    """Write weights (safetensors) and configuration; return whether plain transformers loads them without our code.
+    """Write weights, configuration and constraints; return whether plain transformers loads it without our code.
 
     Where one configuration describes all shapes, that is the checkpoint's. Otherwise `config.slimscope` lists what
     differs, and `modeling_slimscope.py` beside it, loaded with `trust_remote_code`, builds the model.
@@ -89,6 +90,7 @@ def save_model(model: nn.Module, folder: Path) -> bool:
             model.config.slimscope = shapes_of(model)
             model.config.auto_map = {"AutoModelForCausalLM": f"{CODE.stem}.SlimscopeForCausalLM"}
         model.save_pretrained(folder)
+        save_constraints(model, folder)
     finally:
         model.config = original
     if plain is None:
@@ -103,11 +105,15 @@ def load_model_folder(folder: Path, dtype: torch.dtype) -> nn.Module:
 
     Raises `UserError` where it is damaged or not whole.
     """
-    with sentences(f"The checkpoint in {folder} could not be loaded"):
+    failed = f"The checkpoint in {folder} could not be loaded"
+    with sentences(failed):
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         base = getattr(transformers, config.architectures[0])
         kind = slimmed(base) if hasattr(config, "slimscope") else base
-    return from_folder(kind, folder, dtype, str(folder), config=config)
+    model = from_folder(kind, folder, dtype, str(folder), config=config)
+    with sentences(failed):
+        load_constraints(model, folder)
+    return model
 
 
 def _uniform_config(model: nn.Module) -> Any:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How the files begin that decide, beside configuration and weights, how a model reads and answers.
-READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config")
+# How the files begin that decide, beside configuration and weights, how a model reads, answers and is trained.
+READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config", "constraints")
 
 
 class ModelSource(Frozen):
@@ -91,16 +91,27 @@ def named_folder(model: str) -> Path | None:
 def load_model(
     source: ModelSource, dtype: str = "float32", device: str = "cpu", progress: Progress = silent
 ) -> "PreTrainedModel":
-    """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be."""
+    """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be.
+
+    A checkpoint that this project wrote brings its constraints along. Any other's zeros are ordinary weights.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models.loading import check_numbers, from_folder
+    from core.models import constraints
+    from core.models.loading import check_numbers, from_folder, sentences
 
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
-    kind = getattr(torch, dtype)
-    model = _opened(source, progress, lambda folder: from_folder(AutoModelForCausalLM, folder, kind, source.id))
+
+    def load(folder: Path) -> "PreTrainedModel":
+        model = from_folder(AutoModelForCausalLM, folder, getattr(torch, dtype), source.id)
+        if (folder / constraints.FILE).is_file():
+            with sentences(f"{source.id} could not be loaded as a causal language model"):
+                constraints.load_constraints(model, folder)
+        return model
+
+    model = _opened(source, progress, load)
     check_numbers(model, source.id)
     return model.to(device).requires_grad_(False)
 

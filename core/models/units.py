@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.models.blocks import Blocks, Linear
+from core.models.constraints import slice_constraint
 from core.models.geometry import Geometry, Mode, choose_mode
 from core.models.modeling_slimscope import Factors
 
@@ -119,7 +120,7 @@ def spread(owners: Tensor, width: int) -> Tensor:
 
 
 def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor | None = None) -> None:
-    """Keep the given outputs and inputs of a linear, in place; its bias goes with its outputs."""
+    """Keep the given outputs and inputs of a linear, in place; its bias goes with its outputs, its zeros with both."""
     weight = module.weight.data
     if rows is not None:
         rows = rows.to(weight.device)
@@ -130,6 +131,7 @@ def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor 
         weight = weight.index_select(1, columns.to(weight.device))
     module.weight = nn.Parameter(weight, module.weight.requires_grad)
     module.out_features, module.in_features = weight.shape
+    slice_constraint(module, rows, columns)
 
 
 def factors_of(linear: Linear, left: Tensor, right: Tensor) -> Factors:

@@ -1,7 +1,7 @@
 """LoRA on every block linear, through PEFT; merged in the end with zeros still zero and factors still factors.
 
-References: Hu et al., LoRA, 2021 (arXiv:2106.09685). Where a weight W has zeros that pruning made, the adapter's
-product is masked like it while it trains, too: x -> (W + M * s B A) x, so that what is learnt is what is merged.
+References: Hu et al., LoRA, 2021 (arXiv:2106.09685). Where weights of W must stay zero, the adapter's product is
+masked like it while it trains, too: x -> (W + M * s B A) x, so that what is learnt is what is merged.
 """
 
 from __future__ import annotations
@@ -17,26 +17,33 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from core.models.blocks import find_blocks
+from core.models.constraints import constraint_of
 from core.models.modeling_slimscope import put
-
-MASKED_FROM = 1e-3  # share of zeros from which training heeds them, too, at the cost of one more product a linear
 
 NAME = "default"
 
 
 class SparseLora(LoraLinear):
-    """A LoRA layer over a weight whose zeros stay zero."""
+    """A LoRA layer over a weight that keeps its constraint."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        weight = self.get_base_layer().weight
-        zeros = weight == 0
-        self.mask = (~zeros).to(weight.dtype) if zeros.float().mean() > MASKED_FROM else None
+        base = self.get_base_layer()
+        known = constraint_of(base)
+        # As the weight is stored and in its dtype, 0 where it must stay zero; None costs one product a linear less.
+        self.mask = None if known is None else self._rows(~known.zeros(base.weight.device)).to(base.weight.dtype)
+
+    @property
+    def zeros(self) -> Tensor | None:
+        """The weights that must stay zero, (out, in); None where none must."""
+        return None if self.mask is None else self._rows(self.mask == 0)
 
     def remove(self, mask: Tensor) -> None:
-        """Zero the weights where `mask` (as the weight is stored) is 0, for good."""
-        self.mask = mask.to(self.get_base_layer().weight)  # its dtype and device
-        self.get_base_layer().weight.data.mul_(self.mask)
+        """Zero the weights where `mask` (as the weight is stored) is 0, for good, besides those that are so already."""
+        weight = self.get_base_layer().weight
+        kept = mask.to(weight)  # its dtype and device
+        self.mask = kept if self.mask is None else self.mask * kept
+        weight.data.mul_(self.mask)
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         base, dropout = self.get_base_layer(), self.lora_dropout[NAME]
@@ -53,7 +60,7 @@ class SparseLora(LoraLinear):
         return linear(x, self._rows(base.weight + delta), base.bias)
 
     def _rows(self, weight: Tensor) -> Tensor:
-        """Return a weight as it is stored as (out, in)."""
+        """Return a weight as it is stored as (out, in), or the other way round."""
         return weight.T if self.fan_in_fan_out else weight
 
     def get_delta_weight(self, adapter: str) -> Tensor:
@@ -125,12 +132,12 @@ def adapters_of(model: nn.Module) -> dict[str, SparseLora]:
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add what was learnt to the weights and take the adapters away, in place; what was zero stays so."""
+    """Add what was learnt to the weights and take the adapters away, in place; what must stay zero does."""
     for name, layer in adapters_of(model).items():
         base = layer.get_base_layer()
-        zeros = base.weight == 0
         layer.merge()
-        base.weight.data.masked_fill_(zeros, 0)
+        if layer.mask is not None:
+            base.weight.data.masked_fill_(layer.mask == 0, 0)
         put(model, name, base)
     del model.peft_config
     model.requires_grad_(False)

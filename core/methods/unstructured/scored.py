@@ -71,7 +71,7 @@ class Scored(LinearMethod):
             pruned = smallest_mask(score, round(ratio * weight.shape[1]))
         else:
             pruned = smallest_mask(score.flatten(), round(ratio * weight.numel())).view_as(weight)
-        return Compressed(weight.masked_fill_(pruned, 0))
+        return Compressed(weight.masked_fill_(pruned, 0), zeros=pruned)
 
 
 class ScoredByInputsParameters(WalkerParameters, ScoredParameters):

@@ -76,7 +76,7 @@ class SparseGPT(LinearMethod):
 
         factor = statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
         weight[:, factor.dead] = 0
-        swept = sweep(
+        swept, pruned = sweep(
             weight,
             factor.upper,
             ratio=target.ratio,
@@ -84,4 +84,5 @@ class SparseGPT(LinearMethod):
             mask_block=self.parameters.mask_block,
             block_size=self.parameters.block_size,
         )
-        return Compressed(swept, damping=factor.damping, note=factor.note)
+        pruned[:, factor.dead] = True
+        return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note)

@@ -19,12 +19,12 @@ def sweep(
     mask_block: int = 128,
     block_size: int = 32,
     mask: Tensor | None = None,
-) -> Tensor:
-    """Return the pruned and updated weight (out, in). `upper` is U (in, in); algorithm 1 of arXiv:2301.00774.
+) -> tuple[Tensor, Tensor]:
+    """Return the pruned and updated weight (out, in), and where it is pruned; algorithm 1 of arXiv:2301.00774.
 
-    The mask of every `mask_block` columns prunes the smallest w^2 / U_jj^2 over all rows of the block, the rounding
-    carried so that the matrix loses exactly round(ratio * numel); an n:m pattern is chosen per group of m columns as
-    the sweep reaches it. A fixed `mask` (out, in), True where pruned, replaces both choices.
+    `upper` is U (in, in). The mask of every `mask_block` columns prunes the smallest w^2 / U_jj^2 over all rows of the
+    block, the rounding carried so that the matrix loses exactly round(ratio * numel); an n:m pattern is chosen per
+    group of m columns as the sweep reaches it. A fixed `mask` (out, in), True where pruned, replaces both choices.
     """
     rows, columns = weight.shape
     unit = pattern[1] if pattern else mask_block
@@ -63,4 +63,4 @@ def sweep(
                 swept[j + 1 : stop].addr_(upper[j, j + 1 : stop], errors[j], alpha=-1)
 
     visit(0, columns)
-    return swept.masked_fill_(pruned, 0).T
+    return swept.masked_fill_(pruned, 0).T, pruned.T

@@ -12,6 +12,7 @@ from torch import Tensor
 from core.evaluation.layers import report
 from core.methods.unstructured.masks import smallest_mask
 from core.models.blocks import Blocks
+from core.models.constraints import constrain
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
@@ -28,7 +29,11 @@ class WeightMasks:
         self.adapters = adapters
 
     def finish(self) -> list[LayerReport]:
-        return [report(linear) for linear in self.blocks.all_linears()]
+        linears = list(self.blocks.all_linears())
+        for linear in linears:
+            if (zeros := self.adapters[linear.name].zeros) is not None:
+                constrain(linear.module, zeros)
+        return [report(linear) for linear in linears]
 
     def settled(self, spent: float) -> bool:
         return self.round == self.rounds

@@ -53,7 +53,7 @@ def test_packed_bits_takes_the_smallest_layout():
     assert packed_bits(half) == 32 + 16 * 16
     pattern = torch.ones(4, 8)
     pattern[:, ::2] = 0
-    assert packed_bits(pattern) == 32 * 9
+    assert packed_bits(pattern) == packed_bits(pattern, (2, 4)) == 32 * 9
     assert packed_bits(torch.zeros(4, 8)) == 32
 
 

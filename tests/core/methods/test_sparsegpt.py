@@ -63,14 +63,14 @@ def reference_sweep(weight, upper, ratio, block, pattern=None):
 @pytest.mark.parametrize("block_size", [1, 5, 32])
 def test_sweep_equals_the_algorithm_column_by_column(gram, weight, pattern, mask_block, block_size):
     upper = factorise(gram, 0.01).upper
-    swept = sweep(weight.clone(), upper, 0.4, pattern, mask_block, block_size)
+    swept, _ = sweep(weight.clone(), upper, 0.4, pattern, mask_block, block_size)
     torch.testing.assert_close(swept, reference_sweep(weight, upper, 0.4, mask_block, pattern))
 
 
 def test_loss_of_a_fixed_mask_is_the_papers_and_no_less_than_the_exact_solution(gram, weight):
     upper, hessian = factorise(gram, 0.01).upper, damped(gram)
     mask = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(2)) < 0.5
-    swept = sweep(weight.clone(), upper, 0.5, mask=mask)
+    swept, _ = sweep(weight.clone(), upper, 0.5, mask=mask)
     assert torch.equal(swept == 0, mask)
     gap = swept - weight
     loss = ((gap @ hessian) * gap).sum(1)
@@ -97,20 +97,20 @@ def test_one_removal_is_optimal_brain_surgeon(gram):
     inverse = torch.linalg.inv(damped(gram))
     expected = weight[0] - weight[0, 0] / inverse[0, 0] * inverse[:, 0]
     expected[0] = 0
-    swept = sweep(weight.clone(), factorise(gram, 0.01).upper, 0.5, mask=mask)
+    swept, _ = sweep(weight.clone(), factorise(gram, 0.01).upper, 0.5, mask=mask)
     torch.testing.assert_close(swept[0], expected)
 
 
 def test_white_input_gives_the_magnitude_mask_and_no_update(weight):
     upper = factorise(3 * torch.eye(COLUMNS, dtype=torch.float64), 0.01).upper
-    swept = sweep(weight.clone(), upper, 0.5, mask_block=COLUMNS)
+    swept, _ = sweep(weight.clone(), upper, 0.5, mask_block=COLUMNS)
     threshold = weight.abs().flatten().sort().values[ROWS * COLUMNS // 2 - 1]
     torch.testing.assert_close(swept, torch.where(weight.abs() <= threshold, 0.0, weight))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.13, 0.5, 0.7, 0.999])
 def test_the_count_is_exact_over_the_matrix(gram, weight, ratio):
-    swept = sweep(weight.clone(), factorise(gram, 0.01).upper, ratio, mask_block=7)
+    swept, _ = sweep(weight.clone(), factorise(gram, 0.01).upper, ratio, mask_block=7)
     assert (swept == 0).sum() == round(ratio * weight.numel())
 
 

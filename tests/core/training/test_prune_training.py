@@ -7,6 +7,7 @@ from core.context import Context, Given
 from core.engine.stages import apply
 from core.errors import Cancelled
 from core.models.blocks import find_blocks
+from core.models.constraints import constrain, constraint_of
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration
@@ -63,11 +64,26 @@ def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
     reports, done = pruned(model, "magnitude-trained", 0.5, watch, rounds=4)
     for linear in find_blocks(model).all_linears():
         assert int((linear.weight == 0).sum()) == round(0.5 * linear.weight.numel())
+        assert torch.equal(constraint_of(linear.module).zeros(torch.device("cpu")), linear.weight == 0)
     assert all(report.sparsity == pytest.approx(0.5, abs=0.01) for report in reports)
     assert shares == sorted(shares)
     rounds = sorted({round(share, 2) for share in shares})
     assert rounds == pytest.approx([0, 0.125, 0.25, 0.375, 0.5], abs=0.01)
     assert done.best_step >= 0.8 * done.steps
+
+
+def test_what_an_earlier_stage_removed_stays_so_where_less_is_pruned_while_training(text):
+    model = tiny("gpt2")
+    earlier = {}
+    for linear in find_blocks(model).all_linears():
+        earlier[linear.name] = torch.zeros_like(linear.weight, dtype=torch.bool)
+        earlier[linear.name][:, ::2] = True
+        linear.set_weight(linear.weight.masked_fill(earlier[linear.name], 0))
+        constrain(linear.module, earlier[linear.name], (2, 4))
+    pruned(model, "magnitude-trained", 0.3, rounds=2, epochs=2)
+    for linear in find_blocks(model).all_linears():
+        assert torch.equal(linear.weight == 0, earlier[linear.name])
+        assert constraint_of(linear.module).pattern == (2, 4)
 
 
 def test_the_schedule_is_cubic_between_warm_up_and_cool_down():

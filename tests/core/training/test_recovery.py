@@ -96,7 +96,7 @@ def test_an_adapter_computes_and_learns_what_pefts_does(name, dtype, dropout):
             assert (ours - theirs).norm() < tolerance * theirs.norm()
 
 
-def test_so_few_zeros_that_training_does_not_heed_them_survive_too():
+def test_few_zeros_survive_too():
     model = cut(tiny(), "magnitude", 0.0008)
     zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
     assert sum(int(where.sum()) for where in zeros.values()) > 0

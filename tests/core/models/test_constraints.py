@@ -1,0 +1,217 @@
+"""What a stage leaves that later ones must keep: set, trained, sliced, copied, saved and loaded with its linear."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from core.errors import UserError
+from core.models.blocks import find_blocks
+from core.models.constraints import FILE, Constraint, constrain, constraint_of, release
+from core.models.manifest import load_model_folder, save_model
+from core.models.sources import identify, load_model
+from core.models.units import slice_linear
+from core.registry import METHODS
+from core.training.adapters import adapters_of, add_adapters, merge_adapters
+from tests.core.methods.test_structured import shrunk
+from tests.core.tiny import tiny, windows
+from tests.core.trained import cut, trained
+
+CPU = torch.device("cpu")
+LINEAR_METHODS = [method.name for method in METHODS if method.by_layer and method.family == "unstructured"]
+
+
+def linears_of(model):
+    return {linear.name: linear for linear in find_blocks(model).all_linears()}
+
+
+def bound(linear):
+    """Where a linear must stay zero, nowhere if it has no constraint."""
+    known = constraint_of(linear.module)
+    return known.zeros(CPU) if known else torch.zeros_like(linear.weight, dtype=torch.bool)
+
+
+def zeros_of(model):
+    return {name: bound(linear) for name, linear in linears_of(model).items()}
+
+
+def assert_kept(model, zeros):
+    """Every weight that must stay zero does, and is still known to."""
+    for name, linear in linears_of(model).items():
+        assert not linear.weight[zeros[name]].any(), name
+        assert torch.equal(bound(linear), zeros[name]), name
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (8, 8), (1, 1), (4, 6)])
+def test_a_mask_comes_back_from_its_bits(shape):
+    zeros = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    known = Constraint.of(zeros)
+    assert torch.equal(known.zeros(CPU), zeros)
+    assert known.bits.numel() == -(-zeros.numel() // 8)
+
+
+@pytest.mark.parametrize("method", LINEAR_METHODS)
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize("pattern", [None, "2:4"])
+def test_a_method_says_which_weights_it_removed(method, name, pattern):
+    model = cut(tiny(name), method, pattern=pattern)
+    for linear in linears_of(model).values():
+        known = constraint_of(linear.module)
+        assert torch.equal(known.zeros(CPU), linear.weight == 0)
+        assert known.pattern == ((2, 4) if pattern else None)
+
+
+@pytest.mark.parametrize(("method", "ratio"), [("magnitude", 0.0), ("svd", 0.3)])
+def test_who_removes_no_weight_leaves_no_constraint(method, ratio):
+    model = cut(tiny(), method, ratio)
+    assert not any(constraint_of(module) for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize("ratio", [0.5, 0.0008])
+def test_training_moves_a_weight_that_happens_to_be_zero_and_none_that_was_removed(name, ratio):
+    model = cut(tiny(name), "wanda" if ratio == 0.5 else "magnitude", ratio)
+    zeros = zeros_of(model)
+    assert any(where.any() for where in zeros.values())
+    by_chance = {}
+    for key, linear in linears_of(model).items():
+        by_chance[key] = (~zeros[key]).nonzero()[0].tolist()
+        linear.weight[tuple(by_chance[key])] = 0
+    for parameter in add_adapters(model, 4, 16.0, 0.0, 0):
+        torch.nn.init.normal_(parameter, std=0.2)
+    merge_adapters(model)
+    assert_kept(model, zeros)
+    assert all(linear.weight[tuple(by_chance[key])] != 0 for key, linear in linears_of(model).items())
+
+
+def test_without_a_constraint_an_adapter_masks_nothing():
+    model = tiny()
+    for linear in linears_of(model).values():
+        linear.weight[:, ::2] = 0
+    add_adapters(model, 4, 16.0, 0.0, 0)
+    assert all(adapter.mask is None for adapter in adapters_of(model).values())
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+def test_a_pattern_survives_training_saving_loading_and_training(name, tmp_path):
+    model = cut(tiny(name), "sparsegpt", pattern="2:4")
+    zeros = zeros_of(model)
+    trained(model)
+    save_model(model, tmp_path)
+    again = load_model_folder(tmp_path, torch.float32)
+    assert_kept(again, zeros)
+    trained(again)
+    assert_kept(again, zeros)
+    assert {constraint_of(linear.module).pattern for linear in linears_of(again).values()} == {(2, 4)}
+    before = linears_of(model)
+    assert not any(torch.equal(linear.weight, before[key].weight) for key, linear in linears_of(again).items())
+
+
+@pytest.mark.parametrize("later", ["sparsegpt", "magnitude"])
+def test_a_later_pruning_keeps_what_an_earlier_one_removed(later):
+    model = cut(tiny(), "wanda", 0.7)  # more than two of some fours
+    earlier = zeros_of(model)
+    cut(model, later, pattern="2:4")
+    for name, linear in linears_of(model).items():
+        known = constraint_of(linear.module)
+        assert not linear.weight[earlier[name]].any()
+        assert torch.equal(known.zeros(CPU) & earlier[name], earlier[name])
+        assert torch.equal(known.zeros(CPU), linear.weight == 0)
+        assert known.pattern == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("neuron-magnitude", {}), ("slimllm", {}), ("llm-pruner", {"granularity": "channel"})],
+)
+def test_slicing_takes_the_constraint_along(method, settings):
+    model = cut(tiny("llama-mha", num_hidden_layers=4), "wanda", 0.4)
+    shrunk(model, method, 0.3, **settings)
+    smaller = 0
+    for linear in linears_of(model).values():
+        zeros = bound(linear)
+        assert zeros.shape == linear.weight.shape and 0.2 < zeros.float().mean() < 0.6
+        assert torch.equal(linear.weight == 0, zeros)
+        smaller += zeros.shape != (32, 32) and zeros.shape != (48, 32) and zeros.shape != (32, 48)
+    assert smaller
+
+
+def test_a_pattern_stays_where_whole_groups_do():
+    model = cut(tiny(), "magnitude", pattern="2:4")
+    module = find_blocks(model).linears(0)[0].module
+    slice_linear(module, rows=torch.arange(1, 8), columns=torch.arange(4, 20))
+    assert constraint_of(module).pattern == (2, 4)
+    slice_linear(module, columns=torch.arange(2, 14))
+    assert constraint_of(module).pattern is None
+    assert torch.equal(constraint_of(module).zeros(CPU), module.weight == 0)
+
+
+@pytest.mark.parametrize("method", ["slicegpt", "lorap", "svd"])
+def test_what_mixes_weights_frees_them(method):
+    model = cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5)
+    if method == "svd":
+        cut(model, "svd", 0.3)
+    else:
+        shrunk(model, method, 0.3)
+    known = {linear.role: constraint_of(linear.module) for linear in linears_of(model).values() if linear.block == 1}
+    assert known["q"] is None
+    for linear in linears_of(model).values():
+        if (one := constraint_of(linear.module)) is not None:
+            assert not linear.weight[one.zeros(CPU)].any()
+
+
+@pytest.mark.parametrize("method", ["lorap", "svd-llm"])
+def test_factors_are_of_the_weights_alone(method):
+    bound, free = (cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5) for _ in range(2))
+    for module in free.modules():
+        release(module)
+    for model in (bound, free):
+        shrunk(model, method, 0.3)
+    assert torch.equal(bound(windows()).logits, free(windows()).logits)
+
+
+def test_copies_and_other_precisions_have_it_and_the_state_dict_has_not():
+    model = cut(tiny(), "wanda", pattern="2:4")
+    zeros = zeros_of(model)
+    plain = tiny()
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert dict(model.named_buffers()).keys() == dict(plain.named_buffers()).keys()
+    assert model.get_memory_footprint() == plain.get_memory_footprint()
+    other = copy.deepcopy(model).to(torch.bfloat16)
+    assert_kept(other, zeros)
+    constrain(linears_of(other)["model.layers.0.mlp.up_proj"].module, torch.ones(48, 32, dtype=torch.bool))
+    assert_kept(model, zeros)
+
+
+def test_a_checkpoint_is_a_plain_one_and_brings_its_constraint_back(tmp_path):
+    model = cut(tiny(), "wanda", pattern="2:4")
+    zeros = zeros_of(model)
+    save_model(model, tmp_path)
+    plain, loading = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["unexpected_keys"] and not loading["missing_keys"]
+    assert torch.equal(plain.eval()(windows()).logits, model(windows()).logits)
+    source = identify(str(tmp_path))
+    assert_kept(load_model(source), zeros)
+    (tmp_path / FILE).unlink()
+    assert identify(str(tmp_path)).revision != source.revision
+    free = load_model(identify(str(tmp_path)))
+    assert not any(constraint_of(module) for module in free.modules())
+
+
+def test_a_kept_variant_that_does_not_say_its_constraint_is_not_taken(tmp_path):
+    save_model(cut(tiny(), "wanda"), tmp_path)
+    (tmp_path / FILE).unlink()
+    with pytest.raises(OSError, match=FILE):
+        load_model_folder(tmp_path, torch.float32)
+
+
+def test_a_constraint_that_is_another_models_is_refused(tmp_path):
+    save_model(cut(tiny(num_hidden_layers=3), "wanda"), tmp_path / "deeper")
+    save_model(tiny(), tmp_path / "here")
+    (tmp_path / "here" / FILE).write_bytes((tmp_path / "deeper" / FILE).read_bytes())
+    with pytest.raises(UserError, match=r"constraints\.bits does not fit the model: model\.layers\.2"):
+        load_model(identify(str(tmp_path / "here")))
+    (tmp_path / "here" / FILE).write_bytes(b"none")
+    with pytest.raises(UserError, match="here could not be loaded"):
+        load_model(identify(str(tmp_path / "here")))
