@@ -12,6 +12,7 @@ import pandas as pd
 from core.registry import METHODS, RECOVERIES, spelt_out
 from core.results import Footprint, Measurement, Result, Variant
 from core.specs import Stage, sha256
+from core.words import amount
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
@@ -106,12 +107,12 @@ def _label(variant: Variant, count: int | None = None) -> str:
     stages = variant.stages[:count]
     last = max((place for place, stage in enumerate(stages) if stage.removes), default=None)
     return " + ".join(
-        _name(stage, amount=stage.removes and place != last, dtype=None if place else variant.dtype)
+        _name(stage, with_amount=stage.removes and place != last, dtype=None if place else variant.dtype)
         for place, stage in enumerate(stages)
     )
 
 
-def _name(stage: Stage, amount: bool, dtype: str | None) -> str:
+def _name(stage: Stage, with_amount: bool, dtype: str | None) -> str:
     method = STAGES.get(stage.method)
     parts = [] if stage.recovers else _changed(stage)
     if stage.layers:
@@ -119,8 +120,8 @@ def _name(stage: Stage, amount: bool, dtype: str | None) -> str:
     if dtype not in (None, "float32"):
         parts.append(dtype)
     name = method.label if method else stage.method
-    if amount:
-        name += f" {stage.pattern or f'{100 * stage.ratio:g} %'}"
+    if with_amount:
+        name += f" {amount(stage.ratio, stage.pattern)}"
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
@@ -154,7 +155,7 @@ def _stages(variant: Variant) -> list[dict[str, Any]]:
     return told
 
 
-def _footprint(footprint: Footprint) -> dict[str, float]:
+def _footprint(footprint: Footprint) -> dict[str, float | None]:
     return {
         "block_removed": footprint.block_removed,
         "model_removed": footprint.model_removed,

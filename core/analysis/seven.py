@@ -26,6 +26,7 @@ def mean_of_seven(measurements: Iterable[Measurement]) -> tuple[float, float | N
         return None
     rows = max(whole, key=lambda group: sum(row.n for row in group))
     mean = sum(row.value for row in rows) / len(SEVEN)
-    if any(row.stderr is None for row in rows):
+    variances = [row.stderr**2 for row in rows if row.stderr is not None]
+    if len(variances) < len(rows):
         return mean, None
-    return mean, math.sqrt(sum(row.stderr**2 for row in rows)) / len(SEVEN)
+    return mean, math.sqrt(sum(variances)) / len(SEVEN)

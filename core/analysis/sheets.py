@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
 def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV, without its index. Numbers stay numbers, those that are written as text, too."""
     texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{name: texts[name].map(_harmless) for name in texts}).to_csv(index=False)
+    return table.assign(**{name: texts[name].map(_harmless) for name in texts.columns}).to_csv(index=False)
 
 
 def _harmless(cell: Any) -> Any:

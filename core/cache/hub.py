@@ -66,7 +66,10 @@ def revision(repo: str, gated: bool = False) -> str:
     from huggingface_hub import HfApi
 
     with sentences(repo):
-        return HfApi().model_info(repo, timeout=10).sha
+        found = HfApi().model_info(repo, timeout=10).sha
+    if found is None:
+        raise UserError(f"The Hugging Face Hub names no commit of {repo!r}; give the path of a folder as the model.")
+    return found
 
 
 def cached_folder(repo: str, commit: str) -> Path | None:
@@ -96,7 +99,7 @@ def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
     with sentences(repo):
-        files = HfApi().model_info(repo, revision=commit, timeout=10, files_metadata=True).siblings
+        files = HfApi().model_info(repo, revision=commit, timeout=10, files_metadata=True).siblings or []
         sizes = {file.rfilename: file.size or 0 for file in files}
         wanted = wanted_files(list(sizes))
         done, total = 0, sum(sizes[name] for name in wanted)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from filelock import FileLock
 
@@ -130,7 +130,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write to that takes the place of `path` once it is on the disk whole."""
     with writing(path.parent), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
         try:

@@ -24,7 +24,7 @@ class Bars:
         self._stage: tuple[str, int] | None = None
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        if (stage, total) != self._stage:
+        if self._bar is None or (stage, total) != self._stage:
             self._clear()
             self._stage, self._bar = (stage, total), self._add(stage, total)
         self.progress.update(self._bar, completed=done, count=_count(done, total), detail=detail)
@@ -35,7 +35,8 @@ class Bars:
 
     def finish_point(self, done: int, total: int) -> None:
         self._clear()
-        self.progress.update(self._points, completed=done, count=_count(done, total))
+        if self._points is not None:
+            self.progress.update(self._points, completed=done, count=_count(done, total))
 
     def _add(self, name: str, total: int) -> TaskID:
         return self.progress.add_task(name, total=total, count=_count(0, total), detail="")

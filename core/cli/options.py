@@ -12,10 +12,10 @@ from core.request.stages import RATIO_PLACES
 from core.specs import WHOLE, Calibration, Perplexity, Task
 
 
-def names(text: str, what: str) -> list[str]:
+def names(text: str, what: str) -> tuple[str, ...]:
     """Return the parts of a comma list, each once, one with a comma in double quotes; a `UserError` where none is."""
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
-    parts = list(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
+    parts = tuple(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
     if not parts:
         raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
     return parts
@@ -94,7 +94,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
     return parsed
 
 
-def parse_ratios(text: str) -> list[float]:
+def parse_ratios(text: str) -> tuple[float, ...]:
     """Return the ratios of `first:last:step`, both ends included, or of a comma list."""
     if not re.fullmatch(r"\s*[\d.]+\s*(:\s*[\d.]+\s*:\s*[\d.]+\s*|(,\s*[\d.]+\s*)*)", text):
         raise _bad_ratios(text)
@@ -110,7 +110,7 @@ def parse_ratios(text: str) -> list[float]:
         # Steps such as 0.1 are not exact: a last step that falls short by rounding still counts.
         numbers = [round(first + i * step, RATIO_PLACES) for i in range(math.floor((last - first) / step + 1e-6) + 1)]
     _check_range(text, *numbers)
-    return list(dict.fromkeys(numbers))
+    return tuple(dict.fromkeys(numbers))
 
 
 def _check_range(text: str, *numbers: float) -> None:
@@ -125,10 +125,10 @@ def _bad_ratios(text: str) -> UserError:
     )
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of a comma list."""
     parts = names(text, "Seeds")
     for part in parts:
         if not re.fullmatch(WHOLE, part):
             raise UserError(f"Seed {part!r} is not a whole number from 0 on, of at most nine digits.")
-    return [int(part) for part in parts]
+    return tuple(int(part) for part in parts)

@@ -34,7 +34,7 @@ def reproduce(result: Result) -> str | None:
     words += [word for seed in seeds if seed for word in ("--seed", str(seed))]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
-    tasks = {}
+    tasks: dict[str, None] = {}
     for row in result.measurements:
         if row.of_text:
             window, windows = row.protocol["window"], row.protocol.get("windows")

@@ -87,14 +87,15 @@ def describe_result(result: Result) -> None:
         ]
     )
     layers = result.last_layers
-    worst = sorted((layer for layer in layers if layer.error is not None), key=lambda layer: -layer.error)[:5]
+    errors = [(layer.error, layer) for layer in layers if layer.error is not None]
+    worst = sorted(errors, key=lambda pair: -pair[0])[:5]
     rows = [
         {
             "linear": layer.name,
             "sparsity": share(layer.sparsity),
-            f"relative {layer.error_kind} error": f"{layer.error:.4f}",
+            f"relative {layer.error_kind} error": f"{error:.4f}",
             "note": layer.note or "",
         }
-        for layer in worst
+        for error, layer in worst
     ]
     print_table(rows, f"Highest errors of {len(layers)} linears")

@@ -22,7 +22,6 @@ class TaskCard(Frozen):
     metric: Literal["acc", "acc_norm"] = "acc"  # the one that papers report
 
 
-_ARC = {"licence": "CC BY-SA 4.0", "columns": ("question", "choices", "answerKey"), "chance": 0.25}
 _CARDS = (
     TaskCard(
         id="boolq",
@@ -78,21 +77,25 @@ _CARDS = (
         documents=2_376,
         tokens=80,
         label="ARC-e",
+        licence="CC BY-SA 4.0",
         file="tasks/arc_easy_test.parquet",
+        columns=("question", "choices", "answerKey"),
         yaml="arc/arc_easy.yaml",
+        chance=0.25,
         sha256="b142620da6eec7e1105226cbad5e3f34cbd9ccc65e05ea9f138c0da9a117ef0d",
-        **_ARC,
     ),
     TaskCard(
         id="arc_challenge",
         documents=1_172,
         tokens=90,
         label="ARC-c",
+        licence="CC BY-SA 4.0",
         file="tasks/arc_challenge_test.parquet",
+        columns=("question", "choices", "answerKey"),
         yaml="arc/arc_challenge.yaml",
+        chance=0.25,
         sha256="782446d5f137ad1f2ec35ed1e64990905691157f6f9ecd15260b26a4049021c3",
         metric="acc_norm",
-        **_ARC,
     ),
     TaskCard(
         id="openbookqa",

@@ -22,7 +22,7 @@ from core.progress import Progress, silent
 from core.specs import Calibration, Frozen
 
 if TYPE_CHECKING:
-    from torch import LongTensor
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
 
@@ -87,7 +87,7 @@ def text(name: str, progress: Progress = silent) -> str:
 
 def evaluation_windows(
     name: str, tokenizer: "PreTrainedTokenizerBase", window: int, windows: int | None = None
-) -> "LongTensor":
+) -> "Tensor":
     """Return the first `windows` (None: all) windows of the corpus' text, (n, window) int64.
 
     The text is tokenised once, so a begin token stands at its start at most; windows do not overlap, the tail is
@@ -103,7 +103,7 @@ def evaluation_windows(
     return found[: corpus.most_windows] if corpus and windows is None else found
 
 
-def calibration_windows(calibration: Calibration, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "LongTensor":
+def calibration_windows(calibration: Calibration, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "Tensor":
     """Return N windows of L tokens, (N, L) int64: documents shuffled by `seed`, joined by two newlines."""
     shuffled = documents(calibration.corpus)
     random.Random(seed).shuffle(shuffled)
@@ -118,9 +118,7 @@ def default_corpora() -> tuple[str, str]:
     return "passages-eval", "passages-calibration"
 
 
-def _cut(
-    name: str, content: str, tokenizer: "PreTrainedTokenizerBase", window: int, windows: int | None
-) -> "LongTensor":
+def _cut(name: str, content: str, tokenizer: "PreTrainedTokenizerBase", window: int, windows: int | None) -> "Tensor":
     from core.data.tokens import token_ids
 
     ids = token_ids(content, tokenizer)

@@ -101,7 +101,7 @@ def _arrow(folder: Path) -> Any:
 
 def _documents(source: Path, member: str) -> Rows:
     """Return the documents of a request file, each once, in order."""
-    documents = {}
+    documents: dict[int, dict[str, Any]] = {}
     with gzip.open(source / _REQUESTS / member / "requests.jsonl.gz", "rt", encoding="utf-8") as lines:
         for line in lines:
             request = json.loads(line)
@@ -116,8 +116,8 @@ def _between(text: str, first: str, last: str) -> str:
 
 
 def _choices(document: dict[str, Any], labels: str) -> dict[str, Any]:
-    labels = list(labels[: len(document["choices"])])
-    return {"choices": {"text": document["choices"], "label": labels}, "answerKey": labels[document["gold"]]}
+    label = list(labels[: len(document["choices"])])
+    return {"choices": {"text": document["choices"], "label": label}, "answerKey": label[document["gold"]]}
 
 
 def _arc(documents: Rows) -> Rows:

@@ -33,14 +33,16 @@ class Found(Frozen):
 
 
 # The parquet branch, because the data set's own loader is a script, which is not run.
-_PTB = {"path": "ptb-text-only/ptb_text_only", "revision": "refs/convert/parquet"}
+_PTB, _CONVERTED = "ptb-text-only/ptb_text_only", "refs/convert/parquet"
 HUB: dict[str, HubTable] = {
     "wikitext2/wikitext-2-raw-v1_test.parquet": HubTable(
         path="Salesforce/wikitext", name="wikitext-2-raw-v1", split="test"
     ),
-    "ptb/ptb_text_only_test.parquet": HubTable(**_PTB, split="test", files="penn_treebank/test/*.parquet"),
+    "ptb/ptb_text_only_test.parquet": HubTable(
+        path=_PTB, revision=_CONVERTED, split="test", files="penn_treebank/test/*.parquet"
+    ),
     "ptb/ptb_text_only_validation.parquet": HubTable(
-        **_PTB, split="validation", files="penn_treebank/validation/*.parquet"
+        path=_PTB, revision=_CONVERTED, split="validation", files="penn_treebank/validation/*.parquet"
     ),
     "c4/c4_en_validation_first1100.parquet": HubTable(
         path="allenai/c4", split="validation", files="en/c4-validation.00000-of-00008.json.gz", rows=1100

@@ -42,12 +42,15 @@ def read_pairs(content: str, name: str) -> list[Pair]:
 
 def pairs_of(rows: Iterable[Any], name: str) -> list[Pair]:
     """Return (prompt, answer) of rows with `instruction` (and `input`) and `output`, or with `prompt` and an answer."""
-    pairs = [_pair(row) if isinstance(row, Mapping) else None for row in rows]
-    if None in pairs:
-        raise UserError(
-            f"Row {pairs.index(None) + 1} of {name} is no instruction; rows have `instruction`, `input` and `output`, "
-            f"or `prompt` and one of {', '.join(ANSWERS)}."
-        )
+    pairs = []
+    for number, row in enumerate(rows, start=1):
+        pair = _pair(row) if isinstance(row, Mapping) else None
+        if pair is None:
+            raise UserError(
+                f"Row {number} of {name} is no instruction; rows have `instruction`, `input` and `output`, "
+                f"or `prompt` and one of {', '.join(ANSWERS)}."
+            )
+        pairs.append(pair)
     return pairs
 
 

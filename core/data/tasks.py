@@ -48,7 +48,7 @@ def harness_tasks(names: Sequence[str], progress: Progress = silent) -> "dict[st
     """
     from core.data import harness
 
-    tasks = {}
+    tasks: dict[str, Task] = {}
     for name in names:
         task = card(name)
         found = files.get(task.file, progress)

@@ -19,7 +19,7 @@ def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     return hashlib.sha256(backend.to_str().encode()).hexdigest() if backend is not None else None
 
 
-def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.LongTensor:
+def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.Tensor:
     """Return the ids of the whole text, (tokens,) int64, with the special tokens that the tokenizer itself adds."""
     digest = tokenizer_digest(tokenizer)
     if digest is None:

@@ -87,10 +87,8 @@ class LocalExecutor:
         return _Adopted(process)
 
 
-class _Group:
+class _Group(Handle):
     """A process that leads its session's process group."""
-
-    pid: int
 
     def stopped(self) -> bool:
         with suppress(psutil.NoSuchProcess):

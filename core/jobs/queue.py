@@ -82,7 +82,9 @@ class Queue:
             if found is not None:
                 return found
             new = insert(jobs).values(spec=text, state="queued", created=time.time())
-            job_id = connection.execute(new).inserted_primary_key[0]
+            key = connection.execute(new).inserted_primary_key
+            assert key is not None  # as one row was inserted
+            job_id = key[0]
         log_file(job_id).unlink(missing_ok=True)  # of an earlier database
         self._supervisor.wake()
         return job_id

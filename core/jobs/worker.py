@@ -127,7 +127,9 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
     threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
     try:
         if run is None:
-            from core.engine.runs import run
+            from core.engine import runs
+
+            run = runs.run
         with compute_lock(on_wait=lambda: worker.progress("waiting", 0, 0, "another run on this machine")):
             run(spec, store, worker.progress)
     except (Cancelled, KeyboardInterrupt):

@@ -34,6 +34,7 @@ MOST_SEED = 2**31  # every generator takes it
 def complete(
     model: str,
     method: str,
+    *,
     ratio: float | None = None,
     pattern: str | None = None,
     settings: Mapping[str, Any] | None = None,

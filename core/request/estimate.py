@@ -70,7 +70,8 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
         method = made(stage)
         if isinstance(method, TrainingMethod):
             seconds += min(method.cost(shape, stage.calibration) / speeds.of("perplexity"), 60 * method.minutes)
-            seconds += method.answers(stage.calibration) * size / MEMORY_RATE
+            if stage.calibration is not None:
+                seconds += method.answers(stage.calibration) * size / MEMORY_RATE
         else:
             seconds += method.cost(shape, stage.calibration) / speeds.of("compress", stage)
     for wanted in spec.perplexity:

@@ -63,9 +63,9 @@ def build_stage(
     found = get_stage(method)
     wanted = found.of(found.parsed(settings or {}), seed)
     reads_text = wanted.reads != "nothing"
-    if reads_text and calibration is None:
-        raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
     if reads_text:
+        if calibration is None:
+            raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
         wanted.check_amount(calibration)
     return Stage(
         method=found.name,
@@ -92,10 +92,11 @@ def build_run(
     force: bool = False,
 ) -> RunSpec:
     """Return the validated run. `model` and `revision` are as `core.models.sources.identify` gives them."""
-    if dtype not in DTYPES:
+    known = next((known for known in DTYPES if known == dtype), None)
+    if known is None:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
     return RunSpec(
-        variant=VariantSpec(model=model, revision=revision, dtype=dtype, stages=tuple(stages)),
+        variant=VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages)),
         perplexity=tuple(perplexity),
         tasks=tuple(tasks),
         latency=latency,

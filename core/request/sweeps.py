@@ -1,14 +1,16 @@
 """The runs of a sweep: models x methods x (ratios and patterns) x seeds, each variant once."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from core.errors import UserError
 from core.models.facts import facts
 from core.models.sources import identify
 from core.registry import get_method
 from core.request.complete import complete
-from core.specs import Calibration, Frozen, RunSpec, Task, parse_pattern
+from core.specs import Calibration, Frozen, Perplexity, RunSpec, Task, parse_pattern
+
+Target = tuple[float | None, str | None]  # a ratio or a pattern
 
 
 class Grid(Frozen):
@@ -21,21 +23,32 @@ class Grid(Frozen):
     tasks_at: tuple[str, ...] | None = None  # ratios and patterns that the tasks are measured on; None is all
 
 
+class Measuring(TypedDict, total=False):
+    """What every run of a sweep has in common; absent is as in `core.request.complete.complete`."""
+
+    calibration: Calibration | None
+    perplexity: Sequence[Perplexity]
+    device: str
+    dtype: str
+    latency: bool
+    force: bool
+
+
 def points(
     grid: Grid,
+    *,
     tasks: Sequence[Task] = (),
     recovery_settings: Mapping[str, Any] | None = None,
     training: Calibration | None = None,
-    **measuring,
+    **measuring: Unpack[Measuring],
 ) -> tuple[list[RunSpec], dict[str, str]]:
     """Return the runs in order, each model's dense baseline first; and the models without any, by what is wrong.
 
     Raises `UserError`, before anything is run, for all else that is wrong, and where every model is.
-    `measuring` is what `core.request.complete.complete` takes beside model, method, ratio, pattern, seed and recovery.
     """
-    trained = {"recovery_settings": recovery_settings, "training": training}
     methods = [name for name in grid.methods if get_method(name).takes_amount]
-    targets = [(ratio, None) for ratio in grid.ratios] + [(None, pattern) for pattern in grid.patterns]
+    targets: list[Target] = [(ratio, None) for ratio in grid.ratios]
+    targets += [(None, pattern) for pattern in grid.patterns]
     if methods and not targets:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
     with_tasks = None if grid.tasks_at is None else {_target(text) for text in grid.tasks_at}
@@ -57,15 +70,25 @@ def points(
                 for seed in grid.seeds:
                     at = tasks if with_tasks is None or target in with_tasks else ()
                     for recovery in (None, *grid.recoveries):
-                        more = trained | {"recovery": recovery} if recovery else {}
-                        spec = complete(model, method, *target, seed=seed, tasks=at, **measuring, **more)
+                        spec = complete(
+                            model,
+                            method,
+                            ratio=target[0],
+                            pattern=target[1],
+                            seed=seed,
+                            tasks=at,
+                            recovery=recovery,
+                            recovery_settings=recovery_settings if recovery else None,
+                            training=training if recovery else None,
+                            **measuring,
+                        )
                         specs.setdefault(spec.variant.key, spec)
     if not specs:
         raise UserError(" ".join(unfit.values()))
     return list(specs.values()), unfit
 
 
-def _target(text: str) -> tuple[float | None, str | None]:
+def _target(text: str) -> Target:
     if ":" in text:
         parse_pattern(text)
         return None, text

@@ -57,7 +57,7 @@ def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result
     variant: Variant | None
     if old := schema1.wrote(row.variant):
         written = read("The stored variant", schema1.Variant, row.variant)
-        variant = written and schema1.renewed(written)
+        variant = schema1.renewed(written) if written else None
     else:
         variant = read("The stored variant", Variant, row.variant)
     footprint = read("The footprint of the stored variant", Footprint, row.footprint) if variant else None

@@ -13,7 +13,7 @@ from core import results
 from core.errors import UserError
 from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
-from core.results import LayerReport, Result
+from core.results import Footprint, LayerReport, Measurement, Result
 from core.specs import Calibration, Dtype, Frozen, RatioKind, Stage, VariantSpec
 
 UNKNOWN = 0  # the version of a stage of which none that is known gives the variant's key
@@ -44,8 +44,12 @@ class Variant(Frozen):
     details: Details = {}
 
 
-class _Result(Result):
+class _Result(Frozen):
+    schema_version: int = 1
     variant: Variant
+    footprint: Footprint
+    measurements: tuple[Measurement, ...] = ()
+    layers: tuple[LayerReport, ...] = ()
 
 
 def wrote(variant: str) -> bool:

@@ -156,7 +156,8 @@ def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
                 lock.acquire(timeout=0.5 if on_wait else -1)
                 break
             except Timeout:
-                on_wait()
+                if on_wait is not None:
+                    on_wait()
     except OSError as error:
         raise UserError(f"The lock in {folder} cannot be taken: {error.strerror or error}.") from error
     try:

@@ -17,7 +17,7 @@ from tests.dashboard.test_pages import filled, open_app, store  # noqa: F401
 def odd(filled):  # noqa: F811
     """A filled store with a variant, a shipped line and a job that cannot be read."""
     key = curve()[3].variant.key
-    spec = complete("smollm2-135m", "wanda", 0.5).model_dump_json().replace('"force"', '"colour":1,"force"')
+    spec = complete("smollm2-135m", "wanda", ratio=0.5).model_dump_json().replace('"force"', '"colour":1,"force"')
     with filled.begin() as connection:
         connection.execute(update(variants).where(variants.c.key == key).values(footprint="{}"))
         connection.execute(insert(jobs).values(spec=spec, state="done", created=time.time()))

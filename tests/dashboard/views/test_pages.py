@@ -308,7 +308,7 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
 
 
 def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
-    spec = complete("smollm2-135m", "magnitude", 0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    spec = complete("smollm2-135m", "magnitude", ratio=0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
     store.put(reached.model_copy(update={"variant": describe(spec.variant, {})}))
     told = "80.0% of the block weights were removed, not the 90.0% that were asked for."
@@ -319,7 +319,7 @@ def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
 
 
 def test_a_checkpoint_is_asked_for_in_a_folder_that_is_new(store, tmp_path):
-    spec = complete("smollm2-135m", "magnitude", 0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    spec = complete("smollm2-135m", "magnitude", ratio=0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
     dense = complete("smollm2-135m", "dense", perplexity=list(spec.perplexity))
     for one in (dense, spec):
         made = make(perplexity(30.0, "passages-eval"))
@@ -426,7 +426,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
 
 
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
-    recovered = complete("smollm2-135m", "magnitude", 0.5, recovery="lora")
+    recovered = complete("smollm2-135m", "magnitude", ratio=0.5, recovery="lora")
     kept = result("magnitude", 30.0, 0.5)
     variant = describe(recovered.variant, ({}, {"training": TRAINING | {"ended": "cancelled"}}))
     filled.put(kept.model_copy(update={"variant": variant}))
