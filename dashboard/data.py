@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
+from sqlalchemy import URL
 
 from core.analysis.frame import tidy
 from core.data.corpora import default_corpora
@@ -20,7 +21,7 @@ def store() -> Store:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _store(url: str) -> Store:
+def _store(url: URL) -> Store:
     return Store(url)
 
 
@@ -30,7 +31,7 @@ def queue() -> Queue:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _queue(url: str) -> Queue:
+def _queue(url: URL) -> Queue:
     made = Queue(_store(url))
     made.start()
     return made
@@ -47,7 +48,7 @@ def frame() -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def _frame(url: str, stamp: tuple) -> pd.DataFrame:
+def _frame(url: URL, stamp: tuple) -> pd.DataFrame:
     results, warnings = _store(url).read()
     tidied = tidy(results.values())
     tidied.attrs["warnings"] = warnings

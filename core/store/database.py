@@ -16,7 +16,7 @@ from core.store.tables import HEAD
 BUSY_SECONDS = 30  # how long a writer waits for another one
 
 
-def database_url(url: str | None = None) -> URL:
+def database_url(url: str | URL | None = None) -> URL:
     """Return the URL given, `SLIMSCOPE_DB`, or that of `local.db` beside the user's results."""
     text_url = url or os.environ.get("SLIMSCOPE_DB")
     if not text_url:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core import paths
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class Store:
     """Opens the database on first use: `url`, else `SLIMSCOPE_DB`, else `local.db` in the local results folder."""
 
-    def __init__(self, url: str | None = None):
+    def __init__(self, url: str | URL | None = None):
         self.url = database_url(url)
         self.engine = open_database(self.url)
         self._told: set[str] = set()  # what was logged of rows that cannot be used

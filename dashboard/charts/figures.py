@@ -81,7 +81,7 @@ def _marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> d
 
 
 def _symbol(style: Look, pattern: str | None) -> str:
-    return style.symbol + PATTERN_MARKS.get(pattern, "")
+    return style.symbol + PATTERN_MARKS.get(pattern or "", "")
 
 
 def _key(figure: go.Figure, name: str, group: str, mode: str, marker: dict, line: dict | None = None) -> None:
@@ -119,8 +119,8 @@ def perplexity_curve(
     for untuned, tuned in _pairs(points):
         aside = (ASIDE + APART * there[tuned["where"]]) * (span[1] - span[0])
         there[tuned["where"]] += 1
-        ends = [(row[axis.column] + aside, min(row["value"], cap)) for row in (untuned, tuned)]
-        _arrow(figure, *ends, tuned["series"], look(tuned["method"], theme).color)
+        start, end = ((row[axis.column] + aside, min(row["value"], cap)) for row in (untuned, tuned))
+        _arrow(figure, start, end, tuned["series"], look(tuned["method"], theme).color)
     reach = max(values.max() / values.min(), 1.5)
     over = labels.over(points[points["value"] > cap].assign(place=cap), axis.column, span)
     lines = 1 + over["level"].max() if len(over) else 0  # of labels over the diverged points
@@ -310,8 +310,8 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
         above.add((tuned["untuned"], tuned["task"]))
         height = place[tuned["task"]] + (shifts[tuned["slot"]] if len(slots) > 1 else 0.0)
         height += -step / 2 if below else step / 2
-        ends = [(row["value"], height) for row in (untuned, tuned)]
-        _arrow(figure, *ends, tuned["series"], look(tuned["method"], theme).color)
+        start, end = ((row["value"], height) for row in (untuned, tuned))
+        _arrow(figure, start, end, tuned["series"], look(tuned["method"], theme).color)
     for line in range(len(order) - 1):
         figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
     figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])

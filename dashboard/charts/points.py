@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import pandas as pd
 
@@ -38,7 +38,7 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
     known = scored(frame)
     found: dict[str, tuple[str, str]] = {}
 
-    def rank(item: tuple[tuple[str, str], pd.DataFrame]) -> tuple:
+    def rank(item: tuple[tuple[Hashable, ...], pd.DataFrame]) -> tuple:
         (dataset, _), part = item
         return -part["key"].isin(known).sum(), dataset != here, -len(part), item[0]
 
@@ -103,7 +103,7 @@ def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
 
 def _by_points(rows: pd.DataFrame, texts_there: pd.Series, known: Collection[str]) -> list[str]:
     counts = {text: (part["key"].isin(known).sum(), len(part)) for text, part in rows.groupby(texts_there)}
-    return sorted(counts, key=counts.get, reverse=True)
+    return sorted(counts, key=counts.__getitem__, reverse=True)
 
 
 def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
@@ -124,7 +124,7 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
     `rows` are of one metric, data set and protocol. `low` and `high` are value -/+ stderr, or the range over seeds.
     """
     points = []
-    for (series, ratio, pattern), part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
+    for _, part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
         part = part.sort_values("seed")
         values = part["value"].fillna(math.inf)
         first = part.iloc[0]
@@ -136,8 +136,9 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
             stderr = float(first["stderr"]) if pd.notna(first["stderr"]) else 0.0
             low, high = value - stderr, value + stderr
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
-        pattern = pattern if isinstance(pattern, str) else None
-        fixed = [series, first["method"], ratio, pattern, first["key"], amount(ratio, pattern), value, low, high, seeds]
+        pattern = first["pattern"] if isinstance(first["pattern"], str) else None
+        where = amount(first["ratio"], pattern)
+        fixed = [first["label"], first["method"], first["ratio"], pattern, first["key"], where, value, low, high, seeds]
         counted = part[list(COUNTED)].astype(float).mean()
         recovery = first["recovery"] if isinstance(first["recovery"], str) else None
         untuned = first["untuned"] if recovery else None
@@ -177,9 +178,9 @@ def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `figures.accuracy_dots` draws, seeds collapsed, from `headline` rows of one limit and amount."""
     parts = []
-    for (task, chance, metric), part in rows.groupby(["task", "chance", "metric"], sort=False):
-        points = collapse(part)
-        parts.append(points.assign(task=task, chance=chance, metric=metric))
+    for _, part in rows.groupby(["task", "chance", "metric"], sort=False):
+        first = part.iloc[0]
+        parts.append(collapse(part).assign(task=first["task"], chance=first["chance"], metric=first["metric"]))
     return pd.concat(parts) if parts else pd.DataFrame()
 
 
@@ -274,13 +275,13 @@ def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
 
 def missing(
     points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()
-) -> list[tuple[str, float, str | None]]:
+) -> list[tuple[str, float | None, str | None]]:
     """Return (method, ratio, pattern) that the grid has and the points of plain methods do not."""
     known = {method.name: method for method in METHODS}
     ratios = sorted(
         {*GRID, *(round(float(ratio), 6) for ratio in points.loc[points["pattern"].isna(), "ratio"].dropna())}
     )
-    wanted: list[tuple[str, float, str | None]] = []
+    wanted: list[tuple[str, float | None, str | None]] = []
     for method in methods:
         if method not in known:
             continue

@@ -9,6 +9,7 @@ import textwrap
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -29,12 +30,18 @@ Build = Callable[[], go.Figure]  # draws the figure in print colours
 
 @dataclass(frozen=True)
 class Item:
-    """One thing on a page that can be exported: a table, and the chart drawn from it where there is one."""
+    """One thing on a page that can be exported: a table."""
 
     name: str  # file name without ending
     caption: str
     table: pd.DataFrame
-    build: Build | None = None
+
+
+@dataclass(frozen=True)
+class Chart(Item):
+    """A chart and the table that it is drawn from."""
+
+    build: Build
 
 
 def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure, int, int]:
@@ -80,7 +87,7 @@ def for_print(figure: go.Figure, caption: str, width: float) -> tuple[go.Figure,
     return figure, across, down
 
 
-def image(item: Item, format: str, width: float) -> bytes:
+def image(item: Chart, format: str, width: float) -> bytes:
     """Return the chart as `png` (300 dots an inch), `svg` or `pdf`: by the browser if there is one, else matplotlib."""
     figure = item.build()
     sized, across, down = for_print(figure, item.caption, width)
@@ -88,7 +95,7 @@ def image(item: Item, format: str, width: float) -> bytes:
     return drawn or print_figures.draw(figure, format, item.caption, width, down / PIXELS_PER_INCH)
 
 
-def html(item: Item) -> bytes:
+def html(item: Chart) -> bytes:
     """Return the chart as one interactive page that needs no network."""
     figure = item.build()
     config = {"displaylogo": False, "responsive": True}
@@ -111,7 +118,7 @@ def latex(item: Item) -> bytes:
     }
     style = table.style.hide(axis="index").format(_written, escape="latex", na_rep="--")
     for name, digits in numbers.items():
-        style = style.format(lambda value, digits=digits: _decimals(value, digits), subset=[name], na_rep="--")
+        style = style.format(partial(_decimals, digits=digits), subset=[name], na_rep="--")
     if {"Perplexity", "Removed"} <= set(table):
         for _, rows in table.groupby("Removed"):
             if len(rows) > 1:
@@ -146,7 +153,7 @@ def bundle(items: Sequence[Item], width: float) -> bytes:
         for item in items:
             archive.writestr(f"{item.name}.csv", csv(item))
             archive.writestr(f"{item.name}.tex", latex(item))
-            if item.build:
+            if isinstance(item, Chart):
                 archive.writestr(f"{item.name}.html", html(item))
                 for format in IMAGES:
                     archive.writestr(f"{item.name}.{format}", image(item, format, width))

@@ -33,22 +33,23 @@ def draw(figure: go.Figure, format: str, caption: str, width: float, height: flo
     """Return the figure as `png`, `svg` or `pdf`, of that many inches, with the caption underneath."""
     import matplotlib
 
-    style = {
-        "pdf.fonttype": 42,
-        "svg.fonttype": "none",
-        "font.size": FONT_SIZE,
-        "font.family": ["Liberation Sans", "DejaVu Sans"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.linewidth": 0.6,
-    }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(
+        {
+            "pdf.fonttype": 42,
+            "svg.fonttype": "none",
+            "font.size": FONT_SIZE,
+            "font.family": ["Liberation Sans", "DejaVu Sans"],
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.6,
+        }
+    ):
         from matplotlib.figure import Figure
 
         lines = textwrap.wrap(plain(caption), int(width * 22))
         below = 0.125 * len(lines) + 0.06
         page = Figure(figsize=(width, height), layout="constrained")
-        upper, lower = page.subfigures(2, 1, height_ratios=[height - below, below])
+        upper, lower = page.subfigures(2, 1, squeeze=False, height_ratios=[height - below, below])[:, 0]
         axes = upper.subplots()
         for trace in figure.data:
             if isinstance(trace, go.Heatmap):

@@ -31,7 +31,7 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         "Point",
         list(names),
         index=None,
-        format_func=names.get,
+        format_func=names.__getitem__,
         key="explore_point",
         bind="query-params",
         placeholder="Choose one, or click it on the chart",

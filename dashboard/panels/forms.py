@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
+from dashboard.panels.binding import KEPT
 
 ENDS = ((">=", ">"), ("<=", "<"))
 
@@ -20,15 +21,16 @@ def parameter_inputs(method: type[Method]) -> dict[str, Any]:
 
 def _input(method: type[Method], name: str, field: FieldInfo) -> Any:
     label, kind = name.replace("_", " ").capitalize(), type_of(field)
-    common = {"help": field.description, "key": f"run_{method.name}_{name}", "persist_state": "session"}
+    key, help = f"run_{method.name}_{name}", field.description
     if kind is bool:
-        return st.toggle(label, field.default, **common)
+        return st.toggle(label, field.default, key=key, help=help, **KEPT)
     if options := choices(field):
-        return st.selectbox(label, options, index=options.index(field.default), **common)
+        return st.selectbox(label, options, index=options.index(field.default), key=key, help=help, **KEPT)
     if kind in (int, float):
         found = bounds(field)  # an open end is left to the validation
         low, high = (next((kind(found[sign]) for sign in signs if sign in found), None) for signs in ENDS)
         step, written = (1, "%d") if kind is int else (None, "%g")
-        limits = {"min_value": low, "max_value": high, "step": step, "format": written, "placeholder": AUTO}
-        return st.number_input(label, value=field.default, **limits, **common)
-    return st.text_input(label, field.default, placeholder=AUTO, **common) or None
+        return st.number_input(
+            label, low, high, field.default, step, written, key=key, help=help, placeholder=AUTO, **KEPT
+        )
+    return st.text_input(label, field.default, key=key, help=help, placeholder=AUTO, **KEPT) or None

@@ -59,9 +59,9 @@ def show_jobs() -> None:
         for job in jobs:
             with st.container(border=True, key=f"run_job_{job.id}"):
                 _show(job)
-        for job in unreadable:
-            with st.container(border=True, key=f"run_job_{job.id}"):
-                _show_unreadable(job)
+        for lost in unreadable:
+            with st.container(border=True, key=f"run_job_{lost.id}"):
+                _show_unreadable(lost)
         if active != bool(data.active_jobs()):
             st.rerun()  # the whole page: this list renews itself from now on, or no longer
 

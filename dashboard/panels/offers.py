@@ -41,8 +41,8 @@ def offer(
             complete(
                 model,
                 method,
-                None if pattern or method == "dense" else ratio,
-                pattern,
+                ratio=None if pattern or method == "dense" else ratio,
+                pattern=pattern,
                 calibration=Calibration.parse(calibration) if calibration else None,
                 perplexity=[Perplexity.parse(text) for text in perplexity],
                 tasks=[Task.parse(text) for text in tasks],
@@ -65,8 +65,9 @@ def seconds(spec: RunSpec) -> float:
 def _check_texts(spec: RunSpec) -> None:
     """Raise `UserError` for a text that is not here and cannot be fetched."""
     calibration = spec.variant.stages[0].calibration
-    for wanted in (*([calibration] if calibration else []), *spec.perplexity):
-        corpus = BY_ID.get(wanted.corpus)
+    names = [calibration.corpus] if calibration else []
+    for name in (*names, *(wanted.corpus for wanted in spec.perplexity)):
+        corpus = BY_ID.get(name)
         if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):
             raise UserError(f"{corpus.id} is not here and cannot be fetched; choose another text at the left.")
 

@@ -9,6 +9,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.charts import figures, points
+from dashboard.panels.binding import BOUND
 
 FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
 AXES = dict(
@@ -40,8 +41,8 @@ def methods_there(rows: pd.DataFrame) -> list[str]:
             default=families[:1],
             format_func=str.capitalize,
             key=FAMILIES,
-            bind="query-params",
             on_change=show_all,
+            **BOUND,
         )
     return [method.name for method in found if method.family in chosen]
 
@@ -50,7 +51,7 @@ def pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     """Let one of the texts be chosen where there are several; the first is the default."""
     if len(texts) < 2:
         return next(iter(texts), None)
-    return st.selectbox(label, texts, key=key, bind="query-params", help=help)
+    return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
 def pick(frame: pd.DataFrame) -> dict:
@@ -60,20 +61,19 @@ def pick(frame: pd.DataFrame) -> dict:
     """
     models = list(frame["model"].value_counts().index)
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
-    bound = {"bind": "query-params"}
     with st.sidebar:
-        model = st.selectbox("Model", models, index=start, key="explore_model", **bound)
+        model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
         rows = frame[frame["model"] == model]
         labels = {method.name: method.label for method in METHODS}
         there = methods_there(rows)
         default = None if SHOWN in st.session_state else there
-        methods = st.multiselect("Methods", there, default=default, format_func=labels.get, key=SHOWN, **bound)
+        methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
         texts = points.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
             key="explore_text",
-            **bound,
+            **BOUND,
             help="The text, how many tokens the model reads at once, and how much of the text was read. "
             "Perplexities on different texts or windows cannot be compared.",
         )
@@ -98,7 +98,7 @@ def pick(frame: pd.DataFrame) -> dict:
             "Compare by",
             list(AXES),
             key="explore_x",
-            **bound,
+            **BOUND,
             help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
         )
     rows = points.made_with(rows[rows["method"].isin([*methods, "dense"])], calibration, training)

@@ -27,9 +27,16 @@ def show_chart(
     name: str, draw: Draw, caption: str, table: pd.DataFrame, alt: str, on_select: Callable[[], None] | None = None
 ) -> exports.Item:
     """Show a chart, its caption and its exports. `on_select` is called when a point is clicked, read from `name`."""
-    select = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
-    st.plotly_chart(_clickable(draw(page_theme())), key=name, theme=None, config=CONFIG, alt=alt, **select)
-    item = exports.Item(name, caption, table, partial(draw, LIGHT))
+    st.plotly_chart(
+        _clickable(draw(page_theme())),
+        key=name,
+        theme=None,
+        config=CONFIG,
+        alt=alt,
+        on_select=on_select or "ignore",
+        selection_mode="points",
+    )
+    item = exports.Chart(name, caption, table, partial(draw, LIGHT))
     _underneath(item)
     return item
 
@@ -69,7 +76,7 @@ def _underneath(item: exports.Item, captioned: bool = True) -> None:
 
 def _menu(item: exports.Item) -> None:
     width = 3.35
-    if item.build:
+    if isinstance(item, exports.Chart):
         chosen = st.segmented_control(
             "Print width",
             list(exports.WIDTHS),
@@ -82,11 +89,11 @@ def _menu(item: exports.Item) -> None:
             for format, mime in exports.IMAGES.items():
                 _button(item, format, partial(exports.image, item, format, width), mime)
     with st.container(horizontal=True):
-        if item.build:
+        if isinstance(item, exports.Chart):
             _button(item, "html", partial(exports.html, item), "text/html")
         _button(item, "csv", partial(exports.csv, item), "text/csv")
         _button(item, "tex", partial(exports.latex, item), "text/x-tex", "LaTeX")
-    if item.build and not available():
+    if isinstance(item, exports.Chart) and not available():
         st.caption("No Chromium found: images are drawn with matplotlib from the same data.")
 
 

@@ -125,10 +125,11 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
     if len(limits) > 1:
         names = {limit: f"first {int(limit)} documents" if limit else "all documents" for limit in limits}
         limit = st.segmented_control(
-            "Documents of each task", limits, default=limits[0], format_func=names.get, required=True
+            "Documents of each task", limits, default=limits[0], format_func=names.__getitem__, required=True
         )
     else:
         limit = limits[0] if limits else None
+    offered = 100.0 if limit is None else limit
     rows = points.one_protocol(rows[rows["limit"] == limit])
     here = points.at_amount(rows, at)
     compressed = here[here["method"] != "dense"]
@@ -138,7 +139,7 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
         whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
         st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
     if compressed.empty:
-        offer_tasks(chosen, lacking, at, 100.0 if limit is None else limit)
+        offer_tasks(chosen, lacking, at, offered)
         return [], means
     shown = points.accuracies(here)
     both = points.with_mean(shown, here)
@@ -155,7 +156,7 @@ def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataF
         both.drop(columns=["key", "spread"]),
         alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
     )
-    offer_tasks(chosen, lacking, at, limit)
+    offer_tasks(chosen, lacking, at, offered)
     return [item], means
 
 

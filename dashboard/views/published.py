@@ -9,8 +9,8 @@ from dashboard import data
 from dashboard.charts import figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
+from dashboard.panels.binding import BOUND
 
-BOUND = {"bind": "query-params", "required": True}
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
 PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
@@ -24,8 +24,9 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         "Text",
         list(dict.fromkeys(rows["dataset"])),
         default="wikitext2",
-        format_func=CORPORA.get,
+        format_func=CORPORA.__getitem__,
         key="published_text",
+        required=True,
         **BOUND,
     )
     rows = rows[rows["dataset"] == corpus]
@@ -67,20 +68,22 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
             list(TUNING),
             default="as pruned",
             key="published_tuned",
+            required=True,
             **BOUND,
         )
         corpus = st.segmented_control(
             "Text",
             ["wikitext2", "ptb-valid"],
             default="wikitext2",
-            format_func=CORPORA.get,
+            format_func=CORPORA.__getitem__,
             key="published_corpus",
+            required=True,
             **BOUND,
         )
         steps = [step for step in dict.fromkeys(rows["removed"]) if step != "0 %"]
         step = steps[0]
         if len(steps) > 1:
-            step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", **BOUND)
+            step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", required=True, **BOUND)
     state = "as pruned, with an arrow to after LoRA tuning" if tuned == "both" else tuned
     mine = rows[rows["tuned"].isin(TUNING[tuned]) | (rows["name"] == "dense")]
     read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
@@ -151,7 +154,7 @@ def page() -> None:
     if not tables:
         st.info("The papers' tables are missing from cached_results/published.")
         return
-    table = tables[st.selectbox("Table", list(tables), key="published_table_name", bind="query-params")]
+    table = tables[st.selectbox("Table", list(tables), key="published_table_name", **BOUND)]
     rows = papers.rows_of(frame, table)
     st.markdown(f"[{table.citation}]({rows['url'].iloc[0]})")
     if table.by == "model":

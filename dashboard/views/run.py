@@ -21,12 +21,11 @@ from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
 from dashboard.panels import forms, offers
+from dashboard.panels.binding import BOUND, KEPT
 from dashboard.panels.joblist import show_jobs
 
 PATTERNS = ("2:4", "4:8")
 NO_RECOVERY = "nothing"
-BOUND = {"bind": "query-params"}
-KEPT = {"persist_state": "session"}
 FOLDERS = "run_folders"  # those that the visitor lets be read, in the session
 
 
@@ -101,10 +100,15 @@ def method_input() -> type[Method]:
         **BOUND,
     )
     method = by_name[name]
-    source = method.citation
     family = "" if method.family == "dense" else f"{method.family.capitalize()}: "
-    st.caption(f"{family}{method.summary}" + (f" [{source.authors}, {source.year}]({source.url})." if source else ""))
+    st.caption(f"{family}{method.summary}{cited(method)}")
     return method
+
+
+def cited(method: type[Method]) -> str:
+    """Return the source to follow a method's summary; empty where there is none."""
+    source = method.citation
+    return f" [{source.authors}, {source.year}]({source.url})." if source else ""
 
 
 def amount_input(method: type[Method]) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def amount_input(method: type[Method]) -> dict[str, Any]:
             required=True,
             key="run_kind",
             **BOUND,
-            format_func={"ratio": "a share of the weights", "pattern": "an N:M pattern"}.get,
+            format_func={"ratio": "a share of the weights", "pattern": "an N:M pattern"}.__getitem__,
         )
     if kind == "pattern":
         text = st.selectbox(
@@ -188,7 +192,7 @@ def recovery_input() -> dict[str, Any]:
     if name == NO_RECOVERY:
         return {}
     found = by_name[name]
-    st.caption(f"{found.summary} [{found.citation.authors}, {found.citation.year}]({found.citation.url}).")
+    st.caption(f"{found.summary}{cited(found)}")
     training = text_input("run_recovery", TRAINING)
     with st.expander("How it trains"):
         settings = forms.parameter_inputs(found)
@@ -302,7 +306,8 @@ def page() -> None:
             _estimate(wanted)
         disabled = not isinstance(wanted, RunSpec)
         # Not a callback: that would get the run of before a value that was typed just ahead of the click.
-        if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=disabled, key="run_start"):
+        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=disabled, key="run_start")
+        if pressed and isinstance(wanted, RunSpec):
             data.queue().submit(wanted)
             st.toast("Queued.")
     with right:

@@ -33,14 +33,14 @@ def items(frame, perplexities):
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     table = points.comparison(found, points.seven_means(points.headline(frame)), dense)
     return [
-        exports.Item(
+        exports.Chart(
             "curve",
             CAPTION,
             table,
             lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
         ),
-        exports.Item("tasks", CAPTION, shown, lambda: figures.accuracy_dots(shown, LIGHT, order)),
-        exports.Item("layers", CAPTION, layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Error")),
+        exports.Chart("tasks", CAPTION, shown, lambda: figures.accuracy_dots(shown, LIGHT, order)),
+        exports.Chart("layers", CAPTION, layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Error")),
     ]
 
 
@@ -201,7 +201,7 @@ def test_the_papers_sizes_print_too(no_browser):
     rows = papers.rows_of(shipped.published(), papers.TABLES[0])
     rows = rows[rows["dataset"] == "wikitext2"]
     shown, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))
-    item = exports.Item(
+    item = exports.Chart(
         "sizes", CAPTION, shown, lambda: figures.perplexity_by_model(shown, models, LIGHT, "WikiText-2")
     )
     svg = exports.image(item, "svg", 3.35).decode()
