@@ -10,7 +10,7 @@ from core.request.complete import complete
 from core.store.tables import jobs, variants
 from dashboard import data
 from tests.dashboard.synthetic import curve
-from tests.dashboard.test_pages import filled, open_app, store  # noqa: F401
+from tests.dashboard.views.test_pages import filled, open_app, store  # noqa: F401
 
 
 @pytest.fixture

@@ -310,7 +310,7 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
 def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
     spec = complete("smollm2-135m", "magnitude", 0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
-    store.put(reached.model_copy(update={"variant": describe(spec.variant, {})}))
+    store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
     told = "80.0% of the block weights were removed, not the 90.0% that were asked for."
     assert told in [caption.value for caption in open_app(explore_point="Magnitude, 90 %").caption]
     with store.begin() as connection:
