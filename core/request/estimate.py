@@ -17,7 +17,7 @@ from core.models.sources import identify_again
 from core.registry import made
 from core.request.cost import perplexity_work, task_work
 from core.results import Result
-from core.specs import Frozen, RunSpec, Stage, Task
+from core.specs import BYTES, Frozen, RunSpec, Stage, Task
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ PROCESS_BYTES = 800e6  # of the libraries
 LATENCY_TOKENS = 8 * 2 * 512 * (1 + 4)  # read by the latency measurement: repeats, twice, prompt, both batches
 LATENCY_STEPS = 8 * 32 * 2  # decoding steps, each reading all weights once
 MEMORY_RATE = 5e9  # bytes a second
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class Estimate(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import streamlit as st
@@ -9,6 +10,7 @@ import streamlit as st
 from core.errors import UserError
 from core.jobs.queue import Job, UnreadableJob
 from core.reached import missed
+from core.shipping.saving import precision_name, saved_words
 from core.words import duration, variant_name
 from dashboard import data
 from dashboard.charts import points
@@ -35,6 +37,8 @@ STAGES = {
     "requests": "Preparing the tasks",
     "tasks": "Zero-shot tasks",
     "latency": "Measuring latency",
+    "keep": "Keeping the model for later runs",
+    "save": "Saving the checkpoint",
 }
 
 
@@ -77,6 +81,9 @@ def _show(job: Job) -> None:
         share = job.done / job.total if job.total else 0.0
         parts = [STAGES.get(job.stage, job.stage.capitalize() or "Starting"), job.detail, time_left(job, time.time())]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
+    if job.spec.save and job.state != "failed":
+        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
+        st.caption(_literal(saved_words(job.spec) if job.state == "done" else planned))
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
     if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
@@ -91,6 +98,11 @@ def _show_unreadable(job: UnreadableJob) -> None:
         _button("Cancel", job, data.queue().cancel)
     else:
         _button("Forget", job, data.queue().delete)
+
+
+def _literal(text: str) -> str:
+    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def _actions(job: Job) -> None:
