@@ -12,10 +12,10 @@ from core.cli.listing import find_result
 from core.cli.tables import describe_result, print_table, summary
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError
-from core.protocols import missing
 from core.reached import missed
+from core.request.baseline import left
 from core.request.complete import check_save_folder, complete
-from core.request.estimate import estimate, history
+from core.request.estimate import estimate_left
 from core.request.stages import variant_spec
 from core.request.sweeps import Grid, points
 from core.results import Result
@@ -48,7 +48,7 @@ def run(
     force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
-    """Compress a model, measure it, store the result (or load it)."""
+    """Compress a model, measure it beside the dense one, store the results (or load them)."""
     spec = complete(
         model,
         method,
@@ -74,10 +74,10 @@ def run(
         raise UserError("A precision is given, but nothing to save; add a folder with --save.")
     store = Store()
     store.delete_cut_short(spec.variant.key)
-    todo = missing(spec, None if force else store.get(spec.variant.key))
-    if todo is not None:
-        cost = estimate(todo, history(store))
-        messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory.")
+    if parts := left(spec, store):
+        cost = estimate_left([spec], store)
+        dense = ", the dense baseline included" if parts[-1].variant != spec.variant else ""
+        messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{dense}.")
     with bars() as progress:
         result = compute_once(spec, store, progress)
     if told := missed(result):
@@ -202,9 +202,8 @@ def saving(folder: Path, precision: str | None) -> dict[str, str | None]:
 
 def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
     """Return the stored result, or compute what is missing of it while no other process computes."""
-    stored = None if spec.force else store.get(spec.variant.key)
-    if stored is not None and missing(spec, stored) is None:
-        return stored
+    if not left(spec, store):
+        return store.get(spec.variant.key)
     with compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
         return compute(spec, store, progress)
 

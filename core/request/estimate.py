@@ -15,6 +15,7 @@ from core.models.facts import facts
 from core.models.shape import ModelFacts
 from core.models.sources import identify_again
 from core.registry import made
+from core.request.baseline import left
 from core.request.cost import perplexity_work, task_work
 from core.results import Result
 from core.specs import BYTES, Frozen, RunSpec, Stage, Task
@@ -56,6 +57,14 @@ def history(store: Store) -> list[Result]:
         for result in store.results()
         if result.variant.key in local
     ]
+
+
+def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
+    """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
+    results = history(store)
+    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, store)}
+    found = [estimate(part, results) for part in parts.values()]
+    return Estimate(seconds=sum(one.seconds for one in found), bytes=max((one.bytes for one in found), default=0))
 
 
 def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:

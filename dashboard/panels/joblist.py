@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.jobs.queue import Job, UnreadableJob
 from core.reached import missed
 from core.shipping.saving import precision_name, saved_words
+from core.specs import RunSpec
 from core.words import duration, variant_name
 from dashboard import data
 from dashboard.charts import points
@@ -48,6 +49,16 @@ def time_left(job: Job, now: float) -> str:
         return ""
     left = (now - job.stage_started) / job.done * (job.total - job.done)
     return f"{duration(left)} left in this stage"
+
+
+def explore_link(spec: RunSpec) -> None:
+    """Show the way to a run's point on Explore."""
+    st.page_link(
+        "views/explore.py",
+        label="See it on Explore",
+        icon=":material/show_chart:",
+        query_params=points.link(data.frame(), spec),
+    )
 
 
 def show_jobs() -> None:
@@ -108,12 +119,7 @@ def _literal(text: str) -> str:
 def _actions(job: Job) -> None:
     queue = data.queue()
     if job.state == "done":
-        st.page_link(
-            "views/explore.py",
-            label="See it on Explore",
-            icon=":material/show_chart:",
-            query_params=points.link(data.frame(), job.spec),
-        )
+        explore_link(job.spec)
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):

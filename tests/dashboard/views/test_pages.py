@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core import paths
 from core.engine.variants import describe
 from core.jobs.queue import Queue
+from core.request.baseline import baseline
 from core.request.complete import complete
 from core.specs import Perplexity, RunSpec, Stage, VariantSpec
 from core.store.database import database_url
@@ -17,6 +18,7 @@ from core.store.store import Store
 from core.store.tables import jobs
 from core.words import variant_name
 from dashboard import data
+from dashboard.charts import points
 from tests.core.made import make, perplexity
 from tests.dashboard.synthetic import TRAINING, curve, result
 
@@ -435,6 +437,39 @@ def test_run_estimates_then_queues_what_was_asked(store):
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
     assert [str(task) for task in job.spec.tasks] == ["piqa:20"]
     assert "Wanda, 30 %, smollm2-135m" in " ".join(text.value for text in app.markdown)
+
+
+def stored(store, spec):
+    """Store a number that answers what a run asks for."""
+    made = make(perplexity(30.0, "passages-eval"))
+    store.put(made.model_copy(update={"variant": describe(spec.variant, {})}))
+
+
+def test_what_is_measured_already_is_not_started_but_shown(store):
+    spec = complete("smollm2-135m", "sparsegpt", 0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    stored(store, spec)
+    app = open_app("views/run.py")
+    said = app.info[0].value
+    assert "with the dense model measured in the same way" in said and "This model is known already" in said
+    assert not app.button(key="run_start").disabled
+    stored(store, baseline(spec))
+    app.run()
+    assert app.info[0].value.startswith("All of this is measured already.")
+    assert app.button(key="run_start").disabled
+    (way,) = app.page_link
+    assert way.value == "See it on Explore" and "explore_point=SparseGPT" in way.proto.query_string
+    app.number_input(key="run_ratio").set_value(0.3).run()
+    assert "Takes" in app.info[0].value and not app.button(key="run_start").disabled
+
+
+def test_a_finished_run_is_shown_beside_the_dense_model(store):
+    spec = complete("smollm2-135m", "wanda", 0.3, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    for one in (spec, baseline(spec)):
+        stored(store, one)
+    app = open_app(**points.link(data.frame(), spec))
+    assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
+    assert list(app.dataframe[0].value["vs dense"].dropna()) == [0.0, 0.0]
+    assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)
 
 
 @pytest.mark.parametrize(
