@@ -204,6 +204,7 @@ def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
     """Return the stored result, or compute what is missing of it while no other process computes."""
     if not left(spec, store):
         return store.get(spec.variant.key)
+    progress.expect(estimate_left([spec], store).stages)
     with compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
         return compute(spec, store, progress)
 

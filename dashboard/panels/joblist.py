@@ -7,12 +7,14 @@ import time
 
 import streamlit as st
 
+from core.countdown import Countdown
 from core.errors import UserError
 from core.jobs.queue import Job, UnreadableJob
 from core.reached import missed
+from core.request.estimate import estimate_left
 from core.shipping.saving import precision_name, saved_words
 from core.specs import RunSpec
-from core.words import duration, variant_name
+from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
 
@@ -43,12 +45,20 @@ STAGES = {
 }
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _countdown(job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
+    """Return the countdown of a running job, one for all who look at it."""
+    try:
+        return Countdown(estimate_left([_spec], data.store()).stages)
+    except UserError:  # its model or its text is gone, as the job will say
+        return Countdown()
+
+
 def time_left(job: Job, now: float) -> str:
-    """Write how long the present stage still takes at its pace; empty where that cannot be told."""
-    if not job.total or not job.done or not job.stage_started:
-        return ""
-    left = (now - job.stage_started) / job.done * (job.total - job.done)
-    return f"{duration(left)} left in this stage"
+    """Write how long the present stage still takes; empty where that cannot be told."""
+    countdown = _countdown(job.id, job.attempts, job.spec)
+    countdown.see(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
+    return countdown.words(now)
 
 
 def explore_link(spec: RunSpec) -> None:

@@ -20,7 +20,7 @@ from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
-from dashboard.panels import forms, offers
+from dashboard.panels import forms
 from dashboard.panels.joblist import explore_link, show_jobs
 
 PATTERNS = ("2:4", "4:8")

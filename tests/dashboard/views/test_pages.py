@@ -1,6 +1,7 @@
 """Each page run through Streamlit's own tester, on a store of made-up results and a queue that starts no process."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -19,6 +20,7 @@ from core.store.tables import jobs
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
+from dashboard.panels import joblist
 from tests.core.made import make, perplexity
 from tests.dashboard.synthetic import TRAINING, curve, result
 
@@ -442,7 +444,7 @@ def test_run_estimates_then_queues_what_was_asked(store):
 def stored(store, spec):
     """Store a number that answers what a run asks for."""
     made = make(perplexity(30.0, "passages-eval"))
-    store.put(made.model_copy(update={"variant": describe(spec.variant, {})}))
+    store.put(made.model_copy(update={"variant": describe(spec.variant)}))
 
 
 def test_what_is_measured_already_is_not_started_but_shown(store):
@@ -543,6 +545,34 @@ def test_running_failed_and_finished_jobs_say_so(filled):
     assert app.error[0].value == "The disk is full."
     become(state="done", error=None)
     assert app.page_link[-1].value == "See it on Explore"
+
+
+def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):
+    clock = {"now": 1000.0}
+    monkeypatch.setattr(joblist, "time", SimpleNamespace(time=lambda: clock["now"]))
+    app = open_app("views/run.py")
+    app.button(key="run_start").click().run()
+    row = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}
+
+    def left(after, **values):
+        """The last words on the bar, so many seconds later, the job's row changed."""
+        clock["now"] += after
+        if values:
+            with filled.begin() as connection:
+                connection.execute(update(jobs).values(**values))
+        app.run()
+        assert not app.exception
+        return app.progress[0].text.rpartition(" · ")[2]
+
+    assert left(0, **row) == "about 5 s left"  # as estimated for the start
+    assert left(9) == "longer than expected"
+    reading = {"stage": "perplexity", "total": 2}
+    words = left(0, **reading, done=0, stage_started=1009.0)
+    assert words.startswith("about") and words.endswith("left")
+    assert left(30, done=1) == "about 30 s left"
+    assert left(12) == "about 18 s left"
+    assert left(40) == "longer than expected"
+    assert left(0, detail="done", done=2) == "done"
 
 
 @pytest.mark.parametrize("title", [None, "SparseGPT: OPT-175B, zero-shot", "SlimLLM: LLaMA-7B", "SlimLLM: LLaMA-2-7B"])
