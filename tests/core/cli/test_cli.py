@@ -120,6 +120,9 @@ BAD = {
     "folder to save in has too long a name": ([*RUN, "--save", "n" * 300], "File name too long"),
     "layers of thousands of digits": ([*RUN, "--layers", f"{LONG}:"], "selects none"),
     "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
+    "unknown precision to save in": ([*RUN, "--save", "new", "--precision", "fp8"], "did you mean 'fp32'?"),
+    "precision without a folder": ([*RUN, "--precision", "fp16"], "add a folder with --save"),
+    "unknown precision to export in": (["export", "0" * 64, "new", "--precision", "int8"], "known: fp32, fp16, bf16"),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
     "missing argument": (["run", "./tiny"], "Missing argument"),
     "unknown command": (["prune"], "No such command 'prune'"),
@@ -359,7 +362,13 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
 
     from core.engine import variants
 
-    monkeypatch.setattr(variants, "apply", lambda *_: pytest.fail("compressed again"))
+    real = variants.apply
+
+    def only_dense(model, given, context):  # nothing else is made again
+        assert given.stage.method == "dense"
+        return real(model, given, context)
+
+    monkeypatch.setattr(variants, "apply", only_dense)
     assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}
