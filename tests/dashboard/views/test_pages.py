@@ -4,67 +4,20 @@ import json
 from types import SimpleNamespace
 
 import pytest
-import streamlit as st
 from sqlalchemy import update
-from streamlit.testing.v1 import AppTest
 
-from core import paths
 from core.engine.variants import describe
-from core.jobs.queue import Queue
 from core.request.baseline import baseline
 from core.request.complete import complete
 from core.specs import Perplexity, RunSpec, Stage, VariantSpec
-from core.store.database import database_url
-from core.store.store import Store
 from core.store.tables import jobs
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
 from dashboard.panels import joblist
 from tests.core.made import make, perplexity
+from tests.dashboard.opened import open_app
 from tests.dashboard.synthetic import TRAINING, curve, result
-
-APP = str(paths.PROJECT / "dashboard" / "app.py")
-
-
-@pytest.fixture
-def fresh(results_dir, monkeypatch):
-    """The store of a machine where nothing was run yet: it has the shipped rows."""
-    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    store = Store(database_url(None))
-    queue = Queue(store)
-    monkeypatch.setattr(data, "queue", lambda: queue)
-    return store
-
-
-@pytest.fixture
-def store(monkeypatch, tmp_path, request):
-    """An empty store; no shipped rows beside it."""
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
-    return request.getfixturevalue("fresh")
-
-
-@pytest.fixture
-def filled(store):
-    for one in curve():
-        store.put(one)
-    return store
-
-
-def open_app(page=None, typed=None, **query) -> AppTest:
-    """Open a page by an address with `query`; `typed` are values that inputs hold already."""
-    app = AppTest.from_file(APP, default_timeout=30)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    for key, value in (typed or {}).items():
-        app.session_state[key] = value
-    if page:
-        app.switch_page(page).run()
-    assert not app.exception
-    return app
 
 
 def charts(app):
