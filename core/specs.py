@@ -16,6 +16,7 @@ from core.errors import UserError
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
@@ -153,5 +154,10 @@ class RunSpec(Frozen):
     tasks: tuple[Task, ...] = ()
     latency: bool = False
     save: str | None = None  # a new folder for a checkpoint of the variant
+    precision: Dtype | None = None  # of the saved weights; None is that which the variant is computed in
     device: str = "cpu"
     force: bool = False
+
+    @property
+    def saved_dtype(self) -> Dtype:
+        return self.precision or self.variant.dtype

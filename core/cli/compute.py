@@ -1,7 +1,7 @@
 """The commands that compute: `run` one variant, `sweep` over many."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -12,14 +12,15 @@ from core.cli.listing import find_result
 from core.cli.tables import describe_result, print_table, summary
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError
-from core.protocols import missing
 from core.reached import missed
+from core.request.baseline import left
 from core.request.complete import check_save_folder, complete
-from core.request.estimate import estimate, history
+from core.request.estimate import estimate_left
 from core.request.stages import variant_spec
 from core.request.sweeps import Grid, points
 from core.results import Result
-from core.specs import RunSpec
+from core.shipping.saving import checkpoint_bytes, parse_precision, saved_words, size_words
+from core.specs import Dtype, RunSpec
 from core.store.shipped import append_shipped
 from core.store.store import Store, compute_lock
 from core.words import duration, variant_name
@@ -43,10 +44,11 @@ def run(
     dtype: options.Dtype = "float32",
     latency: options.Latency = False,
     save: Annotated[Path | None, typer.Option(help="A new folder for the model, in Hugging Face form.")] = None,
+    precision: options.Precision = None,
     force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
-    """Compress a model, measure it, store the result (or load it)."""
+    """Compress a model, measure it beside the dense one, store the results (or load them)."""
     spec = complete(
         model,
         method,
@@ -67,14 +69,15 @@ def run(
         training=train,
     )
     if save is not None:
-        check_save_folder(save)
-        spec = spec.model_copy(update={"save": str(save.resolve())})
+        spec = spec.model_copy(update=saving(save, precision))
+    elif precision is not None:
+        raise UserError("A precision is given, but nothing to save; add a folder with --save.")
     store = Store()
     store.delete_cut_short(spec.variant.key)
-    todo = missing(spec, None if force else store.get(spec.variant.key))
-    if todo is not None:
-        cost = estimate(todo, history(store))
-        messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory.")
+    if parts := left(spec, store):
+        cost = estimate_left([spec], store)
+        dense = ", the dense baseline included" if parts[-1].variant != spec.variant else ""
+        messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{dense}.")
     with bars() as progress:
         result = compute_once(spec, store, progress)
     if told := missed(result):
@@ -83,6 +86,8 @@ def run(
         typer.echo(result.model_dump_json(indent=2))
     else:
         describe_result(result)
+    if spec.save is not None:
+        messages.print(f"{saved_words(spec.save, spec.saved_dtype)}.", markup=False)
 
 
 def sweep(
@@ -175,21 +180,37 @@ def sweep(
 def export(
     key: Annotated[str, typer.Argument(help="The key of a result, or the first 8 or more of its digits.")],
     folder: Annotated[Path, typer.Argument(help="A new folder for the checkpoint.")],
+    precision: options.Precision = None,
 ) -> None:
     """Write a variant as a checkpoint that transformers loads, made again where it is not kept."""
-    check_save_folder(folder)
+    chosen = saving(folder, precision)
     store = Store()
-    variant = variant_spec(find_result(store, key).variant)
+    found = find_result(store, key)
+    spec = RunSpec(variant=variant_spec(found.variant), **chosen)
+    size = size_words(checkpoint_bytes(found.footprint, spec.saved_dtype), spec.saved_dtype)
+    messages.print(f"The checkpoint will take about {size}.")
     with bars() as progress:
-        compute_once(RunSpec(variant=variant, save=str(folder.resolve())), store, progress)
-    messages.print(f"Wrote {folder}; its README.md says how to load it.", markup=False)
+        compute_once(spec, store, progress)
+    messages.print(f"{saved_words(chosen['save'], spec.saved_dtype)}; its README.md says how to load it.", markup=False)
+
+
+class Saving(TypedDict):
+    save: str
+    precision: Dtype | None
+
+
+def saving(folder: Path, precision: str | None) -> Saving:
+    """Return the fields of a run that say where it saves its model, and in which precision; checked."""
+    check_save_folder(folder)
+    return {"save": str(folder.resolve()), "precision": None if precision is None else parse_precision(precision)}
 
 
 def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
     """Return the stored result, or compute what is missing of it while no other process computes."""
-    stored = None if spec.force else store.get(spec.variant.key)
-    if stored is not None and missing(spec, stored) is None:
+    stored = store.get(spec.variant.key)
+    if stored is not None and not left(spec, store):
         return stored
+    progress.expect(estimate_left([spec], store).stages)
     with compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
         return compute(spec, store, progress)
 

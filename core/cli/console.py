@@ -1,11 +1,15 @@
 """What the command line shows while it works. Progress and messages go to stderr; stdout is for results."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from core.countdown import Countdown
 
 MEGABYTE = 1_000_000
 
@@ -14,32 +18,47 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True)
 output = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
+class TimeLeft(ProgressColumn):
+    """How long a bar's work still takes."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["countdown"].words(time.monotonic()))
+
+
 class Bars:
     """A `core.progress.Progress` that draws one bar for the current stage of the work."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
+        self._countdown = Countdown()
         self._points: TaskID | None = None
         self._bar: TaskID | None = None
         self._stage: tuple[str, int] | None = None
 
+    def expect(self, stages: Mapping[str, float]) -> None:
+        """Take what the stages of the next run are estimated to take, in seconds."""
+        self._countdown = Countdown(stages)
+
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         if self._bar is None or (stage, total) != self._stage:
             self._clear()
-            self._stage, self._bar = (stage, total), self._add(stage, total)
+            self._stage, self._bar = (stage, total), self._add(stage, total, self._countdown)
+        self._countdown.see(stage, done, total, time.monotonic())
         self.progress.update(self._bar, completed=done, count=_count(done, total), detail=detail)
 
     def start_points(self, total: int) -> None:
         """Show how many points of a sweep are done, above the bar of the current stage."""
-        self._points = self._add("points", total)
+        self._points = self._add("points", total, Countdown())
 
     def finish_point(self, done: int, total: int) -> None:
         self._clear()
         if self._points is not None:
             self.progress.update(self._points, completed=done, count=_count(done, total))
 
-    def _add(self, name: str, total: int) -> TaskID:
-        return self.progress.add_task(name, total=total, count=_count(0, total), detail="")
+    def _add(self, name: str, total: int, countdown: Countdown) -> TaskID:
+        return self.progress.add_task(name, total=total, count=_count(0, total), detail="", countdown=countdown)
 
     def _clear(self) -> None:
         if self._bar is not None:
@@ -59,7 +78,7 @@ def bars() -> Iterator[Bars]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TimeLeft(),
         TextColumn("{task.fields[detail]}", markup=False),
     )
     with (

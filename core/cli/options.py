@@ -77,6 +77,10 @@ TrainOption = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(metavar="fp32|fp16|bf16", help="Of the saved weights; that which it is computed in by default."),
+]
 Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
 

@@ -74,6 +74,7 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
         found[linear.name] = method.observe(linear.weight.float(), statistics).cpu()
         progress("observe", len(found), total, linear.name)
 
+    progress("observe", 0, total, "")
     walk(look)
     return found
 
@@ -92,6 +93,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.reports: list[LayerReport] = []
         self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
+        self.progress("compress", 0, self.total, "")
 
     def compress(self, linear: Linear, statistics: Statistics | None, sample: Tensor | None) -> None:
         started = time.perf_counter()

@@ -42,6 +42,7 @@ def rotate(model: nn.Module, method: RotationMethod, given: Given, context: Cont
         return method.basis(sum(state[0].double().T @ state[0].double() for state in states), width)
 
     parts = [_parts(blocks.holder[unit.block], unit) for unit in units]
+    context.progress("compress", 0, len(units), "")
     _check(blocks, parts[0], windows, Recorder(model, blocks, device), device)
     recordings = Recorder(model, blocks, device).record(windows.split(1))
     centred = isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm)

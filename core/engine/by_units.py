@@ -79,6 +79,7 @@ class _Work:
         self.cut: dict[int, ChannelChoice] = {}
         self.said: dict[str, dict[str, Any]] = {}  # by name of the linear, what its report says besides
         self.started = time.perf_counter()
+        progress("compress", 0, len(views), "")
 
     @staticmethod
     def check(views: Sequence[View]) -> None:

@@ -22,6 +22,7 @@ from core.protocols import perplexity_protocol
 from core.request.complete import check_save_folder
 from core.results import Measurement, Result
 from core.shipping.checkpoint import save_checkpoint
+from core.shipping.saving import checkpoint_bytes, size_words
 from core.specs import RunSpec
 from core.store.store import Store
 
@@ -44,8 +45,6 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
             store.put(stop.kept)
         raise
     store.put(result)
-    if spec.save:
-        save_checkpoint(model, tokenizer, store.get(result.variant.key), Path(spec.save))
     model.to(device)
     for wanted, windows in zip(spec.perplexity, texts, strict=True):
         started = time.perf_counter()
@@ -69,7 +68,13 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     if spec.latency:
         for row in latency(model, spec.variant.dtype, progress):
             _keep(store, result, row.model_copy(update={"details": row.details | circumstances(None, spec.device)}))
-    return store.get(result.variant.key)
+    found = store.get(result.variant.key)
+    if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
+        size = size_words(checkpoint_bytes(found.footprint, spec.saved_dtype), spec.saved_dtype)
+        progress("save", 0, 1, size)
+        save_checkpoint(model, tokenizer, found, Path(spec.save), spec.saved_dtype)
+        progress("save", 1, 1, size)
+    return found
 
 
 def _check_identity(spec: RunSpec) -> None:

@@ -26,6 +26,7 @@ def gather_gradients(
         parameter.requires_grad_(id(parameter) in wanted)
     model.to(device)
     try:
+        progress("gradients", 0, len(windows), "")
         for index, window in enumerate(windows.split(1)):
             tokens = window.to(device)
             model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()

@@ -90,6 +90,7 @@ class Look:
                 found[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
             self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
 
+        self.context.progress("observe", 0, len(self.views), "")
         self._walker().walk(self._linears, note)
         return found
 
@@ -102,6 +103,7 @@ class Look:
             totals[index] += cosines.double().sum().item()
             self.context.progress("observe", index + 1, len(totals), "")
 
+        self.context.progress("observe", 0, len(totals), "")
         self._walker().observe(look)
         return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
 

@@ -5,22 +5,27 @@ What the store has is not computed again. Nothing here imports torch: `core.engi
 
 from __future__ import annotations
 
+from functools import partial
+
 from core.progress import Progress, silent
-from core.protocols import missing
+from core.request.baseline import left
 from core.results import Result
 from core.specs import RunSpec
 from core.store.store import Store
 
 
 def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
-    """Return the result that `spec` asks for, computing and storing what the store does not have yet.
+    """Return the result that `spec` asks for, computing and storing what the store does not have yet of it and of its
+    dense baseline.
 
-    Raises `UserError` for what cannot be run.
+    The baseline is last: a run that cannot be made says so at once. Raises `UserError` for what cannot be run.
     """
-    stored = store.get(spec.variant.key)
-    todo = missing(spec, None if spec.force else stored)
-    if todo is None:
-        return stored
-    from core.engine.execute import execute
+    for part in left(spec, store):
+        from core.engine.execute import execute
 
-    return execute(todo, store, progress)
+        execute(part, store, progress if part.variant == spec.variant else partial(_of_dense, progress))
+    return store.get(spec.variant.key)
+
+
+def _of_dense(progress: Progress, stage: str, done: int, total: int, detail: str = "") -> None:
+    progress(stage, done, total, ", ".join(filter(None, ("dense model", detail))))

@@ -88,6 +88,8 @@ def make_variant(
         cancelled = training is not None and training.ended == "cancelled"
         if cancelled and not training.best_step:
             raise Cancelled  # nothing was learnt that could be kept
+        if training is None and stage.method != "dense":  # what was trained is kept without asking whether to stop
+            progress("keep", 0, 1, source.id)
         details = circumstances(time.perf_counter() - started, device)
         if training:
             details["training"] = training.as_dict()

@@ -33,6 +33,7 @@ def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measuremen
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
     rows = []
+    progress("latency", 0, 2 * len(BATCHES), f"prefill, batch {BATCHES[0]}")
     for index, batch in enumerate(BATCHES):
         prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
 

@@ -24,6 +24,7 @@ SAME_LOGITS = 0.05  # relative; what 16 bits round is far less, a factor far mor
 @torch.inference_mode()
 def perplexity(model: nn.Module, windows: Tensor, progress: Progress, what: str = "") -> tuple[float, float]:
     """Return (perplexity, stderr) of a causal LM on tokens (N, L). `what` names the corpus in the progress."""
+    progress("perplexity", 0, len(windows), what)
     check_logits(model, windows[0])
     device = next(model.parameters()).device
     means: list[float] = []

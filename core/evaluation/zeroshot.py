@@ -69,6 +69,7 @@ def evaluate(
         progress("requests", index + 1, len(tasks), task.task)
     total = sum(len(part.encoded.pairs) for parts in prepared for part in parts)
     finished = 0
+    progress("tasks", 0, total, tasks[0].task)
     for task, source, parts in zip(tasks, sources, prepared, strict=True):
 
         def done(requests: int, name: str = task.task) -> None:

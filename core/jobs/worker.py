@@ -41,6 +41,7 @@ class Worker:
         self._stop = threading.Event()  # asked to stop, or the row is no longer this process's
         self._ended = threading.Event()
         self._stage: str | None = None
+        self._done = 0
         self._written = 0.0
         self._heard = False  # whether the run knows that it is to stop
 
@@ -67,10 +68,11 @@ class Worker:
         if self._stop.is_set():
             self._heard = True
             raise Cancelled
-        now, new = time.time(), stage != self._stage
+        now, new = time.time(), stage != self._stage or done < self._done  # less than before: of another text
+        self._stage, self._done = stage, done
         if not new and now - self._written < PROGRESS_SECONDS:
             return
-        self._stage, self._written = stage, now
+        self._written = now
         self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": now} if new else {}))
 
     def terminated(self, *_: Any) -> None:

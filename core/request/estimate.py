@@ -7,17 +7,19 @@ that stored runs of this machine reached. Where there are none, by a cautious on
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import UserError
+from core.methods.base import Method
 from core.models.facts import facts
 from core.models.shape import ModelFacts
 from core.models.sources import identify_again
 from core.registry import made
+from core.request.baseline import left
 from core.request.cost import perplexity_work, task_work
 from core.results import Result
-from core.specs import Frozen, RunSpec, Stage, Task
+from core.specs import BYTES, Frozen, RunSpec, Stage, Task
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -32,12 +34,13 @@ PROCESS_BYTES = 800e6  # of the libraries
 LATENCY_TOKENS = 8 * 2 * 512 * (1 + 4)  # read by the latency measurement: repeats, twice, prompt, both batches
 LATENCY_STEPS = 8 * 32 * 2  # decoding steps, each reading all weights once
 MEMORY_RATE = 5e9  # bytes a second
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class Estimate(Frozen):
     seconds: float
     bytes: int  # memory of the process at its peak
+    # Seconds of each stage that is reported, of its longest round where it has several; "" is the start.
+    stages: dict[str, float] = {}
 
 
 def history(store: Store) -> list[Result]:
@@ -59,30 +62,63 @@ def history(store: Store) -> list[Result]:
     ]
 
 
+def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
+    """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
+    results = history(store)
+    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, store)}
+    found = [estimate(part, results) for part in parts.values()]
+    return Estimate(
+        seconds=sum(one.seconds for one in found),
+        bytes=max((one.bytes for one in found), default=0),
+        stages=_longest(row for one in found for row in one.stages.items()),
+    )
+
+
 def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     """Return what making the variant and measuring all of `spec` takes; `results` is this machine's `history`."""
     source = identify_again(spec.variant.model, spec.variant.revision)
     shape = facts(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
-    seconds = START_SECONDS + size / LOAD_BYTES + (shape.parameters * 2 / FETCH_BYTES if source.folder is None else 0)
+    rows = [("", START_SECONDS), ("load", size / LOAD_BYTES)]
+    if source.folder is None:
+        rows.append(("download", shape.parameters * 2 / FETCH_BYTES))
     speeds = _Speeds(spec, results)
     for stage in spec.variant.stages:
         method = made(stage)
         if isinstance(method, TrainingMethod):
-            seconds += min(method.cost(shape, stage.calibration) / speeds.of("perplexity"), 60 * method.minutes)
-            if stage.calibration is not None:
-                seconds += method.answers(stage.calibration) * size / MEMORY_RATE
+            training = method.cost(shape, stage.calibration) / speeds.of("perplexity")
+            rows.append(("train", min(training, 60 * method.minutes)))
+            if stage.calibration and (steps := method.answers(stage.calibration)):
+                rows.append(("answers", steps * size / MEMORY_RATE))
         else:
-            seconds += method.cost(shape, stage.calibration) / speeds.of("compress", stage)
+            seconds = method.cost(shape, stage.calibration) / speeds.of("compress", stage)
+            rows.append((_first(method), seconds))
     for wanted in spec.perplexity:
-        seconds += perplexity_work(shape, wanted) / speeds.of("perplexity")
-    for task in spec.tasks:
-        seconds += task_work(shape, task) / speeds.of("tasks")
+        rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of("perplexity")))
+    if spec.tasks:
+        rows.append(("tasks", sum(task_work(shape, task) for task in spec.tasks) / speeds.of("tasks")))
     if spec.latency:
-        seconds += shape.forward(LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
+        seconds = shape.forward(LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
+        rows.append(("latency", seconds))
     item = BYTES[spec.variant.dtype]
     most = max(made(stage).memory(shape, stage.calibration, item) for stage in spec.variant.stages)
-    return Estimate(seconds=seconds, bytes=round(PROCESS_BYTES + size + most))
+    return Estimate(
+        seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
+    )
+
+
+def _first(method: Method) -> str:
+    """Return what a method reports first; of all that it does, that takes longest or tells its pace soonest."""
+    if not method.observations:
+        return "compress"
+    return "gradients" if getattr(method, "observes", None) == "gradients" else "observe"
+
+
+def _longest(rows: Iterable[tuple[str, float]]) -> dict[str, float]:
+    longest: dict[str, float] = {}
+    for stage, seconds in rows:
+        longest[stage] = max(seconds, longest.get(stage, 0.0))
+    return longest
 
 
 class _Seen(NamedTuple):

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from core.cache.kept import on_disk
@@ -14,11 +15,23 @@ from core.models.catalogue import BY_ID
 from core.models.manifest import save_model
 from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
-from core.specs import Stage
+from core.shipping.saving import precision_name
+from core.specs import Dtype, Stage
 
 
-def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path) -> None:
-    """Write model, tokenizer, generation configuration and card to a new or empty folder, all of it or nothing."""
+def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path, dtype: Dtype) -> None:
+    """Write model, tokenizer, generation configuration and card to a new or empty folder, all of it or nothing.
+
+    The model itself is brought to `dtype`. Raises `UserError` where a weight does not fit that, or the folder cannot be
+    written.
+    """
+    wanted = getattr(torch, dtype)
+    largest = max(parameter.abs().max().item() for parameter in model.parameters())
+    if torch.finfo(wanted).max < largest < torch.inf:
+        raise UserError(
+            f"A weight of {largest:.3g} is beyond what {precision_name(dtype)} holds; save as bf16 or fp32."
+        )
+    model.to(wanted)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as temporary:
@@ -26,14 +39,14 @@ def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Pa
             content.mkdir()
             plain = save_model(model, content)
             tokenizer.save_pretrained(content)
-            (content / "README.md").write_text(card(result, plain))
+            (content / "README.md").write_text(card(result, plain, dtype))
             on_disk(content)
             content.replace(folder)
     except OSError as error:
         raise UserError(f"The model could not be saved in {folder}: {error.strerror or error}.") from None
 
 
-def card(result: Result, plain: bool) -> str:
+def card(result: Result, plain: bool, dtype: Dtype) -> str:
     """Return the model card: how it was made, what it measured, whom to cite, how to load it."""
     variant, known = result.variant, BY_ID.get(result.variant.model)
     first, later = variant.stages[0], variant.stages[1:]
@@ -53,7 +66,7 @@ def card(result: Result, plain: bool) -> str:
         f"parameters {spelt_out(first)}. Key `{variant.key}`.",
         *map(_then, later),
         f"{result.footprint.model_removed:.1%} of the model's parameters are zero or gone; "
-        f"{result.footprint.model_parameters:,} are stored.",
+        f"{result.footprint.model_parameters:,} are stored, in {precision_name(dtype)}.",
         "",
         "```python",
         "from transformers import AutoModelForCausalLM, AutoTokenizer",

@@ -14,7 +14,8 @@ from core.reached import missed, share
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
-from core.specs import RunSpec
+from core.shipping.saving import checkpoint_bytes, precision_name, size_words
+from core.specs import DTYPES, Dtype, RunSpec
 from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.exports.files import Item
@@ -46,7 +47,8 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         f"on {details['device']}" if "device" in details else None,
         f"{share(result.footprint.block_removed)} of block weights are zero or gone",
         f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
-        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense",
+        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense, "
+        "at 16 bits a weight",
     ]
     st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
     if told := missed(result):
@@ -142,25 +144,40 @@ def _layers(result: Result, name: str) -> list[Item]:
 
 def _export(result: Result) -> None:
     """Let the variant be written as a checkpoint, by a job like any other."""
+    variant = result.variant
     with st.popover("Save as a checkpoint", icon=":material/save:"):
-        st.write("A folder that transformers loads, with a card of its numbers. It is made again if it is not kept.")
-        variant = result.variant
+        st.write(
+            "A folder that transformers loads, with a card of its numbers. It is made again if it is not kept. "
+            "Zeros take as much room as other weights."
+        )
         proposed = Path.home() / f"{variant.model}-{variant.method}-{variant.key[:8]}".replace("/", "-")
-        folder = st.text_input("New folder on this machine", str(proposed), key="explore_folder")
-        st.button("Save", type="primary", on_click=_queue_export, args=(result, folder), key="explore_save")
+        # The inputs are another point's with another key, so that they start from that point's folder and precision.
+        folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{variant.key[:8]}")
+        dtype = st.radio(
+            "Precision",
+            DTYPES,
+            index=DTYPES.index(variant.dtype),
+            format_func=lambda dtype: size_words(checkpoint_bytes(result.footprint, dtype), dtype),
+            key=f"explore_precision_{variant.key[:8]}",
+            help=f"With the size on disk. The numbers here are of {precision_name(variant.dtype)}.",
+        )
+        # Not a callback: that would get the folder of before a value that was typed just ahead of the click.
+        if st.button("Save", type="primary", key="explore_save"):
+            _queue_export(result, folder, dtype)
 
 
-def _queue_export(result: Result, folder: str) -> None:
+def _queue_export(result: Result, folder: str, dtype: Dtype) -> None:
     try:
         target = typed_path(folder)
         if not folder or not target.is_absolute():
             raise UserError("Give the whole path of the folder, such as /home/me/model.")
         check_save_folder(target)
-        data.queue().submit(RunSpec(variant=variant_spec(result.variant), save=str(target)))
+        data.queue().submit(RunSpec(variant=variant_spec(result.variant), save=str(target), precision=dtype))
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    st.toast(f"Queued; the Run page shows how far it is. It will be in {folder}.")
+    size = size_words(checkpoint_bytes(result.footprint, dtype), dtype)
+    st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size}.")
 
 
 def _delete(key: str) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import streamlit as st
 
+from core.countdown import Countdown
 from core.errors import UserError
 from core.jobs.queue import Job, UnreadableJob
 from core.reached import missed
-from core.words import duration, variant_name
+from core.request.estimate import estimate_left
+from core.shipping.saving import precision_name, saved_words
+from core.specs import RunSpec
+from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
 
@@ -35,15 +40,35 @@ STAGES = {
     "requests": "Preparing the tasks",
     "tasks": "Zero-shot tasks",
     "latency": "Measuring latency",
+    "keep": "Keeping the model for later runs",
+    "save": "Saving the checkpoint",
 }
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _countdown(job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
+    """Return the countdown of a running job, one for all who look at it."""
+    try:
+        return Countdown(estimate_left([_spec], data.store()).stages)
+    except UserError:  # its model or its text is gone, as the job will say
+        return Countdown()
+
+
 def time_left(job: Job, now: float) -> str:
-    """Write how long the present stage still takes at its pace; empty where that cannot be told."""
-    if not job.total or not job.done or not job.stage_started:
-        return ""
-    left = (now - job.stage_started) / job.done * (job.total - job.done)
-    return f"{duration(left)} left in this stage"
+    """Write how long the present stage still takes; empty where that cannot be told."""
+    countdown = _countdown(job.id, job.attempts, job.spec)
+    countdown.see(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
+    return countdown.words(now)
+
+
+def explore_link(spec: RunSpec) -> None:
+    """Show the way to a run's point on Explore."""
+    st.page_link(
+        "views/explore.py",
+        label="See it on Explore",
+        icon=":material/show_chart:",
+        query_params=points.link(data.frame(), spec),
+    )
 
 
 def show_jobs() -> None:
@@ -77,6 +102,9 @@ def _show(job: Job) -> None:
         share = job.done / job.total if job.total else 0.0
         parts = [STAGES.get(job.stage, job.stage.capitalize() or "Starting"), job.detail, time_left(job, time.time())]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
+    if job.spec.save and job.state != "failed":
+        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
+        st.caption(_literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
     if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
@@ -93,15 +121,15 @@ def _show_unreadable(job: UnreadableJob) -> None:
         _button("Forget", job, data.queue().delete)
 
 
+def _literal(text: str) -> str:
+    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
 def _actions(job: Job) -> None:
     queue = data.queue()
     if job.state == "done":
-        st.page_link(
-            "views/explore.py",
-            label="See it on Explore",
-            icon=":material/show_chart:",
-            query_params=points.link(data.frame(), job.spec),
-        )
+        explore_link(job.spec)
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):

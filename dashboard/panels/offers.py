@@ -11,9 +11,8 @@ from core.cache import hub
 from core.data import files
 from core.data.texts import BY_ID
 from core.errors import UserError
-from core.protocols import missing
 from core.request.complete import complete
-from core.request.estimate import estimate, history
+from core.request.estimate import estimate_left
 from core.specs import Calibration, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
@@ -51,15 +50,9 @@ def offer(
         )
         for spec in specs:
             _check_texts(spec)
-        return Offer(specs, sum(seconds(spec) for spec in specs))
+        return Offer(specs, estimate_left(specs, data.store()).seconds)
     except UserError as error:
         return Offer((), 0.0, str(error))
-
-
-def seconds(spec: RunSpec) -> float:
-    """Return how long a run takes, without the numbers that the store has already."""
-    store = data.store()
-    return estimate(missing(spec, store.get(spec.variant.key)) or spec, history(store)).seconds
 
 
 def _check_texts(spec: RunSpec) -> None:

@@ -12,17 +12,17 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.models.catalogue import BY_ID, MODELS
 from core.models.sources import named_folder
-from core.protocols import missing
 from core.registry import METHODS, RECOVERIES
+from core.request.baseline import left
 from core.request.complete import complete
-from core.request.estimate import estimate, history
+from core.request.estimate import estimate_left
 from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
-from dashboard.panels import forms, offers
+from dashboard.panels import forms
 from dashboard.panels.binding import BOUND, KEPT
-from dashboard.panels.joblist import show_jobs
+from dashboard.panels.joblist import explore_link, show_jobs
 
 PATTERNS = ("2:4", "4:8")
 NO_RECOVERY = "nothing"
@@ -297,31 +297,37 @@ def form() -> RunSpec | str | None:
 def page() -> None:
     st.title("Run", anchor=False)
     st.markdown("Compress a model on this machine and measure what is left of it.")
-    left, right = st.columns([3, 2], gap="large")
-    with left:
+    asked, queued = st.columns([3, 2], gap="large")
+    with asked:
         wanted = form()
         if isinstance(wanted, str):
             st.error(wanted)
-        elif wanted:
-            _estimate(wanted)
-        disabled = not isinstance(wanted, RunSpec)
+        disabled = not isinstance(wanted, RunSpec) or not _something_left(wanted)
         # Not a callback: that would get the run of before a value that was typed just ahead of the click.
         pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=disabled, key="run_start")
         if pressed and isinstance(wanted, RunSpec):
             data.queue().submit(wanted)
             st.toast("Queued.")
-    with right:
+    with queued:
         show_jobs()
 
 
-def _estimate(spec: RunSpec) -> None:
-    expected = estimate(spec, history(data.store()))
-    known = data.result(spec.variant.key)
-    if known and missing(spec, known) is None:
-        st.info("All of this is measured already; nothing is left to run.")
-        return
-    again = " This model is known already: only what was not measured yet is measured." if known else ""
-    st.info(f"Takes {duration(offers.seconds(spec))} and {expected.bytes / 1e9:.1f} GB of memory.{again}")
+def _something_left(spec: RunSpec) -> bool:
+    """Say what the run takes, or where its numbers are; return whether anything is left to run."""
+    store = data.store()
+    parts = left(spec, store)
+    if not parts:
+        st.info("All of this is measured already. Choose something else to run, or see it on Explore.")
+        explore_link(spec)
+        return False
+    expected = estimate_left([spec], store)
+    said = f"Takes {duration(expected.seconds)} and {expected.bytes / 1e9:.1f} GB of memory"
+    if parts[-1].variant != spec.variant:
+        said += ", with the dense model measured in the same way, to compare with"
+    if data.result(spec.variant.key):
+        said += ". This model is known already: only what was not measured yet is measured"
+    st.info(f"{said}.")
+    return True
 
 
 page()

@@ -29,4 +29,18 @@ def make(*measurements, key=KEY, layers=(), zeros=50, stages=(WANDA,), made=(), 
     return Result(variant=variant, footprint=footprint, measurements=measurements, layers=layers)
 
 
+def trained(**more):
+    """The circumstances of a stage that trained."""
+    plain = {
+        "steps": 4,
+        "tokens": 1024,
+        "seconds": 1.0,
+        "ended": "budget",
+        "best_step": 4,
+        "losses": [],
+        "held_out": [],
+    }
+    return {"training": plain | more}
+
+
 LAYER = LayerReport(name="model.layers.0.q_proj", block=0, role="q", shape=(4, 4), sparsity=0.5, error=0.1)

@@ -4,6 +4,7 @@ import pytest
 
 from core.reached import missed, share
 from core.results import LayerReport
+from core.specs import Stage
 from core.store.shipped import read_measured
 from tests.core.made import make
 
@@ -13,9 +14,7 @@ def layer(name="model.layers.0.q_proj", block=0, shape=(64, 64), sparsity=0.5):
 
 
 def made(method, ratio, zeros, layers=(), selected=None):
-    result = make(zeros=zeros, layers=layers)
-    variant = result.variant.model_copy(update={"method": method, "ratio": ratio, "layers": selected})
-    return result.model_copy(update={"variant": variant})
+    return make(zeros=zeros, layers=layers, stages=(Stage(method=method, ratio=ratio, layers=selected),))
 
 
 @pytest.mark.parametrize(

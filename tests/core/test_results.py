@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from core.results import COMPUTED, Result, Variant
 from core.specs import Calibration, Stage
-from tests.core.made import KEY, LAYER, WANDA, make
+from tests.core.made import KEY, LAYER, WANDA, make, trained
 
 TEXT, EXAMPLES = Calibration.parse("c4-sample:16x2048"), Calibration.parse("alpaca:64x256")
 DENSE, MAGNITUDE = Stage(method="dense"), Stage(method="magnitude", ratio=0.5, pattern="2:4", layers="0:3")
@@ -65,28 +65,23 @@ def test_a_damaged_variant_is_refused(stages):
 
 
 def test_losses_that_diverged_survive():
-    result = make(made=({"training": {"losses": [[1, math.inf], [2, math.nan]]}},))
+    result = make(made=(trained(losses=[[1, math.inf], [2, math.nan]]),))
     (first, second) = Result.model_validate_json(result.model_dump_json()).variant.details["training"]["losses"]
     assert first == [1, math.inf] and math.isnan(second[1])
 
 
 def test_any_training_that_was_cancelled_cuts_a_variant_short():
-    def trained(ended):
-        return {"training": {"ended": ended}}
-
     assert not of(WANDA, LORA).cut_short
-    assert not of(WANDA, LORA, made=({}, trained("budget"))).cut_short
-    assert of(WANDA, LORA, made=({}, trained("cancelled"))).cut_short
-    assert of(WANDA, LORA, SVD, made=({}, trained("cancelled"), {})).cut_short
+    assert not of(WANDA, LORA, made=({}, trained(ended="budget"))).cut_short
+    assert of(WANDA, LORA, made=({}, trained(ended="cancelled"))).cut_short
+    assert of(WANDA, LORA, SVD, made=({}, trained(ended="cancelled"), {})).cut_short
 
 
 def test_the_last_training_is_told_with_its_stage():
     assert of(WANDA, made=({"seconds": 1.0},)).training is None
     later = LORA.model_copy(update={"seed": 4})
-    assert of(LORA, later, SVD, made=({"training": {"steps": 1}}, {"training": {"steps": 2}}, {})).training == (
-        later,
-        {"steps": 2},
-    )
+    stage, training = of(LORA, later, SVD, made=(trained(steps=1), trained(steps=2), {})).training
+    assert (stage, training["steps"]) == (later, 2)
 
 
 def test_layers_are_shown_of_the_last_stage_that_has_some():

@@ -1,8 +1,14 @@
 """Fixtures of the dashboard's tests: tidy rows of made-up results, and the app on a store that holds them."""
 
 import pytest
+import streamlit as st
 
+from core import paths
 from core.analysis.frame import tidy
+from core.jobs.queue import Queue
+from core.store.database import database_url
+from core.store.store import Store
+from dashboard import data
 from dashboard.charts import points
 from tests.dashboard.synthetic import curve, result
 
@@ -19,3 +25,29 @@ def perplexities(frame):
     rows = frame[frame["metric"] == "perplexity"]
     dense = rows["method"] == "dense"
     return points.collapse(rows[~dense]), points.collapse(rows[dense])
+
+
+@pytest.fixture
+def fresh(results_dir, monkeypatch):
+    """The store of a machine where nothing was run yet: it has the shipped rows."""
+    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    store = Store(database_url(None))
+    queue = Queue(store)
+    monkeypatch.setattr(data, "queue", lambda: queue)
+    return store
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path, request):
+    """An empty store; no shipped rows beside it."""
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
+    return request.getfixturevalue("fresh")
+
+
+@pytest.fixture
+def filled(store):
+    for one in curve():
+        store.put(one)
+    return store

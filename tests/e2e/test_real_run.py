@@ -36,6 +36,7 @@ def test_a_wanda_run_from_the_form_becomes_a_point_on_explore(page, address, tmp
         ".flatMap(c => c.map(p => p.x)).filter(Number.isFinite)"
     )
     assert any(abs(x - 0.33) < 1e-9 for x in removed)
+    assert chart.locator(".legendtext", has_text="Dense").count() == 1  # the run has brought its baseline
     page.get_by_role("button", name="Export", exact=False).first.click()
     with page.expect_download(timeout=MINUTES) as download:
         page.get_by_role("button", name="PDF", exact=True).first.click()

@@ -8,7 +8,7 @@ import pytest
 from core.analysis.frame import COLUMNS, tidy
 from core.results import Measurement
 from core.specs import Calibration, Stage
-from tests.core.made import KEY, OTHER, WANDA, make, perplexity
+from tests.core.made import KEY, OTHER, WANDA, make, perplexity, trained
 
 TEXT = Calibration.parse("alpaca:64x256")
 LORA = Stage(method="lora", calibration=TEXT, seed=0)
@@ -95,7 +95,7 @@ def test_the_label_says_what_differs_from_the_defaults(changes, expected):
 
 def tuned(key, method="wanda", ended="budget", **parameters):
     stages = [Stage(method=method, ratio=0.5), LORA.model_copy(update={"parameters": parameters})]
-    return make(perplexity(20.0), key=key, stages=stages, made=[{}, {"training": {"ended": ended}}])
+    return make(perplexity(20.0), key=key, stages=stages, made=[{}, trained(ended=ended)])
 
 
 def test_trainings_are_told_apart_only_where_there_are_several():

@@ -120,6 +120,9 @@ BAD = {
     "folder to save in has too long a name": ([*RUN, "--save", "n" * 300], "File name too long"),
     "layers of thousands of digits": ([*RUN, "--layers", f"{LONG}:"], "selects none"),
     "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
+    "unknown precision to save in": ([*RUN, "--save", "new", "--precision", "fp8"], "did you mean 'fp32'?"),
+    "precision without a folder": ([*RUN, "--precision", "fp16"], "add a folder with --save"),
+    "unknown precision to export in": (["export", "0" * 64, "new", "--precision", "int8"], "known: fp32, fp16, bf16"),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
     "missing argument": (["run", "./tiny"], "Missing argument"),
     "unknown command": (["prune"], "No such command 'prune'"),
@@ -207,9 +210,9 @@ def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
     assert json.loads(captured.out)["variant"]["ratio"] == 0.999
     assert main([*SWEEP, "--methods", "shortgpt,svd", "--ratios", "0.5,0.999"]) == 0
     lines = capsys.readouterr().err
-    assert "2/5 tiny shortgpt 0.5: done.\n" in lines
-    assert f"3/5 tiny shortgpt 0.999: done. {told}\n" in lines
-    assert "5/5 tiny svd 0.999: done. 94.0% of the block weights were removed, not the 99.9%" in lines
+    assert "2/5 ShortGPT, 50 %, tiny: done.\n" in lines
+    assert f"3/5 ShortGPT, 99.9 %, tiny: done. {told}\n" in lines
+    assert "5/5 SVD, 99.9 %, tiny: done. 94.0% of the block weights were removed, not the 99.9%" in lines
 
 
 def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
@@ -255,7 +258,7 @@ def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys)
     grid = [*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]
     assert main(grid) == 2
     *_, last = capsys.readouterr().err.strip().splitlines()
-    assert last.startswith("The sweep stops at 1/5 tiny dense, where the same command goes on: The d")
+    assert last.startswith("The sweep stops at 1/5 Dense, tiny, where the same command goes on: The d")
     assert "points failed" not in last
 
 
@@ -267,17 +270,17 @@ def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatc
             "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
         )
     assert main(grid) == 2
-    assert "stops at 2/3 tiny wanda 0.3, where the same command goes on: The disk is full" in capsys.readouterr().err
+    assert "stops at 2/3 Wanda, 30 %, tiny, where the same command goes on: The disk is full" in capsys.readouterr().err
     assert [result.variant.method for result in store.results()] == ["dense"]
     with store.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refuse")
 
     from core.engine import variants
 
-    real, made = variants.compress, []
-    monkeypatch.setattr(variants, "compress", lambda *given: made.append(given[1]) or real(*given))
+    apply, made = variants.apply, []
+    monkeypatch.setattr(variants, "apply", lambda model, given, more: made.append(given) or apply(model, given, more))
     assert main(grid) == 0
-    assert [stage.ratio for stage in made] == [0.5]  # 0.3 lay in the cache
+    assert [given.stage.ratio for given in made] == [0.5]  # 0.3 lay in the cache
     assert len(store.results()) == 3
 
 
@@ -359,7 +362,13 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
 
     from core.engine import variants
 
-    monkeypatch.setattr(variants, "apply", lambda *_: pytest.fail("compressed again"))
+    real = variants.apply
+
+    def only_dense(model, given, context):  # nothing else is made again
+        assert given.stage.method == "dense"
+        return real(model, given, context)
+
+    monkeypatch.setattr(variants, "apply", only_dense)
     assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}

@@ -53,7 +53,7 @@ def test_a_sweep_goes_on_past_a_model_that_cannot_be_read(file, capsys, tmp_path
     grid = ["--methods", "magnitude", "--ratios", "0.5", "--perplexity", "text.txt@32:2"]
     assert main(["sweep", "--models", f"{odd},./tiny", *grid]) == 1
     captured = capsys.readouterr()
-    assert "tiny magnitude 0.5: done." in captured.err and "Traceback" not in captured.err
+    assert "Magnitude, 50 %, tiny: done." in captured.err and "Traceback" not in captured.err
     last = captured.err.strip().splitlines()[-1]
     assert ("1 of 2 models left out" in last and str(odd) in last) or "2 of 4 points failed" in last
     assert len(Store().results()) == 2

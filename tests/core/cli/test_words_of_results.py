@@ -42,9 +42,9 @@ def test_tables_name_every_stage_and_what_it_was_asked_for():
 
 
 def test_the_card_tells_every_stage():
-    text = card(make(perplexity(20.0), stages=CHAIN), plain=True)
+    text = card(make(perplexity(20.0), stages=CHAIN), plain=True, dtype="float32")
     assert "# m, Magnitude, 50%, then SparseGPT, 2:4" in text
     made, trained, pruned = (text.index(start) for start in ("with `magnitude`;", "trained with `lora` on", "2:4, cal"))
     assert made < trained < pruned
     assert "SparseGPT: Massive Language Models" in text
-    assert "# m, Dense, 0%\n" in card(make(stages=[Stage(method="dense"), LORA]), plain=True)
+    assert "# m, Dense, 0%\n" in card(make(stages=[Stage(method="dense"), LORA]), plain=True, dtype="float32")

@@ -202,7 +202,7 @@ def test_a_checkpoint_is_a_plain_one_and_brings_its_constraint_back(tmp_path):
 def test_a_kept_variant_that_does_not_say_its_constraint_is_not_taken(tmp_path):
     save_model(cut(tiny(), "wanda"), tmp_path)
     (tmp_path / FILE).unlink()
-    with pytest.raises(OSError, match=FILE):
+    with pytest.raises(UserError, match=FILE):
         load_model_folder(tmp_path, torch.float32)
 
 

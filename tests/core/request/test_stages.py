@@ -27,7 +27,7 @@ def test_a_chain_is_made_of_the_very_stages_it_was_made_of():
         (Stage(method="slimllm", version=1, ratio=0.5), "version 1 of SlimLLM, and this is version 2; run it again"),
         (Stage(method="wanda", version=0, ratio=0.5), "by a version of Wanda that is not known"),
         (Stage(method="wanda", ratio=0.5, parameters={"colour": "red"}), "Wanda has no parameter 'colour'"),
-        (Stage(method="magnitude", ratio=1.5), "Ratio 1.5 is outside"),
+        (Stage(method="magnitude", ratio=1.0), "Ratio 1.0 is outside"),
     ],
 )
 def test_what_this_version_would_make_otherwise_is_refused_with_the_reason(stage, says):

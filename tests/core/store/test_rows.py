@@ -16,12 +16,12 @@ from core.jobs.executor import log_file
 from core.jobs.queue import Queue
 from core.request.estimate import estimate, history
 from core.results import Measurement, Result
-from core.specs import RunSpec
+from core.specs import RunSpec, Stage
 from core.store.shipped import append_shipped, read_measured
 from core.store.store import Store
 from core.store.tables import jobs, measurements, variants
 from tests.core.commands import RUN
-from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+from tests.core.made import KEY, LAYER, OTHER, make, perplexity, trained
 from tests.core.queues import ended, spec, until
 
 
@@ -51,19 +51,22 @@ def written(**changes):
 ODD = {
     "an unknown field": ({"variant__colour": "red"}, "variant.colour"),
     "no stages": ({"variant__stages": []}, "variant.stages"),
-    "a pattern that is none": ({"variant__pattern": "x"}, "variant.pattern"),
-    "a pattern that keeps all": ({"variant__pattern": "4:2"}, "variant.pattern"),
-    "a ratio beyond 1": ({"variant__ratio": 1.5}, "variant.ratio"),
+    "a pattern that is none": ({"variant__stages__0__pattern": "x"}, "variant.stages: Pattern 'x' is not"),
+    "a pattern that keeps all": ({"variant__stages__0__pattern": "4:2"}, "variant.stages: Pattern '4:2' is not"),
+    "a ratio beyond 1": ({"variant__stages__0__ratio": 1.5}, "variant.stages: a ratio is outside"),
     "a key that is a path": ({"variant__key": "../" * 20 + "etc"}, "variant.key"),
     "a dtype that is none": ({"variant__dtype": "float8"}, "variant.dtype"),
-    "a calibration that is none": ({"variant__calibration": "c4"}, "variant.calibration"),
-    "a text that is none": ({"variant__stages": [{"name": "wanda", "text": "c4:0x1"}]}, "variant.stages.0.text"),
-    "a seed without end": ({"variant__seed": 2**70}, "variant.seed"),
-    "seconds in words": ({"variant__details": {"seconds": "many"}}, "seconds is no number"),
-    "a time that is a number": ({"variant__details": {"created": 5}}, "created is no text"),
-    "a training without an end": ({"variant__details": {"training": {}}}, "how it ended"),
+    "a calibration that is none": ({"variant__stages__0__calibration": "c4"}, "variant.stages.0.calibration"),
+    "a text that is none": (
+        {"variant__stages__0__calibration": {"corpus": "c4", "windows": 0, "window": 1}},
+        "variant.stages.0.calibration.windows",
+    ),
+    "a seed without end": ({"variant__stages__0__seed": 2**70}, "variant.stages: a seed is no whole number"),
+    "seconds in words": ({"variant__made": [{"seconds": "many"}]}, "seconds is no number"),
+    "a time that is a number": ({"variant__made": [{"created": 5}]}, "created is no text"),
+    "a training without an end": ({"variant__made": [{"training": {}}]}, "how it ended"),
     "losses that are none": (
-        {"variant__details": {"training": {"ended": "budget", "steps": 1, "tokens": 1, "best_step": 1, "losses": [1]}}},
+        {"variant__made": [trained(losses=[1])]},
         "training.losses",
     ),
     "no weights": ({"footprint__block_weights": 0}, "footprint.block_weights"),
@@ -109,7 +112,7 @@ def test_a_task_has_a_perplexity_of_its_own_without_windows(capsys):
 
 def test_what_is_read_is_written_again_as_it_was(shipped_folder):
     details = {"created": "2025", "versions": {"torch": "2"}, "seconds": 3, "unknown": [1]}
-    line = written(variant__details=details, measurements__0__details=details)
+    line = written(variant__made=[details], variant__details=details, measurements__0__details=details)
     assert json.loads(Result.model_validate_json(line).model_dump_json()) == json.loads(line)
     assert list(Result.model_validate_json(line).variant.details) == list(details)
 
@@ -180,7 +183,7 @@ def test_a_method_that_this_version_lacks_ends_no_estimate():
         '"calibration":{"corpus":"c4-sample","windows":16,"window":2048}}]}}'
     )
     known = make(perplexity(20.0))
-    later = {"model": "smollm2-135m", "method": "of-a-later-version", "calibration": "c4-sample:16x2048"}
+    later = {"model": "smollm2-135m", "stages": (Stage(method="of-a-later-version", ratio=0.5),)}
     odd = known.model_copy(update={"variant": known.variant.model_copy(update=later)})
     assert estimate(spec_, [odd]).seconds == estimate(spec_).seconds
 

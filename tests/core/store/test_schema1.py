@@ -23,7 +23,7 @@ TRAINED = json.loads(
     "learning_rate":0.002,"epochs":2.0,"steps":null,"minutes":5.0,"held_out":8,"patience":0},
     "text":"c4-sample:2048x256","seed":0}],"calibration":"c4-sample:16x2048","seed":0,"layers":null,"details":{
     "seconds":305.5,"device":"cpu (x86_64)","threads":2,"created":"2026-11-25T11:04:06+00:00","training":{"steps":92,
-    "ended":"budget","losses":[[9,5.0754134965618185]],"held_out":[[0,5.147643683938419]]}}}"""
+    "tokens":94208,"best_step":92,"seconds":300.1,"ended":"budget","losses":[[9,5.0754134965618185]],"held_out":[[0,5.147643683938419]]}}}"""
 )
 WANDA = json.loads(
     """{"key":"73fc995e87dfd11a417105e980091a23eb69d569abd017dc373edb081d0485e8","model":"smollm2-135m",

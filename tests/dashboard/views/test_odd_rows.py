@@ -9,12 +9,12 @@ from core import paths
 from core.request.complete import complete
 from core.store.tables import jobs, variants
 from dashboard import data
+from tests.dashboard.opened import open_app
 from tests.dashboard.synthetic import curve
-from tests.dashboard.test_pages import filled, open_app, store  # noqa: F401
 
 
 @pytest.fixture
-def odd(filled):  # noqa: F811
+def odd(filled):
     """A filled store with a variant, a shipped line and a job that cannot be read."""
     key = curve()[3].variant.key
     spec = complete("smollm2-135m", "wanda", ratio=0.5).model_dump_json().replace('"force"', '"colour":1,"force"')
@@ -36,7 +36,7 @@ def test_explore_opens_and_names_what_it_leaves_out(odd):
     assert not app.error and not app.warning
 
 
-def test_explore_opens_beside_the_perplexity_of_a_task(filled):  # noqa: F811
+def test_explore_opens_beside_the_perplexity_of_a_task(filled):
     one = curve()[0]
     lambada = one.measurements[1].model_copy(update={"metric": "perplexity", "dataset": "lambada_openai"})
     filled.put(one.model_copy(update={"measurements": (lambada,)}))
@@ -55,7 +55,7 @@ def test_run_opens_and_lets_the_job_be_deleted(odd):
     assert not app.exception and not app.text
 
 
-def test_a_waiting_job_that_cannot_be_read_can_be_cancelled(odd, filled):  # noqa: F811
+def test_a_waiting_job_that_cannot_be_read_can_be_cancelled(odd, filled):
     with filled.begin() as connection:
         connection.execute(update(jobs).values(state="queued"))
     app = open_app("views/run.py")

@@ -1,66 +1,23 @@
 """Each page run through Streamlit's own tester, on a store of made-up results and a queue that starts no process."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
-import streamlit as st
 from sqlalchemy import update
-from streamlit.testing.v1 import AppTest
 
-from core import paths
 from core.engine.variants import describe
-from core.jobs.queue import Queue
+from core.request.baseline import baseline
 from core.request.complete import complete
-from core.specs import Perplexity, Stage, VariantSpec
-from core.store.database import database_url
-from core.store.store import Store
+from core.specs import Perplexity, RunSpec, Stage, VariantSpec
 from core.store.tables import jobs
 from core.words import variant_name
 from dashboard import data
+from dashboard.charts import points
+from dashboard.panels import joblist
 from tests.core.made import make, perplexity
+from tests.dashboard.opened import open_app
 from tests.dashboard.synthetic import TRAINING, curve, result
-
-APP = str(paths.PROJECT / "dashboard" / "app.py")
-
-
-@pytest.fixture
-def fresh(results_dir, monkeypatch):
-    """The store of a machine where nothing was run yet: it has the shipped rows."""
-    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    store = Store(database_url(None))
-    queue = Queue(store)
-    monkeypatch.setattr(data, "queue", lambda: queue)
-    return store
-
-
-@pytest.fixture
-def store(monkeypatch, tmp_path, request):
-    """An empty store; no shipped rows beside it."""
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
-    return request.getfixturevalue("fresh")
-
-
-@pytest.fixture
-def filled(store):
-    for one in curve():
-        store.put(one)
-    return store
-
-
-def open_app(page=None, typed=None, **query) -> AppTest:
-    """Open a page by an address with `query`; `typed` are values that inputs hold already."""
-    app = AppTest.from_file(APP, default_timeout=30)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    for key, value in (typed or {}).items():
-        app.session_state[key] = value
-    if page:
-        app.switch_page(page).run()
-    assert not app.exception
-    return app
 
 
 def charts(app):
@@ -310,7 +267,7 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
 def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
     spec = complete("smollm2-135m", "magnitude", ratio=0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
-    store.put(reached.model_copy(update={"variant": describe(spec.variant, {})}))
+    store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
     told = "80.0% of the block weights were removed, not the 90.0% that were asked for."
     assert told in [caption.value for caption in open_app(explore_point="Magnitude, 90 %").caption]
     with store.begin() as connection:
@@ -318,21 +275,72 @@ def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
     assert told in [caption.value for caption in open_app("views/run.py").caption]
 
 
-def test_a_checkpoint_is_asked_for_in_a_folder_that_is_new(store, tmp_path):
-    spec = complete("smollm2-135m", "magnitude", ratio=0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
-    dense = complete("smollm2-135m", "dense", perplexity=list(spec.perplexity))
-    for one in (dense, spec):
+@pytest.fixture
+def two_points(store):
+    """The specs of two points that this version can make, with the dense model's numbers beside them."""
+    text = [Perplexity.parse("passages-eval@2048:16")]
+    dense, *specs = (
+        complete("smollm2-135m", method, ratio=ratio, perplexity=text)
+        for method, ratio in (("dense", None), ("magnitude", 0.5), ("svd", 0.3))
+    )
+    for spec in (dense, *specs):
         made = make(perplexity(30.0, "passages-eval"))
-        store.put(made.model_copy(update={"variant": describe(one.variant)}))
+        footprint = made.footprint.model_copy(update={"model_parameters": 134_500_000})
+        store.put(made.model_copy(update={"variant": describe(spec.variant), "footprint": footprint}))
+    return specs
+
+
+def save_inputs(app, spec):
+    """The folder and the precision that a point is saved with, and the button."""
+    key = spec.variant.key[:8]
+    return (
+        app.text_input(key=f"explore_folder_{key}"),
+        app.radio(key=f"explore_precision_{key}"),
+        app.button(key="explore_save"),
+    )
+
+
+def test_a_checkpoint_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
+    spec = two_points[0]
     app = open_app(explore_point="Magnitude, 50 %")
-    app.text_input(key="explore_folder").set_value("model").run()
-    app.button(key="explore_save").click().run()
-    assert not data.queue().jobs()
-    app.text_input(key="explore_folder").set_value(str(tmp_path / "model")).run()
-    app.button(key="explore_save").click().run()
+    folder, precision, save = save_inputs(app, spec)
+    assert precision.options == ["538 MB, fp32", "269 MB, bf16", "269 MB, fp16"] and precision.value == "float32"
+    folder.set_value("model")
+    save.click().run()
+    assert not data.queue().jobs() and "Give the whole path" in app.toast[0].value
+    folder, precision, save = save_inputs(app, spec)
+    folder.set_value(str(tmp_path / "model"))  # no rerun between these and the click
+    precision.set_value("float16")
+    save.click().run()
     (job,) = data.queue().jobs()
-    assert job.spec.save == str(tmp_path / "model")
+    assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
     assert job.spec.variant == spec.variant and not job.spec.perplexity
+    assert f"It will be in {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
+
+
+def test_each_point_is_proposed_a_folder_of_its_own(two_points):
+    app = open_app(explore_point="Magnitude, 50 %", explore_families=["Unstructured", "Low rank"])
+    first = save_inputs(app, two_points[0])[0].value
+    app.selectbox(key="explore_point").set_value(two_points[1].variant.key).run()
+    second = save_inputs(app, two_points[1])[0].value
+    assert first.endswith(f"smollm2-135m-magnitude-{two_points[0].variant.key[:8]}")
+    assert second.endswith(f"smollm2-135m-svd-{two_points[1].variant.key[:8]}")
+
+
+def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path):
+    folder = tmp_path / "_my_model"
+    app = open_app("views/run.py")
+    data.queue().submit(RunSpec(variant=two_points[0].variant, save=str(folder), precision="bfloat16"))
+
+    def said():
+        return " ".join(caption.value.replace("\\", "") for caption in app.run().caption)
+
+    assert f"To be saved to {folder} as bf16" in said()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"0" * 12_345_678)
+    with store.begin() as connection:
+        connection.execute(update(jobs).values(state="done", finished=2.0))
+    assert f"Saved to {folder}, 12 MB, bf16" in said() and not app.exception
 
 
 def test_run_has_a_field_for_every_declared_parameter(store):
@@ -384,6 +392,39 @@ def test_run_estimates_then_queues_what_was_asked(store):
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
     assert [str(task) for task in job.spec.tasks] == ["piqa:20"]
     assert "Wanda, 30 %, smollm2-135m" in " ".join(text.value for text in app.markdown)
+
+
+def stored(store, spec):
+    """Store a number that answers what a run asks for."""
+    made = make(perplexity(30.0, "passages-eval"))
+    store.put(made.model_copy(update={"variant": describe(spec.variant)}))
+
+
+def test_what_is_measured_already_is_not_started_but_shown(store):
+    spec = complete("smollm2-135m", "sparsegpt", ratio=0.5, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    stored(store, spec)
+    app = open_app("views/run.py")
+    said = app.info[0].value
+    assert "with the dense model measured in the same way" in said and "This model is known already" in said
+    assert not app.button(key="run_start").disabled
+    stored(store, baseline(spec))
+    app.run()
+    assert app.info[0].value.startswith("All of this is measured already.")
+    assert app.button(key="run_start").disabled
+    (way,) = app.page_link
+    assert way.value == "See it on Explore" and "explore_point=SparseGPT" in way.proto.query_string
+    app.number_input(key="run_ratio").set_value(0.3).run()
+    assert "Takes" in app.info[0].value and not app.button(key="run_start").disabled
+
+
+def test_a_finished_run_is_shown_beside_the_dense_model(store):
+    spec = complete("smollm2-135m", "wanda", ratio=0.3, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    for one in (spec, baseline(spec)):
+        stored(store, one)
+    app = open_app(**points.link(data.frame(), spec))
+    assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
+    assert list(app.dataframe[0].value["vs dense"].dropna()) == [0.0, 0.0]
+    assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)
 
 
 @pytest.mark.parametrize(
@@ -457,6 +498,34 @@ def test_running_failed_and_finished_jobs_say_so(filled):
     assert app.error[0].value == "The disk is full."
     become(state="done", error=None)
     assert app.page_link[-1].value == "See it on Explore"
+
+
+def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):
+    clock = {"now": 1000.0}
+    monkeypatch.setattr(joblist, "time", SimpleNamespace(time=lambda: clock["now"]))
+    app = open_app("views/run.py")
+    app.button(key="run_start").click().run()
+    row = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}
+
+    def left(after, **values):
+        """The last words on the bar, so many seconds later, the job's row changed."""
+        clock["now"] += after
+        if values:
+            with filled.begin() as connection:
+                connection.execute(update(jobs).values(**values))
+        app.run()
+        assert not app.exception
+        return app.progress[0].text.rpartition(" · ")[2]
+
+    assert left(0, **row) == "about 5 s left"  # as estimated for the start
+    assert left(9) == "longer than expected"
+    reading = {"stage": "perplexity", "total": 2}
+    words = left(0, **reading, done=0, stage_started=1009.0)
+    assert words.startswith("about") and words.endswith("left")
+    assert left(30, done=1) == "about 30 s left"
+    assert left(12) == "about 18 s left"
+    assert left(40) == "longer than expected"
+    assert left(0, detail="done", done=2) == "done"
 
 
 @pytest.mark.parametrize("title", [None, "SparseGPT: OPT-175B, zero-shot", "SlimLLM: LLaMA-7B", "SlimLLM: LLaMA-2-7B"])

@@ -6,7 +6,7 @@ from streamlit.testing.v1.element_tree import Selectbox
 
 from core.models import sources
 from tests.core.tiny import tiny
-from tests.dashboard.test_pages import open_app, store  # noqa: F401
+from tests.dashboard.opened import open_app
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -1,0 +1,54 @@
+"""How long the present stage of a run still takes: a number that only falls, the same for dashboard and command line.
+
+At first it is what was estimated for the stage. Once the stage has told enough of its progress its own pace counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from core.words import duration
+
+ENOUGH = 0.05  # share of a stage after which its pace is known
+SLACK = 1.25, 3.0  # by which factor and seconds a stage may slow down before its last number is given up
+
+
+class Countdown:
+    """Follows the stages of one run. Times are seconds of any one clock."""
+
+    def __init__(self, expected: Mapping[str, float] | None = None):
+        self.expected = dict(expected or {})  # seconds by stage, as `core.request.estimate` gives them
+        self._stage: tuple[str, int, float | None] | None = None  # with its total, and when it started
+        self._done = self._total = 0
+        self._began = (0.0, 0)  # when, and what was done by then
+        self._ends: float | None = None
+        self._least = math.inf  # the lowest number told in this stage
+
+    def see(self, stage: str, done: int, total: int, now: float, started: float | None = None) -> None:
+        """Take in how far the run is; `started` is when its stage began, if that was before this first look at it."""
+        # Of two texts with as many windows each is a stage.
+        if (stage, total, started) != self._stage or done < self._done:
+            if self._stage:  # what it took, the next one like it may take, such as that of the dense baseline
+                last = self._stage[0]
+                self.expected[last] = max(self.expected.get(last, 0.0), now - self._began[0])
+            self._stage, self._done, self._total, self._least = (stage, total, started), 0, total, math.inf
+            self._began = (now, done) if started is None else (started, 0)
+            expected = self.expected.get(stage)
+            self._ends = None if expected is None else self._began[0] + expected
+        since, before = self._began
+        if done > self._done and done > before and done - before >= ENOUGH * total:
+            self._ends = now + (now - since) / (done - before) * (total - done)
+        self._done = done
+
+    def words(self, now: float) -> str:
+        """Return `about 12 s left`, or `longer than expected`; empty where nothing is known, or all is done."""
+        if self._ends is None or 0 < self._total <= self._done:
+            return ""
+        left, (factor, seconds) = self._ends - now, SLACK
+        if left <= 0:
+            self._least = 0.0
+        if left <= 0 or left > factor * self._least + seconds:
+            return "longer than expected"
+        self._least = min(self._least, left)
+        return f"{duration(self._least)} left"

@@ -1,0 +1,32 @@
+"""What is left to run of a wish: the run itself, and the dense model's numbers that its own are compared with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.protocols import missing
+from core.request.stages import build_stage
+from core.specs import RunSpec
+
+if TYPE_CHECKING:
+    from core.store.store import Store
+
+
+def left(spec: RunSpec, store: Store) -> list[RunSpec]:
+    """Return what the store does not have yet: the part of the run itself, and that of its dense baseline."""
+    parts = []
+    for wanted in (spec, baseline(spec)):
+        if wanted is not None:
+            parts.append(missing(wanted, None if wanted.force else store.get(wanted.variant.key)))
+    return [part for part in parts if part is not None]
+
+
+def baseline(spec: RunSpec) -> RunSpec | None:
+    """Return the run of the dense model that the numbers of `spec` are compared with: same texts, windows and tasks.
+
+    None where nothing is measured, or the model is the dense one.
+    """
+    dense = spec.variant.model_copy(update={"stages": (build_stage("dense"),)})
+    if dense.key == spec.variant.key or not (spec.perplexity or spec.tasks or spec.latency):
+        return None
+    return spec.model_copy(update={"variant": dense, "save": None, "precision": None, "force": False})

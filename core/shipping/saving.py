@@ -1,0 +1,46 @@
+"""A checkpoint on its way to the disk: its precision, its size, and what is said of it; imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import unknown
+from core.results import Footprint
+from core.specs import BYTES, Dtype
+
+PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+BY_CHANCE = 0.01  # share of weights that may be zero without having been pruned
+
+
+def parse_precision(text: str) -> Dtype:
+    """Return the dtype that users write as `text`; a `UserError` for another word."""
+    if text not in PRECISIONS:
+        raise unknown("precision", text, PRECISIONS)
+    return PRECISIONS[text]
+
+
+def precision_name(dtype: Dtype) -> str:
+    """Return how users write a dtype."""
+    return next(name for name, known in PRECISIONS.items() if known == dtype)
+
+
+def checkpoint_bytes(footprint: Footprint, dtype: Dtype) -> int:
+    """Return about what a checkpoint takes on disk: its weights, zeros like others and tied tensors once, and the bits
+    that say which of them are to stay zero."""
+    pruned = footprint.block_zeros > BY_CHANCE * footprint.block_weights
+    return footprint.model_parameters * BYTES[dtype] + (footprint.block_weights // 8 if pruned else 0)
+
+
+def size_words(size: float, dtype: Dtype) -> str:
+    """Write a size and a precision: `538 MB, fp32`."""
+    digits = 0 if size >= 10e6 else 2
+    return f"{size / 1e6:.{digits}f} MB, {precision_name(dtype)}"
+
+
+def saved_words(folder: str, dtype: Dtype) -> str:
+    """Say what has been saved and where, the size being that of the folder as it is now."""
+    try:
+        size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
+    except OSError as error:
+        return f"Saved to {folder} as {precision_name(dtype)}, which cannot be read now: {error.strerror}"
+    return f"Saved to {folder}, {size_words(size, dtype)}"

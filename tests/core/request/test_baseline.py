@@ -1,0 +1,109 @@
+"""A run brings the numbers that its own are compared with: those of the dense model, measured in the same way, once."""
+
+import pytest
+
+from core.cli.app import main
+from core.engine import execute
+from core.engine.runs import run
+from core.errors import Cancelled, UserError
+from core.request.baseline import baseline, left
+from core.request.complete import complete
+from core.request.estimate import estimate, estimate_left
+from core.request.sweeps import Grid, points
+from core.specs import Calibration, Perplexity, RunSpec
+from core.store.store import Store
+from tests.core.commands import RUN, WORDS
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+def spec(method="magnitude", ratio=0.5, text="text.txt@32:4", **more) -> RunSpec:
+    calibration = Calibration.parse("text.txt:2x32")
+    return complete("./tiny", method, ratio=ratio, calibration=calibration, perplexity=[Perplexity.parse(text)], **more)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The runs that were computed, as they come."""
+    real, seen = execute.execute, []
+
+    def noting(part, store, progress):
+        seen.append(part)
+        return real(part, store, progress)
+
+    monkeypatch.setattr(execute, "execute", noting)
+    return seen
+
+
+def test_the_dense_model_is_measured_in_the_same_way_and_only_once(computed):
+    store, first = Store(), spec(latency=True)
+    result = run(first, store)
+    dense = store.get(baseline(first).variant.key)
+    assert [part.variant.stages[0].method for part in computed] == ["magnitude", "dense"]
+    assert dense.variant.method == "dense"
+    assert {row.identity for row in dense.measurements} == {row.identity for row in result.measurements}
+    assert left(first, store) == [] and run(first, store) == result
+    run(spec("wanda", 0.3), store)
+    assert [part.variant.stages[0].method for part in computed] == ["magnitude", "dense", "wanda"]
+    run(spec("wanda", 0.3, "text.txt@64:2"), store)
+    assert [str(part.perplexity[0]).rpartition("@")[2] for part in computed[3:]] == ["64:2", "64:2"]
+
+
+def test_forcing_a_run_does_not_force_its_baseline(computed):
+    store = Store()
+    run(spec(), store)
+    run(spec(force=True), store)
+    assert [part.variant.stages[0].method for part in computed] == ["magnitude", "dense", "magnitude"]
+
+
+def test_a_sweep_measures_the_same_baseline_first(computed):
+    grid = Grid(models=("./tiny",), methods=("magnitude", "wanda"), ratios=(0.3,))
+    text = {"calibration": Calibration.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
+    (dense, *others), _ = points(grid, **text)
+    assert [baseline(other) for other in others] == [dense, dense] and baseline(dense) is None
+    store = Store()
+    for one in (dense, *others):
+        run(one, store)
+    assert len(computed) == 3
+
+
+def test_what_measures_nothing_has_no_baseline(tmp_path, computed, capsys):
+    assert main(RUN) == 0
+    assert "the dense baseline included" in capsys.readouterr().err
+    found = next(one for one in Store().results() if one.variant.method == "sparsegpt")
+    assert main(["export", found.variant.key, str(tmp_path / "out")]) == 0
+    assert [part.variant.stages[0].method for part in computed] == ["sparsegpt", "dense", "sparsegpt"]
+
+
+def test_a_run_that_cannot_be_made_says_so_before_its_baseline_is_measured(tmp_path):
+    (tmp_path / "short.txt").write_text(" ".join(WORDS[:40]))
+    store = Store()
+    short = Calibration(corpus=str(tmp_path / "short.txt"), windows=9, window=32)
+    bad = complete("./tiny", "wanda", ratio=0.5, calibration=short, perplexity=[Perplexity.parse("text.txt@32:4")])
+    with pytest.raises(UserError, match="too short"):
+        run(bad, store)
+    assert store.results() == []
+
+
+def test_a_run_that_is_stopped_in_its_baseline_keeps_its_own_numbers():
+    store, seen = Store(), []
+
+    def stopping(stage, done, total, detail=""):
+        seen.append((stage, detail))
+        if stage == "perplexity" and detail.startswith("dense model, text.txt"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(spec(), store, stopping)
+    assert len(store.get(spec().variant.key).measurements) == 1
+    assert seen[0] == ("load", "tiny") and ("load", "dense model, tiny") in seen
+
+
+def test_the_estimate_has_the_baseline_once_and_nothing_that_is_stored():
+    store, both = Store(), [spec(), spec("wanda")]
+    dense = estimate(baseline(both[0])).seconds
+    parts = [estimate(one).seconds for one in both]
+    assert estimate_left([both[0]], store).seconds == pytest.approx(parts[0] + dense)
+    assert estimate_left(both, store).seconds == pytest.approx(sum(parts) + dense)
+    run(both[0], store)
+    assert estimate_left([both[0]], store).seconds == 0

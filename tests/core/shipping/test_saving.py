@@ -1,0 +1,88 @@
+"""Saved checkpoints: the size that is told is the size on disk, and the precision is the one asked for."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from core.cli.app import main
+from core.errors import UserError
+from core.shipping.checkpoint import save_checkpoint
+from core.shipping.saving import checkpoint_bytes, saved_words
+from core.specs import RunSpec, Stage, VariantSpec
+from core.store.store import Store
+from tests.core.commands import RUN
+from tests.core.made import make
+from tests.core.tiny import tiny
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+@pytest.fixture
+def larger(folder, tmp_path):
+    """A folder with a model whose weights outweigh its tokenizer and its card."""
+    model = tiny(hidden_size=128, intermediate_size=512, head_dim=32, tie_word_embeddings=True)
+    model.save_pretrained(tmp_path / "larger")
+    AutoTokenizer.from_pretrained(folder / "tiny").save_pretrained(tmp_path / "larger")
+    return tmp_path / "larger"
+
+
+def on_disk(folder):
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("method", ["wanda", "slimllm"])
+def test_a_checkpoint_has_the_precision_and_the_size_that_were_told(method, larger, tmp_path, capsys):
+    measuring = ["--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"]
+    assert main(["run", str(larger), method, "--ratio", "0.3", *measuring, "--json"]) == 0
+    key = json.loads(capsys.readouterr().out)["variant"]["key"]
+    footprint = Store().get(key).footprint
+    for precision, dtype in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
+        saved = tmp_path / precision
+        assert main(["export", key, str(saved), "--precision", precision]) == 0
+        told = checkpoint_bytes(footprint, dtype)
+        assert on_disk(saved) == pytest.approx(told, rel=0.04)
+        said = capsys.readouterr().err
+        assert f"The checkpoint will take about {told / 1e6:.2f} MB, {precision}." in said
+        assert f"Saved to {saved}, {on_disk(saved) / 1e6:.2f} MB, {precision};" in said
+        loaded = AutoModelForCausalLM.from_pretrained(saved, trust_remote_code=method == "slimllm")
+        assert {parameter.dtype for parameter in loaded.parameters()} == {getattr(torch, dtype)}
+        assert f"are stored, in {precision}." in (saved / "README.md").read_text()
+    assert main(["results", "--json"]) == 0
+    assert key in [result["variant"]["key"] for result in json.loads(capsys.readouterr().out)]
+
+
+def test_a_run_saves_beside_its_numbers_which_stay_those_of_its_own_precision(tmp_path, capsys):
+    assert main([*RUN, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    saved = tmp_path / "saved"
+    assert main([*RUN, "--force", "--save", str(saved), "--precision", "bf16", "--json"]) == 0
+    captured = capsys.readouterr()
+    again = json.loads(captured.out)
+    assert again["variant"]["key"] == plain["variant"]["key"]
+    assert [row["value"] for row in again["measurements"]] == [row["value"] for row in plain["measurements"]]
+    assert f"Saved to {saved}, {on_disk(saved) / 1e6:.2f} MB, bf16." in captured.err
+    assert AutoModelForCausalLM.from_pretrained(saved).dtype == torch.bfloat16
+    assert f"{plain['measurements'][0]['value']:.4g}" in (saved / "README.md").read_text()  # the card has them already
+
+
+def test_by_default_it_is_saved_as_it_was_computed(tmp_path, capsys):
+    saved = tmp_path / "saved"
+    assert main([*RUN, "--dtype", "bfloat16", "--save", str(saved)]) == 0
+    assert "MB, bf16." in capsys.readouterr().err
+    assert AutoModelForCausalLM.from_pretrained(saved).dtype == torch.bfloat16
+
+
+def test_a_weight_beyond_the_precision_is_refused_and_nothing_is_written(tmp_path):
+    model = tiny()
+    model.model.norm.weight.data[0] = 1e5
+    with pytest.raises(UserError, match="A weight of 1e\\+05 is beyond what fp16 holds"):
+        save_checkpoint(model, None, make(), tmp_path / "out", "float16")
+    assert not (tmp_path / "out").exists() and model.dtype == torch.float32
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    variant = VariantSpec(model="m", revision="r", stages=(Stage(method="dense"),))
+    said = saved_words(str(tmp_path / "gone"), variant.dtype)
+    assert said.endswith("as fp32, which cannot be read now: No such file or directory")

@@ -1,0 +1,153 @@
+"""Time left: it only falls, says when it takes longer, and moves where a run moves."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from core.cli import console
+from core.countdown import Countdown
+from core.engine.runs import run
+from core.jobs.worker import Worker
+from core.request.complete import complete
+from core.request.estimate import estimate
+from core.specs import Calibration, Perplexity
+from core.store.store import Store
+from tests.core.queues import change, spec
+
+
+def told(countdown, now):
+    """Return the seconds that are told; None where it is said to take longer, or nothing is."""
+    words = countdown.words(now)
+    if words in ("", "longer than expected"):
+        return None
+    number, unit = re.fullmatch(r"about (\d+) (s|min) left", words).groups()
+    return int(number) * (60 if unit == "min" else 1)
+
+
+def test_a_frozen_stage_falls_and_then_says_that_it_takes_longer():
+    countdown, seen = Countdown(), []
+    countdown.see("compress", 0, 10, 100.0)
+    countdown.see("compress", 2, 10, 110.0)
+    for now in range(110, 200):
+        countdown.see("compress", 2, 10, now)
+        seen.append(countdown.words(now))
+    assert seen[0] == "about 40 s left" and seen[39] == "about 1 s left"
+    assert set(seen[40:]) == {"longer than expected"}
+
+
+@pytest.mark.parametrize("seconds", [[1.0] * 20, [1, 1, 1, 9, 9, 9, 30, 1, 1, 1], [9, 1, 5, 1, 2, 8, 1], [30, 30]])
+@pytest.mark.parametrize("expected", [{}, {"perplexity": 10.0}, {"perplexity": 300.0}])
+def test_the_number_never_rises_whatever_the_pace(seconds, expected):
+    countdown, now, numbers = Countdown(expected), 0.0, []
+    for done, unit in enumerate(seconds):
+        for _ in range(int(4 * unit)):
+            countdown.see("perplexity", done, len(seconds), now)
+            numbers.append(told(countdown, now))
+            now += 0.25
+    countdown.see("perplexity", len(seconds), len(seconds), now)
+    shown = [number for number in numbers if number is not None]
+    assert shown == sorted(shown, reverse=True)
+    assert shown or expected == {}
+    assert countdown.words(now) == ""  # all is done
+
+
+def test_a_steady_stage_is_told_as_it_is():
+    countdown = Countdown({"perplexity": 500.0})
+    countdown.see("perplexity", 0, 100, 0.0)
+    assert countdown.words(0.0) == "about 8 min left"  # as estimated
+    countdown.see("perplexity", 4, 100, 4.0)
+    assert countdown.words(4.0) == "about 8 min left"
+    countdown.see("perplexity", 5, 100, 5.0)
+    assert countdown.words(5.0) == "about 2 min left"
+    countdown.see("perplexity", 90, 100, 90.0)
+    assert told(countdown, 93.0) == 7
+
+
+def test_a_stage_that_slows_down_gives_its_number_up_until_it_is_true_again():
+    countdown = Countdown({"tasks": 20.0})
+    countdown.see("tasks", 0, 10, 0.0)
+    assert told(countdown, 8.0) == 12
+    countdown.see("tasks", 1, 10, 10.0)  # so it takes 90 s more
+    assert countdown.words(10.0) == countdown.words(60.0) == "longer than expected"
+    assert told(countdown, 90.0) == 10
+
+
+def test_every_text_is_a_stage_of_its_own():
+    countdown = Countdown()
+    countdown.see("perplexity", 16, 16, 100.0)
+    countdown.see("perplexity", 0, 16, 100.0)
+    countdown.see("perplexity", 4, 16, 104.0)
+    assert told(countdown, 104.0) == 12
+
+
+def test_what_a_stage_took_is_expected_of_the_next_one_like_it():
+    countdown = Countdown({"perplexity": 20.0})
+    countdown.see("perplexity", 0, 2, 100.0)
+    countdown.see("load", 0, 1, 150.0)
+    countdown.see("perplexity", 0, 2, 160.0)
+    assert told(countdown, 160.0) == 50
+
+
+def test_a_stage_that_started_again_is_another_though_nothing_was_seen_of_it():
+    countdown = Countdown({"perplexity": 20.0})
+    countdown.see("perplexity", 0, 2, 120.0, started=100.0)
+    assert countdown.words(120.0) == "longer than expected"
+    countdown.see("perplexity", 0, 2, 123.0, started=122.0)
+    assert told(countdown, 123.0) == 22
+
+
+def test_a_look_in_the_middle_of_a_stage_counts_from_its_start():
+    countdown = Countdown()
+    countdown.see("train", 500, 1000, 160.0, started=100.0)
+    assert told(countdown, 160.0) == 60
+
+
+def test_a_second_text_starts_the_stage_of_a_job_anew(store_with_job):
+    store, job_id, queue = store_with_job
+    mine = Worker(store, job_id)
+    mine.take()
+    mine.progress("perplexity", 0, 16, "a")
+    change(store, job_id, stage_started=1.0)
+    mine.progress("perplexity", 16, 16, "a")
+    assert queue.job(job_id).stage_started == 1.0
+    mine.progress("perplexity", 0, 16, "b")
+    assert (queue.job(job_id).done, queue.job(job_id).detail) == (0, "b")
+    assert queue.job(job_id).stage_started > 1.0
+
+
+@pytest.fixture
+def store_with_job(quick_supervisor, store, make_queue):
+    queue = make_queue()
+    job_id = queue.submit(spec("steps"))
+    change(store, job_id, state="running", attempts=1)
+    return store, job_id, queue
+
+
+def test_a_bar_of_the_command_line_counts_with_the_estimate(monkeypatch):
+    times = iter([0.0, 3.0])
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    with console.bars() as bars:
+        bars.expect({"load": 20.0})
+        bars("load", 0, 1, "m")
+        (task,) = bars.progress.tasks
+        assert console.TimeLeft().render(task).plain == "about 17 s left"
+
+
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "slimllm", "llm-pruner", "slicegpt", "svd-llm", "shortgpt"])
+def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
+    asked = complete(
+        "./tiny",
+        method,
+        ratio=0.5,
+        calibration=Calibration.parse("text.txt:2x32"),
+        perplexity=[Perplexity.parse("text.txt@32:4")],
+        latency=True,
+    )
+    first = {}
+    run(asked, Store(), lambda stage, done, total, detail="": first.setdefault(stage, (done, total)))
+    assert {done for done, _ in first.values()} == {0}
+    assert {"load", "keep", "perplexity", "latency"} < set(first)
+    stages = estimate(asked).stages
+    assert set(first) - {"keep", "compress"} <= set(stages)
+    assert {"observe", "gradients", "compress"} & set(first) & set(stages)

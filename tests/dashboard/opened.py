@@ -1,0 +1,21 @@
+"""The app opened as by an address."""
+
+from streamlit.testing.v1 import AppTest
+
+from core import paths
+
+APP = str(paths.PROJECT / "dashboard" / "app.py")
+
+
+def open_app(page=None, typed=None, **query) -> AppTest:
+    """Open a page by an address with `query`; `typed` are values that inputs hold already."""
+    app = AppTest.from_file(APP, default_timeout=30)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    for key, value in (typed or {}).items():
+        app.session_state[key] = value
+    if page:
+        app.switch_page(page).run()
+    assert not app.exception
+    return app
