@@ -10,7 +10,6 @@ from core.cli.app import main
 from core.errors import UserError
 from core.shipping.checkpoint import save_checkpoint
 from core.shipping.saving import checkpoint_bytes, saved_words
-from core.specs import RunSpec, Stage, VariantSpec
 from core.store.store import Store
 from tests.core.commands import RUN
 from tests.core.made import make
@@ -83,6 +82,5 @@ def test_a_weight_beyond_the_precision_is_refused_and_nothing_is_written(tmp_pat
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path):
-    variant = VariantSpec(model="m", revision="r", stages=(Stage(method="dense"),))
-    said = saved_words(str(tmp_path / "gone"), variant.dtype)
+    said = saved_words(str(tmp_path / "gone"), "float32")
     assert said.endswith("as fp32, which cannot be read now: No such file or directory")
