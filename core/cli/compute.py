@@ -16,7 +16,7 @@ from core.reached import missed
 from core.request.baseline import left
 from core.request.complete import check_save_folder, complete
 from core.request.estimate import estimate_left
-from core.request.stages import variant_spec
+from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, points
 from core.results import Result
 from core.shipping.saving import checkpoint_bytes, parse_precision, saved_words, size_words
@@ -29,7 +29,9 @@ from core.words import duration, variant_name
 def run(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
     method: Annotated[str, typer.Argument(help="A method (see `methods`); `dense` is the model as it is.")],
-    ratio: Annotated[float | None, typer.Option(help="Share of block weights to remove; 0.5 by default.")] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help=f"Share of block weights to remove; {DEFAULT_RATIO:g} by default.")
+    ] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="N kept of every M inputs, such as 2:4.")] = None,
     settings: options.Settings = None,
     layers: options.Layers = None,

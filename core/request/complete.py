@@ -51,7 +51,7 @@ def complete(
     recovery_settings: Mapping[str, Any] | None = None,
     training: Calibration | None = None,
 ) -> RunSpec:
-    """Return the checked run, gaps filled: ratio 0.5, and 16 windows of 2048 tokens (or the model's longest) to
+    """Return the checked run, gaps filled: a ratio, and 16 windows of 2048 tokens (or the model's longest) to
     calibrate on and, where no perplexity is asked for, to measure, on the best corpora of this machine.
 
     `model` is a catalogue id, a folder or a hub id; `recovery` is trained afterwards, on `training`, by default 512

@@ -16,7 +16,14 @@ from core.registry import METHODS, RECOVERIES
 from core.request.baseline import left
 from core.request.complete import complete
 from core.request.estimate import estimate_left
-from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.request.stages import (
+    DEFAULT_EXAMPLE,
+    DEFAULT_EXAMPLES,
+    DEFAULT_MODEL,
+    DEFAULT_RATIO,
+    DEFAULT_WINDOW,
+    DEFAULT_WINDOWS,
+)
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
@@ -140,7 +147,7 @@ def amount_input(method: type[Method]) -> dict[str, Any]:
         "Share of block weights to remove",
         0.0,
         0.99,
-        0.5,
+        DEFAULT_RATIO,
         0.05,
         format="%.2f",
         key="run_ratio",
