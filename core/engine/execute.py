@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from core.data.corpora import evaluation_windows, identify_corpus
 from core.engine.variants import check_revision, circumstances, make_variant
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, NotStored, UserError
 from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
-from core.models.blocks import execution_device
+from core.models.blocks import execution_device, move
 from core.models.sources import identify_again, load_tokenizer
 from core.paths import cache_dir
 from core.progress import Progress
@@ -24,6 +22,9 @@ from core.results import Measurement, Result
 from core.shipping.checkpoint import save_checkpoint
 from core.specs import RunSpec
 from core.store.store import Store
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
@@ -45,8 +46,8 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
         raise
     store.put(result)
     if spec.save:
-        save_checkpoint(model, tokenizer, store.get(result.variant.key), Path(spec.save))
-    model.to(device)
+        save_checkpoint(model, tokenizer, _stored(store, result.variant.key), Path(spec.save))
+    move(model, device)
     for wanted, windows in zip(spec.perplexity, texts, strict=True):
         started = time.perf_counter()
         value, stderr = perplexity(model, windows, progress, str(wanted))
@@ -69,7 +70,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     if spec.latency:
         for row in latency(model, spec.variant.dtype, progress):
             _keep(store, result, row.model_copy(update={"details": row.details | circumstances(None, spec.device)}))
-    return store.get(result.variant.key)
+    return _stored(store, result.variant.key)
 
 
 def _check_identity(spec: RunSpec) -> None:
@@ -82,7 +83,9 @@ def _check_identity(spec: RunSpec) -> None:
             )
 
 
-def _tasks(model: nn.Module, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress) -> None:
+def _tasks(
+    model: PreTrainedModel, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress
+) -> None:
     from core.evaluation.zeroshot import evaluate
 
     requests = cache_dir() / "requests"
@@ -93,6 +96,14 @@ def _tasks(model: nn.Module, tokenizer: Any, spec: RunSpec, result: Result, stor
         ]
         _keep(store, result, *rows)
         store.put_samples(result.variant.key, rows[0], outcome.samples)
+
+
+def _stored(store: Store, key: str) -> Result:
+    """Return all that is known of a variant of which something was put into the store."""
+    result = store.get(key)
+    if result is None:
+        raise NotStored(f"Variant {key[:12]} was stored and is gone again: something else removed it.")
+    return result
 
 
 def _keep(store: Store, result: Result, *rows: Measurement) -> None:

@@ -17,10 +17,12 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
 
     Raises `UserError` for what cannot be run.
     """
-    stored = store.get(spec.variant.key)
-    todo = missing(spec, None if spec.force else stored)
-    if todo is None:
-        return stored
+    stored = None if spec.force else store.get(spec.variant.key)
+    if stored is not None:
+        left = missing(spec, stored)
+        if left is None:
+            return stored
+        spec = left
     from core.engine.execute import execute
 
-    return execute(todo, store, progress)
+    return execute(spec, store, progress)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from core.cache.kept import on_disk
 from core.errors import UserError
@@ -16,8 +14,11 @@ from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
 from core.specs import Stage
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path) -> None:
+
+def save_checkpoint(model: PreTrainedModel, tokenizer: Any, result: Result, folder: Path) -> None:
     """Write model, tokenizer, generation configuration and card to a new or empty folder, all of it or nothing."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
 """RIA: a weight's share of its row and of its column, times a power of its input's norm.
 
-References: Zhang et al., Plug-and-Play: An Efficient Post-training Pruning Method for Large Language Models, 2024
-(ICLR), the score of relative importance and activations; without the permutation of channels.
+References: Zhang et al., Plug-and-Play, 2024 (ICLR): relative importance and activations; channels are not permuted.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ class RIA(ScoredByInputs):
     summary = "Zeroes the weights that are a small share of their row and column, weighted by their input's norm."
     colour = 4
     dash = "longdash"
+    parameters: RIAParameters
     Parameters = RIAParameters
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
