@@ -33,9 +33,16 @@ class Given:
     """A stage, and what it works with."""
 
     stage: Stage
-    windows: Tensor | None = None  # (N, L) tokens that it is calibrated on
+    tokens: Tensor | None = None  # (N, L) that it is calibrated on, if it is
     before: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
     checkpoint: Path | None = None  # where an interrupted training goes on from
+
+    @property
+    def windows(self) -> Tensor:
+        """The tokens (N, L) of a stage that is calibrated."""
+        if self.tokens is None:
+            raise TypeError(f"{self.stage.method} reads calibration text and was given none.")
+        return self.tokens
 
 
 @dataclass(frozen=True)

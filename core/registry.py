@@ -1,6 +1,6 @@
 """Every method, in the order shown to users. Adding one is its file and a line here."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -30,6 +30,8 @@ from core.training.methods.distill_white import DistillWhite
 from core.training.methods.lora import LoRA
 from core.training.methods.loraprune_trained import LoRAPruneTrained
 from core.training.methods.magnitude_trained import MagnitudeTrained
+
+Kind = TypeVar("Kind", bound=Method)
 
 METHODS: tuple[type[Method], ...] = (
     Dense,
@@ -86,7 +88,7 @@ def spelt_out(stage: Stage) -> dict[str, Any]:
         return stage.parameters
 
 
-def _named(kind: str, name: str, known: tuple[type[Method], ...]) -> type[Method]:
+def _named(kind: str, name: str, known: tuple[type[Kind], ...]) -> type[Kind]:
     for method in known:
         if method.name == name:
             return method

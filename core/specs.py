@@ -119,6 +119,20 @@ class Stage(Frozen):
     layers: str | None = None  # first:last or a regular expression; None is every layer
 
     @property
+    def share(self) -> float:
+        """The ratio of a stage that removes something."""
+        if self.ratio is None:
+            raise TypeError(f"{self.method} removes nothing, so it has no ratio.")
+        return self.ratio
+
+    @property
+    def text(self) -> Calibration:
+        """The calibration of a stage that reads text."""
+        if self.calibration is None:
+            raise TypeError(f"{self.method} reads no text.")
+        return self.calibration
+
+    @property
     def removes(self) -> bool:
         """Whether it is asked to remove anything, even if that is a share of 0."""
         return self.ratio is not None

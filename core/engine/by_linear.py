@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.cache.observations import Tensors, observed
 from core.context import Context, Given, Outcome
@@ -27,31 +27,37 @@ from core.request.stages import check_divides
 from core.results import LayerReport
 from core.specs import parse_pattern
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def compress_linears(model: nn.Module, method: LinearMethod, given: Given, context: Context) -> Outcome:
+
+def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given, context: Context) -> Outcome:
     """Compress the selected linears of the model in place, one by one.
 
     Raises `UserError` where the stage does not fit the model, before anything is changed.
     """
-    stage, windows, progress = given.stage, given.windows, context.progress
+    stage, progress = given.stage, context.progress
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
-    target = Target(stage.ratio, parse_pattern(stage.pattern) if stage.pattern else None)
+    target = Target(stage.share, parse_pattern(stage.pattern) if stage.pattern else None)
     if stage.pattern:
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
 
     def walk(visit: Compress, after: Callable[[int], None] | None = None) -> None:
         if method.reads == "calibration":
-            walker = make_walker(model, blocks, windows, method.sums, context.device, linears, method.true_sequential)
+            walker = make_walker(
+                model, blocks, given.windows, method.sums, context.device, linears, method.true_sequential
+            )
             walker.walk(linears, visit, after)
             return
         for linear in linears:
-            visit(linear, None, None)
-        for index in dict.fromkeys(linear.block for linear in linears if after):
-            after(index)
+            visit(linear, Statistics(0, {}), None)
+        if after:
+            for index in dict.fromkeys(linear.block for linear in linears):
+                after(index)
 
-    observed_here = {}
+    observed_here: Tensors = {}
     if method.observations:
         look = partial(_observe, method, walk, len(linears), progress)
         observed_here = observed(given.before, stage, method.observations, look)
@@ -70,7 +76,7 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
     """Return what the method wants to know of each linear, before any is changed."""
     found: Tensors = {}
 
-    def look(linear: Linear, statistics: Statistics | None, sample: Tensor | None) -> None:
+    def look(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         found[linear.name] = method.observe(linear.weight.float(), statistics).cpu()
         progress("observe", len(found), total, linear.name)
 
@@ -83,7 +89,7 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
 class _Work:
     """Compresses linears one after the other and writes the layer report."""
 
-    model: nn.Module
+    model: PreTrainedModel
     method: LinearMethod
     target: Target
     plan: dict[str, Any]
@@ -95,7 +101,7 @@ class _Work:
         self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
         self.progress("compress", 0, self.total, "")
 
-    def compress(self, linear: Linear, statistics: Statistics | None, sample: Tensor | None) -> None:
+    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         started = time.perf_counter()
         dense = linear.weight.float()  # a copy only where the model is not fp32
         result: Compressed = self.method.compress(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
 from core.context import Context, Given, Outcome
 from core.engine.observe import observed_views
@@ -11,8 +11,11 @@ from core.methods.structured.base import BlockMethod, HiddenMethod
 from core.models.blocks import find_blocks
 from core.models.depth import keep_blocks, keep_hidden
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def remove_blocks(model: nn.Module, method: BlockMethod, given: Given, context: Context) -> Outcome:
+
+def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: Given, context: Context) -> Outcome:
     """Keep only some blocks, in place. The report names the linears as they were."""
     views = observed_views(model, method, given, context)
     if not given.stage.ratio:
@@ -27,7 +30,7 @@ def remove_blocks(model: nn.Module, method: BlockMethod, given: Given, context: 
     return Outcome(reports)
 
 
-def remove_hidden(model: nn.Module, method: HiddenMethod, given: Given, context: Context) -> Outcome:
+def remove_hidden(model: PreTrainedModel, method: HiddenMethod, given: Given, context: Context) -> Outcome:
     """Keep only some entries of the hidden states, in every matrix, in place."""
     views = observed_views(model, method, given, context)
     if not given.stage.ratio:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,26 +22,30 @@ from core.engine.recorder import Call, Recorder
 from core.errors import UserError
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import RotationMethod
-from core.models.blocks import Blocks, Linear, find_blocks, first
+from core.models.blocks import Blocks, find_blocks, first, text_config
 from core.models.constraints import release
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.units import Units
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 @torch.no_grad()
-def rotate(model: nn.Module, method: RotationMethod, given: Given, context: Context) -> Outcome:
+def rotate(model: PreTrainedModel, method: RotationMethod, given: Given, context: Context) -> Outcome:
     """Cut the model in place so that a share of its block-linear weights goes."""
     units = [view.units for view in observed_views(model, method, given, context)]
-    ratio, windows, device = given.stage.ratio, given.windows, context.device
+    ratio, device = given.stage.ratio, context.device
     if not ratio:
         return Outcome([])
+    windows = given.windows
     blocks = find_blocks(model)
     shape = units[0].geometry
     width = method.width(shape.hidden, shape.weights, ratio)
 
     def basis_of(states: Sequence[Tensor]) -> Tensor:
         """Return the basis (hidden, width), fp64, that suits states (1, tokens, hidden)."""
-        return method.basis(sum(state[0].double().T @ state[0].double() for state in states), width)
+        return method.basis(reduce(add, (state[0].double().T @ state[0].double() for state in states)), width)
 
     parts = [_parts(blocks.holder[unit.block], unit) for unit in units]
     context.progress("compress", 0, len(units), "")
@@ -70,12 +76,19 @@ def rotate(model: nn.Module, method: RotationMethod, given: Given, context: Cont
         def feed(part: int, state: Tensor, block: SlicedBlock = block) -> Tensor:
             return block.feed(state)
 
-        readers, writer = [unit.linears[role] for role in ("q", "k", "v")], unit.linears["o"]
+        readers, writer = [unit.linears[role].plain for role in ("q", "k", "v")], unit.linears["o"].plain
         states, basis, block.attention_shortcut = _sublayer(
             states, basis, basis_of, readers, writer, scales[0], centred, attend
         )
         states, basis, block.ffn_shortcut = _sublayer(
-            states, basis, basis_of, unit.ffn_inputs, unit.linears["down"], scales[1], centred, feed
+            states,
+            basis,
+            basis_of,
+            [up.plain for up in unit.ffn_inputs],
+            unit.linears["down"].plain,
+            scales[1],
+            centred,
+            feed,
         )
         for linear in unit.linears.values():
             release(linear.module)  # a rotation mixes zeros with the rest
@@ -90,8 +103,8 @@ def _sublayer(
     states: Sequence[Tensor],
     basis: Tensor,
     basis_of: Callable[[Sequence[Tensor]], Tensor],
-    readers: Sequence[Linear],
-    writer: Linear,
+    readers: Sequence[nn.Linear],
+    writer: nn.Linear,
     norm: nn.Module,
     centred: bool,
     run: Callable[[int, Tensor], Tensor],
@@ -101,19 +114,19 @@ def _sublayer(
     Return the states (1, tokens, width) after it, the new basis (hidden, width), and the shortcut between the two.
     """
     for linear in readers:
-        _fold_norm(linear.module, norm)
-        linear.module.weight = _like(linear.module.weight, _cut(linear.module.weight.data, basis))
-        linear.module.in_features = basis.shape[1]
+        _fold_norm(linear, norm)
+        linear.weight = _like(linear.weight, _cut(linear.weight.data, basis))
+        linear.in_features = basis.shape[1]
     if centred:
-        _write(writer.module, lambda rows: rows - rows.mean(0))
+        _write(writer, lambda rows: rows - rows.mean(0))
     added = [run(part, state) for part, state in enumerate(states)]  # (1, tokens, hidden)
     width = basis.shape[1]
     full = [_cut(state, basis.T) + add for state, add in zip(states, added, strict=True)]
     following = basis_of(full)
-    _write(writer.module, lambda rows: following.T @ rows)
-    writer.module.out_features = width
+    _write(writer, lambda rows: following.T @ rows)
+    writer.out_features = width
     shortcut = nn.Linear(width, width, bias=False, device="meta")
-    shortcut.weight = _like(writer.module.weight, following.T @ basis)
+    shortcut.weight = _like(writer.weight, following.T @ basis)
     return [_cut(state, following) for state in full], following, shortcut
 
 
@@ -132,7 +145,7 @@ def _fold_norm(linear: nn.Linear, norm: nn.Module) -> None:
     if shift is not None:
         bias = linear.weight.double() @ shift.double() + (0 if linear.bias is None else linear.bias.double())
         linear.bias = _like(linear.weight, bias)
-    linear.weight = _like(linear.weight, linear.weight.double() * norm.weight.double())
+    linear.weight = _like(linear.weight, linear.weight.double() * norm.get_parameter("weight").double())
 
 
 def _write(linear: nn.Linear, change: Callable[[Tensor], Tensor]) -> None:
@@ -183,10 +196,10 @@ def _check(blocks: Blocks, parts: dict[str, Any], windows: Tensor, recorder: Rec
     for name in parts["ffn"]:
         added = getattr(block, name)(added)
     mean_square = states.float().square().mean(-1, keepdim=True)
-    scaled = norms[0].weight.float() * states.float() * torch.rsqrt(mean_square + norm_eps(norms[0]))
-    near = {"rtol": 1e-3, "atol": 1e-3} if states.dtype == torch.float32 else {"rtol": 0.05, "atol": 0.05}
-    plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed.float(), scaled, **near)
-    if not (torch.allclose(hidden + added, expected, **near) and plain):
+    scaled = norms[0].get_parameter("weight").float() * states.float() * torch.rsqrt(mean_square + norm_eps(norms[0]))
+    near = 1e-3 if states.dtype == torch.float32 else 0.05
+    plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed.float(), scaled, rtol=near, atol=near)
+    if not (torch.allclose(hidden + added, expected, rtol=near, atol=near) and plain):
         raise _unfit()
 
 
@@ -197,7 +210,7 @@ def _unfit() -> UserError:
     )
 
 
-def _final_norm(model: nn.Module, blocks: Blocks) -> tuple[nn.Module, str]:
+def _final_norm(model: PreTrainedModel, blocks: Blocks) -> tuple[nn.Module, str]:
     """Return the module that holds the norm after the last block, and the norm's name in it."""
     holder = model.get_submodule(blocks.name.rpartition(".")[0])
     names = [
@@ -210,14 +223,14 @@ def _final_norm(model: nn.Module, blocks: Blocks) -> tuple[nn.Module, str]:
     return holder, names[0]
 
 
-def _untie(model: nn.Module) -> None:
+def _untie(model: PreTrainedModel) -> None:
     """Give the head its own weight: embeddings and head end up in different coordinates."""
     head = model.get_output_embeddings()
     head.weight = nn.Parameter(head.weight.data.clone(), head.weight.requires_grad)
-    model.config.get_text_config().tie_word_embeddings = False
+    text_config(model).tie_word_embeddings = False
 
 
-def _finish(model: nn.Module, final: tuple[nn.Module, str], basis: Tensor) -> None:
+def _finish(model: PreTrainedModel, final: tuple[nn.Module, str], basis: Tensor) -> None:
     """Replace the last norm and bring the head into the last basis."""
     holder, name = final
     norm, head = getattr(holder, name), model.get_output_embeddings()

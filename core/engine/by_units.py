@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,11 @@ from core.models.units import Kept, check_heads, factors_of, spread
 from core.progress import Progress
 from core.results import LayerReport
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def remove_units(model: nn.Module, method: UnitMethod, given: Given, context: Context) -> Outcome:
+
+def remove_units(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context) -> Outcome:
     """Remove heads and channels in place, every block at once.
 
     Raises `UserError` where the method does not fit the model, before anything is changed.
@@ -45,17 +48,19 @@ def remove_units(model: nn.Module, method: UnitMethod, given: Given, context: Co
     return Outcome(work.reports)
 
 
-def remove_units_walking(model: nn.Module, method: UnitMethod, given: Given, context: Context) -> Outcome:
+def remove_units_walking(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context) -> Outcome:
     """The same block by block, each on the output of the shrunk blocks before it."""
     return _walk(model, method, given, context, _Work)
 
 
-def factor_and_remove_units(model: nn.Module, method: FactoredUnitMethod, given: Given, context: Context) -> Outcome:
+def factor_and_remove_units(
+    model: PreTrainedModel, method: FactoredUnitMethod, given: Given, context: Context
+) -> Outcome:
     """Walk the blocks, give attention's matrices a lower rank and remove channels, in place."""
     return _walk(model, method, given, context, _FactoringWork)
 
 
-def _walk(model: nn.Module, method: UnitMethod, given: Given, context: Context, kind: type[_Work]) -> Outcome:
+def _walk(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context, kind: type[_Work]) -> Outcome:
     views = observed_views(model, method, given, context, method.parameters.attention)
     if not given.stage.ratio:
         return Outcome([])
@@ -87,7 +92,7 @@ class _Work:
         for view in views:
             check_heads(view.units)
 
-    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor) -> None:
+    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         """Take in a linear's statistics and, where all is known that decides it, give it its final output."""
         self.views[linear.block].inputs[linear.role] = statistics
         if linear.role == "o":
@@ -125,7 +130,7 @@ class _Work:
             self.said[linear.name] = {"error": relative_error(linear.weight, held(linear.module, weight), sample, bias)}
         linear.set_weight(weight)
         if bias is not None:
-            add_bias(linear.module, bias)
+            add_bias(linear.plain, bias)
 
     def finish(self, block: int) -> None:
         """Give the block its final shape once it has run."""
@@ -134,9 +139,9 @@ class _Work:
         heads, cut = self.heads.get(block), self.cut.get(block)
         view.units.shrink(
             Kept(
-                query_heads=heads and heads.query_heads,
-                kv_heads=heads and heads.kv_heads,
-                channels=cut and cut.channels,
+                query_heads=heads.query_heads if heads else None,
+                kv_heads=heads.kv_heads if heads else None,
+                channels=cut.channels if cut else None,
             )
         )
         more = {role: self.said.get(linear.name, {}) for role, linear in view.units.linears.items()}
@@ -164,7 +169,7 @@ class _FactoringWork(_Work):
     def check(views: Sequence[View]) -> None:
         """No head goes."""
 
-    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor) -> None:
+    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         super().compress(linear, statistics, sample)
         rank = self.removals[linear.block].ranks.get(linear.role)
         if rank is None:

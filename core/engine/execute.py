@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from core.data.corpora import evaluation_windows, identify_corpus
 from core.engine.variants import check_revision, circumstances, make_variant
@@ -14,7 +12,7 @@ from core.errors import Cancelled, UserError
 from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
-from core.models.blocks import execution_device
+from core.models.blocks import execution_device, move
 from core.models.sources import identify_again, load_tokenizer
 from core.paths import cache_dir
 from core.progress import Progress
@@ -25,6 +23,9 @@ from core.shipping.checkpoint import save_checkpoint
 from core.shipping.saving import checkpoint_bytes, size_words
 from core.specs import RunSpec
 from core.store.store import Store
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
@@ -45,7 +46,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
             store.put(stop.kept)
         raise
     store.put(result)
-    model.to(device)
+    move(model, device)
     for wanted, windows in zip(spec.perplexity, texts, strict=True):
         started = time.perf_counter()
         value, stderr = perplexity(model, windows, progress, str(wanted))
@@ -68,7 +69,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     if spec.latency:
         for row in latency(model, spec.variant.dtype, progress):
             _keep(store, result, row.model_copy(update={"details": row.details | circumstances(None, spec.device)}))
-    found = store.get(result.variant.key)
+    found = store.stored(result.variant.key)
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
         size = size_words(checkpoint_bytes(found.footprint, spec.saved_dtype), spec.saved_dtype)
         progress("save", 0, 1, size)
@@ -87,7 +88,9 @@ def _check_identity(spec: RunSpec) -> None:
             )
 
 
-def _tasks(model: nn.Module, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress) -> None:
+def _tasks(
+    model: PreTrainedModel, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress
+) -> None:
     from core.evaluation.zeroshot import evaluate
 
     requests = cache_dir() / "requests"

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.engine.collector import SumsOf
 from core.engine.walker import Form, Walker
-from core.models.blocks import Blocks, Linear, sliding_window
+from core.models.blocks import Blocks, Linear, sliding_window, text_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
 
 
 def make_walker(
-    model: nn.Module,
+    model: PreTrainedModel,
     blocks: Blocks,
     windows: Tensor,
     sums: SumsOf,
@@ -29,14 +34,16 @@ def make_walker(
     return walker
 
 
-def _check_window(model: nn.Module, windows: Tensor) -> Tensor:
+def _check_window(model: PreTrainedModel, windows: Tensor) -> Tensor:
     """Return (1, length) calibration tokens, longer than any sliding window that the model's positions allow."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", windows.numel())
+    limit = getattr(text_config(model), "max_position_embeddings", windows.numel())
     length = min(max(64, (sliding_window(model) or 0) + 8), limit, windows.numel())
     return windows.flatten()[None, :length]
 
 
-def choose_form(model: nn.Module, linears: list[Linear], windows: Tensor, device: torch.device) -> tuple[Form, int]:
+def choose_form(
+    model: PreTrainedModel, linears: list[Linear], windows: Tensor, device: torch.device
+) -> tuple[Form, int]:
     """Return the walker's form and micro-batch for the memory at hand.
 
     On a CPU one window at a time is fastest, its activations staying in cache; on a GPU as many as fit a sixteenth of

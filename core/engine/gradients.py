@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.methods.structured.base import Accumulator
-from core.models.blocks import Linear
+from core.models.blocks import Linear, move
 from core.progress import Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def gather_gradients(
-    model: nn.Module, linears: Mapping[Linear, Accumulator], windows: Tensor, device: torch.device, progress: Progress
+    model: PreTrainedModel,
+    linears: Mapping[Linear, Accumulator],
+    windows: Tensor,
+    device: torch.device,
+    progress: Progress,
 ) -> None:
     """Hand each linear's gradient (out, in), fp32, of each window's mean loss to its accumulator.
 
@@ -24,7 +32,7 @@ def gather_gradients(
     before = {name: p.requires_grad for name, p in model.named_parameters()}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in wanted)
-    model.to(device)
+    move(model, device)
     try:
         progress("gradients", 0, len(windows), "")
         for index, window in enumerate(windows.split(1)):
@@ -38,4 +46,4 @@ def gather_gradients(
         for name, parameter in model.named_parameters():
             parameter.grad = None
             parameter.requires_grad_(before[name])
-        model.to(home)
+        move(model, home)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.cache.observations import Tensors, observed
 from core.context import Context, Given
 from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
 from core.engine.walker import Walker
-from core.methods.base import Statistics
+from core.methods.base import SUMS, Statistics
 from core.methods.structured.base import Structured, View
 from core.models.blocks import Blocks, Linear, find_blocks
 from core.models.geometry import Mode
 from core.models.units import find_units
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def observed_views(
-    model: nn.Module, method: Structured, given: Given, context: Context, mode: Mode = "auto"
+    model: PreTrainedModel, method: Structured, given: Given, context: Context, mode: Mode = "auto"
 ) -> list[View]:
     """Return the model's blocks as a method sees them, filled with what it wants to know of them, if it removes any.
 
@@ -39,7 +43,7 @@ def observed_views(
 class Look:
     """Finds out what a method wants to know of the dense model, and fills its views with it."""
 
-    model: nn.Module
+    model: PreTrainedModel
     method: Structured
     blocks: Blocks
     views: Sequence[View]
@@ -67,7 +71,9 @@ class Look:
                 if self.method.observes == "gradients":
                     view.gradients[role] = of
                 else:
-                    view.inputs[role] = Statistics(self.windows.numel(), of)
+                    view.inputs[role] = Statistics(
+                        self.windows.numel(), {name: of[name] for name in SUMS if name in of}
+                    )
 
     def _gradients(self) -> Tensors:
         accumulators = {
@@ -85,7 +91,7 @@ class Look:
     def _statistics(self) -> Tensors:
         found: Tensors = {}
 
-        def note(linear: Linear, statistics: Statistics, sample: Tensor) -> None:
+        def note(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
             for name, value in statistics.sums.items():
                 found[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
             self.context.progress("observe", linear.block + 1, len(self.views), linear.name)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.blocks import Blocks, first
+from core.models.blocks import Blocks, first, move
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass
@@ -92,7 +95,7 @@ def _stubs(blocks: Blocks, calls: list[Call], extras: int | None) -> Iterator[No
 class Recorder:
     """Records block calls of a model whose blocks stay where they are; everything else moves to `device`."""
 
-    def __init__(self, model: nn.Module, blocks: Blocks, device: torch.device):
+    def __init__(self, model: PreTrainedModel, blocks: Blocks, device: torch.device):
         self.model, self.blocks, self.device = model, blocks, device
         self.extras = self._output_form()
 
@@ -119,7 +122,7 @@ class Recorder:
         seen: list[Tensor] = []
         home = next(self.model.parameters()).device
         with _stubs(self.blocks, calls, self.extras):
-            self.model.to(self.device)
+            move(self.model, self.device)
             handle = self.blocks.holder[0].register_forward_pre_hook(
                 lambda module, args, kwargs: seen.append(split_hidden(args, kwargs)[0]), with_kwargs=True
             )
@@ -128,7 +131,7 @@ class Recorder:
                     self._inner()(input_ids=tokens.to(self.device), use_cache=False)
             finally:
                 handle.remove()
-                self.model.to(home)
+                move(self.model, home)
         depth = len(self.blocks.holder)
         return [Recording(hidden, calls[i * depth : (i + 1) * depth]) for i, hidden in enumerate(seen)]
 

@@ -24,7 +24,7 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
         from core.engine.execute import execute
 
         execute(part, store, progress if part.variant == spec.variant else partial(_of_dense, progress))
-    return store.get(spec.variant.key)
+    return store.stored(spec.variant.key)
 
 
 def _of_dense(progress: Progress, stage: str, done: int, total: int, detail: str = "") -> None:

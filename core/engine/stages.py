@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from torch import nn
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from core.context import Context, Given, Outcome
 from core.engine.by_linear import compress_linears
@@ -25,25 +24,39 @@ from core.registry import METHODS, RECOVERIES, made
 from core.training.apply import prune_while_training, recover
 from core.training.base import Recovery, TrainedMethod
 
-CarryOut = Callable[[nn.Module, Method, Given, Context], Outcome]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    CarryOut = Callable[[PreTrainedModel, Method, Given, Context], Outcome]
+
+Kind = TypeVar("Kind", bound=Method)
 
 
-def _nothing(model: nn.Module, method: Method, given: Given, context: Context) -> Outcome:
+def _by(
+    kind: type[Kind], carry_out: Callable[[PreTrainedModel, Kind, Given, Context], Outcome]
+) -> tuple[type[Method], CarryOut]:
+    """Pair a kind with what carries out methods of that kind."""
+    return kind, cast("CarryOut", carry_out)  # it never gets another kind's: `how` goes by the method's own class
+
+
+def _nothing(model: PreTrainedModel, method: Method, given: Given, context: Context) -> Outcome:
     return Outcome([])
 
 
-KINDS: dict[type[Method], CarryOut] = {
-    Dense: _nothing,
-    LinearMethod: compress_linears,
-    UnitMethod: remove_units,
-    WalkedUnitMethod: remove_units_walking,
-    FactoredUnitMethod: factor_and_remove_units,
-    BlockMethod: remove_blocks,
-    HiddenMethod: remove_hidden,
-    RotationMethod: rotate,
-    TrainedMethod: prune_while_training,
-    Recovery: recover,
-}
+KINDS = dict(
+    [
+        _by(Dense, _nothing),
+        _by(LinearMethod, compress_linears),
+        _by(UnitMethod, remove_units),
+        _by(WalkedUnitMethod, remove_units_walking),
+        _by(FactoredUnitMethod, factor_and_remove_units),
+        _by(BlockMethod, remove_blocks),
+        _by(HiddenMethod, remove_hidden),
+        _by(RotationMethod, rotate),
+        _by(TrainedMethod, prune_while_training),
+        _by(Recovery, recover),
+    ]
+)
 
 
 def how(kind: type[Method]) -> CarryOut:
@@ -58,7 +71,7 @@ for _method in (*METHODS, *RECOVERIES):
     how(_method)  # so that a method of no kind is told when the program starts, not in a run
 
 
-def apply(model: nn.Module, given: Given, context: Context) -> Outcome:
+def apply(model: PreTrainedModel, given: Given, context: Context) -> Outcome:
     """Apply a stage to the model in place.
 
     Raises `UserError` where the stage does not fit the model, before anything is changed.

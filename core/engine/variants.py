@@ -15,10 +15,9 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from core.cache.kept import keep
 from core.context import Context, Given
@@ -35,6 +34,11 @@ from core.registry import made
 from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
 from core.store.shipped import parse_result
+from core.training.apply import check_training
+from core.training.base import TrainingMethod
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ REPORT = "result.json"
 
 def make_variant(
     spec: VariantSpec, tokenizer: Any, device: str, progress: Progress, fresh: bool = False
-) -> tuple[nn.Module, Result]:
+) -> tuple[PreTrainedModel, Result]:
     """Return the compressed model, on the CPU, and what is known of it without measuring.
 
     It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
@@ -69,7 +73,10 @@ def make_variant(
     texts = [_windows(stage, spec.dtype, context) for stage in spec.stages]
     if found:
         model, result = found
-        dense = result.footprint.dense_parameters, result.footprint.dense_block_weights
+        dense = (
+            result.footprint.dense_parameters,
+            result.footprint.dense_block_weights or result.footprint.block_weights,
+        )
     else:
         progress("load", 0, 1, source.id)
         model = load_model(source, spec.dtype)
@@ -85,8 +92,8 @@ def make_variant(
         before = None if fresh else prefixes[index].key
         done = apply(model, Given(stage, texts[index], before, _checkpoint(whole)), context)
         training = done.training
-        cancelled = training is not None and training.ended == "cancelled"
-        if cancelled and not training.best_step:
+        cancelled = training if training and training.ended == "cancelled" else None
+        if cancelled and not cancelled.best_step:
             raise Cancelled  # nothing was learnt that could be kept
         if training is None and stage.method != "dense":  # what was trained is kept without asking whether to stop
             progress("keep", 0, 1, source.id)
@@ -109,10 +116,8 @@ def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:
     """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
     method = made(stage)
     if method.reads == "calibration":
-        return calibration_windows(stage.calibration, context.tokenizer, stage.seed or 0)
-    if method.reads == "training":
-        from core.training.apply import check_training
-
+        return calibration_windows(stage.text, context.tokenizer, stage.seed or 0)
+    if isinstance(method, TrainingMethod):
         check_training(stage, method, dtype, context)
     return None
 
@@ -121,7 +126,7 @@ def _checkpoint(spec: VariantSpec) -> Path:
     return cache_dir() / "training" / spec.key
 
 
-def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
+def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
     """Return the cached variant; None where there is none, or it cannot be read."""
     folder = kept_variant(spec.key)
     try:
@@ -136,7 +141,7 @@ def _load(spec: VariantSpec) -> tuple[nn.Module, Result] | None:
     return model, result
 
 
-def _keep(model: nn.Module, result: Result) -> None:
+def _keep(model: PreTrainedModel, result: Result) -> None:
     """Put a variant into the cache, if it has room."""
 
     def make(place: Path) -> None:

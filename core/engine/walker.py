@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from greenlet import getcurrent, greenlet
@@ -28,10 +28,13 @@ from core.engine.recorder import Call, Recorder
 from core.methods.base import Statistics
 from core.models.blocks import Blocks, Linear, first
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer report's output error is taken on
 
-# compress(linear, statistics, sample): compress in place. `sample` is (tokens, in), evenly spaced inputs.
-Compress = Callable[[Linear, Statistics, Tensor], None]
+# compress(linear, statistics, sample): compress in place. `sample` is (tokens, in), evenly spaced inputs, if any.
+Compress = Callable[[Linear, Statistics, Tensor | None], None]
 Form = Literal["batch", "micro", "spill"]
 
 
@@ -57,7 +60,7 @@ class Walker:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         blocks: Blocks,
         tokens: Tensor,
         sums: SumsOf,
@@ -155,21 +158,23 @@ class Walker:
 
         def hook(linear: Linear, inputs: Tensor) -> None:
             me = getcurrent()
-            seen, group = last_seen.get(me, (None, None))
-            if seen is not inputs:
+            known = last_seen.get(me)
+            if known is not None and known[0] is inputs:
+                group = known[1]
+            else:
                 group = groups.setdefault(linear.name, _Group(Collector(self.sums(linear.role), self.stride)))
                 group.collector.add(inputs)
                 group.arrived += 1
                 last_seen[me] = (inputs, group)
                 if group.arrived == parts:
                     group.ready = group.collector.finish()
-                while group.ready is None:
-                    hub.switch()
+            while group.ready is None:
+                hub.switch()
             if linear.name not in done:
                 done.add(linear.name)
                 compress(linear, *group.ready)
 
-        outputs: list[Tensor | None] = [None] * parts
+        outputs: dict[int, Tensor] = {}
 
         def body(part: int) -> None:
             outputs[part] = self._run(index, part)
@@ -186,7 +191,7 @@ class Walker:
                 for routine in running:
                     if routine and not routine.dead:
                         routine.throw()
-        for part, output in enumerate(outputs):
+        for part, output in outputs.items():
             self._keep(part, output)
 
     def _collect(self, index: int, linears: Sequence[Linear], stop: bool) -> list[tuple[list[Linear], Collector]]:

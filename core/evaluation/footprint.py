@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.models.blocks import Linear, find_blocks
 from core.models.constraints import Pattern, constraint_of
 from core.results import Footprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BITS = 16  # of one stored weight
 MAC_TOKENS = 64  # of the forward whose products are counted, as in LLM-Pruner's table (arXiv:2305.11627)
@@ -27,7 +31,7 @@ def packed_bits(weight: Tensor, pattern: Pattern | None = None) -> int:
     return min(layouts)
 
 
-def footprint(model: nn.Module, dense_parameters: int, dense_block_weights: int) -> Footprint:
+def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights: int) -> Footprint:
     """Count a model. `dense_parameters` and `dense_block_weights` are those of the uncompressed model."""
     linears = list(find_blocks(model).all_linears())
     weights = [linear.weight for linear in linears]
@@ -35,7 +39,8 @@ def footprint(model: nn.Module, dense_parameters: int, dense_block_weights: int)
     block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
     constraints = [constraint_of(linear.module) for linear in linears]
     block_bits = sum(
-        packed_bits(weight, known and known.pattern) for weight, known in zip(weights, constraints, strict=True)
+        packed_bits(weight, known.pattern if known else None)
+        for weight, known in zip(weights, constraints, strict=True)
     )
     parameters = {id(p): p for p in model.parameters()}.values()  # tied tensors once
     total = sum(p.numel() for p in parameters)

@@ -9,13 +9,16 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from core.memory import memory_growth
 from core.progress import Progress
 from core.results import Measurement
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PROMPT = 512  # tokens
 DECODED = 32  # tokens
@@ -24,7 +27,7 @@ BATCHES = (1, 4)
 
 
 @torch.inference_mode()
-def latency(model: nn.Module, dtype: str, progress: Progress) -> list[Measurement]:
+def latency(model: PreTrainedModel, dtype: str, progress: Progress) -> list[Measurement]:
     """Return prefill and decode latency in ms a token, at each batch size, and the peak memory (MB) of a prefill.
 
     The memory is that of the weights and of all that a prefill holds beside them, without the program itself.

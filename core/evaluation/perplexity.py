@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.errors import UserError
+from core.models.blocks import text_config
 from core.progress import Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BATCH_TOKENS = 2048  # short windows run together
 CHUNK_BYTES = 64 * 2**20  # logits held at once: with fewer, the head's weights are read more often than they are used
@@ -22,7 +27,7 @@ SAME_LOGITS = 0.05  # relative; what 16 bits round is far less, a factor far mor
 
 
 @torch.inference_mode()
-def perplexity(model: nn.Module, windows: Tensor, progress: Progress, what: str = "") -> tuple[float, float]:
+def perplexity(model: PreTrainedModel, windows: Tensor, progress: Progress, what: str = "") -> tuple[float, float]:
     """Return (perplexity, stderr) of a causal LM on tokens (N, L). `what` names the corpus in the progress."""
     progress("perplexity", 0, len(windows), what)
     check_logits(model, windows[0])
@@ -37,7 +42,7 @@ def perplexity(model: nn.Module, windows: Tensor, progress: Progress, what: str 
     return value, value * spread / math.sqrt(len(losses))
 
 
-def window_losses(model: nn.Module, windows: Tensor) -> list[float]:
+def window_losses(model: PreTrainedModel, windows: Tensor) -> list[float]:
     """Return each window's mean cross-entropy of its tokens (B, L) after the first; the vocabulary goes in chunks."""
     hidden = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]  # (B, L - 1, hidden)
     head, scale = model.get_output_embeddings(), output_scale(model)
@@ -52,12 +57,12 @@ def window_losses(model: nn.Module, windows: Tensor) -> list[float]:
 
 def chunk_rows(head: nn.Module) -> int:
     """Return of how many tokens the logits, fp32, are held at once."""
-    return max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
+    return max(1, CHUNK_BYTES // (4 * head.get_parameter("weight").shape[0]))
 
 
-def output_scale(model: nn.Module) -> Callable[[Tensor], Tensor]:
+def output_scale(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
     """Return what the model does to the logits after its head: Gemma's soft cap, a factor, or nothing."""
-    config = model.config.get_text_config()
+    config = text_config(model)
     if cap := getattr(config, "final_logit_softcapping", None):
         return lambda logits: torch.tanh(logits.float() / cap) * cap
     # Cohere's models multiply, Granite's divide.
@@ -66,7 +71,7 @@ def output_scale(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 @torch.inference_mode()
-def check_logits(model: nn.Module, ids: Tensor) -> None:
+def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
     """Raise `UserError` where the logits that are measured are not the model's own, shown on tokens (L,)."""
     some = ids[None, :8].to(next(model.parameters()).device)
     hidden = model.base_model(input_ids=some, use_cache=False).last_hidden_state

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from lm_eval.api.model import TemplateLM
@@ -19,6 +20,9 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.evaluation.trees import Request, Row, batches, grow, pack
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,7 @@ COARSE = 0.05  # the same at 16 bits
 class SharedPrefixLM(TemplateLM):
     """A Hugging Face causal LM in memory, as lm-evaluation-harness wants it; likelihoods only."""
 
-    def __init__(self, model: torch.nn.Module, tokenizer, budget: int | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer, budget: int | None = None) -> None:
         """Score with `model` on the device where it is, at most `budget` padded tokens a forward."""
         super().__init__()
         self.model, self.tokenizer = model.eval(), tokenizer
@@ -180,7 +184,7 @@ class SharedPrefixLM(TemplateLM):
 
 
 @contextmanager
-def head_at(model: torch.nn.Module, row: Tensor, column: Tensor) -> Iterator[list[bool]]:
+def head_at(model: PreTrainedModel, row: Tensor, column: Tensor) -> Iterator[list[bool]]:
     """Let the output head see hidden states (batch, length, hidden) at [row, column] only.
 
     What the model does to logits after its head (a soft cap, a scale) it still does itself. Yields a list that is

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, ValidationError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
 Reads = Literal["nothing", "calibration", "training"]
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `Statistics`
+SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
@@ -36,11 +37,11 @@ class Citation(Frozen):
     url: str
 
 
-class Parameters(Frozen):
+class MethodParameters(Frozen):
     """A method's parameters: each a field with type, range, default and description."""
 
 
-class WalkerParameters(Parameters):
+class WalkerParameters(MethodParameters):
     """Parameters of every method that reads activations."""
 
     true_sequential: bool = Field(
@@ -60,7 +61,10 @@ class Target:
 
 @dataclass
 class Statistics:
-    """Sums over the calibration tokens of one input x, those asked for, shared by all linears that read it."""
+    """Sums over the calibration tokens of one input x, those asked for, shared by all linears that read it.
+
+    Of no tokens, and so without sums, for a method that reads no text.
+    """
 
     tokens: int
     sums: Mapping[Sum, Tensor]
@@ -137,19 +141,20 @@ class Method:
     colour: ClassVar[int]
     mark: ClassVar[str]
     dash: ClassVar[str] = "solid"
-    Parameters: ClassVar[type[Parameters]] = Parameters
+    parameters: MethodParameters  # a subclass with a class of its own says so here, too
+    Parameters: ClassVar[type[MethodParameters]] = MethodParameters
 
-    def __init__(self, parameters: Parameters | None = None, seed: int | None = None):
+    def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
         self.parameters = parameters or self.Parameters()
         self.seed = seed or 0
 
     @classmethod
-    def of(cls, parameters: Parameters, seed: int | None) -> Method:
+    def of(cls, parameters: MethodParameters, seed: int | None) -> Method:
         """Return the method with its parameters; of another class where these decide how it is carried out."""
         return cls(parameters, seed)
 
     @classmethod
-    def parsed(cls, settings: Mapping[str, Any]) -> Parameters:
+    def parsed(cls, settings: Mapping[str, Any]) -> MethodParameters:
         """Return validated parameters; values may be text. A `UserError` names the first that does not fit."""
         fields = cls.Parameters.model_fields
         for name in settings:
@@ -205,7 +210,7 @@ class LinearMethod(Method):
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
         return frozenset()
 
-    def observe(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+    def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """Return what `plan` wants to know of one dense linear (out, in); only where `observations` names it."""
         raise NotImplementedError
 
@@ -216,7 +221,7 @@ class LinearMethod(Method):
         """
         return {}
 
-    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         """Compress one linear. `weight` is (out, in) fp32 and may be overwritten; `plan` is this linear's entry."""
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from transformers.pytorch_utils import Conv1D
 from core.errors import UserError
 from core.models.constraints import held
 from core.models.selection import selector
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # (role, pattern of the linear's name inside the block); the first that matches wins.
 ROLES = (
@@ -40,7 +43,20 @@ class Linear:
     name: str  # such as model.layers.0.self_attn.q_proj
     block: int
     role: str
-    module: nn.Module
+    module: nn.Linear | Conv1D
+
+    @property
+    def plain(self) -> nn.Linear:
+        """The module of a linear that is known to be no `Conv1D`, as all are that units or directions are cut from."""
+        if isinstance(self.module, Conv1D):
+            raise TypeError(f"{self.name} stores (in, out).")
+        return self.module
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in)."""
+        outputs, inputs = self.weight.shape
+        return outputs, inputs
 
     @property
     def weight(self) -> Tensor:
@@ -52,6 +68,8 @@ class Linear:
     def gradient(self) -> Tensor:
         """The gradient of the weight after a backward pass, (out, in)."""
         gradient = self.module.weight.grad
+        if gradient is None:
+            raise TypeError(f"No gradient has reached {self.name}.")
         return gradient.T if isinstance(self.module, Conv1D) else gradient
 
     def set_weight(self, weight: Tensor) -> None:
@@ -124,9 +142,19 @@ def first(output: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output[0]
 
 
-def sliding_window(model: nn.Module) -> int | None:
+def text_config(model: PreTrainedModel) -> Any:
+    """Return the configuration of the model's language part; which fields it has, each architecture says itself."""
+    return model.config.get_text_config()
+
+
+def move(model: nn.Module, device: torch.device) -> None:
+    """Move a model, in place; `PreTrainedModel.to` is declared in a way that type checkers misread."""
+    model.to(device)
+
+
+def sliding_window(model: PreTrainedModel) -> int | None:
     """Return the longest sliding attention window of the model's configuration, or None where it has none."""
-    config = model.config.get_text_config()
+    config = text_config(model)
     return getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
 
 

@@ -36,6 +36,13 @@ class ModelCard(Frozen):
         return shape(self.config).parameters
 
     @property
+    def packed(self) -> tuple[Wheel, str]:
+        """The wheel of a model of that kind, and the GGUF file in it."""
+        if self.wheel is None or self.member is None:
+            raise TypeError(f"{self.id} comes in no wheel.")
+        return self.wheel, self.member
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of all parameters at 16 bits."""
         return 2 * self.parameters

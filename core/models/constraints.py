@@ -21,6 +21,9 @@ Pattern = tuple[int, int]
 # Inside it is safetensors. Servers take every *.safetensors in a folder for weights, so it is called otherwise.
 FILE = "constraints.bits"
 
+# Under which a linear has it. No buffer: it is not the model's, so neither its state dict nor its memory may count it.
+ATTRIBUTE = "constraint"
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -35,7 +38,8 @@ class Constraint:
         """Return the constraint of a mask (out, in) that is True where a weight must stay zero."""
         padding = zeros.new_zeros(-zeros.numel() % 8)
         eights = torch.cat([zeros.flatten(), padding]).view(-1, 8).to(torch.uint8)  # (bytes, 8)
-        return cls((eights << _places(zeros.device)).sum(1, dtype=torch.uint8), tuple(zeros.shape), pattern)
+        rows, columns = zeros.shape
+        return cls((eights << _places(zeros.device)).sum(1, dtype=torch.uint8), (rows, columns), pattern)
 
     def zeros(self, device: torch.device) -> Tensor:
         """Return the mask (out, in), True where a weight must stay zero."""
@@ -50,7 +54,7 @@ def _places(device: torch.device) -> Tensor:
 
 def constraint_of(module: nn.Module) -> Constraint | None:
     """Return what later stages must keep of a linear; None where every weight is free."""
-    return getattr(module, "constraint", None)
+    return getattr(module, ATTRIBUTE, None)
 
 
 def constrain(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) -> None:
@@ -59,14 +63,13 @@ def constrain(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) 
         zeros = zeros | known.zeros(zeros.device)
         pattern = pattern or known.pattern
     if zeros.any():
-        # No buffer: it is not the model's, so neither its state dict nor its memory may count it.
-        module.constraint = Constraint.of(zeros, pattern)
+        setattr(module, ATTRIBUTE, Constraint.of(zeros, pattern))
 
 
 def release(module: nn.Module) -> None:
     """Let all weights of a linear be free, as where something mixes them."""
     if constraint_of(module) is not None:
-        del module.constraint
+        delattr(module, ATTRIBUTE)
 
 
 def held(module: nn.Module, weight: Tensor) -> Tensor:
@@ -115,6 +118,6 @@ def load_constraints(model: nn.Module, folder: Path) -> None:
             if name not in linears or len(bits) != -(-linears[name].weight.numel() // 8) or bits.dtype != torch.uint8:
                 raise ValueError(f"{FILE} does not fit the model: {name}")
             weight = linears[name].weight
-            shape = tuple(weight.shape[::-1] if isinstance(linears[name], Conv1D) else weight.shape)
+            rows, columns = weight.shape[::-1] if isinstance(linears[name], Conv1D) else weight.shape
             pattern = patterns.get(name)
-            linears[name].constraint = Constraint(bits, shape, pattern and tuple(pattern))
+            setattr(linears[name], ATTRIBUTE, Constraint(bits, (rows, columns), pattern and tuple(pattern)))

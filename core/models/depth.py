@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from core.models.blocks import Blocks
-from core.models.units import slice_linear
+from core.models.blocks import Blocks, text_config
+from core.models.units import recount, slice_linear
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def keep_blocks(model: nn.Module, blocks: Blocks, kept: Sequence[int]) -> None:
+def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> None:
     """Drop every block but those at the given indices, in place; caches and configuration follow the new count."""
-    config = model.config.get_text_config()
+    config = text_config(model)
     remaining = [blocks.holder[index] for index in kept]
     del blocks.holder[len(remaining) :]
     for position, block in enumerate(remaining):
         blocks.holder[position] = block
         for module in block.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = position
+            recount(module, ("layer_idx",), position)
     for name, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == config.num_hidden_layers:  # told of each block
             setattr(config, name, [value[index] for index in kept])
@@ -28,16 +31,16 @@ def keep_blocks(model: nn.Module, blocks: Blocks, kept: Sequence[int]) -> None:
     config.num_hidden_layers = len(remaining)
 
 
-def keep_hidden(model: nn.Module, blocks: Blocks, kept: Tensor) -> None:
+def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
     """Keep the given entries of the hidden states everywhere, in place: blocks, norms, embeddings and head."""
-    config = model.config.get_text_config()
+    config = text_config(model)
     hidden = config.hidden_size
-    inside = {id(linear.module): linear.role for linear in blocks.all_linears()}
+    inside = {id(linear.module): linear for linear in blocks.all_linears()}
     seen: set[int] = set()
     for module in model.modules():
-        if role := inside.get(id(module)):
-            reads = role not in ("o", "down")
-            slice_linear(module, columns=kept if reads else None, rows=None if reads else kept)
+        if linear := inside.get(id(module)):
+            reads = linear.role not in ("o", "down")
+            slice_linear(linear.plain, columns=kept if reads else None, rows=None if reads else kept)
         elif isinstance(module, nn.Embedding) and module.embedding_dim == hidden:
             if id(module.weight) not in seen:
                 module.weight.data = module.weight.data.index_select(1, kept.to(module.weight.device))
@@ -63,5 +66,5 @@ def _slice_norm(module: nn.Module, hidden: int, kept: Tensor) -> None:
         if parameter.shape == (hidden,):
             sliced = parameter.data.index_select(0, kept.to(parameter.device))
             setattr(module, name, nn.Parameter(sliced, parameter.requires_grad))
-    if getattr(module, "normalized_shape", None) == (hidden,):
+    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and module.normalized_shape == (hidden,):
         module.normalized_shape = (len(kept),)

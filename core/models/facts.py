@@ -18,5 +18,5 @@ def config_of(source: ModelSource) -> dict[str, Any]:
     """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
     if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):
         return BY_ID[source.id].config
-    path = source.folder / "config.json" if source.folder else hub.download_config(source.hub_id, source.revision)
+    path = source.folder / "config.json" if source.folder else hub.download_config(source.hub_name, source.revision)
     return read_json(path, source.id)

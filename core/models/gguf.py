@@ -22,7 +22,7 @@ def convert(file: Path, folder: Path) -> None:
 
     disable_progress_bar()
     special = _special_ids(file)
-    source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
     # transformers marks the model it reads as quantised and will not save it; a plain one takes over its tensors.
     with torch.device("meta"):

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -15,10 +15,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from core.errors import UserError, out_of_memory
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 log = logging.getLogger(__name__)
 
 
-def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: Any) -> nn.Module:
+def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: Any) -> PreTrainedModel:
     """Return `kind.from_pretrained(folder)` in evaluation mode; a `UserError` where the weights are not whole.
 
     `name` is what the model is called in that sentence. No code in the folder is run.

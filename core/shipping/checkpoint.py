@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from core.cache.kept import on_disk
 from core.errors import UserError
@@ -18,8 +17,11 @@ from core.results import Measurement, Result
 from core.shipping.saving import precision_name
 from core.specs import Dtype, Stage
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def save_checkpoint(model: nn.Module, tokenizer: Any, result: Result, folder: Path, dtype: Dtype) -> None:
+
+def save_checkpoint(model: PreTrainedModel, tokenizer: Any, result: Result, folder: Path, dtype: Dtype) -> None:
     """Write model, tokenizer, generation configuration and card to a new or empty folder, all of it or nothing.
 
     The model itself is brought to `dtype`. Raises `UserError` where a weight does not fit that, or the folder cannot be

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core import paths
-from core.errors import UserError
+from core.errors import NotStored, UserError
 from core.results import Measurement, Result, Rows
 from core.specs import sha256
 from core.store import samples, shipped
@@ -46,6 +46,13 @@ class Store:
     def get(self, key: str) -> Result | None:
         """Return all that is known of a variant. Where a number is both local and shipped, the local one counts."""
         return self.read(key).results.get(key)
+
+    def stored(self, key: str) -> Result:
+        """Return all that is known of a variant of which something was put here."""
+        result = self.get(key)
+        if result is None:
+            raise NotStored(f"Variant {key[:12]} was stored and is gone again: something else removed it.")
+        return result
 
     def results(self) -> list[Result]:
         """Return every result, shipped ones first."""

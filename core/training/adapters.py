@@ -28,10 +28,23 @@ class SparseLora(LoraLinear):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        base = self.get_base_layer()
+        base = self.inner
         known = constraint_of(base)
         # As the weight is stored and in its dtype, 0 where it must stay zero; None costs one product a linear less.
         self.mask = None if known is None else self._rows(~known.zeros(base.weight.device)).to(base.weight.dtype)
+
+    @property
+    def inner(self) -> nn.Linear | Conv1D:
+        """The linear that is adapted."""
+        inner = self.get_base_layer()
+        if not isinstance(inner, (nn.Linear, Conv1D)):
+            raise TypeError(f"An adapter is on a {type(inner).__name__}, which is no linear.")
+        return inner
+
+    @property
+    def pair(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """What is trained: A (rank, in) and B (out, rank)."""
+        return self.lora_A[NAME].get_parameter("weight"), self.lora_B[NAME].get_parameter("weight")
 
     @property
     def zeros(self) -> Tensor | None:
@@ -40,19 +53,18 @@ class SparseLora(LoraLinear):
 
     def remove(self, mask: Tensor) -> None:
         """Zero the weights where `mask` (as the weight is stored) is 0, for good, besides those that are so already."""
-        weight = self.get_base_layer().weight
+        weight = self.inner.weight
         kept = mask.to(weight)  # its dtype and device
         self.mask = kept if self.mask is None else self.mask * kept
         weight.data.mul_(self.mask)
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
-        base, dropout = self.get_base_layer(), self.lora_dropout[NAME]
+        base, dropout = self.inner, self.lora_dropout[NAME]
         drops = self.training and isinstance(dropout, nn.Dropout)
         if self.mask is None:
-            a, b = self.lora_A[NAME].weight, self.lora_B[NAME].weight
             rows = x.flatten(0, -2)  # (tokens, in)
             dropped = dropout(rows) if drops else None
-            y = _LowRankUpdate.apply(rows, dropped, self._rows(base.weight), base.bias, a, b, self.scaling[NAME])
+            y = _LowRankUpdate.apply(rows, dropped, self._rows(base.weight), base.bias, *self.pair, self.scaling[NAME])
             return y.view(*x.shape[:-1], -1)
         delta = self.get_delta_weight(NAME).to(base.weight.dtype)
         if drops:
@@ -113,7 +125,7 @@ def add_adapters(model: nn.Module, rank: int, alpha: float, dropout: float, seed
             if names:
                 config = LoraConfig(
                     r=rank,
-                    lora_alpha=alpha,
+                    lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT declares int and divides whatever number it is
                     lora_dropout=dropout,
                     target_modules=names,
                     fan_in_fan_out=kind is Conv1D,
@@ -134,7 +146,7 @@ def adapters_of(model: nn.Module) -> dict[str, SparseLora]:
 def merge_adapters(model: nn.Module) -> None:
     """Add what was learnt to the weights and take the adapters away, in place; what must stay zero does."""
     for name, layer in adapters_of(model).items():
-        base = layer.get_base_layer()
+        base = layer.inner
         layer.merge()
         if layer.mask is not None:
             base.weight.data.masked_fill_(layer.mask == 0, 0)

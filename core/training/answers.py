@@ -49,10 +49,11 @@ def answers(
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
         with torch.random.fork_rng():
             torch.manual_seed(int(sha256(str(seed), *some)[:15], 16))
-            drawn = {"do_sample": False}
+            drawn: dict[str, Any] = {"do_sample": False}
             if temperature:
                 drawn = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            full = teacher.model.generate(
+            generate: Any = teacher.model.generate  # every causal LM has it, transformers' class of all models has not
+            full = generate(
                 ids,
                 attention_mask=mask,
                 max_new_tokens=longest,

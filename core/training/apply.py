@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.context import Context, Given, Outcome
 from core.errors import UserError
-from core.models.blocks import find_blocks
+from core.models.blocks import find_blocks, move
 from core.specs import Stage
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
-from core.training.base import Pruning, Recovery, TrainedMethod, TrainingMethod, resolved_batch, resolved_rank
+from core.training.base import (
+    Pruning,
+    Recovery,
+    TeacherParameters,
+    TrainedMethod,
+    TrainingMethod,
+    resolved_batch,
+    resolved_rank,
+)
 from core.training.examples import Batch, Example, Examples, read_examples
 from core.training.loop import Budget, Loss, Training, train
 from core.training.losses import text_loss
 from core.training.teacher import Teacher
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def recover(model: nn.Module, method: Recovery, given: Given, context: Context) -> Outcome:
+
+def recover(model: PreTrainedModel, method: Recovery, given: Given, context: Context) -> Outcome:
     """Train the model in place; a training that was cancelled leaves the best so far.
 
     Raises `UserError` where there is too little to train on, before anything is changed.
     """
     teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
     method.check(model, teacher)
-    found = method.examples(given.stage.calibration, context.tokenizer, teacher, context.progress)
+    found = method.examples(given.stage.text, context.tokenizer, teacher, context.progress)
     if not method.compares:
-        teacher = None  # its memory is needed
+        teacher.unload()  # its memory is needed
 
     def loss(batch: Batch) -> Tensor:
-        return method.loss(model, teacher and teacher.model, batch)
+        return method.loss(model, teacher, batch)
 
     return Outcome([], _train(model, method, found, loss, given, context))
 
 
-def prune_while_training(model: nn.Module, method: TrainedMethod, given: Given, context: Context) -> Outcome:
+def prune_while_training(model: PreTrainedModel, method: TrainedMethod, given: Given, context: Context) -> Outcome:
     """Prune the model in place while it is trained.
 
     Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
     """
-    found = read_examples(given.stage.calibration, context.tokenizer, method.seed)
-    pruning = method.pruning(find_blocks(model), given.stage.ratio)
+    found = read_examples(given.stage.text, context.tokenizer, method.seed)
+    pruning = method.pruning(find_blocks(model), given.stage.share)
 
     def loss(batch: Batch) -> Tensor:
         return text_loss(model, batch)
@@ -53,20 +65,20 @@ def prune_while_training(model: nn.Module, method: TrainedMethod, given: Given, 
 def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Context) -> None:
     """Raise `UserError` where a stage has too little text, or a teacher that does not fit."""
     if isinstance(method, Recovery):
-        method.check_text(stage.calibration, context.tokenizer, teacher_of(method, dtype, context))
+        method.check_text(stage.text, context.tokenizer, teacher_of(method, dtype, context))
     else:
-        read_examples(stage.calibration, context.tokenizer, method.seed)
+        read_examples(stage.text, context.tokenizer, method.seed)
 
 
-def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher | None:
-    """Return the model that teaches, not loaded yet; None for a recovery without one."""
-    if not method.has_teacher:
-        return None
-    return Teacher.of(method.parameters.teacher, context.dense, dtype, context.device, context.progress)
+def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
+    """Return the model that teaches, which is loaded where it is asked for: by a recovery without one, never."""
+    own = method.parameters
+    name = own.teacher if isinstance(own, TeacherParameters) else None
+    return Teacher.of(name, context.dense, dtype, context.device, context.progress)
 
 
 def _train(
-    model: nn.Module,
+    model: PreTrainedModel,
     method: TrainingMethod,
     found: list[Example],
     loss: Loss,
@@ -84,7 +96,7 @@ def _train(
     steps = math.ceil(parameters.epochs * examples.steps_an_epoch)
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)
     home = next(model.parameters()).device
-    model.to(context.device)
+    move(model, context.device)
     trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
     if pruning:
         pruning.begin(adapters_of(model))
@@ -101,5 +113,5 @@ def _train(
         pruning,
     )
     merge_adapters(model)
-    model.to(home)
+    move(model, home)
     return done

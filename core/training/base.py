@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import NEUTRAL, Method, Parameters
+from core.methods.base import NEUTRAL, Method, MethodParameters
 from core.progress import Progress
 from core.specs import Calibration
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
     from core.models.blocks import Blocks
     from core.models.shape import ModelFacts
@@ -29,7 +30,7 @@ AT_ONCE = 16  # prompts that a teacher answers together
 PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
 
 
-class RecoveryParameters(Parameters):
+class RecoveryParameters(MethodParameters):
     preset: Literal["llm-pruner", "slimllm"] = Field(
         default="llm-pruner",
         description="Whose rank and batch are taken where none is given: LLM-Pruner's 8 and 64, SlimLLM's 4 and 16.",
@@ -126,8 +127,10 @@ class TrainingMethod(Method):
         """A forward and a backward pass, which through frozen weights costs as much; over what is seen of the text."""
         return 2 * self.seen(shape, text)
 
-    def seen(self, shape: ModelFacts, text: Calibration) -> float:
+    def seen(self, shape: ModelFacts, text: Calibration | None) -> float:
         """Return the operations of one forward over all examples that are trained on."""
+        if text is None:
+            return 0.0
         own = self.parameters
         examples = min(own.epochs * text.windows, (own.steps or math.inf) * resolved_batch(own))
         return shape.forward(examples * text.window, text.window, head=True)
@@ -171,23 +174,21 @@ class Recovery(TrainingMethod):
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
-    def examples(
-        self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
-    ) -> list[Example]:
+    def examples(self, wanted: Calibration, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
         """Return what is learnt, N examples of at most L tokens. Raises `UserError` where there are fewer."""
         from core.training.examples import read_examples
 
         return read_examples(wanted, tokenizer, self.seed)
 
-    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher) -> None:
         """Raise `UserError` where the text is too short, or teacher and student read it otherwise."""
         from core.training.examples import read_examples
 
         read_examples(wanted, tokenizer, self.seed)
 
-    def check(self, student: nn.Module, teacher: Teacher | None) -> None:
+    def check(self, student: PreTrainedModel, teacher: Teacher) -> None:
         """Raise `UserError` where student and teacher do not go together."""
 
-    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+    def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
         """Return the loss summed over the tokens that count, with a gradient for what is trained."""
         raise NotImplementedError

@@ -55,7 +55,9 @@ def read_prompts(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: 
     """Return N prompts of less than L tokens: of instructions, or the first halves of windows of a text."""
     pairs = instructions(wanted.corpus)
     if pairs is None:
-        return [tokenizer.decode(ids[: wanted.window // 2]) for ids in calibration_windows(wanted, tokenizer, seed)]
+        return [
+            str(tokenizer.decode(ids[: wanted.window // 2])) for ids in calibration_windows(wanted, tokenizer, seed)
+        ]
     return [prompt for prompt, _ in _fitting(pairs, wanted, tokenizer, seed)]
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ from core.training.adapters import set_weights, weights_of
 from core.training.base import MICRO_TOKENS, During
 from core.training.examples import Batch, Examples
 from core.training.losses import next_token, states, targets, through_head
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class Training:
 
 
 def train(
-    model: nn.Module,
+    model: PreTrainedModel,
     parameters: Sequence[nn.Parameter],
     loss: Loss,
     examples: Examples,
@@ -124,7 +127,7 @@ def train(
 class _Run:
     """A training under way."""
 
-    model: nn.Module
+    model: PreTrainedModel
     parameters: list[nn.Parameter]
     optimiser: torch.optim.Optimizer
     examples: Examples
@@ -287,7 +290,7 @@ def _schedule(spent: float, after: float, step: int) -> float:
 
 
 @torch.inference_mode()
-def held_out_loss(model: nn.Module, batches: Sequence[Batch], tell: Callable[[], None]) -> float:
+def held_out_loss(model: PreTrainedModel, batches: Sequence[Batch], tell: Callable[[], None]) -> float:
     """Return the mean cross-entropy a token over held-out batches; `tell` is called before each."""
     device = next(model.parameters()).device
     total = count = 0.0

@@ -9,34 +9,39 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from core.evaluation.perplexity import chunk_rows, output_scale
 from core.models.blocks import find_blocks, first
 from core.training.examples import Batch
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
 # loss(logits (rows, vocabulary) fp32, rows): the sum over some of the tokens that count.
 RowLoss = Callable[[Tensor, slice], Tensor]
 
 
-def states(model: nn.Module, batch: Batch) -> Tensor:
+def states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Return the hidden states, (tokens that count, hidden), that the head reads to predict what counts."""
     hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
     return hidden[:, :-1][batch.counts]
 
 
 @contextmanager
-def block_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Give a list that a forward inside fills with what each block puts out, (B, L, hidden)."""
+def block_outputs(model: PreTrainedModel, wanted: bool = True) -> Iterator[list[Tensor]]:
+    """Give a list that a forward inside fills with what each block puts out, (B, L, hidden), if that is wanted."""
     outputs: list[Tensor] = []
     hooks = [
         block.register_forward_hook(lambda module, args, output: outputs.append(first(output)))
-        for block in find_blocks(model).holder
+        for block in (find_blocks(model).holder if wanted else ())
     ]
     try:
         yield outputs
@@ -47,11 +52,11 @@ def block_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
 
 def states_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], batch: Batch) -> Tensor:
     """Return |h - h'|^2 / |h'|^2 of the tokens that count, summed over them and averaged over the blocks."""
-    total = 0.0
+    distances = []
     for mine, wanted in zip(ours, theirs, strict=True):
         mine, wanted = (states[:, :-1][batch.counts].float() for states in (mine, wanted))  # (tokens, hidden)
-        total += ((mine - wanted).square().sum(-1) / wanted.square().sum(-1).clamp_min(1e-12)).sum()
-    return total / len(theirs)
+        distances.append(((mine - wanted).square().sum(-1) / wanted.square().sum(-1).clamp_min(1e-12)).sum())
+    return reduce(add, distances) / len(theirs)
 
 
 def targets(batch: Batch) -> Tensor:
@@ -59,7 +64,7 @@ def targets(batch: Batch) -> Tensor:
     return batch.ids[:, 1:][batch.counts]
 
 
-def through_head(model: nn.Module, hidden: Tensor, loss: RowLoss) -> Tensor:
+def through_head(model: PreTrainedModel, hidden: Tensor, loss: RowLoss) -> Tensor:
     """Return the sum of `loss` over all rows of `hidden` (rows, hidden); the head itself gets no gradient.
 
     Where `hidden` has a gradient, each chunk's is found at once, so that no more logits are ever held than one chunk's.
@@ -69,7 +74,7 @@ def through_head(model: nn.Module, hidden: Tensor, loss: RowLoss) -> Tensor:
 
 class _ThroughHead(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, model: nn.Module, loss: RowLoss) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, model: PreTrainedModel, loss: RowLoss) -> Tensor:
         head, scale = model.get_output_embeddings(), output_scale(model)
         rows = chunk_rows(head)
         total = hidden.new_zeros((), dtype=torch.float32)
@@ -115,7 +120,7 @@ class _CrossEntropy(torch.autograd.Function):
         return gradient * upstream, None
 
 
-def text_loss(model: nn.Module, batch: Batch) -> Tensor:
+def text_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Return the cross-entropy of the batch's own next tokens, summed over those that count."""
     return through_head(model, states(model, batch), next_token(targets(batch)))
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import torch
 
 from core.errors import UserError
 from core.models.facts import facts
 from core.models.sources import ModelSource, identify, identify_again, load_model, load_tokenizer
 from core.progress import Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def identified_teacher(name: str) -> str:
@@ -30,13 +33,15 @@ def identified_teacher(name: str) -> str:
 class Teacher:
     """Loads what is asked of it, once. `dtype` is the student's, by name."""
 
-    source: ModelSource
+    named: ModelSource | None
     dtype: str
-    device: str
+    device: torch.device
     progress: Progress
 
     @classmethod
-    def of(cls, name: str | None, dense: ModelSource, dtype: str, device: str, progress: Progress) -> Teacher:
+    def of(
+        cls, name: str | None, dense: ModelSource | None, dtype: str, device: torch.device, progress: Progress
+    ) -> Teacher:
         """`name` is as `identified_teacher` gives it; without one the teacher is `dense`."""
         if name is None:
             return cls(dense, dtype, device, progress)
@@ -46,9 +51,19 @@ class Teacher:
             raise UserError(f"The teacher {id} is now at revision {source.revision}, not {revision}; start again.")
         return cls(source, dtype, device, progress)
 
+    @property
+    def source(self) -> ModelSource:
+        if self.named is None:
+            raise TypeError("There is no model to learn from.")
+        return self.named
+
     @cached_property
-    def model(self) -> nn.Module:
+    def model(self) -> PreTrainedModel:
         return load_model(self.source, self.dtype, self.device, self.progress)
+
+    def unload(self) -> None:
+        """Give the memory of the model back; asked for again, it is loaded again."""
+        self.__dict__.pop("model", None)
 
     @property
     def max_window(self) -> int:

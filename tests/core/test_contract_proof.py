@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from core.methods.base import Compressed, Parameters
+from core.methods.base import Compressed, MethodParameters
 from core.methods.dense import Dense
 from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers
 from core.methods.unstructured.magnitude import Magnitude
@@ -21,15 +21,15 @@ from tests.core.idle import idle
 MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)
 
 
-class Drawn(Parameters):
+class Drawn(MethodParameters):
     chance: float = Field(default_factory=random.random, description="Another one each time.")
 
 
-class Undescribed(Parameters):
+class Undescribed(MethodParameters):
     share: float = 0.5
 
 
-class Impossible(Parameters):
+class Impossible(MethodParameters):
     share: float = Field(default=2.0, le=1, description="A default that is not allowed.")
 
 

@@ -1,5 +1,7 @@
 """A tiny model trained on text in which each token follows from the one before it."""
 
+from types import SimpleNamespace
+
 import torch
 
 from core.progress import silent
@@ -36,7 +38,7 @@ def cut(model, method, ratio=0.5, pattern=None):
 def trained(model, recovery="lora", steps=20, patience=0, progress=silent, checkpoint=None, **settings):
     found = get_recovery(recovery)
     method = found(found.parsed(SETTINGS | settings))
-    teacher = tiny()
+    teacher = SimpleNamespace(model=tiny())
     parameters = add_adapters(model, SETTINGS["rank"], 16.0, method.parameters.dropout, 0)
 
     def loss(batch):

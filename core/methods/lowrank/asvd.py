@@ -37,6 +37,7 @@ class ASVD(LowRank):
     colour = 3
     dash = "dash"
     reads = "calibration"
+    parameters: ASVDParameters
     Parameters = ASVDParameters
 
     def sums(self, role: str) -> frozenset[Sum]:
@@ -47,7 +48,7 @@ class ASVD(LowRank):
         kind = f"spectra of the weights times mean absolute inputs to the {self.parameters.alpha:g}"
         return (kind,) if self.parameters.ranks == "global" else ()
 
-    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+    def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         from core.methods.lowrank.decompose import nonzero
 
         return nonzero((statistics.absolute / statistics.tokens) ** self.parameters.alpha), None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from core.methods.base import Compressed, LinearMethod, Parameters, Statistics, Target
+from core.methods.base import Compressed, LinearMethod, MethodParameters, Statistics, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
 
 
-class LowRankParameters(Parameters):
+class LowRankParameters(MethodParameters):
     ranks: Literal["uniform", "global"] = Field(
         default="uniform",
         description="Whether every matrix loses the same share of its weights, or those that lose least by it lose "
@@ -33,17 +33,18 @@ class LowRank(LinearMethod):
     family = "low rank"
     ratio_kind = "parameters"
     mark = "diamond"
+    parameters: LowRankParameters
     Parameters = LowRankParameters
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         """A singular value decomposition of each linear comes on top."""
         return super().cost(shape, text) + DECOMPOSITION * shape.block_weights * shape.hidden
 
-    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+    def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         """Return the scale of the inputs, (in,) or (in, in) lower triangular, None for 1; and a note."""
         raise NotImplementedError
 
-    def observe(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+    def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         from core.methods.lowrank.decompose import spectrum
 
         return spectrum(weight, self._scale(statistics)[0])
@@ -51,12 +52,12 @@ class LowRank(LinearMethod):
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         from core.methods.lowrank.ranks import global_ranks, uniform_ranks
 
-        shapes = {linear.name: tuple(linear.weight.shape) for linear in linears}
+        shapes = {linear.name: linear.shape for linear in linears}
         if self.parameters.ranks == "global":
             return global_ranks(shapes, observed, target.ratio)
         return uniform_ranks(shapes, target.ratio)
 
-    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         from core.methods.lowrank.decompose import truncate
 
         if plan is None:
@@ -65,5 +66,5 @@ class LowRank(LinearMethod):
         left, right = (factor.float() for factor in truncate(weight, scale, plan))
         return Compressed(left @ right, factors=(left, right), note="; ".join(filter(None, (f"rank {plan}", note))))
 
-    def _scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
-        return self.scale(None) if statistics is None else statistics.once("scale", lambda: self.scale(statistics))
+    def _scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
+        return statistics.once("scale", lambda: self.scale(statistics))

@@ -26,8 +26,8 @@ def uniform_ranks(shapes: Shapes, ratio: float) -> Ranks:
     left = 0.0
     for name, (m, n) in shapes.items():
         budget = (1 - ratio) * m * n + left
-        ranks[name] = max(1, min(int(budget / (m + n)), _highest(m, n)))
-        left = budget - ranks[name] * (m + n)
+        ranks[name] = rank = max(1, min(int(budget / (m + n)), _highest(m, n)))
+        left = budget - rank * (m + n)
     return ranks
 
 
@@ -50,7 +50,7 @@ def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) ->
         else:
             high = price
     picked = [choice.best(high) for choice in choices]
-    _spend(choices, picked, budget - sum(c.weights[p] for c, p in zip(choices, picked, strict=True)))
+    _spend(choices, picked, budget - sum(float(c.weights[p]) for c, p in zip(choices, picked, strict=True)))
     return {name: choice.rank(p) for name, choice, p in zip(shapes, choices, picked, strict=True)}
 
 

@@ -31,5 +31,5 @@ class SVD(LowRank):
     def observations(self) -> tuple[str, ...]:
         return ("spectra of the weights",) if self.parameters.ranks == "global" else ()
 
-    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+    def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         return None, None

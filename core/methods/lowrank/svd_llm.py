@@ -33,6 +33,7 @@ class SVDLLM(LowRank):
     colour = 4
     dash = "dashdot"
     reads = "calibration"
+    parameters: SVDLLMParameters
     Parameters = SVDLLMParameters
 
     def sums(self, role: str) -> frozenset[Sum]:
@@ -42,7 +43,7 @@ class SVDLLM(LowRank):
     def observations(self) -> tuple[str, ...]:
         return ("spectra of the outputs",) if self.parameters.ranks == "global" else ()
 
-    def scale(self, statistics: Statistics | None) -> tuple[Tensor | None, str | None]:
+    def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
         from core.methods.hessian import lower_factor
 
         return lower_factor(statistics.gram)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
 
-from core.methods.base import SELECTION, Method, Parameters, Statistics, Sum, gram_bytes, walking
+from core.methods.base import SELECTION, Method, MethodParameters, Statistics, Sum, gram_bytes, walking
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.models.geometry import Geometry, Mode
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
 
-class StructuredParameters(Parameters):
+class StructuredParameters(MethodParameters):
     attention: Mode = Field(
         default="auto",
         description="How heads that share keys and values go: whole groups, or as many query heads from every group; "
@@ -117,6 +117,7 @@ class Structured(Method):
 class UnitMethod(Structured):
     """Removes heads and FFN channels. Subclasses score them in `heads` and `channels`, here at once."""
 
+    parameters: StructuredParameters
     Parameters = StructuredParameters
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:

@@ -124,7 +124,7 @@ def allocate_globally(
         raise UserError(_TOO_MUCH)
     removed = 0.0
     counts = [[0, 0] for _ in shapes]
-    taken: list[tuple[float, int]] = []  # (weights, block) of channels, the highest-scored last
+    taken: list[tuple[int, int]] = []  # (weights, block) of channels, the highest-scored last
     closed: set[tuple[int, bool]] = set()  # where one was too large to go, no higher-scored one goes
     for _, weights, block, is_step in sorted(items, key=lambda item: item[0]):
         if removed + weights > wanted + weights / 2 or (block, is_step) in closed:

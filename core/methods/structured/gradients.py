@@ -75,15 +75,20 @@ class Gradients(Structured):
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         """A forward and a backward pass, which counts as two, over the text and the vocabulary."""
+        if text is None:
+            return super().cost(shape, text)
         tokens = text.windows * text.window
         return SELECTION * shape.block_weights + 3 * shape.forward(tokens, text.window, head=True)
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         """One window's activations and logits; a gradient, its mean and its mean square."""
+        if text is None:
+            return super().memory(shape, text, item)
         return 4 * (text.window * (shape.saved + 3 * shape.vocabulary) + 3 * shape.block_weights)
 
 
 class GradientUnitMethod(WholeEnds, Gradients, UnitMethod):
     """Removes heads and channels by what the gradients say of them."""
 
+    parameters: GradientParameters
     Parameters = GradientParameters

@@ -8,6 +8,8 @@ is this project's own, so its numbers must not be read as the paper's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -49,6 +51,7 @@ class HyWIA(GradientUnitMethod):
     summary = "Mixes weight-level and unit-level importance of heads and channels; in the style of HyWIA, no replica."
     colour = 0
     dash = "dash"
+    parameters: HyWIAParameters
     Parameters = HyWIAParameters
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
@@ -73,7 +76,7 @@ class HyWIA(GradientUnitMethod):
             whole = _Scale(torch.cat(found, dim=1))
             for view, signals in zip(views, found, strict=True):
                 local = _Scale(signals).standardise(signals)  # (2, units)
-                share = self.parameters.fine_share
+                share: Tensor | float = self.parameters.fine_share
                 if self.parameters.mixing == "attention":
                     context = whole.standardise(signals).mean(1, keepdim=True)  # (2, 1)
                     share = torch.softmax(local * context / 2**0.5, dim=0)[0]  # (units,)
@@ -93,11 +96,11 @@ def _importances(view: View, kind: str) -> tuple[Tensor, Tensor]:
     Fine: sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value head
     counts with each query head that reads it.
     """
-    from core.methods.structured.taylor import element_scores, matrix_scores
+    from core.methods.structured.taylor import Score, element_scores, matrix_scores
 
-    def of(score) -> Tensor:
+    def of(score: Score) -> Tensor:
         """Sum a matrix-wise element score to (units,)."""
-        total = 0
+        found = []
         for role in MEMBERS[kind]:
             if role not in view.gradients:
                 continue
@@ -106,8 +109,8 @@ def _importances(view: View, kind: str) -> tuple[Tensor, Tensor]:
                 count = view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads
                 sums = sums.view(count, -1).sum(1)
                 sums = sums.repeat_interleave(view.shape.query_heads // count)
-            total = total + sums
-        return total
+            found.append(sums)
+        return reduce(add, found)
 
     fine = of(lambda weight, moments: element_scores(weight, moments, "mix"))
     slope = of(lambda weight, moments: element_scores(weight, moments, "vector"))

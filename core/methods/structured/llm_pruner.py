@@ -7,11 +7,13 @@ section 3. Heads and channels are scored inside each block; the first and last b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation
+from core.methods.base import Citation, MethodParameters
 from core.methods.structured.base import (
     BlockMethod,
     ChannelChoice,
@@ -47,7 +49,7 @@ class LLMPrunerParameters(GradientParameters):
     )
 
 
-class _Declared:
+class _Declared(Structured):
     """What is one method to people, whatever goes."""
 
     name = "llm-pruner"
@@ -73,10 +75,12 @@ class _Declared:
 class LLMPruner(_Declared, GradientUnitMethod):
     """Heads and FFN channels inside blocks go."""
 
+    parameters: LLMPrunerParameters
+
     @classmethod
-    def of(cls, parameters: LLMPrunerParameters, seed: int | None) -> Structured:
+    def of(cls, parameters: MethodParameters, seed: int | None) -> Structured:
         kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
-        return kinds[parameters.granularity](parameters, seed)
+        return kinds[cls(parameters).parameters.granularity](parameters, seed)
 
     def _scores(self, view: View):
         from core.methods.structured.taylor import element_scores, unit_scores
@@ -108,12 +112,13 @@ class LLMPrunerChannels(_Declared, Gradients, HiddenMethod):
         """Score an entry of the hidden states by all that reads or writes it in the blocks."""
         from core.methods.structured.taylor import element_scores
 
-        score = 0
+        found = []  # (hidden,) each
         for view in views:
             for role in view.units.linears:
                 elements = element_scores(view.weight(role), view.gradients[role], self.parameters.taylor)
-                own = elements.sum(1 if role in ("o", "down") else 0)  # (hidden,)
-                score = score + (own.abs() if self.parameters.taylor == "vector" else own)
+                own = elements.sum(1 if role in ("o", "down") else 0)
+                found.append(own.abs() if self.parameters.taylor == "vector" else own)
+        score = reduce(add, found)
         return keep_largest(score, min(round(ratio * len(score)), len(score) - 1))
 
 

@@ -52,6 +52,7 @@ class LoRAP(FactoredUnitMethod):
     summary = "Gives attention matrices a lower rank and removes FFN channels, both weighted by their inputs' norms."
     colour = 7
     dash = "longdash"
+    parameters: LoRAPParameters
     Parameters = LoRAPParameters
 
     def sums(self, role: str) -> frozenset[Sum]:
@@ -62,7 +63,7 @@ class LoRAP(FactoredUnitMethod):
         shapes = [view.shape for view in views]
         ranks, lost = [], 0
         for view in views:
-            sizes = {role: tuple(view.units.linears[role].weight.shape) for role in ("q", "k", "v", "o")}
+            sizes = {role: view.units.linears[role].shape for role in ("q", "k", "v", "o")}
             ranks.append(split_ranks(sizes, 1 - ratio, self.parameters.value_share))
             lost += sum(m * n - ranks[-1][role] * (m + n) for role, (m, n) in sizes.items() if role in ranks[-1])
         total = sum(shape.weights for shape in shapes)

@@ -7,7 +7,8 @@ weight's gradient G is g_B A, where g_B = G A^T: the gradient seen through the r
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -35,7 +36,7 @@ class LoraScore:
     def __init__(self, role: str, shape: Geometry, rank: int, generator: torch.Generator):
         self.role, self.shape, self.rank, self.generator = role, shape, rank, generator
         self.down: Tensor | None = None  # A (rank, in)
-        self.score: Tensor | None = None  # (units,)
+        self.found: dict[str, Tensor] = {}  # "score" (units,), once there was a window
 
     def add(self, weight: Tensor, gradient: Tensor) -> None:
         import torch
@@ -51,13 +52,11 @@ class LoraScore:
             heads = self.shape.query_heads if self.role in ("q", "o") else self.shape.kv_heads
             score = score.view(heads, -1).sum(1)
         score = score / score.norm().clamp_min(1e-30)
-        if self.score is None:
-            self.score = (1 - DECAY) * score
-        else:
-            self.score.mul_(DECAY).add_(score, alpha=1 - DECAY)
+        known = self.found.get("score")
+        self.found["score"] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"score": self.score}
+        return self.found
 
 
 class LoRAPrune(GradientUnitMethod):
@@ -73,6 +72,7 @@ class LoRAPrune(GradientUnitMethod):
     summary = "Removes the heads and channels that matter least to the loss, by gradients seen through a LoRA adapter."
     colour = 6
     dash = "dashdot"
+    parameters: LoRAPruneParameters
     Parameters = LoRAPruneParameters
 
     @property
@@ -97,5 +97,5 @@ class LoRAPrune(GradientUnitMethod):
         return keep_heads(scores["q"] + scores["o"], scores["k"] + scores["v"], steps, view.shape)
 
     def channels(self, view: View, count: int) -> ChannelChoice:
-        score = sum(view.gradients[role]["score"] for role in (*view.ffn_roles, "down"))
+        score = reduce(add, (view.gradients[role]["score"] for role in (*view.ffn_roles, "down")))
         return ChannelChoice(keep_largest(score, count))

@@ -69,6 +69,7 @@ class SlimLLM(WalkedUnitMethod):
     summary = "Keeps the heads and channels that hold the output's direction, and rescales each output to make up."
     colour = 8
     observes = "similarity"
+    parameters: SlimLLMParameters
     Parameters = SlimLLMParameters
 
     def sums(self, role: str) -> frozenset[Sum]:

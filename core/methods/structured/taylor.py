@@ -25,21 +25,20 @@ class Moments:
     def __init__(self, squares: bool):
         self.squares = squares
         self.windows = 0
-        self.first: Tensor | None = None  # (out, in)
-        self.second: Tensor | None = None  # (out, in)
+        self.means: dict[str, Tensor] = {}  # (out, in) each
 
     def add(self, weight: Tensor, gradient: Tensor) -> None:
         self.windows += 1
-        self.first = _running_mean(self.first, gradient, self.windows)
+        self._average("first", gradient)
         if self.squares:
-            self.second = _running_mean(self.second, gradient.square(), self.windows)
+            self._average("second", gradient.square())
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"first": self.first} | ({"second": self.second} if self.squares else {})
+        return self.means
 
-
-def _running_mean(mean: Tensor | None, value: Tensor, count: int) -> Tensor:
-    return value.clone() if mean is None else mean.lerp_(value, 1 / count)
+    def _average(self, name: str, value: Tensor) -> None:
+        known = self.means.get(name)
+        self.means[name] = value.clone() if known is None else known.lerp_(value, 1 / self.windows)
 
 
 def element_scores(weight: Tensor, moments: dict[str, Tensor], taylor: Taylor) -> Tensor:

@@ -26,5 +26,5 @@ class Magnitude(Scored):
     summary = "Zeroes the weights with the smallest absolute value; reads no data."
     colour = 0
 
-    def score(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+    def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
         return weight.abs()

@@ -31,6 +31,7 @@ class RIA(ScoredByInputs):
     )
     summary = "Zeroes the weights that are a small share of their row and column, weighted by their input's norm."
     colour = 4
+    parameters: RIAParameters
     Parameters = RIAParameters
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:

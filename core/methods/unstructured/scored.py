@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from core.methods.base import Compressed, LinearMethod, Parameters, Statistics, Sum, Target, WalkerParameters
+from core.methods.base import Compressed, LinearMethod, MethodParameters, Statistics, Sum, Target, WalkerParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.models.blocks import Linear
 
 
-class ScoredParameters(Parameters):
+class ScoredParameters(MethodParameters):
     scope: Literal["layer", "global"] = Field(
         default="layer",
         description="Rank weights inside each linear, so that each reaches the ratio, or over all block linears.",
@@ -36,9 +36,10 @@ class Scored(LinearMethod):
     mark = "circle"
     # Which weights compete where no pattern says so: those of an output row, or of the whole linear.
     compared: ClassVar[Literal["row", "linear"]] = "linear"
+    parameters: ScoredParameters
     Parameters = ScoredParameters
 
-    def score(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+    def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """Return the importance of each weight (out, in); may not change the weight."""
         raise NotImplementedError
 
@@ -54,13 +55,13 @@ class Scored(LinearMethod):
         weights = {linear.name: linear.weight for linear in linears}
 
         def score(name: str) -> Tensor:
-            known = Statistics(1, {"sqnorm": observed[name].to(weights[name].device)}) if observed else None
-            return self.score(weights[name].float(), known)
+            known: dict[Sum, Tensor] = {"sqnorm": observed[name].to(weights[name].device)} if observed else {}
+            return self.score(weights[name].float(), Statistics(1, known))
 
         sizes = {name: weight.numel() for name, weight in weights.items()}
         return global_counts(sizes, score, target.ratio, self.parameters.cap)
 
-    def compress(self, weight: Tensor, statistics: Statistics | None, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         from core.methods.unstructured.masks import pattern_mask, smallest_mask
 
         score = self.score(weight, statistics)  # (out, in)
@@ -82,6 +83,7 @@ class ScoredByInputs(Scored):
     """A score of a weight and the norm of its input."""
 
     reads = "calibration"
+    parameters: ScoredByInputsParameters
     Parameters = ScoredByInputsParameters
 
     def sums(self, role: str) -> frozenset[Sum]:
@@ -91,5 +93,5 @@ class ScoredByInputs(Scored):
     def observations(self) -> tuple[str, ...]:
         return ("squared norms of the inputs",) if self.parameters.scope == "global" else ()
 
-    def observe(self, weight: Tensor, statistics: Statistics | None) -> Tensor:
+    def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         return statistics.sqnorm

@@ -62,6 +62,7 @@ class SparseGPT(LinearMethod):
     colour = 2
     mark = "circle"
     dash = "dashdot"
+    parameters: SparseGPTParameters
     Parameters = SparseGPTParameters
 
     def sums(self, role: str) -> frozenset[Sum]:

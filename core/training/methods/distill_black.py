@@ -42,12 +42,13 @@ class DistillBlack(LoRA):
     summary = "Has a teacher answer prompts and trains low-rank adapters on its answers; any tokenizer will do."
     mark = "diamond-tall"
     has_teacher = True
+    parameters: DistillBlackParameters
     Parameters = DistillBlackParameters
 
     def answers(self, text: Calibration) -> int:
         return self.parameters.answer_tokens * math.ceil(text.windows / AT_ONCE)
 
-    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher) -> None:
         from core.training.examples import read_prompts
 
         prompts = read_prompts(wanted, tokenizer, self.seed)
@@ -58,9 +59,7 @@ class DistillBlack(LoRA):
                 f"and answers of {self.parameters.answer_tokens} are too long for it."
             )
 
-    def examples(
-        self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None, progress: Progress
-    ) -> list[Example]:
+    def examples(self, wanted: Calibration, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
         from core.paths import cache_dir
         from core.training.answers import answers
         from core.training.examples import encode, read_prompts

@@ -6,7 +6,6 @@ References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (a
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -16,7 +15,8 @@ from core.methods.base import Citation
 from core.training.base import Recovery, TeacherParameters
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
     from core.specs import Calibration
     from core.training.examples import Batch
@@ -57,9 +57,10 @@ class DistillWhite(Recovery):
     summary = "Trains low-rank adapters on what the uncompressed model predicts beside the next tokens of a text."
     mark = "x"
     has_teacher = compares = True
+    parameters: DistillWhiteParameters
     Parameters = DistillWhiteParameters
 
-    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher | None) -> None:
+    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher) -> None:
         if wanted.window > teacher.max_window:
             raise UserError(
                 f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; examples of "
@@ -72,7 +73,7 @@ class DistillWhite(Recovery):
             )
         super().check_text(wanted, tokenizer, teacher)
 
-    def check(self, student: nn.Module, teacher: Teacher | None) -> None:
+    def check(self, student: PreTrainedModel, teacher: Teacher) -> None:
         if self.parameters.hidden_weight:
             from core.models.blocks import find_blocks
 
@@ -86,7 +87,7 @@ class DistillWhite(Recovery):
                     f"teacher {theirs[0]} of {theirs[1]}; leave hidden_weight at 0."
                 )
 
-    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+    def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
         import torch
 
         from core.evaluation.perplexity import output_scale
@@ -101,12 +102,12 @@ class DistillWhite(Recovery):
         )
 
         parameters = self.parameters
-        listen = block_outputs if parameters.hidden_weight else nullcontext
-        with torch.no_grad(), listen(teacher) as wanted_states:
-            known = states(teacher, batch)  # (tokens that count, hidden)
-        with listen(student) as own_states:
+        compared = bool(parameters.hidden_weight)
+        with torch.no_grad(), block_outputs(teacher.model, compared) as wanted_states:
+            known = states(teacher.model, batch)  # (tokens that count, hidden)
+        with block_outputs(student, compared) as own_states:
             hidden = states(student, batch)
-        head, scale = teacher.get_output_embeddings(), output_scale(teacher)
+        head, scale = teacher.model.get_output_embeddings(), output_scale(teacher.model)
         text = next_token(targets(batch))
 
         def both(logits: Tensor, part: slice) -> Tensor:
@@ -119,6 +120,6 @@ class DistillWhite(Recovery):
             return value + own * text(logits, part) if own else value
 
         predicted = through_head(student, hidden, both)
-        if not parameters.hidden_weight:
+        if not compared:
             return predicted
         return predicted + parameters.hidden_weight * states_distance(own_states, wanted_states, batch)

@@ -12,9 +12,11 @@ from core.methods.base import Citation
 from core.training.base import Recovery
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
     from core.training.examples import Batch
+    from core.training.teacher import Teacher
 
 
 class LoRA(Recovery):
@@ -29,7 +31,7 @@ class LoRA(Recovery):
     summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, factors stay factors."
     mark = "cross"
 
-    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+    def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
         from core.training.losses import text_loss
 
         return text_loss(student, batch)

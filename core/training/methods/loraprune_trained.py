@@ -36,6 +36,7 @@ class LoRAPruneTrained(WholeEnds, TrainedMethod):
     colour = 6
     highest_offered = 0.6
     whole = LoRAPrune.whole
+    parameters: LoRAPruneTrainedParameters
     Parameters = LoRAPruneTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:

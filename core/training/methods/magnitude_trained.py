@@ -38,6 +38,7 @@ class MagnitudeTrained(TrainedMethod):
     )
     summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each."
     colour = 0
+    parameters: MagnitudeTrainedParameters
     Parameters = MagnitudeTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -80,9 +82,11 @@ class UnitMasks:
 
     def _score(self, view: View, role: str, adapter: SparseLora, name: str) -> None:
         """Average in |G W'| summed over units and divided by its norm, G = g_B A + B g_A - g_B g_A (equation 9)."""
-        a, b = (matrix[NAME].weight for matrix in (adapter.lora_A, adapter.lora_B))  # (rank, in), (out, rank)
+        a, b = adapter.pair  # (rank, in), (out, rank)
+        if a.grad is None or b.grad is None:
+            raise TypeError(f"No gradient has reached the adapter of {name}.")
         estimate = b.grad @ a + b @ a.grad - b.grad @ a.grad  # (out, in)
-        elements = (estimate * (adapter.get_base_layer().weight + adapter.get_delta_weight(NAME))).abs_()
+        elements = (estimate * (adapter.inner.weight + adapter.get_delta_weight(NAME))).abs_()
         score = elements.sum(0 if role in ("o", "down") else 1)
         if role in ("q", "k", "v", "o"):
             score = head_sums(score, view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads)
@@ -101,7 +105,7 @@ class UnitMasks:
         queries, keys = (_without(*pair) for pair in ((queries, kept_queries), (keys, kept_keys)))
         choice = keep_heads(queries, keys, math.floor(share * removal.steps), view.shape)
         self.heads[block] = choice.query_heads, choice.kv_heads
-        channels = _without(sum(of[role] for role in (*view.ffn_roles, "down")), self.channels[block])
+        channels = _without(reduce(add, (of[role] for role in (*view.ffn_roles, "down"))), self.channels[block])
         self.channels[block] = keep_largest(channels, math.floor(share * removal.channels))
 
     def _mask(self, view: View) -> None:
@@ -130,7 +134,7 @@ class UnitMasks:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
-        scores = {name: score.to(self.adapters[name].get_base_layer().weight.device) for name, score in scores.items()}
+        scores = {name: score.to(self.adapters[name].inner.weight.device) for name, score in scores.items()}
         blocks = [view.units.block for view in self.views]
         heads = {block: (tensors[f"queries {block}"], tensors[f"keys {block}"]) for block in blocks}
         channels = {block: tensors[f"channels {block}"] for block in blocks}

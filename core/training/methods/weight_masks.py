@@ -44,7 +44,7 @@ class WeightMasks:
         if due > self.round:
             self.round = due
             for adapter in self.adapters.values():
-                weight = adapter.get_base_layer().weight + adapter.get_delta_weight(NAME)
+                weight = adapter.inner.weight + adapter.get_delta_weight(NAME)
                 count = round(self.ratio * due / self.rounds * weight.numel())
                 pruned = smallest_mask(weight.abs().flatten(), count).view_as(weight)
                 adapter.remove(~pruned)

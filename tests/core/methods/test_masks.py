@@ -33,7 +33,7 @@ def test_every_group_keeps_exactly_n(kept, group):
 
 def test_magnitude_zeroes_the_smallest_of_the_matrix():
     weight = torch.randn(10, 12)
-    result = Magnitude().compress(weight.clone(), None, Target(0.3)).weight
+    result = Magnitude().compress(weight.clone(), Statistics(0, {}), Target(0.3)).weight
     assert (result == 0).sum() == round(0.3 * 120)
     assert weight.abs()[result == 0].max() <= weight.abs()[result != 0].min()
 
@@ -69,7 +69,8 @@ def test_global_magnitude_uses_its_count():
     weights = {"a": torch.randn(8, 8) * 0.1, "b": torch.randn(8, 8)}
     plan = method.plan([SimpleNamespace(name=n, weight=w) for n, w in weights.items()], Target(0.5), {})
     zeros = {
-        n: int((method.compress(w.clone(), None, Target(0.5), plan[n]).weight == 0).sum()) for n, w in weights.items()
+        n: int((method.compress(w.clone(), Statistics(0, {}), Target(0.5), plan[n]).weight == 0).sum())
+        for n, w in weights.items()
     }
     assert zeros == plan
     assert sum(zeros.values()) == 64

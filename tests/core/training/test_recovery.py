@@ -180,7 +180,7 @@ def test_the_teacher_and_the_text_share_the_loss():
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
 
     def loss(**settings):
-        return found(found.parsed(settings)).loss(student, teacher, batch)
+        return found(found.parsed(settings)).loss(student, SimpleNamespace(model=teacher), batch)
 
     text = text_loss(student, batch)
     taught = divergence("forward", *(states_logits(model, batch) for model in (student, teacher)), 2.0)
@@ -201,7 +201,10 @@ def test_hidden_states_are_compared_block_by_block_where_that_can_be():
         model(input_ids=batch.ids, output_hidden_states=True).hidden_states[1:-1] for model in (student, teacher)
     )
     first = [(a - b)[:, :-1].square().sum(-1) / b[:, :-1].square().sum(-1) for a, b in zip(ours, theirs, strict=True)]
-    gap = (hidden.loss(student, teacher, batch) - plain.loss(student, teacher, batch)).item()
+    gap = (
+        hidden.loss(student, SimpleNamespace(model=teacher), batch)
+        - plain.loss(student, SimpleNamespace(model=teacher), batch)
+    ).item()
     with block_outputs(student) as own, block_outputs(teacher) as wanted:
         student(batch.ids), teacher(batch.ids)
     last = ((own[1] - wanted[1])[:, :-1].square().sum(-1) / wanted[1][:, :-1].square().sum(-1)).sum()
