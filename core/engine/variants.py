@@ -13,6 +13,7 @@ import platform
 import resource
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,61 +56,79 @@ def make_variant(
     Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
     """
     prefixes = [spec.model_copy(update={"stages": spec.stages[:count]}) for count in range(len(spec.stages) + 1)]
-    ready, found = 0, None
-    if not fresh:
-        for ready in range(len(spec.stages), 0, -1):
-            found = _load(prefixes[ready])
-            if found and found[1].variant.cut_short and ready < len(spec.stages):
-                found = None  # what comes after is made of a training that ran to its end
-            if found:
-                break
-        else:
-            ready = 0
-    if found and ready == len(spec.stages):
-        return found
+    ready, kept = (0, None) if fresh else _longest_kept(prefixes)
+    if kept and ready == len(spec.stages):
+        return kept
     source = identify_again(spec.model, spec.revision)
     context = Context(execution_device(device), progress, source, tokenizer)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = [_windows(stage, spec.dtype, context) for stage in spec.stages]
-    if found:
-        model, result = found
-        dense = (
-            result.footprint.dense_parameters,
-            result.footprint.dense_block_weights or result.footprint.block_weights,
-        )
+    result: Result | None
+    if kept:
+        model, result = kept
+        size = result.footprint
+        dense = size.dense_parameters, size.dense_block_weights or size.block_weights
     else:
         progress("load", 0, 1, source.id)
-        model = load_model(source, spec.dtype)
+        model, result = load_model(source, spec.dtype), None
         progress("load", 1, 1, source.id)
-        dense = (
-            sum(p.numel() for p in model.parameters()),
-            sum(linear.weight.numel() for linear in find_blocks(model).all_linears()),
-        )
-    layers, circumstances_of = (result.layers, result.variant.made) if found else ((), ())
-    for index in range(ready, len(spec.stages)):
-        stage, whole = spec.stages[index], prefixes[index + 1]
-        started = time.perf_counter()
-        before = None if fresh else prefixes[index].key
-        done = apply(model, Given(stage, texts[index], before, _checkpoint(whole)), context)
-        training = done.training
-        cancelled = training if training and training.ended == "cancelled" else None
-        if cancelled and not cancelled.best_step:
-            raise Cancelled  # nothing was learnt that could be kept
-        if training is None and stage.method != "dense":  # what was trained is kept without asking whether to stop
-            progress("keep", 0, 1, source.id)
-        details = circumstances(time.perf_counter() - started, device)
-        if training:
-            details["training"] = training.as_dict()
-        layers = (*layers, *(report.model_copy(update={"stage": index}) for report in done.reports))
-        circumstances_of = (*circumstances_of, details)
-        result = Result(variant=describe(whole, circumstances_of), footprint=footprint(model, *dense), layers=layers)
-        if stage.method != "dense":
-            _keep(model, result)
-        if cancelled:
-            raise Cancelled(kept=result)
-        if training and kept_variant(whole.key).is_dir():
-            _checkpoint(whole).unlink(missing_ok=True)
+        weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+        dense = sum(p.numel() for p in model.parameters()), weights
+    for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
+        given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole))
+        result = _made_further(model, whole, given, context, dense, result)
+    assert result is not None  # a variant has a stage
     return model, result
+
+
+def _longest_kept(prefixes: Sequence[VariantSpec]) -> tuple[int, tuple[PreTrainedModel, Result] | None]:
+    """Return how many first stages the longest prefix has that lies in the cache, and the variant there."""
+    for count in range(len(prefixes) - 1, 0, -1):
+        found = _load(prefixes[count])
+        # What comes after is made of a training that ran to its end.
+        if found and (count == len(prefixes) - 1 or not found[1].variant.cut_short):
+            return count, found
+    return 0, None
+
+
+def _made_further(
+    model: PreTrainedModel,
+    whole: VariantSpec,
+    given: Given,
+    context: Context,
+    dense: tuple[int, int],
+    before: Result | None,
+) -> Result:
+    """Apply the last stage of `whole` in place, keep the variant, and return what is known of it and of those before.
+
+    `dense` are the parameters and the block weights of the uncompressed model.
+    """
+    started = time.perf_counter()
+    done = apply(model, given, context)
+    training = done.training
+    cancelled = training is not None and training.ended == "cancelled"
+    if training and cancelled and not training.best_step:
+        raise Cancelled  # nothing was learnt that could be kept
+    removed = given.stage.method != "dense"
+    if training is None and removed:  # what was trained is kept without asking whether to stop
+        context.progress("keep", 0, 1, whole.model)
+    details = circumstances(time.perf_counter() - started, str(context.device))
+    if training:
+        details["training"] = training.as_dict()
+    place = len(whole.stages) - 1
+    reports = tuple(report.model_copy(update={"stage": place}) for report in done.reports)
+    result = Result(
+        variant=describe(whole, (*(before.variant.made if before else ()), details)),
+        footprint=footprint(model, *dense),
+        layers=(*(before.layers if before else ()), *reports),
+    )
+    if removed:
+        _keep(model, result)
+    if cancelled:
+        raise Cancelled(kept=result)
+    if training and kept_variant(whole.key).is_dir():
+        _checkpoint(whole).unlink(missing_ok=True)
+    return result
 
 
 def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from pydantic import Field, ValidationError
 
 from core.errors import UserError
+from core.methods.cost import SELECTION, Sum, gram_bytes, walking
 from core.specs import Calibration, Frozen, RatioKind
 
 if TYPE_CHECKING:
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
 Reads = Literal["nothing", "calibration", "training"]
-Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `Statistics`
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
-SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 
 
 class Citation(Frozen):
@@ -232,27 +231,3 @@ class LinearMethod(Method):
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
-
-
-def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
-    """Return the operations of running calibration text through the blocks and of the sums of their inputs."""
-    if text is None:
-        return 0
-    tokens = text.windows * text.window
-    grams = shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in _gram_widths(shape, sums))
-    return grams + passes * shape.forward(tokens, text.window)
-
-
-def gram_bytes(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> int:
-    """Return the bytes of the largest Gram matrix, its factor and what makes it."""
-    return 4 * 3 * max(_gram_widths(shape, sums), default=0) ** 2
-
-
-def _gram_widths(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> list[int]:
-    widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role an input tensor
-    return [width for role, width in widths.items() if "gram" in sums(role)]
-
-
-def solving(shape: ModelFacts) -> float:
-    """Return the operations of what follows a Gram matrix in each linear: a sweep, or scores."""
-    return 2 * shape.block_weights * max(shape.hidden, shape.block_weights // shape.blocks // (4 * shape.hidden))

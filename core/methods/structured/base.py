@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
 
-from core.methods.base import SELECTION, Method, MethodParameters, Statistics, Sum, gram_bytes, walking
+from core.methods.base import Method, MethodParameters, Statistics, Sum
+from core.methods.cost import SELECTION, gram_bytes, walking
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.models.geometry import Geometry, Mode
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import SELECTION
+from core.methods.cost import SELECTION
 from core.methods.structured.base import Structured, StructuredParameters, UnitMethod, View
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Statistics, Sum, solving
+from core.methods.base import Citation, Statistics, Sum
+from core.methods.cost import solving
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.methods.base import (
-    Citation,
-    Compressed,
-    LinearMethod,
-    Statistics,
-    Sum,
-    Target,
-    WalkerParameters,
-    solving,
-)
+from core.methods.base import Citation, Compressed, LinearMethod, Statistics, Sum, Target, WalkerParameters
+from core.methods.cost import solving
 
 if TYPE_CHECKING:
     from torch import Tensor

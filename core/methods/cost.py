@@ -1,0 +1,38 @@
+"""What a method's steps cost: floating-point operations and bytes, from the model's shape and the text that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
+
+Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.base.Statistics`
+
+SELECTION = 500  # operations of ranking one weight and of counting it afterwards
+
+
+def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
+    """Return the operations of running calibration text through the blocks and of the sums of their inputs."""
+    if text is None:
+        return 0
+    tokens = text.windows * text.window
+    grams = shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in _gram_widths(shape, sums))
+    return grams + passes * shape.forward(tokens, text.window)
+
+
+def gram_bytes(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> int:
+    """Return the bytes of the largest Gram matrix, its factor and what makes it."""
+    return 4 * 3 * max(_gram_widths(shape, sums), default=0) ** 2
+
+
+def _gram_widths(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> list[int]:
+    widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role an input tensor
+    return [width for role, width in widths.items() if "gram" in sums(role)]
+
+
+def solving(shape: ModelFacts) -> float:
+    """Return the operations of what follows a Gram matrix in each linear: a sweep, or scores."""
+    return 2 * shape.block_weights * max(shape.hidden, shape.block_weights // shape.blocks // (4 * shape.hidden))
