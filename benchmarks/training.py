@@ -22,7 +22,7 @@ from transformers import Trainer, TrainingArguments
 
 from core.data.corpora import calibration_windows, default_corpora
 from core.memory import reuse_freed_memory
-from core.models.blocks import find_blocks
+from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL

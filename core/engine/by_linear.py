@@ -18,10 +18,10 @@ from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
 from core.methods.base import Compressed, LinearMethod, Statistics, Target
-from core.models.blocks import Linear, find_blocks, select
-from core.models.constraints import constrain, held, release
 from core.models.modeling_slimscope import put
-from core.models.units import factors_of
+from core.models.parts.blocks import Linear, find_blocks, select
+from core.models.parts.constraints import constrain, held, release
+from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
 from core.results import LayerReport

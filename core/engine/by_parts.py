@@ -8,8 +8,8 @@ from core.context import Context, Given, Outcome
 from core.engine.observe import observed_views
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import BlockMethod, HiddenMethod
-from core.models.blocks import find_blocks
-from core.models.depth import keep_blocks, keep_hidden
+from core.models.parts.blocks import find_blocks
+from core.models.parts.depth import keep_blocks, keep_hidden
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -22,10 +22,10 @@ from core.engine.recorder import Call, Recorder
 from core.errors import UserError
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import RotationMethod
-from core.models.blocks import Blocks, find_blocks, first, text_config
-from core.models.constraints import release
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
-from core.models.units import Units
+from core.models.parts.blocks import Blocks, find_blocks, first, text_config
+from core.models.parts.constraints import release
+from core.models.parts.units import Units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -20,9 +20,9 @@ from core.evaluation.layers import relative_error, unit_reports
 from core.methods.base import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, UnitMethod, View
 from core.methods.structured.budget import Removal
-from core.models.blocks import Linear, find_blocks
-from core.models.constraints import held, release
-from core.models.units import Kept, check_heads, factors_of, spread
+from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.constraints import held, release
+from core.models.parts.units import Kept, check_heads, factors_of, spread
 from core.progress import Progress
 from core.results import LayerReport
 

@@ -12,7 +12,7 @@ from core.errors import Cancelled, UserError
 from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
-from core.models.blocks import execution_device, move
+from core.models.parts.blocks import execution_device, move
 from core.models.sources import identify_again, load_tokenizer
 from core.paths import cache_dir
 from core.progress import Progress

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.engine.collector import SumsOf
 from core.engine.walker import Form, Walker
-from core.models.blocks import Blocks, Linear, sliding_window, text_config
+from core.models.parts.blocks import Blocks, Linear, sliding_window, text_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

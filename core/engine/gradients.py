@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.methods.structured.base import Accumulator
-from core.models.blocks import Linear, move
+from core.models.parts.blocks import Linear, move
 from core.progress import Progress
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from core.engine.gradients import gather_gradients
 from core.engine.walker import Walker
 from core.methods.base import SUMS, Statistics
 from core.methods.structured.base import Structured, View
-from core.models.blocks import Blocks, Linear, find_blocks
-from core.models.geometry import Mode
-from core.models.units import find_units
+from core.models.parts.blocks import Blocks, Linear, find_blocks
+from core.models.parts.geometry import Mode
+from core.models.parts.units import find_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

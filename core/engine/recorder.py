@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.blocks import Blocks, first, move
+from core.models.parts.blocks import Blocks, first, move
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

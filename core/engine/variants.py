@@ -26,8 +26,8 @@ from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
-from core.models.blocks import execution_device, find_blocks
 from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import execution_device, find_blocks
 from core.models.sources import identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from core.engine.collector import Collector, SumsOf
 from core.engine.recorder import Call, Recorder
 from core.methods.base import Statistics
-from core.models.blocks import Blocks, Linear, first
+from core.models.parts.blocks import Blocks, Linear, first
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.models.blocks import Linear, find_blocks
-from core.models.constraints import Pattern, constraint_of
+from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.constraints import Pattern, constraint_of
 from core.results import Footprint
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.models.blocks import Linear
-from core.models.units import Units
+from core.models.parts.blocks import Linear
+from core.models.parts.units import Units
 from core.results import LayerReport
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.errors import UserError
-from core.models.blocks import text_config
+from core.models.parts.blocks import text_config
 from core.progress import Progress
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from core.specs import Calibration, Frozen, RatioKind
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.blocks import Linear
+    from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]

@@ -12,11 +12,11 @@ from torch import nn
 
 from core.errors import UserError
 from core.models import modeling_slimscope
-from core.models.blocks import find_blocks
-from core.models.constraints import load_constraints, save_constraints
 from core.models.loading import from_folder, sentences
 from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
-from core.models.units import KV_COUNTS, QUERY_COUNTS, find_units
+from core.models.parts.blocks import find_blocks
+from core.models.parts.constraints import load_constraints, save_constraints
+from core.models.parts.units import KV_COUNTS, QUERY_COUNTS, find_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -106,8 +106,8 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models import constraints
     from core.models.loading import check_numbers, from_folder, sentences
+    from core.models.parts import constraints
 
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")

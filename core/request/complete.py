@@ -13,7 +13,7 @@ from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError, unknown
 from core.models.facts import facts
-from core.models.selection import selector
+from core.models.parts.selection import selector
 from core.models.shape import ModelFacts
 from core.models.sources import identify
 from core.registry import get_method, get_recovery

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from core.models.blocks import find_blocks
-from core.models.constraints import constraint_of
 from core.models.modeling_slimscope import put
+from core.models.parts.blocks import find_blocks
+from core.models.parts.constraints import constraint_of
 
 NAME = "default"
 

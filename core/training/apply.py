@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.context import Context, Given, Outcome
 from core.errors import UserError
-from core.models.blocks import find_blocks, move
+from core.models.parts.blocks import find_blocks, move
 from core.specs import Stage
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
 from core.training.base import (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from core.models.blocks import Blocks
+    from core.models.parts.blocks import Blocks
     from core.models.shape import ModelFacts
     from core.results import LayerReport
     from core.training.adapters import SparseLora

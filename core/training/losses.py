@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from core.evaluation.perplexity import chunk_rows, output_scale
-from core.models.blocks import find_blocks, first
+from core.models.parts.blocks import find_blocks, first
 from core.training.examples import Batch
 
 if TYPE_CHECKING:

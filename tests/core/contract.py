@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.structured.base import RotationMethod
-from core.models.blocks import select
 from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import select
 from core.request.stages import parse_pattern
 from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack

@@ -16,7 +16,7 @@ from core.context import Context, Given
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.methods.base import Method
-from core.models.blocks import Linear, find_blocks
+from core.models.parts.blocks import Linear, find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.registry import made as method_of
 from core.request.stages import build_stage

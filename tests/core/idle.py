@@ -19,7 +19,7 @@ from core.methods.structured.base import (
     UnitMethod,
     View,
 )
-from core.models.blocks import Blocks
+from core.models.parts.blocks import Blocks
 from core.training.base import Recovery, TrainedMethod
 from core.training.losses import text_loss
 

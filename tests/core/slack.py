@@ -9,9 +9,9 @@ from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, HiddenMethod, RotationMethod, UnitMethod
 from core.methods.unstructured.scored import Scored
 from core.methods.unstructured.sparsegpt import SparseGPT
-from core.models.blocks import find_blocks
-from core.models.geometry import Geometry
-from core.models.units import find_units
+from core.models.parts.blocks import find_blocks
+from core.models.parts.geometry import Geometry
+from core.models.parts.units import find_units
 from core.training.base import TrainedMethod
 from tests.core.ground import BLOCKS, Made
 

@@ -70,7 +70,7 @@ def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
 
     from core.methods.hessian import lower_factor
     from core.methods.lowrank.decompose import spectrum
-    from core.models.blocks import find_blocks
+    from core.models.parts.blocks import find_blocks
     from tests.core.applied import compress
 
     source, calibration, tokens, _ = material
@@ -107,7 +107,7 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
 
     from core.context import Context, Given
     from core.engine.stages import apply
-    from core.models.blocks import find_blocks
+    from core.models.parts.blocks import find_blocks
     from core.registry import RECOVERIES
     from core.training import loop as training
     from tests.core.applied import compress

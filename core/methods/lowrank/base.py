@@ -12,7 +12,7 @@ from core.methods.base import Compressed, LinearMethod, MethodParameters, Statis
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.blocks import Linear
+    from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 

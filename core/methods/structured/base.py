@@ -16,14 +16,14 @@ from pydantic import Field
 from core.methods.base import Method, MethodParameters, Statistics, Sum
 from core.methods.cost import SELECTION, gram_bytes, walking
 from core.methods.structured.budget import Removal, allocate, uniform
-from core.models.geometry import Geometry, Mode
+from core.models.parts.geometry import Geometry, Mode
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from core.models.parts.units import Units
     from core.models.shape import ModelFacts
-    from core.models.units import Units
     from core.specs import Calibration
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
@@ -193,7 +193,7 @@ def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> He
     """Drop the lowest-scored attention steps. `queries` (query heads,), `keys` (key-value heads,) are importances."""
     import torch
 
-    from core.models.units import spread
+    from core.models.parts.units import spread
 
     grouped = queries.view(shape.kv_heads, shape.group)  # query head i reads key-value head floor(i / group)
     if shape.mode == "groups":

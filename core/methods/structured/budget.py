@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import UserError
-from core.models.geometry import Geometry
+from core.models.parts.geometry import Geometry
 
 LEAST_CHANNELS = 8  # kept in every block
 LIGHT_UP_TO = 0.35  # between 20 and 50 %, for which papers give settings of their own

@@ -52,7 +52,7 @@ class FLAP(UnitMethod):
         return allocate_globally(shapes, ratio, steps, channels)
 
     def heads(self, view: View, steps: int) -> HeadChoice:
-        from core.models.units import spread
+        from core.models.parts.units import spread
 
         shape = view.shape
         scores = _head_scores(view)

@@ -101,7 +101,7 @@ class SlimLLM(WalkedUnitMethod):
         import torch
 
         from core.methods.structured.correlation import choose_units, contributions
-        from core.models.units import spread
+        from core.models.parts.units import spread
 
         shape, statistics = view.shape, view.inputs["o"]
         weight = view.weight("o").double()  # (hidden, heads * width)

@@ -75,7 +75,7 @@ class DistillWhite(Recovery):
 
     def check(self, student: PreTrainedModel, teacher: Teacher) -> None:
         if self.parameters.hidden_weight:
-            from core.models.blocks import find_blocks
+            from core.models.parts.blocks import find_blocks
 
             ours, theirs = (
                 (len(find_blocks(model).holder), model.get_output_embeddings().weight.shape[1])

@@ -16,7 +16,7 @@ from core.methods.structured.loraprune import LoRAPrune
 from core.training.base import Pruning, RecoveryParameters, TrainedMethod
 
 if TYPE_CHECKING:
-    from core.models.blocks import Blocks
+    from core.models.parts.blocks import Blocks
 
 
 class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
@@ -40,7 +40,7 @@ class LoRAPruneTrained(WholeEnds, TrainedMethod):
     Parameters = LoRAPruneTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
-        from core.models.units import check_heads, find_units
+        from core.models.parts.units import check_heads, find_units
         from core.training.methods.unit_masks import UnitMasks
 
         own = self.parameters

@@ -14,7 +14,7 @@ from core.methods.base import Citation
 from core.training.base import Pruning, RecoveryParameters, TrainedMethod
 
 if TYPE_CHECKING:
-    from core.models.blocks import Blocks
+    from core.models.parts.blocks import Blocks
 
 
 class MagnitudeTrainedParameters(RecoveryParameters):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.evaluation.layers import report
 from core.methods.unstructured.masks import smallest_mask
-from core.models.blocks import Blocks
-from core.models.constraints import constrain
+from core.models.parts.blocks import Blocks
+from core.models.parts.constraints import constrain
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 

@@ -8,7 +8,7 @@ from core.engine.collector import Collector, add_gram
 from core.engine.recorder import Recorder
 from core.engine.walker import Walker
 from core.errors import Cancelled, UserError
-from core.models.blocks import find_blocks, select
+from core.models.parts.blocks import find_blocks, select
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration

@@ -17,7 +17,7 @@ from core.methods.base import Statistics, Target
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
-from core.models.blocks import execution_device, find_blocks
+from core.models.parts.blocks import execution_device, find_blocks
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration

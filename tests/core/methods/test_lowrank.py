@@ -9,9 +9,9 @@ import torch
 from core.methods.hessian import lower_factor
 from core.methods.lowrank.decompose import spectrum, truncate
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
-from core.models.blocks import find_blocks
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import Factors
+from core.models.parts.blocks import find_blocks
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage

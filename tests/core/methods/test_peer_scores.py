@@ -9,8 +9,8 @@ from core.methods.structured.base import View
 from core.methods.structured.flap import FLAP
 from core.methods.structured.lorap import LoRAP, channel_scores
 from core.methods.structured.loraprune import DECAY, LoRAPrune
-from core.models.blocks import find_blocks
-from core.models.units import find_units
+from core.models.parts.blocks import find_blocks
+from core.models.parts.units import find_units
 from core.progress import silent
 from tests.core.tiny import tiny, windows
 

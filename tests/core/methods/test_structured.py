@@ -12,10 +12,10 @@ from core.errors import UserError
 from core.methods.structured.base import Structured, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
 from core.methods.structured.slicegpt import SliceGPT
-from core.models.blocks import find_blocks
-from core.models.geometry import Geometry, choose_mode
 from core.models.manifest import load_model_folder, save_model
-from core.models.units import Kept, Units, find_units
+from core.models.parts.blocks import find_blocks
+from core.models.parts.geometry import Geometry, choose_mode
+from core.models.parts.units import Kept, Units, find_units
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage

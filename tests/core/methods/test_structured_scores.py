@@ -14,9 +14,9 @@ from core.methods.structured.hywia import HyWIA, HyWIAParameters
 from core.methods.structured.lorap import split_ranks
 from core.methods.structured.slimllm import SlimLLM, SlimLLMParameters, channel_scores
 from core.methods.structured.taylor import Moments, element_scores, total, unit_scores
-from core.models.blocks import find_blocks
-from core.models.geometry import Geometry
-from core.models.units import find_units
+from core.models.parts.blocks import find_blocks
+from core.models.parts.geometry import Geometry
+from core.models.parts.units import find_units
 from core.progress import silent
 from tests.core.tiny import tiny, windows
 

@@ -7,11 +7,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from core.errors import UserError
-from core.models.blocks import find_blocks
-from core.models.constraints import FILE, Constraint, constrain, constraint_of, release
 from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import find_blocks
+from core.models.parts.constraints import FILE, Constraint, constrain, constraint_of, release
+from core.models.parts.units import slice_linear
 from core.models.sources import identify, load_model
-from core.models.units import slice_linear
 from core.registry import METHODS
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
 from tests.core.methods.test_structured import shrunk

@@ -13,9 +13,9 @@ import torch
 from core.cache.kept import once
 from core.errors import UserError
 from core.models import sources
-from core.models.blocks import find_blocks
 from core.models.catalogue import BY_ID, MODELS
 from core.models.facts import facts
+from core.models.parts.blocks import find_blocks
 from core.models.shape import shape
 from core.models.sources import identify, identify_again, load_model, load_tokenizer
 from tests.core.tiny import ARCHITECTURES, OTHERS, tiny

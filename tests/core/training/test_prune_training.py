@@ -6,8 +6,8 @@ import torch
 from core.context import Context, Given
 from core.engine.stages import apply
 from core.errors import Cancelled
-from core.models.blocks import find_blocks
-from core.models.constraints import constrain, constraint_of
+from core.models.parts.blocks import find_blocks
+from core.models.parts.constraints import constrain, constraint_of
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration
@@ -95,7 +95,7 @@ def test_the_schedule_is_cubic_between_warm_up_and_cool_down():
 def test_scores_are_the_estimate_from_the_adapters_gradients(text):
     from core.methods.structured.base import View
     from core.methods.structured.budget import Removal
-    from core.models.units import find_units
+    from core.models.parts.units import find_units
 
     model = tiny("llama-mha")
     view = View(find_units(find_blocks(model), 0))

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from core.errors import UserError
 from core.evaluation import perplexity as perplexity_module
-from core.models.blocks import find_blocks
+from core.models.parts.blocks import find_blocks
 from core.registry import RECOVERIES, get_recovery
 from core.training import examples as examples_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters

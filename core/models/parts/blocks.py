@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError
-from core.models.constraints import held
-from core.models.selection import selector
+from core.models.parts.constraints import held
+from core.models.parts.selection import selector
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.blocks import Blocks, Linear
-from core.models.constraints import slice_constraint
-from core.models.geometry import Geometry, Mode, choose_mode
 from core.models.modeling_slimscope import Factors
+from core.models.parts.blocks import Blocks, Linear
+from core.models.parts.constraints import slice_constraint
+from core.models.parts.geometry import Geometry, Mode, choose_mode
 
 # What attention modules call their counts of query heads and of key-value heads.
 QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")

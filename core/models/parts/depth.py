@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from core.models.blocks import Blocks, text_config
-from core.models.units import recount, slice_linear
+from core.models.parts.blocks import Blocks, text_config
+from core.models.parts.units import recount, slice_linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
