@@ -108,6 +108,7 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
     from core.context import Context, Given
     from core.engine.stages import apply
     from core.models.parts.blocks import find_blocks
+    from core.models.parts.constraints import constraint_of
     from core.registry import RECOVERIES
     from core.training import loop as training
     from tests.core.applied import compress
@@ -119,6 +120,8 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
     stage = build_stage(method, **target, calibration=calibration, layers="0:1")
     compress(model, stage, tokens[:, :128], "cpu", silent)
     before = {linear.name: linear.weight for linear in find_blocks(model).all_linears()}
+    kept = {linear.name: constraint_of(linear.module) for linear in find_blocks(model).all_linears()}
+    assert sum(known is not None for known in kept.values()) == (14 if method == "sparsegpt" else 0)
     text = Calibration(corpus=calibration.corpus, windows=6, window=48)
     for recovery in RECOVERIES:
         settings = {"steps": 2, "batch": 4, "held_out": 1, "learning_rate": 1e-4}
@@ -132,5 +135,7 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
         assert before.keys() == after.keys()
         for name, weight in before.items():
             assert weight.shape == after[name].shape and not weight.equal(after[name]), name
-            if (weight == 0).float().mean() > 0.01:
-                assert (weight == 0).equal(after[name] == 0), name
+            if known := kept[name]:
+                zeros = known.zeros(weight.device)
+                assert zeros.float().mean() == pytest.approx(0.5, abs=1e-4), name
+                assert not weight[zeros].any() and not after[name][zeros].any(), name
