@@ -177,6 +177,11 @@ class Method:
         return ()
 
     @property
+    def tells_first(self) -> str:
+        """What the stage reports progress of first, which takes longest or tells its pace soonest."""
+        return "observe" if self.observations else "compress"
+
+    @property
     def true_sequential(self) -> bool:
         """Whether each linear's statistics see the already compressed linears before it in its block."""
         return self.parameters.true_sequential if isinstance(self.parameters, WalkerParameters) else True

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import UserError
-from core.methods.base import Method
 from core.models.facts import facts
 from core.models.shape import ModelFacts
 from core.models.sources import identify_again
@@ -92,7 +91,7 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
                 rows.append(("answers", steps * size / MEMORY_RATE))
         else:
             seconds = method.cost(shape, stage.calibration) / speeds.of("compress", stage)
-            rows.append((_first(method), seconds))
+            rows.append((method.tells_first, seconds))
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of("perplexity")))
     if spec.tasks:
@@ -105,13 +104,6 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     return Estimate(
         seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
     )
-
-
-def _first(method: Method) -> str:
-    """Return what a method reports first; of all that it does, that takes longest or tells its pace soonest."""
-    if not method.observations:
-        return "compress"
-    return "gradients" if getattr(method, "observes", None) == "gradients" else "observe"
 
 
 def _longest(rows: Iterable[tuple[str, float]]) -> dict[str, float]:

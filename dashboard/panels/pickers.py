@@ -26,7 +26,7 @@ AXES = dict(
 
 def methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
-    found = [method for method in METHODS if method.family != "dense" and method.name in set(rows["method"])]
+    found = [method for method in METHODS if method.takes_amount and method.name in set(rows["method"])]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
 

@@ -68,6 +68,10 @@ class Gradients(Structured):
         both = "gradients and their squares"
         return (both,) if self.second_order else ("gradients", both)
 
+    @property
+    def tells_first(self) -> str:
+        return "gradients"
+
     def accumulator(self, view: View, role: str) -> Accumulator:
         from core.methods.structured.taylor import Moments
 
