@@ -97,7 +97,7 @@ def _show(job: Job) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
         state = "stops"
-    st.markdown(f"{icon} **{variant_name(job.spec.variant)}** · {state}")
+    st.markdown(f"{icon} **{_literal(variant_name(job.spec.variant))}** · {state}")
     if job.state == "running":
         share = job.done / job.total if job.total else 0.0
         parts = [STAGES.get(job.stage, job.stage.capitalize() or "Starting"), job.detail, time_left(job, time.time())]
