@@ -1,4 +1,4 @@
-"""Where a job's process runs: here, as a child in its own session. A cluster scheduler fits the same two protocols."""
+"""Where a job's process runs: here, as a child in its own session."""
 
 from __future__ import annotations
 
