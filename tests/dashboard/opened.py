@@ -19,3 +19,12 @@ def open_app(page=None, typed=None, **query) -> AppTest:
         app.switch_page(page).run()
     assert not app.exception
     return app
+
+
+def charts(app: AppTest) -> list:
+    return app.get("plotly_chart")
+
+
+def read(app: AppTest) -> str:
+    """Return the page's Markdown as a reader sees it: signs that are no markup stand behind a backslash."""
+    return " ".join(text.value for text in app.markdown).replace("\\", "")

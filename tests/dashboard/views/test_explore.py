@@ -1,0 +1,251 @@
+"""Explore run through Streamlit's own tester, on a store of made-up results."""
+
+import json
+
+import pytest
+
+from core.specs import Stage, VariantSpec
+from core.words import variant_name
+from dashboard import data
+from tests.dashboard.opened import charts, open_app
+from tests.dashboard.synthetic import curve, result
+
+
+def test_explore_opens_with_a_curve_and_accuracies(filled):
+    app = open_app()
+    assert [title.value for title in app.title] == ["Explore"]
+    assert len(charts(app)) == 2
+    assert "passages-eval: window 2048" in " ".join(caption.value for caption in app.caption)
+    assert len(app.dataframe[0].value) == len(curve())
+    assert not app.error
+
+
+def test_one_family_is_shown_at_first_and_others_where_they_are_picked(filled):
+    for method, value in (("slimllm", 60.0), ("lorap", 70.0)):
+        filled.put(result(method, value, 0.5))
+    app = open_app()
+    assert app.multiselect(key="explore_methods").value == ["magnitude", "wanda", "sparsegpt"]
+    assert {"GMACs", "Peak memory (MB)"}.isdisjoint(app.dataframe[0].value.columns)  # nobody counted them
+    (families,) = (group for group in app.get("button_group") if group.key == "explore_families")
+    families.set_value(["unstructured", "structured"]).run()
+    assert app.multiselect(key="explore_methods").value == ["magnitude", "wanda", "sparsegpt", "lorap", "slimllm"]
+    families.set_value(["structured"]).run()
+    assert app.multiselect(key="explore_methods").value == ["lorap", "slimllm"]
+    assert set(app.dataframe[0].value["Method"]) == {"Dense", "LoRAP", "SlimLLM"}
+    assert not app.exception
+
+
+def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled):
+    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
+    app = open_app(explore_point="SparseGPT + LoRA, 50 %")
+    assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
+    assert len(charts(app)) == 4  # curve, accuracies, losses, layers
+    said = " ".join(caption.value for caption in app.caption)
+    assert "trained on passages-calibration:512x256. 40 steps, 163,840 tokens; the weights of step 32 were kept" in said
+    assert "--recover lora --train passages-calibration:512x256" in app.code[0].value
+    assert not app.exception
+
+
+def test_a_chain_is_shown_with_all_its_stages(filled):
+    one = result("magnitude", 25.0, 0.5, recovery="lora")
+    stages = (*one.variant.stages, Stage(method="wanda", ratio=0.7))
+    again = [layer.model_copy(update={"stage": 2, "sparsity": 0.7}) for layer in one.layers[:7]]
+    update = {"key": "c" * 64, "stages": stages, "made": (*one.variant.made, {"seconds": 30.0, "device": "cpu"})}
+    variant = one.variant.model_copy(update=update)
+    filled.put(one.model_copy(update={"variant": variant, "layers": (*one.layers, *again)}))
+    app = open_app(explore_point="Magnitude 50 % + LoRA + Wanda, 70 %")
+    assert "Magnitude 50 % + LoRA + Wanda" in set(app.dataframe[0].value["Method"])
+    assert "made in 90 s" in " ".join(text.value for text in app.markdown)
+    said = " ".join(caption.value for caption in app.caption)
+    assert "losses while it was trained on passages-calibration:512x256" in said
+    assert "Make it again" not in said and not app.code  # the command line has no words for it
+    assert len(json.loads(charts(app)[-1].proto.spec)["data"][0]["x"]) == 1  # of the last stage that has layers
+    assert not app.exception
+    name = variant_name(VariantSpec(model="m", revision="r", stages=stages))
+    assert name == "Magnitude, 50 %, then LoRA, then Wanda, 70 %, m"
+
+
+def test_explore_without_results_says_what_to_do(store):
+    app = open_app()
+    assert "no results yet" in app.info[0].value
+    assert app.page_link[0].value == "Run a model"
+
+
+def test_explore_restores_a_view_from_its_address(filled):
+    app = open_app(explore_methods="Wanda", explore_x="packed size", explore_at="30 %")
+    assert app.multiselect(key="explore_methods").value == ["wanda"]
+    assert app.selectbox(key="explore_x").value == "packed size"
+    assert app.select_slider(key="explore_at").value == "30 %"
+    assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda"}
+
+
+def test_an_address_with_nonsense_falls_back_to_the_defaults(filled):
+    app = open_app(
+        explore_model="nonsense", explore_methods="nonsense", explore_text="x", explore_at="y", explore_x="z"
+    )
+    assert app.selectbox(key="explore_model").value == "smollm2-135m"
+    assert len(charts(app)) == 2
+
+
+def test_no_method_chosen_is_said(filled):
+    app = open_app()
+    app.multiselect(key="explore_methods").set_value([]).run()
+    assert "at least one method" in app.info[0].value and not app.exception
+
+
+def test_an_amount_without_accuracies_is_said(filled):
+    app = open_app(explore_at="40 %")
+    assert "No zero-shot numbers at 40 %" in app.info[0].value
+
+
+@pytest.fixture
+def two_calibrations(store):
+    """A curve on passages without accuracies of what was calibrated, and a shorter one on WikiText-2 with them."""
+    store.put(result("dense", 20.1))
+    for ratio in (0.1, 0.3, 0.5, 0.7):
+        store.put(result("wanda", 40.0 + ratio, ratio, scored=False))
+    store.put(result("magnitude", 90.0, 0.5))
+    wikitext = {"corpus": "wikitext2", "calibration": "c4-sample:16x2048"}
+    for one in (
+        result("dense", 20.1, corpus="wikitext2"),
+        *(result("wanda", 40.0 + ratio, ratio, **wikitext) for ratio in (0.3, 0.5)),
+    ):
+        store.put(one)
+    return store
+
+
+def drawn_accuracies(app) -> str:
+    (chart,) = [one.proto.spec for one in charts(app) if "Zero-shot accuracy (" in one.proto.spec]
+    return chart
+
+
+def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_calibrations):
+    app = open_app()
+    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    assert "Wanda" in drawn_accuracies(app)
+    table = app.dataframe[0].value.set_index("Method")
+    assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
+    captions = [caption.value for caption in app.caption if "where a method reads data" in caption.value]
+    assert len(captions) >= 2 and all("c4-sample:16x2048" in caption for caption in captions)
+
+
+def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    app = open_app()
+    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    curve_drawn = charts(app)[0].proto.spec
+    assert curve_drawn.count('"previous"') == 4  # arrows: SparseGPT at two ratios, trained in two ways
+    table = app.dataframe[0].value.set_index(["Method", "Removed"])
+    assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(44.1, abs=0.05)
+    for amount in ("30 %", "70 %", "4:8", "2:4"):
+        assert not app.info and "SparseGPT" in drawn_accuracies(app)
+        app.select_slider(key="explore_at").set_value(amount).run()
+    assert not app.info and not app.exception
+
+
+def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_missing(two_calibrations):
+    app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
+    assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
+    said = app.info[0].value
+    assert "No zero-shot numbers at 50 % yet of Wanda. Calibrated on passages-calibration:16x2048" in said
+    assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
+    table = app.dataframe[0].value
+    assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
+
+
+def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_more(filled):
+    other = result("lorap", 70.0, 0.5)
+    few = [one.model_copy(update={"protocol": one.protocol | {"limit": 20}}) for one in other.measurements[1:]]
+    filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
+    app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
+    assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
+    assert "No zero-shot numbers at 50 % yet of LoRAP." in app.info[0].value
+
+
+def test_one_training_text_is_shown_at_a_time(filled):
+    for value, text in ((25.0, "passages-calibration:512x256"), (26.0, "c4-sample:512x256")):
+        filled.put(result("sparsegpt", value, 0.5, recovery="lora", training=text))
+    app = open_app(explore_training="passages-calibration:512x256")
+    assert list(app.dataframe[0].value["Perplexity"]).count(25.0) == 1
+    app.selectbox(key="explore_training").set_value("c4-sample:512x256").run()
+    assert {25.0, 26.0} & set(app.dataframe[0].value["Perplexity"]) == {26.0}
+    assert "passages-calibration:512x256" not in drawn_accuracies(app) and not app.exception
+
+
+def test_the_seven_tasks_are_offered_where_they_are_missing(filled):
+    app = open_app(explore_at="40 %", explore_methods=["SparseGPT"])
+    button = app.button(key="explore_run_tasks")
+    assert button.label.startswith("Run the seven tasks at 40 % with SparseGPT (")
+    button.click().run()
+    (job,) = data.queue().jobs()
+    assert [str(task) for task in job.spec.tasks][:2] == ["boolq:100", "piqa:100"] and len(job.spec.tasks) == 7
+    assert job.spec.variant.stages[0].ratio == 0.4 and not app.exception
+
+
+def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    monkeypatch.setattr("core.data.files.find", lambda name: None)
+    store.put(result("dense", 20.0, corpus="wikitext2"))
+    store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
+    app = open_app()
+    assert "wikitext2 is not here and cannot be fetched" in " ".join(caption.value for caption in app.caption)
+    assert not app.button
+
+
+def test_latency_that_nobody_measured_is_said(filled):
+    app = open_app(explore_x="time to write a token")
+    assert "No latency" in app.info[0].value
+
+
+def test_changing_the_model_keeps_the_page_whole(filled):
+    filled.put(result("dense", 30.0, model="other", corpus="wikitext2"))
+    filled.put(result("wanda", 31.0, 0.2, model="other", corpus="wikitext2"))
+    app = open_app(explore_at="60 %", explore_methods=["SparseGPT"])
+    app.selectbox(key="explore_model").set_value("other").run()
+    assert not app.exception
+    assert "wikitext2" in app.selectbox(key="explore_text").value
+
+
+def test_a_new_result_shows_at_the_next_rerun(filled):
+    app = open_app()
+    before = len(app.dataframe[0].value)
+    filled.put(result("wanda", 22.0, 0.25))
+    app.run()
+    assert len(app.dataframe[0].value) == before + 1
+
+
+def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
+    missing = next(one for one in curve() if one.variant.method == "magnitude" and one.variant.ratio == 0.2)
+    filled.delete(missing.variant.key)
+    app = open_app()
+    button = app.button(key="explore_run_missing")
+    assert button.label.startswith("Run the missing point (") and "20 %" in " ".join(
+        caption.value for caption in app.caption
+    )
+    button.click().run()
+    (job,) = data.queue().jobs()
+    stage = job.spec.variant.stages[0]
+    assert (stage.method, stage.ratio, job.spec.variant.model) == ("magnitude", 0.2, "smollm2-135m")
+    assert [str(text) for text in job.spec.perplexity] == ["passages-eval@2048:16"]
+    assert not app.exception
+    assert "explore_run_missing" not in [button.key for button in app.button]
+
+
+def test_points_that_cannot_run_here_say_why(store):
+    for one in (result("dense", 20.0, model="no-such-model"), result("wanda", 25.0, 0.3, model="no-such-model")):
+        store.put(one)
+    app = open_app()
+    said = " ".join(caption.value for caption in app.caption)
+    assert "cannot add points here: Unknown model 'no-such-model'" in said
+
+
+def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
+    app = open_app(explore_point="SparseGPT, 50 %")
+    assert len(charts(app)) == 3
+    command = app.code[0].value
+    assert command.startswith("python -m core run smollm2-135m sparsegpt --ratio 0.5")
+    assert "--calibration passages-calibration:16x2048" in command
+    assert "--perplexity passages-eval@2048:16" in command and "piqa:100" in command
+    before = len(filled.results())
+    app.button(key="explore_delete").click().run()
+    assert len(filled.results()) == before - 1 and not app.exception

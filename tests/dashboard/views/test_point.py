@@ -1,0 +1,91 @@
+"""One point on Explore: what is told of it, and its model saved as a checkpoint."""
+
+import pytest
+from sqlalchemy import update
+
+from core.engine.variants import describe
+from core.request.complete import complete
+from core.specs import Perplexity, RunSpec
+from core.store.tables import jobs
+from dashboard import data
+from tests.core.made import make, perplexity
+from tests.dashboard.opened import open_app
+
+
+def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
+    spec = complete("smollm2-135m", "magnitude", ratio=0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    reached = make(perplexity(30.0, "passages-eval"), zeros=80)
+    store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
+    told = "80.0% of the block weights were removed, not the 90.0% that were asked for."
+    assert told in [caption.value for caption in open_app(explore_point="Magnitude, 90 %").caption]
+    with store.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == data.queue().submit(spec)).values(state="done"))
+    assert told in [caption.value for caption in open_app("views/run.py").caption]
+
+
+@pytest.fixture
+def two_points(store):
+    """The specs of two points that this version can make, with the dense model's numbers beside them."""
+    text = [Perplexity.parse("passages-eval@2048:16")]
+    dense, *specs = (
+        complete("smollm2-135m", method, ratio=ratio, perplexity=text)
+        for method, ratio in (("dense", None), ("magnitude", 0.5), ("svd", 0.3))
+    )
+    for spec in (dense, *specs):
+        made = make(perplexity(30.0, "passages-eval"))
+        footprint = made.footprint.model_copy(update={"model_parameters": 134_500_000})
+        store.put(made.model_copy(update={"variant": describe(spec.variant), "footprint": footprint}))
+    return specs
+
+
+def save_inputs(app, spec):
+    """The folder and the precision that a point is saved with, and the button."""
+    key = spec.variant.key[:8]
+    return (
+        app.text_input(key=f"explore_folder_{key}"),
+        app.radio(key=f"explore_precision_{key}"),
+        app.button(key="explore_save"),
+    )
+
+
+def test_a_checkpoint_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
+    spec = two_points[0]
+    app = open_app(explore_point="Magnitude, 50 %")
+    folder, precision, save = save_inputs(app, spec)
+    assert precision.options == ["538 MB, fp32", "269 MB, bf16", "269 MB, fp16"] and precision.value == "float32"
+    folder.set_value("model")
+    save.click().run()
+    assert not data.queue().jobs() and "Give the whole path" in app.toast[0].value
+    folder, precision, save = save_inputs(app, spec)
+    folder.set_value(str(tmp_path / "model"))  # no rerun between these and the click
+    precision.set_value("float16")
+    save.click().run()
+    (job,) = data.queue().jobs()
+    assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
+    assert job.spec.variant == spec.variant and not job.spec.perplexity
+    assert f"It will be in {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
+
+
+def test_each_point_is_proposed_a_folder_of_its_own(two_points):
+    app = open_app(explore_point="Magnitude, 50 %", explore_families=["Unstructured", "Low rank"])
+    first = save_inputs(app, two_points[0])[0].value
+    app.selectbox(key="explore_point").set_value(two_points[1].variant.key).run()
+    second = save_inputs(app, two_points[1])[0].value
+    assert first.endswith(f"smollm2-135m-magnitude-{two_points[0].variant.key[:8]}")
+    assert second.endswith(f"smollm2-135m-svd-{two_points[1].variant.key[:8]}")
+
+
+def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path):
+    folder = tmp_path / "_my_model"
+    app = open_app("views/run.py")
+    data.queue().submit(RunSpec(variant=two_points[0].variant, save=str(folder), precision="bfloat16"))
+
+    def said():
+        return " ".join(caption.value.replace("\\", "") for caption in app.run().caption)
+
+    assert f"To be saved to {folder} as bf16" in said()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"0" * 12_345_678)
+    with store.begin() as connection:
+        connection.execute(update(jobs).values(state="done", finished=2.0))
+    assert f"Saved to {folder}, 12 MB, bf16" in said() and not app.exception
