@@ -1,0 +1,44 @@
+"""The table from a method's type to how it is carried out."""
+
+import importlib
+
+import pytest
+
+from core import registry
+from core.engine import by_parts, by_units, stages
+from core.methods.base import Method
+from core.methods.structured.llm_pruner import LLMPruner
+from core.methods.structured.lorap import LoRAP
+from core.methods.structured.slimllm import SlimLLM
+
+
+class OfNoKind(Method):
+    name = "of-no-kind"
+
+
+def test_a_method_of_no_kind_is_told_when_the_table_is_made(monkeypatch):
+    with pytest.raises(TypeError, match="OfNoKind is of no kind"):
+        stages.how(OfNoKind)
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "METHODS", (*registry.METHODS, OfNoKind))
+        with pytest.raises(TypeError, match="OfNoKind is of no kind"):
+            importlib.reload(stages)
+    importlib.reload(stages)
+
+
+def test_the_nearest_kind_counts():
+    assert stages.how(SlimLLM) is by_units.remove_units_walking
+    assert stages.how(LoRAP) is by_units.factor_and_remove_units
+
+
+@pytest.mark.parametrize(
+    ("granularity", "reads", "how"),
+    [
+        ("block", "calibration", by_units.remove_units),
+        ("channel", "calibration", by_parts.remove_hidden),
+        ("layer", "nothing", by_parts.remove_blocks),
+    ],
+)
+def test_parameters_may_decide_the_kind_and_what_is_read(granularity, reads, how):
+    method = LLMPruner.of(LLMPruner.parsed({"granularity": granularity}), 0)
+    assert method.reads == reads and stages.how(type(method)) is how
