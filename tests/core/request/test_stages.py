@@ -33,3 +33,12 @@ def test_a_chain_is_made_of_the_very_stages_it_was_made_of():
 def test_what_this_version_would_make_otherwise_is_refused_with_the_reason(stage, says):
     with pytest.raises(UserError, match=says):
         variant_spec(make(stages=(build_stage("magnitude", 0.5), stage)).variant)
+
+
+def test_what_parameters_make_unread_is_not_in_the_key():
+    settings = {"granularity": "layer"}
+    bare = build_stage("llm-pruner", 0.5, settings=settings)
+    assert bare == build_stage("llm-pruner", 0.5, settings=settings, calibration=CALIBRATION, seed=7)
+    assert (bare.calibration, bare.seed) == (None, None)
+    with pytest.raises(UserError, match="reads text"):
+        build_stage("llm-pruner", 0.5)
