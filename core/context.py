@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.progress import Progress, silent
+from core.results import LayerReport, Training
 from core.specs import Stage
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.sources import ModelSource
-    from core.results import LayerReport
-    from core.training.loop import Training
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a run gives: the one shape of a result, in memory, in JSON, in the store and in the shipped files."""
 
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -105,6 +106,22 @@ class Variant(Frozen):
 
 def _without(names: tuple[str, ...], data: Any) -> Any:
     return {name: value for name, value in data.items() if name not in names} if isinstance(data, dict) else data
+
+
+@dataclass
+class Training:
+    """What a training did, in plain numbers."""
+
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    ended: Literal["budget", "no improvement", "cancelled"] = "budget"
+    best_step: int = 0
+    losses: list[list[float]] = field(default_factory=list)  # [step, mean training loss since the last one]
+    held_out: list[list[float]] = field(default_factory=list)  # [step, mean loss a token], nats
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 class Footprint(Frozen):

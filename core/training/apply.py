@@ -10,6 +10,7 @@ from torch import Tensor
 from core.context import Context, Given, Outcome
 from core.errors import UserError
 from core.models.parts.blocks import find_blocks, move
+from core.results import Training
 from core.specs import Stage
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
 from core.training.base import (
@@ -22,7 +23,7 @@ from core.training.base import (
     resolved_rank,
 )
 from core.training.examples import Batch, Example, Examples, read_examples
-from core.training.loop import Budget, Loss, Training, train
+from core.training.loop import Budget, Loss, train
 from core.training.losses import text_loss
 from core.training.teacher import Teacher
 

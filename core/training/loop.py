@@ -11,9 +11,9 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from core.cache.kept import replacing
 from core.errors import Cancelled, UserError, out_of_memory
 from core.progress import Progress
+from core.results import Training
 from core.training.adapters import set_weights, weights_of
 from core.training.base import MICRO_TOKENS, During
 from core.training.examples import Batch, Examples
@@ -54,22 +55,6 @@ class Budget:
     def spent(self, step: float, seconds: float) -> float:
         """Return the share of the budget that is used up, 1 or more at its end."""
         return max(step / self.steps, seconds / (60 * self.minutes))
-
-
-@dataclass
-class Training:
-    """What a training did, in plain numbers."""
-
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    ended: Literal["budget", "no improvement", "cancelled"] = "budget"
-    best_step: int = 0
-    losses: list[list[float]] = field(default_factory=list)  # [step, mean training loss since the last one]
-    held_out: list[list[float]] = field(default_factory=list)  # [step, mean loss a token], nats
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def train(
