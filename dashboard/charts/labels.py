@@ -15,7 +15,7 @@ import pandas as pd
 from core.words import number
 
 Place = tuple[float, float]
-WIDTH, HEIGHT = 0.07, 0.05  # of a label
+WIDTH, HEIGHT = 0.074, 0.054  # of a label
 MARKER = 0.015  # from a marker's middle to its edge
 GAP = 0.024  # from a marker's middle to its label
 STACKED = 0.12  # diverged points nearer than this stand under one stack of labels
@@ -35,7 +35,10 @@ def over(points: pd.DataFrame, column: str, span: Place) -> pd.DataFrame:
 
 
 def beside(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.DataFrame:
-    """Return the points with a pattern, which is their `text`, and the `side` with room for it, on a log axis."""
+    """Return the points with a pattern, which is their `text`, and the `side` with room for it, on a log axis.
+
+    Where every side is taken by another label there is none: the marker says the pattern, too.
+    """
     decades = math.log10(height[1] / height[0])
     across = (points[column] - span[0]) / (span[1] - span[0])
     up = points["value"].map(lambda value: math.log10(value / height[0]) / decades)
@@ -44,7 +47,8 @@ def beside(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.
     others = [place for _, part in lines for place in _along(places.loc[part.index].to_numpy())]
     found = points[points["pattern"].notna()].sort_values("value")
     sides = _sides(list(places.loc[found.index].itertuples(index=False, name=None)), others)
-    return found.assign(place=found["value"], text=found["pattern"], side=sides)
+    found = found.assign(place=found["value"], text=found["pattern"], side=sides)
+    return found[found["side"] != ""]
 
 
 def _levels(xs: Sequence[float]) -> list[int]:
@@ -57,13 +61,16 @@ def _levels(xs: Sequence[float]) -> list[int]:
 
 
 def _sides(markers: Sequence[Place], lines: Sequence[Place]) -> list[str]:
-    """Return the side of each marker on which its label is best seen, `lines` being places on lines."""
+    """Return the side of each marker on which its label is best seen, `lines` being places on lines; "" for none."""
     placed: list[Place] = []
     found: list[str] = []
     for marker in markers:
         places = [(marker[0] + ACROSS[across], marker[1] + UP[up]) for up, across in map(str.split, SIDES)]
         costs = [_cost(place, marker, markers, placed, lines) for place in places]
         best = costs.index(min(costs))
+        if _near(placed, places[best], (WIDTH, HEIGHT)):
+            found.append("")
+            continue
         placed.append(places[best])
         found.append(SIDES[best])
     return found

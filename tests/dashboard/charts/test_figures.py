@@ -135,6 +135,18 @@ def test_no_label_lies_on_another(perplexities, axis):
     assert max(top for *_, top in boxes(figure)) <= PHONE[1]
 
 
+def test_a_label_without_room_is_left_out_of_the_first_view():
+    frame = tidy(shipped.read_measured().results.values())
+    rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
+    rows = points.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
+    rows = rows[rows["family"].isin(["dense", "unstructured"])]
+    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2")
+    patterns = found["pattern"].notna().sum()
+    assert patterns == 8 and 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
+    assert overlapping(boxes(figure)) == []
+
+
 def test_all_that_is_of_a_series_hides_with_it():
     frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
     rows = frame[frame["metric"] == "perplexity"]
