@@ -38,8 +38,7 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: Given, conte
     views = observed_views(model, method, given, context, method.parameters.attention)
     if not given.stage.ratio:
         return Outcome([])
-    for view in views:
-        check_heads(view.units)
+    _Work.check(views)
     work = _Work(method, views, method.allocate(views, given.stage.ratio), context.progress)
     for index in range(len(views)):
         work.choose_heads(index, None)
