@@ -1,11 +1,11 @@
 """Every method, in the order shown to users. Adding one is its file and a line here."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from core.errors import UserError, unknown
-from core.methods.base import Method
+from core.methods.base import Method, Reads
 from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
@@ -31,8 +31,6 @@ from core.training.methods.lora import LoRA
 from core.training.methods.loraprune_trained import LoRAPruneTrained
 from core.training.methods.magnitude_trained import MagnitudeTrained
 
-Kind = TypeVar("Kind", bound=Method)
-
 METHODS: tuple[type[Method], ...] = (
     Dense,
     Magnitude,
@@ -57,21 +55,13 @@ METHODS: tuple[type[Method], ...] = (
 RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
 
 
-def get_method(name: str) -> type[Method]:
-    """Return the method of that name; a `UserError` names the nearest one otherwise."""
-    if name in {recovery.name for recovery in RECOVERIES}:
-        raise UserError(f"{name} is a recovery, trained after a method; add it to one with --recover {name}.")
-    return _named("method", name, METHODS)
-
-
-def get_recovery(name: str) -> type[Recovery]:
-    """Return the recovery of that name; a `UserError` names the nearest one otherwise."""
-    return _named("recovery", name, RECOVERIES)
-
-
 def get_stage(name: str) -> type[Method]:
-    """Return the method or recovery that a stage is."""
-    return _named("stage", name, METHODS + RECOVERIES)
+    """Return the method or recovery of that name; a `UserError` names the nearest one otherwise."""
+    known = METHODS + RECOVERIES
+    for stage in known:
+        if stage.name == name:
+            return stage
+    raise unknown("stage", name, [stage.name for stage in known])
 
 
 def made(stage: Stage) -> Method:
@@ -80,16 +70,19 @@ def made(stage: Stage) -> Method:
     return found.of(found.parsed(stage.parameters), stage.seed)
 
 
+def reads(stage: Stage) -> Reads:
+    """Return what text a stage reads, also one that this version does not have."""
+    try:
+        return made(stage).reads
+    except UserError:
+        if stage.calibration is None:
+            return "nothing"
+        return "training" if stage.recovers else "calibration"
+
+
 def spelt_out(stage: Stage) -> dict[str, Any]:
     """Return all parameters of a stage, defaults included; only its own where this version has no such method."""
     try:
         return get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump()
     except (UserError, ValidationError):
         return stage.parameters
-
-
-def _named(kind: str, name: str, known: tuple[type[Kind], ...]) -> type[Kind]:
-    for method in known:
-        if method.name == name:
-            return method
-    raise unknown(kind, name, [method.name for method in known])

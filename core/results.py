@@ -10,7 +10,8 @@ from core.specs import Dtype, Frozen, RatioKind, Stage, canonical_json
 
 SCHEMA = 2
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
-COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "calibration", "seed", "layers", "details")
+COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")
+BESIDE = ("chain", "calibration", "train", "seed")  # what the command line writes beside them
 COMPUTED_OF_STAGE = ("name", "text")
 
 
@@ -28,8 +29,8 @@ class Variant(Frozen):
 
     @property
     def method(self) -> str:
-        """The name of the first stage that removes anything; where none does, of the first."""
-        return next((stage for stage in self.stages if stage.removes), self.stages[0]).method
+        """The name of the first stage that removes anything; where none does, that of the model as it is."""
+        return next((stage.method for stage in self.stages if stage.removes), "dense")
 
     @property
     def ratio(self) -> float | None:
@@ -55,16 +56,6 @@ class Variant(Frozen):
         return next((stage.method for stage in reversed(self.stages) if stage.recovers), None)
 
     @property
-    def calibration(self) -> str | None:
-        """The text, CORPUS:NxL, of the first stage that reads one and is no recovery."""
-        return str(self._first_reader.calibration) if self._first_reader else None
-
-    @property
-    def seed(self) -> int | None:
-        """The seed of the first stage that reads a text and is no recovery."""
-        return self._first_reader.seed if self._first_reader else None
-
-    @property
     def details(self) -> dict[str, Any]:
         """The circumstances of the last stage."""
         return self.made[-1] if self.made else {}
@@ -84,14 +75,10 @@ class Variant(Frozen):
     def _last(self) -> Stage:
         return next((stage for stage in reversed(self.stages) if stage.removes), self.stages[0])
 
-    @property
-    def _first_reader(self) -> Stage | None:
-        return next((stage for stage in self.stages if stage.calibration and not stage.recovers), None)
-
     @model_validator(mode="before")
     @classmethod
     def _without_computed(cls, data: Any) -> Any:
-        given = _without(COMPUTED, data)
+        given = _without((*COMPUTED, *BESIDE), data)
         if isinstance(given, dict) and isinstance(given.get("stages"), list | tuple):
             given["stages"] = [_without(COMPUTED_OF_STAGE, stage) for stage in given["stages"]]
         return given

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.chain import shared
 from core.registry import METHODS, RECOVERIES, spelt_out
 from core.results import Footprint, Measurement, Result, Variant
 from core.specs import Stage, sha256
@@ -24,7 +25,20 @@ NUMBERS = (
 )
 COLUMNS = (
     *("key", "model", "revision", "dtype", "method", "label", "family", "ratio", "ratio_kind", "pattern"),
-    *("recovery", "untuned", "seed", "calibration", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
+    *(
+        "recovery",
+        "untuned",
+        "seed",
+        "calibration",
+        "train",
+        "layers",
+        "stages",
+        "metric",
+        "dataset",
+        "value",
+        "stderr",
+        "n",
+    ),
     *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
@@ -73,6 +87,7 @@ def protocol_sentence(measurement: Measurement) -> str:
 
 
 def _variant(variant: Variant, several: bool) -> dict[str, Any]:
+    beside = shared(variant.stages)
     method = STAGES.get(variant.method)  # None where a result comes from a version with more methods
     label = _label(variant)
     if several and variant.recovery:
@@ -92,8 +107,9 @@ def _variant(variant: Variant, several: bool) -> dict[str, Any]:
         "pattern": variant.pattern,
         "recovery": variant.recovery,
         "untuned": _label(variant, len(variant.stages) - 1) if variant.stages[-1].recovers else None,
-        "seed": variant.seed,
-        "calibration": variant.calibration,
+        "seed": beside.seed,
+        "calibration": None if beside.calibration is None else str(beside.calibration),
+        "train": None if beside.train is None else str(beside.train),
         "layers": variant.layers,
         "stages": json.dumps(_stages(variant)),
     }

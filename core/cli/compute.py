@@ -9,7 +9,7 @@ from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.tables import describe_result, print_table, summary
+from core.cli.tables import as_json, describe_result, print_table, summary
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError
 from core.reached import missed
@@ -28,16 +28,22 @@ from core.words import duration, variant_name
 
 def run(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
-    method: Annotated[str, typer.Argument(help="A method (see `methods`); `dense` is the model as it is.")],
+    chain: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHAIN",
+            help="Stages (see `methods`), such as wanda@0.5 or magnitude@2:4+adaprune+lora,minutes=5; `dense` is the "
+            "model as it is.",
+        ),
+    ],
     ratio: Annotated[
-        float | None, typer.Option(help=f"Share of block weights to remove; {DEFAULT_RATIO:g} by default.")
+        float | None,
+        typer.Option(help=f"Share of block weights to remove with a single stage; {DEFAULT_RATIO:g} by default."),
     ] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="N kept of every M inputs, such as 2:4.")] = None,
     settings: options.Settings = None,
     layers: options.Layers = None,
     calibration: options.CalibrationOption = None,
-    recover: options.Recover = None,
-    recover_settings: options.RecoverSettings = None,
     train: options.TrainOption = None,
     perplexity: options.PerplexityOption = None,
     tasks: options.TasksOption = None,
@@ -53,12 +59,9 @@ def run(
     """Compress a model, measure it beside the dense one, store the results (or load them)."""
     spec = complete(
         model,
-        method,
-        ratio=ratio,
-        pattern=pattern,
-        settings=options.parse_settings(settings),
-        layers=layers,
+        options.long_form(chain, ratio, pattern, options.parse_settings(settings), layers),
         calibration=calibration,
+        train=train,
         perplexity=perplexity or [],
         tasks=tasks or [],
         seed=seed,
@@ -66,9 +69,6 @@ def run(
         dtype=dtype,
         latency=latency,
         force=force,
-        recovery=recover,
-        recovery_settings=options.parse_settings(recover_settings),
-        training=train,
     )
     if save is not None:
         spec = spec.model_copy(update=saving(save, precision))
@@ -85,7 +85,7 @@ def run(
     if told := missed(result):
         messages.print(told, markup=False)
     if json:
-        typer.echo(result.model_dump_json(indent=2))
+        typer.echo(as_json(result, indent=2))
     else:
         describe_result(result)
     if spec.save is not None:
@@ -97,15 +97,18 @@ def sweep(
         str,
         typer.Option(metavar="A,B", help="Models, each with its dense baseline; one with a comma in double quotes."),
     ],
-    methods: Annotated[str, typer.Option(metavar="X,Y", help="Methods.")],
+    methods: Annotated[str | None, typer.Option(metavar="X,Y", help="Methods, each a chain of one stage.")] = None,
+    chain: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHAIN",
+            help="A chain, such as wanda@+adaprune: ratios and patterns fill the amount left open; may be repeated.",
+        ),
+    ] = None,
     ratios: Annotated[
         str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")
     ] = None,
     patterns: Annotated[str | None, typer.Option(metavar="N:M,...", help="Patterns, such as 2:4,4:8.")] = None,
-    recoveries: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="Recoveries; each point is made without and with each of them.")
-    ] = None,
-    recover_settings: options.RecoverSettings = None,
     train: options.TrainOption = None,
     seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; methods that draw nothing run once.")] = "0",
     calibration: options.CalibrationOption = None,
@@ -123,23 +126,21 @@ def sweep(
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add each finished result to this file, a line each.")
     ] = None,
 ) -> None:
-    """Run models x methods x ratios and patterns, and go on past failures."""
+    """Run models x chains x ratios and patterns, and go on past failures."""
     if out is not None:
         check_lines_file(out)
     grid = Grid(
         models=options.names(models, "Models"),
-        methods=options.names(methods, "Methods"),
+        chains=options.chains(methods, chain or ()),
         ratios=options.parse_ratios(ratios) if ratios is not None else (),
         patterns=options.names(patterns, "Patterns") if patterns is not None else (),
         seeds=options.parse_seeds(seeds),
-        recoveries=options.names(recoveries, "Recoveries") if recoveries is not None else (),
         tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
     )
     specs, unfit = points(
         grid,
-        recovery_settings=options.parse_settings(recover_settings),
-        training=train,
         calibration=calibration,
+        train=train,
         perplexity=perplexity or [],
         tasks=tasks or [],
         device=device,

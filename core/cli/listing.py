@@ -6,7 +6,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from core.cli.console import messages, output
-from core.cli.tables import SHORT_KEY, print_table, summary
+from core.cli.tables import SHORT_KEY, as_json, print_table, summary
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
@@ -28,7 +28,7 @@ def results(
         raise UserError("Choose one of --csv, --json and --latex.")
     found = Store().results()
     if json:
-        typer.echo("[" + ",\n".join(result.model_dump_json() for result in found) + "]")
+        typer.echo("[" + ",\n".join(as_json(result) for result in found) + "]")
     elif csv:
         from core.analysis.frame import tidy
         from core.analysis.sheets import csv_text
@@ -107,7 +107,7 @@ def _count(parameters: int) -> str:
 
 
 def methods() -> None:
-    """List the methods and, for `--recover`, the recoveries, with their parameters."""
+    """List the stages that a chain is made of, methods first, with their parameters."""
     for method in (*METHODS, *RECOVERIES):
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
         if not method.takes_amount:

@@ -3,11 +3,15 @@
 import csv
 import math
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
+from core.chain import Asked, parse
 from core.errors import UserError
+from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
 from core.specs import WHOLE, Calibration, Perplexity, Task
 
@@ -28,7 +32,7 @@ def parse_tasks(text: str) -> list[Task]:
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the method (see `methods`); may be repeated."),
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of a single stage (see `methods`); may be repeated."),
 ]
 Layers = Annotated[
     str | None,
@@ -40,7 +44,7 @@ CalibrationOption = Annotated[
         "--calibration",
         metavar="CORPUS:NxL",
         parser=Calibration.parse,
-        help="Calibrate on N windows of L tokens.",
+        help="What all stages that read text calibrate on, N windows of L tokens.",
     ),
 ]
 PerplexityOption = Annotated[
@@ -61,18 +65,13 @@ TasksOption = Annotated[
         help="Zero-shot tasks, each with its own limit of documents.",
     ),
 ]
-Recover = Annotated[str | None, typer.Option("--recover", metavar="NAME", help="A recovery to train afterwards.")]
-RecoverSettings = Annotated[
-    list[str] | None,
-    typer.Option("--recover-set", metavar="NAME=VALUE", help="A parameter of the recovery; may be repeated."),
-]
 TrainOption = Annotated[
     Calibration | None,
     typer.Option(
         "--train",
         metavar="CORPUS:NxL",
         parser=Calibration.parse,
-        help="Train on N windows or instructions of L tokens.",
+        help="What all stages that train do it on, N windows or instructions of L tokens.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
@@ -96,6 +95,41 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
             raise UserError(f"Parameter {text!r} is not NAME=VALUE, such as damping=0.1.")
         parsed[name.strip()] = value.strip()
     return parsed
+
+
+def long_form(
+    chain: str, ratio: float | None, pattern: str | None, settings: dict[str, str], layers: str | None
+) -> tuple[Asked, ...]:
+    """Return the stages of a chain, where it is a single one with what options say of it.
+
+    Raises `UserError` where they say it of several, or again.
+    """
+    stages = parse(chain)
+    options = {"ratio": ratio, "pattern": pattern, "settings": settings or None, "layers": layers}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if given and len(stages) > 1:
+        raise UserError(
+            "--ratio, --pattern, --set and --layers are for a single stage; write them into the chain, such as "
+            "wanda@0.5,layers=0:19+adaprune."
+        )
+    (*_, stage) = stages
+    amount = {"ratio", "pattern"} & given.keys()
+    said = ["its amount"] if amount and (stage.open or stage.ratio is not None or stage.pattern) else []
+    said += [name for name in settings if name in stage.settings] + ["its layers"] * bool(layers and stage.layers)
+    if said:
+        raise UserError(f"{stage.name} is given {said[0]} both in the chain and as an option; leave one out.")
+    if settings:
+        given["settings"] = {**stage.settings, **settings}
+    return (*stages[:-1], replace(stage, **given))
+
+
+def chains(methods: str | None, written: Sequence[str]) -> tuple[str, ...]:
+    """Return the chains of a sweep: methods with their amount left open, and those that are written."""
+    named = () if methods is None else names(methods, "Methods")
+    found = (*(f"{name}@" if get_stage(name).takes_amount else name for name in named), *written)
+    if not found:
+        raise UserError("A sweep needs --methods or --chain, such as --methods wanda or --chain wanda@+adaprune.")
+    return tuple(dict.fromkeys(found))
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import shlex
 
-from core.registry import spelt_out
+from core.chain import Shared, parse, shared, written
+from core.errors import UserError
+from core.request.asked import build_asked
+from core.request.stages import variant_spec
 from core.results import Result
-from core.specs import Perplexity, Stage, Task
+from core.specs import Perplexity, Task
 
 
-def reproduce(result: Result) -> str | None:
+def reproduce(result: Result) -> str:
     """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
 
-    None where `run` has no words for its stages: it takes one method, one recovery after it, and one seed for both.
+    Raises `UserError` with the reason where this version has no command that makes the same variant.
     """
-    variant = result.variant
-    first, *later = variant.stages
-    seeds = {stage.seed for stage in variant.stages} - {None}
-    if first.recovers or len(later) > 1 or any(stage.removes for stage in later) or len(seeds) > 1:
-        return None
-    words = ["python", "-m", "core", "run", variant.model, first.method]
-    if first.pattern:
-        words += ["--pattern", first.pattern]
-    elif first.ratio is not None:
-        words += ["--ratio", f"{first.ratio:g}"]
-    words += _settings("--set", first)
-    if first.layers:
-        words += ["--layers", first.layers]
-    if first.calibration:
-        words += ["--calibration", str(first.calibration)]
-    for stage in later:
-        words += ["--recover", stage.method, "--train", str(stage.calibration), *_settings("--recover-set", stage)]
-    words += [word for seed in seeds if seed for word in ("--seed", str(seed))]
+    variant = variant_spec(result.variant)
+    chain, beside = written(variant.stages), shared(variant.stages)
+    again = variant.model_copy(update={"stages": build_asked(parse(chain), beside)})
+    if again.key != result.variant.key:
+        raise UserError(f"Its chain, {chain}, makes another variant today.")
+    words = ["python", "-m", "core", "run", variant.model, chain, *_beside(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks: dict[str, None] = {}
@@ -48,7 +39,7 @@ def reproduce(result: Result) -> str | None:
     return shlex.join(words)
 
 
-def _settings(option: str, stage: Stage) -> list[str]:
-    """Return every parameter as an option, those at their default too: a later version may have others."""
-    known = [(name, value) for name, value in spelt_out(stage).items() if value is not None]
-    return [word for name, value in known for word in (option, f"{name}={value}")]
+def _beside(beside: Shared) -> list[str]:
+    """Return what is given beside a chain, as options."""
+    texts = {"--calibration": beside.calibration, "--train": beside.train, "--seed": beside.seed or None}
+    return [word for option, value in texts.items() if value is not None for word in (option, str(value))]

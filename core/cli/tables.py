@@ -1,16 +1,18 @@
 """Results as tables."""
 
+import json
 from collections.abc import Sequence
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from core import chain
 from core.cli.console import output
 from core.data.cards import TASKS
 from core.reached import share
 from core.results import Measurement, Result
-from core.words import amount, number
+from core.words import number
 
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
 
@@ -29,12 +31,12 @@ def summary(results: Sequence[Result]) -> list[Row]:
 
 def _facts(result: Result) -> Row:
     variant, size = result.variant, result.footprint
+    seed = chain.shared(variant.stages).seed
     return {
         "key": variant.key[:SHORT_KEY],
         "model": variant.model,
-        "method": " + ".join(stage.method for stage in variant.stages) + (" (cancelled)" if variant.cut_short else ""),
-        "asked": " + ".join(amount(stage.ratio, stage.pattern) for stage in variant.stages if stage.removes),
-        "seed": "" if variant.seed is None else str(variant.seed),
+        "chain": chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else ""),
+        "seed": "" if seed is None else str(seed),
         "block weights removed": share(size.block_removed),
         "model removed": share(size.model_removed),
         "packed MB": f"{size.packed_bytes / 1e6:.1f}",
@@ -75,6 +77,17 @@ def print_table(rows: Sequence[Row], title: str | None = None) -> None:
         for row in rows:
             table.add_row(*map(escape, row.values()))
         output.print(table)
+
+
+def as_json(result: Result, indent: int | None = None) -> str:
+    """Return a result as JSON, its variant with its chain and what is given beside it."""
+    written = json.loads(result.model_dump_json())
+    beside = chain.shared(result.variant.stages)
+    texts = {"calibration": beside.calibration, "train": beside.train}
+    written["variant"] |= {"chain": chain.written(result.variant.stages)}
+    written["variant"] |= {name: None if text is None else str(text) for name, text in texts.items()}
+    written["variant"] |= {"seed": beside.seed}
+    return json.dumps(written, indent=indent, ensure_ascii=False)
 
 
 def describe_result(result: Result) -> None:

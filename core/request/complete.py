@@ -4,10 +4,11 @@ All that can be told without loading a model is told here; nothing imports torch
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from core.chain import Asked, Shared, parse
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
@@ -16,89 +17,51 @@ from core.models.facts import facts
 from core.models.parts.selection import selector
 from core.models.shape import ModelFacts
 from core.models.sources import identify
-from core.registry import get_method, get_recovery
+from core.request.asked import build_asked, check_seed, reads_of, text_for
 from core.request.stages import (
     DEFAULT_EXAMPLE,
     DEFAULT_EXAMPLES,
     DEFAULT_WINDOW,
     DEFAULT_WINDOWS,
     build_run,
-    build_stage,
     check_divides,
 )
-from core.specs import Calibration, Perplexity, RunSpec, Task
-
-MOST_SEED = 2**31  # every generator takes it
+from core.specs import Calibration, Perplexity, RunSpec, Stage, Task
 
 
 def complete(
     model: str,
-    method: str,
+    chain: str | Sequence[Asked],
     *,
-    ratio: float | None = None,
-    pattern: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    layers: str | None = None,
     calibration: Calibration | None = None,
+    train: Calibration | None = None,
+    seed: int = 0,
     perplexity: Sequence[Perplexity] = (),
     tasks: Sequence[Task] = (),
-    seed: int = 0,
     device: str = "cpu",
     dtype: str = "float32",
     latency: bool = False,
     force: bool = False,
-    recovery: str | None = None,
-    recovery_settings: Mapping[str, Any] | None = None,
-    training: Calibration | None = None,
 ) -> RunSpec:
-    """Return the checked run, gaps filled: a ratio, and 16 windows of 2048 tokens (or the model's longest) to
-    calibrate on and, where no perplexity is asked for, to measure, on the best corpora of this machine.
+    """Return the checked run, gaps filled: a ratio; 16 windows of 2048 tokens (or the model's longest) to calibrate on
+    and, where no perplexity is asked for, to measure; 512 of 256 to train on; on the best corpora of this machine.
 
-    `model` is a catalogue id, a folder or a hub id; `recovery` is trained afterwards, on `training`, by default 512
-    windows of 256 tokens of the corpus to calibrate on. A corpus is named by the identity of its text, so that another
-    text behind the same name gives another key. Raises `UserError` for what can be seen to be wrong.
+    `model` is a catalogue id, a folder or a hub id; `chain` is written (`core.chain`) or what was read of it.
+    `calibration` is for all stages that read text and name none, `train` for those that train. A corpus is named by the
+    identity of its text, so that another text behind the same name gives another key. Raises `UserError` for what can
+    be seen to be wrong.
     """
-    found = get_method(method)
+    asked = parse(chain) if isinstance(chain, str) else chain
     check_device(device)
-    if seed < 0:
-        raise UserError(f"Seed {seed} is negative; seeds are 0, 1, 2 and so on.")
-    if seed > MOST_SEED:
-        raise UserError(f"Seed {seed} is larger than {MOST_SEED}, the last one.")
+    check_seed(seed)
     source = identify(model)
     shape = facts(source)
-    window = min(DEFAULT_WINDOW, shape.max_window)
-    reads = found.of(found.parsed(settings or {}), seed).reads
-    if calibration is None and reads != "nothing":
-        calibration = default_text(reads == "training", shape)
+    beside = Shared(calibration, train, seed)
+    stages = build_asked([_identified(one, beside, shape) for one in asked], beside)
+    _check_divides(stages, shape)
     if not perplexity:
+        window = min(DEFAULT_WINDOW, shape.max_window)
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
-    if layers is not None:
-        if not found.by_layer:
-            raise UserError(f"{found.label} removes units from the whole model; leave the layers out.")
-        selector(layers, shape.blocks)  # refuses what selects nothing
-    stage = build_stage(
-        found.name,
-        ratio,
-        pattern,
-        settings,
-        None if calibration is None else identified_calibration(calibration, shape),
-        seed,
-        layers,
-    )
-    if stage.pattern and layers is None:
-        for width in shape.widths:
-            check_divides(stage.pattern, width, "a layer")
-    stages = [stage]
-    if recovery is not None:
-        text = identified_calibration(training or default_text(True, shape), shape)
-        settings = dict(recovery_settings or {})
-        if settings.get("teacher"):
-            from core.training.teacher import identified_teacher
-
-            settings["teacher"] = identified_teacher(settings["teacher"])
-        stages.append(build_stage(get_recovery(recovery).name, None, None, settings, text, seed))
-    elif recovery_settings or training:
-        raise UserError("Parameters and text of a recovery are given, but no recovery; add one with --recover.")
     return build_run(
         source.id,
         source.revision,
@@ -110,6 +73,34 @@ def complete(
         latency,
         force,
     )
+
+
+def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:
+    """Return a stage whose text and teacher are named by what they are, and whose layers are there."""
+    with one.told("text"):
+        text = text_for(one, beside)
+        if text or reads_of(one) != "nothing":
+            text = identified_calibration(text or default_text(reads_of(one) == "training", shape), shape)
+    with one.told("layers"):
+        if one.layers is not None:
+            selector(one.layers, shape.blocks)  # refuses what selects nothing
+    settings = one.settings
+    if settings.get("teacher"):
+        from core.training.teacher import identified_teacher
+
+        with one.told("teacher"):
+            settings = {**settings, "teacher": identified_teacher(settings["teacher"])}
+    return replace(one, text=text, settings=settings)
+
+
+def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
+    """Raise `UserError` for a pattern that does not divide the layers of the model while all have their shape."""
+    for stage in stages:
+        if stage.removes and stage.ratio_kind != "sparsity":
+            return
+        if stage.pattern and stage.layers is None:
+            for width in shape.widths:
+                check_divides(stage.pattern, width, "a layer")
 
 
 def default_text(training: bool, shape: ModelFacts) -> Calibration:

@@ -28,25 +28,23 @@ class Offer:
 @st.cache_data(max_entries=16, ttl=300, show_spinner=False)
 def offer(
     model: str,
-    wanted: Sequence[tuple[str, float | None, str | None]],
+    chains: Sequence[str],
     calibration: str | None,
     perplexity: Sequence[str] = (),
     tasks: Sequence[str] = (),
     stamp: tuple = (),
 ) -> Offer:
-    """Return the runs for `wanted` (method, ratio, pattern) with their measurements, in the command line's notation."""
+    """Return the runs of chains with their measurements, all in the command line's notation."""
     try:
         specs = tuple(
             complete(
                 model,
-                method,
-                ratio=None if pattern or method == "dense" else ratio,
-                pattern=pattern,
+                chain,
                 calibration=Calibration.parse(calibration) if calibration else None,
                 perplexity=[Perplexity.parse(text) for text in perplexity],
                 tasks=[Task.parse(text) for text in tasks],
             )
-            for method, ratio, pattern in wanted
+            for chain in chains
         )
         for spec in specs:
             _check_texts(spec)

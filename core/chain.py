@@ -1,0 +1,262 @@
+"""A chain of stages as people write it, `magnitude@0.5+adaprune+lora,minutes=5`: read and written in this one place.
+
+A chain is `STAGE+STAGE+...`, a stage `NAME[@AMOUNT][,name=value]...`, an amount a ratio (`0.5`) or a pattern (`2:4`).
+An amount left open (`wanda@+adaprune`) names a series of variants. `layers`, `text` and `seed` are written like
+parameters; text and seed only where stages differ in them, as they are otherwise given beside the chain, to all. A
+value that holds a sign of the notation or a space stands in double quotes, a quote in it twice. A space between stages
+is read as the `+` that it was before a link was pasted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from core.errors import UserError
+from core.methods.base import Method
+from core.registry import get_stage, reads
+from core.specs import WHOLE, Calibration, Stage, parse_pattern
+
+DENSE = "dense"
+GIVEN = ("layers", "text", "seed")  # written like parameters, and of every method
+PLAIN = r"[^+,@\"\s]"  # a sign that means nothing in the notation
+NUMBER = re.compile(r"\d+(\.\d*)?(e-?\d+)?|\.\d+(e-?\d+)?")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A stage as it is asked for, before what it leaves open is filled in and checked."""
+
+    name: str
+    ratio: float | None = None
+    pattern: str | None = None
+    open: bool = False  # whether an amount is still to be filled in
+    settings: Mapping[str, Any] = field(default_factory=dict)  # parameters; values may be text
+    layers: str | None = None
+    text: Calibration | None = None  # None is that which is given beside the chain
+    seed: int | None = None
+    written: Written | None = None  # where it stands, for messages
+
+    def filled(self, ratio: float | None, pattern: str | None) -> Asked:
+        """Return the stage with its open amount filled in."""
+        return replace(self, ratio=ratio, pattern=pattern, open=False)
+
+    @contextmanager
+    def told(self, what: str = "") -> Iterator[None]:
+        """Say in a `UserError` where in the written chain the stage stands, or its amount `@` or parameter `what`."""
+        try:
+            yield
+        except UserError as error:
+            raise (self.written.fault(what, error) if self.written else error) from None
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the parts of a stage stand in the text of its chain."""
+
+    chain: str
+    places: Mapping[str, int]  # of the stage under "", its amount under "@" and its parameters, by name
+
+    def fault(self, what: str, error: UserError) -> UserError:
+        return _fault(self.chain, self.places.get(what, self.places[""]), str(error))
+
+
+def _fault(chain: str, place: int, message: str) -> UserError:
+    return UserError(f"{chain!r}, character {place + 1}: {message}")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is given beside a chain to all its stages that read it; None where none does, or they differ in it."""
+
+    calibration: Calibration | None = None
+    train: Calibration | None = None
+    seed: int | None = None
+
+
+def parse(chain: str) -> tuple[Asked, ...]:
+    """Return the stages of a written chain.
+
+    A `UserError` says at which character something is wrong and what is allowed there.
+    """
+    found, reader = [], _Reader(chain)
+    while True:
+        found.append(_stage(reader))
+        if reader.ended():
+            break
+    for stage in found:
+        if stage.name == DENSE and len(found) > 1:
+            with stage.told():
+                raise UserError("Dense is the model as it is and stands alone; leave it out of a chain.")
+    open_ones = [stage for stage in found if stage.open]
+    if len(open_ones) > 1:
+        with open_ones[1].told("@"):
+            raise UserError("One amount of a chain can be left open, and an earlier one is already.")
+    return tuple(found)
+
+
+class _Reader:
+    """Reads a chain from left to right."""
+
+    def __init__(self, chain: str):
+        self.chain, self.place = chain, 0
+
+    def take(self, pattern: str) -> str:
+        """Return what matches here, which may be nothing, and go behind it."""
+        found = re.compile(pattern).match(self.chain, self.place)
+        self.place += len(found[0]) if found else 0
+        return found[0] if found else ""
+
+    def ended(self) -> bool:
+        """Go behind what separates two stages; return whether the chain has ended instead."""
+        self.take(r"\s+$")
+        if self.place == len(self.chain):
+            return True
+        if not self.take(r"\s*\+\s*|\s+"):
+            raise self.fault(
+                f"Sign {self.chain[self.place]!r} cannot stand here, where a stage ends or a parameter follows."
+            )
+        return False
+
+    def value(self) -> str:
+        if self.chain.startswith('"', self.place):
+            start, quoted = self.place, self.take(r'"([^"]|"")*"')
+            if not quoted:
+                raise _fault(self.chain, start, "This double quote is never closed.")
+            return quoted[1:-1].replace('""', '"')
+        return self.take(f"{PLAIN}*")
+
+    def fault(self, message: str) -> UserError:
+        return _fault(self.chain, self.place, message)
+
+
+def _stage(reader: _Reader) -> Asked:
+    reader.take(r"\s+")
+    places = {"": reader.place}
+    name = reader.take(rf"(?:(?![=]){PLAIN})+")
+    if not name:
+        raise reader.fault("A stage is missing here, such as wanda@0.5.")
+    stage = Asked(name, written=Written(reader.chain, places))
+    with stage.told():
+        known = get_stage(name)
+    places["@"] = reader.place + 1
+    if reader.take("@"):
+        with stage.told("@"):
+            stage = replace(stage, **_amount(known, reader.take(f"{PLAIN}*")))
+    settings: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    while reader.take(r"\s*,\s*"):
+        place = reader.place
+        parameter = reader.take(rf"(?:(?![=]){PLAIN})+")
+        if not parameter or not reader.take("="):
+            raise _fault(reader.chain, place, "A parameter is written NAME=VALUE, such as damping=0.1.")
+        if parameter in places:
+            raise _fault(reader.chain, place, f"Parameter {parameter} is given twice.")
+        places[parameter] = place
+        value = reader.value()
+        with stage.told(parameter):
+            if parameter in GIVEN:
+                given[parameter] = _given(known, parameter, value)
+            else:
+                known.parsed({parameter: value})
+                settings[parameter] = value
+    return replace(stage, settings=settings, **given)
+
+
+def _amount(method: type[Method], text: str) -> dict[str, Any]:
+    if not method.takes_amount:
+        raise UserError(f"{method.name} removes nothing, so it takes no amount; write it without the @.")
+    allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.patterns else "")
+    if text == "":
+        return {"open": True}
+    if ":" in text:
+        if not method.patterns:
+            raise UserError(f"{method.label} has no N:M patterns; give a ratio, such as {method.name}@0.5.")
+        parse_pattern(text)
+        return {"pattern": text}
+    if not NUMBER.fullmatch(text):
+        raise UserError(f"{text!r} is no amount of {method.name}, which takes {allowed}.")
+    return {"ratio": float(text)}
+
+
+def _given(method: type[Method], name: str, value: str) -> Any:
+    if name == "layers":
+        return value
+    if method.name == DENSE:
+        raise UserError(f"{method.name} has no parameter {name!r}; it has no parameters.")
+    if name == "text":
+        return Calibration.parse(value)
+    if not re.fullmatch(WHOLE, value):
+        raise UserError(f"Seed {value!r} is no whole number, such as 0, 1 or 2, of at most nine digits.")
+    return int(value)
+
+
+def shared(stages: Sequence[Stage]) -> Shared:
+    """Return what is given beside the chain of these stages."""
+
+    def one(kind: str) -> Calibration | None:
+        texts = {stage.calibration for stage in stages if reads(stage) == kind}
+        return texts.pop() if len(texts) == 1 else None
+
+    seeds = {stage.seed for stage in stages if stage.seed is not None}
+    return Shared(one("calibration"), one("training"), seeds.pop() if len(seeds) == 1 else None)
+
+
+def written(stages: Sequence[Stage]) -> str:
+    """Return the chain of stages, `parse` of which, completed with what is `shared`, gives the same stages."""
+    beside = shared(stages)
+    chain = [stage for stage in stages if stage.method != DENSE] or stages[:1]
+    return "+".join(_written(stage, _amount_of(stage), beside) for stage in chain)
+
+
+def series(stages: Sequence[Stage]) -> str:
+    """Return the chain with its last amount left open: the name of all variants that differ in that one."""
+    beside = shared(stages)
+    last = max((place for place, stage in enumerate(stages) if stage.removes), default=None)
+    return "+".join(
+        _written(stage, "@" if place == last else _amount_of(stage), beside)
+        for place, stage in enumerate(stages)
+        if stage.method != DENSE or len(stages) == 1
+    )
+
+
+def file_name(stages: Sequence[Stage]) -> str:
+    """Return the chain as part of the name of a file or folder: patterns as `2of4`, and no sign that systems refuse."""
+    return re.sub(r"[^\w@+,.=-]", "-", re.sub(rf"@{WHOLE}:{WHOLE}", r"@\1of\2", written(stages)))[:100]
+
+
+def _amount_of(stage: Stage) -> str:
+    if not stage.removes:
+        return ""
+    return f"@{stage.pattern}" if stage.pattern else f"@{_number(stage.share)}"
+
+
+def _written(stage: Stage, amount: str, beside: Shared) -> str:
+    parts = {name: _value(value) for name, value in sorted(stage.parameters.items())}
+    if stage.layers is not None:
+        parts["layers"] = stage.layers
+    if stage.calibration and (beside.train if reads(stage) == "training" else beside.calibration) is None:
+        parts["text"] = str(stage.calibration)
+    if stage.seed is not None and beside.seed is None:
+        parts["seed"] = str(stage.seed)
+    return "".join([stage.method, amount, *(f",{name}={quoted(value)}" for name, value in parts.items())])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    """Return a number with as few digits as give it again."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def quoted(value: str) -> str:
+    """Return a value as a chain has it: in double quotes where it holds a sign that means something else."""
+    return value if re.fullmatch(f"{PLAIN}+", value) else '"' + value.replace('"', '""') + '"'

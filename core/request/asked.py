@@ -1,0 +1,72 @@
+"""From the stages of a chain as they are asked for to checked stages; what needs no model. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.chain import Asked, Shared
+from core.errors import UserError
+from core.methods.base import Reads
+from core.registry import get_stage
+from core.request.stages import DEFAULT_RATIO, build_stage
+from core.specs import Calibration, Stage
+
+MOST_SEED = 2**31  # every generator takes it
+
+
+def reads_of(one: Asked) -> Reads:
+    """Return what text a stage will read. Raises `UserError` where its parameters do not fit."""
+    found = get_stage(one.name)
+    with one.told():
+        return found.of(found.parsed(one.settings), None).reads
+
+
+def text_for(one: Asked, beside: Shared) -> Calibration | None:
+    """Return the text of a stage that reads one, its own or that which is given beside the chain.
+
+    Raises `UserError` where the stage names a text, or a seed, and reads none.
+    """
+    reads = reads_of(one)
+    if reads != "nothing":
+        return one.text or (beside.train if reads == "training" else beside.calibration)
+    for name, value in (("text", one.text), ("seed", one.seed)):
+        if value is not None:
+            with one.told(name):
+                raise UserError(f"{get_stage(one.name).label} reads no text and draws nothing, so it takes no {name}.")
+    return None
+
+
+def build_asked(chain: Sequence[Asked], beside: Shared) -> tuple[Stage, ...]:
+    """Return the checked stages of a chain, with what is given beside it; a `UserError` says where one does not fit."""
+    stages: list[Stage] = []
+    for one in chain:
+        text = text_for(one, beside)
+        with one.told("seed"):
+            seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
+        with one.told("layers"):
+            if one.layers is not None and not get_stage(one.name).by_layer:
+                raise UserError(f"{get_stage(one.name).label} works on the whole model; leave the layers out.")
+        with one.told("@"):
+            ratio = _ratio(one, stages)
+            stages.append(build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers))
+    return tuple(stages)
+
+
+def check_seed(seed: int) -> int:
+    """Return the seed; a `UserError` where no generator takes it."""
+    if seed < 0:
+        raise UserError(f"Seed {seed} is negative; seeds are 0, 1, 2 and so on.")
+    if seed > MOST_SEED:
+        raise UserError(f"Seed {seed} is larger than {MOST_SEED}, the last one.")
+    return seed
+
+
+def _ratio(one: Asked, before: Sequence[Stage]) -> float | None:
+    """Return the ratio that is asked for; where nothing is, the first stage that removes anything gets the default."""
+    if one.open:
+        raise UserError(f"The amount of {one.name} is left open; give one, such as {one.name}@0.5.")
+    if one.ratio is not None or one.pattern or not get_stage(one.name).takes_amount:
+        return one.ratio
+    if any(stage.removes for stage in before):
+        raise UserError(f"Say how much {one.name} is to leave removed in all, such as {one.name}@0.7.")
+    return DEFAULT_RATIO
