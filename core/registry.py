@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from core.errors import UserError, unknown
-from core.methods.base import Method
+from core.methods.base import Method, Reconstruction
 from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
@@ -19,6 +19,7 @@ from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
+from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
@@ -54,13 +55,17 @@ METHODS: tuple[type[Method], ...] = (
     ASVD,
     SVDLLM,
 )
+RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)
 RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
+STAGES: tuple[type[Method], ...] = (*METHODS, *RECONSTRUCTIONS, *RECOVERIES)
 
 
 def get_method(name: str) -> type[Method]:
     """Return the method of that name; a `UserError` names the nearest one otherwise."""
     if name in {recovery.name for recovery in RECOVERIES}:
         raise UserError(f"{name} is a recovery, trained after a method; add it to one with --recover {name}.")
+    if name in {reconstruction.name for reconstruction in RECONSTRUCTIONS}:
+        raise UserError(f"{name} is a reconstruction, which adjusts what a mask has left; prune with a method first.")
     return _named("method", name, METHODS)
 
 
@@ -70,8 +75,8 @@ def get_recovery(name: str) -> type[Recovery]:
 
 
 def get_stage(name: str) -> type[Method]:
-    """Return the method or recovery that a stage is."""
-    return _named("stage", name, METHODS + RECOVERIES)
+    """Return the method, reconstruction or recovery that a stage is."""
+    return _named("stage", name, STAGES)
 
 
 def made(stage: Stage) -> Method:

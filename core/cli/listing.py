@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
 from core.models.catalogue import MODELS
-from core.registry import METHODS, RECOVERIES
+from core.registry import STAGES
 from core.results import Result
 from core.store.store import Store
 
@@ -107,8 +107,8 @@ def _count(parameters: int) -> str:
 
 
 def methods() -> None:
-    """List the methods and, for `--recover`, the recoveries, with their parameters."""
-    for method in (*METHODS, *RECOVERIES):
+    """List the methods, the reconstructions and, for `--recover`, the recoveries, with their parameters."""
+    for method in STAGES:
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
         if not method.takes_amount:
             targets = ""
