@@ -9,12 +9,11 @@ from hypothesis import strategies as draw
 from core.chain import Shared, file_name, parse, quoted, series, shared, written
 from core.errors import UserError
 from core.methods.fields import bounds, choices, type_of
-from core.registry import METHODS, RECOVERIES
+from core.registry import STAGES
 from core.request.asked import build_asked
 from core.request.stages import RATIO_PLACES, build_stage
 from core.specs import Calibration, Stage
 
-STAGES = METHODS + RECOVERIES
 TEXT, LESSON = Calibration.parse("c4-sample:16x2048"), Calibration.parse("c4-sample:512x256")
 BESIDE = Shared(TEXT, LESSON, 0)
 ODD = draw.text(min_size=1, max_size=20)  # quotes, plus signs, commas, line ends and all
