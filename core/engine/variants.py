@@ -13,7 +13,7 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,14 +50,20 @@ REPORT = "result.json"
 
 
 def make_variant(
-    spec: VariantSpec, tokenizer: Any, device: str, progress: Progress, fresh: bool = False
+    spec: VariantSpec,
+    tokenizer: Any,
+    device: str,
+    progress: Progress,
+    fresh: bool = False,
+    on_stage: Callable[[Result], None] = lambda result: None,
 ) -> tuple[PreTrainedModel, Result]:
     """Return the compressed model, on the CPU, and what is known of it without measuring.
 
     It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
+    `on_stage` gets what is known of every variant that is made on the way, a stage after the other.
     Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
     """
-    prefixes = [spec.model_copy(update={"stages": spec.stages[:count]}) for count in range(len(spec.stages) + 1)]
+    prefixes = spec.prefixes
     ready, kept = (0, None) if fresh else _longest_kept(prefixes)
     if kept and ready == len(spec.stages):
         return kept
@@ -81,6 +87,7 @@ def make_variant(
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
         given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole))
         result = _made_further(model, whole, given, context, dense, result)
+        on_stage(result)
     assert result is not None  # a variant has a stage
     return model, result
 
