@@ -51,17 +51,17 @@ class Variant(Frozen):
 
     @property
     def recovery(self) -> str | None:
-        """The name of the last recovery."""
+        """The name of the last stage that made better what others left: a recovery, or a reconstruction."""
         return next((stage.method for stage in reversed(self.stages) if stage.recovers), None)
 
     @property
     def calibration(self) -> str | None:
-        """The text, CORPUS:NxL, of the first stage that reads one and is no recovery."""
+        """The text, CORPUS:NxL, of the first stage that reads one and not only makes better what others left."""
         return str(self._first_reader.calibration) if self._first_reader else None
 
     @property
     def seed(self) -> int | None:
-        """The seed of the first stage that reads a text and is no recovery."""
+        """The seed of that stage."""
         return self._first_reader.seed if self._first_reader else None
 
     @property
