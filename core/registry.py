@@ -1,4 +1,7 @@
-"""Every method, in the order shown to users. Adding one is its file and a line here."""
+"""Every method, and what makes better what methods leave, in the order shown to users.
+
+Adding one is its file and a line here.
+"""
 
 from typing import Any
 

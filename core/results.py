@@ -52,7 +52,7 @@ class Variant(Frozen):
 
     @property
     def recovery(self) -> str | None:
-        """The name of the last recovery."""
+        """The name of the last stage that made better what others left: a recovery, or a reconstruction."""
         return next((stage.method for stage in reversed(self.stages) if stage.recovers), None)
 
     @property

@@ -106,7 +106,7 @@ def parse_pattern(text: str) -> tuple[int, int]:
 
 
 class Stage(Frozen):
-    """One method or recovery with its parameters; those at their default are absent from `parameters`."""
+    """A method, reconstruction or recovery with its parameters; those at their default are absent from `parameters`."""
 
     method: str
     version: int = 1

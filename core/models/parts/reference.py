@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 if TYPE_CHECKING:
     from core.models.parts.blocks import Blocks
@@ -42,7 +43,7 @@ class Recipe:
         for dim, kept in enumerate((self.rows, self.columns)):
             if kept is not None:
                 weight = weight.index_select(dim, kept.to(weight.device))
-        return weight.float() if self.scale is None else _scaled(weight, self.scale).float()
+        return weight.float() if self.scale is None else rescaled(weight, self.scale)
 
 
 Reference = Recipe | Tensor  # a tensor is (out, in), on the CPU
@@ -86,10 +87,9 @@ def slice_reference(module: nn.Module, rows: Tensor | None, columns: Tensor | No
     """Keep the given outputs and inputs of a linear's reference."""
     known = reference_of(module)
     if isinstance(known, Recipe):
-        scale = known.scale if rows is None or known.scale is None else _picked(known.scale, rows)
-        setattr(
-            module, ATTRIBUTE, Recipe(known.name, _picked(known.rows, rows), _picked(known.columns, columns), scale)
-        )
+        scale = known.scale if rows is None or known.scale is None else known.scale[rows.cpu()]
+        cut = Recipe(known.name, _left(known.rows, rows), _left(known.columns, columns), scale)
+        setattr(module, ATTRIBUTE, cut)
     elif known is not None:
         for dim, kept in enumerate((rows, columns)):
             if kept is not None:
@@ -104,15 +104,16 @@ def scale_reference(module: nn.Module, scale: Tensor) -> None:
         both = scale if known.scale is None else known.scale * scale
         setattr(module, ATTRIBUTE, Recipe(known.name, known.rows, known.columns, both))
     elif known is not None:
-        setattr(module, ATTRIBUTE, _scaled(known, scale))
+        setattr(module, ATTRIBUTE, rescaled(known, scale).to(known.dtype))
 
 
-def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
-    return (weight.double() * scale.to(weight.device, torch.float64)[:, None]).to(weight.dtype)
+def rescaled(weight: Tensor, scale: Tensor) -> Tensor:
+    """Return a weight (out, in) with its outputs multiplied by a scale (out,), fp32."""
+    return (weight.double() * scale.to(weight.device, torch.float64)[:, None]).float()
 
 
-def _picked(known: Tensor | None, kept: Tensor | None) -> Tensor | None:
-    """Return which entries are left where only `kept` of the `known` ones stay; None where all are."""
+def _left(known: Tensor | None, kept: Tensor | None) -> Tensor | None:
+    """Return which entries are left, None for all, where only `kept` of the `known` ones stay."""
     if kept is None:
         return known
     return kept.cpu() if known is None else known[kept.cpu()]
@@ -133,9 +134,10 @@ def save_references(model: nn.Module, folder: Path) -> None:
         if isinstance(known, Recipe):
             recipes[name] = known.name
             cuts = {cut: getattr(known, cut) for cut in CUTS}
-            tensors |= {f"{name} {cut}": value.contiguous() for cut, value in cuts.items() if value is not None}
+            # The file takes no memory twice, and linears that were cut alike share theirs.
+            tensors |= {f"{name} {cut}": value.clone() for cut, value in cuts.items() if value is not None}
         elif known is not None:
-            tensors[name] = known.contiguous()
+            tensors[name] = known
     save_file(tensors, folder / FILE, metadata={"recipes": json.dumps(recipes)})
 
 
@@ -144,7 +146,7 @@ def load_references(model: nn.Module, folder: Path) -> None:
 
     Raises `OSError`, `SafetensorError` or `ValueError` where the file is missing, damaged or another model's.
     """
-    modules = dict(model.named_modules())
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
     with safe_open(folder / FILE, "pt") as file:
         recipes = json.loads((file.metadata() or {}).get("recipes", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -153,6 +155,15 @@ def load_references(model: nn.Module, folder: Path) -> None:
     }
     found |= {name: tensor for name, tensor in tensors.items() if " " not in name}
     for name, known in found.items():
-        if name not in modules:
+        if name not in linears or not _fits(known, linears[name]):
             raise ValueError(f"{FILE} does not fit the model: {name}")
-        setattr(modules[name], ATTRIBUTE, known)
+        setattr(linears[name], ATTRIBUTE, known)
+
+
+def _fits(known: Reference, module: nn.Linear | Conv1D) -> bool:
+    """Whether a reference is of the shape of a linear, as far as it says its own."""
+    rows, columns = module.weight.shape[::-1] if isinstance(module, Conv1D) else module.weight.shape
+    if isinstance(known, Tensor):
+        return known.shape == (rows, columns)
+    sizes = ((known.rows, rows), (known.columns, columns), (known.scale, rows))
+    return all(cut is None or cut.shape == (size,) for cut, size in sizes)

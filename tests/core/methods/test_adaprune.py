@@ -5,12 +5,14 @@ import torch
 
 from core.errors import UserError
 from core.methods.base import Statistics, Target
+from core.methods.cost import solving
 from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
 from core.methods.unstructured.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.reconstruct import reconstruct
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
+from core.models.shape import shape
 from core.request.stages import build_stage
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
@@ -120,6 +122,15 @@ def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
     assert (one <= start).all() and one.sum() < start.sum()
     assert losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
     assert done.zeros is None and done.note.endswith(" iterations")
+
+
+def test_its_cost_follows_its_iterations_and_its_memory_has_the_dense_model():
+    facts = shape(tiny().config.to_dict())
+    few, many = (AdaPrune(AdaPruneParameters(iterations=count)) for count in (10, 20))
+    assert many.cost(facts, CALIBRATION) - few.cost(facts, CALIBRATION) == 10 * solving(facts)
+    beside = many.memory(facts, CALIBRATION, 4) - many.memory(facts, CALIBRATION, 2)
+    walked = SparseGPT().memory(facts, CALIBRATION, 4) - SparseGPT().memory(facts, CALIBRATION, 2)
+    assert beside - walked == 2 * facts.parameters
 
 
 def test_statistics_that_are_not_finite_are_told(reference):
