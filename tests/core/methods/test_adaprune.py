@@ -127,7 +127,7 @@ def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
 
 def test_it_is_a_stage_and_no_method_to_begin_with():
     assert get_stage("adaprune") is AdaPrune
-    with pytest.raises(UserError, match="adaprune is a reconstruction, .* prune with a method first"):
+    with pytest.raises(UserError, match=r"adaprune is a reconstruction, .* prune with a method first"):
         get_method("adaprune")
 
 
