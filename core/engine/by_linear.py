@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
 from core.methods.base import Compressed, LinearMethod, Statistics, Target
+from core.methods.levels import level_shares
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
 from core.models.parts.constraints import constrain, held, release
@@ -39,7 +40,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
     stage, progress = given.stage, context.progress
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
-    target = Target(stage.share, parse_pattern(stage.pattern) if stage.pattern else None)
+    target = Target(given.share, parse_pattern(stage.pattern) if stage.pattern else None)
     if stage.pattern:
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
@@ -62,7 +63,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
         look = partial(_observe, method, walk, len(linears), progress)
         observed_here = observed(given.before, stage, method.observations, look)
     plan = method.plan(linears, target, observed_here)
-    work = _Work(model, method, target, plan, len(linears), progress)
+    even = method.ratio_kind == "sparsity" and not target.pattern
+    shares = level_shares(linears, target.ratio) if even else {}
+    work = _Work(model, method, target, shares, plan, len(linears), progress)
     walk(work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
     if missed:
@@ -92,6 +95,7 @@ class _Work:
     model: PreTrainedModel
     method: LinearMethod
     target: Target
+    shares: Mapping[str, float]  # by name, where linears lose other shares than the target's
     plan: dict[str, Any]
     total: int
     progress: Progress
@@ -105,7 +109,7 @@ class _Work:
         started = time.perf_counter()
         dense = linear.weight.float()  # a copy only where the model is not fp32
         result: Compressed = self.method.compress(
-            linear.weight.to(torch.float32, copy=True), statistics, self.target, self.plan.get(linear.name)
+            linear.weight.to(torch.float32, copy=True), statistics, self._target(linear), self.plan.get(linear.name)
         )
         if result.factors:
             release(linear.module)
@@ -129,6 +133,13 @@ class _Work:
             )
         )
         self.progress("compress", len(self.reports), self.total, linear.name)
+
+    def _target(self, linear: Linear) -> Target:
+        """Return the target of one linear, with what earlier stages have left of it."""
+        zeros = linear.zeros
+        if zeros is None and self.shares:
+            zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
+        return replace(self.target, ratio=self.shares.get(linear.name, self.target.ratio), zeros=zeros)
 
     def finish(self, block: int) -> None:
         """Put the factors into the place of their linears once the block has run."""

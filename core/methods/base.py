@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
 Reads = Literal["nothing", "calibration", "training"]
+# What of earlier stages' zeros outlives a stage: none, those of the weights that stay, or their N:M pattern, too.
+Keeps = Literal["nothing", "zeros", "all"]
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
@@ -52,10 +54,11 @@ class WalkerParameters(MethodParameters):
 
 @dataclass(frozen=True)
 class Target:
-    """How much of a linear to remove: `ratio` of its weights, or n kept of every m consecutive inputs."""
+    """How much of a linear is gone afterwards: `ratio` of its weights, or all but n of every m consecutive inputs."""
 
     ratio: float
     pattern: tuple[int, int] | None = None
+    zeros: Tensor | None = None  # (out, in) True where an earlier stage bound a weight to zero; None: it bound none
 
 
 @dataclass
@@ -135,6 +138,7 @@ class Method:
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     ratio_kind: ClassVar[RatioKind] = "sparsity"
+    keeps: ClassVar[Keeps] = "all"
     highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
     # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
     colour: ClassVar[int]
@@ -209,6 +213,7 @@ class LinearMethod(Method):
     """Compresses one linear after the other, each by itself. Subclasses override `compress`."""
 
     by_layer = True
+    keeps: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
 
     def sums(self, role: str) -> frozenset[Sum]:
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
