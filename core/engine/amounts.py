@@ -34,10 +34,17 @@ def share_due(model: PreTrainedModel, method: Method, given: Given) -> float:
     if given.dense is not None and stage.layers is None:
         dense = sum(given.dense.values())  # blocks that were removed count
     gone = 1 - left / dense
-    if gone > stage.share + TOLD:
+    rounded = 0.5 / min(linear.weight.shape[1] for linear in linears)  # what whole weights of a row may miss
+    if gone > stage.share + max(TOLD, rounded):
         raise UserError(
             f"{method.label} is asked for {share(stage.share)} of the weights gone, and {share(gone)} are gone "
             "already; ask for more, or leave it out."
         )
     counted = present if method.ratio_kind == "sparsity" else left
-    return stage.share if counted == dense else max(0.0, 1 - (1 - stage.share) * dense / counted)
+    if counted == dense:
+        return stage.share
+    due = counted - (1 - stage.share) * dense
+    if given.dense is not None and not (method.by_layer or method.ratio_kind == "sparsity"):
+        # Units are cut of what the dense model has, too; a shortcut of SliceGPT stays.
+        counted -= sum(linear.weight.numel() for linear in linears if not size_before([linear], given.dense))
+    return max(0.0, due / counted)

@@ -21,7 +21,7 @@ from core.methods.base import Compressed, LinearMethod, Statistics, Target
 from core.methods.levels import level_shares
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
-from core.models.parts.constraints import constrain, held, release
+from core.models.parts.constraints import constrain, constraint_of, held, release
 from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
@@ -63,8 +63,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
         look = partial(_observe, method, walk, len(linears), progress)
         observed_here = observed(given.before, stage, method.observations, look)
     plan = method.plan(linears, target, observed_here)
-    even = method.ratio_kind == "sparsity" and not target.pattern
-    shares = level_shares(linears, target.ratio) if even else {}
+    counts = method.ratio_kind == "sparsity" and not target.pattern
+    chained = given.share != stage.share or any(constraint_of(linear.module) for linear in linears)
+    shares = level_shares(linears, target.ratio) if counts and chained else {}
     work = _Work(model, method, target, shares, plan, len(linears), progress)
     walk(work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}

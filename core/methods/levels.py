@@ -33,13 +33,11 @@ def level_counts(sizes: Sequence[int], zeros: Sequence[int], total: int) -> list
 
 
 def level_shares(linears: Sequence[Linear], ratio: float) -> dict[str, float]:
-    """Return by name the share of each linear that is gone when `ratio` of all their weights is.
+    """Return by name the share of each linear that is gone when exactly `ratio` of all their weights is.
 
-    It is exact where weights are bound to zero already, and empty where none is: each then loses the ratio itself.
+    What is bound to zero already counts.
     """
     zeros = [linear.bound for linear in linears]
-    if not any(zeros):
-        return {}
     sizes = [linear.weight.numel() for linear in linears]
     counts = level_counts(sizes, zeros, round(ratio * sum(sizes)))
     return {linear.name: count / size for linear, count, size in zip(linears, counts, sizes, strict=True)}

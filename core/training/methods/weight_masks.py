@@ -13,7 +13,7 @@ from core.evaluation.layers import report
 from core.methods.levels import level_shares
 from core.methods.unstructured.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
-from core.models.parts.constraints import constrain
+from core.models.parts.constraints import constrain, constraint_of
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
@@ -23,7 +23,9 @@ class WeightMasks:
 
     def __init__(self, blocks: Blocks, ratio: float, rounds: int):
         self.blocks, self.ratio, self.rounds = blocks, ratio, rounds
-        self.shares = level_shares(list(blocks.all_linears()), ratio)  # by name, where they are not all the ratio
+        linears = list(blocks.all_linears())
+        bound = any(constraint_of(linear.module) for linear in linears)
+        self.shares = level_shares(linears, ratio) if bound else {}  # by name; empty where all lose the ratio
         self.adapters: dict[str, SparseLora] = {}
         self.round = 0  # the last one that was pruned for
 
