@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,13 @@ class Given:
     tokens: Tensor | None = None  # (N, L) that it is calibrated on, if it is
     before: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
     checkpoint: Path | None = None  # where an interrupted training goes on from
+    dense: Mapping[str, int] | None = None  # weights of each block linear of the dense model; None: the model is that
+    due: float | None = None  # share of what is there that must go for the stage's ratio to be gone; None: the ratio
+
+    @property
+    def share(self) -> float:
+        """The share of what is there that must go, of a stage that removes something."""
+        return self.stage.share if self.due is None else self.due
 
     @property
     def windows(self) -> Tensor:

@@ -3,9 +3,12 @@
 Units cannot be halved, and every linear, or block, keeps its least: a small model's may be far from a high ratio.
 """
 
+import re
+from collections.abc import Sequence
+
 from core.errors import UserError
 from core.registry import made
-from core.results import Result
+from core.results import LayerReport, Result
 
 TOLD = 0.005  # a difference that shows in whole percents
 
@@ -16,15 +19,33 @@ def share(value: float) -> str:
 
 
 def removed(result: Result) -> float:
-    """Return the share that is zero or gone, of the weights that a variant's ratio counts.
+    """Return the share that is zero or gone, of the weights that a variant's ratio counts, whichever stage removed it.
 
-    These are all block linears, or those that were selected by `layers`.
+    These are the dense model's block linears, or those of them that the last removing stage selected by `layers`.
     """
-    if result.variant.layers is None or not result.last_layers:
+    places = [place for place, stage in enumerate(result.variant.stages) if stage.removes]
+    layers = [layer for layer in result.layers if layer.stage in places[-1:]]
+    if result.variant.layers is None or not layers:
         return result.footprint.block_removed
-    sizes = [rows * columns for rows, columns in (layer.shape for layer in result.last_layers)]
-    gone = sum(layer.sparsity * size for layer, size in zip(result.last_layers, sizes, strict=True))
-    return gone / max(sum(sizes), 1)
+    left = sum((1 - layer.sparsity) * _size(layer) for layer in layers)
+    return 1 - left / max(sum(_dense_sizes(result, layers).values()), 1)
+
+
+def _size(layer: LayerReport) -> int:
+    """Return the weights of a linear of its shape; that of two factors is their product's."""
+    return layer.shape[0] * layer.shape[1]
+
+
+def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, float]:
+    """Return the weights that linears had before the first stage that reports on them, by name; factors are one."""
+    cutting = {place for place, stage in enumerate(result.variant.stages) if stage.ratio_kind == "parameters"}
+    found = {}
+    for layer in layers:
+        name = re.sub(r"\.[01]$", "", layer.name)
+        first = next((one for one in result.layers if one.name in (name, layer.name) and _size(one)), layer)
+        smaller = first.stage in cutting and not (first.note or "").startswith("rank ")  # units went
+        found[name] = _size(first) / max(1 - first.sparsity, 1e-9) if smaller else _size(first)
+    return found
 
 
 def missed(result: Result) -> str | None:

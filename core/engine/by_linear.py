@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
 from core.methods.base import Compressed, LinearMethod, Reconstruction, Statistics, Target
+from core.methods.levels import level_shares
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
 from core.models.parts.constraints import constrain, constraint_of, held, release
@@ -41,9 +42,8 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
     stage, progress = given.stage, context.progress
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
-    target = Target(
-        stage.share if method.takes_amount else 0.0, parse_pattern(stage.pattern) if stage.pattern else None
-    )
+    share = given.share if method.takes_amount else 0.0
+    target = Target(share, parse_pattern(stage.pattern) if stage.pattern else None)
     if stage.pattern:
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
@@ -66,8 +66,11 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
         look = partial(_observe, method, walk, len(linears), progress)
         observed_here = observed(given.before, stage, method.observations, look)
     plan = method.plan(linears, target, observed_here)
+    counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
+    chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
+    shares = level_shares(linears, share) if counts and chained else {}
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
-    work = _Work(model, method, target, plan, dense, len(linears), progress)
+    work = _Work(model, method, target, shares, plan, dense, len(linears), progress)
     walk(work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
     if missed:
@@ -97,6 +100,7 @@ class _Work:
     model: PreTrainedModel
     method: LinearMethod
     target: Target
+    shares: Mapping[str, float]  # by name, where linears lose other shares than the target's
     plan: dict[str, Any]
     dense: DenseWeights
     total: int
@@ -142,14 +146,13 @@ class _Work:
 
     def _target(self, linear: Linear) -> Target:
         """Return the target of one linear, with what earlier stages have left of it."""
-        known = constraint_of(linear.module)
-        if known is None:
-            return self.target
-        weight = linear.weight
-        reference = None
-        if isinstance(self.method, Reconstruction):
-            reference = resolved(linear.module, weight, self.dense.weight)
-        return replace(self.target, zeros=known.zeros(weight.device), reference=reference)
+        zeros, reference = linear.zeros, None
+        if zeros is None and self.shares:
+            zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
+        if zeros is not None and isinstance(self.method, Reconstruction):
+            reference = resolved(linear.module, linear.weight, self.dense.weight)
+        ratio = self.shares.get(linear.name, self.target.ratio)
+        return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
 
     def finish(self, block: int) -> None:
         """Put the factors into the place of their linears once the block has run."""

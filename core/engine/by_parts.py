@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: Given, context: Context) -> Outcome:
     """Keep only some blocks, in place. The report names the linears as they were."""
     views = observed_views(model, method, given, context)
-    if not given.stage.ratio:
+    if not given.share:
         return Outcome([])
-    kept = method.keep_blocks(views, given.stage.ratio)
+    kept = method.keep_blocks(views, given.share)
     keep_blocks(model, find_blocks(model), kept)
     gone = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
     reports = []
@@ -33,10 +33,10 @@ def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: Given, con
 def remove_hidden(model: PreTrainedModel, method: HiddenMethod, given: Given, context: Context) -> Outcome:
     """Keep only some entries of the hidden states, in every matrix, in place."""
     views = observed_views(model, method, given, context)
-    if not given.stage.ratio:
+    if not given.share:
         return Outcome([])
     before = [view.units.sizes for view in views]
-    keep_hidden(model, find_blocks(model), method.keep_hidden(views, given.stage.ratio))
+    keep_hidden(model, find_blocks(model), method.keep_hidden(views, given.share))
     return Outcome(
         [done for view, sizes in zip(views, before, strict=True) for done in unit_reports(view.units, sizes)]
     )

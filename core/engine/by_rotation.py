@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 def rotate(model: PreTrainedModel, method: RotationMethod, given: Given, context: Context) -> Outcome:
     """Cut the model in place so that a share of its block-linear weights goes."""
     units = [view.units for view in observed_views(model, method, given, context)]
-    ratio, device = given.stage.ratio, context.device
+    ratio, device = given.share, context.device
     if not ratio:
         return Outcome([])
     windows = given.windows
     blocks = find_blocks(model)
     shape = units[0].geometry
-    width = method.width(shape.hidden, shape.weights, ratio)
+    weights = sum(unit.geometry.weights for unit in units) / len(units)
+    width = method.width(shape.hidden, weights, ratio)
 
     def basis_of(states: Sequence[Tensor]) -> Tensor:
         """Return the basis (hidden, width), fp64, that suits states (1, tokens, hidden)."""

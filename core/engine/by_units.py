@@ -37,10 +37,10 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: Given, conte
     Raises `UserError` where the method does not fit the model, before anything is changed.
     """
     views = observed_views(model, method, given, context, method.parameters.attention)
-    if not given.stage.ratio:
+    if not given.share:
         return Outcome([])
     _Work.check(views)
-    work = _Work(method, views, method.allocate(views, given.stage.ratio), context.progress)
+    work = _Work(method, views, method.allocate(views, given.share), context.progress)
     for index in range(len(views)):
         work.choose_heads(index, None)
         work.choose_channels(index, None)
@@ -62,10 +62,10 @@ def factor_and_remove_units(
 
 def _walk(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context, kind: type[_Work]) -> Outcome:
     views = observed_views(model, method, given, context, method.parameters.attention)
-    if not given.stage.ratio:
+    if not given.share:
         return Outcome([])
     kind.check(views)
-    work = kind(method, views, method.allocate(views, given.stage.ratio), context.progress)
+    work = kind(method, views, method.allocate(views, given.share), context.progress)
     linears = [linear for view in views for linear in view.units.linears.values()]
     walker = make_walker(
         model, find_blocks(model), given.windows, method.sums, context.device, linears, method.true_sequential

@@ -33,7 +33,7 @@ def observed_views(
     """
     blocks = find_blocks(model)
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
-    if given.stage.ratio and method.observations:
+    if given.share and method.observations:
         look = Look(model, method, blocks, views, given.windows, context)
         look.take(observed(given.before, given.stage, method.observations, look.tensors))
     return views

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from core.context import Context, Given, Outcome
+from core.engine.amounts import share_due
 from core.engine.by_linear import compress_linears
 from core.engine.by_parts import remove_blocks, remove_hidden
 from core.engine.by_rotation import rotate
@@ -77,4 +79,6 @@ def apply(model: PreTrainedModel, given: Given, context: Context) -> Outcome:
     Raises `UserError` where the stage does not fit the model, before anything is changed.
     """
     method = made(given.stage)
+    if given.stage.removes:
+        given = replace(given, due=share_due(model, method, given))
     return how(type(method))(model, method, given, context)

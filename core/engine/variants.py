@@ -26,10 +26,12 @@ from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
+from core.models.facts import dense_sizes
 from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import execution_device, find_blocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
+from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
@@ -76,16 +78,16 @@ def make_variant(
         model, result = kept
         size = result.footprint
         dense = size.dense_parameters, size.dense_block_weights or size.block_weights
+        sizes = dense_sizes(source)
     else:
         progress("load", 0, 1, source.id)
         model, result = load_model(source, spec.dtype), None
         progress("load", 1, 1, source.id)
-        blocks = find_blocks(model)
-        mark_dense(blocks)
-        weights = sum(linear.weight.numel() for linear in blocks.all_linears())
-        dense = sum(p.numel() for p in model.parameters()), weights
+        mark_dense(find_blocks(model))
+        sizes = linear_sizes(model)
+        dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
-        given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole))
+        given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole), sizes)
         result = _made_further(model, whole, given, context, dense, result)
         on_stage(result)
     assert result is not None  # a variant has a stage

@@ -26,6 +26,8 @@ Family = Literal[
     "dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "reconstruction", "recovery"
 ]
 Reads = Literal["nothing", "calibration", "training"]
+# What of earlier stages' zeros outlives a stage: none, those of the weights that stay, or their N:M pattern, too.
+Keeps = Literal["nothing", "zeros", "all"]
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
@@ -54,7 +56,7 @@ class WalkerParameters(MethodParameters):
 
 @dataclass(frozen=True)
 class Target:
-    """How much of a linear to remove: `ratio` of its weights, or n kept of every m consecutive inputs.
+    """How much of a linear is gone afterwards: `ratio` of its weights, or all but n of every m consecutive inputs.
 
     Beside it what earlier stages have left: what they bound to zero and, for a method that comes close to it, the
     weight as it was without that.
@@ -62,7 +64,7 @@ class Target:
 
     ratio: float
     pattern: tuple[int, int] | None = None
-    zeros: Tensor | None = None  # (out, in) True where a weight is bound to zero; None where none is
+    zeros: Tensor | None = None  # (out, in) True where an earlier stage bound a weight to zero; None: it bound none
     reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` and where a weight is bound
 
 
@@ -143,6 +145,7 @@ class Method:
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     ratio_kind: ClassVar[RatioKind] = "sparsity"
+    keeps: ClassVar[Keeps] = "all"
     highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
     # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
     colour: ClassVar[int]
@@ -217,6 +220,7 @@ class LinearMethod(Method):
     """Compresses one linear after the other, each by itself. Subclasses override `compress`."""
 
     by_layer = True
+    keeps: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
 
     def sums(self, role: str) -> frozenset[Sum]:
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
@@ -257,11 +261,15 @@ class Reconstruction(LinearMethod):
         from core.models.parts.constraints import constraint_of
 
         if not any(constraint_of(linear.module) for linear in linears):
-            raise UserError(
-                f"{self.label} adjusts what a mask has left, and no weight of this model is masked; prune first, such "
-                f"as magnitude@0.5+{self.name}."
-            )
+            raise self.unmasked()
         return {}
+
+    def unmasked(self) -> UserError:
+        """Return the error for a model without any mask."""
+        return UserError(
+            f"{self.label} adjusts what a mask has left, and no weight of this model is masked; prune first, such as "
+            f"magnitude@0.5+{self.name}."
+        )
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         """The dense model, which it comes close to, is there besides."""

@@ -14,6 +14,18 @@ def facts(source: ModelSource) -> ModelFacts:
     return shape(config_of(source))
 
 
+def dense_sizes(source: ModelSource) -> dict[str, int]:
+    """Return the weights of each block linear by its name, of a model that is built without its weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from core.models.loading import sentences
+    from core.models.parts.sizes import linear_sizes
+
+    with sentences(f"The configuration of {source.id} describes no causal language model"), torch.device("meta"):
+        return linear_sizes(AutoModelForCausalLM.from_config(AutoConfig.for_model(**config_of(source))))
+
+
 def config_of(source: ModelSource) -> dict[str, Any]:
     """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
     if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):

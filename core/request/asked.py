@@ -8,7 +8,7 @@ from core.chain import Asked, Shared
 from core.errors import UserError
 from core.methods.base import Reads
 from core.registry import get_stage
-from core.request.stages import DEFAULT_RATIO, build_stage
+from core.request.stages import DEFAULT_RATIO, build_stage, check_follows
 from core.specs import Calibration, Stage
 
 MOST_SEED = 2**31  # every generator takes it
@@ -40,16 +40,23 @@ def build_asked(chain: Sequence[Asked], beside: Shared) -> tuple[Stage, ...]:
     """Return the checked stages of a chain, with what is given beside it; a `UserError` says where one does not fit."""
     stages: list[Stage] = []
     for one in chain:
-        text = text_for(one, beside)
-        with one.told("seed"):
-            seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
-        with one.told("layers"):
-            if one.layers is not None and not get_stage(one.name).by_layer:
-                raise UserError(f"{get_stage(one.name).label} works on the whole model; leave the layers out.")
-        with one.told("@"):
-            ratio = _ratio(one, stages)
-            stages.append(build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers))
+        stages.append(stage_of(one, beside, stages))
+        with one.told():
+            check_follows(stages)
     return tuple(stages)
+
+
+def stage_of(one: Asked, beside: Shared, before: Sequence[Stage] = ()) -> Stage:
+    """Return the stage that is asked for after those `before`, whether or not it may follow them."""
+    text = text_for(one, beside)
+    with one.told("seed"):
+        seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
+    with one.told("layers"):
+        if one.layers is not None and not get_stage(one.name).by_layer:
+            raise UserError(f"{get_stage(one.name).label} works on the whole model; leave the layers out.")
+    with one.told("@"):
+        ratio = _ratio(one, before)
+        return build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers, before)
 
 
 def check_seed(seed: int) -> int:

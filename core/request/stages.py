@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import UserError
-from core.methods.base import Method
-from core.registry import get_stage
+from core.methods.base import Method, Reconstruction
+from core.methods.lowrank.base import LowRank
+from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
+from core.registry import get_stage, made
 from core.results import Variant
 from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
 
+COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
 RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
@@ -26,20 +29,81 @@ def check_divides(pattern: str, inputs: int, what: str) -> None:
         )
 
 
-def _ratio(method: type[Method], ratio: float | None, pattern: str | None) -> float | None:
+def pattern_ratio(before: Sequence[Stage], pattern: str) -> float:
+    """Return the share of the dense model that is gone once an N:M pattern holds for what earlier stages have left.
+
+    That is 1 - (1 - taken) n / m: earlier zeros are among those of the pattern, but weights that are no longer there,
+    by the ratios that stages on all layers were asked for, come on top.
+    """
+    kept, group = parse_pattern(pattern)
+    present = left = 1.0  # shares of the dense model that are there, and that are there and not zero
+    for stage in before:
+        if stage.removes and stage.layers is None and stage.ratio_kind in COUNTED:
+            if stage.ratio_kind == "parameters":
+                present *= min(1.0, (1 - stage.share) / left)
+            left = 1 - stage.share
+    return 1 - kept / group if present == 1 else round(1 - present * kept / group, RATIO_PLACES)
+
+
+def check_follows(stages: Sequence[Stage]) -> None:
+    """Raise `UserError` where a stage cannot follow those before it: a reconstruction without a mask, or a removal.
+
+    That would not keep what they left, could not cut it, or is asked for less than is gone. What only the model tells
+    shows when it is made.
+    """
+    for place, later in enumerate(stages):
+        before = [stage for stage in stages[:place] if stage.removes and stage.ratio]
+        method = made(later)
+        if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
+            raise method.unmasked()
+        if later.removes:
+            for earlier in before:
+                if reason := _unfit(earlier, later):
+                    raise UserError(f"{made(later).label} {reason}; put it first, or leave it out.")
+            most = max((stage.share for stage in before if _comparable(stage, later)), default=0.0)
+            if later.share < most:
+                asked = later.pattern or f"{later.share:g}"
+                raise UserError(
+                    f"{later.method}@{asked} is less than the {100 * most:g} % that are gone already: a ratio counts "
+                    "what earlier stages removed; ask for more, or leave it out."
+                )
+
+
+def _comparable(earlier: Stage, later: Stage) -> bool:
+    """Whether two ratios are shares of the same weights."""
+    return earlier.layers == later.layers and {earlier.ratio_kind, later.ratio_kind} <= set(COUNTED)
+
+
+def _unfit(earlier: Stage, later: Stage) -> str | None:
+    """Return what a stage would do to what an earlier one left, None where it keeps that."""
+    left, method = made(earlier), made(later)
+    if earlier.pattern and method.keeps != "all":
+        return f"would not keep the {earlier.pattern} pattern that {left.label} left"
+    if earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
+        return f"would mix the zeros that {left.label} left"
+    if isinstance(left, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
+        return f"needs whole matrices, and {left.label} left products of two"
+    if isinstance(left, RotationMethod) and isinstance(method, LowRank):
+        return f"cannot factor the shortcuts that {left.label} put between blocks"
+    if isinstance(left, RotationMethod) and isinstance(method, BlockMethod | HiddenMethod | RotationMethod):
+        return f"needs hidden states that mean the same in every block, and {left.label} rotated them block by block"
+    return None
+
+
+def _ratio(
+    method: type[Method], ratio: float | None, pattern: str | None, before: Sequence[Stage] = ()
+) -> float | None:
     if not method.takes_amount:
         if ratio or pattern:
             raise UserError(f"{method.name} has nothing removed; leave ratio and pattern out.")
         return None
     if pattern is not None:
-        kept, group = parse_pattern(pattern)
         if not method.patterns:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
-        if ratio is not None and abs(ratio - (1 - kept / group)) > 1e-9:
-            raise UserError(
-                f"Pattern {pattern} removes {1 - kept / group:g} of the weights, not {ratio}; leave the ratio out."
-            )
-        return 1 - kept / group
+        gone = pattern_ratio(before, pattern)
+        if ratio is not None and abs(ratio - gone) > 1e-9:
+            raise UserError(f"Pattern {pattern} removes {gone:g} of the weights, not {ratio}; leave the ratio out.")
+        return gone
     ratio = DEFAULT_RATIO if ratio is None else ratio
     if not 0 <= ratio < 1:
         raise UserError(f"Ratio {ratio} is outside [0, 1): it is the share of weights removed, such as 0.5.")
@@ -58,8 +122,12 @@ def build_stage(
     calibration: Calibration | None = None,
     seed: int = 0,
     layers: str | None = None,
+    before: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the validated stage. Calibration and seed enter only where the method reads activations."""
+    """Return the validated stage. Calibration and seed enter only where the method reads activations.
+
+    `before` are the stages that it follows, which decide what an N:M pattern comes to.
+    """
     found = get_stage(method)
     wanted = found.of(found.parsed(settings or {}), seed)
     reads_text = wanted.reads != "nothing"
@@ -70,7 +138,7 @@ def build_stage(
     return Stage(
         method=found.name,
         version=found.version,
-        ratio=_ratio(found, ratio, pattern),
+        ratio=_ratio(found, ratio, pattern, before),
         ratio_kind=found.ratio_kind,
         pattern=pattern,
         parameters=wanted.parameters.model_dump(exclude_defaults=True),
@@ -108,7 +176,7 @@ def build_run(
 def variant_spec(variant: Variant) -> VariantSpec:
     """Return what makes a stored variant; a `UserError` where this version cannot make it or would make another."""
     name = f"Variant {variant.key[:12]}"
-    for stage in variant.stages:
+    for place, stage in enumerate(variant.stages):
         try:
             found = get_stage(stage.method)
         except UserError:
@@ -120,8 +188,14 @@ def variant_spec(variant: Variant) -> VariantSpec:
                 f"{name} was made by version {stage.version} of {found.label}, and this is version {found.version}; "
                 "run it again first."
             )
-        ratio = None if stage.pattern else stage.ratio
         build_stage(
-            found.name, ratio, stage.pattern, stage.parameters, stage.calibration, stage.seed or 0, stage.layers
+            found.name,
+            stage.ratio,
+            stage.pattern,
+            stage.parameters,
+            stage.calibration,
+            stage.seed or 0,
+            stage.layers,
+            variant.stages[:place],
         )  # refuses what a line that someone else wrote may hold
     return VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=variant.stages)

@@ -54,7 +54,7 @@ def prune_while_training(model: PreTrainedModel, method: TrainedMethod, given: G
     Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
     """
     found = read_examples(given.stage.text, context.tokenizer, method.seed)
-    pruning = method.pruning(find_blocks(model), given.stage.share)
+    pruning = method.pruning(find_blocks(model), given.share)
 
     def loss(batch: Batch) -> Tensor:
         return text_loss(model, batch)

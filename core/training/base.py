@@ -146,6 +146,8 @@ class TrainingMethod(Method):
 class TrainedMethod(TrainingMethod):
     """Prunes the model while it is trained. It is drawn like what it prunes by, trained afterwards."""
 
+    keeps = "zeros"
+
     mark = "cross"
     dash = TRAINED_DASH
 

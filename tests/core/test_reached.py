@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.reached import missed, share
+from core.reached import missed, removed, share
 from core.results import LayerReport
 from core.specs import Stage
 from core.store.shipped import read_measured
@@ -42,9 +42,27 @@ def test_a_difference_that_rounding_does_not_explain_is_told(method, ratio, zero
 
 
 def test_the_ratio_of_selected_layers_is_theirs():
-    half = (layer(sparsity=0.5), layer(sparsity=0.5))
+    half = (layer(sparsity=0.5), layer("model.layers.0.k_proj", sparsity=0.5))
     assert missed(made("magnitude", 0.5, 10, half, selected="0:0")) is None
     assert missed(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("50.0% of")
+
+
+def test_with_layers_all_that_is_gone_counts_whichever_stage_took_it():
+    """Half of a linear's outputs, then two thirds of the rest; another one as two factors, then a quarter of those."""
+    cut = layer("a.q_proj", shape=(32, 64), sparsity=0.5)
+    gone = LayerReport(name="a.o_proj", block=0, role="o", shape=(64, 64), sparsity=0.5, note="rank 16; damped")
+    removed_block = LayerReport(name="a.q_proj", block=0, role="q", shape=(0, 0), sparsity=1.0)
+    later = [
+        layer("a.q_proj", shape=(32, 64), sparsity=0.75),
+        layer("a.o_proj.0", shape=(16, 64), sparsity=0.25),
+        layer("a.o_proj.1", shape=(64, 16), sparsity=0.25),
+    ]
+    later = [one.model_copy(update={"stage": 1}) for one in later]
+    other = layer("a.k_proj", sparsity=0.0).model_copy(update={"stage": 2})  # of a stage that removes nothing
+    stages = (Stage(method="lorap", ratio=0.5, ratio_kind="parameters"), Stage(method="wanda", ratio=0.75, layers="a"))
+    result = make(layers=(removed_block, cut, gone, *later, other), stages=(*stages, Stage(method="lora")))
+    assert removed(result) == 1 - (512 + 2 * 768) / (2 * 4096)
+    assert missed(result) is None
 
 
 def test_nothing_that_ships_missed_its_ratio():

@@ -32,6 +32,7 @@ class LowRank(LinearMethod):
 
     family = "low rank"
     ratio_kind = "parameters"
+    keeps = "nothing"
     mark = "diamond"
     parameters: LowRankParameters
     Parameters = LowRankParameters

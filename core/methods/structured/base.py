@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from core.methods.base import Method, MethodParameters, Statistics, Sum
+from core.methods.base import Keeps, Method, MethodParameters, Statistics, Sum
 from core.methods.cost import SELECTION, gram_bytes, walking
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.models.parts.geometry import Geometry, Mode
@@ -94,6 +94,7 @@ class Structured(Method):
 
     family = "structured"
     ratio_kind = "parameters"
+    keeps: ClassVar[Keeps] = "zeros"  # a column less shifts groups of a pattern
     highest_offered = 0.6
     mark = "square"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
@@ -151,6 +152,8 @@ class WalkedUnitMethod(UnitMethod):
 class FactoredUnitMethod(WalkedUnitMethod):
     """Gives attention's matrices a lower rank, as `Removal.ranks` has it, and removes FFN channels."""
 
+    keeps = "nothing"
+
     def factor(self, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
         """Return (left (out, rank), right (rank, in)) of an attention matrix."""
         raise NotImplementedError
@@ -158,6 +161,8 @@ class FactoredUnitMethod(WalkedUnitMethod):
 
 class BlockMethod(Structured):
     """Removes whole blocks."""
+
+    keeps = "all"
 
     def rounding(self, blocks: int, inputs: int) -> float:
         return 0.5 / blocks
@@ -178,10 +183,12 @@ class HiddenMethod(Structured):
 class RotationMethod(Structured):
     """Gives the hidden states another basis, block by block, and keeps its first directions."""
 
+    keeps = "nothing"
+
     reads = "calibration"
 
-    def width(self, hidden: int, block_weights: int, ratio: float) -> int:
-        """Return the width to cut hidden states to, for a block of so many weights to lose a share of them."""
+    def width(self, hidden: int, block_weights: float, ratio: float) -> int:
+        """Return the width to cut hidden states to, for blocks of so many weights on average to lose a share."""
         raise NotImplementedError
 
     def basis(self, scatter: Tensor, width: int) -> Tensor:

@@ -30,7 +30,7 @@ class SliceGPT(RotationMethod):
     summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
     colour = 3
 
-    def width(self, hidden: int, block_weights: int, ratio: float) -> int:
+    def width(self, hidden: int, block_weights: float, ratio: float) -> int:
         """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top."""
         slope = block_weights / hidden
         width = (math.sqrt(slope**2 + 8 * (1 - ratio) * block_weights) - slope) / 4

@@ -50,24 +50,29 @@ class Scored(LinearMethod):
         """Return how many weights each linear loses where all are ranked together."""
         if self.parameters.scope == "layer" or target.pattern:
             return {}
-        from core.methods.unstructured.masks import global_counts
+        from core.methods.unstructured.masks import global_counts, zeros_lowest
 
         weights = {linear.name: linear.weight for linear in linears}
+        zeros = {linear.name: linear.zeros for linear in linears}
 
         def score(name: str) -> Tensor:
             known: dict[Sum, Tensor] = {"sqnorm": observed[name].to(weights[name].device)} if observed else {}
-            return self.score(weights[name].float(), Statistics(1, known))
+            return zeros_lowest(self.score(weights[name].float(), Statistics(1, known)), zeros[name])
 
         sizes = {name: weight.numel() for name, weight in weights.items()}
-        return global_counts(sizes, score, target.ratio, self.parameters.cap)
+        bound = {linear.name: linear.bound for linear in linears}
+        return global_counts(sizes, score, target.ratio, self.parameters.cap, bound)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.unstructured.masks import pattern_mask, smallest_mask
+        from core.methods.unstructured.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
 
-        score = self.score(weight, statistics)  # (out, in)
+        score = zeros_lowest(self.score(weight, statistics), target.zeros)  # (out, in)
         ratio = target.ratio if plan is None else plan / weight.numel()
         if target.pattern:
             pruned = pattern_mask(score, *target.pattern)
+            pruned = pruned if target.zeros is None else pruned | target.zeros
+        elif self.compared == "row" and target.zeros is not None:
+            pruned = row_mask(score, target.zeros, round(ratio * weight.numel()))
         elif self.compared == "row":
             pruned = smallest_mask(score, round(ratio * weight.shape[1]))
         else:

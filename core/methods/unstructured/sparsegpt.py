@@ -76,6 +76,7 @@ class SparseGPT(LinearMethod):
             pattern=target.pattern,
             mask_block=self.parameters.mask_block,
             block_size=self.parameters.block_size,
+            zeros=target.zeros,
         )
         pruned[:, factor.dead] = True
         return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note)

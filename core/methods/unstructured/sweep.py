@@ -5,10 +5,13 @@ product, and sweeping that. All error propagation but the innermost is thus a la
 every column in it is up to date with all columns before it, which is what choosing a mask needs.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
-from core.methods.unstructured.masks import pattern_mask, smallest_mask
+from core.methods.levels import level_counts
+from core.methods.unstructured.masks import pattern_mask, smallest_mask, zeros_lowest
 
 
 def sweep(
@@ -19,12 +22,15 @@ def sweep(
     mask_block: int = 128,
     block_size: int = 32,
     mask: Tensor | None = None,
+    zeros: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the pruned and updated weight (out, in), and where it is pruned; algorithm 1 of arXiv:2301.00774.
 
     `upper` is U (in, in). The mask of every `mask_block` columns prunes the smallest w^2 / U_jj^2 over all rows of the
     block, the rounding carried so that the matrix loses exactly round(ratio * numel); an n:m pattern is chosen per
     group of m columns as the sweep reaches it. A fixed `mask` (out, in), True where pruned, replaces both choices.
+    Where `zeros` (out, in) is True a weight is pruned in any case and counts; a block that has more of these than its
+    share keeps them, and the others lose less.
     """
     rows, columns = weight.shape
     unit = pattern[1] if pattern else mask_block
@@ -36,14 +42,18 @@ def sweep(
     # A leaf lies inside one mask block; with a pattern, whose masks are chosen on the way, it holds whole groups.
     leaf = max(block_size, unit) if pattern else min(block_size, unit)
 
+    bound = None if zeros is None else zeros.T.contiguous()  # (in, out)
+    counts = _counts(rows, columns, unit, ratio, bound)
+
     def choose(start: int) -> None:
         stop = min(start + unit, columns)
-        score = (swept[start:stop] / diagonal[start:stop, None]).square_()  # (unit, out)
+        own = None if bound is None else bound[start:stop]
+        score = zeros_lowest((swept[start:stop] / diagonal[start:stop, None]).square_(), own)  # (unit, out)
         if pattern:
-            pruned[start:stop] = pattern_mask(score.T.contiguous(), *pattern).T
+            chosen = pattern_mask(score.T.contiguous(), *pattern).T
+            pruned[start:stop] = chosen if own is None else chosen | own
         else:
-            count = round(ratio * rows * stop) - round(ratio * rows * start)
-            pruned[start:stop] = smallest_mask(score.flatten(), count).view_as(score)
+            pruned[start:stop] = smallest_mask(score.flatten(), counts[start // unit]).view_as(score)
 
     def visit(start: int, stop: int) -> None:
         if mask is None and not pattern and start % unit == 0 and stop == min(start + unit, columns):
@@ -64,3 +74,12 @@ def sweep(
 
     visit(0, columns)
     return swept.masked_fill_(pruned, 0).T, pruned.T
+
+
+def _counts(rows: int, columns: int, unit: int, ratio: float, bound: Tensor | None) -> list[int]:
+    """Return how many weights go of each `unit` columns; `bound` (in, out) is True where they have gone before."""
+    edges = [*range(0, columns, unit), columns]
+    if bound is None:
+        return [round(ratio * rows * stop) - round(ratio * rows * start) for start, stop in pairwise(edges)]
+    sizes = [rows * (stop - start) for start, stop in pairwise(edges)]
+    return level_counts(sizes, [int(part.sum()) for part in bound.split(unit)], round(ratio * rows * columns))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError
-from core.models.parts.constraints import held
+from core.models.parts.constraints import constraint_of, held
 from core.models.parts.selection import selector
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ class Linear:
         """The weight as an (out, in) view of the module's own memory."""
         weight = self.module.weight.data
         return weight.T if isinstance(self.module, Conv1D) else weight
+
+    @property
+    def zeros(self) -> Tensor | None:
+        """The weights that an earlier stage bound to zero, (out, in); None where it bound none."""
+        known = constraint_of(self.module)
+        return None if known is None else known.zeros(self.weight.device)
+
+    @property
+    def bound(self) -> int:
+        """How many weights an earlier stage bound to zero."""
+        zeros = self.zeros
+        return 0 if zeros is None else int(zeros.sum())
 
     @property
     def gradient(self) -> Tensor:

@@ -34,8 +34,9 @@ def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> 
 def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
     """Keep the given entries of the hidden states everywhere, in place: blocks, norms, embeddings and head."""
     config = text_config(model)
-    hidden = config.hidden_size
     inside = {id(linear.module): linear for linear in blocks.all_linears()}
+    # A configuration does not always tell of entries that went before.
+    hidden = next(linear.shape[1] for linear in inside.values() if linear.role not in ("o", "down"))
     seen: set[int] = set()
     for module in model.modules():
         if linear := inside.get(id(module)):

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from core.evaluation.layers import report
-from core.methods.unstructured.masks import smallest_mask
+from core.methods.levels import level_shares
+from core.methods.unstructured.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
-from core.models.parts.constraints import constrain
+from core.models.parts.constraints import constrain, constraint_of
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
@@ -22,6 +23,9 @@ class WeightMasks:
 
     def __init__(self, blocks: Blocks, ratio: float, rounds: int):
         self.blocks, self.ratio, self.rounds = blocks, ratio, rounds
+        linears = list(blocks.all_linears())
+        bound = any(constraint_of(linear.module) for linear in linears)
+        self.shares = level_shares(linears, ratio) if bound else {}  # by name; empty where all lose the ratio
         self.adapters: dict[str, SparseLora] = {}
         self.round = 0  # the last one that was pruned for
 
@@ -43,10 +47,12 @@ class WeightMasks:
         due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first part of the budget trains the dense model
         if due > self.round:
             self.round = due
-            for adapter in self.adapters.values():
+            for name, adapter in self.adapters.items():
                 weight = adapter.inner.weight + adapter.get_delta_weight(NAME)
-                count = round(self.ratio * due / self.rounds * weight.numel())
-                pruned = smallest_mask(weight.abs().flatten(), count).view_as(weight)
+                gone = None if adapter.mask is None else adapter.mask == 0
+                count = round(self.shares.get(name, self.ratio) * due / self.rounds * weight.numel())
+                count = count if gone is None else max(count, int(gone.sum()))
+                pruned = smallest_mask(zeros_lowest(weight.abs(), gone).flatten(), count).view_as(weight)
                 adapter.remove(~pruned)
 
     def tensors(self) -> dict[str, Tensor]:

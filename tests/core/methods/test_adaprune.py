@@ -13,7 +13,6 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.shape import shape
-from core.registry import get_method, get_stage
 from core.request.stages import build_stage
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
@@ -123,12 +122,6 @@ def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
     assert (one <= start).all() and one.sum() < start.sum()
     assert losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
     assert done.zeros is None and done.note.endswith(" iterations")
-
-
-def test_it_is_a_stage_and_no_method_to_begin_with():
-    assert get_stage("adaprune") is AdaPrune
-    with pytest.raises(UserError, match=r"adaprune is a reconstruction, .* prune with a method first"):
-        get_method("adaprune")
 
 
 def test_its_cost_follows_its_iterations_and_its_memory_has_the_dense_model():

@@ -67,7 +67,9 @@ def test_global_ranking_reaches_the_total_and_respects_the_cap():
 def test_global_magnitude_uses_its_count():
     method = Magnitude(ScoredParameters(scope="global"))
     weights = {"a": torch.randn(8, 8) * 0.1, "b": torch.randn(8, 8)}
-    plan = method.plan([SimpleNamespace(name=n, weight=w) for n, w in weights.items()], Target(0.5), {})
+    plan = method.plan(
+        [SimpleNamespace(name=n, weight=w, zeros=None, bound=0) for n, w in weights.items()], Target(0.5), {}
+    )
     zeros = {
         n: int((method.compress(w.clone(), Statistics(0, {}), Target(0.5), plan[n]).weight == 0).sum())
         for n, w in weights.items()

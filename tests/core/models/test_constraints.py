@@ -127,7 +127,7 @@ def test_a_later_pruning_keeps_what_an_earlier_one_removed(later):
 )
 def test_slicing_takes_the_constraint_along(method, settings):
     model = cut(tiny("llama-mha", num_hidden_layers=4), "wanda", 0.4)
-    shrunk(model, method, 0.3, **settings)
+    shrunk(model, method, 0.6, **settings)  # a third of what is left
     smaller = 0
     for linear in linears_of(model).values():
         zeros = bound(linear)

@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.request.stages import build_stage, variant_spec
+from core.request.stages import build_stage, check_follows, pattern_ratio, variant_spec
 from core.specs import Calibration, Stage
 from tests.core.made import make
 
@@ -42,3 +42,89 @@ def test_what_parameters_make_unread_is_not_in_the_key():
     assert (bare.calibration, bare.seed) == (None, None)
     with pytest.raises(UserError, match="reads text"):
         build_stage("llm-pruner", 0.5)
+
+
+def chain(*stages):
+    """Return the stages of such as `wanda@0.5`, `sparsegpt@2:4`, `llm-pruner@0.5@granularity=layer`, `lora`."""
+    made = []
+    for text in stages:
+        method, amount, *settings = [*text.split("@"), ""][: 1 + max(1, text.count("@"))]
+        ratio, pattern = (None, amount) if ":" in amount else (float(amount) if amount else None, None)
+        given = dict(one.split("=") for one in settings if one)
+        layers = given.pop("layers", None)
+        made.append(build_stage(method, ratio, pattern, given, CALIBRATION, layers=layers, before=tuple(made)))
+    return tuple(made)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        ("wanda@0.5",),
+        ("magnitude@0.3", "lora", "wanda@0.5", "sparsegpt@0.6"),
+        ("wanda@0.3", "flap@0.5"),
+        ("wanda@0.3", "llm-pruner@0.5@granularity=channel"),
+        ("wanda@0.3", "magnitude-trained@0.5", "loraprune-trained@0.6"),
+        ("wanda@0.3", "sparsegpt@2:4", "lora"),
+        ("sparsegpt@2:4", "shortgpt@0.6"),
+        ("sparsegpt@2:4", "llm-pruner@0.6@granularity=layer"),
+        ("flap@0.3", "svd@0.5", "wanda@0.6"),
+        ("svd@0.3", "sparsegpt@2:4"),
+        ("slicegpt@0.3", "flap@0.4", "wanda@0.5"),
+        ("magnitude@0", "svd@0.3"),
+        ("magnitude@0.5@layers=0:3", "magnitude@0.3@layers=4:7"),
+        ("wanda@0.5", "wanda@0.5"),
+    ],
+    ids=", ".join,
+)
+def test_these_keep_what_came_before(stages):
+    check_follows(chain(*stages))
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        (("wanda@0.5", "svd@0.6"), "SVD would mix the zeros that Wanda left; put it first, or leave it out."),
+        (("wanda@0.5", "lora", "lorap@0.6"), "LoRAP would mix the zeros that Wanda left"),
+        (("magnitude-trained@0.5", "slicegpt@0.6"), "SliceGPT would mix the zeros that Magnitude while training left"),
+        (("sparsegpt@2:4", "wanda@0.6"), "Wanda would not keep the 2:4 pattern that SparseGPT left"),
+        (("sparsegpt@2:4", "wanda@1:4"), "Wanda would not keep the 2:4 pattern that SparseGPT left"),
+        (("sparsegpt@2:4", "shortgpt@0.6", "flap@0.7"), "FLAP would not keep the 2:4 pattern that SparseGPT left"),
+        (("svd@0.3", "svd-llm@0.5"), "SVD-LLM needs whole matrices, and SVD left products of two"),
+        (("lorap@0.3", "shortgpt@0.5"), "ShortGPT needs whole matrices, and LoRAP left products of two"),
+        (("svd@0.3", "loraprune-trained@0.5"), "needs whole matrices, and SVD left products of two"),
+        (("slicegpt@0.3", "svd@0.5"), "SVD cannot factor the shortcuts that SliceGPT put between blocks"),
+        (("slicegpt@0.3", "shortgpt@0.5"), "needs hidden states that mean the same in every block, and SliceGPT"),
+        (("slicegpt@0.3", "llm-pruner@0.5@granularity=channel"), "LLM-Pruner needs hidden states that mean the same"),
+        (("wanda@0.5", "lora", "wanda@0.3"), "wanda@0.3 is less than the 50 % that are gone already"),
+        (("wanda@0.7", "sparsegpt@2:4"), "sparsegpt@2:4 is less than the 70 % that are gone already"),
+        (("flap@0.5", "wanda@0.3"), "wanda@0.3 is less than the 50 %"),
+        (("wanda@0.5", "magnitude@0"), "magnitude@0 is less than the 50 %"),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_would_lose_what_came_before_is_refused(stages, says):
+    with pytest.raises(UserError) as refused:
+        check_follows(chain(*stages))
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "pattern", "ratio"),
+    [
+        ((), "1:3", 1 - 1 / 3),
+        (("magnitude@0.3", "lora"), "2:4", 0.5),  # zeros are among those of the pattern
+        (("flap@0.2",), "2:4", 0.6),
+        (("flap@0.2", "slimllm@0.5"), "1:4", 0.875),
+        (("magnitude@0.2", "flap@0.4"), "2:4", 0.625),  # a quarter of what was there went, zeros and all
+        (("flap@0.2", "magnitude@0.5"), "2:4", 0.6),
+    ],
+)
+def test_a_pattern_comes_on_top_of_what_is_no_longer_there(before, pattern, ratio):
+    stages = chain(*before)
+    assert pattern_ratio(stages, pattern) == pytest.approx(ratio, abs=1e-6)
+    whole = chain(*before, f"wanda@{pattern}")
+    assert whole[-1].ratio == pattern_ratio(stages, pattern)
+    assert variant_spec(make(stages=whole).variant).stages == whole
+    other = whole[-1].model_copy(update={"ratio": ratio - 0.1})
+    with pytest.raises(UserError, match=f"Pattern {pattern} removes"):
+        variant_spec(make(stages=(*stages, other)).variant)

@@ -5,7 +5,7 @@ import torch
 
 from core.context import Context, Given
 from core.engine.stages import apply
-from core.errors import Cancelled
+from core.errors import Cancelled, UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constrain, constraint_of
 from core.progress import silent
@@ -72,7 +72,8 @@ def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
     assert done.best_step >= 0.8 * done.steps
 
 
-def test_what_an_earlier_stage_removed_stays_so_where_less_is_pruned_while_training(text):
+@pytest.mark.parametrize("ratio", [0.5, 0.613])
+def test_what_an_earlier_stage_removed_stays_so_and_counts_while_training(text, ratio):
     model = tiny("gpt2")
     earlier = {}
     for linear in find_blocks(model).all_linears():
@@ -80,10 +81,18 @@ def test_what_an_earlier_stage_removed_stays_so_where_less_is_pruned_while_train
         earlier[linear.name][:, ::2] = True
         linear.set_weight(linear.weight.masked_fill(earlier[linear.name], 0))
         constrain(linear.module, earlier[linear.name], (2, 4))
-    pruned(model, "magnitude-trained", 0.3, rounds=2, epochs=2)
+    pruned(model, "magnitude-trained", ratio, rounds=2, epochs=2)
+    gone = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
+    assert gone == round(ratio * block_weights(model))
     for linear in find_blocks(model).all_linears():
-        assert torch.equal(linear.weight == 0, earlier[linear.name])
-        assert constraint_of(linear.module).pattern == (2, 4)
+        assert not linear.weight[earlier[linear.name]].any()
+
+
+def test_less_than_is_gone_already_is_refused_before_training(text):
+    model = tiny()
+    pruned(model, "magnitude-trained", 0.5, rounds=1, epochs=1)
+    with pytest.raises(UserError, match=r"asked for 30\.0% of the weights gone, and 50\.0% are gone already"):
+        pruned(model, "magnitude-trained", 0.3)
 
 
 def test_the_schedule_is_cubic_between_warm_up_and_cool_down():

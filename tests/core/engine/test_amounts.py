@@ -1,0 +1,234 @@
+"""What a ratio means in a chain of stages: the share of the dense model that is gone afterwards."""
+
+import copy
+from itertools import product
+
+import pytest
+import torch
+
+from core.context import Context, Given
+from core.data.corpora import identify_corpus
+from core.engine.stages import apply
+from core.engine.variants import make_variant
+from core.errors import UserError
+from core.methods.base import Statistics, Target
+from core.methods.hessian import factorise
+from core.methods.unstructured.masks import global_counts
+from core.methods.unstructured.sweep import sweep
+from core.methods.unstructured.wanda import Wanda
+from core.models.facts import dense_sizes
+from core.models.parts.blocks import find_blocks, select
+from core.models.parts.sizes import linear_sizes
+from core.models.sources import identify, load_model, load_tokenizer
+from core.progress import silent
+from core.reached import removed
+from core.request.stages import build_stage
+from core.specs import Calibration, VariantSpec
+from tests.core.ground import left, linears, same
+from tests.core.tiny import tiny, windows
+from tests.core.trained import trained
+
+TEXT = Calibration(corpus="any", windows=4, window=24)
+UNSTRUCTURED = [
+    ("magnitude", {}),
+    ("magnitude", {"scope": "global"}),
+    ("wanda", {}),
+    ("wanda", {"scope": "global"}),
+    ("ria", {}),
+    ("sparsegpt", {"mask_block": 16}),
+    ("sparsegpt", {"true_sequential": False}),
+]
+
+
+def named(method):
+    return " ".join([method[0], *map(str, method[1].values())])
+
+
+class Chain:
+    """A tiny model that stages are applied to one after the other."""
+
+    def __init__(self, name="llama-gqa", **changes):
+        self.model = tiny(name, **changes)
+        self.sizes = linear_sizes(self.model)
+        self.dense = sum(self.sizes.values())
+
+    def then(self, method, ratio=None, layers=None, pattern=None, **settings):
+        stage = build_stage(method, ratio, pattern, settings, TEXT, layers=layers)
+        apply(self.model, Given(stage, windows(), dense=self.sizes), Context(torch.device("cpu")))
+        return self
+
+    @property
+    def gone(self):
+        return self.dense - left(self.model)
+
+    @property
+    def zeros(self):
+        return {linear.name: linear.weight == 0 for linear in linears(self.model)}
+
+    def gone_of(self, layers):
+        chosen = select(linears(self.model), layers, len(find_blocks(self.model).holder))
+        return sum(int((linear.weight == 0).sum()) for linear in chosen), sum(self.sizes[one.name] for one in chosen)
+
+
+@pytest.mark.parametrize(("first", "second"), product(UNSTRUCTURED, UNSTRUCTURED), ids=named)
+def test_two_prunings_come_to_what_the_second_is_asked_for(first, second):
+    chain = Chain().then(first[0], 0.3, **first[1])
+    earlier = chain.zeros
+    chain.then(second[0], 0.523, **second[1])
+    assert chain.gone == round(0.523 * chain.dense)
+    assert not any((earlier[name] & ~zeros).any() for name, zeros in chain.zeros.items())
+
+
+@pytest.mark.parametrize("name", ["llama-mha", "gpt2", "phi3"])
+def test_three_stages_and_a_training_between_them_are_exact(name):
+    chain = Chain(name).then("magnitude", 0.2)
+    trained(chain.model)
+    chain.then("wanda", 0.35)
+    assert chain.gone == round(0.35 * chain.dense)
+    earlier = chain.zeros
+    trained(chain.model)
+    chain.then("sparsegpt", 0.613)
+    assert chain.gone == round(0.613 * chain.dense)
+    assert not any((earlier[linear].logical_and(~zeros)).any() for linear, zeros in chain.zeros.items())
+
+
+@pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
+def test_a_linear_above_the_level_keeps_its_zeros_and_the_others_lose_less(second):
+    chain = Chain().then("magnitude", 0.7, layers="0:0").then(second[0], 0.5, **second[1])
+    assert chain.gone == round(0.5 * chain.dense)
+    (first, size), (last, same_size) = chain.gone_of("0:0"), chain.gone_of("1:1")
+    assert size == same_size and first >= round(0.7 * size) - 4 and last <= round(0.3 * size) + 4
+
+
+def test_with_layers_the_ratio_is_theirs():
+    chain = Chain().then("magnitude", 0.3)
+    before = chain.zeros
+    chain.then("wanda", 0.6, layers="1:1")
+    gone, size = chain.gone_of("1:1")
+    assert gone == round(0.6 * size)
+    assert all(torch.equal(zeros, before[name]) for name, zeros in chain.zeros.items() if ".0." in name)
+
+
+@pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
+@pytest.mark.parametrize(
+    "first",
+    [
+        ("flap", {}),
+        ("slimllm", {}),
+        ("llm-pruner", {"granularity": "channel"}),
+        ("shortgpt", {}),
+        ("slicegpt", {}),
+        ("lorap", {}),
+        ("svd-llm", {"ranks": "global"}),
+    ],
+    ids=named,
+)
+def test_zeros_come_on_top_of_what_was_taken_away(first, second):
+    chain = Chain(num_hidden_layers=4).then(first[0], 0.3, **first[1]).then(second[0], 0.5, **second[1])
+    assert chain.gone == round(0.5 * chain.dense)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *product(["flap", "shortgpt", "slimllm"], ["flap", "slimllm", "lorap", "svd", "neuron-magnitude"]),
+        *product(["slicegpt"], ["flap", "slimllm", "lorap"]),
+    ],
+)
+def test_what_is_taken_away_twice_comes_to_the_second_ratio(first, second):
+    chain = Chain("llama-mha", num_hidden_layers=4, intermediate_size=96).then(first, 0.25).then(second, 0.5)
+    assert chain.gone == pytest.approx(0.5 * chain.dense, abs=3 * 32 + 1)  # a channel
+
+
+@pytest.mark.parametrize("second", ["flap", "slimllm", "neuron-magnitude"])
+def test_units_take_their_zeros_along(second):
+    chain = Chain("llama-mha", num_hidden_layers=4).then("wanda", 0.3).then(second, 0.6)
+    assert chain.gone / chain.dense == pytest.approx(0.6, abs=0.02)  # 0.72 if zeros did not count
+
+
+def test_hidden_states_can_be_cut_twice():
+    settings = {"granularity": "channel"}
+    chain = Chain(num_hidden_layers=4).then("llm-pruner", 0.25, **settings).then("llm-pruner", 0.5, **settings)
+    assert chain.gone == chain.dense // 2
+    assert {p.shape[1] for p in chain.model.get_input_embeddings().parameters()} == {16}
+
+
+@pytest.mark.parametrize(("kept", "group"), [(2, 4), (4, 8)])
+@pytest.mark.parametrize("second", ["magnitude", "wanda", "sparsegpt"])
+def test_a_pattern_takes_zeros_first_and_more_only_where_more_were_bound(second, kept, group):
+    chain = Chain().then("magnitude", 0.3)
+    earlier = chain.zeros
+    chain.then(second, pattern=f"{kept}:{group}")
+    for name, zeros in chain.zeros.items():
+        before = earlier[name].unflatten(1, (-1, group)).sum(-1)
+        assert torch.equal(zeros.unflatten(1, (-1, group)).sum(-1), before.clamp_min(group - kept))
+        assert not (earlier[name] & ~zeros).any()
+
+
+@pytest.mark.parametrize("second", ["magnitude", "wanda", "sparsegpt", "flap", "shortgpt", "llm-pruner"])
+def test_less_than_is_gone_already_is_refused_before_anything_is_changed(second):
+    chain = Chain(num_hidden_layers=4).then("magnitude", 0.5)
+    before = copy.deepcopy(chain.model)
+    with pytest.raises(UserError, match=r"asked for 30\.0% of the weights gone, and 50\.0% are gone already"):
+        chain.then(second, 0.3)
+    assert same(chain.model, before)
+
+
+def test_the_same_ratio_again_changes_nothing_more():
+    chain = Chain().then("wanda", 0.3)
+    before = copy.deepcopy(chain.model)
+    assert same(chain.then("magnitude", 0.3).model, before)
+
+
+def test_a_bound_zero_goes_before_the_weights_of_a_dead_input():
+    weight = torch.tensor([[5.0, 0.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0]])
+    zeros = weight == 0
+    dead = Statistics(9, {"sqnorm": torch.tensor([0.0, 1.0, 1.0, 1.0])})
+    result = Wanda().compress(weight.clone(), dead, Target(2 / 8, zeros=zeros))
+    assert result.weight.tolist() == [[5, 0, 3, 2], [0, 4, 3, 2]]
+
+
+def test_a_row_above_its_share_keeps_its_zeros_and_others_lose_less():
+    weight = torch.arange(1.0, 13.0).view(3, 4)
+    zeros = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 1]]).bool()
+    equal = Statistics(9, {"sqnorm": torch.ones(4)})
+    result = Wanda().compress(weight.masked_fill(zeros, 0), equal, Target(6 / 12, zeros=zeros))
+    assert result.zeros.tolist() == [[True] * 4, [True, False, False, False], [False, False, False, True]]
+
+
+def test_the_cap_of_global_ranking_leaves_zeros_where_they_are():
+    scores = {"full": torch.full((10, 10), -torch.inf), "free": torch.rand(10, 10), "large": torch.rand(10, 10) + 1}
+    counts = global_counts(dict.fromkeys(scores, 100), scores.get, 0.6, 0.5, {"full": 100, "free": 0, "large": 0})
+    assert counts == {"full": 100, "free": 50, "large": 30}
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 4)])
+def test_the_sweep_makes_up_for_bound_zeros_like_for_every_pruned_weight(pattern):
+    torch.manual_seed(0)
+    weight, inputs = torch.randn(12, 32), torch.randn(200, 32) @ torch.randn(32, 32)
+    upper = factorise(inputs.T @ inputs, 0.01).upper
+    zeros = torch.rand(12, 32) < 0.2
+    zeros[:, :8] |= torch.rand(12, 8) < 0.7  # above the share of their columns
+    weight = weight.masked_fill(zeros, 0)
+    swept, pruned = sweep(weight, upper, 0.5, pattern, mask_block=8, block_size=4, zeros=zeros)
+    assert not (zeros & ~pruned).any()
+    assert pattern or int(pruned.sum()) == round(0.5 * weight.numel())
+    again, _ = sweep(weight, upper, 0.5, mask_block=8, block_size=4, mask=pruned)
+    assert torch.allclose(swept, again, atol=1e-5)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("layers", [None, "0:0"])
+def test_a_kept_prefix_counts_from_the_dense_model_too(layers):
+    source = identify("./tiny")
+    assert dense_sizes(source) == linear_sizes(load_model(source))
+    text = Calibration(corpus=identify_corpus("text.txt").id, windows=4, window=32)
+    stages = (build_stage("flap", 0.3, calibration=text), build_stage("wanda", 0.6, calibration=text, layers=layers))
+    spec = VariantSpec(model=source.id, revision=source.revision, stages=stages[:1])
+    tokenizer = load_tokenizer(source)
+    make_variant(spec, tokenizer, "cpu", silent)
+    whole = spec.model_copy(update={"stages": stages})
+    further, result = make_variant(whole, tokenizer, "cpu", silent)
+    at_once, _ = make_variant(whole, tokenizer, "cpu", silent, fresh=True)
+    assert same(further, at_once)
+    assert removed(result) == pytest.approx(0.6, abs=1e-3)

@@ -1,0 +1,69 @@
+"""What each method says that it keeps of earlier zeros and patterns, it keeps."""
+
+import copy
+
+import pytest
+
+from core.context import Given
+from core.data.corpora import calibration_windows
+from core.engine.stages import apply
+from core.methods.unstructured.wanda import Wanda
+from core.models.parts.constraints import constraint_of
+from core.registry import METHODS
+from core.request.stages import build_stage
+from tests.core.ground import Case, cases, linears
+
+AMOUNTS = [case for case in cases(METHODS) if case.method.takes_amount]
+SHARE = 0.7  # gone of the dense model after the second stage
+
+
+def followed(ground, first, case):
+    """Return the model after `first` and a case, and the zeros by name that it had before the case."""
+    model = copy.deepcopy(first.model)
+    zeros = {linear.name: linear.zeros for linear in linears(model)}
+    stage = build_stage(case.method.name, SHARE, settings=case.all_settings, calibration=ground.text)
+    tokens = None
+    if case.made.reads == "calibration":
+        tokens = calibration_windows(ground.text, ground.context.tokenizer, 0)
+    apply(model, Given(stage, tokens), ground.context)
+    return model, zeros
+
+
+@pytest.fixture(scope="module")
+def sparse(ground):
+    return ground.make(Case(Wanda), ratio=0.3)
+
+
+@pytest.fixture(scope="module")
+def patterned(ground):
+    return ground.make(Case(Wanda), pattern="2:4")
+
+
+@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.keeps != "nothing"], ids=str)
+@pytest.mark.parametrize("first", ["sparse", "patterned"])
+def test_zeros_of_the_weights_that_stay_stay(first, case, ground, request):
+    model, before = followed(ground, request.getfixturevalue(first), case)
+    for linear in linears(model):
+        assert linear.bound, linear.name
+        assert not linear.weight[linear.zeros].any()
+        if linear.weight.shape == before[linear.name].shape and case.made.keeps == "zeros":
+            kept = linear.zeros | ~before[linear.name]
+            assert kept.all() or case.method.family == "structured", linear.name
+    bound, size = sum(one.bound for one in linears(model)), sum(one.weight.numel() for one in linears(model))
+    share = SHARE if case.method.ratio_kind == "sparsity" else {"sparse": 0.3, "patterned": 0.5}[first]
+    assert bound / size == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.keeps == "all"], ids=str)
+def test_a_pattern_stays_exact(case, ground, patterned):
+    model, _ = followed(ground, patterned, case)
+    for linear in linears(model):
+        assert constraint_of(linear.module).pattern == (2, 4)
+        assert (linear.weight.unflatten(1, (-1, 4)).count_nonzero(-1) == 2).all()
+
+
+@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.keeps == "nothing"], ids=str)
+def test_what_keeps_nothing_mixes_zeros_with_the_rest(case, ground, sparse):
+    model, _ = followed(ground, sparse, case)
+    freed = [linear for linear in linears(model) if linear.role in ("q", "o") and not linear.bound]
+    assert freed and all(linear.weight.all() for linear in freed)
