@@ -20,11 +20,11 @@ STAGES: dict[str, type[Method]] = {method.name: method for method in (*METHODS, 
 PATTERNS = ("2:4", "4:8")
 DOES = {  # each family in the words of a newcomer
     "dense": "the model as it is",
-    "unstructured": "removes single weights",
-    "structured": "removes whole units",
-    "low rank": "removes rank",
-    "reconstruction": "reconstructs what is left",
-    "recovery": "trains what is left",
+    "unstructured": "removes weights",
+    "structured": "removes units",
+    "low rank": "lowers the rank",
+    "reconstruction": "reconstructs",
+    "recovery": "trains",
 }
 MOST_SEED = 999_999_999  # as a chain writes it
 
@@ -118,11 +118,11 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             "%g",
             key=key(card, "ratio"),
             **KEPT,
-            placeholder=str(DEFAULT_RATIO) if first else "such as 0.7",
+            placeholder="such as 0.7",
             help="Of the linear layers inside the blocks; embeddings are left alone. It counts all that is gone after "
             "this stage, with what earlier stages removed: 0.5 and then 0.7 leaves 30 % of the weights.",
         )
-    return "" if ratio is None else f"@{forms.written(ratio)}"
+    return "@" if ratio is None else f"@{forms.written(ratio)}"
 
 
 def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, str], Reads]:

@@ -23,10 +23,11 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
     The keys of the inputs begin with `prefix`; each method has its own.
     """
     changed = {}
-    for name, field in method.Parameters.model_fields.items():
-        value = _input(_key(prefix, method, name), name, field)
-        if value is not None and value != field.default:
-            changed[name] = written(value)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for name, field in method.Parameters.model_fields.items():
+            value = _input(_key(prefix, method, name), name, field)
+            if value is not None and value != field.default:
+                changed[name] = written(value)
     return changed
 
 
