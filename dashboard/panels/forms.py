@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 from pydantic.fields import FieldInfo
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
 from core.methods.base import Method
@@ -23,11 +24,13 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
     The keys of the inputs begin with `prefix`; each method has its own.
     """
     changed = {}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        for name, field in method.Parameters.model_fields.items():
+    row: list[DeltaGenerator] = []  # columns yet to be filled
+    for name, field in method.Parameters.model_fields.items():
+        row = row or list(st.columns(2, vertical_alignment="bottom"))
+        with row.pop(0):
             value = _input(_key(prefix, method, name), name, field)
-            if value is not None and value != field.default:
-                changed[name] = written(value)
+        if value is not None and value != field.default:
+            changed[name] = written(value)
     return changed
 
 
