@@ -142,8 +142,8 @@ def _stage(reader: _Reader) -> Asked:
     stage = Asked(name, written=Written(reader.chain, places))
     with stage.told():
         known = get_stage(name)
-    places["@"] = reader.place + 1
     if reader.take("@"):
+        places["@"] = reader.place
         with stage.told("@"):
             stage = replace(stage, **_amount(known, reader.take(f"{PLAIN}*")))
     settings: dict[str, Any] = {}

@@ -52,7 +52,7 @@ class Variant(Frozen):
 
     @property
     def recovery(self) -> str | None:
-        """The name of the last recovery."""
+        """The name of the last stage that made better what others left: a recovery, or a reconstruction."""
         return next((stage.method for stage in reversed(self.stages) if stage.recovers), None)
 
     @property
@@ -175,7 +175,9 @@ class LayerReport(Frozen):
     role: str
     shape: tuple[Count, Count]  # (out, in)
     sparsity: float
-    error: float | None = None  # relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2
+    # Relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2; W is the weight before the stage, or, where that is a
+    # reconstruction, its reference.
+    error: float | None = None
     error_kind: Literal["output", "weight"] = "output"
     damping: float | None = None
     seconds: float = 0.0

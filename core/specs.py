@@ -45,7 +45,7 @@ class Calibration(Frozen):
 
     @classmethod
     def parse(cls, text: str) -> "Calibration":
-        match = re.fullmatch(f"(.+):{WHOLE}x{WHOLE}", text)
+        match = re.fullmatch(f"(.+):{WHOLE}x{WHOLE}", text, re.DOTALL)
         if not match or int(match[2]) < 1 or int(match[3]) < 2:
             raise UserError(
                 f"Calibration {text!r} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, "
@@ -66,7 +66,7 @@ class Perplexity(Frozen):
 
     @classmethod
     def parse(cls, text: str) -> "Perplexity":
-        match = re.fullmatch(f"(.+)@{WHOLE}(?::{WHOLE})?", text)
+        match = re.fullmatch(f"(.+)@{WHOLE}(?::{WHOLE})?", text, re.DOTALL)
         if not match or int(match[2]) < 2 or (match[3] and int(match[3]) < 1):
             raise UserError(
                 f"Perplexity {text!r} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as wikitext2@2048:16; "
@@ -106,7 +106,7 @@ def parse_pattern(text: str) -> tuple[int, int]:
 
 
 class Stage(Frozen):
-    """One method or recovery with its parameters; those at their default are absent from `parameters`."""
+    """A method, reconstruction or recovery with its parameters; those at their default are absent from `parameters`."""
 
     method: str
     version: int = 1
@@ -158,6 +158,11 @@ class VariantSpec(Frozen):
             if stage.method != "dense":
                 key = sha256(key, canonical_json(stage.model_dump(exclude_none=True)))
         return key
+
+    @property
+    def prefixes(self) -> tuple["VariantSpec", ...]:
+        """The variants of its first stages: of none, which is the model as it is, of one, and so on to the whole."""
+        return tuple(self.model_copy(update={"stages": self.stages[:count]}) for count in range(len(self.stages) + 1))
 
 
 class RunSpec(Frozen):

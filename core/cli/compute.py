@@ -5,6 +5,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from core.chain import written
 from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
@@ -13,6 +14,7 @@ from core.cli.tables import as_json, describe_result, print_table, summary
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError
 from core.reached import missed
+from core.registry import reads
 from core.request.baseline import left
 from core.request.complete import check_save_folder, complete
 from core.request.estimate import estimate_left
@@ -70,6 +72,8 @@ def run(
         latency=latency,
         force=force,
     )
+    if train is not None and not any(reads(stage) == "training" for stage in spec.variant.stages):
+        raise UserError(f"No stage of {written(spec.variant.stages)} trains; leave --train out.")
     if save is not None:
         spec = spec.model_copy(update=saving(save, precision))
     elif precision is not None:

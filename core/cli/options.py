@@ -120,7 +120,7 @@ def long_form(
         raise UserError(f"{stage.name} is given {said[0]} both in the chain and as an option; leave one out.")
     if settings:
         given["settings"] = {**stage.settings, **settings}
-    return (*stages[:-1], replace(stage, **given))
+    return (*stages[:-1], replace(stage, written=None, **given)) if given else stages
 
 
 def chains(methods: str | None, written: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, Head
 from core.methods.structured.budget import Removal
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import held, release
+from core.models.parts.reference import rescaled, scale_reference
 from core.models.parts.units import Kept, check_heads, factors_of, spread
 from core.progress import Progress
 from core.results import LayerReport
@@ -105,20 +106,23 @@ class _Work:
             return
         choice = self.heads[block] = self.method.heads(view, steps)
         columns = spread(choice.query_heads, view.shape.head_dim)
-        self._mask(view.units.linears["o"], columns, choice.weight, choice.bias, sample)
+        self._mask(view.units.linears["o"], columns, choice.scale, choice.bias, sample)
 
     def choose_channels(self, block: int, sample: Tensor | None) -> None:
         view, count = self.views[block], self.removals[block].channels
         if not count:
             return
         choice = self.cut[block] = self.method.channels(view, count)
-        self._mask(view.units.linears["down"], choice.channels, choice.weight, choice.bias, sample)
+        self._mask(view.units.linears["down"], choice.channels, choice.scale, choice.bias, sample)
 
     def _mask(
-        self, linear: Linear, columns: Tensor, weight: Tensor | None, bias: Tensor | None, sample: Tensor | None
+        self, linear: Linear, columns: Tensor, scale: Tensor | None, bias: Tensor | None, sample: Tensor | None
     ) -> None:
         """Zero the columns of the units that go, and put the recovery in place."""
-        source = linear.weight if weight is None else weight
+        source = linear.weight
+        if scale is not None:
+            source = rescaled(source, scale)
+            scale_reference(linear.module, scale)
         masked = torch.zeros_like(linear.weight)
         columns = columns.to(masked.device)
         masked[:, columns] = source[:, columns].to(masked.dtype)

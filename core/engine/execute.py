@@ -40,7 +40,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
     _check_identity(spec)
     try:
-        model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force)
+        model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
     except Cancelled as stop:
         if stop.kept:
             store.put(stop.kept)

@@ -13,7 +13,7 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,10 @@ from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
+from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import execution_device, find_blocks
+from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.sources import identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
@@ -48,14 +50,20 @@ REPORT = "result.json"
 
 
 def make_variant(
-    spec: VariantSpec, tokenizer: Any, device: str, progress: Progress, fresh: bool = False
+    spec: VariantSpec,
+    tokenizer: Any,
+    device: str,
+    progress: Progress,
+    fresh: bool = False,
+    on_stage: Callable[[Result], None] = lambda result: None,
 ) -> tuple[PreTrainedModel, Result]:
     """Return the compressed model, on the CPU, and what is known of it without measuring.
 
     It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
+    `on_stage` gets what is known of every variant that is made on the way, a stage after the other.
     Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
     """
-    prefixes = [spec.model_copy(update={"stages": spec.stages[:count]}) for count in range(len(spec.stages) + 1)]
+    prefixes = spec.prefixes
     ready, kept = (0, None) if fresh else _longest_kept(prefixes)
     if kept and ready == len(spec.stages):
         return kept
@@ -72,11 +80,14 @@ def make_variant(
         progress("load", 0, 1, source.id)
         model, result = load_model(source, spec.dtype), None
         progress("load", 1, 1, source.id)
-        weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+        blocks = find_blocks(model)
+        mark_dense(blocks)
+        weights = sum(linear.weight.numel() for linear in blocks.all_linears())
         dense = sum(p.numel() for p in model.parameters()), weights
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
         given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole))
         result = _made_further(model, whole, given, context, dense, result)
+        on_stage(result)
     assert result is not None  # a variant has a stage
     return model, result
 
@@ -151,6 +162,8 @@ def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
     try:
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
+        with sentences("What its weights should come close to could not be loaded"):
+            load_references(model, folder)
         os.utime(folder)
     except (OSError, ValueError, UserError) as error:
         if folder.is_dir():
@@ -165,9 +178,11 @@ def _keep(model: PreTrainedModel, result: Result) -> None:
 
     def make(place: Path) -> None:
         save_model(model, place)
+        save_references(model, place)
         (place / REPORT).write_text(result.model_dump_json())
 
-    keep(kept_variant(result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
+    size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
+    keep(kept_variant(result.variant.key), size, make)
 
 
 def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:

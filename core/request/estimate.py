@@ -14,11 +14,12 @@ from core.errors import UserError
 from core.models.facts import facts
 from core.models.shape import ModelFacts
 from core.models.sources import identify_again
+from core.paths import kept_variant
 from core.registry import made
 from core.request.baseline import left
 from core.request.cost import perplexity_work, task_work
 from core.results import Result
-from core.specs import BYTES, Frozen, RunSpec, Stage, Task
+from core.specs import BYTES, Frozen, RunSpec, Stage, Task, VariantSpec
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -74,7 +75,11 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
 
 
 def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
-    """Return what making the variant and measuring all of `spec` takes; `results` is this machine's `history`."""
+    """Return what making the variant and measuring all of `spec` takes; `results` is this machine's `history`.
+
+    Stages count from the longest prefix on that is kept in the cache.
+    """
+    stages = spec.variant.stages if spec.force else spec.variant.stages[_ready(spec.variant) :]
     source = identify_again(spec.variant.model, spec.variant.revision)
     shape = facts(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
@@ -82,7 +87,7 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     if source.folder is None:
         rows.append(("download", shape.parameters * 2 / FETCH_BYTES))
     speeds = _Speeds(spec, results)
-    for stage in spec.variant.stages:
+    for stage in stages:
         method = made(stage)
         if isinstance(method, TrainingMethod):
             training = method.cost(shape, stage.calibration) / speeds.of("perplexity")
@@ -100,10 +105,18 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
         seconds = shape.forward(LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
         rows.append(("latency", seconds))
     item = BYTES[spec.variant.dtype]
-    most = max(made(stage).memory(shape, stage.calibration, item) for stage in spec.variant.stages)
+    most = max((made(stage).memory(shape, stage.calibration, item) for stage in stages), default=0)
     return Estimate(
         seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
     )
+
+
+def _ready(variant: VariantSpec) -> int:
+    """Return how many of the first stages need not be made again."""
+    *_, ready = (
+        count for count, prefix in enumerate(variant.prefixes) if not count or kept_variant(prefix.key).is_dir()
+    )
+    return ready
 
 
 def _longest(rows: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -131,6 +144,7 @@ class _Speeds:
         self.spec = spec
         self.shapes: dict[tuple[str, str], ModelFacts | None] = {}
         self.seen: list[_Seen] = []
+        self.told: set[tuple[Any, ...]] = set()  # what tells the making of one stage from another
         for result in results:
             variant = result.variant
             if variant.dtype == spec.variant.dtype and (shape := self._shape(variant.model, variant.revision)):
@@ -152,6 +166,10 @@ class _Speeds:
                     work = made(stage).cost(shape, stage.calibration)
                 except UserError:  # a method or a parameter that this version does not have
                     continue
+                told = stage.method, circumstances["seconds"], circumstances.get("created")
+                if told in self.told:  # by another variant that is made by way of the same one
+                    continue
+                self.told.add(told)
                 self._see("compress", variant.model, stage.method, stage.calibration is not None, work, circumstances)
         for row in result.measurements:
             if row.of_text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.evaluation.footprint import footprint
+from core.methods.base import Compressed, Statistics, Target
 from core.methods.structured.base import RotationMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import select
+from core.models.parts.constraints import constraint_of
 from core.request.stages import parse_pattern
+from core.training.base import TrainedMethod
 from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack
 
@@ -112,6 +116,70 @@ def check_recovered(made: Made, recovery: Case) -> None:
         check_pattern(trained, made.stage.pattern)
     assert footprint(trained, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
     assert torch.isfinite(_logits(trained, made)).all()
+
+
+def check_reconstructed(made: Made, reconstruction: Case, folder: Path) -> None:
+    """Each masked linear comes closer to its reference; zeros, patterns and footprint stay, and it can be saved."""
+    done, losses = _watched(made, reconstruction)
+    assert modules(done.model) == modules(made.model)
+    assert len(losses) == len(done.reports) == len(linears(made.model))
+    for before, after in zip(linears(made.model), linears(done.model), strict=True):
+        assert torch.equal(before.weight == 0, after.weight == 0), before.name
+        ours, theirs = constraint_of(before.module), constraint_of(after.module)
+        assert ours and theirs and torch.equal(ours.bits, theirs.bits) and ours.pattern == theirs.pattern
+        own, best = losses[before.name]
+        assert best <= own * (1 + 1e-6), before.name
+        # What a training has made is not to be undone.
+        assert (best < own) is not isinstance(made.method, TrainedMethod), before.name
+    if made.stage.pattern:
+        check_pattern(done.model, made.stage.pattern)
+    assert footprint(done.model, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
+    check_saved(done, folder)
+
+
+def _watched(made: Made, reconstruction: Case) -> tuple[Made, dict[str, tuple[float, float]]]:
+    """Return what a reconstruction makes, and by linear what it missed of the reference's outputs before and after."""
+    kind = type(reconstruction.made)
+    compress, losses = kind.compress, []
+
+    def watching(self: Any, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+        assert target.ratio == 0 and target.pattern is None and target.reference is not None
+        start = _loss(weight, statistics, target)
+        result = compress(self, weight, statistics, target, plan)
+        losses.append((start, _loss(result.weight, statistics, target)))
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "compress", watching)
+        done = made.ground.reconstruct(made, reconstruction)
+    return done, dict(zip((report.name for report in done.reports), losses, strict=True))
+
+
+def _loss(weight: Tensor, statistics: Statistics, target: Target) -> float:
+    gap = (weight - target.reference).double()
+    return ((gap @ statistics.gram.double()) * gap).sum().item()
+
+
+def check_reconstruction_layers(made: Made, reconstruction: Case) -> None:
+    """What `layers` does not name stays as it is, bit for bit."""
+    done = made.ground.reconstruct(made, reconstruction, layers=MIDDLE)
+    before = made.model.state_dict()
+    chosen = tuple(linear.name for linear in select(linears(made.model), MIDDLE, BLOCKS))
+    assert sorted(report.name for report in done.reports) == sorted(chosen)
+    for name, tensor in done.model.state_dict().items():
+        assert torch.equal(tensor, before[name]) is not name.startswith(chosen), name
+
+
+def check_reconstruction_seeds(made: Made, reconstruction: Case) -> None:
+    """One seed gives one result, another one another text and so another result."""
+    first, again, other = (made.ground.reconstruct(made, reconstruction, seed=seed).model for seed in (0, 0, 1))
+    assert same(first, again) and not same(first, other)
+
+
+def check_unmasked_refused(ground: Ground, reconstruction: Case) -> None:
+    """Where nothing is masked there is nothing to adjust, and that is told."""
+    with pytest.raises(UserError, match="masked"):
+        ground.make(reconstruction)
 
 
 def check_pattern_refused(ground: Ground, case: Case) -> None:

@@ -130,6 +130,13 @@ class Ground:
         model = copy.deepcopy(self.dense)
         return Made(self, case, stage, model, self._apply(model, stage))
 
+    def reconstruct(self, made: Made, reconstruction: Case, **asked: Any) -> Made:
+        """Apply a reconstruction to a copy of what was made. `asked` may hold layers and a seed."""
+        asked = {"settings": reconstruction.all_settings, "calibration": self.text} | asked
+        stage = build_stage(reconstruction.method.name, **asked)
+        model = copy.deepcopy(made.model)
+        return Made(self, reconstruction, stage, model, self._apply(model, stage))
+
     def recover(self, made: Made, recovery: Case) -> nn.Module:
         """Return a copy of what was made, trained by a recovery."""
         model = copy.deepcopy(made.model)

@@ -2,24 +2,30 @@
 
 import pytest
 
-from core.registry import METHODS, RECOVERIES
+from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.training.base import TrainedMethod
 from tests.core.contract import (
     check_layers,
     check_nothing,
     check_pattern,
     check_pattern_refused,
+    check_reconstructed,
+    check_reconstruction_layers,
+    check_reconstruction_seeds,
     check_recovered,
     check_saved,
     check_seeds,
     check_share,
+    check_unmasked_refused,
 )
 from tests.core.declared import check_declared, check_key, check_of
 from tests.core.ground import Case, cases, one_a_class
 
 PLAIN = [Case(method) for method in METHODS]
 CASES = cases(METHODS)
+RECONSTRUCTED = cases(RECONSTRUCTIONS)
 RECOVERED = cases(RECOVERIES)
+MASKING = [case for case in PLAIN if case.method.ratio_kind == "sparsity" and case.method.takes_amount]
 RATIOS = [0.2, 0.5]  # beside the one that all cases are made at
 PATTERNS = ["2:4", "4:8", "1:4"]
 
@@ -38,18 +44,18 @@ def made(ground):
     return make
 
 
-@pytest.mark.parametrize("method", [*METHODS, *RECOVERIES], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", STAGES, ids=lambda method: method.name)
 def test_the_declaration_is_complete(method, ground):
     check_declared(method)
     check_key(method, ground)
 
 
 def test_everything_is_listed_once():
-    names = [method.name for method in (*METHODS, *RECOVERIES)]
+    names = [method.name for method in STAGES]
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("case", [*CASES, *RECOVERED], ids=str)
+@pytest.mark.parametrize("case", [*CASES, *RECONSTRUCTED, *RECOVERED], ids=str)
 def test_every_setting_is_one_method_whose_cost_follows_the_text(case, ground):
     check_of(case, ground)
 
@@ -101,3 +107,21 @@ def test_every_recovery_keeps_patterns(recovery, made):
     cut = [case for case in PLAIN if case.method.patterns]
     for case in cut[:1] if recovery.settings else cut:
         check_recovered(made(case, pattern="2:4"), recovery)
+
+
+@pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)
+@pytest.mark.parametrize("case", MASKING, ids=str)
+def test_a_reconstruction_comes_closer_under_the_mask_that_it_is_given(case, reconstruction, made, tmp_path):
+    check_reconstructed(made(case), reconstruction, tmp_path / "plain")
+    if case.method.patterns:
+        for pattern in PATTERNS:
+            check_reconstructed(made(case, pattern=pattern), reconstruction, tmp_path / pattern)
+
+
+@pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)
+def test_a_reconstruction_follows_its_text_and_its_layers_and_needs_a_mask(reconstruction, made, ground):
+    first = made(MASKING[0])
+    check_reconstruction_seeds(first, reconstruction)
+    check_reconstruction_layers(first, reconstruction)
+    check_unmasked_refused(ground, reconstruction)
+    check_pattern_refused(ground, reconstruction)

@@ -9,9 +9,10 @@ from pydantic import Field
 from core.methods.base import Compressed, MethodParameters
 from core.methods.dense import Dense
 from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers
+from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.wanda import Wanda
-from core.registry import METHODS, RECOVERIES
+from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.training import adapters
 from core.training.methods.lora import LoRA
 from tests.core import contract, declared
@@ -44,6 +45,30 @@ def test_a_method_that_does_nothing(case, ground, monkeypatch):
     if case.method.patterns:
         with pytest.raises(AssertionError):
             contract.check_pattern(ground.make(case, pattern="2:4").model, "2:4")
+
+
+@pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS, ids=lambda reconstruction: reconstruction.name)
+def test_a_reconstruction_that_does_nothing(reconstruction, ground, monkeypatch, tmp_path):
+    made = ground.make(MAGNITUDE)
+    contract.check_reconstructed(made, Case(reconstruction), tmp_path)
+    idle(monkeypatch, reconstruction)
+    with pytest.raises(AssertionError):
+        contract.check_reconstructed(made, Case(reconstruction), tmp_path)
+    with pytest.raises(AssertionError):
+        contract.check_reconstruction_layers(made, Case(reconstruction))
+    with pytest.raises(AssertionError):
+        contract.check_reconstruction_seeds(made, Case(reconstruction))
+    monkeypatch.setattr(reconstruction, "plan", lambda *_: {})
+    with pytest.raises(pytest.fail.Exception):
+        contract.check_unmasked_refused(ground, Case(reconstruction))
+
+
+def test_a_reconstruction_that_makes_it_worse_or_prunes_on(ground, monkeypatch, tmp_path):
+    made = ground.make(MAGNITUDE)
+    for change in (lambda weight: 1.5 * weight, lambda weight: weight.clone().fill_diagonal_(0)):
+        monkeypatch.setattr(AdaPrune, "compress", lambda self, weight, *_, change=change: Compressed(change(weight)))
+        with pytest.raises(AssertionError):
+            contract.check_reconstructed(made, Case(AdaPrune), tmp_path)
 
 
 @pytest.mark.parametrize("recovery", RECOVERIES, ids=lambda recovery: recovery.name)

@@ -138,8 +138,7 @@ def test_a_bar_of_the_command_line_counts_with_the_estimate(monkeypatch):
 def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
     asked = complete(
         "./tiny",
-        method,
-        ratio=0.5,
+        f"{method}@0.5",
         calibration=Calibration.parse("text.txt:2x32"),
         perplexity=[Perplexity.parse("text.txt@32:4")],
         latency=True,

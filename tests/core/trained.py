@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 
 from core.progress import silent
-from core.registry import get_recovery
+from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import Calibration
 from core.training.adapters import add_adapters, merge_adapters
@@ -36,7 +36,7 @@ def cut(model, method, ratio=0.5, pattern=None):
 
 
 def trained(model, recovery="lora", steps=20, patience=0, progress=silent, checkpoint=None, **settings):
-    found = get_recovery(recovery)
+    found = get_stage(recovery)
     method = found(found.parsed(SETTINGS | settings))
     teacher = SimpleNamespace(model=tiny())
     parameters = add_adapters(model, SETTINGS["rank"], 16.0, method.parameters.dropout, 0)

@@ -72,20 +72,20 @@ class View:
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """The heads that stay, in ascending order, and what becomes of the matrix that reads them."""
+    """The heads that stay, in ascending order, and what becomes of the output of o, which reads them."""
 
     query_heads: Tensor
     kv_heads: Tensor
-    weight: Tensor | None = None  # o (hidden, heads * width), all columns; None: as it was
-    bias: Tensor | None = None  # (hidden,) added to the output
+    scale: Tensor | None = None  # (hidden,) that it is multiplied by; None: by 1
+    bias: Tensor | None = None  # (hidden,) added to it
 
 
 @dataclass(frozen=True)
 class ChannelChoice:
-    """The FFN channels that stay, in ascending order, and what becomes of the matrix that reads them."""
+    """The FFN channels that stay, in ascending order, and what becomes of the output of down, which reads them."""
 
     channels: Tensor
-    weight: Tensor | None = None  # down (hidden, channels), all columns
+    scale: Tensor | None = None  # (hidden,)
     bias: Tensor | None = None  # (hidden,)
 
 

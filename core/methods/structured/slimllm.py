@@ -125,15 +125,14 @@ class SlimLLM(WalkedUnitMethod):
         return ChannelChoice(kept, *self._recover(weight, view.inputs["down"], kept))
 
     def _recover(self, weight: Tensor, statistics: Statistics, kept: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the rescaled weight (out, in) and the bias (out,) that regress the full output on the kept inputs."""
+        """Return the scale and the bias, each (out,), that regress the full output on the kept inputs."""
         from core.methods.structured.correlation import regress
 
         if self.parameters.regression == "none" or len(kept) == weight.shape[1]:
             return None, None
-        scale, bias = regress(
-            weight, statistics.covariance, statistics.mean.double(), kept, self.parameters.regression == "scale"
-        )
-        return (weight * scale[:, None]).float(), bias.float()
+        scaled = self.parameters.regression == "scale"
+        scale, bias = regress(weight, statistics.covariance, statistics.mean.double(), kept, scaled)
+        return scale if scaled else None, bias.float()
 
 
 def channel_scores(view: View) -> Tensor:

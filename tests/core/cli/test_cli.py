@@ -17,7 +17,7 @@ from core.cli import compute, options
 from core.cli.app import main
 from core.errors import UserError
 from core.store.store import Store
-from tests.core.commands import RUN, SWEEP, WORDS
+from tests.core.commands import RUN, SWEEP, WORDS, and_then
 from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -35,7 +35,8 @@ def test_run_gives_json_and_a_repeated_run_loads_it_without_torch(tmp_path, monk
     assert set(result) >= {"variant", "footprint", "measurements", "layers"}
     assert result["variant"]["method"] == "sparsegpt"
     assert result["variant"]["model"] == "tiny"
-    assert result["variant"]["recovery"] is None
+    assert result["variant"]["chain"] == "sparsegpt@0.5"
+    assert (result["variant"]["train"], result["variant"]["seed"]) == (None, 0)
     assert result["variant"]["stages"][0]["name"] == "sparsegpt"
     assert result["variant"]["stages"][0]["parameters"] == {}  # those at their default are absent
     assert result["variant"]["calibration"].startswith("text.txt@")  # the identity of the text, not its path
@@ -138,13 +139,20 @@ BAD = {
     "tasks at no point": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--tasks-at", "0.3"], "not a point"),
     "one bad method of two": ([*SWEEP, "--methods", "wanda,wonda", "--ratios", "0.5"], "did you mean 'wanda'?"),
     "file of another kind": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--out", "x.csv"], "ends in .jsonl"),
-    "recovery as a method": (["run", "./tiny", "lora"], "is a recovery, trained after a method"),
-    "method as a recovery": ([*RUN, "--recover", "wanda"], "Unknown recovery 'wanda'"),
-    "parameter of the recovery out of range": ([*RUN, "--recover", "lora", "--recover-set", "rank=0"], "does not fit"),
-    "unknown parameter of the recovery": ([*RUN, "--recover", "lora", "--recover-set", "rnk=4"], "no parameter 'rnk'"),
-    "unknown teacher": ([*RUN, "--recover", "distill-black", "--recover-set", "teacher=no-such"], "no-such"),
-    "training without a recovery": ([*RUN, "--train", "text.txt:4x32"], "no recovery; add one with --recover"),
-    "training on a test split": ([*RUN, "--recover", "lora", "--train", "ptb:4x32"], "is held out"),
+    "unknown stage": (and_then("lorra"), "character 11: Unknown stage 'lorra'; did you mean 'lora'?"),
+    "parameter of a later stage out of range": (and_then("lora,rank=0"), "character 16: LoRA: rank = '0' does not fit"),
+    "unknown parameter of a later stage": (and_then("lora,rnk=4"), "no parameter 'rnk'"),
+    "unknown teacher": (and_then("distill-black,teacher=no-such"), "no-such"),
+    "nothing that trains": ([*RUN, "--train", "text.txt:4x32"], "No stage of sparsegpt@0.5 trains"),
+    "training on a test split": ([*and_then("lora"), "--train", "ptb:4x32"], "is held out"),
+    "options for several stages": ([*and_then("lora"), "--set", "rank=4"], "are for a single stage"),
+    "an amount twice": (
+        ["run", "./tiny", "wanda@0.5", "--ratio", "0.4"],
+        "its amount both in the chain and as an option",
+    ),
+    "an open amount": (["run", "./tiny", "wanda@"], "left open; give one, such as wanda@0.5"),
+    "two open amounts": ([*SWEEP, "--chain", "magnitude@+wanda@", "--ratios", "0.5"], "an earlier one is already"),
+    "no chain at all": ([*SWEEP, "--ratios", "0.5"], "needs --methods or --chain"),
     "two formats": (["results", "--csv", "--json"], "Choose one"),
     "short key": (["delete", "abc"], "too short"),
     "unknown key": (["delete", "0" * 64], "no result with the key"),
@@ -290,7 +298,7 @@ def test_tasks_at_names_the_points_that_tasks_are_measured_on():
 
     grid = Grid(
         models=("./tiny",),
-        methods=("magnitude",),
+        chains=("magnitude@",),
         ratios=(0.3, 0.4),
         patterns=("2:4",),
         tasks_at=("0.30", "2:4"),

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from core.chain import quoted
 from core.cli.app import main
 from core.shipping import checkpoint as export
 from core.store.store import Store
@@ -21,7 +22,8 @@ def test_a_model_of_any_name_runs(name, capsys, tmp_path, folder, monkeypatch):
     (tmp_path / "results" / model.name).mkdir(parents=True)  # one of that name, without a model, where it runs
     (tmp_path / "results" / "text.txt").write_text((folder / "text.txt").read_text())
     monkeypatch.chdir(tmp_path / "results")
-    command = ["magnitude", "--perplexity", "text.txt@32:4", "--json"]
+    measured = ["--perplexity", "text.txt@32:4", "--json"]
+    command = ["magnitude", *measured]
     assert main(["run", str(model), *command]) == 0, capsys.readouterr().err
     result = json.loads(capsys.readouterr().out)
     assert result["variant"]["model"] == model.name
@@ -33,9 +35,8 @@ def test_a_model_of_any_name_runs(name, capsys, tmp_path, folder, monkeypatch):
         sweep = ["--methods", "wanda", "--ratios", "0.5", "--calibration", f"{folder}/text.txt:2x32"]
         given = f'"{model}"'
         assert main(["sweep", "--models", given, *sweep, "--perplexity", f"{folder}/text.txt@32:4"]) == 0
-    teacher = ["--recover", "distill-white", "--recover-set", f"teacher={model}", "--recover-set", "steps=2"]
-    train = ["--train", "text.txt:12x16", "--recover-set", "held_out=4", "--recover-set", "batch=4"]
-    assert main(["run", str(model), *command, *teacher, *train]) == 0, capsys.readouterr().err
+    chain = f"magnitude+distill-white,teacher={quoted(str(model))},steps=2,held_out=4,batch=4"
+    assert main(["run", str(model), chain, *measured, "--train", "text.txt:12x16"]) == 0, capsys.readouterr().err
 
 
 ODD = {

@@ -9,7 +9,7 @@ from core.cli.tables import summary
 from core.paths import cache_dir
 from core.results import Result
 from core.store.store import Store
-from tests.core.commands import RUN, SWEEP
+from tests.core.commands import RUN, SWEEP, and_then
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -27,9 +27,8 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
         return apply(model, given, context)
 
     monkeypatch.setattr(variants, "apply", train_only)
-    train = ["--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "learning_rate=0.01"]
-    train += ["--recover-set", "batch=4", "--recover-set", "rank=2"]
-    assert main([*RUN, *train, "--json"]) == 0
+    chain = and_then("lora,learning_rate=0.01,batch=4,rank=2")
+    assert main([*chain, "--train", "text.txt:24x32", "--json"]) == 0
     tuned = json.loads(capsys.readouterr().out)
     variant = tuned["variant"]
     assert (variant["method"], variant["recovery"], variant["ratio"]) == ("sparsegpt", "lora", 0.5)
@@ -50,10 +49,9 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
 @pytest.mark.parametrize("teacher", [None, "./tiny"])
 @pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
 def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, teacher, capsys):
-    settings = ["batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
+    settings = [recovery, "batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
     settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
-    train = ["--recover", recovery, "--train", "text.txt:16x24"]
-    assert main([*RUN, *train, *(part for text in settings for part in ("--recover-set", text)), "--json"]) == 0
+    assert main([*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["variant"]["recovery"] == recovery
     named = result["variant"]["stages"][1]["parameters"].get("teacher")
@@ -73,13 +71,13 @@ def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monke
         return real(*arguments)
 
     monkeypatch.setattr(training, "held_out_loss", interrupted)
-    command = [*RUN, "--recover", "lora", "--train", "text.txt:24x32", "--recover-set", "batch=4"]
+    command = [*and_then("lora,batch=4"), "--train", "text.txt:24x32"]
     assert main(command) == 130
     assert "Stopped" in capsys.readouterr().err
     (kept,) = Store().results()
     assert kept.variant.details["training"]["ended"] == "cancelled"
     assert kept.measurements == ()
-    assert "(cancelled)" in summary([kept])[0]["method"]
+    assert "(cancelled)" in summary([kept])[0]["chain"]
     assert main([*command, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     before, after = kept.variant.details["training"], again["variant"]["details"]["training"]
@@ -93,8 +91,8 @@ def test_what_comes_after_a_training_is_made_of_one_that_ran_to_its_end(monkeypa
     from core.training import loop as training
 
     real = training.held_out_loss
-    pruning = ["run", "./tiny", "magnitude-trained", "--ratio", "0.3", "--calibration", "text.txt:24x32"]
-    pruning += ["--set", "batch=4", "--set", "rounds=1", "--perplexity", "text.txt@32:4"]
+    chain, read = "magnitude-trained@0.3,batch=4,rounds=1", ["--perplexity", "text.txt@32:4"]
+    read += ["--train", "text.txt:24x32"]
 
     def interrupted(*arguments):
         if arguments[2].__self__.training.steps > 6:
@@ -102,19 +100,19 @@ def test_what_comes_after_a_training_is_made_of_one_that_ran_to_its_end(monkeypa
         return real(*arguments)
 
     monkeypatch.setattr(training, "held_out_loss", interrupted)
-    assert main(pruning) == 130
+    assert main(["run", "./tiny", chain, *read]) == 130
     (kept,) = Store().results()
     assert kept.variant.cut_short
     monkeypatch.setattr(training, "held_out_loss", real)
-    assert main([*pruning, "--recover", "lora", "--train", "text.txt:16x32", "--recover-set", "batch=8"]) == 0
+    assert main(["run", "./tiny", f"{chain}+lora,batch=8", *read]) == 0
     reports = (cache_dir() / "variants").glob("*/result.json")
     made = [Result.model_validate_json(report.read_text()).variant for report in reports]
     assert len(made) == 2 and not any(variant.cut_short for variant in made)
 
 
-def test_a_sweep_makes_each_point_without_and_with_a_recovery(capsys):
-    grid = ["--methods", "magnitude", "--ratios", "0.5", "--recoveries", "lora", "--train", "text.txt:16x32"]
-    assert main([*SWEEP, *grid, "--recover-set", "batch=8"]) == 0
+def test_a_sweep_makes_each_point_of_several_chains(capsys):
+    grid = ["--methods", "magnitude", "--ratios", "0.5", "--chain", "magnitude@+lora,batch=8"]
+    assert main([*SWEEP, *grid, "--train", "text.txt:16x32"]) == 0
     assert [(r.variant.method, r.variant.recovery) for r in Store().results()] == [
         ("dense", None),
         ("magnitude", None),
@@ -124,7 +122,7 @@ def test_a_sweep_makes_each_point_without_and_with_a_recovery(capsys):
 
 @pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
 def test_it_is_a_method_like_any_other_on_the_command_line(method, capsys):
-    train = ["--calibration", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
+    train = ["--train", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
     assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["variant"]["method"] == method and result["variant"]["recovery"] is None

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 def spec(method="magnitude", ratio=0.5, text="text.txt@32:4", **more) -> RunSpec:
     calibration = Calibration.parse("text.txt:2x32")
-    return complete("./tiny", method, ratio=ratio, calibration=calibration, perplexity=[Perplexity.parse(text)], **more)
+    return complete("./tiny", f"{method}@{ratio}", calibration=calibration, perplexity=[Perplexity.parse(text)], **more)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_forcing_a_run_does_not_force_its_baseline(computed):
 
 
 def test_a_sweep_measures_the_same_baseline_first(computed):
-    grid = Grid(models=("./tiny",), methods=("magnitude", "wanda"), ratios=(0.3,))
+    grid = Grid(models=("./tiny",), chains=("magnitude@", "wanda@"), ratios=(0.3,))
     text = {"calibration": Calibration.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
     (dense, *others), _ = points(grid, **text)
     assert [baseline(other) for other in others] == [dense, dense] and baseline(dense) is None
@@ -79,7 +79,7 @@ def test_a_run_that_cannot_be_made_says_so_before_its_baseline_is_measured(tmp_p
     (tmp_path / "short.txt").write_text(" ".join(WORDS[:40]))
     store = Store()
     short = Calibration(corpus=str(tmp_path / "short.txt"), windows=9, window=32)
-    bad = complete("./tiny", "wanda", ratio=0.5, calibration=short, perplexity=[Perplexity.parse("text.txt@32:4")])
+    bad = complete("./tiny", "wanda@0.5", calibration=short, perplexity=[Perplexity.parse("text.txt@32:4")])
     with pytest.raises(UserError, match="too short"):
         run(bad, store)
     assert store.results() == []

@@ -68,7 +68,7 @@ def test_more_work_takes_longer():
     assert of().seconds < of(tasks=[Task(task="piqa", limit=10)]).seconds
     assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="piqa")]).seconds
     assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="mmlu", limit=10)]).seconds
-    assert of().seconds < of(settings={"true_sequential": "false"}).seconds
+    assert of().seconds < of(method="sparsegpt,true_sequential=false").seconds
     assert of().seconds < of(latency=True).seconds
 
 

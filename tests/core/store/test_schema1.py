@@ -73,7 +73,9 @@ def check(trained, wanda):
     assert (slimllm.ratio, slimllm.ratio_kind, slimllm.parameters) == (0.5, "parameters", {})
     assert lora.parameters == {"batch": 4, "dropout": 0.0, "learning_rate": 0.002, "minutes": 5.0, "patience": 0}
     assert trained.variant.made == ({}, TRAINED["details"])
-    assert trained.variant.model_dump().items() >= {k: v for k, v in TRAINED.items() if k != "stages"}.items()
+    same = {name: value for name, value in TRAINED.items() if name not in ("stages", "calibration", "seed")}
+    assert trained.variant.model_dump().items() >= same.items()
+    assert (str(slimllm.calibration), slimllm.seed) == (TRAINED["calibration"], TRAINED["seed"])
     for result in (trained, wanda):
         assert json.loads(result.footprint.model_dump_json()) == json.loads(FOOTPRINT)
         assert [json.loads(number.model_dump_json()) for number in result.measurements] == [json.loads(NUMBER)]

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 from core.errors import UserError
 from core.evaluation import perplexity as perplexity_module
 from core.models.parts.blocks import find_blocks
-from core.registry import RECOVERIES, get_recovery
+from core.registry import RECOVERIES, get_stage
 from core.training import examples as examples_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.training.examples import Example, collate
@@ -152,7 +152,7 @@ class Vocabulary:
 
 def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
     monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
-    found = get_recovery("distill-white")
+    found = get_stage("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
     method = found(found.parsed({"teacher": "big@1"}))
     method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
@@ -167,7 +167,7 @@ def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
         return {"input_ids": list(text)}
 
     teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
-    white, black = get_recovery("distill-white"), get_recovery("distill-black")
+    white, black = get_stage("distill-white"), get_stage("distill-black")
     with pytest.raises(UserError, match="The teacher old was made for 23 tokens; examples of 24 are too long"):
         white(white.parsed({})).check_text(CALIBRATION, tokenizer, teacher)
     black(black.parsed({"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
@@ -176,7 +176,7 @@ def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
 
 
 def test_the_teacher_and_the_text_share_the_loss():
-    found = get_recovery("distill-white")
+    found = get_stage("distill-white")
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
 
     def loss(**settings):
@@ -194,7 +194,7 @@ def states_logits(model, batch):
 
 
 def test_hidden_states_are_compared_block_by_block_where_that_can_be():
-    found = get_recovery("distill-white")
+    found = get_stage("distill-white")
     plain, hidden = (found(found.parsed({"hidden_weight": weight})) for weight in (0, 2))
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
     ours, theirs = (

@@ -1,0 +1,110 @@
+"""A chain of four stages, end to end on a tiny random model and a text file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core import paths
+from core.cli.app import main
+from core.models.manifest import load_model_folder
+from core.models.parts.blocks import find_blocks
+from core.paths import kept_variant
+from core.request.complete import complete
+from core.specs import Calibration, Perplexity
+from core.store.store import Store
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+FIRST, LORA = "wanda@0.3+adaprune", "lora,batch=8,epochs=60,learning_rate=0.01,rank=2,steps=60"
+CHAIN = f"{FIRST}+{LORA}+wanda@0.5"
+TEXTS = ["--calibration", "text.txt:4x32", "--train", "text.txt:24x32", "--perplexity", "text.txt@32:4"]
+RUN = ["run", "./tiny", CHAIN, *TEXTS]
+PLAIN = """
+import sys, torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+save_file({"logits": model(torch.arange(24)[None]).logits.contiguous()}, sys.argv[2])
+assert not any(name.split(".")[0] in ("core", "dashboard") for name in sys.modules)
+"""
+
+
+@pytest.fixture
+def spec():
+    return complete(
+        "./tiny",
+        CHAIN,
+        calibration=Calibration.parse("text.txt:4x32"),
+        train=Calibration.parse("text.txt:24x32"),
+        perplexity=[Perplexity.parse("text.txt@32:4")],
+    )
+
+
+def zeros(key):
+    model = load_model_folder(kept_variant(key), torch.float32)
+    return {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
+
+
+def test_every_stage_keeps_the_zeros_of_those_before_it(spec):
+    assert main(RUN) == 0
+    _, pruned, rebuilt, trained, whole = (prefix.key for prefix in spec.variant.prefixes)
+    first, last = zeros(pruned), zeros(whole)
+    for name, bound in first.items():
+        assert (bound.sum(1) == round(0.3 * bound.shape[1])).all()
+        assert torch.equal(zeros(rebuilt)[name], bound) and torch.equal(zeros(trained)[name], bound)
+        assert (last[name] | ~bound).all() and (last[name].sum(1) == round(0.5 * bound.shape[1])).all()
+    stored = {result.variant.key: result for result in Store().results()}
+    assert [len(stored[key].variant.made) for key in (pruned, rebuilt, trained, whole)] == [1, 2, 3, 4]
+    assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
+
+
+def test_a_sweep_makes_the_same_variant_and_the_lists_show_its_chain(spec, capsys):
+    grid = ["--chain", f"{FIRST}+{LORA}+wanda@", "--ratios", "0.5"]
+    assert main(["sweep", "--models", "./tiny", *grid, *TEXTS]) == 0
+    capsys.readouterr()
+    assert main([*RUN, "--json"]) == 0
+    variant = json.loads(capsys.readouterr().out)["variant"]
+    assert variant["key"] == spec.variant.key
+    assert variant["chain"] == CHAIN
+    assert main(["results", "--json"]) == 0
+    chains = [result["variant"]["chain"] for result in json.loads(capsys.readouterr().out)]
+    assert {"dense", "wanda@0.3", FIRST} < set(chains)
+
+
+def test_a_chain_that_is_killed_goes_on_from_its_last_whole_stage(spec, monkeypatch):
+    command = [sys.executable, "-m", "core", *RUN]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(paths.PROJECT)})
+    whole = kept_variant(spec.variant.prefixes[2].key)
+    while not whole.is_dir():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not kept_variant(spec.variant.prefixes[3].key).is_dir()
+
+    from core.engine import variants
+
+    apply, made = variants.apply, []
+    monkeypatch.setattr(
+        variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)
+    )
+    assert main(RUN) == 0
+    assert made == ["lora", "wanda", "dense"]
+
+
+def test_plain_transformers_loads_what_is_exported(spec, tmp_path):
+    assert main([*RUN, "--save", str(tmp_path / "saved")]) == 0
+    logits = tmp_path / "logits"
+    plain = [sys.executable, "-c", PLAIN, str(tmp_path / "saved"), str(logits)]
+    subprocess.run(plain, check=True, cwd=tmp_path)
+    model = load_model_folder(kept_variant(spec.variant.key), torch.float32)
+    with torch.no_grad():
+        expected = model(torch.arange(24)[None]).logits
+    assert torch.equal(load_file(logits)["logits"], expected)

@@ -1,0 +1,203 @@
+"""What a later stage brings weights close to: noted, cut, rescaled, forgotten, copied, saved and loaded."""
+
+import copy
+
+import pytest
+import torch
+
+from core.models.manifest import save_model
+from core.models.parts.blocks import find_blocks
+from core.models.parts.depth import keep_blocks
+from core.models.parts.reference import (
+    FILE,
+    Recipe,
+    load_references,
+    mark_dense,
+    reference_bytes,
+    reference_of,
+    resolved,
+    save_references,
+)
+from tests.core.methods.test_structured import shrunk
+from tests.core.tiny import tiny
+from tests.core.trained import cut, trained
+
+
+def marked(name="llama-gqa", **changes):
+    """A model that is marked as the dense one, and a copy for comparing."""
+    model = tiny(name, **changes)
+    dense = copy.deepcopy(model)
+    mark_dense(find_blocks(model))
+    return model, dense
+
+
+def wanted(model, dense):
+    """What each linear should come close to, by its name in the model as it is now."""
+    weights = {linear.name: linear.weight for linear in find_blocks(dense).all_linears()}
+    linears = find_blocks(model).all_linears()
+    return {linear.name: resolved(linear.module, linear.weight, weights.__getitem__) for linear in linears}
+
+
+def weights(model):
+    return {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
+
+
+def references(model):
+    return {linear.name: reference_of(linear.module) for linear in find_blocks(model).all_linears()}
+
+
+def kinds(model):
+    return {type(known) for known in references(model).values()}
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def refuse(name):
+    raise AssertionError(f"the dense {name} was asked for")
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
+def test_what_is_masked_of_the_dense_model_has_a_recipe_that_takes_no_memory(name, method):
+    model, dense = marked(name)
+    for ratio in (0.3, 0.6):  # however often
+        cut(model, method, ratio)
+        assert kinds(model) == {Recipe} and reference_bytes(model) == 0
+        assert_equal(wanted(model, dense), weights(dense))
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+def test_another_model_is_copied_before_its_first_mask(name):
+    model = tiny(name)
+    before = weights(model)
+    assert kinds(model) == {type(None)}
+    cut(model, "sparsegpt", 0.4)
+    cut(model, "magnitude", 0.6)
+    assert kinds(model) == {torch.Tensor}
+    assert_equal(wanted(model, tiny(name)), before)
+    assert reference_bytes(model) == 4 * sum(weight.numel() for weight in before.values())
+
+
+def test_who_masks_nothing_copies_nothing():
+    model = cut(tiny(), "magnitude", 0.0)
+    assert kinds(model) == {type(None)}
+
+
+@pytest.mark.parametrize("marking", [True, False])
+def test_a_training_is_not_undone_and_the_next_mask_copies_what_it_made(marking):
+    model = marked()[0] if marking else tiny()
+    cut(model, "magnitude", 0.4)
+    trained(model)
+    assert kinds(model) == {type(None)}
+    learnt = weights(model)
+    assert_equal(wanted(model, tiny()), learnt)
+    cut(model, "wanda", 0.6)
+    assert kinds(model) == {torch.Tensor}
+    assert_equal(wanted(model, tiny()), learnt)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("neuron-magnitude", {}),
+        ("slimllm", {}),
+        ("slimllm", {"regression": "bias"}),
+        ("flap", {}),
+        ("llm-pruner", {"granularity": "channel"}),
+    ],
+)
+@pytest.mark.parametrize("marking", [True, False])
+def test_what_is_cut_and_rescaled_is_so_in_the_reference(method, settings, marking):
+    model = tiny("llama-mha", num_hidden_layers=4)
+    dense = copy.deepcopy(model)
+    if marking:
+        mark_dense(find_blocks(model))
+    shrunk(model, method, 0.2, **settings)
+    smaller = weights(model)
+    assert any(weight.shape != dense.get_submodule(name).weight.shape for name, weight in smaller.items())
+    assert_equal(wanted(model, dense), smaller)
+    cut(model, "magnitude", 0.5)
+    assert_equal(wanted(model, dense), smaller)
+    assert kinds(model) == {Recipe if marking else torch.Tensor}
+    # Once more, of what is masked and has another reference than its weights.
+    shrunk(model, method, 0.1, **settings)
+    again = wanted(model, dense)
+    for name, weight in weights(model).items():
+        assert again[name].shape == weight.shape
+        torch.testing.assert_close(again[name][weight != 0], weight[weight != 0], rtol=1e-4, atol=1e-6)
+        assert again[name].count_nonzero() > 1.5 * weight.count_nonzero()
+
+
+def test_blocks_that_move_up_keep_their_own_names():
+    model, dense = marked(num_hidden_layers=4)
+    keep_blocks(model, find_blocks(model), [0, 2, 3])
+    cut(model, "magnitude", 0.5)
+    found, expected = wanted(model, dense), weights(dense)
+    assert len(found) == 3 / 4 * len(expected)
+    for index, block in enumerate((0, 2, 3)):
+        for linear in find_blocks(model).linears(index):
+            own = linear.name.replace(f"layers.{index}.", f"layers.{block}.")
+            assert reference_of(linear.module).name == own
+            assert torch.equal(found[linear.name], expected[own])
+
+
+@pytest.mark.parametrize(("method", "ratio"), [("slicegpt", 0.3), ("svd", 0.3), ("asvd", 0.3)])
+def test_what_mixes_weights_is_its_own_reference(method, ratio):
+    model, _ = marked()
+    cut(model, "magnitude", 0.3)
+    cut(model, method, ratio)
+    assert kinds(model) == {type(None)}
+    made = weights(model)
+    cut(model, "magnitude", 0.5)
+    assert_equal({name: resolved(model.get_submodule(name), made[name], refuse) for name in made}, made)
+
+
+def test_copies_of_a_model_have_it_and_the_state_dict_has_not():
+    model = cut(tiny(), "wanda")
+    assert model.state_dict().keys() == tiny().state_dict().keys()
+    assert model.get_memory_footprint() == tiny().get_memory_footprint()
+    other = copy.deepcopy(model).to(torch.bfloat16)
+    shrunk(other, "neuron-magnitude", 0.3)
+    assert_equal(wanted(model, tiny()), weights(tiny()))
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize("marking", [True, False])
+def test_what_is_saved_comes_back(name, marking, tmp_path):
+    model, dense = marked(name)
+    if not marking:
+        model = tiny(name)
+    if name == "llama-gqa":
+        shrunk(model, "slimllm", 0.3)
+    cut(model, "magnitude", 0.5)
+    expected = wanted(model, dense)
+    save_references(model, tmp_path)
+    again = copy.deepcopy(model)
+    for linear in find_blocks(again).all_linears():
+        linear.module.reference = None
+    load_references(again, tmp_path)
+    assert kinds(again) == kinds(model) == {Recipe if marking else torch.Tensor}
+    assert_equal(wanted(again, dense), expected)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_one_that_is_missing_or_another_models_is_refused(tmp_path):
+    with pytest.raises(OSError, match=FILE):
+        load_references(tiny(), tmp_path)
+    for larger in (tiny(num_hidden_layers=3), tiny(hidden_size=64)):
+        save_references(cut(larger, "magnitude"), tmp_path)
+        with pytest.raises(ValueError, match="does not fit the model"):
+            load_references(tiny(), tmp_path)
+    model, _ = marked(intermediate_size=64)
+    shrunk(model, "neuron-magnitude", 0.3)
+    save_references(model, tmp_path)
+    with pytest.raises(ValueError, match="does not fit the model"):
+        load_references(tiny(), tmp_path)
+
+
+def test_a_checkpoint_is_whole_without_it(tmp_path):
+    save_model(cut(tiny(), "magnitude"), tmp_path)
+    assert not (tmp_path / FILE).exists()

@@ -1,0 +1,169 @@
+"""Chains as people write them: read and written, inverse to each other; and what is said of one that is none."""
+
+from urllib.parse import parse_qs, quote, urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as draw
+
+from core.chain import Shared, file_name, parse, quoted, series, shared, written
+from core.errors import UserError
+from core.methods.fields import bounds, choices, type_of
+from core.registry import STAGES
+from core.request.asked import build_asked
+from core.request.stages import RATIO_PLACES, build_stage
+from core.specs import Calibration, Stage
+
+TEXT, LESSON = Calibration.parse("c4-sample:16x2048"), Calibration.parse("c4-sample:512x256")
+BESIDE = Shared(TEXT, LESSON, 0)
+ODD = draw.text(min_size=1, max_size=20)  # quotes, plus signs, commas, line ends and all
+
+
+@draw.composite
+def parameters(pick, method):
+    """Some parameters of a method, each with a value that it may have."""
+    found = {}
+    for name, parameter in method.Parameters.model_fields.items():
+        if not pick(draw.booleans()):
+            continue
+        kind, ends = type_of(parameter), bounds(parameter)
+        if kind is bool:
+            value = pick(draw.booleans())
+        elif choices(parameter):
+            value = pick(draw.sampled_from(choices(parameter)))
+        elif kind is int:
+            value = pick(draw.integers(int(ends.get(">=", 0)), int(ends.get("<=", 3000))))
+        elif kind is float:
+            low, high = ends.get(">=", ends.get(">", 0)), ends.get("<=", ends.get("<", 1e6))
+            excluded = {"exclude_min": ">" in ends or ">=" not in ends, "exclude_max": "<" in ends}
+            value = pick(draw.floats(low, high, **excluded))
+        else:
+            value = pick(ODD)
+        found[name] = value
+    return found
+
+
+@draw.composite
+def stages(pick):
+    """A stage that may be asked for, of any method."""
+    method = pick(draw.sampled_from([found for found in STAGES if found.name != "dense"]))
+    settings = pick(parameters(method))
+    ratio = pattern = None
+    if method.takes_amount:
+        if method.patterns and pick(draw.booleans()):
+            kept = pick(draw.integers(1, 20))
+            pattern = f"{kept}:{kept + pick(draw.integers(1, 20))}"
+        else:
+            ratio = round(pick(draw.floats(0, 0.999999)), RATIO_PLACES)
+    text = Calibration(
+        corpus=pick(ODD), windows=pick(draw.integers(3001, 10**9 - 1)), window=pick(draw.integers(2, 99))
+    )
+    layers = pick(ODD) if method.by_layer and pick(draw.booleans()) else None
+    return build_stage(method.name, ratio, pattern, settings, text, pick(draw.integers(0, 2**20)), layers)
+
+
+@settings(max_examples=300, deadline=None)
+@given(stages())
+def test_what_is_written_of_a_stage_gives_the_stage(stage):
+    assert build_asked(parse(written([stage])), shared([stage])) == (stage,)
+
+
+@settings(max_examples=100, deadline=None)
+@given(draw.lists(stages(), min_size=2, max_size=4))
+def test_every_stage_of_a_chain_is_read_as_it_was_written(chain):
+    beside = shared(chain)
+    for stage, one in zip(chain, parse(written(chain)), strict=True):
+        (again,) = build_asked([one], beside)
+        assert again == stage
+
+
+@given(draw.text())
+def test_any_text_is_a_chain_or_a_sentence(text):
+    try:
+        parse(text)
+    except UserError as error:
+        assert ", character " in str(error)
+
+
+@given(ODD)
+def test_any_value_can_be_quoted(value):
+    (one,) = parse(f"magnitude@0.5,layers={quoted(value)}")
+    assert one.layers == value
+
+
+def test_what_all_share_stands_beside_and_what_differs_within():
+    stages = [build_stage("wanda", 0.3, calibration=TEXT), build_stage("wanda", 0.5, calibration=TEXT)]
+    lora = build_stage("lora", calibration=LESSON)
+    assert (written([*stages, lora]), shared([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
+    other = build_stage("wanda", 0.5, calibration=Calibration.parse("c4-sample:8x2048"), seed=3)
+    assert written([stages[0], other, lora]) == (
+        "wanda@0.3,text=c4-sample:16x2048,seed=0+wanda@0.5,text=c4-sample:8x2048,seed=3+lora,seed=0"
+    )
+    assert shared([stages[0], other, lora]) == Shared(None, LESSON, None)
+    assert shared([build_stage("magnitude", 0.5)]) == Shared()
+
+
+def test_a_series_leaves_the_last_amount_open():
+    def of(chain):
+        return series(build_asked(parse(chain), BESIDE))
+
+    assert of("wanda@0.5+lora") == of("wanda@2:4+lora") == "wanda@+lora"
+    assert of("magnitude@0.2+lora+wanda@0.5,layers=0:3") == "magnitude@0.2+lora+wanda@,layers=0:3"
+    assert (of("lora"), of("dense")) == ("lora", "dense")
+
+
+def test_dense_is_not_written_before_what_trains_it():
+    dense, lora = Stage(method="dense"), build_stage("lora", calibration=TEXT)
+    assert (written([dense, lora]), written([dense])) == ("lora", "dense")
+
+
+def test_a_link_and_a_file_have_the_chain():
+    chain = 'wanda@2:4,layers="mlp.+"+lora,minutes=5'
+    assert parse_qs(urlencode({"chain": chain}, quote_via=quote))["chain"] == [chain]
+    assert file_name(build_asked(parse(chain), BESIDE)) == "wanda@2of4,layers=-mlp.+-+lora,minutes=5"
+
+
+@pytest.mark.parametrize("text", ["wanda@0.5 lora", " wanda@0.50 + lora ", "wanda@.5 +lora"])
+def test_a_plus_that_came_as_a_space_is_understood(text):
+    assert written(build_asked(parse(text), BESIDE)) == "wanda@0.5+lora"
+
+
+BAD = {
+    "magnitude@0.5+lorra": "character 15: Unknown stage 'lorra'; did you mean 'lora'?",
+    "wanda@4bit": "character 7: '4bit' is no amount of wanda, which takes a ratio such as 0.5 or a pattern such as 2:4",
+    "svd@2x": "character 5: '2x' is no amount of svd, which takes a ratio such as 0.5.",
+    "svd@2:4": "character 5: SVD has no N:M patterns",
+    "wanda@4:2": "character 7: Pattern '4:2' is not N:M",
+    "wanda@1.5": "character 7: Ratio 1.5 is outside",
+    "lora@0.5": "character 6: lora removes nothing, so it takes no amount",
+    "wanda@": "character 7: The amount of wanda is left open",
+    "magnitude@+wanda@": "character 18: One amount of a chain can be left open",
+    "wanda@0.5+magnitude": "character 11: Say how much magnitude is to leave removed in all",
+    "wanda@0.5,damp=1": "character 11: Wanda has no parameter 'damp'; its parameters are",
+    "sparsegpt@0.5,damping=x": "character 15: SparseGPT: damping = 'x' does not fit",
+    "sparsegpt@0.5,damping=1,damping=2": "character 25: Parameter damping is given twice",
+    "wanda@0.5,scope": "character 11: A parameter is written NAME=VALUE",
+    "wanda@0.5+": "character 11: A stage is missing here",
+    "+wanda@0.5": "character 1: A stage is missing here",
+    "": "character 1: A stage is missing here",
+    "wanda@0.5@0.6": "character 10: Sign '@' cannot stand here",
+    'wanda@0.5,layers="mlp': "character 18: This double quote is never closed",
+    "dense+lora": "character 1: Dense is the model as it is and stands alone",
+    "wanda@0.5,text=c4": "character 11: Calibration 'c4' is not CORPUS:NxL",
+    "magnitude@0.5,text=c4:1x2": "character 15: Magnitude reads no text and draws nothing, so it takes no text",
+    "magnitude@0.5,seed=1": "character 15: Magnitude reads no text and draws nothing, so it takes no seed",
+    "wanda@0.5,seed=x": "character 11: Seed 'x' is no whole number",
+    "flap@0.2,layers=0:3": "character 10: FLAP works on the whole model; leave the layers out",
+}
+
+
+@pytest.mark.parametrize("chain", BAD)
+def test_a_mistake_is_told_with_its_place_and_what_is_allowed(chain):
+    with pytest.raises(UserError) as told:
+        build_asked(parse(chain), BESIDE)
+    assert str(told.value).startswith(f"{chain!r}, {BAD[chain]}")
+
+
+def test_no_method_has_a_parameter_that_every_stage_is_given():
+    taken = {name for method in STAGES for name in method.Parameters.model_fields}
+    assert not taken & {"layers", "text", "seed"}
