@@ -10,13 +10,12 @@ import streamlit as st
 from core.chain import Asked, quoted
 from core.errors import UserError
 from core.methods.base import Method, Reads
-from core.registry import METHODS, RECOVERIES, get_stage
+from core.registry import get_stage
 from core.request.asked import reads_of
 from core.request.stages import DEFAULT_RATIO
 from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
 
-STAGES: dict[str, type[Method]] = {method.name: method for method in (*METHODS, *RECOVERIES)}
 PATTERNS = ("2:4", "4:8")
 DOES = {  # each family in the words of a newcomer
     "dense": "the model as it is",
@@ -43,6 +42,16 @@ def key(card: int, field: str) -> str:
     return f"run_card{card}_{field}"
 
 
+def method_of(card: int) -> type[Method]:
+    return get_stage(st.session_state[key(card, "method")])
+
+
+def described(name: str) -> str:
+    """Return a method's label and what it does, in two words."""
+    method = get_stage(name)
+    return f"{method.label} · {DOES.get(method.family, method.family)}"
+
+
 def fill(card: int, stage: Asked, first: bool) -> dict[str, Any]:
     """Return by key what the fields of a card are to hold; `first` is whether no stage before it removes anything.
 
@@ -66,7 +75,7 @@ def fill(card: int, stage: Asked, first: bool) -> dict[str, Any]:
 
 def show_fields(card: int, first: bool, only: bool) -> Part:
     """Show what a card asks for below its method; `only` is whether the chain has no other stage."""
-    method = STAGES[st.session_state[key(card, "method")]]
+    method = method_of(card)
     st.caption(f"{method.summary}{cited(method)}")
     amount = _amount(card, method, first)
     given, reads = _parameters(card, method, only)

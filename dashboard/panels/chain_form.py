@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import DENSE, parse
 from core.errors import UserError
-from core.registry import get_stage
+from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from dashboard.panels import card as cards
 from dashboard.panels.binding import BOUND, KEPT
 
@@ -132,14 +132,14 @@ def _typed() -> None:
 def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:
     """Show the card of a stage; return what it asks for, and where to say what is wrong with it."""
     card, several = ids[place], len(ids) > 1
-    removed = any(cards.STAGES[st.session_state[cards.key(one, "method")]].takes_amount for one in ids[:place])
+    removed = any(cards.method_of(one).takes_amount for one in ids[:place])
     box = st.container(border=True, key=cards.key(card, "box"))
     with box:
         with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
             st.selectbox(
                 f"Stage {place + 1}",
-                [name for name in cards.STAGES if name != DENSE or not several],
-                format_func=lambda name: f"{cards.STAGES[name].label} · {cards.DOES[cards.STAGES[name].family]}",
+                [method.name for method in STAGES if method.name != DENSE or not several],
+                format_func=cards.described,
                 key=cards.key(card, "method"),
                 **KEPT,
             )
@@ -175,8 +175,7 @@ def _remove(place: int) -> None:
 def _add() -> None:
     """Add what usually follows the last stage: after a mask a reconstruction, else training."""
     state = st.session_state
-    last = cards.STAGES[state[cards.key(state[CARDS][-1], "method")]]
-    masks = last.family == "unstructured" and "adaprune" in cards.STAGES
-    state[cards.key(state[MADE], "method")] = "adaprune" if masks else "lora"
+    masked = cards.method_of(state[CARDS][-1]).family == "unstructured"
+    state[cards.key(state[MADE], "method")] = (RECONSTRUCTIONS if masked else RECOVERIES)[0].name
     state[CARDS].append(state[MADE])
     state[MADE] += 1

@@ -66,11 +66,18 @@ def test_cards_give_the_text():
     app.selectbox(key="run_card0_pattern").set_value("4:8").run()
     assert text(app) == "wanda@4:8"
     app.button(key="run_add").click().run()
-    assert methods(app)[0] == "wanda" and methods(app)[1] in ("adaprune", "lora")
-    app.selectbox(key="run_card1_method").set_value("lora").run()
-    app.number_input(key="run_card1_of_lora_learning_rate").set_value(1e-5).run()
-    app.number_input(key="run_card1_of_lora_rank").set_value(4).run()
-    app.number_input(key="run_card1_of_lora_alpha").set_value(None).run()
+    assert text(app) == "wanda@4:8+adaprune"
+    press(app, "Remove", 1)
+    app.selectbox(key="run_card0_method").set_value("shortgpt").run()
+    app.button(key="run_add").click().run()
+    assert text(app) == "shortgpt@0.5+lora"
+    press(app, "Remove", 2)
+    app.selectbox(key="run_card0_method").set_value("wanda").run()
+    app.button(key="run_add").click().run()
+    app.selectbox(key="run_card3_method").set_value("lora").run()
+    app.number_input(key="run_card3_of_lora_learning_rate").set_value(1e-5).run()
+    app.number_input(key="run_card3_of_lora_rank").set_value(4).run()
+    app.number_input(key="run_card3_of_lora_alpha").set_value(None).run()
     assert text(app) == "wanda@4:8+lora,learning_rate=1e-05,rank=4"
     assert [stage.parameters for stage in submitted(app).variant.stages] == [{}, {"learning_rate": 1e-5, "rank": 4}]
 
@@ -182,7 +189,7 @@ def test_everything_is_kept_while_another_page_is_shown():
 @pytest.mark.parametrize(
     "chain",
     [
-        "magnitude@0.5+lora,minutes=5",
+        "magnitude@0.5+adaprune,iterations=20+lora,minutes=5",
         "wanda@2:4+distill-white,divergence=reverse,temperature=2.5+sparsegpt@0.6,seed=3",
         "svd@0.333333+lora,alpha=1.23456789",
         "wanda@0.3,layers=0:3+wanda@0.5,text=passages-calibration:4x128",
