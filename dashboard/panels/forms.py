@@ -2,35 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 from pydantic.fields import FieldInfo
+from streamlit.delta_generator import DeltaGenerator
 
+from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
 from dashboard.panels.binding import KEPT
 
 ENDS = ((">=", ">"), ("<=", "<"))
+LARGEST = 2**53 - 1  # that a browser counts to
 
 
-def parameter_inputs(method: type[Method]) -> dict[str, Any]:
-    """Show one input for each declared parameter and return the values; None where one is left to the method."""
-    return {name: _input(method, name, field) for name, field in method.Parameters.model_fields.items()}
+def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
+    """Show one input for each declared parameter; return as text those that are not at their default.
+
+    The keys of the inputs begin with `prefix`; each method has its own.
+    """
+    changed = {}
+    row: list[DeltaGenerator] = []  # columns yet to be filled
+    for name, field in method.Parameters.model_fields.items():
+        row = row or list(st.columns(2, vertical_alignment="bottom"))
+        with row.pop(0):
+            value = _input(_key(prefix, method, name), name, field)
+        if value is not None and value != field.default:
+            changed[name] = written(value)
+    return changed
 
 
-def _input(method: type[Method], name: str, field: FieldInfo) -> Any:
-    label, kind = name.replace("_", " ").capitalize(), type_of(field)
-    key, help = f"run_{method.name}_{name}", field.description
+def fill_parameters(method: type[Method], prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by key what the inputs are to hold. A `UserError` names a number that no input can."""
+    values = method.parsed(settings).model_dump()
+    for name, value in values.items():
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            raise UserError(
+                f"{method.label}: {name} = {value} is no number for this form, which has them to {LARGEST}."
+            )
+    return {_key(prefix, method, name): value for name, value in values.items()}
+
+
+def written(value: Any) -> str:
+    """Return a value as a chain has it, before quoting: numbers with as few digits as give them again."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return short if float(short := f"{value:g}") == value else repr(value)
+    return str(value)
+
+
+def _key(prefix: str, method: type[Method], name: str) -> str:
+    return f"{prefix}_{method.name}_{name}"
+
+
+def _input(key: str, name: str, field: FieldInfo) -> Any:
+    """Show the input of a parameter and return its value; None where one is left to the method.
+
+    What it holds first is put into the session, as a text that is typed for the chain puts it there later.
+    """
+    st.session_state.setdefault(key, field.default)
+    label, kind, help = name.replace("_", " ").capitalize(), type_of(field), field.description
+    auto = AUTO if field.default is None else written(field.default)
     if kind is bool:
-        return st.toggle(label, field.default, key=key, help=help, **KEPT)
+        return st.toggle(label, key=key, help=help, **KEPT)
     if options := choices(field):
-        return st.selectbox(label, options, index=options.index(field.default), key=key, help=help, **KEPT)
+        return st.selectbox(label, options, key=key, help=help, **KEPT)
     if kind in (int, float):
         found = bounds(field)  # an open end is left to the validation
         low, high = (next((kind(found[sign]) for sign in signs if sign in found), None) for signs in ENDS)
-        step, written = (1, "%d") if kind is int else (None, "%g")
-        return st.number_input(
-            label, low, high, field.default, step, written, key=key, help=help, placeholder=AUTO, **KEPT
-        )
-    return st.text_input(label, field.default, key=key, help=help, placeholder=AUTO, **KEPT) or None
+        step, format = (1, "%d") if kind is int else (None, "%g")
+        return st.number_input(label, low, high, None, step, format, key=key, help=help, placeholder=auto, **KEPT)
+    return st.text_input(label, key=key, help=help, placeholder=auto, **KEPT) or None

@@ -1,65 +1,33 @@
-"""Run: make a compressed model and measure it, from a form that the methods' declarations generate."""
+"""Run: make a compressed model by a chain of stages and measure it."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import CORPORA
 from core.errors import UserError
-from core.methods.base import Method
 from core.models.catalogue import BY_ID, MODELS
 from core.models.sources import named_folder
-from core.registry import METHODS, RECOVERIES
+from core.paths import kept_variant
+from core.request.asked import MOST_SEED
 from core.request.baseline import left
 from core.request.complete import complete
 from core.request.estimate import estimate_left
-from core.request.stages import (
-    DEFAULT_EXAMPLE,
-    DEFAULT_EXAMPLES,
-    DEFAULT_MODEL,
-    DEFAULT_RATIO,
-    DEFAULT_WINDOW,
-    DEFAULT_WINDOWS,
-)
-from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Task
+from core.request.stages import DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.specs import DTYPES, Perplexity, RunSpec, Task, VariantSpec
 from core.words import duration
 from dashboard import data
-from dashboard.panels import forms
+from dashboard.panels import texts
 from dashboard.panels.binding import BOUND, KEPT
+from dashboard.panels.card import Part
+from dashboard.panels.chain_form import chain_input
 from dashboard.panels.joblist import explore_link, show_jobs
 
-PATTERNS = ("2:4", "4:8")
-NO_RECOVERY = "nothing"
 FOLDERS = "run_folders"  # those that the visitor lets be read, in the session
-
-
-class Purpose(NamedTuple):
-    """What a text is read for, as the form asks for it."""
-
-    label: str
-    unit: str
-    windows: int
-    window: int
-    help: str
-
-
-CALIBRATION = Purpose(
-    "Calibrate on",
-    "Windows",
-    DEFAULT_WINDOWS,
-    DEFAULT_WINDOW,
-    "The text that shows the method which weights matter. The path of a text file may be typed.",
-)
-TRAINING = Purpose(
-    "Train on",
-    "Examples",
-    DEFAULT_EXAMPLES,
-    DEFAULT_EXAMPLE,
-    "A text, or instructions; the path of a text, JSON or JSONL file may be typed.",
-)
 
 
 def model_input() -> str | None:
@@ -95,119 +63,11 @@ def allow_folder() -> None:
         st.session_state.setdefault(FOLDERS, set()).add(str(folder))
 
 
-def method_input() -> type[Method]:
-    """Let a method be chosen and say what it does."""
-    by_name = {method.name: method for method in METHODS}
-    name = st.selectbox(
-        "Method",
-        list(by_name),
-        index=list(by_name).index("sparsegpt"),
-        format_func=lambda name: by_name[name].label,
-        key="run_method",
-        **BOUND,
-    )
-    method = by_name[name]
-    family = "" if method.family == "dense" else f"{method.family.capitalize()}: "
-    st.caption(f"{family}{method.summary}{cited(method)}")
-    return method
-
-
-def cited(method: type[Method]) -> str:
-    """Return the source to follow a method's summary; empty where there is none."""
-    source = method.citation
-    return f" [{source.authors}, {source.year}]({source.url})." if source else ""
-
-
-def amount_input(method: type[Method]) -> dict[str, Any]:
-    """Ask how much to remove: a ratio, or a pattern where the method has them."""
-    if not method.takes_amount:
-        return {}
-    kind = "ratio"
-    if method.patterns:
-        kind = st.segmented_control(
-            "Remove",
-            ["ratio", "pattern"],
-            default="ratio",
-            required=True,
-            key="run_kind",
-            **BOUND,
-            format_func={"ratio": "a share of the weights", "pattern": "an N:M pattern"}.__getitem__,
-        )
-    if kind == "pattern":
-        text = st.selectbox(
-            "Pattern",
-            PATTERNS,
-            key="run_pattern",
-            accept_new_options=True,
-            **BOUND,
-            help="N:M keeps N of every M consecutive weights; 2:4 is what GPUs speed up. Another may be typed.",
-        )
-        return {"pattern": text}
-    ratio = st.number_input(
-        "Share of block weights to remove",
-        0.0,
-        0.99,
-        DEFAULT_RATIO,
-        0.05,
-        format="%.2f",
-        key="run_ratio",
-        **BOUND,
-        help="0.5 removes half the weights of the linear layers inside the blocks; embeddings are left alone.",
-    )
-    return {"ratio": ratio}
-
-
-def calibration_input(method: type[Method]) -> Calibration | None:
-    """Ask what text the method reads, where it reads any."""
-    reads = method().reads
-    if reads == "nothing":
-        return None
-    if reads == "training":
-        return text_input("run_train", TRAINING)
-    return text_input("run_calibration", CALIBRATION)
-
-
-def text_input(key: str, purpose: Purpose) -> Calibration:
-    """Ask for a corpus and how much of it; `key` begins those of the fields."""
-    names = [corpus.id for corpus in CORPORA if not corpus.held_out]
-    with st.container(horizontal=True):
-        corpus = st.selectbox(
-            purpose.label,
-            names,
-            index=names.index(data.corpora_here()[1]),
-            key=f"{key}_corpus",
-            accept_new_options=True,
-            **KEPT,
-            help=purpose.help,
-        )
-        windows = st.number_input(purpose.unit, 1, 1_000_000, purpose.windows, key=f"{key}_windows", **KEPT)
-        window = st.number_input("Tokens each", 2, 131072, purpose.window, key=f"{key}_window", **KEPT)
-    return Calibration(corpus=corpus, windows=windows, window=window)
-
-
-def recovery_input() -> dict[str, Any]:
-    """Ask whether the model is trained afterwards, with what, and on which text."""
-    by_name = {found.name: found for found in RECOVERIES}
-    name = st.selectbox(
-        "Then train",
-        [NO_RECOVERY, *by_name],
-        format_func=lambda name: by_name[name].label if name in by_name else name,
-        key="run_recovery",
-        **BOUND,
-        help="A recovery wins back some of what was lost; it trains small adapters and merges them.",
-    )
-    if name == NO_RECOVERY:
-        return {}
-    found = by_name[name]
-    st.caption(f"{found.summary}{cited(found)}")
-    training = text_input("run_recovery", TRAINING)
-    with st.expander("How it trains"):
-        settings = forms.parameter_inputs(found)
-    return {
-        "recovery": name,
-        "recovery_settings": settings,
-        "training": training,
-    }
+def text_inputs(parts: Sequence[Part]) -> dict[str, Any]:
+    """Ask for the texts that stages without one of their own read."""
+    wanted = {part.reads for part in parts if not part.own_text}
+    asked = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
+    return {name: texts.text_input(purpose) for reads, purpose, name in asked if reads in wanted}
 
 
 def measuring_inputs() -> dict[str, Any]:
@@ -259,46 +119,43 @@ def measuring_inputs() -> dict[str, Any]:
     }
 
 
-def more_inputs(method: type[Method], trained: bool) -> dict[str, Any]:
+def more_inputs(parts: Sequence[Part]) -> dict[str, Any]:
     """Ask for what rarely changes."""
-    with st.expander("More: parameters, layers, seed, precision, device"):
-        settings = forms.parameter_inputs(method)
-        layers = seed = None
-        if method.by_layer:
-            layers = st.text_input(
-                "Layers",
-                key="run_layers",
-                placeholder="all",
-                **KEPT,
-                help="First:last block such as 0:19, or a regular expression on layer names such as mlp.",
-            )
-        if method().reads != "nothing" or trained:
+    drawn = any(part.reads != "nothing" and not part.own_seed for part in parts)
+    with st.expander("More: seed, precision, device" if drawn else "More: precision, device"):
+        seed = 0
+        if drawn:
             told = "Draws the text, and what training draws."
-            seed = st.number_input("Seed", 0, 2**31, 0, key="run_seed", help=told, **KEPT)
+            seed = st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=told, **KEPT)
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **KEPT)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **KEPT)
-    return {"settings": settings, "layers": layers or None, "seed": seed or 0, "dtype": dtype, "device": device}
+    return {"seed": seed, "dtype": dtype, "device": device}
 
 
 def form() -> RunSpec | str | None:
     """Show the form; return the run it asks for, or the sentence that says what is wrong; None while it waits."""
     model = model_input()
-    method = method_input()
-    amount = amount_input(method)
-    calibration = calibration_input(method)
-    recovery = recovery_input()
+    chain = chain_input()
+    read = text_inputs(chain.parts)
     measuring = measuring_inputs()
-    more = more_inputs(method, bool(recovery))
+    more = more_inputs(chain.parts)
     if model is None:
         return None
     if not model:
         return "Choose a model, or type a folder or a hub id."
+    if not chain.readable:
+        st.caption("The chain that is typed at the top cannot be read.")
+        return None
     if not (measuring["perplexity"] or measuring["tasks"] or measuring["latency"]):
         return "Choose at least one thing to measure: a text, a task or the latency."
     try:
-        return complete(model, method.name, calibration=calibration, **amount, **recovery, **measuring, **more)
+        return complete(model, chain.text, **read, **measuring, **more)
     except UserError as error:
-        return str(error)
+        blamed = chain.blame(error)
+        if blamed is None:
+            return str(error)
+        st.caption(f"Stage {blamed + 1} of the chain does not fit, as its card says.")
+        return None
 
 
 def page() -> None:
@@ -333,8 +190,20 @@ def _something_left(spec: RunSpec) -> bool:
         said += ", with the dense model measured in the same way, to compare with"
     if data.result(spec.variant.key):
         said += ". This model is known already: only what was not measured yet is measured"
+    if made := _kept(spec.variant):
+        said += f". The model is kept after {made} of its {len(spec.variant.stages)} stages, so it takes less"
     st.info(f"{said}.")
     return True
+
+
+def _kept(variant: VariantSpec) -> int:
+    """Return how many first stages of a variant need not be carried out, as earlier runs left the model after them."""
+    counts = range(len(variant.stages), 0, -1)
+    return next((n for n in counts if kept_variant(_first(variant, n).key).is_dir()), 0)
+
+
+def _first(variant: VariantSpec, count: int) -> VariantSpec:
+    return variant.model_copy(update={"stages": variant.stages[:count]})
 
 
 page()

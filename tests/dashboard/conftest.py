@@ -2,6 +2,8 @@
 
 import pytest
 import streamlit as st
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.testing.v1.element_tree import Selectbox
 
 from core import paths
 from core.analysis.frame import tidy
@@ -51,3 +53,13 @@ def filled(store):
     for one in curve():
         store.put(one)
     return store
+
+
+@pytest.fixture
+def typing(monkeypatch):
+    """Let anything be typed into a select box, as in a browser; Streamlit's tester knows only what is offered."""
+
+    def as_typed(field):
+        return WidgetState(id=field.id, string_value=field.value)
+
+    monkeypatch.setattr(Selectbox, "_widget_state", property(as_typed))

@@ -133,7 +133,7 @@ def test_dark_and_light_pages_have_charts_one_can_read(browser, address):
 
 def test_a_mistake_in_the_form_is_one_sentence_and_stays_typed(page, address):
     settled(opened(page, f"{address}/run"))
-    page.get_by_text("More: parameters, layers").click()
+    page.get_by_text("Parameters", exact=True).click()
     layers = page.get_by_label("Layers", exact=True)
     layers.fill("99:100")
     layers.press("Enter")
@@ -142,6 +142,35 @@ def test_a_mistake_in_the_form_is_one_sentence_and_stays_typed(page, address):
     assert "\n" not in alert.inner_text().strip()
     assert layers.input_value() == "99:100"
     page.locator("button:disabled", has_text="Start").wait_for()
+
+
+def test_the_chain_and_its_cards_follow_each_other(page, address):
+    from playwright.sync_api import expect
+
+    settled(opened(page, f"{address}/run?chain=magnitude%400.5%2Blora"))
+    chain = page.get_by_label("Chain of stages", exact=True)
+    expect(chain).to_have_value("magnitude@0.5+lora")
+    second = page.locator(".st-key-run_card1_box")
+    second.get_by_text("Parameters", exact=True).click()
+    page.get_by_label("Minutes", exact=True).fill("5")
+    second.get_by_role("button", name="arrow_upward").click()  # and so leaves the field
+    page.wait_for_url("**/run?chain=lora%2Cminutes%3D5%2Bmagnitude%400.5")
+    settled(page)
+    expect(chain).to_have_value("lora,minutes=5+magnitude@0.5")
+    assert page.get_by_label("Minutes", exact=True).input_value() == "5"  # open still, as it has moved
+    chain.fill("wanda@2:4 lora,minutes=6+ria@0.7")
+    chain.press("Enter")
+    third = page.get_by_role("combobox", name="Stage 3")
+    expect(third).to_have_value("RIA · removes weights")
+    expect(chain).to_have_value("wanda@2:4+lora,minutes=6+ria@0.7")
+    page.reload()
+    expect(third).to_have_value("RIA · removes weights")
+    expect(chain).to_have_value("wanda@2:4+lora,minutes=6+ria@0.7")
+    chain.fill("wanda@2:4+lorx")
+    chain.press("Enter")
+    page.get_by_role("alert").filter(has_text="Character 11: Unknown stage 'lorx'").wait_for()
+    assert chain.input_value() == "wanda@2:4+lorx"
+    assert page.locator("[class*=st-key-run_card][class*=_box]").count() == 3
 
 
 def test_a_job_that_is_tried_again_shows_how_it_ends(page, address, results):

@@ -9,7 +9,7 @@ from tests.e2e.test_browser import opened, settled
 pytestmark = [pytest.mark.e2e, pytest.mark.real]
 MINUTES = 60_000
 # A ratio that is not shipped, so that the point is new.
-FORM = "run_model=smollm2-135m&run_method=Wanda&run_ratio=0.33"
+FORM = "run_model=smollm2-135m&chain=wanda%400.33"
 
 
 @pytest.mark.timeout(900)

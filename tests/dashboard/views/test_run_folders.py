@@ -1,8 +1,6 @@
 """The Run page on folders of this machine, and on odd models, that an address names."""
 
 import pytest
-from streamlit.proto.WidgetStates_pb2 import WidgetState
-from streamlit.testing.v1.element_tree import Selectbox
 
 from core.models import sources
 from tests.core.tiny import tiny
@@ -11,16 +9,10 @@ from tests.dashboard.opened import open_app
 pytestmark = pytest.mark.usefixtures("store")
 
 
-def _as_typed(field):
-    """Return what a browser sends of a select box; Streamlit's tester knows none in which something may be typed."""
-    return WidgetState(id=field.id, string_value=field.value)
-
-
 @pytest.fixture
-def model_folder(tmp_path, monkeypatch):
+def model_folder(tmp_path, monkeypatch, typing):
     """A folder with a model, and a cache that knows nothing of it."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(Selectbox, "_widget_state", property(_as_typed))
     tiny().save_pretrained(tmp_path / "$my$ model")
     return tmp_path / "$my$ model"
 
@@ -32,7 +24,7 @@ def test_a_folder_named_by_a_link_is_read_once_the_button_is_pressed(model_folde
     assert not read and not list(model_folder.parent.glob("cache/folders/*"))
     assert str(model_folder) in [text.value for text in app.text]
     assert app.button(key="run_start").disabled and not app.error
-    app.number_input(key="run_ratio").set_value(0.3).run()
+    app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert not read
     app.button(key="run_read").click().run()
     assert read and "run_read" not in [button.key for button in app.button]

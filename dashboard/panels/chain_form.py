@@ -1,0 +1,181 @@
+"""The form of a chain: its text, and a card for each of its stages. Each is rewritten when the other is edited.
+
+The session holds the ids of the cards in their order, and what is entered under keys with the id, so that it moves with
+its card. The text is written from the cards; a text that is typed, or that the address has, is read into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.chain import DENSE, parse
+from core.errors import UserError
+from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
+from dashboard.panels import card as cards
+from dashboard.panels.binding import BOUND, KEPT
+
+CHAIN = "chain"  # key of the text, and its name in the address
+CARDS = "run_cards"  # ids in their order
+MADE = "run_cards_made"  # how many there ever were: the next id
+WRONG = "run_chain_wrong"  # what is wrong with the text that is typed; absent where it is that of the cards
+FOUND = "run_chain_found"  # a text of the address that is yet to be read
+DEFAULT = "sparsegpt@0.5"
+
+
+class Chain(NamedTuple):
+    """What the form asks for."""
+
+    text: str
+    readable: bool  # whether the text that is typed is that of the cards
+    parts: Sequence[cards.Part]
+    boxes: Sequence[DeltaGenerator]  # of the cards
+
+    def blame(self, error: UserError) -> int | None:
+        """Show an error at the card of the stage that it names; return the stage's place, None where it names none."""
+        place, message = placed(self.text, error)
+        if place is None:
+            return None
+        ends = [sum(len(part.text) + 1 for part in self.parts[: count + 1]) for count in range(len(self.parts))]
+        found = next((count for count, end in enumerate(ends) if place <= end), len(ends) - 1)
+        self.boxes[found].error(message)
+        return found
+
+
+def placed(chain: str, error: UserError) -> tuple[int | None, str]:
+    """Return at which character, from 1, of a chain something is wrong, if that is told, and what."""
+    told, _, message = str(error).removeprefix(f"{chain!r}, character ").partition(": ")
+    return (int(told), message) if told.isdecimal() else (None, str(error))
+
+
+def chain_input() -> Chain:
+    """Show the text and the cards."""
+    state = st.session_state
+    if CARDS not in state:
+        read(DEFAULT)
+        state[FOUND] = st.query_params.get(CHAIN, DEFAULT)
+    if FOUND in state:
+        read(state.pop(FOUND))
+    top = st.container()
+    ids = state[CARDS]
+    shown = [_card(place, ids) for place in range(len(ids))]
+    parts, boxes = [part for part, _ in shown], [box for _, box in shown]
+    alone = parts[0].method.name == DENSE
+    st.button(
+        "Add a stage",
+        key="run_add",
+        icon=":material/add:",
+        disabled=alone,
+        help="Dense is the model as it is and stands alone." if alone else "It is applied to what the last one leaves.",
+        on_click=_add,
+    )
+    text = "+".join(part.text for part in parts)
+    with top:
+        _text(text)
+    return Chain(text, WRONG not in state, parts, boxes)
+
+
+def read(text: str) -> None:
+    """Read a text into the cards; where it cannot be read they stay as they are and the sentence is kept."""
+    state = st.session_state
+    try:
+        stages = parse(text)
+        ids = list(state.get(CARDS, ()))[: len(stages)]
+        made = state.get(MADE, 0)
+        ids += range(made, made + len(stages) - len(ids))
+        fields: dict[str, Any] = {}
+        first = True
+        for card, stage in zip(ids, stages, strict=True):
+            fields |= cards.fill(card, stage, first)
+            first = first and not get_stage(stage.name).takes_amount
+    except UserError as error:
+        state[CHAIN], state[WRONG] = text, str(error)
+        return
+    state.pop(WRONG, None)
+    state[CARDS], state[MADE] = ids, max(made, *(card + 1 for card in ids))
+    for key, value in fields.items():
+        state[key] = value
+
+
+def _text(text: str) -> None:
+    """Show the written chain: that of the cards, or what was typed and cannot be read."""
+    state = st.session_state
+    if WRONG not in state and state.get(CHAIN) != text:
+        state[CHAIN] = text
+    wanted = state[CHAIN]
+    shown = st.text_input(
+        "Chain of stages",
+        key=CHAIN,
+        **BOUND,
+        on_change=_typed,
+        help="What is done to the model, from left to right, as the command line has it: "
+        "`magnitude@0.5+lora,minutes=5` removes half the weights, then trains for five minutes. "
+        "Edit it or the cards below; each follows the other.",
+    )
+    if shown != wanted:  # the address has another, as on the way back to this page
+        if shown:
+            state[FOUND] = shown
+        st.rerun()
+    if WRONG in state:
+        place, message = placed(shown, UserError(state[WRONG]))
+        st.error(f"Character {place}: {message}" if place else message)
+        st.button("Write the chain of the cards again", key="run_rewrite", on_click=state.pop, args=(WRONG,))
+
+
+def _typed() -> None:
+    read(st.session_state[CHAIN])
+
+
+def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:
+    """Show the card of a stage; return what it asks for, and where to say what is wrong with it."""
+    card, several = ids[place], len(ids) > 1
+    removed = any(cards.method_of(one).takes_amount for one in ids[:place])
+    box = st.container(border=True, key=cards.key(card, "box"))
+    with box:
+        with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
+            st.selectbox(
+                f"Stage {place + 1}",
+                [method.name for method in STAGES if method.name != DENSE or not several],
+                format_func=cards.described,
+                key=cards.key(card, "method"),
+                **KEPT,
+            )
+            if several:
+                _button("Move up", "arrow_upward", card, place == 0, _move, (place, place - 1))
+                _button("Move down", "arrow_downward", card, place == len(ids) - 1, _move, (place, place + 1))
+                _button("Remove", "close", card, False, _remove, (place,))
+        return cards.show_fields(card, not removed, not several), box
+
+
+def _button(label: str, icon: str, card: int, disabled: bool, act, args: tuple[int, ...]) -> None:
+    st.button(
+        "",
+        key=cards.key(card, label),
+        icon=f":material/{icon}:",
+        type="tertiary",
+        help=label,
+        disabled=disabled,
+        on_click=act,
+        args=args,
+    )
+
+
+def _move(place: int, to: int) -> None:
+    ids = st.session_state[CARDS]
+    ids[place], ids[to] = ids[to], ids[place]
+
+
+def _remove(place: int) -> None:
+    del st.session_state[CARDS][place]
+
+
+def _add() -> None:
+    """Add what usually follows the last stage: after a mask a reconstruction, else training."""
+    state = st.session_state
+    masked = cards.method_of(state[CARDS][-1]).family == "unstructured"
+    state[cards.key(state[MADE], "method")] = (RECONSTRUCTIONS if masked else RECOVERIES)[0].name
+    state[CARDS].append(state[MADE])
+    state[MADE] += 1
