@@ -235,7 +235,7 @@ def _amount_of(stage: Stage) -> str:
 
 
 def _written(stage: Stage, amount: str, beside: Shared) -> str:
-    parts = {name: _value(value) for name, value in sorted(stage.parameters.items())}
+    parts = {name: plain(value) for name, value in sorted(stage.parameters.items())}
     if stage.layers is not None:
         parts["layers"] = stage.layers
     if stage.calibration and (beside.train if reads(stage) == "training" else beside.calibration) is None:
@@ -245,7 +245,8 @@ def _written(stage: Stage, amount: str, beside: Shared) -> str:
     return "".join([stage.method, amount, *(f",{name}={quoted(value)}" for name, value in parts.items())])
 
 
-def _value(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return a parameter's value as a chain has it, before quoting."""
     if isinstance(value, bool):
         return str(value).lower()
     return _number(value) if isinstance(value, float) else str(value)

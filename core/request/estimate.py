@@ -62,6 +62,12 @@ def history(store: Store) -> list[Result]:
     ]
 
 
+def kept_stages(variant: VariantSpec) -> int:
+    """Return how many of a variant's first stages need not be made again, as the model after them is in the cache."""
+    counts = range(len(variant.stages), 0, -1)
+    return next((count for count in counts if kept_variant(variant.prefixes[count].key).is_dir()), 0)
+
+
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
     results = history(store)
@@ -79,7 +85,7 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
 
     Stages count from the longest prefix on that is kept in the cache.
     """
-    stages = spec.variant.stages if spec.force else spec.variant.stages[_ready(spec.variant) :]
+    stages = spec.variant.stages if spec.force else spec.variant.stages[kept_stages(spec.variant) :]
     source = identify_again(spec.variant.model, spec.variant.revision)
     shape = facts(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
@@ -109,14 +115,6 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     return Estimate(
         seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
     )
-
-
-def _ready(variant: VariantSpec) -> int:
-    """Return how many of the first stages need not be made again."""
-    *_, ready = (
-        count for count, prefix in enumerate(variant.prefixes) if not count or kept_variant(prefix.key).is_dir()
-    )
-    return ready
 
 
 def _longest(rows: Iterable[tuple[str, float]]) -> dict[str, float]:

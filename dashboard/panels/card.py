@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from core.chain import Asked, quoted
+from core.chain import Asked, plain, quoted
 from core.errors import UserError
 from core.methods.base import Method, Reads
 from core.registry import get_stage
@@ -131,7 +131,7 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             help="Of the linear layers inside the blocks; embeddings are left alone. It counts all that is gone after "
             "this stage, with what earlier stages removed: 0.5 and then 0.7 leaves 30 % of the weights.",
         )
-    return "@" if ratio is None else f"@{forms.written(ratio)}"
+    return "@" if ratio is None else f"@{plain(ratio)}"
 
 
 def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, str], Reads]:

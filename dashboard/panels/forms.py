@@ -9,6 +9,7 @@ import streamlit as st
 from pydantic.fields import FieldInfo
 from streamlit.delta_generator import DeltaGenerator
 
+from core.chain import plain
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
@@ -30,7 +31,7 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
         with row.pop(0):
             value = _input(_key(prefix, method, name), name, field)
         if value is not None and value != field.default:
-            changed[name] = written(value)
+            changed[name] = plain(value)
     return changed
 
 
@@ -45,15 +46,6 @@ def fill_parameters(method: type[Method], prefix: str, settings: Mapping[str, An
     return {_key(prefix, method, name): value for name, value in values.items()}
 
 
-def written(value: Any) -> str:
-    """Return a value as a chain has it, before quoting: numbers with as few digits as give them again."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return short if float(short := f"{value:g}") == value else repr(value)
-    return str(value)
-
-
 def _key(prefix: str, method: type[Method], name: str) -> str:
     return f"{prefix}_{method.name}_{name}"
 
@@ -65,7 +57,7 @@ def _input(key: str, name: str, field: FieldInfo) -> Any:
     """
     st.session_state.setdefault(key, field.default)
     label, kind, help = name.replace("_", " ").capitalize(), type_of(field), field.description
-    auto = AUTO if field.default is None else written(field.default)
+    auto = AUTO if field.default is None else plain(field.default)
     if kind is bool:
         return st.toggle(label, key=key, help=help, **KEPT)
     if options := choices(field):

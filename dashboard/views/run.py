@@ -12,13 +12,12 @@ from core.data.texts import CORPORA
 from core.errors import UserError
 from core.models.catalogue import BY_ID, MODELS
 from core.models.sources import named_folder
-from core.paths import kept_variant
 from core.request.asked import MOST_SEED
 from core.request.baseline import left
 from core.request.complete import complete
-from core.request.estimate import estimate_left
+from core.request.estimate import estimate_left, kept_stages
 from core.request.stages import DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
-from core.specs import DTYPES, Perplexity, RunSpec, Task, VariantSpec
+from core.specs import DTYPES, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
 from dashboard.panels import texts
@@ -190,20 +189,10 @@ def _something_left(spec: RunSpec) -> bool:
         said += ", with the dense model measured in the same way, to compare with"
     if data.result(spec.variant.key):
         said += ". This model is known already: only what was not measured yet is measured"
-    if made := _kept(spec.variant):
-        said += f". The model is kept after {made} of its {len(spec.variant.stages)} stages, so it takes less"
+    if kept := kept_stages(spec.variant):
+        said += f". It goes on from an earlier run, which made {kept} of its {len(spec.variant.stages)} stages"
     st.info(f"{said}.")
     return True
-
-
-def _kept(variant: VariantSpec) -> int:
-    """Return how many first stages of a variant need not be carried out, as earlier runs left the model after them."""
-    counts = range(len(variant.stages), 0, -1)
-    return next((n for n in counts if kept_variant(_first(variant, n).key).is_dir()), 0)
-
-
-def _first(variant: VariantSpec, count: int) -> VariantSpec:
-    return variant.model_copy(update={"stages": variant.stages[:count]})
 
 
 page()

@@ -85,12 +85,12 @@ def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(sto
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     app = open_app("views/run.py", chain="wanda@0.5+lora,minutes=7")
     long = app.info[0].value
-    assert "kept after" not in long
+    assert "goes on from" not in long
     app.text_input(key="chain").set_value("wanda@0.5").run()
     assert int(long.split("about ")[1].split(" min")[0]) >= 7 + int(app.info[0].value.split("about ")[1].split(" ")[0])
     kept_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
     app.text_input(key="chain").set_value("wanda@0.5+lora,minutes=7").run()
-    assert "The model is kept after 1 of its 2 stages, so it takes less." in app.info[0].value
+    assert "It goes on from an earlier run, which made 1 of its 2 stages." in app.info[0].value
 
 
 def test_a_finished_run_is_shown_beside_the_dense_model(store):

@@ -190,7 +190,7 @@ def test_everything_is_kept_while_another_page_is_shown():
     "chain",
     [
         "magnitude@0.5+adaprune,iterations=20+lora,minutes=5",
-        "wanda@2:4+distill-white,divergence=reverse,temperature=2.5+sparsegpt@0.6,seed=3",
+        "wanda@0.5+distill-white,divergence=reverse,temperature=2.5+sparsegpt@2:4,seed=3",
         "svd@0.333333+lora,alpha=1.23456789",
         "wanda@0.3,layers=0:3+wanda@0.5,text=passages-calibration:4x128",
     ],
