@@ -1,0 +1,28 @@
+"""Every shipped variant has a command, and the command line makes that very variant of it."""
+
+import shlex
+
+import pytest
+from typer.main import get_command
+
+from core.chain import Shared
+from core.cli.app import app
+from core.cli.options import long_form
+from core.cli.reproduce import reproduce
+from core.request.asked import build_asked
+from core.specs import VariantSpec
+from core.store.shipped import read_measured
+
+SHIPPED = read_measured().results
+
+
+@pytest.mark.parametrize("key", SHIPPED, ids=[key[:12] for key in SHIPPED])
+def test_a_shipped_variant_prints_as_a_command_that_has_its_key(key):
+    variant = SHIPPED[key].variant
+    python, flag, module, command, *words = shlex.split(reproduce(SHIPPED[key]))
+    assert (python, flag, module, command) == ("python", "-m", "core", "run")
+    asked = get_command(app).commands["run"].make_context("run", words).params
+    chain = long_form(asked["chain"], asked["ratio"], asked["pattern"], {}, asked["layers"])
+    stages = build_asked(chain, Shared(asked["calibration"], asked["train"], asked["seed"]))
+    spec = {"model": asked["model"], "revision": variant.revision, "dtype": asked["dtype"], "stages": stages}
+    assert VariantSpec(**spec).key == key
