@@ -158,18 +158,18 @@ def test_the_chain_and_its_cards_follow_each_other(page, address):
     settled(page)
     expect(chain).to_have_value("lora,minutes=5+magnitude@0.5")
     assert page.get_by_label("Minutes", exact=True).input_value() == "5"  # open still, as it has moved
-    chain.fill("wanda@2:4 lora,minutes=6+ria@0.7")
+    chain.fill("wanda@0.5 lora,minutes=6+ria@0.7")
     chain.press("Enter")
     third = page.get_by_role("combobox", name="Stage 3")
     expect(third).to_have_value("RIA · removes weights")
-    expect(chain).to_have_value("wanda@2:4+lora,minutes=6+ria@0.7")
+    expect(chain).to_have_value("wanda@0.5+lora,minutes=6+ria@0.7")
     page.reload()
     expect(third).to_have_value("RIA · removes weights")
-    expect(chain).to_have_value("wanda@2:4+lora,minutes=6+ria@0.7")
-    chain.fill("wanda@2:4+lorx")
+    expect(chain).to_have_value("wanda@0.5+lora,minutes=6+ria@0.7")
+    chain.fill("wanda@0.5+lorx")
     chain.press("Enter")
     page.get_by_role("alert").filter(has_text="Character 11: Unknown stage 'lorx'").wait_for()
-    assert chain.input_value() == "wanda@2:4+lorx"
+    assert chain.input_value() == "wanda@0.5+lorx"
     assert page.locator("[class*=st-key-run_card][class*=_box]").count() == 3
 
 

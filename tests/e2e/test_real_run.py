@@ -8,22 +8,48 @@ from tests.e2e.test_browser import opened, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.real]
 MINUTES = 60_000
-# A ratio that is not shipped, so that the point is new.
+# Ratios that are not shipped, so that the point is new.
 FORM = "run_model=smollm2-135m&chain=wanda%400.33"
+CHAIN = "wanda@0.33+adaprune,iterations=2+lora,batch=2,steps=2+wanda@0.55"
+
+
+def enter(field, value):
+    field.fill(value)
+    field.press("Enter")
+    settled(field.page)
+
+
+def add(page, place, **parameters):
+    """Add a stage, the one that the form proposes, and give it parameters; return its card."""
+    page.get_by_role("button", name="Add a stage").click()
+    page.get_by_role("combobox", name=f"Stage {place}").wait_for()
+    card = page.locator(f".st-key-run_card{place - 1}_box")
+    if parameters:
+        card.get_by_text("Parameters", exact=True).click()
+    for label, value in parameters.items():
+        enter(card.get_by_label(label, exact=True), value)
+    return card
 
 
 @pytest.mark.timeout(900)
-def test_a_wanda_run_from_the_form_becomes_a_point_on_explore(page, address, tmp_path):
+def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
+    from playwright.sync_api import expect
+
     settled(opened(page, f"{address}/run?{FORM}"))
-    for label, number in (("Windows", "4"), ("First windows", "4")):
-        field = page.get_by_label(label, exact=True)
-        field.fill(number)
-        field.press("Enter")
-        settled(page)
+    add(page, 2, Iterations="2")
+    add(page, 3, Batch="2", Steps="2")
+    last = add(page, 4)
+    method = page.get_by_role("combobox", name="Stage 4")
+    method.fill("Wanda")
+    method.press("Enter")
+    enter(last.get_by_label("Share of block weights gone after it", exact=True), "0.55")
+    expect(page.get_by_label("Chain of stages", exact=True)).to_have_value(CHAIN)
+    for label in ("Windows", "First windows"):
+        enter(page.get_by_label(label, exact=True), "4")
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
     job = page.locator("[class*=st-key-run_job_]").first
-    job.get_by_text("Wanda, 33 %, smollm2-135m").wait_for()
+    job.get_by_text("Wanda, 33 %, then AdaPrune").wait_for()
     job.get_by_role("progressbar").wait_for(timeout=2 * MINUTES)
     page.reload()  # a job outlives the page that started it
     job.get_by_role("link", name="See it on Explore").click(timeout=12 * MINUTES)
@@ -35,7 +61,7 @@ def test_a_wanda_run_from_the_form_becomes_a_point_on_explore(page, address, tmp
         "chart => chart.calcdata.filter(c => c[0].trace.name?.startsWith('Wanda'))"
         ".flatMap(c => c.map(p => p.x)).filter(Number.isFinite)"
     )
-    assert any(abs(x - 0.33) < 1e-9 for x in removed)
+    assert any(abs(x - 0.55) < 1e-9 for x in removed)
     assert chart.locator(".legendtext", has_text="Dense").count() == 1  # the run has brought its baseline
     page.get_by_role("button", name="Export", exact=False).first.click()
     with page.expect_download(timeout=MINUTES) as download:
