@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import UserError, unknown
-from core.methods.base import Method, Reads
+from core.methods.base import Method, Reads, Reconstruction
 from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
@@ -19,6 +19,7 @@ from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
+from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
@@ -52,16 +53,17 @@ METHODS: tuple[type[Method], ...] = (
     ASVD,
     SVDLLM,
 )
+RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)
 RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
+STAGES: tuple[type[Method], ...] = (*METHODS, *RECONSTRUCTIONS, *RECOVERIES)
 
 
 def get_stage(name: str) -> type[Method]:
-    """Return the method or recovery of that name; a `UserError` names the nearest one otherwise."""
-    known = METHODS + RECOVERIES
-    for stage in known:
+    """Return the method, reconstruction or recovery of that name; a `UserError` names the nearest one otherwise."""
+    for stage in STAGES:
         if stage.name == name:
             return stage
-    raise unknown("stage", name, [stage.name for stage in known])
+    raise unknown("stage", name, [stage.name for stage in STAGES])
 
 
 def made(stage: Stage) -> Method:

@@ -175,7 +175,9 @@ class LayerReport(Frozen):
     role: str
     shape: tuple[Count, Count]  # (out, in)
     sparsity: float
-    error: float | None = None  # relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2
+    # Relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2; W is the weight before the stage, or, where that is a
+    # reconstruction, its reference.
+    error: float | None = None
     error_kind: Literal["output", "weight"] = "output"
     damping: float | None = None
     seconds: float = 0.0

@@ -2,7 +2,7 @@
 
 import math
 
-from core.registry import METHODS, RECOVERIES
+from core.registry import STAGES
 from core.specs import VariantSpec
 
 
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 def variant_name(variant: VariantSpec) -> str:
     """Name a variant: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
-    labels = {method.name: method.label for method in (*METHODS, *RECOVERIES)}
+    labels = {method.name: method.label for method in STAGES}
     parts = []
     for place, stage in enumerate(variant.stages):
         label = labels.get(stage.method, stage.method)  # a job of another version may name others

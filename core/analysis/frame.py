@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from core.chain import shared
-from core.registry import METHODS, RECOVERIES, spelt_out
+from core.registry import METHODS, STAGES, spelt_out
 from core.results import Footprint, Measurement, Result, Variant
 from core.specs import Stage, sha256
 from core.words import amount
@@ -42,7 +42,7 @@ COLUMNS = (
     *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
-STAGES = {stage.name: stage for stage in METHODS + RECOVERIES}
+KNOWN = {stage.name: stage for stage in STAGES}
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
@@ -53,7 +53,8 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     forward over 64 tokens, latencies ms a token and peak memory at batch 1.
     """
     # Each before what it was trained to.
-    order = [*(method.name for method in METHODS), None, *(recovery.name for recovery in RECOVERIES)]
+    names = [stage.name for stage in STAGES]
+    order = [*names[: len(METHODS)], None, *names[len(METHODS) :]]
 
     def place(result: Result) -> tuple[int, ...]:
         names = (result.variant.method, result.variant.recovery)
@@ -88,7 +89,7 @@ def protocol_sentence(measurement: Measurement) -> str:
 
 def _variant(variant: Variant, several: bool) -> dict[str, Any]:
     beside = shared(variant.stages)
-    method = STAGES.get(variant.method)  # None where a result comes from a version with more methods
+    method = KNOWN.get(variant.method)  # None where a result comes from a version with more methods
     label = _label(variant)
     if several and variant.recovery:
         label += f" ({_training(variant)})"
@@ -129,7 +130,7 @@ def _label(variant: Variant, count: int | None = None) -> str:
 
 
 def _name(stage: Stage, with_amount: bool, dtype: str | None) -> str:
-    method = STAGES.get(stage.method)
+    method = KNOWN.get(stage.method)
     parts = [] if stage.recovers else _changed(stage)
     if stage.layers:
         parts.append(f"layers {stage.layers}")
@@ -149,7 +150,7 @@ def _training(variant: Variant) -> str:
 
 def _changed(stage: Stage) -> list[str]:
     """Return the parameters that are not at their default, as words."""
-    method = STAGES.get(stage.method)
+    method = KNOWN.get(stage.method)
     fields = method.Parameters.model_fields if method else {}
     parts = []
     for name, value in stage.parameters.items():

@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
 from core.models.catalogue import MODELS
-from core.registry import METHODS, RECOVERIES
+from core.registry import STAGES
 from core.results import Result
 from core.store.store import Store
 
@@ -108,7 +108,7 @@ def _count(parameters: int) -> str:
 
 def methods() -> None:
     """List the stages that a chain is made of, methods first, with their parameters."""
-    for method in (*METHODS, *RECOVERIES):
+    for method in STAGES:
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
         if not method.takes_amount:
             targets = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,16 @@ from torch import Tensor
 
 from core.cache.observations import Tensors, observed
 from core.context import Context, Given, Outcome
+from core.engine.dense import DenseWeights
 from core.engine.forms import make_walker
 from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
-from core.methods.base import Compressed, LinearMethod, Statistics, Target
+from core.methods.base import Compressed, LinearMethod, Reconstruction, Statistics, Target
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
-from core.models.parts.constraints import constrain, held, release
+from core.models.parts.constraints import constrain, constraint_of, held, release
+from core.models.parts.reference import remember, resolved
 from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
@@ -39,7 +41,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
     stage, progress = given.stage, context.progress
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
-    target = Target(stage.share, parse_pattern(stage.pattern) if stage.pattern else None)
+    target = Target(
+        stage.share if method.takes_amount else 0.0, parse_pattern(stage.pattern) if stage.pattern else None
+    )
     if stage.pattern:
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
@@ -62,7 +66,8 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
         look = partial(_observe, method, walk, len(linears), progress)
         observed_here = observed(given.before, stage, method.observations, look)
     plan = method.plan(linears, target, observed_here)
-    work = _Work(model, method, target, plan, len(linears), progress)
+    dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
+    work = _Work(model, method, target, plan, dense, len(linears), progress)
     walk(work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
     if missed:
@@ -93,6 +98,7 @@ class _Work:
     method: LinearMethod
     target: Target
     plan: dict[str, Any]
+    dense: DenseWeights
     total: int
     progress: Progress
 
@@ -103,20 +109,24 @@ class _Work:
 
     def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         started = time.perf_counter()
-        dense = linear.weight.float()  # a copy only where the model is not fp32
+        before = linear.weight.float()  # a copy only where the model is not fp32
+        target = self._target(linear)
         result: Compressed = self.method.compress(
-            linear.weight.to(torch.float32, copy=True), statistics, self.target, self.plan.get(linear.name)
+            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
         )
         if result.factors:
             release(linear.module)
-        error = relative_error(dense, held(linear.module, result.weight), sample)
+        wanted = before if target.reference is None else target.reference
+        error = relative_error(wanted, held(linear.module, result.weight), sample)
+        if result.zeros is not None and result.zeros.any():
+            remember(linear.module, linear.weight)
         linear.set_weight(result.weight)
         if result.zeros is not None:
             constrain(linear.module, result.zeros, self.target.pattern)
         more = {}
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))
-            more["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / dense.numel()
+            more["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / before.numel()
         self.reports.append(
             report(
                 linear,
@@ -129,6 +139,17 @@ class _Work:
             )
         )
         self.progress("compress", len(self.reports), self.total, linear.name)
+
+    def _target(self, linear: Linear) -> Target:
+        """Return the target of one linear, with what earlier stages have left of it."""
+        known = constraint_of(linear.module)
+        if known is None:
+            return self.target
+        weight = linear.weight
+        reference = None
+        if isinstance(self.method, Reconstruction):
+            reference = resolved(linear.module, weight, self.dense.weight)
+        return replace(self.target, zeros=known.zeros(weight.device), reference=reference)
 
     def finish(self, block: int) -> None:
         """Put the factors into the place of their linears once the block has run."""

@@ -25,6 +25,7 @@ from core.methods.structured.base import RotationMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.parts.blocks import Blocks, find_blocks, first, text_config
 from core.models.parts.constraints import release
+from core.models.parts.reference import forget
 from core.models.parts.units import Units
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def rotate(model: PreTrainedModel, method: RotationMethod, given: Given, context
         )
         for linear in unit.linears.values():
             release(linear.module)  # a rotation mixes zeros with the rest
+            forget(linear.module)
         blocks.holder[unit.block] = block.to(model.device)
         reports += unit_reports(unit, before, time.perf_counter() - started)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")

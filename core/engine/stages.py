@@ -20,7 +20,7 @@ from core.methods.structured.base import (
     UnitMethod,
     WalkedUnitMethod,
 )
-from core.registry import METHODS, RECOVERIES, made
+from core.registry import STAGES, made
 from core.training.apply import prune_while_training, recover
 from core.training.base import Recovery, TrainedMethod
 
@@ -67,7 +67,7 @@ def how(kind: type[Method]) -> CarryOut:
     raise TypeError(f"{kind.__name__} is of no kind that core.engine.stages can carry out.")
 
 
-for _method in (*METHODS, *RECOVERIES):
+for _method in STAGES:
     how(_method)  # so that a method of no kind is told when the program starts, not in a run
 
 

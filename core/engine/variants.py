@@ -26,8 +26,10 @@ from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.errors import Cancelled, UserError
 from core.evaluation.footprint import footprint
+from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import execution_device, find_blocks
+from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.sources import identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
@@ -72,7 +74,9 @@ def make_variant(
         progress("load", 0, 1, source.id)
         model, result = load_model(source, spec.dtype), None
         progress("load", 1, 1, source.id)
-        weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+        blocks = find_blocks(model)
+        mark_dense(blocks)
+        weights = sum(linear.weight.numel() for linear in blocks.all_linears())
         dense = sum(p.numel() for p in model.parameters()), weights
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
         given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole))
@@ -151,6 +155,8 @@ def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
     try:
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
+        with sentences("What its weights should come close to could not be loaded"):
+            load_references(model, folder)
         os.utime(folder)
     except (OSError, ValueError, UserError) as error:
         if folder.is_dir():
@@ -165,9 +171,11 @@ def _keep(model: PreTrainedModel, result: Result) -> None:
 
     def make(place: Path) -> None:
         save_model(model, place)
+        save_references(model, place)
         (place / REPORT).write_text(result.model_dump_json())
 
-    keep(kept_variant(result.variant.key), sum(p.numel() * p.element_size() for p in model.parameters()), make)
+    size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
+    keep(kept_variant(result.variant.key), size, make)
 
 
 def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
 
-Family = Literal["dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "recovery"]
+Family = Literal[
+    "dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "reconstruction", "recovery"
+]
 Reads = Literal["nothing", "calibration", "training"]
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
@@ -52,10 +54,16 @@ class WalkerParameters(MethodParameters):
 
 @dataclass(frozen=True)
 class Target:
-    """How much of a linear to remove: `ratio` of its weights, or n kept of every m consecutive inputs."""
+    """How much of a linear to remove: `ratio` of its weights, or n kept of every m consecutive inputs.
+
+    Beside it what earlier stages have left: what they bound to zero and, for a method that comes close to it, the
+    weight as it was without that.
+    """
 
     ratio: float
     pattern: tuple[int, int] | None = None
+    zeros: Tensor | None = None  # (out, in) True where a weight is bound to zero; None where none is
+    reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` and where a weight is bound
 
 
 @dataclass
@@ -236,3 +244,25 @@ class LinearMethod(Method):
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+
+
+class Reconstruction(LinearMethod):
+    """Changes the weights that masks have kept, to bring each linear close to its reference; removes nothing."""
+
+    family = "reconstruction"
+    takes_amount = False
+
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Raise `UserError` where no linear is masked."""
+        from core.models.parts.constraints import constraint_of
+
+        if not any(constraint_of(linear.module) for linear in linears):
+            raise UserError(
+                f"{self.label} adjusts what a mask has left, and no weight of this model is masked; prune first, such "
+                f"as magnitude@0.5+{self.name}."
+            )
+        return {}
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        """The dense model, which it comes close to, is there besides."""
+        return super().memory(shape, text, item) + shape.parameters * item

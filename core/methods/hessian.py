@@ -25,7 +25,7 @@ class Factor:
 
 def factorise(gram: Tensor, damping: float) -> Factor:
     """Return U of the damped Gram matrix (in, in). Raises `UserError` where it is not finite or stays indefinite."""
-    _check_finite(gram)
+    check_finite(gram)
     diagonal = gram.diagonal()
     dead = diagonal == 0
     notes = [f"{int(dead.sum())} dead inputs"] if dead.any() else []
@@ -51,7 +51,7 @@ def factorise(gram: Tensor, damping: float) -> Factor:
 
 def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
     """Return L (in, in) lower triangular, fp64, L L^T the Gram matrix, and a note where that needed a ridge."""
-    _check_finite(gram)
+    check_finite(gram)
     gram = gram.double()
     mean = gram.diagonal().mean().clamp_min(1e-30)
     for ridge in RIDGES:
@@ -63,6 +63,7 @@ def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
     raise UserError("The calibration activations are too few or too alike to factor; use more calibration windows.")
 
 
-def _check_finite(gram: Tensor) -> None:
+def check_finite(gram: Tensor) -> None:
+    """Raise `UserError` where a Gram matrix (in, in) is not finite."""
     if not torch.isfinite(gram).all():
         raise UserError("The calibration activations are not finite; use float32 or bfloat16 instead of float16.")

@@ -16,6 +16,7 @@ from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
 from core.shipping.saving import precision_name
 from core.specs import Dtype, Stage
+from core.training.base import Recovery
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -98,7 +99,8 @@ def _read(stage: Stage) -> str:
 def _then(stage: Stage) -> str:
     """Return the sentence on a stage that is not the first."""
     if stage.recovers:
-        return f"Then trained with `{stage.method}` on `{stage.calibration}`; parameters {spelt_out(stage)}."
+        done = "trained" if issubclass(get_stage(stage.method), Recovery) else "adjusted"
+        return f"Then {done} with `{stage.method}` on `{stage.calibration}`; parameters {spelt_out(stage)}."
     return f"Then compressed with `{stage.method}`, {_asked(stage)}{_read(stage)}; parameters {spelt_out(stage)}."
 
 

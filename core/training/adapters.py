@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
+from core.models.parts.reference import forget
 
 NAME = "default"
 
@@ -150,6 +151,7 @@ def merge_adapters(model: nn.Module) -> None:
         layer.merge()
         if layer.mask is not None:
             base.weight.data.masked_fill_(layer.mask == 0, 0)
+        forget(base)  # what was learnt is not to be undone
         put(model, name, base)
     del model.peft_config
     model.requires_grad_(False)

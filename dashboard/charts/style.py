@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from core.methods.base import NEUTRAL
-from core.registry import METHODS, RECOVERIES
+from core.registry import STAGES
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
 PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
@@ -59,16 +59,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How a method is drawn that only papers report; the others declare it themselves."""
+    """How a method is drawn that does not declare it itself."""
 
     colour: int
     mark: str
     dash: str
 
 
-PUBLISHED_ONLY = {"adaprune": Drawn(3, "circle", "longdash")}
 OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
-_KNOWN = {found.name: found for found in (*METHODS, *RECOVERIES)}
+_KNOWN = {found.name: found for found in STAGES}
 
 
 def theme_named(name: str | None) -> Theme:
@@ -79,7 +78,7 @@ def theme_named(name: str | None) -> Theme:
 def look(method: str, theme: Theme, recovery: str | None = None) -> Look:
     """Return how a method is drawn; after a recovery with that one's mark and line."""
     found = _KNOWN.get(method)
-    drawn = found or PUBLISHED_ONLY.get(method, OTHER)
+    drawn = found or OTHER
     color = theme.text if drawn.colour == NEUTRAL else theme.palette[drawn.colour]
     trained = _KNOWN.get(recovery) if isinstance(recovery, str) else None
     return Look(color, (trained or drawn).dash, (trained or drawn).mark)

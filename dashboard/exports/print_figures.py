@@ -19,6 +19,7 @@ MARKERS = {
     "diamond": "D",
     "triangle-up": "^",
     "hexagon": "h",
+    "pentagon": "p",
     "star": "*",
     "cross": "P",
     "x": "X",

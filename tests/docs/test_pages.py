@@ -7,7 +7,7 @@ import pytest
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.paths import PROJECT
-from core.registry import METHODS, RECOVERIES
+from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from tests.docs.markdown import anchors, links, tables, text, tree
 
 README = PROJECT / "README.md"
@@ -36,7 +36,9 @@ def declared(kind):
     return [[(text(cells[0]), links(cells[-1])) for cells in rows[1:]] for rows in found]
 
 
-@pytest.mark.parametrize(("kind", "known"), [("method", METHODS), ("recovery", RECOVERIES)])
+@pytest.mark.parametrize(
+    ("kind", "known"), [("method", METHODS), ("reconstruction", RECONSTRUCTIONS), ("recovery", RECOVERIES)]
+)
 def test_readme_names_everything_in_the_registry_once_with_its_paper(kind, known):
     rows = [row for table in declared(kind) for row in table]
     expected = [(entry.name, [entry.citation.url] if entry.citation else []) for entry in known]
@@ -54,10 +56,10 @@ def test_readme_says_what_each_method_reads():
     words = {"-": "nothing", "calibration text": "calibration", "gradients": "calibration", "training text": "training"}
     shown = {}
     for rows in tables(README):
-        if text(rows[0][0]) == "method":
+        if text(rows[0][0]) in ("method", "reconstruction"):
             assert text(rows[0][1]) == "reads"
             shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}
-    assert shown == {method.name: method().reads for method in METHODS}
+    assert shown == {method.name: method().reads for method in (*METHODS, *RECONSTRUCTIONS)}
 
 
 def test_the_page_of_licences_has_those_of_the_catalogue():

@@ -18,6 +18,7 @@ from core.models.modeling_slimscope import Factors
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.constraints import slice_constraint
 from core.models.parts.geometry import Geometry, Mode, choose_mode
+from core.models.parts.reference import slice_reference
 
 # What attention modules call their counts of query heads and of key-value heads.
 QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
@@ -133,6 +134,7 @@ def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor 
     module.weight = nn.Parameter(weight, module.weight.requires_grad)
     module.out_features, module.in_features = weight.shape
     slice_constraint(module, rows, columns)
+    slice_reference(module, rows, columns)
 
 
 def factors_of(linear: Linear, left: Tensor, right: Tensor) -> Factors:

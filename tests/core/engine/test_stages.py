@@ -20,7 +20,7 @@ def test_a_method_of_no_kind_is_told_when_the_table_is_made(monkeypatch):
     with pytest.raises(TypeError, match="OfNoKind is of no kind"):
         stages.how(OfNoKind)
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "METHODS", (*registry.METHODS, OfNoKind))
+        patched.setattr(registry, "STAGES", (*registry.STAGES, OfNoKind))
         with pytest.raises(TypeError, match="OfNoKind is of no kind"):
             importlib.reload(stages)
     importlib.reload(stages)

@@ -1,0 +1,32 @@
+"""The weights of the dense model, for a stage that brings others close to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from core.context import Context
+from core.models.parts.blocks import Linear, find_blocks
+from core.models.sources import load_model
+
+
+@dataclass
+class DenseWeights:
+    """Loads the dense model once, where the first of its weights is asked for; `dtype` is by name."""
+
+    context: Context
+    dtype: str
+
+    @cached_property
+    def _linears(self) -> dict[str, Linear]:
+        source = self.context.dense
+        if source is None:
+            raise TypeError("There is no dense model to come close to.")
+        model = load_model(source, self.dtype, progress=self.context.progress)
+        return {linear.name: linear for linear in find_blocks(model).all_linears()}
+
+    def weight(self, name: str) -> Tensor:
+        """Return the weight (out, in) of a linear by its name in the dense model."""
+        return self._linears[name].weight

@@ -1,0 +1,77 @@
+"""AdaPrune: the weights that a mask has kept, adjusted until each linear's outputs are near those of its reference.
+
+References: Hubara et al., Accelerated Sparse Neural Training: A Provable and Efficient Method to Find N:M Transposable
+Masks, 2021 (arXiv:2102.08124). The problem of each linear is solved as `core.methods.unstructured.reconstruct` says,
+from the Gram matrix of its inputs, in place of the paper's Adam on their batches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from core.methods.base import Citation, Compressed, Reconstruction, Statistics, Sum, Target, WalkerParameters
+from core.methods.cost import solving
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
+
+HELD = 8  # matrices of a linear's size while its weights are solved for
+
+
+class AdaPruneParameters(WalkerParameters):
+    iterations: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="Most steps of conjugate gradients on a linear; each costs one product of its weights with the "
+        "Gram matrix of its inputs.",
+    )
+    tolerance: float = Field(
+        default=0.001,
+        ge=0,
+        lt=1,
+        description="A row of weights is done when its preconditioned residual has fallen to this share of its first.",
+    )
+
+
+class AdaPrune(Reconstruction):
+    name = "adaprune"
+    label = "AdaPrune"
+    citation = Citation(
+        title="Accelerated Sparse Neural Training: A Provable and Efficient Method to Find N:M Transposable Masks",
+        authors="Hubara et al.",
+        year=2021,
+        url="https://arxiv.org/abs/2102.08124",
+    )
+    summary = "Adjusts the weights that a mask has kept, so that each linear's outputs come close to the unmasked ones."
+    reads = "calibration"
+    colour = 3
+    mark = "pentagon"
+    dash = "longdash"
+    parameters: AdaPruneParameters
+    Parameters = AdaPruneParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"gram"})
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        return super().cost(shape, text) + self.parameters.iterations * solving(shape)
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn
+
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+        from core.methods.hessian import check_finite
+        from core.methods.unstructured.reconstruct import reconstruct
+
+        if target.zeros is None or target.reference is None:
+            return Compressed(weight)
+        gram, own = statistics.gram, self.parameters
+        check_finite(gram)
+        solved, used = reconstruct(weight, target.reference, gram, target.zeros, own.iterations, own.tolerance)
+        return Compressed(solved, note=f"{used} iterations")

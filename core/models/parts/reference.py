@@ -1,0 +1,158 @@
+"""What the weights of a linear should come close to when a later stage adjusts them: its reference, beside the linear.
+
+A linear without one is its own: what a training, a rotation or a factorisation made of it is not to be undone. One that
+still is as the dense model has it, cut and rescaled like the model, has a recipe, which costs no memory; it keeps that
+when it is masked. Any other is copied before its first mask.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from core.models.parts.blocks import Blocks
+
+# Inside it is safetensors. Of kept variants only: a checkpoint is complete without it.
+FILE = "references.bits"
+
+ATTRIBUTE = "reference"  # under which a linear has it; no buffer, as a constraint is none
+CUTS = ("rows", "columns", "scale")  # what a recipe may hold, by which its tensors are called in the file
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A linear of the dense model, as it has been cut since and its outputs rescaled."""
+
+    name: str  # in the dense model
+    rows: Tensor | None = None  # (out,) which of its outputs are left, None where all are
+    columns: Tensor | None = None  # (in,)
+    scale: Tensor | None = None  # (out,) of those that are left
+
+    def follow(self, weight: Tensor) -> Tensor:
+        """Return what the dense weight (dense out, dense in) has become, (out, in) fp32."""
+        for dim, kept in enumerate((self.rows, self.columns)):
+            if kept is not None:
+                weight = weight.index_select(dim, kept.to(weight.device))
+        return weight.float() if self.scale is None else _scaled(weight, self.scale).float()
+
+
+Reference = Recipe | Tensor  # a tensor is (out, in), on the CPU
+
+
+def mark_dense(blocks: Blocks) -> None:
+    """Note of every linear of a dense model that it is as that has it."""
+    for linear in blocks.all_linears():
+        setattr(linear.module, ATTRIBUTE, Recipe(linear.name))
+
+
+def reference_of(module: nn.Module) -> Reference | None:
+    """Return what a linear should come close to; None where that is its own weight."""
+    return getattr(module, ATTRIBUTE, None)
+
+
+def resolved(module: nn.Module, weight: Tensor, dense: Callable[[str], Tensor]) -> Tensor:
+    """Return what a linear with this weight (out, in) should come close to, (out, in) fp32, on the weight's device.
+
+    `dense` gives the weight of a linear of the dense model by its name there.
+    """
+    known = reference_of(module)
+    if isinstance(known, Recipe):
+        known = known.follow(dense(known.name))
+    return (weight if known is None else known).to(weight.device, torch.float32)
+
+
+def remember(module: nn.Module, weight: Tensor) -> None:
+    """Take note of the weight (out, in) of a linear that is about to be masked, unless an earlier one counts."""
+    if reference_of(module) is None:
+        setattr(module, ATTRIBUTE, weight.to("cpu", copy=True, memory_format=torch.contiguous_format))
+
+
+def forget(module: nn.Module) -> None:
+    """Let a linear be its own reference, as where something made other weights of it."""
+    if reference_of(module) is not None:
+        delattr(module, ATTRIBUTE)
+
+
+def slice_reference(module: nn.Module, rows: Tensor | None, columns: Tensor | None) -> None:
+    """Keep the given outputs and inputs of a linear's reference."""
+    known = reference_of(module)
+    if isinstance(known, Recipe):
+        scale = known.scale if rows is None or known.scale is None else _picked(known.scale, rows)
+        setattr(
+            module, ATTRIBUTE, Recipe(known.name, _picked(known.rows, rows), _picked(known.columns, columns), scale)
+        )
+    elif known is not None:
+        for dim, kept in enumerate((rows, columns)):
+            if kept is not None:
+                known = known.index_select(dim, kept.cpu())
+        setattr(module, ATTRIBUTE, known)
+
+
+def scale_reference(module: nn.Module, scale: Tensor) -> None:
+    """Multiply the outputs of a linear's reference by a scale (out,)."""
+    known, scale = reference_of(module), scale.cpu()
+    if isinstance(known, Recipe):
+        both = scale if known.scale is None else known.scale * scale
+        setattr(module, ATTRIBUTE, Recipe(known.name, known.rows, known.columns, both))
+    elif known is not None:
+        setattr(module, ATTRIBUTE, _scaled(known, scale))
+
+
+def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
+    return (weight.double() * scale.to(weight.device, torch.float64)[:, None]).to(weight.dtype)
+
+
+def _picked(known: Tensor | None, kept: Tensor | None) -> Tensor | None:
+    """Return which entries are left where only `kept` of the `known` ones stay; None where all are."""
+    if kept is None:
+        return known
+    return kept.cpu() if known is None else known[kept.cpu()]
+
+
+def reference_bytes(model: nn.Module) -> int:
+    """Return the bytes of the references that are copies."""
+    found = (reference_of(module) for module in model.modules())
+    return sum(known.numel() * known.element_size() for known in found if isinstance(known, Tensor))
+
+
+def save_references(model: nn.Module, folder: Path) -> None:
+    """Write the references of a model's linears beside its weights; a file of none says that there are none."""
+    tensors: dict[str, Tensor] = {}
+    recipes: dict[str, str] = {}
+    for name, module in model.named_modules():
+        known = reference_of(module)
+        if isinstance(known, Recipe):
+            recipes[name] = known.name
+            cuts = {cut: getattr(known, cut) for cut in CUTS}
+            tensors |= {f"{name} {cut}": value.contiguous() for cut, value in cuts.items() if value is not None}
+        elif known is not None:
+            tensors[name] = known.contiguous()
+    save_file(tensors, folder / FILE, metadata={"recipes": json.dumps(recipes)})
+
+
+def load_references(model: nn.Module, folder: Path) -> None:
+    """Give a model's linears what `save_references` wrote.
+
+    Raises `OSError`, `SafetensorError` or `ValueError` where the file is missing, damaged or another model's.
+    """
+    modules = dict(model.named_modules())
+    with safe_open(folder / FILE, "pt") as file:
+        recipes = json.loads((file.metadata() or {}).get("recipes", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    found: dict[str, Reference] = {
+        name: Recipe(dense, **{cut: tensors.get(f"{name} {cut}") for cut in CUTS}) for name, dense in recipes.items()
+    }
+    found |= {name: tensor for name, tensor in tensors.items() if " " not in name}
+    for name, known in found.items():
+        if name not in modules:
+            raise ValueError(f"{FILE} does not fit the model: {name}")
+        setattr(modules[name], ATTRIBUTE, known)

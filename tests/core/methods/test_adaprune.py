@@ -1,0 +1,178 @@
+"""AdaPrune against the exact solution, row by row, and inside the engine."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.methods.base import Statistics, Target
+from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
+from core.methods.unstructured.masks import pattern_mask, smallest_mask
+from core.methods.unstructured.reconstruct import reconstruct
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.models.parts.blocks import find_blocks
+from core.models.parts.constraints import constraint_of
+from core.request.stages import build_stage
+from tests.core.applied import compress
+from tests.core.tiny import tiny, windows
+from tests.core.trained import CALIBRATION
+
+ROWS, COLUMNS = 12, 48
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def gram_of(tokens=400, dead=()):
+    """The Gram matrix (in, in) of inputs that hang together, of which some are always zero."""
+    inputs = drawn(tokens, COLUMNS) @ (drawn(COLUMNS, COLUMNS, seed=1) + 4 * torch.eye(COLUMNS))
+    inputs[:, list(dead)] = 0
+    return inputs.T @ inputs
+
+
+def losses(weight, reference, gram):
+    """What each row misses of the reference's outputs, (out,) fp64."""
+    gap = weight.double() - reference.double()
+    return ((gap @ gram.double()) * gap).sum(1)
+
+
+def exact(reference, gram, zeros):
+    """Least squares in the kept weights of each row, fp64."""
+    root = torch.linalg.eigh(gram.double())
+    inputs = (root.eigenvectors * root.eigenvalues.clamp_min(0).sqrt()).T  # inputs^T inputs is the Gram matrix
+    solved = torch.zeros_like(reference, dtype=torch.float64)
+    for row, bound in enumerate(zeros):
+        target = inputs @ reference[row].double()
+        if not bound.all():
+            solved[row, ~bound] = torch.linalg.lstsq(inputs[:, ~bound], target, driver="gelsd").solution
+    return solved
+
+
+def masks():
+    scores = drawn(ROWS, COLUMNS, seed=3).abs()
+    uneven = smallest_mask(scores, COLUMNS // 2)
+    uneven[0], uneven[1], uneven[2, 1:] = True, False, True
+    return {"half": smallest_mask(scores, COLUMNS // 2), "2:4": pattern_mask(scores, 2, 4), "uneven": uneven}
+
+
+@pytest.fixture
+def reference():
+    return drawn(ROWS, COLUMNS, seed=2)
+
+
+@pytest.mark.parametrize("mask", masks())
+@pytest.mark.parametrize("gram", [gram_of(), gram_of(dead=(3, 17)), gram_of(tokens=30)], ids=["full", "dead", "few"])
+def test_it_is_the_exact_solution(reference, mask, gram):
+    zeros = masks()[mask]
+    start = reference.masked_fill(zeros, 0)
+    solved, used = reconstruct(start, reference, gram, zeros, 400, 1e-6)
+    best = losses(exact(reference, gram, zeros), reference, gram)
+    whole = losses(torch.zeros_like(reference), reference, gram)
+    found = losses(solved, reference, gram)
+    assert not solved[zeros].any() and 1 < used <= 400
+    assert (found - best <= 1e-4 * best + 1e-6 * whole).all()
+    assert found.sum() < 0.95 * losses(start, reference, gram).sum()
+    dead = (gram.diagonal() == 0).nonzero().flatten().tolist()
+    assert torch.equal(solved[:, dead], start[:, dead])
+
+
+@pytest.mark.parametrize("mask", masks())
+@pytest.mark.parametrize("iterations", [1, 2, 3, 10, 100])
+@pytest.mark.parametrize("tokens", [400, 10])
+def test_no_row_is_worse_than_its_start_and_more_iterations_are_no_worse(reference, mask, iterations, tokens):
+    zeros, gram = masks()[mask], gram_of(tokens, dead=(5,))
+    start = reference.masked_fill(zeros, 0)
+    before = losses(start, reference, gram)
+    found, more = (
+        losses(reconstruct(start, reference, gram, zeros, count, 0.0)[0], reference, gram)
+        for count in (iterations, iterations + 1)
+    )
+    noise = 1e-7 * losses(torch.zeros_like(reference), reference, gram)
+    assert (found <= before).all() and (more <= found + noise).all()
+    assert (found < before)[zeros.any(1) & ~zeros.all(1)].all()
+
+
+def test_what_is_solved_or_cannot_change_stays_bit_for_bit(reference):
+    zeros, gram = masks()["uneven"], gram_of()
+    start = reference.masked_fill(zeros, 0)
+    solved, _ = reconstruct(start, reference, gram, zeros, 50, 1e-3)
+    assert torch.equal(solved[:2], start[:2])  # a row that is wholly masked, and one that is not at all
+    same, used = reconstruct(start, start, gram, zeros, 50, 1e-3)
+    assert used == 0 and torch.equal(same, start)
+
+
+def test_a_higher_tolerance_ends_sooner(reference):
+    zeros, gram = masks()["half"], gram_of()
+    used = [reconstruct(reference.masked_fill(zeros, 0), reference, gram, zeros, 100, t)[1] for t in (0.3, 0.01, 1e-4)]
+    assert 0 < used[0] < used[1] < used[2] < 100
+
+
+def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
+    gram = gram_of()
+    statistics = Statistics(400, {"gram": gram})
+    swept = SparseGPT().compress(reference.clone(), statistics, Target(0.5))
+    target = Target(0.0, zeros=swept.zeros, reference=reference)
+    own = AdaPruneParameters(iterations=1)
+    start = losses(swept.weight, reference, gram)
+    one = losses(AdaPrune(own).compress(swept.weight.clone(), statistics, target).weight, reference, gram)
+    done = AdaPrune().compress(swept.weight.clone(), statistics, target)
+    best = losses(exact(reference, gram, swept.zeros), reference, gram)
+    assert (one <= start).all() and one.sum() < start.sum()
+    assert losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
+    assert done.zeros is None and done.note.endswith(" iterations")
+
+
+def test_statistics_that_are_not_finite_are_told(reference):
+    zeros, gram = masks()["half"], gram_of()
+    gram[0, 0] = torch.inf
+    with pytest.raises(UserError, match="not finite"):
+        AdaPrune().compress(reference, Statistics(1, {"gram": gram}), Target(0.0, zeros=zeros, reference=reference))
+
+
+ADAPRUNE = build_stage("adaprune", calibration=CALIBRATION)
+MASKS = {
+    (method, pattern): build_stage(method, None if pattern else 0.5, pattern, {}, CALIBRATION)
+    for method, pattern in (("magnitude", None), ("sparsegpt", None), ("wanda", "2:4"))
+}
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize("mask", MASKS)
+def test_every_masked_linear_of_a_model_comes_closer_to_what_it_was(name, mask):
+    model = tiny(name)
+    before = {report.name: report.error for report in compress(model, MASKS[mask], windows())}
+    zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
+    bound = {linear.name: constraint_of(linear.module) for linear in find_blocks(model).all_linears()}
+    reports = compress(model, ADAPRUNE, windows())
+    assert [report.name for report in reports] == list(zeros)
+    for linear in find_blocks(model).all_linears():
+        assert torch.equal(linear.weight == 0, zeros[linear.name])
+        assert constraint_of(linear.module) is bound[linear.name]
+    first = [report for report in reports if report.block == 0 and report.role in ("q", "qkv")]
+    assert all(0 < report.error < before[report.name] for report in first)  # whose inputs are the same
+    assert all(report.error_kind == "output" and report.sparsity == pytest.approx(0.5, abs=0.02) for report in reports)
+
+
+def test_a_linear_without_a_mask_stays_and_says_so():
+    model = tiny()
+    compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
+    before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
+    reports = {report.name: report for report in compress(model, ADAPRUNE, windows())}
+    for linear in find_blocks(model).all_linears():
+        assert torch.equal(linear.weight, before[linear.name]) == (linear.block == 1)
+        assert (reports[linear.name].error == 0) == (linear.block == 1)
+        assert (reports[linear.name].note is None) == (linear.block == 1)
+
+
+@pytest.mark.parametrize("layers", [None, "1:1"])
+def test_without_any_mask_it_is_refused_before_anything_runs(layers):
+    model = tiny()
+    if layers:
+        compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    told = []
+    with pytest.raises(UserError, match=r"no weight of this model is masked; prune first, such as magnitude@0\.5\+"):
+        compress(
+            model, build_stage("adaprune", calibration=CALIBRATION, layers=layers), windows(), progress=told.append
+        )
+    assert not told and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
