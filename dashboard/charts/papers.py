@@ -73,7 +73,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             "untuned": rows["method"].where(rows["tuned"], None),
             "parts": parts(rows),
             "chain": None,
-            "open": None,
+            "series": None,
             "method": rows["name"],
             "ratio": rows["ratio"].where(rows["name"] != "dense"),
             "pattern": None,

@@ -189,7 +189,7 @@ def test_markers_tell_families_and_colours_tell_methods(family):
     assert len({style.symbol for style in styles}) == 1
     assert len({style.color for style in styles}) == len(styles)
     assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
-    assert look("loraprune-trained", LIGHT) == look("loraprune", LIGHT, "lora") != look("loraprune", LIGHT)
+    assert look("loraprune-trained", LIGHT) == look("loraprune+lora", LIGHT) != look("loraprune", LIGHT)
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
@@ -268,9 +268,9 @@ def test_a_trained_dense_model_is_not_the_dense_one():
 
 
 def test_what_is_pruned_while_training_stands_beside_every_calibration():
-    frame = tidy([result("wanda", 24.0, 0.3), result("loraprune-trained", 30.0, 0.3)])
+    trained = result("loraprune-trained", 30.0, 0.3)
+    frame = tidy([result("wanda", 24.0, 0.3), trained])
     frame = frame[frame["metric"] == "perplexity"]
-    frame.loc[frame["method"] == "loraprune-trained", "calibration"] = "passages-calibration:512x256"
     assert points.calibrations(frame) == ["passages-calibration:16x2048"]
     chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
     assert list(points.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
@@ -278,7 +278,7 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
 
 def test_two_training_texts_never_become_two_seeds():
     texts = ("c4-sample:512x256", "passages-calibration:512x256")
-    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, calibration=text) for seen, text in enumerate(texts)]
+    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, training=text) for seen, text in enumerate(texts)]
     tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
     frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
     frame = frame[frame["metric"] == "perplexity"]
@@ -294,9 +294,9 @@ def link_to(one):
 
 
 def test_the_link_to_a_trained_point_chooses_its_texts():
-    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:3x4")
+    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:30x4")
     where = link_to(one)
-    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:3x4")
+    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")
     assert "explore_training" not in link_to(result("wanda", 22.0, 0.3))
 
 
@@ -332,7 +332,7 @@ def test_missing_points_are_those_of_the_grid(perplexities):
     found = perplexities[0]
     assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == []
     gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
-    assert points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"]) == [("wanda", 0.3, None), ("wanda", 0.5, "2:4")]
+    assert points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"]) == ["wanda@0.3", "wanda@2:4"]
 
 
 @pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
