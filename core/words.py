@@ -7,7 +7,6 @@ from typing import NamedTuple
 from core.chain import DENSE, Shared, shared
 from core.errors import UserError
 from core.registry import get_stage, reads
-from core.results import Variant
 from core.specs import Stage, VariantSpec
 
 # Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
@@ -89,17 +88,20 @@ def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool
     return " + ".join(names)
 
 
-def variant_name(variant: VariantSpec | Variant) -> str:
+def variant_name(variant: VariantSpec) -> str:
     """Name a variant: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
-    beside, said = shared(variant.stages), []
-    for place, part in enumerate(parts(variant.stages)):
+    seed = shared(variant.stages).seed
+    return ", ".join([chain_name(variant.stages), variant.model, *([f"seed {seed}"] if seed else [])])
+
+
+def chain_name(stages: Sequence[Stage]) -> str:
+    """Name what a chain does: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
+    beside, said = shared(stages), []
+    for place, part in enumerate(parts(stages)):
         name = _with(label(part.name), _told(part, beside, trainings=True))
         said.append(f"then {name}" if place else name)
         if removing := part.removing:
             said.append(amount(removing.ratio, removing.pattern))
-    said.append(variant.model)
-    if beside.seed:
-        said.append(f"seed {beside.seed}")
     return ", ".join(said)
 
 

@@ -18,7 +18,7 @@ from core.results import Measurement, Result
 from core.shipping.saving import precision_name
 from core.specs import Dtype, Stage
 from core.training.base import Recovery
-from core.words import amount, variant_name
+from core.words import amount, chain_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,7 +65,7 @@ def card(result: Result, plain: bool, dtype: Dtype) -> str:
         f"license: {known.licence.lower() if known else 'other'}",
         "library_name: transformers",
         "---",
-        f"# {variant_name(variant)}",
+        f"# {variant.model}, {chain_name(variant.stages)}",
         "",
         *dict.fromkeys(method.summary for method in found.values()),
         "",

@@ -116,10 +116,10 @@ def perplexity_curve(
         mark = _marker(Look(theme.muted, "solid", "circle"), theme, pattern)
         _key(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(figure, dense, axis, theme, span)
-    there: Counter[str] = Counter()  # arrows at each amount
+    there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
     for untuned, tuned in _pairs(points):
-        aside = (ASIDE + APART * there[tuned["where"]]) * (span[1] - span[0])
-        there[tuned["where"]] += 1
+        aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
+        there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, min(row["value"], cap)) for row in (untuned, tuned))
         _arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
     reach = max(values.max() / values.min(), 1.5)

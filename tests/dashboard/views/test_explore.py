@@ -4,6 +4,7 @@ import pytest
 
 from core.chain import written
 from dashboard import data
+from dashboard.panels import widgets
 from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import chained, curve, result
 
@@ -110,11 +111,23 @@ def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
     assert not app.exception
 
 
-def test_exports_of_one_point_are_named_by_its_chain(filled):
+def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page))
     filled.put(chained("wanda@2:4+adaprune", 30.0))
-    app = open_app(explore_point="wanda@2:4+adaprune")
-    names = [button.proto.label for button in app.get("download_button")]
-    assert names
+    assert not open_app(explore_point="wanda@2:4+adaprune").exception
+    mine = "smollm2-135m-wanda@2of4+adaprune"
+    assert [item.name for item in items][-2:] == [f"{mine}-stages", f"{mine}-layers"]
+    assert items[0].name == "explore_curve"
+    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in items[-2:])
+
+
+def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
+    filled.put(chained("lora", 19.0))
+    app = open_app(explore_point="lora")
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
+    assert "**Dense + LoRA, nothing removed**" in " ".join(text.value for text in app.markdown)
     assert not app.exception
 
 
