@@ -50,8 +50,10 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     st.subheader("One point in detail", anchor=False)
     names = points.addresses(found)
     asked = st.query_params.get(POINT)
-    if asked and asked not in names.values() and (key := points.addressed(names, asked)):
-        st.session_state[POINT] = key
+    meant = points.addressed(names, asked) if asked and POINT not in st.session_state else None
+    if meant and asked != names[meant]:
+        st.query_params[POINT] = names[meant]  # before the field is there, which then has it
+        st.rerun()
     key = st.selectbox(
         "Point",
         list(names),

@@ -4,7 +4,7 @@ import pytest
 
 from core.chain import written
 from dashboard import data
-from dashboard.panels import widgets
+from dashboard.panels import offers, widgets
 from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import chained, curve, result
 
@@ -256,6 +256,15 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
     app = open_app()
     assert "wikitext2 is not here and cannot be fetched" in " ".join(caption.value for caption in app.caption)
     assert not app.button
+
+
+def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
+    own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
+    monkeypatch.setattr("core.data.files.find", lambda name: None)
+    assert "c4-sample is not here" in offers.offer("smollm2-135m", [own], None, None).error
+    assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
 
 
 def test_latency_that_nobody_measured_is_said(filled):
