@@ -87,7 +87,7 @@ def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None
         plain = [DENSE, *plain]
     offer_chains("explore_run_missing", chosen, plain, "", "Not measured yet")
     chains = points.missing_chains(found, patterns)
-    offer_chains("explore_run_chains", chosen, chains, " of chains", "Of chains with other amounts")
+    offer_chains("explore_run_chains", chosen, chains, " of chains", "Not measured yet of chains")
 
 
 def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: str) -> None:
