@@ -1,9 +1,28 @@
 """Amounts, numbers, times and variants in words, the same on the command line and in the dashboard."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from core.registry import STAGES
-from core.specs import VariantSpec
+from core.chain import DENSE, Shared, shared
+from core.errors import UserError
+from core.registry import get_stage, reads
+from core.specs import Stage, VariantSpec
+
+# Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
+PAPERS = {("magnitude", "adaprune")}
+
+
+class Part(NamedTuple):
+    """One stage of a chain, or two that people know under one name."""
+
+    name: str  # of the stage whose label and look it has
+    stages: tuple[Stage, ...]
+
+    @property
+    def removing(self) -> Stage | None:
+        """The stage of it that removes anything."""
+        return next((stage for stage in self.stages if stage.removes), None)
 
 
 def amount(ratio: float | None, pattern: str | None) -> str:
@@ -30,16 +49,89 @@ def duration(seconds: float) -> str:
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
+def label(name: str) -> str:
+    """Return what people call a stage; a stage of another version goes by its name."""
+    try:
+        return get_stage(name).label
+    except UserError:
+        return name
+
+
+def parts(stages: Sequence[Stage]) -> list[Part]:
+    """Return what a chain is said to be made of; where nothing removes anything, that begins with the dense model."""
+    left = [stage for stage in stages if stage.method != DENSE]
+    found = [] if any(stage.removes for stage in left) else [Part(DENSE, ())]
+    while left:
+        first, *after = left
+        plain = not changed(first) and first.layers is None
+        pair = bool(after) and plain and (first.method, after[0].method) in PAPERS
+        taken = tuple(left[: 1 + pair])
+        found.append(Part(taken[-1].method, taken))
+        left = left[len(taken) :]
+    return found
+
+
+def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool = False) -> str:
+    """Name all variants that differ in the last amount only: `Wanda`, `AdaPrune 20 % + AdaPrune`, `SlimLLM + LoRA`.
+
+    What differs from the defaults stands in brackets; with `trainings` also that of stages that remove nothing.
+    """
+    found, beside = parts(stages), shared(stages)
+    last = max((place for place, part in enumerate(found) if part.removing), default=None)
+    names = []
+    for place, part in enumerate(found):
+        name, removing = label(part.name), part.removing
+        if removing and place != last:
+            name += f" {amount(removing.ratio, removing.pattern)}"
+        told = _told(part, beside, trainings)
+        names.append(_with(name, told if place or dtype == "float32" else [*told, dtype]))
+    return " + ".join(names)
+
+
 def variant_name(variant: VariantSpec) -> str:
     """Name a variant: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
-    labels = {method.name: method.label for method in STAGES}
-    parts = []
-    for place, stage in enumerate(variant.stages):
-        label = labels.get(stage.method, stage.method)  # a job of another version may name others
-        parts.append(f"then {label}" if place else label)
-        if stage.removes:
-            parts.append(amount(stage.ratio, stage.pattern))
-    parts.append(variant.model)
-    if seed := next((stage.seed for stage in variant.stages if stage.seed), None):
-        parts.append(f"seed {seed}")
-    return ", ".join(parts)
+    seed = shared(variant.stages).seed
+    return ", ".join([chain_name(variant.stages), variant.model, *([f"seed {seed}"] if seed else [])])
+
+
+def chain_name(stages: Sequence[Stage]) -> str:
+    """Name what a chain does: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
+    beside, said = shared(stages), []
+    for place, part in enumerate(parts(stages)):
+        name = _with(label(part.name), _told(part, beside, trainings=True))
+        said.append(f"then {name}" if place else name)
+        if removing := part.removing:
+            said.append(amount(removing.ratio, removing.pattern))
+    return ", ".join(said)
+
+
+def changed(stage: Stage) -> list[str]:
+    """Return the parameters that are not at their default, as words."""
+    try:
+        fields = get_stage(stage.method).Parameters.model_fields
+    except UserError:
+        fields = {}
+    found = []
+    for name, value in stage.parameters.items():
+        if name not in fields or value != fields[name].default:
+            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+            found.append(f"{name.replace('_', ' ')} {shown}")
+    return found
+
+
+def _told(part: Part, beside: Shared, trainings: bool) -> list[str]:
+    """Return what is said of a part in brackets: parameters, layers, text and seed if not beside the chain."""
+    found = []
+    for stage in part.stages:
+        found += changed(stage) if trainings or stage.removes else []
+        if stage.layers:
+            found.append(f"layers {stage.layers}")
+        if stage.calibration and (beside.train if reads(stage) == "training" else beside.calibration) is None:
+            found.append(str(stage.calibration))
+        if stage.seed is not None and beside.seed is None:
+            found.append(f"seed {stage.seed}")
+    return found
+
+
+def _with(name: str, told: Sequence[str]) -> str:
+    return f"{name} ({', '.join(told)})" if told else name

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from core import words
 from core.analysis.seven import mean_of_seven
 from core.cli.tables import column
-from core.results import Result
+from core.results import Result, Variant
 
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
@@ -28,10 +29,25 @@ def points(results: Iterable[Result]) -> pd.DataFrame:
         if variant.model != MODEL:
             continue
         removed = variant.pattern or ("nothing" if variant.ratio is None else f"{100 * variant.ratio:g} %")
-        place = (variant.method, variant.recovery or "", removed)
+        place = (*_made(variant), removed)
         rows += [(*place, name, value) for name, value in _numbers(result).items()]
     frame = pd.DataFrame(rows, columns=["method", "recovery", "removed", "name", "value"])
     return frame.pivot(index=["method", "recovery", "removed"], columns="name", values="value")
+
+
+def _made(variant: Variant) -> tuple[str, str]:
+    """Return method and recovery: what a chain is made of, without and with its last part where that removes nothing.
+
+    Amounts before the last are told with their method.
+    """
+    found = words.parts(variant.stages)
+    after = found.pop().name if len(found) > 1 and not found[-1].removing else ""
+    last = max((place for place, part in enumerate(found) if part.removing), default=None)
+    names = []
+    for place, part in enumerate(found):
+        more = part.removing if place != last else None
+        names.append(part.name + (f" {words.amount(more.ratio, more.pattern)}" if more else ""))
+    return "+".join(names), after
 
 
 def _numbers(result: Result) -> dict[str, float]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from core.chain import shared
+from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, spelt_out
 from core.results import Footprint, Measurement, Result, Variant
 from core.specs import Stage, sha256
-from core.words import amount
+from core.words import parts, series_name
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
@@ -24,33 +24,33 @@ NUMBERS = (
     *COUNTED,
 )
 COLUMNS = (
-    *("key", "model", "revision", "dtype", "method", "label", "family", "ratio", "ratio_kind", "pattern"),
-    *(
-        "recovery",
-        "untuned",
-        "seed",
-        "calibration",
-        "train",
-        "layers",
-        "stages",
-        "metric",
-        "dataset",
-        "value",
-        "stderr",
-        "n",
-    ),
+    *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
+    *("method", "family", "ratio", "ratio_kind", "pattern", "recovery", "untuned"),
+    *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
 KNOWN = {stage.name: stage for stage in STAGES}
 
 
+class Identity(NamedTuple):
+    """What tells one series of a model from all others."""
+
+    model: str
+    chain: str  # its last amount left open
+    dtype: str
+    cut_short: bool
+
+
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
     """Return `COLUMNS`, one row a measurement, in the registry's order of methods; what does not apply is missing.
 
-    `protocol` is for people, `protocol_id` for comparing: numbers of one metric and dataset compare only where it is
-    equal. Megabytes are 10^6 bytes, `parameters` millions that are not zero, `gmacs` 10^9 multiply-accumulates of one
-    forward over 64 tokens, latencies ms a token and peak memory at batch 1.
+    `chain` is as it is written and `series` the same with its last amount left open; `label` is the series' name for
+    people, no other one's of the model, `untuned` the label of the series that its last stage was applied to where that
+    stage removes nothing, and `parts` the stages that the label names. `protocol` is for people, `protocol_id` for
+    comparing: numbers of one metric and dataset compare only where it is equal. Megabytes are 10^6 bytes, `parameters`
+    millions that are not zero, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
+    and peak memory at batch 1.
     """
     # Each before what it was trained to.
     names = [stage.name for stage in STAGES]
@@ -58,15 +58,13 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
 
     def place(result: Result) -> tuple[int, ...]:
         names = (result.variant.method, result.variant.recovery)
-        return tuple(order.index(name) if name in order else len(order) for name in names)
+        known = (order.index(name) if name in order else len(order) for name in names)
+        return *known, len(result.variant.stages)
 
     results, rows = sorted(results, key=place), []
-    trainings: dict[tuple[str, str], set[str]] = defaultdict(set)  # what is told apart only where it has to be
+    labels = _labels([result.variant for result in results])
     for result in results:
-        trainings[(result.variant.model, _label(result.variant))].add(_training(result.variant))
-    for result in results:
-        several = len(trainings[(result.variant.model, _label(result.variant))]) > 1
-        known = _variant(result.variant, several) | _footprint(result.footprint) | _latency(result)
+        known = _variant(result.variant, labels) | _footprint(result.footprint) | _latency(result)
         rows += [known | _measurement(measurement) for measurement in result.measurements]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(NUMBERS, float))
@@ -87,77 +85,71 @@ def protocol_sentence(measurement: Measurement) -> str:
     return ", ".join([*parts, dtype] if dtype else parts)
 
 
-def _variant(variant: Variant, several: bool) -> dict[str, Any]:
-    beside = shared(variant.stages)
+def _variant(variant: Variant, labels: dict[Identity, str]) -> dict[str, Any]:
+    beside, before = shared(variant.stages), _untuned(variant)
     method = KNOWN.get(variant.method)  # None where a result comes from a version with more methods
-    label = _label(variant)
-    if several and variant.recovery:
-        label += f" ({_training(variant)})"
-    if variant.cut_short:
-        label += " (cancelled)"
     return {
         "key": variant.key,
         "model": variant.model,
         "revision": variant.revision,
         "dtype": variant.dtype,
+        "chain": written(variant.stages),
+        "series": series(variant.stages),
+        "label": labels[_identity(variant)],
+        "parts": "+".join(part.name for part in parts(variant.stages)),
         "method": variant.method,
-        "label": label,
         "family": method.family if method else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
         "recovery": variant.recovery,
-        "untuned": _label(variant, len(variant.stages) - 1) if variant.stages[-1].recovers else None,
-        "seed": beside.seed,
+        "untuned": labels[_identity(before)] if before else None,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),
+        "seed": beside.seed,
         "layers": variant.layers,
         "stages": json.dumps(_stages(variant)),
     }
 
 
-def _label(variant: Variant, count: int | None = None) -> str:
-    """Return the name of a variant, or of its first `count` stages, without what it was trained with and on.
+def _identity(variant: Variant) -> Identity:
+    return Identity(variant.model, series(variant.stages), variant.dtype, variant.cut_short)
 
-    The amount of the last stage that removes anything is left out, so that variants that differ in it share a curve.
+
+def _untuned(variant: Variant) -> Variant | None:
+    """Return what the last stage was applied to, where that removes nothing and all before read the same texts."""
+    if not variant.stages[-1].recovers:
+        return None
+    stages = variant.stages[:-1] or (Stage(method=DENSE),)
+    before, after = shared(stages), shared(variant.stages)
+    if before.calibration not in (None, after.calibration) or before.train not in (None, after.train):
+        return None
+    return variant.model_copy(update={"stages": stages, "made": variant.made[:-1]})
+
+
+def _labels(variants: Iterable[Variant]) -> dict[Identity, str]:
+    """Return the label of every series, and of those that its last stage was applied to.
+
+    What was trained is told with its parameters only where others of the model have the same name without.
     """
-    stages = variant.stages[:count]
-    last = max((place for place, stage in enumerate(stages) if stage.removes), default=None)
-    return " + ".join(
-        _name(stage, with_amount=stage.removes and place != last, dtype=None if place else variant.dtype)
-        for place, stage in enumerate(stages)
-    )
+    every = [one for variant in variants for one in (variant, _untuned(variant)) if one]
+    first = {_identity(variant): variant for variant in reversed(every)}
+    found = {identity: _label(variant) for identity, variant in first.items()}
+    for identity in _alike(found):
+        found[identity] = _label(first[identity], trainings=True)
+    for identity in _alike(found):
+        found[identity] += f" ({identity.chain})"
+    return found
 
 
-def _name(stage: Stage, with_amount: bool, dtype: str | None) -> str:
-    method = KNOWN.get(stage.method)
-    parts = [] if stage.recovers else _changed(stage)
-    if stage.layers:
-        parts.append(f"layers {stage.layers}")
-    if dtype not in (None, "float32"):
-        parts.append(dtype)
-    name = method.label if method else stage.method
-    if with_amount:
-        name += f" {amount(stage.ratio, stage.pattern)}"
-    return f"{name} ({', '.join(parts)})" if parts else name
+def _alike(labels: dict[Identity, str]) -> list[Identity]:
+    """Return the series whose label is that of another one of the model, too."""
+    there = Counter((identity.model, label) for identity, label in labels.items())
+    return [identity for identity, label in labels.items() if there[identity.model, label] > 1]
 
 
-def _training(variant: Variant) -> str:
-    """Return what its recoveries were given; empty without one."""
-    recoveries = [stage for stage in variant.stages if stage.recovers]
-    return "; ".join(", ".join([*_changed(stage), str(stage.calibration)]) for stage in recoveries)
-
-
-def _changed(stage: Stage) -> list[str]:
-    """Return the parameters that are not at their default, as words."""
-    method = KNOWN.get(stage.method)
-    fields = method.Parameters.model_fields if method else {}
-    parts = []
-    for name, value in stage.parameters.items():
-        if name not in fields or value != fields[name].default:
-            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-            parts.append(f"{name.replace('_', ' ')} {shown}")
-    return parts
+def _label(variant: Variant, trainings: bool = False) -> str:
+    return series_name(variant.stages, variant.dtype, trainings) + (" (cancelled)" if variant.cut_short else "")
 
 
 def _stages(variant: Variant) -> list[dict[str, Any]]:

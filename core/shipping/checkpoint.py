@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.cache.kept import on_disk
+from core.chain import DENSE, shared, written
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.manifest import save_model
@@ -17,6 +18,7 @@ from core.results import Measurement, Result
 from core.shipping.saving import precision_name
 from core.specs import Dtype, Stage
 from core.training.base import Recovery
+from core.words import amount, chain_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,22 +54,26 @@ def save_checkpoint(model: PreTrainedModel, tokenizer: Any, result: Result, fold
 def card(result: Result, plain: bool, dtype: Dtype) -> str:
     """Return the model card: how it was made, what it measured, whom to cite, how to load it."""
     variant, known = result.variant, BY_ID.get(result.variant.model)
-    first, later = variant.stages[0], variant.stages[1:]
-    removing = [first, *(stage for stage in later if stage.removes)]
-    titles = [f"{get_stage(stage.method).label}, {_asked(stage)}" for stage in removing]
-    cited = {get_stage(stage.method).citation: None for stage in removing}  # each once, in order
+    found = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
+    papers = dict.fromkeys(method.citation for method in found.values() if method.citation)
+    beside = shared(variant.stages)
+    texts = [f"calibration text `{beside.calibration}`" if beside.calibration else None]
+    texts += [f"training text `{beside.train}`" if beside.train else None]
+    texts += [f"seed {beside.seed}" if beside.seed is not None else None]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
         "library_name: transformers",
         "---",
-        f"# {variant.model}, {', then '.join(titles)}",
+        f"# {variant.model}, {chain_name(variant.stages)}",
         "",
-        *dict.fromkeys(get_stage(stage.method).summary for stage in removing),
+        *dict.fromkeys(method.summary for method in found.values()),
         "",
-        f"Made by Slimscope from `{variant.model}` ({variant.revision}) with `{first.method}`{_read(first)}; "
-        f"parameters {spelt_out(first)}. Key `{variant.key}`.",
-        *map(_then, later),
+        f"Made by Slimscope from `{variant.model}` ({variant.revision}) by the chain `{written(variant.stages)}`"
+        f"{''.join(f', {text}' for text in texts if text)}. Key `{variant.key}`.",
+        "",
+        *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
+        "",
         f"{result.footprint.model_removed:.1%} of the model's parameters are zero or gone; "
         f"{result.footprint.model_parameters:,} are stored, in {precision_name(dtype)}.",
         "",
@@ -83,25 +89,26 @@ def card(result: Result, plain: bool, dtype: Dtype) -> str:
         "| --- | --- | --- | --- |",
         *(f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements),
         "",
-        *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" if paper else "" for paper in cited),
+        *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" for paper in papers),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _asked(stage: Stage) -> str:
-    return stage.pattern or f"{stage.ratio or 0:.0%}"
-
-
-def _read(stage: Stage) -> str:
-    return f", calibrated on `{stage.calibration}`, seed {stage.seed}" if stage.calibration else ""
-
-
-def _then(stage: Stage) -> str:
-    """Return the sentence on a stage that is not the first."""
-    if stage.recovers:
-        done = "trained" if issubclass(get_stage(stage.method), Recovery) else "adjusted"
-        return f"Then {done} with `{stage.method}` on `{stage.calibration}`; parameters {spelt_out(stage)}."
-    return f"Then compressed with `{stage.method}`, {_asked(stage)}{_read(stage)}; parameters {spelt_out(stage)}."
+def _told(stage: Stage) -> str:
+    """Return the sentence on a stage."""
+    method = get_stage(stage.method)
+    if stage.method == DENSE:
+        return f"{method.label}: as it is."
+    if stage.removes:
+        done = f"compressed, {amount(stage.ratio, stage.pattern)}"
+    else:
+        done = "trained" if issubclass(method, Recovery) else "reconstructed"
+    parts = [f"{method.label}: {done}"]
+    if stage.layers:
+        parts.append(f"layers {stage.layers}")
+    if stage.calibration:
+        parts.append(f"on `{stage.calibration}`, seed {stage.seed}")
+    return f"{', '.join(parts)}; parameters {spelt_out(stage)}."
 
 
 def _protocol(row: Measurement) -> str:

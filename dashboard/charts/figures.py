@@ -100,6 +100,7 @@ def perplexity_curve(
     `dense` are rows of `dashboard.charts.points.collapse`. Diverged points lie at the top, labelled with their value.
     `chosen` marks a ratio.
     """
+    points = points.assign(ratio=points["ratio"].fillna(0.0))  # of a dense model that was trained
     points = points.dropna(subset=[axis.column, "value"])
     figure = go.Figure(layout=layout(theme, 440 + 10 * max(0, points["series"].nunique() - FEW_SERIES)))
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
@@ -115,19 +116,19 @@ def perplexity_curve(
         mark = _marker(Look(theme.muted, "solid", "circle"), theme, pattern)
         _key(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(figure, dense, axis, theme, span)
-    there: Counter[str] = Counter()  # arrows at each amount
+    there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
     for untuned, tuned in _pairs(points):
-        aside = (ASIDE + APART * there[tuned["where"]]) * (span[1] - span[0])
-        there[tuned["where"]] += 1
+        aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
+        there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, min(row["value"], cap)) for row in (untuned, tuned))
-        _arrow(figure, start, end, tuned["series"], look(tuned["method"], theme).color)
+        _arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
     reach = max(values.max() / values.min(), 1.5)
     over = labels.over(points[points["value"] > cap].assign(place=cap), axis.column, span)
     lines = 1 + over["level"].max() if len(over) else 0  # of labels over the diverged points
     low, high = values.min() / reach**0.09, values.min() * reach ** (1.06 + 0.07 * lines)
     beside = labels.beside(points[points["value"] <= cap], axis.column, span, (low, high))
     for series, part in pd.concat([over, beside]).groupby("series", sort=False):
-        _text(figure, part, axis.column, str(series), look(part["method"].iloc[0], theme).color)
+        _text(figure, part, axis.column, str(series), look(part["parts"].iloc[0], theme).color)
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
     _log_axis(figure, low, high, corpus)
@@ -144,7 +145,7 @@ def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float,
 
 
 def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis, theme: Theme, cap: float) -> None:
-    style, name = look(rows["method"].iloc[0], theme, rows["recovery"].iloc[0]), _with_seeds(series, rows)
+    style, name = look(rows["parts"].iloc[0], theme), _with_seeds(series, rows)
     curve = rows[rows["pattern"].isna()].sort_values(axis.column)
     patterns = rows[rows["pattern"].notna()].sort_values("value")
     line = {"color": style.color, "dash": style.dash, "width": 2}
@@ -177,12 +178,14 @@ def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis,
 
 
 def _pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
-    """Return (untuned, tuned) rows: each trained point with the one that it was trained from, where that is shown."""
-    plain = {
-        (row["series"], row["where"], row.get("task")): row for _, row in points[points["recovery"].isna()].iterrows()
-    }
-    tuned = [row for _, row in points[points["recovery"].notna()].iterrows()]
-    wanted = [(plain.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
+    """Return (untuned, tuned) rows: each point of which nothing more was removed, with that which it was made from.
+
+    Only where that is shown.
+    """
+    every = [row for _, row in points.iterrows()]
+    there = {(row["series"], row["where"], row.get("task")): row for row in every}
+    tuned = [row for row in every if isinstance(row["untuned"], str)]
+    wanted = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
     return [(untuned, row) for untuned, row in wanted if untuned is not None]
 
 
@@ -280,7 +283,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     mark.
     """
     names = list(dict.fromkeys(rows["series"]))
-    rows = rows.assign(slot=rows["untuned"].fillna(rows["series"]))  # what was trained lies in the row it came from
+    rows = rows.assign(slot=_origins(rows))  # what was trained lies in the row it came from
     slots = list(dict.fromkeys(rows["slot"]))
     figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(slots))))
     place = {task: len(order) - 1 - index for index, task in enumerate(order)}
@@ -290,7 +293,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     shifts = {slot: spread * (0.5 - index / max(1, len(slots) - 1)) for index, slot in enumerate(slots)}
     for name in names:
         part = rows[rows["series"] == name]
-        style = look(part["method"].iloc[0], theme, part["recovery"].iloc[0])
+        style = look(part["parts"].iloc[0], theme)
         shift = shifts[part["slot"].iloc[0]] if len(slots) > 1 else 0.0
         figure.add_scatter(
             x=part["value"],
@@ -304,14 +307,14 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
             "<extra></extra>",
         )
-    above: set[tuple[str, str]] = set()  # the points over which an arrow stands
+    there: Counter[tuple[str, str]] = Counter()  # arrows in each row, over its points and under them in turn
     for untuned, tuned in _pairs(rows):
-        below = (tuned["untuned"], tuned["task"]) in above
-        above.add((tuned["untuned"], tuned["task"]))
+        below = there[tuned["slot"], tuned["task"]] % 2
+        there[tuned["slot"], tuned["task"]] += 1
         height = place[tuned["task"]] + (shifts[tuned["slot"]] if len(slots) > 1 else 0.0)
         height += -step / 2 if below else step / 2
         start, end = ((row["value"], height) for row in (untuned, tuned))
-        _arrow(figure, start, end, tuned["series"], look(tuned["method"], theme).color)
+        _arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
     for line in range(len(order) - 1):
         figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
     figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])
@@ -320,6 +323,17 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     figure.update_xaxes(tickformat=".0%", range=[low - 0.02, rows["high"].max() + 0.02])
     figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
     return figure
+
+
+def _origins(rows: pd.DataFrame) -> list[str]:
+    """Return for each row the series that its own was made from in the end, by stages that remove nothing."""
+    before = {row["series"]: row["untuned"] for _, row in rows.iterrows() if isinstance(row["untuned"], str)}
+    found = []
+    for series in rows["series"]:
+        while series in before:
+            series = before[series]
+        found.append(series)
+    return found
 
 
 def _draw_chance(figure: go.Figure, rows: pd.DataFrame, place: dict[str, int], theme: Theme) -> None:

@@ -45,6 +45,11 @@ def rows_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     return rows.assign(name=rows["method"].str.lower(), removed=removed.mask(dense, "0 %"))
 
 
+def parts(rows: pd.DataFrame) -> pd.Series:
+    """Return what the printed variants are made of, as `dashboard.charts.style.look` takes it."""
+    return rows["name"] + rows["tuned"].map({True: "+lora", False: ""})
+
+
 def by_model(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `figures.perplexity_by_model` draws from perplexities on one text."""
     series = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
@@ -66,6 +71,9 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             "label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
             "untuned": rows["method"].where(rows["tuned"], None),
+            "parts": parts(rows),
+            "chain": None,
+            "series": None,
             "method": rows["name"],
             "ratio": rows["ratio"].where(rows["name"] != "dense"),
             "pattern": None,
@@ -88,6 +96,7 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
             "untuned": untuned.where(rows["tuned"], None),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
             "where": rows["removed"],
+            "parts": parts(rows),
             "method": rows["name"],
             "pattern": rows["ratio_kind"].where(rows["ratio_kind"].str.contains(":")),
             "task": rows["dataset"].map(TASK_LABELS),
@@ -96,7 +105,7 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
             "value": rows["value"] / 100,
         }
     )
-    same = dict.fromkeys(("untuned", "recovery", "where", "method", "pattern"), "first")
+    same = dict.fromkeys(("untuned", "recovery", "where", "parts", "method", "pattern"), "first")
     mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
     mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)

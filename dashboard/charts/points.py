@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Collection, Hashable, Sequence
 
 import pandas as pd
 
 from core.analysis.frame import COUNTED
 from core.analysis.seven import mean_of_seven
+from core.chain import DENSE, parse
 from core.data.cards import TASKS
-from core.registry import METHODS
+from core.errors import UserError
+from core.registry import METHODS, get_stage
 from core.results import Measurement, Result
-from core.specs import RunSpec
+from core.specs import RunSpec, parse_pattern
 from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
-TRAINED = {method.name for method in METHODS if method().reads == "training"}  # their text is no calibration
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
+POINT_COLUMNS += ["parts", "chain", "open"]  # `series` is the label; `open` the chain with its last amount left open
 
 
 def scored(rows: pd.DataFrame) -> set[str]:
@@ -57,65 +59,70 @@ def text_name(corpus: str, window: float, windows: float | None) -> str:
 
 
 def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
-    """Return the address of a run's point on Explore."""
+    """Return the address of a run's point on Explore: its chain and the texts that it was made with."""
     rows = frame[frame["key"] == spec.variant.key]
     if rows.empty:
         return {}
     first = rows.iloc[0]
-    where = {
-        "explore_model": first["model"],
-        "explore_point": f"{first['label']}, {amount(first['ratio'], first['pattern'])}",
-    }
+    where = {"explore_model": first["model"], "explore_point": first["chain"]}
     if spec.perplexity:
         text = spec.perplexity[0]
         where["explore_text"] = text_name(text.corpus, text.window, text.windows)
-    if isinstance(first["calibration"], str) and first["method"] not in TRAINED:
-        where["explore_calibration"] = first["calibration"]
-    if training := trained_on(rows).iloc[0]:
-        where["explore_training"] = training
-    if first["method"] != "dense":
+    for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
+        if isinstance(text, str):
+            where[name] = text
+    if first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = amount(first["ratio"], first["pattern"])
     return where
 
 
+def addresses(points: pd.DataFrame) -> dict[str, str]:
+    """Return what each point is called in an address, by its key: its chain, and the series where several share it."""
+    found: dict[str, str] = {}
+    for _, row in points.iterrows():
+        taken = row["chain"] in found.values()
+        found[row["key"]] = f"{row['chain']} ({row['series']})" if taken else row["chain"]
+    return found
+
+
+def addressed(found: dict[str, str], asked: str) -> str | None:
+    """Return the key of the point that an address asks for, also where each `+` of it has become a space."""
+    plain = _without_plus(asked)
+    return next((key for key, name in found.items() if _without_plus(name) == plain), None)
+
+
+def _without_plus(text: str) -> str:
+    return " ".join(text.replace("+", " ").split())
+
+
 def calibrations(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
     """Return the calibration sets of the rows: the one with most points among the keys `known`, then with most."""
-    return _by_points(rows, rows["calibration"].mask(rows["method"].isin(TRAINED)), known)
-
-
-def trained_on(rows: pd.DataFrame) -> pd.Series:
-    """Return the text that each row's variant was trained on; None without training."""
-
-    def text(row: dict) -> str | None:
-        first = [row["calibration"]] if row["method"] in TRAINED else []
-        last = [json.loads(row["stages"])[-1].get("text")] if isinstance(row["recovery"], str) else []
-        return ", ".join(dict.fromkeys(part for part in [*first, *last] if isinstance(part, str))) or None
-
-    found = [text(row) for row in rows[["method", "calibration", "recovery", "stages"]].to_dict("records")]
-    return pd.Series(found, index=rows.index, dtype=object)
+    return _by_points(rows, "calibration", known)
 
 
 def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
     """Return the training texts of the rows, in the order of `calibrations`."""
-    return _by_points(rows, trained_on(rows), known)
+    return _by_points(rows, "train", known)
 
 
-def _by_points(rows: pd.DataFrame, texts_there: pd.Series, known: Collection[str]) -> list[str]:
-    counts = {text: (part["key"].isin(known).sum(), len(part)) for text, part in rows.groupby(texts_there)}
+def _by_points(rows: pd.DataFrame, kind: str, known: Collection[str]) -> list[str]:
+    counts = {str(text): (part["key"].isin(known).sum(), len(part)) for text, part in rows.groupby(kind)}
     return sorted(counts, key=counts.__getitem__, reverse=True)
 
 
 def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
-    """Return the rows of variants that read no other calibration text than this and were trained on no other text."""
-    free = rows["calibration"].isna() | rows["method"].isin(TRAINED)
-    trained = trained_on(rows)
-    return rows[(free | (rows["calibration"] == calibration)) & (trained.isna() | (trained == training))]
+    """Return the rows of variants that read no other calibration text than this and were trained on no other text.
+
+    Those whose stages differ in their texts, which their labels say, are among them.
+    """
+    read, trained = rows["calibration"], rows["train"]
+    return rows[(read.isna() | (read == calibration)) & (trained.isna() | (trained == training))]
 
 
 def is_dense(rows: pd.DataFrame) -> pd.Series:
     """Return where a row is of the dense model as it is, and not trained."""
-    return (rows["method"] == "dense") & rows["recovery"].isna()
+    return (rows["method"] == DENSE) & rows["recovery"].isna()
 
 
 def collapse(rows: pd.DataFrame) -> pd.DataFrame:
@@ -141,8 +148,9 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
         fixed = [first["label"], first["method"], first["ratio"], pattern, first["key"], where, value, low, high, seeds]
         counted = part[list(COUNTED)].astype(float).mean()
         recovery = first["recovery"] if isinstance(first["recovery"], str) else None
-        untuned = first["untuned"] if recovery else None
-        row = dict(zip(POINT_COLUMNS, [*fixed, spread, recovery, untuned], strict=True))
+        untuned = first["untuned"] if isinstance(first["untuned"], str) else None
+        made = [recovery, untuned, first["parts"], first["chain"], first["series"]]
+        row = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
         points.append(row | counted.to_dict())
     return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
 
@@ -247,6 +255,7 @@ def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -
             "Write (ms a token)": rows["decode_ms"],
             "Peak memory (MB)": rows["memory_mb"],
             "Seeds": rows["seeds"],
+            "Chain": rows["chain"],
         }
     ).reset_index(drop=True)
     unknown = [name for name in OPTIONAL if table[name].isna().all()]
@@ -273,26 +282,48 @@ def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["What", "Batch", "Measured", "Dense", "Dense / measured"])
 
 
-def missing(
-    points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()
-) -> list[tuple[str, float | None, str | None]]:
-    """Return (method, ratio, pattern) that the grid has and the points of plain methods do not."""
-    known = {method.name: method for method in METHODS}
-    ratios = sorted(
-        {*GRID, *(round(float(ratio), 6) for ratio in points.loc[points["pattern"].isna(), "ratio"].dropna())}
-    )
-    wanted: list[tuple[str, float | None, str | None]] = []
-    for method in methods:
-        if method not in known:
-            continue
-        have = points[(points["method"] == method) & (points["series"] == known[method].label)]
-        most = known[method].highest_offered
-        ratios_there = {round(float(ratio), 6) for ratio in have.loc[have["pattern"].isna(), "ratio"]}
-        wanted += [(method, ratio, None) for ratio in ratios if 0 < ratio <= most and ratio not in ratios_there]
-        if not known[method].patterns:
-            continue
-        kept = {pattern: [int(part) for part in pattern.split(":")] for pattern in patterns}
-        wanted += [
-            (method, 1 - n / m, pattern) for pattern, (n, m) in kept.items() if pattern not in set(have["pattern"])
-        ]
-    return wanted
+def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> list[str]:
+    """Return the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
+    known = {method.name for method in METHODS}
+    return [chain for name in methods if name in known for chain in _lacking(points, f"{name}@", patterns)]
+
+
+def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> list[str]:
+    """Return the same of each series of several stages that has a point."""
+    several = [name for name in dict.fromkeys(points["open"]) if "+" in name]
+    return [chain for name in several for chain in _lacking(points, name, patterns)]
+
+
+def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:
+    """Return the chains that fill the open amount of a series by the grid, without those that are there."""
+    try:
+        stages = parse(name)
+    except UserError:  # of a version with other methods
+        return []
+    last = next((place for place, stage in enumerate(stages) if stage.open), None)
+    if last is None:
+        return []
+    method = get_stage(stages[last].name)
+    gone = max((_share(stage.ratio, stage.pattern) for stage in stages[:last]), default=0.0)
+    there = points["ratio"][points["pattern"].isna()].dropna()
+    ratios = sorted({*GRID, *(round(float(ratio), 6) for ratio in there)})
+    wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
+    if method.patterns:
+        wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
+    chains = [re.sub(r"@(?=[+,]|$)", f"@{text}", name) for text, share in wanted if share > gone]
+    have = set(points["chain"][points["open"] == name])
+    return [chain for chain in chains if chain not in have]
+
+
+def _share(ratio: float | None, pattern: str | None) -> float:
+    """Return the share of weights that an amount removes."""
+    if pattern:
+        kept, group = parse_pattern(pattern)
+        return 1 - kept / group
+    return ratio or 0.0
+
+
+def chain_amount(chain: str) -> tuple[float | None, str | None]:
+    """Return the last amount of a written chain as ratio or pattern."""
+    amounts = [(stage.ratio, stage.pattern) for stage in parse(chain) if stage.ratio is not None or stage.pattern]
+    return amounts[-1] if amounts else (None, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from core.methods.base import NEUTRAL
+from core.methods.base import NEUTRAL, Method
 from core.registry import STAGES
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
@@ -67,7 +67,9 @@ class Drawn:
 
 
 OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
-_KNOWN = {found.name: found for found in STAGES}
+MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
+ADDED = {found.name for found in STAGES if not found.takes_amount}  # to what other stages have left
+_KNOWN: dict[str, type[Method] | Drawn] = {found.name: found for found in STAGES}
 
 
 def theme_named(name: str | None) -> Theme:
@@ -75,13 +77,19 @@ def theme_named(name: str | None) -> Theme:
     return DARK if name == "dark" else LIGHT
 
 
-def look(method: str, theme: Theme, recovery: str | None = None) -> Look:
-    """Return how a method is drawn; after a recovery with that one's mark and line."""
-    found = _KNOWN.get(method)
-    drawn = found or OTHER
-    color = theme.text if drawn.colour == NEUTRAL else theme.palette[drawn.colour]
-    trained = _KNOWN.get(recovery) if isinstance(recovery, str) else None
-    return Look(color, (trained or drawn).dash, (trained or drawn).mark)
+def look(parts: str, theme: Theme) -> Look:
+    """Return how a variant is drawn that is made of these parts (`core.words.parts`), such as `slimllm+lora`.
+
+    It has the colour of the first that has one, and mark and line of the last; where it has more parts than that shows,
+    a mark that says how many.
+    """
+    names = parts.split("+")
+    known = [_KNOWN.get(name, OTHER) for name in names]
+    colour = next((one.colour for one in known if one.colour != NEUTRAL), NEUTRAL)
+    trained = len(names) > 1 and names[-1] != names[0] and names[-1] in ADDED
+    more = len(names) - 1 - trained
+    mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].mark
+    return Look(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
 
 
 def layout(theme: Theme, height: int, **extra) -> go.Layout:

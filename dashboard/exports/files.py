@@ -129,7 +129,7 @@ def latex(item: Item) -> bytes:
         hrules=True,
         column_format="".join("r" if name in numbers else "l" for name in table.columns),
         caption=caption,
-        label=f"tab:{item.name}",
+        label="tab:" + re.sub(r"[^\w.-]", "-", item.name),
         position="t",
         position_float="centering",
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
+from core.chain import DENSE, file_name
 from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
@@ -15,31 +17,57 @@ from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
 from core.shipping.saving import checkpoint_bytes, precision_name, size_words
-from core.specs import DTYPES, Dtype, RunSpec
+from core.specs import DTYPES, Dtype, RunSpec, Stage
+from core.words import label
 from dashboard import data
-from dashboard.charts import figures, points
+from dashboard.charts import figures, points, stages
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 
+POINT = "explore_point"  # the field and its place in the address
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
+
+
+class Point(NamedTuple):
+    """A point that is shown, and its name in captions."""
+
+    result: Result
+    name: str
+
+    def file(self, what: str) -> str:
+        """Return the name of an export's file, without ending."""
+        variant = self.result.variant
+        return f"{model_file(variant.model)}-{file_name(variant.stages)}-{what}"
+
+
+def model_file(model: str) -> str:
+    """Return a model's id, which may be a path, as part of a file's name."""
+    return model.replace("/", "-")
 
 
 def show_details(found: pd.DataFrame) -> list[Item]:
     """Let one of the points be chosen (or clicked on the chart before) and show what is known of it."""
     st.subheader("One point in detail", anchor=False)
-    names = {row["key"]: f"{row['series']}, {row['where']}" for _, row in found.iterrows()}
+    names = points.addresses(found)
+    asked = st.query_params.get(POINT)
+    meant = points.addressed(names, asked) if asked and POINT not in st.session_state else None
+    if meant and asked != names[meant]:
+        st.query_params[POINT] = names[meant]  # before the field is there, which then has it
+        st.rerun()
     key = st.selectbox(
         "Point",
         list(names),
         index=None,
         format_func=names.__getitem__,
-        key="explore_point",
+        key=POINT,
         bind="query-params",
         placeholder="Choose one, or click it on the chart",
     )
     result = data.result(key) if key else None
-    if result is None:
+    if key is None or result is None:
         return []
+    row = found[found["key"] == key].iloc[0]
+    name = f"{row['series']}, {row['where']}"
     details = result.variant.details
     seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
     facts = [
@@ -50,15 +78,16 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense, "
         "at 16 bits a weight",
     ]
-    st.markdown(f"**{names[key]}**: {', '.join(fact for fact in facts if fact)}.")
+    st.markdown(f"**{name}**: {', '.join(fact for fact in facts if fact)}.")
     if told := missed(result):
         st.caption(told)
-    items = (
-        _speed(result, names[key], found)
-        + _training(result, names[key])
-        + (_layers(result, names[key]) if result.layers else [])
-    )
-    if command := reproduce(result):
+    point = Point(result, f"{result.variant.model}, {name} (`{names[key]}`)")
+    items = [*_stages(point), *_speed(point, found), *_trainings(point), *_layers(point)]
+    try:
+        command = reproduce(result)
+    except UserError as error:
+        st.caption(f"There is no command that makes it again: {error}")
+    else:
         st.caption("Make it again:")
         st.code(command, language="bash", wrap_lines=True)
     _export(result)
@@ -69,15 +98,25 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     return items
 
 
-def _speed(result: Result, name: str, found: pd.DataFrame) -> list[Item]:
+def _stages(point: Point) -> list[Item]:
+    """Show what each stage cost, removed and did to the layers."""
+    table = stages.stage_table(point.result)
+    if point.result.variant.method == DENSE and len(table) == 1:
+        return []
+    caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "
+    caption += "relative, of the linear layers."
+    return [widgets.show_table("explore_stages", table, caption, stages.FORMATS, file=point.file("stages"))]
+
+
+def _speed(point: Point, found: pd.DataFrame) -> list[Item]:
     """Show latency and peak memory beside those of the dense model, where they were measured."""
     dense = next((data.result(key) for key in found.loc[points.is_dense(found), "key"]), None)
-    table = points.speeds(result, dense)
+    table = points.speeds(point.result, dense)
     if table.empty:
         return []
-    caption = f"{result.variant.model}, {name}: latency and memory on {result.variant.details.get('device', 'cpu')}, "
+    caption = f"{point.name}: latency and memory on {point.result.variant.details.get('device', 'cpu')}, "
     caption += "prompts of 512 tokens, median of repeats; dense measured on the same kind of machine."
-    return [widgets.show_table("explore_speed", table, caption, SPEED_FORMATS)]
+    return [widgets.show_table("explore_speed", table, caption, SPEED_FORMATS, file=point.file("speed"))]
 
 
 ENDED = {
@@ -87,33 +126,54 @@ ENDED = {
 }
 
 
-def _training(result: Result, name: str) -> list[Item]:
-    """Show how a recovery's losses went, where there was one."""
-    if result.variant.training is None:
-        return []
-    stage, training = result.variant.training
+def _trainings(point: Point) -> list[Item]:
+    """Show how the losses went of each stage that trained."""
+    variant = point.result.variant
+    pairs = enumerate(zip(variant.stages, variant.made, strict=False))
+    trained = [(place, stage, made["training"]) for place, (stage, made) in pairs if "training" in made]
+    return [_training(point, *one, several=len(trained) > 1) for one in trained]
+
+
+def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], several: bool) -> Item:
     series = {"training": training["losses"], "held out": training["held_out"]}
     rows = pd.DataFrame(
         [(what, step, loss) for what, pairs in series.items() for step, loss in pairs],
         columns=["series", "step", "loss"],
     )
-    caption = f"{result.variant.model}, {name}: losses while it was trained on {stage.calibration}. "
+    caption = f"{point.name}: losses while it was trained on {stage.calibration}"
+    caption += f" by stage {place + 1}, {stages.stage_name(stage)}. " if several else ". "
     caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
     caption += "were kept. "
     caption += ENDED.get(training["ended"], "")
-    return [
-        widgets.show_chart(
-            "explore_training",
-            lambda theme: figures.loss_curve(rows, theme),
-            caption,
-            rows,
-            alt="Training and held-out loss by step",
+    ending = f"_{place + 1}" if several else ""
+    return widgets.show_chart(
+        f"explore_training{ending}",
+        lambda theme: figures.loss_curve(rows, theme),
+        caption,
+        rows,
+        alt="Training and held-out loss by step",
+        file=point.file(f"training{ending}"),
+    )
+
+
+def _layers(point: Point) -> list[Item]:
+    """Show what one of the stages that report it did to each layer."""
+    reports, chain = point.result.layers, point.result.variant.stages
+    if not reports:
+        return []
+    choice = sorted({layer.stage for layer in reports})
+    place = choice[-1]
+    if len(choice) > 1:
+        place = st.segmented_control(
+            "Layers after",
+            choice,
+            default=place,
+            required=True,
+            format_func=lambda place: f"{place + 1}. {label(chain[place].method)}",
+            key=f"explore_stage_{point.result.variant.key[:8]}",
         )
-    ]
-
-
-def _layers(result: Result, name: str) -> list[Item]:
-    layers = pd.DataFrame([layer.model_dump() for layer in result.last_layers])
+    shown = [layer for layer in reports if layer.stage == place]
+    layers = pd.DataFrame([layer.model_dump() for layer in shown])
     kind = layers["error_kind"].iloc[0]
     choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
     if layers["error"].isna().all():
@@ -125,16 +185,18 @@ def _layers(result: Result, name: str) -> list[Item]:
         "output": "squared change of the layer's output on calibration text, relative to the output",
         "weight": "squared change of the weights, relative to the weights",
     }[kind]
-    caption = f"{result.variant.model}, {name}: {title} of each linear layer, by block."
+    caption = f"{point.name}: {title} of each linear layer, by block"
+    caption += f", after stage {place + 1}, {stages.stage_name(chain[place])}." if len(chain) > 1 else "."
     if choices[title] == "error":
         caption += f" Error: {what}."
-    notes = [f"{layer.name}: {layer.note}" for layer in result.last_layers if layer.note]
+    notes = [f"{layer.name}: {layer.note}" for layer in shown if layer.note]
     item = widgets.show_chart(
         "explore_layers",
         lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),
         caption,
         layers[["name", "block", "role", "sparsity", "error", "error_kind", "damping", "seconds", "note"]],
         alt=f"Heat map of {title} by block and layer role",
+        file=point.file("layers"),
     )
     if notes:
         with st.expander(f"{len(notes)} notes of the method"):
@@ -150,7 +212,7 @@ def _export(result: Result) -> None:
             "A folder that transformers loads, with a card of its numbers. It is made again if it is not kept. "
             "Zeros take as much room as other weights."
         )
-        proposed = Path.home() / f"{variant.model}-{variant.method}-{variant.key[:8]}".replace("/", "-")
+        proposed = Path.home() / f"{model_file(variant.model)}-{file_name(variant.stages)}-{variant.key[:8]}"
         # The inputs are another point's with another key, so that they start from that point's folder and precision.
         folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{variant.key[:8]}")
         dtype = st.radio(
@@ -186,5 +248,5 @@ def _delete(key: str) -> None:
     except UserError as error:
         st.toast(str(error))
         return
-    st.session_state["explore_point"] = None
+    st.session_state[POINT] = None
     st.toast("Deleted.")

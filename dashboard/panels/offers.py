@@ -30,6 +30,7 @@ def offer(
     model: str,
     chains: Sequence[str],
     calibration: str | None,
+    train: str | None,
     perplexity: Sequence[str] = (),
     tasks: Sequence[str] = (),
     stamp: tuple = (),
@@ -41,6 +42,7 @@ def offer(
                 model,
                 chain,
                 calibration=Calibration.parse(calibration) if calibration else None,
+                train=Calibration.parse(train) if train else None,
                 perplexity=[Perplexity.parse(text) for text in perplexity],
                 tasks=[Task.parse(text) for text in tasks],
             )
@@ -55,8 +57,7 @@ def offer(
 
 def _check_texts(spec: RunSpec) -> None:
     """Raise `UserError` for a text that is not here and cannot be fetched."""
-    calibration = spec.variant.stages[0].calibration
-    names = [calibration.corpus] if calibration else []
+    names = [stage.calibration.corpus for stage in spec.variant.stages if stage.calibration]
     for name in (*names, *(wanted.corpus for wanted in spec.perplexity)):
         corpus = BY_ID.get(name)
         if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.chain import DENSE
 from core.registry import METHODS
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
@@ -81,7 +82,7 @@ def pick(frame: pd.DataFrame) -> dict:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = points.scored(rows), measured[measured["method"].isin(methods)]
+        known, shown = points.scored(rows), measured[measured["method"].isin([*methods, DENSE])]
         calibration = pick_text(
             "Calibrated on",
             points.calibrations(shown, known),
@@ -101,7 +102,7 @@ def pick(frame: pd.DataFrame) -> dict:
             **BOUND,
             help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
         )
-    rows = points.made_with(rows[rows["method"].isin([*methods, "dense"])], calibration, training)
+    rows = points.made_with(rows[rows["method"].isin([*methods, DENSE])], calibration, training)
     return {
         "model": model,
         "methods": methods,

@@ -24,9 +24,18 @@ def page_theme() -> Theme:
 
 
 def show_chart(
-    name: str, draw: Draw, caption: str, table: pd.DataFrame, alt: str, on_select: Callable[[], None] | None = None
+    name: str,
+    draw: Draw,
+    caption: str,
+    table: pd.DataFrame,
+    alt: str,
+    on_select: Callable[[], None] | None = None,
+    file: str | None = None,
 ) -> exports.Item:
-    """Show a chart, its caption and its exports. `on_select` is called when a point is clicked, read from `name`."""
+    """Show a chart, its caption and its exports. `on_select` is called when a point is clicked, read from `name`.
+
+    `file` names the exports, without ending, where it is not `name`.
+    """
     st.plotly_chart(
         _clickable(draw(page_theme())),
         key=name,
@@ -36,8 +45,8 @@ def show_chart(
         on_select=on_select or "ignore",
         selection_mode="points",
     )
-    item = exports.Chart(name, caption, table, partial(draw, LIGHT))
-    _underneath(item)
+    item = exports.Chart(file or name, caption, table, partial(draw, LIGHT))
+    _underneath(name, item)
     return item
 
 
@@ -52,29 +61,34 @@ def _clickable(figure: go.Figure) -> go.Figure:
 
 
 def show_table(
-    name: str, table: pd.DataFrame, caption: str, formats: dict[str, str], captioned: bool = True
+    name: str,
+    table: pd.DataFrame,
+    caption: str,
+    formats: dict[str, str],
+    captioned: bool = True,
+    file: str | None = None,
 ) -> exports.Item:
     """Show a table with its caption and exports; `formats` are printf formats of its number columns.
 
-    A table that repeats a chart's caption is not `captioned` on the page; its exports are.
+    A table that repeats a chart's caption is not `captioned` on the page; its exports are. `file` is as of a chart.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
     }
     st.dataframe(table, hide_index=True, column_config=columns, alt=caption, placeholder="–")
-    item = exports.Item(name, caption, table)
-    _underneath(item, captioned)
+    item = exports.Item(file or name, caption, table)
+    _underneath(name, item, captioned)
     return item
 
 
-def _underneath(item: exports.Item, captioned: bool = True) -> None:
+def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
     if captioned:
         st.caption(item.caption)
-    with st.popover("Export", icon=":material/download:", key=f"{item.name}_menu"):
-        _menu(item)
+    with st.popover("Export", icon=":material/download:", key=f"{name}_menu"):
+        _menu(name, item)
 
 
-def _menu(item: exports.Item) -> None:
+def _menu(name: str, item: exports.Item) -> None:
     width = 3.35
     if isinstance(item, exports.Chart):
         chosen = st.segmented_control(
@@ -82,28 +96,30 @@ def _menu(item: exports.Item) -> None:
             list(exports.WIDTHS),
             default=next(iter(exports.WIDTHS)),
             required=True,
-            key=f"{item.name}_width",
+            key=f"{name}_width",
         )
         width = exports.WIDTHS[chosen]
         with st.container(horizontal=True):
             for format, mime in exports.IMAGES.items():
-                _button(item, format, partial(exports.image, item, format, width), mime)
+                _button(name, item, format, partial(exports.image, item, format, width), mime)
     with st.container(horizontal=True):
         if isinstance(item, exports.Chart):
-            _button(item, "html", partial(exports.html, item), "text/html")
-        _button(item, "csv", partial(exports.csv, item), "text/csv")
-        _button(item, "tex", partial(exports.latex, item), "text/x-tex", "LaTeX")
+            _button(name, item, "html", partial(exports.html, item), "text/html")
+        _button(name, item, "csv", partial(exports.csv, item), "text/csv")
+        _button(name, item, "tex", partial(exports.latex, item), "text/x-tex", "LaTeX")
     if isinstance(item, exports.Chart) and not available():
         st.caption("No Chromium found: images are drawn with matplotlib from the same data.")
 
 
-def _button(item: exports.Item, ending: str, make: Callable[[], bytes], mime: str, label: str | None = None) -> None:
+def _button(
+    name: str, item: exports.Item, ending: str, make: Callable[[], bytes], mime: str, label: str | None = None
+) -> None:
     st.download_button(
         label or ending.upper(),
         make,
         f"{item.name}.{ending}",
         mime,
-        key=f"{item.name}_{ending}",
+        key=f"{name}_{ending}",
         on_click="ignore",
     )
 

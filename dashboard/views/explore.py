@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.chain import DENSE
 from core.data.cards import SEVEN
 from core.registry import METHODS
 from core.specs import Perplexity, Task
@@ -79,36 +80,41 @@ def text_of(chosen: dict) -> str:
 
 
 def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None:
-    """Offer to run what the curve lacks."""
+    """Offer to run what the curve lacks: of plain methods, and of the chains that have a point."""
     patterns = sorted(set(found["pattern"].dropna()))
-    wanted = points.missing(found, chosen["methods"], patterns)
+    plain = points.missing(found, chosen["methods"], patterns)
     if dense.empty:
-        wanted = [("dense", None, None), *wanted]
-    if wanted:
-        with st.spinner("Estimating ..."):
-            offer = offers.offer(
-                chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], stamp=data.store().stamp()
-            )
-        ordered = sorted(wanted, key=lambda point: (point[2] or "", point[1] or 0))
-        amounts = ", ".join(dict.fromkeys(amount(ratio, pattern) for _, ratio, pattern in ordered))
-        amounts = amounts.replace("nothing removed", "dense")
-        st.caption(f"Not measured yet: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
-        what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"
-        offers.show_offer("explore_run_missing", offer, what)
+        plain = [DENSE, *plain]
+    offer_chains("explore_run_missing", chosen, plain, "", "Not measured yet")
+    chains = points.missing_chains(found, patterns)
+    offer_chains("explore_run_chains", chosen, chains, " of chains", "Not measured yet of chains")
+
+
+def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: str) -> None:
+    """Offer to run these chains, which are `said` to be missing."""
+    if not wanted:
+        return
+    with st.spinner("Estimating ..."):
+        offer = offers.offer(
+            *(chosen["model"], wanted, chosen["calibration"], chosen["training"], [text_of(chosen)]),
+            stamp=data.store().stamp(),
+        )
+    ordered = sorted(map(points.chain_amount, wanted), key=lambda one: (one[1] or "", one[0] or 0))
+    amounts = ", ".join(dict.fromkeys(amount(*one) for one in ordered)).replace("nothing removed", DENSE)
+    st.caption(f"{said}: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
+    what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"
+    offers.show_offer(key, offer, what + whose)
 
 
 def offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: float) -> None:
     """Offer to run the seven tasks on the points of plain methods at this amount that lack them."""
     plain = lacking[lacking["series"].isin([method.label for method in METHODS])]
-    wanted = [
-        (row["method"], row["ratio"], row["pattern"] if isinstance(row["pattern"], str) else None)
-        for _, row in plain.iterrows()
-    ]
-    if wanted:
+    if len(plain):
         tasks = [str(Task(task=task, limit=int(limit) or None)) for task in SEVEN]
         with st.spinner("Estimating ..."):
             offer = offers.offer(
-                chosen["model"], wanted, chosen["calibration"], [text_of(chosen)], tasks, data.store().stamp()
+                *(chosen["model"], list(plain["chain"]), chosen["calibration"], chosen["training"]),
+                *([text_of(chosen)], tasks, data.store().stamp()),
             )
         names = ", ".join(plain["series"]) if len(plain) <= MOST_NAMED else f"{len(plain)} methods"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
@@ -172,7 +178,7 @@ def page() -> None:
     chosen = pick(frame)
     measured = chosen["measured"]
     dense = points.collapse(measured[points.is_dense(measured)])
-    found = points.collapse(measured[measured["method"] != "dense"])
+    found = points.collapse(measured[~points.is_dense(measured)])
     if not chosen["methods"]:
         st.info("Choose at least one method at the left.")
         return

@@ -113,9 +113,8 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     st.subheader("Measured here", anchor=False)
     frame, window = data.frame(), printed["window"].iloc[0]
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
-    rows = rows[rows["method"].isin(set(printed["name"]))]
-    recoveries = ["lora" if state else "" for state in tuned]
-    rows = rows[points.is_dense(rows) | rows["recovery"].fillna("").isin(recoveries)]
+    wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
+    rows = rows[points.is_dense(rows) | rows["parts"].isin(wanted)]
     if points.is_dense(rows).all():
         st.caption(f"None of them was measured here on {CORPORA[corpus]} in windows of {int(window)} tokens yet.")
         return []
@@ -125,7 +124,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
         rows, *(next(iter(texts), None) for texts in (points.calibrations(rows), points.trainings(rows)))
     )
     dense = points.collapse(rows[points.is_dense(rows)])
-    found = points.collapse(rows[rows["method"] != "dense"])
+    found = points.collapse(rows[~points.is_dense(rows)])
     caption = (
         f"Measured by Slimscope on {best[0]}, {CORPORA[corpus]}: {rows['protocol'].iloc[0]}. Another model than the "
     )

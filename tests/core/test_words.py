@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from core import words
-from core.specs import Stage, VariantSpec
+from core.specs import Calibration, Stage, VariantSpec
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,48 @@ def test_variants_are_named_by_all_their_stages():
     assert words.variant_name(VariantSpec(model="tiny", revision="r", stages=(Stage(method="dense"),))) == "Dense, tiny"
     gone = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
     assert words.variant_name(gone) == "gone, 2:4, tiny"
+
+
+TEXT, OTHER = Calibration.parse("c4-sample:16x2048"), Calibration.parse("alpaca:64x256")
+MAGNITUDE, MORE = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
+ADAPRUNE = Stage(method="adaprune", calibration=TEXT, seed=0)
+WANDA = Stage(method="wanda", ratio=0.5, pattern="2:4", calibration=TEXT, seed=0)
+LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0})
+
+
+@pytest.mark.parametrize(
+    ("stages", "name", "parts"),
+    [
+        ([WANDA], "Wanda", "wanda"),
+        ([WANDA, ADAPRUNE], "Wanda + AdaPrune", "wanda+adaprune"),
+        ([MORE, ADAPRUNE], "AdaPrune", "adaprune"),
+        ([MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE], "AdaPrune 20 % + AdaPrune", "adaprune+adaprune"),
+        ([MORE, ADAPRUNE, LORA], "AdaPrune + LoRA", "adaprune+lora"),
+        ([MORE, LORA, ADAPRUNE], "Magnitude + LoRA + AdaPrune", "magnitude+lora+adaprune"),
+        ([MORE.model_copy(update={"layers": "0:3"}), ADAPRUNE], "Magnitude (layers 0:3) + AdaPrune", None),
+        (
+            [MORE.model_copy(update={"parameters": {"scope": "row"}}), ADAPRUNE],
+            "Magnitude (scope row) + AdaPrune",
+            None,
+        ),
+        ([WANDA, MORE], "Wanda 2:4 + Magnitude", "wanda+magnitude"),
+        ([LORA], "Dense + LoRA", "dense+lora"),
+        ([Stage(method="dense"), LORA], "Dense + LoRA", "dense+lora"),
+        (
+            [WANDA, ADAPRUNE.model_copy(update={"calibration": OTHER, "seed": 1})],
+            "Wanda (c4-sample:16x2048, seed 0) + AdaPrune (alpaca:64x256, seed 1)",
+            "wanda+adaprune",
+        ),
+    ],
+)
+def test_series_go_by_the_names_that_people_know(stages, name, parts):
+    assert words.series_name(stages) == name
+    assert parts is None or "+".join(part.name for part in words.parts(stages)) == parts
+
+
+def test_long_chains_are_clear():
+    spec = VariantSpec(model="tiny", revision="r", stages=(MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE, LORA))
+    assert words.variant_name(spec) == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
 
 
 def test_words_cost_no_large_import():

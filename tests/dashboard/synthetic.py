@@ -1,7 +1,10 @@
 """Made-up results of a made-up model, shaped like measured ones."""
 
+from core.chain import Shared, parse
+from core.registry import reads
+from core.request.asked import build_asked
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
-from core.specs import Calibration, Stage, sha256
+from core.specs import Calibration, Stage, VariantSpec
 
 BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
 TASKS = {
@@ -45,6 +48,18 @@ def result(
     pattern: str | None = None,
     seed: int | None = None,
     recovery: str | None = None,
+    **more,
+) -> Result:
+    """A result of `method`, with that perplexity, and of a recovery after it."""
+    amount = pattern or (None if ratio is None else f"{ratio:g}")
+    first = [] if method == "dense" and recovery else [f"{method}@{amount}" if amount else method]
+    return chained("+".join([*first, *([recovery] if recovery else [])]), value, seed=seed or 0, **more)
+
+
+def chained(
+    chain: str,
+    value: float,
+    seed: int = 0,
     model: str = "smollm2-135m",
     corpus: str = "passages-eval",
     calibration: str = "passages-calibration:16x2048",
@@ -52,32 +67,25 @@ def result(
     scored: bool = True,
     **more,
 ) -> Result:
-    """A result of `method` with that perplexity; methods but dense and magnitude are calibrated.
+    """A result of a written chain with that perplexity.
 
     It has accuracies where it is `scored` and its ratio is one of those that have them.
     """
-    calibrated = method not in ("dense", "magnitude")
+    beside = Shared(Calibration.parse(calibration), Calibration.parse(training), seed)
+    stages = build_asked(parse(chain), beside)
+    trains = [reads(stage) == "training" for stage in stages]
     variant = Variant(
-        key=sha256(
-            *(method, str(ratio), str(pattern), str(seed), model),
-            *([calibration] if calibrated else []),
-            *([recovery, training] if recovery else []),
-        ),
+        key=VariantSpec(model=model, revision="1", stages=stages).key,
         model=model,
         revision="1",
         dtype="float32",
-        stages=(
-            Stage(
-                method=method,
-                ratio=ratio,
-                pattern=pattern,
-                calibration=Calibration.parse(calibration) if calibrated else None,
-                seed=(seed or 0) if calibrated else None,
-            ),
-            *([Stage(method=recovery, calibration=Calibration.parse(training), seed=0)] if recovery else []),
+        stages=stages,
+        made=tuple(
+            {"seconds": 60.0, "device": "cpu", "peak_memory": 2e9} | ({"training": TRAINING} if trained else {})
+            for trained in trains
         ),
-        made=({"seconds": 60.0, "device": "cpu"}, *([{"training": TRAINING}] if recovery else [])),
     )
+    ratio = variant.ratio
     zeros = round((ratio or 0) * BLOCK_WEIGHTS)
     footprint = Footprint(
         block_weights=BLOCK_WEIGHTS,
@@ -89,25 +97,31 @@ def result(
         packed_bytes=2 * PARAMETERS - 2 * zeros + (BLOCK_WEIGHTS // 8 if zeros else 0),
         bits_per_weight=16 - 16 * (ratio or 0) + (1 if zeros else 0),
     )
-    layers = tuple(
+    layers: list[LayerReport] = []
+    for place, (stage, trained) in enumerate(zip(stages, trains, strict=True)):
+        if stage.method != "dense" and not trained:
+            layers += _reports(stage, place, layers[-1].sparsity if layers else 0.0)
+    numbers = [perplexity(value, corpus)]
+    if scored and ratio in (None, 0.3, 0.5, 0.7):
+        numbers += accuracies(0 if ratio is None else ratio)
+    return Result(variant=variant, footprint=footprint, measurements=tuple(numbers), layers=tuple(layers), **more)
+
+
+def _reports(stage: Stage, place: int, before: float) -> list[LayerReport]:
+    return [
         LayerReport(
             name=f"model.layers.{block}.{role}",
             block=block,
             role=role,
             shape=(576, 576),
-            sparsity=ratio or 0.0,
-            error=0.02 * (block + 1),
-            error_kind="output" if calibrated else "weight",
+            sparsity=before if stage.ratio is None else stage.ratio,
+            error=0.02 * (block + 1) / (place + 1),
+            error_kind="output" if stage.calibration else "weight",
+            stage=place,
         )
         for block in range(4)
         for role in ("q", "k", "v", "o", "gate", "up", "down")
-    )
-    numbers = [perplexity(value, corpus)]
-    if scored and ratio in (None, 0.3, 0.5, 0.7):
-        numbers += accuracies(0 if ratio is None else ratio)
-    return Result(
-        variant=variant, footprint=footprint, measurements=tuple(numbers), layers=layers if ratio else (), **more
-    )
+    ]
 
 
 def curve(**more) -> list[Result]:

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from core.specs import Stage
 from docs import points, results, tables
 from tests.core.made import KEY, OTHER, make, perplexity
 
@@ -33,6 +34,23 @@ def test_a_point_has_the_numbers_of_all_its_variants_and_other_models_stay_out()
     found = points.points(shipped)
     row = found.loc[("wanda", "", "50 %")]
     assert len(found) == 1 and (row[points.LONG], row[tables.PASSAGES]) == (10.0, 12.0)
+
+
+def test_chains_are_points_of_their_own():
+    def of_chain(place, *stages):
+        made = make(perplexity(10.0), key=str(place) * 64, stages=stages)
+        return made.model_copy(update={"variant": made.variant.model_copy(update={"model": points.MODEL})})
+
+    first, later = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
+    adaprune, lora = Stage(method="adaprune"), Stage(method="lora")
+    chains = [(later, adaprune), (first, adaprune, later, adaprune), (Stage(method="wanda", ratio=0.5), adaprune)]
+    found = points.points([of_chain(place, *stages) for place, stages in enumerate([*chains, (lora,)])])
+    assert set(found.index) == {
+        ("adaprune", "", "50 %"),
+        ("adaprune 20 %+adaprune", "", "50 %"),
+        ("wanda", "adaprune", "50 %"),
+        ("dense", "lora", "nothing"),
+    }
 
 
 def test_a_point_with_two_answers_is_refused():

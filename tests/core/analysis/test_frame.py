@@ -3,9 +3,12 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 
 from core.analysis.frame import COLUMNS, tidy
+from core.chain import Shared, parse
+from core.request.asked import build_asked
 from core.results import Measurement
 from core.specs import Calibration, Stage
 from tests.core.made import KEY, OTHER, WANDA, make, perplexity, trained
@@ -35,8 +38,13 @@ def test_one_row_a_measurement():
 
 def test_methods_come_in_their_order_each_before_what_it_was_trained_to():
     names = [("slimllm", None), ("wanda", "lora"), ("dense", None), ("unknown", None), ("wanda", None)]
+    names = [((first, None if first == "dense" else 0.5), (then, None)) for first, then in names]
     found = [
-        make(perplexity(20.0), key=str(place) * 64, stages=[Stage(method=name) for name in pair if name])
+        make(
+            perplexity(20.0),
+            key=str(place) * 64,
+            stages=[Stage(method=name, ratio=ratio) for name, ratio in pair if name],
+        )
         for place, pair in enumerate(names)
     ]
     assert list(tidy(found).key.str[0]) == ["2", "4", "1", "0", "3"]
@@ -104,8 +112,8 @@ def test_trainings_are_told_apart_only_where_there_are_several():
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
     assert list(frame.label) == [
         "Wanda",
-        "Wanda + LoRA (minutes 5.0, alpaca:64x256)",
-        "Wanda + LoRA (minutes 1.0, rank 4, alpaca:64x256)",
+        "Wanda + LoRA (minutes 5.0)",
+        "Wanda + LoRA (minutes 1.0, rank 4)",
     ]
     assert list(frame.untuned[1:]) == ["Wanda", "Wanda"] and frame.untuned.isna()[0]
 
@@ -115,17 +123,55 @@ def test_a_cancelled_training_is_marked():
 
 
 def test_a_chain_is_described_stage_by_stage():
-    sparsegpt = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=1)
-    (row,) = tidy([make(perplexity(20.0), stages=[WANDA, LORA, sparsegpt])]).to_dict("records")
+    wanda = WANDA.model_copy(update={"calibration": TEXT, "seed": 0})
+    sparsegpt = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=0)
+    (row,) = tidy([make(perplexity(20.0), stages=[wanda, LORA, sparsegpt])]).to_dict("records")
     assert (row["method"], row["ratio"], row["recovery"], row["untuned"]) == ("wanda", 0.7, "lora", None)
     stages = json.loads(row["stages"])
     assert [(stage["name"], stage.get("ratio"), stage.get("text")) for stage in stages] == [
-        ("wanda", 0.5, None),
+        ("wanda", 0.5, "alpaca:64x256"),
         ("lora", None, "alpaca:64x256"),
         ("sparsegpt", 0.7, "alpaca:64x256"),
     ]
-    (row,) = tidy([make(perplexity(20.0), stages=[WANDA, sparsegpt, LORA])]).to_dict("records")
+    (row,) = tidy([make(perplexity(20.0), stages=[wanda, sparsegpt, LORA])]).to_dict("records")
     assert (row["ratio"], row["recovery"], row["untuned"]) == (0.7, "lora", "Wanda 50 % + SparseGPT")
+
+
+def of_chain(chain, key):
+    stages = build_asked(parse(chain), Shared(TEXT, TEXT, 0))
+    return make(perplexity(20.0), key=key, stages=stages)
+
+
+def test_a_chain_and_its_series_are_written_and_what_is_given_beside_it():
+    chains = ("magnitude@0.2+adaprune+magnitude@0.5+adaprune", "magnitude@2:4+adaprune", "magnitude@0.5", "lora")
+    frame = tidy([of_chain(chain, str(place) * 64) for place, chain in enumerate(chains)])
+    rows = {row["chain"]: row for row in frame.to_dict("records")}
+    assert set(rows) == set(chains)
+    again, once, plain, dense = (rows[chain] for chain in chains)
+    assert again["series"] == "magnitude@0.2+adaprune+magnitude@+adaprune"
+    assert (again["label"], again["parts"]) == ("AdaPrune 20 % + AdaPrune", "adaprune+adaprune")
+    assert again["untuned"] == "AdaPrune 20 % + Magnitude"
+    assert (once["series"], once["label"], once["untuned"]) == ("magnitude@+adaprune", "AdaPrune", plain["label"])
+    assert (once["calibration"], once["seed"]) == ("alpaca:64x256", 0) and pd.isna(once["train"])
+    assert (dense["method"], dense["label"], dense["untuned"]) == ("dense", "Dense + LoRA", "Dense")
+    assert pd.isna(dense["calibration"]) and dense["train"] == "alpaca:64x256"
+
+
+def test_two_series_never_have_one_name():
+    chains = ("wanda@0.5+lora", "wanda@0.5+lora,rank=4", "wanda@0.5+lora,seed=3", "wanda@0.5+adaprune,iterations=9")
+    found = [of_chain(chain, str(place) * 64) for place, chain in enumerate(chains)]
+    explicit = Stage(method="magnitude", ratio=0.5, parameters={"scope": "layer"})  # written by another program
+    found += [make(perplexity(20.0), key=str(place) * 64, stages=[one]) for place, one in ((5, explicit),)]
+    found += [make(perplexity(20.0), key="6" * 64, stages=[Stage(method="magnitude", ratio=0.5)])]
+    frame = tidy(found)
+    assert frame["series"].nunique() == frame["label"].nunique() == 6
+    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune"} <= set(frame["label"])
+
+
+def test_what_another_text_was_read_for_is_not_what_it_was_made_from():
+    frame = tidy([of_chain("wanda@0.5,text=c4-sample:8x128+adaprune", KEY), of_chain("wanda@0.5+adaprune", OTHER)])
+    untuned = dict(zip(frame["key"], frame["untuned"], strict=True))
+    assert pd.isna(untuned[KEY]) and untuned[OTHER] == "Wanda"
 
 
 def test_no_results_give_an_empty_table():
@@ -135,7 +181,6 @@ def test_no_results_give_an_empty_table():
 
 
 def test_an_unknown_method_is_of_no_family():
-    frame = tidy([make(perplexity(math.inf), stages=[Stage(method="newer")])])
+    frame = tidy([make(perplexity(math.inf), stages=[Stage(method="newer", ratio=0.5)])])
     assert list(frame.family) == ["other"]
-    assert frame.ratio.isna().all()
     assert list(frame.value) == [math.inf]

@@ -40,8 +40,18 @@ def test_tables_name_every_stage_and_what_it_was_asked_for():
 
 def test_the_card_tells_every_stage():
     text = card(make(perplexity(20.0), stages=CHAIN), plain=True, dtype="float32")
-    assert "# m, Magnitude, 50%, then SparseGPT, 2:4" in text
-    made, trained, pruned = (text.index(start) for start in ("with `magnitude`;", "trained with `lora` on", "2:4, cal"))
-    assert made < trained < pruned
-    assert "SparseGPT: Massive Language Models" in text
-    assert "# m, Dense, 0%\n" in card(make(stages=[Stage(method="dense"), LORA]), plain=True, dtype="float32")
+    assert "# m, Magnitude, 50 %, then LoRA, then SparseGPT, 2:4" in text
+    assert "by the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration text `passages-calibration:16x2048`, " in text
+    told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: trained, on `", "3. SparseGPT: compressed, 2:4, on `")
+    assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
+    assert text.count("SparseGPT: Massive Language Models") == 1 and "LoRA: Low-Rank Adaptation" in text
+    assert "# m, Dense\n" in card(make(stages=[Stage(method="dense")]), plain=True, dtype="float32")
+    assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), plain=True, dtype="float32")
+
+
+def test_the_card_of_a_reconstruction_calls_it_one_and_cites_each_method_once():
+    adaprune = build_stage("adaprune", calibration=TEXT)
+    text = card(make(stages=[MAGNITUDE, adaprune, MAGNITUDE, adaprune]), plain=True, dtype="float32")
+    assert "2. AdaPrune: reconstructed, on `passages-calibration:16x2048`" in text and "trained," not in text
+    assert "# m, AdaPrune, 50 %, then AdaPrune, 50 %\n" in text
+    assert text.count("Accelerated Sparse Neural Training") == 1 and "Method: None" not in text

@@ -16,7 +16,7 @@ from core.training.base import TrainedMethod
 from dashboard.charts import figures, papers, points
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
-from tests.dashboard.synthetic import curve, result
+from tests.dashboard.synthetic import chained, curve, result
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_markers_tell_families_and_colours_tell_methods(family):
     assert len({style.symbol for style in styles}) == 1
     assert len({style.color for style in styles}) == len(styles)
     assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
-    assert look("loraprune-trained", LIGHT) == look("loraprune", LIGHT, "lora") != look("loraprune", LIGHT)
+    assert look("loraprune-trained", LIGHT) == look("loraprune+lora", LIGHT) != look("loraprune", LIGHT)
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
@@ -233,6 +233,57 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     assert len(draw(figure, "svg", "caption", 6, 6)) > 1000
 
 
+def test_chains_are_series_with_looks_and_arrows_of_their_own():
+    chains = ("magnitude@0.5+adaprune", "magnitude@0.2+adaprune+magnitude@0.5+adaprune", "wanda@0.5+adaprune")
+    values = (100.0, 80.0, 40.0, 35.0)
+    chains = (*chains, "wanda@0.5+adaprune+lora")
+    frame = tidy([*curve(), *(chained(chain, value) for chain, value in zip(chains, values, strict=True))])
+    rows = frame[frame["metric"] == "perplexity"]
+    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
+    assert drawn == [
+        (40, 35.0, "Wanda + AdaPrune + LoRA"),
+        (44, 40.0, "Wanda + AdaPrune"),
+        (420, 100.0, "AdaPrune"),
+    ]
+    assert len({arrow.x[0] for arrow in arrows(figure)}) == 3
+    names = [
+        "Magnitude",
+        "Wanda",
+        "AdaPrune",
+        "AdaPrune 20 % + AdaPrune",
+        "Wanda + AdaPrune",
+        "Wanda + AdaPrune + LoRA",
+    ]
+    looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
+    assert len(set(looks)) == len(names)
+    rows = points.at_amount(points.headline(frame), "50 %")
+    shown = points.accuracies(rows)
+    dots = figures.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
+    assert list(trace(dots, "Wanda + AdaPrune + LoRA").y) == list(trace(dots, "Wanda").y)
+    assert len(arrows(dots)) == 3 * 7 and len(draw(dots, "svg", "caption", 6, 6)) > 1000
+
+
+def test_adaprune_is_drawn_as_where_it_is_printed():
+    printed = papers.rows_of(shipped.published(), papers.TABLES[0])
+    assert "adaprune" in set(printed["name"])
+    assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]
+    once, again, more = look("adaprune", LIGHT), look("adaprune+adaprune", LIGHT), look("wanda+sparsegpt", LIGHT)
+    assert once.color == again.color and once.symbol != again.symbol
+    assert more.color == look("wanda", LIGHT).color and more.symbol != look("wanda", LIGHT).symbol
+    assert look("dense+lora", LIGHT).color == look("dense", LIGHT).color != look("slimllm+lora", LIGHT).color
+
+
+def test_missing_points_of_chains_are_those_beyond_what_is_gone_already():
+    frame = tidy([*curve(), chained("magnitude@0.2+adaprune+magnitude@0.5+adaprune", 80.0)])
+    rows = frame[frame["metric"] == "perplexity"]
+    wanted = points.missing_chains(points.collapse(rows), ["2:4"])
+    first = "magnitude@0.2+adaprune+magnitude@"
+    assert wanted == [f"{first}{amount}+adaprune" for amount in ("0.3", "0.4", "0.6", "0.7", "2:4")]
+    assert points.chain_amount(wanted[-1]) == (None, "2:4") and points.chain_amount("dense") == (None, None)
+
+
 def test_losses_are_drawn_by_step():
     rows = pd.DataFrame({"series": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
     figure = figures.loss_curve(rows, LIGHT)
@@ -268,9 +319,9 @@ def test_a_trained_dense_model_is_not_the_dense_one():
 
 
 def test_what_is_pruned_while_training_stands_beside_every_calibration():
-    frame = tidy([result("wanda", 24.0, 0.3), result("loraprune-trained", 30.0, 0.3)])
+    trained = result("loraprune-trained", 30.0, 0.3)
+    frame = tidy([result("wanda", 24.0, 0.3), trained])
     frame = frame[frame["metric"] == "perplexity"]
-    frame.loc[frame["method"] == "loraprune-trained", "calibration"] = "passages-calibration:512x256"
     assert points.calibrations(frame) == ["passages-calibration:16x2048"]
     chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
     assert list(points.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
@@ -278,7 +329,7 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
 
 def test_two_training_texts_never_become_two_seeds():
     texts = ("c4-sample:512x256", "passages-calibration:512x256")
-    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, calibration=text) for seen, text in enumerate(texts)]
+    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, training=text) for seen, text in enumerate(texts)]
     tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
     frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
     frame = frame[frame["metric"] == "perplexity"]
@@ -293,10 +344,25 @@ def link_to(one):
     return points.link(tidy([one]), spec)
 
 
-def test_the_link_to_a_trained_point_chooses_its_texts():
-    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:3x4")
+def test_the_link_to_a_chain_names_it_and_its_texts():
+    one = chained("wanda@0.3+adaprune+lora", 22.0, calibration="a:1x2", training="b:30x4")
     where = link_to(one)
-    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:3x4")
+    assert where["explore_point"] == "wanda@0.3+adaprune+lora" and where["explore_at"] == "30 %"
+    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")
+    assert "explore_at" not in link_to(chained("lora", 22.0))
+
+
+def test_points_that_share_a_chain_have_addresses_of_their_own():
+    shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series": ["x", "x (cancelled)"]})
+    found = points.addresses(shared)
+    assert found == {"a": "wanda@0.5+lora", "b": "wanda@0.5+lora (x (cancelled))"}
+    assert points.addressed(found, "wanda@0.5 lora") == "a" and points.addressed(found, "wanda@0.5") is None
+
+
+def test_the_link_to_a_trained_point_chooses_its_texts():
+    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:30x4")
+    where = link_to(one)
+    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")
     assert "explore_training" not in link_to(result("wanda", 22.0, 0.3))
 
 
@@ -332,7 +398,7 @@ def test_missing_points_are_those_of_the_grid(perplexities):
     found = perplexities[0]
     assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == []
     gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
-    assert points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"]) == [("wanda", 0.3, None), ("wanda", 0.5, "2:4")]
+    assert points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"]) == ["wanda@0.3", "wanda@2:4"]
 
 
 @pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)

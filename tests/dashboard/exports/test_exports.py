@@ -197,6 +197,15 @@ def test_latex_is_booktabs_with_the_best_in_bold():
     )
 
 
+def test_a_chain_is_escaped_in_latex_and_its_label_has_no_odd_signs():
+    table = pd.DataFrame({"Chain": ["wanda@0.5,true_sequential=false+adaprune"], "Perplexity": [30.0]})
+    item = exports.Item("m-wanda@0.5,true_sequential=false+adaprune-stages", "m (`wanda@0.5,layers=mlp_x`).", table)
+    text = exports.latex(item).decode()
+    assert "wanda@0.5,true\\_sequential=false+adaprune & 30.00" in text
+    assert "\\caption{m (wanda@0.5,layers=mlp\\_x).}" in text
+    assert "\\label{tab:m-wanda-0.5-true_sequential-false-adaprune-stages}" in text
+
+
 def test_the_papers_sizes_print_too(no_browser):
     rows = papers.rows_of(shipped.published(), papers.TABLES[0])
     rows = rows[rows["dataset"] == "wikitext2"]

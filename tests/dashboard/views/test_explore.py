@@ -1,14 +1,12 @@
 """Explore run through Streamlit's own tester, on a store of made-up results."""
 
-import json
-
 import pytest
 
-from core.specs import Stage, VariantSpec
-from core.words import variant_name
+from core.chain import written
 from dashboard import data
+from dashboard.panels import offers, widgets
 from tests.dashboard.opened import charts, open_app
-from tests.dashboard.synthetic import curve, result
+from tests.dashboard.synthetic import chained, curve, result
 
 
 def test_explore_opens_with_a_curve_and_accuracies(filled):
@@ -37,32 +35,100 @@ def test_one_family_is_shown_at_first_and_others_where_they_are_picked(filled):
 
 def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled):
     filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
-    app = open_app(explore_point="SparseGPT + LoRA, 50 %")
+    app = open_app(explore_point="sparsegpt@0.5+lora")
     assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
     assert len(charts(app)) == 4  # curve, accuracies, losses, layers
     said = " ".join(caption.value for caption in app.caption)
     assert "trained on passages-calibration:512x256. 40 steps, 163,840 tokens; the weights of step 32 were kept" in said
-    assert "--recover lora --train passages-calibration:512x256" in app.code[0].value
+    assert "run smollm2-135m sparsegpt@0.5+lora" in app.code[0].value
+    assert "--train passages-calibration:512x256" in app.code[0].value
     assert not app.exception
+
+
+CHAIN = "magnitude@0.5+lora+wanda@0.7"
 
 
 def test_a_chain_is_shown_with_all_its_stages(filled):
-    one = result("magnitude", 25.0, 0.5, recovery="lora")
-    stages = (*one.variant.stages, Stage(method="wanda", ratio=0.7))
-    again = [layer.model_copy(update={"stage": 2, "sparsity": 0.7}) for layer in one.layers[:7]]
-    update = {"key": "c" * 64, "stages": stages, "made": (*one.variant.made, {"seconds": 30.0, "device": "cpu"})}
-    variant = one.variant.model_copy(update=update)
-    filled.put(one.model_copy(update={"variant": variant, "layers": (*one.layers, *again)}))
-    app = open_app(explore_point="Magnitude 50 % + LoRA + Wanda, 70 %")
-    assert "Magnitude 50 % + LoRA + Wanda" in set(app.dataframe[0].value["Method"])
-    assert "made in 90 s" in " ".join(text.value for text in app.markdown)
+    filled.put(chained(CHAIN, 25.0))
+    app = open_app(explore_point=CHAIN)
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
+    assert "made in 180 s" in " ".join(text.value for text in app.markdown)
+    told = app.dataframe[1].value
+    assert list(told["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
+    assert list(told["Gone after it (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
+    assert list(told["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(told["Seconds"]) == {60.0}
     said = " ".join(caption.value for caption in app.caption)
     assert "losses while it was trained on passages-calibration:512x256" in said
-    assert "Make it again" not in said and not app.code  # the command line has no words for it
-    assert len(json.loads(charts(app)[-1].proto.spec)["data"][0]["x"]) == 1  # of the last stage that has layers
+    assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in said
+    assert f"run smollm2-135m {CHAIN} " in app.code[0].value
+    (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
+    stage.set_value(0).run()
+    assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in " ".join(
+        caption.value for caption in app.caption
+    )
     assert not app.exception
-    name = variant_name(VariantSpec(model="m", revision="r", stages=stages))
-    assert name == "Magnitude, 50 %, then LoRA, then Wanda, 70 %, m"
+
+
+def test_a_pasted_address_whose_plus_became_a_space_opens_the_same_point(filled):
+    filled.put(chained(CHAIN, 25.0))
+    app = open_app(explore_point=CHAIN.replace("+", " "))
+    assert app.selectbox(key="explore_point").value == chained(CHAIN, 25.0).variant.key
+    assert "Magnitude 50 % + LoRA + Wanda, 70 %" in " ".join(text.value for text in app.markdown)
+    app = open_app(explore_point="nothing like it")
+    assert app.selectbox(key="explore_point").value is None and not app.exception
+
+
+def test_where_no_command_makes_a_point_again_its_reason_is_said(filled):
+    one = result("wanda", 25.0, 0.5, model="smollm2-135m", corpus="passages-eval")
+    old = one.variant.stages[0].model_copy(update={"version": 99})
+    filled.put(one.model_copy(update={"variant": one.variant.model_copy(update={"stages": (old,), "key": "c" * 64})}))
+    filled.delete(one.variant.key)
+    app = open_app(explore_point="wanda@0.5")
+    said = " ".join(caption.value for caption in app.caption)
+    assert "There is no command that makes it again: Variant cccccccccccc was made by version 99 of Wanda" in said
+    assert not app.code and not app.exception
+
+
+def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
+    text = "passages-calibration:64x256"
+    filled.put(chained("magnitude@0.5+adaprune", 100.0))
+    filled.put(chained("sparsegpt@0.5+lora", 30.0, training=text))
+    app = open_app(explore_methods=["Magnitude"])
+    button = app.button(key="explore_run_chains")
+    assert button.label.startswith("Run the 8 missing points of chains (")
+    button.click().run()
+    chains = [written(job.spec.variant.stages) for job in data.queue().jobs()]
+    assert sorted(chains)[:2] == ["magnitude@0.1+adaprune", "magnitude@0.2+adaprune"] and len(chains) == 8
+    assert "magnitude@2:4+adaprune" in chains
+    app = open_app(explore_methods=["SparseGPT"])
+    app.button(key="explore_run_chains").click().run()
+    assert {
+        str(job.spec.variant.stages[1].calibration)
+        for job in data.queue().jobs()
+        if len(job.spec.variant.stages) == 2 and job.spec.variant.stages[1].method == "lora"
+    } == {text}
+    assert not app.exception
+
+
+def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page))
+    filled.put(chained("wanda@2:4+adaprune", 30.0))
+    assert not open_app(explore_point="wanda@2:4+adaprune").exception
+    mine = "smollm2-135m-wanda@2of4+adaprune"
+    assert [item.name for item in items][-2:] == [f"{mine}-stages", f"{mine}-layers"]
+    assert items[0].name == "explore_curve"
+    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in items[-2:])
+
+
+def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
+    filled.put(chained("lora", 19.0))
+    app = open_app(explore_point="lora")
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
+    assert "**Dense + LoRA, nothing removed**" in " ".join(text.value for text in app.markdown)
+    assert not app.exception
 
 
 def test_explore_without_results_says_what_to_do(store):
@@ -192,6 +258,15 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
     assert not app.button
 
 
+def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
+    own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
+    monkeypatch.setattr("core.data.files.find", lambda name: None)
+    assert "c4-sample is not here" in offers.offer("smollm2-135m", [own], None, None).error
+    assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
+
+
 def test_latency_that_nobody_measured_is_said(filled):
     app = open_app(explore_x="time to write a token")
     assert "No latency" in app.info[0].value
@@ -240,10 +315,10 @@ def test_points_that_cannot_run_here_say_why(store):
 
 
 def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
-    app = open_app(explore_point="SparseGPT, 50 %")
+    app = open_app(explore_point="sparsegpt@0.5")
     assert len(charts(app)) == 3
     command = app.code[0].value
-    assert command.startswith("python -m core run smollm2-135m sparsegpt --ratio 0.5")
+    assert command.startswith("python -m core run smollm2-135m sparsegpt@0.5")
     assert "--calibration passages-calibration:16x2048" in command
     assert "--perplexity passages-eval@2048:16" in command and "piqa:100" in command
     before = len(filled.results())

@@ -26,7 +26,7 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
 
 
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
-    recovered = complete("smollm2-135m", "magnitude", ratio=0.5, recovery="lora")
+    recovered = complete("smollm2-135m", "magnitude@0.5+lora")
     kept = result("magnitude", 30.0, 0.5)
     variant = describe(recovered.variant, ({}, {"training": TRAINING | {"ended": "cancelled"}}))
     filled.put(kept.model_copy(update={"variant": variant}))

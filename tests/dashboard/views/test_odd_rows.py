@@ -17,7 +17,7 @@ from tests.dashboard.synthetic import curve
 def odd(filled):
     """A filled store with a variant, a shipped line and a job that cannot be read."""
     key = curve()[3].variant.key
-    spec = complete("smollm2-135m", "wanda", ratio=0.5).model_dump_json().replace('"force"', '"colour":1,"force"')
+    spec = complete("smollm2-135m", "wanda@0.5").model_dump_json().replace('"force"', '"colour":1,"force"')
     with filled.begin() as connection:
         connection.execute(update(variants).where(variants.c.key == key).values(footprint="{}"))
         connection.execute(insert(jobs).values(spec=spec, state="done", created=time.time()))
@@ -40,7 +40,7 @@ def test_explore_opens_beside_the_perplexity_of_a_task(filled):
     one = curve()[0]
     lambada = one.measurements[1].model_copy(update={"metric": "perplexity", "dataset": "lambada_openai"})
     filled.put(one.model_copy(update={"measurements": (lambada,)}))
-    app = open_app(explore_point="Dense, nothing removed")
+    app = open_app(explore_point="dense")
     assert app.selectbox(key="explore_text").options == ["passages-eval, 16 x 2048 tokens"]
     assert app.code[0].value.count("--perplexity") == 1 and not app.exception
 

@@ -13,11 +13,11 @@ from tests.dashboard.opened import open_app
 
 
 def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
-    spec = complete("smollm2-135m", "magnitude", ratio=0.9, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    spec = complete("smollm2-135m", "magnitude@0.9", perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
     store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
     told = "80.0% of the block weights were removed, not the 90.0% that were asked for."
-    assert told in [caption.value for caption in open_app(explore_point="Magnitude, 90 %").caption]
+    assert told in [caption.value for caption in open_app(explore_point="magnitude@0.9").caption]
     with store.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == data.queue().submit(spec)).values(state="done"))
     assert told in [caption.value for caption in open_app("views/run.py").caption]
@@ -28,8 +28,7 @@ def two_points(store):
     """The specs of two points that this version can make, with the dense model's numbers beside them."""
     text = [Perplexity.parse("passages-eval@2048:16")]
     dense, *specs = (
-        complete("smollm2-135m", method, ratio=ratio, perplexity=text)
-        for method, ratio in (("dense", None), ("magnitude", 0.5), ("svd", 0.3))
+        complete("smollm2-135m", chain, perplexity=text) for chain in ("dense", "magnitude@0.5", "svd@0.3")
     )
     for spec in (dense, *specs):
         made = make(perplexity(30.0, "passages-eval"))
@@ -50,7 +49,7 @@ def save_inputs(app, spec):
 
 def test_a_checkpoint_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
     spec = two_points[0]
-    app = open_app(explore_point="Magnitude, 50 %")
+    app = open_app(explore_point="magnitude@0.5")
     folder, precision, save = save_inputs(app, spec)
     assert precision.options == ["538 MB, fp32", "269 MB, bf16", "269 MB, fp16"] and precision.value == "float32"
     folder.set_value("model")
@@ -67,12 +66,12 @@ def test_a_checkpoint_goes_into_the_folder_that_was_typed_just_before(two_points
 
 
 def test_each_point_is_proposed_a_folder_of_its_own(two_points):
-    app = open_app(explore_point="Magnitude, 50 %", explore_families=["Unstructured", "Low rank"])
+    app = open_app(explore_point="magnitude@0.5", explore_families=["Unstructured", "Low rank"])
     first = save_inputs(app, two_points[0])[0].value
     app.selectbox(key="explore_point").set_value(two_points[1].variant.key).run()
     second = save_inputs(app, two_points[1])[0].value
-    assert first.endswith(f"smollm2-135m-magnitude-{two_points[0].variant.key[:8]}")
-    assert second.endswith(f"smollm2-135m-svd-{two_points[1].variant.key[:8]}")
+    assert first.endswith(f"smollm2-135m-magnitude@0.5-{two_points[0].variant.key[:8]}")
+    assert second.endswith(f"smollm2-135m-svd@0.3-{two_points[1].variant.key[:8]}")
 
 
 def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path):

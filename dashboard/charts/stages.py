@@ -1,0 +1,67 @@
+"""A variant's stages (`core.results.Variant.made`, layer reports) as a table: what each cost, removed and did."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from core.results import LayerReport, Result
+from core.specs import Stage
+from core.words import amount, changed, label
+
+FORMATS = {
+    "Gone after it (%)": "%.1f",
+    "Seconds": "%.1f",
+    "Peak memory (MB)": "%.0f",
+    "Mean error": "%.4f",
+    "Worst error": "%.4f",
+}
+
+
+def stage_name(stage: Stage) -> str:
+    """Name one stage with what differs from its defaults: `LoRA (minutes 5.0)`."""
+    told = changed(stage)
+    return label(stage.method) + (f" ({', '.join(told)})" if told else "")
+
+
+def stage_table(result: Result) -> pd.DataFrame:
+    """Return one row a stage: seconds, peak memory (MB), share of the dense block weights that is gone after it (%).
+
+    Errors are the relative ones of its layer reports; the device is a column where stages differ in it.
+    """
+    variant, rows, gone = result.variant, [], 0.0
+    for place, stage in enumerate(variant.stages):
+        made = variant.made[place] if place < len(variant.made) else {}
+        layers = [layer for layer in result.layers if layer.stage == place]
+        errors = [(layer.error, layer.name) for layer in layers if layer.error is not None]
+        if stage.removes:
+            gone = _gone(stage, layers)
+        if place == len(variant.stages) - 1:
+            gone = result.footprint.block_removed
+        worst = max(errors, default=(math.nan, ""))
+        rows.append(
+            {
+                "Stage": stage_name(stage),
+                "Asked": amount(stage.ratio, stage.pattern) if stage.removes else "",
+                "Gone after it (%)": 100 * gone,
+                "Seconds": made.get("seconds", math.nan),
+                "Peak memory (MB)": made.get("peak_memory", math.nan) / 1e6,
+                "Device": made.get("device", ""),
+                "Mean error": sum(error for error, _ in errors) / len(errors) if errors else math.nan,
+                "Worst error": worst[0],
+                "Worst layer": worst[1],
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table if table["Device"].nunique() > 1 else table.drop(columns="Device")
+
+
+def _gone(stage: Stage, layers: list[LayerReport]) -> float:
+    """Return the share of the block weights that is gone after a stage: as its layers report, else as it was asked."""
+    if stage.layers is not None:
+        return math.nan  # a share of some of them only
+    sizes = [rows * columns for rows, columns in (layer.shape for layer in layers)]
+    if not sum(sizes):
+        return stage.share
+    return sum(layer.sparsity * size for layer, size in zip(layers, sizes, strict=True)) / sum(sizes)
