@@ -44,6 +44,13 @@ class Asked:
         """Return the stage with its open amount filled in."""
         return replace(self, ratio=ratio, pattern=pattern, open=False)
 
+    @property
+    def amount_place(self) -> int:
+        """Where in the written chain the amount of a stage stands that has one."""
+        if self.written is None:
+            raise TypeError(f"{self.name} was not read of a written chain.")
+        return self.written.places["@"]
+
     @contextmanager
     def told(self, what: str = "") -> Iterator[None]:
         """Say in a `UserError` where in the written chain the stage stands, or its amount `@` or parameter `what`."""

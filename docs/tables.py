@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from core.registry import METHODS
+from core.registry import METHODS, RECOVERIES
 from docs.points import ACCURACY, LONG, STEPS, number, percent
 
 SHORT = "perplexity wikitext2@128:128"
@@ -15,6 +15,19 @@ PASSAGES = "perplexity passages-eval@2048:16"
 
 RATIOS = ["10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %"]
 PATTERNS = ["4:8", "2:4"]
+
+AMOUNTS = ["30 %", "50 %", "70 %", "2:4"]  # that masks are reconstructed at
+RECONSTRUCTED = {  # chain -> its mask, and it itself as `points` names both
+    "magnitude@+adaprune": ("magnitude", "adaprune", ""),
+    "magnitude@0.2+adaprune+magnitude@0.4+adaprune+magnitude@+adaprune": (
+        *("magnitude", "adaprune 20 %+adaprune 40 %+adaprune", ""),
+    ),
+    "wanda@+adaprune": ("wanda", "wanda", "adaprune"),
+    "ria@+adaprune": ("ria", "ria", "adaprune"),
+    "sparsegpt@+adaprune": ("sparsegpt", "sparsegpt", "adaprune"),
+}
+
+TRAINED = {recovery.name for recovery in RECOVERIES}
 FOUR = ["slimllm", "lorap", "llm-pruner", "loraprune"]  # of the SlimLLM paper's tables
 
 Cell = Callable[[pd.Series], str]
@@ -67,11 +80,24 @@ def latency(found: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def reconstructed(found: pd.DataFrame) -> pd.DataFrame:
+    """Perplexity of a mask → after its reconstruction, by chain."""
+    table = []
+    for chain, (mask, *after) in RECONSTRUCTED.items():
+        cells = {"chain": f"`{chain}`"}
+        for amount in AMOUNTS:
+            places = (mask, "", amount), (*after, amount)
+            known = all(place in found.index for place in places)
+            cells[amount] = " → ".join(number(found.loc[place, LONG]) for place in places) if known else ""
+        table.append(cells)
+    return pd.DataFrame(table)
+
+
 def recovered(found: pd.DataFrame) -> pd.DataFrame:
     """Numbers before and after a recovery, by what was removed; the lowest perplexity first."""
     table = []
     for (method, recovery, removed), row in found.sort_values(LONG).iterrows():
-        if not recovery:
+        if recovery not in TRAINED:
             continue
         before = found.loc[(method, "", removed)]
         cells = {"removed": removed, "method": method, "recovery": f"`{recovery}`", "steps": f"{row[STEPS]:.0f}"}
@@ -104,5 +130,14 @@ def _long_and_short(row: pd.Series) -> str:
 
 TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     table.__name__: table
-    for table in (unstructured_perplexity, unstructured_accuracy, structured, four, low_rank, latency, recovered)
+    for table in (
+        unstructured_perplexity,
+        unstructured_accuracy,
+        structured,
+        four,
+        low_rank,
+        latency,
+        reconstructed,
+        recovered,
+    )
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-import re
 from collections.abc import Collection, Hashable, Sequence
 
 import pandas as pd
@@ -13,13 +13,15 @@ from core.analysis.seven import mean_of_seven
 from core.chain import DENSE, parse
 from core.data.cards import TASKS
 from core.errors import UserError
-from core.registry import METHODS, get_stage
+from core.registry import METHODS, STAGES, get_stage
+from core.request.asked import reads_of
 from core.results import Measurement, Result
 from core.specs import RunSpec, parse_pattern
 from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
+FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
 POINT_COLUMNS += ["parts", "chain", "open"]  # `series` is the label; `open` the chain with its last amount left open
@@ -58,13 +60,27 @@ def text_name(corpus: str, window: float, windows: float | None) -> str:
     return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
 
 
-def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
+def followers(rows: pd.DataFrame) -> pd.Series:
+    """Return the names of each row's stages that remove nothing and follow others, a set each."""
+    return rows["stages"].map(lambda stages: {stage["name"] for stage in json.loads(stages)} & set(FOLLOWERS))
+
+
+def few_followers(rows: pd.DataFrame, most: int) -> list[str]:
+    """Return those of the stages that may follow others with which rows are of at most so many series."""
+    there, chosen = followers(rows), set[str]()
+    for name in FOLLOWERS:
+        if rows.loc[there <= chosen | {name}, "label"].nunique() <= most:
+            chosen.add(name)
+    return [name for name in FOLLOWERS if name in chosen and there.map(lambda names, name=name: name in names).any()]
+
+
+def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     """Return the address of a run's point on Explore: its chain and the texts that it was made with."""
     rows = frame[frame["key"] == spec.variant.key]
     if rows.empty:
         return {}
     first = rows.iloc[0]
-    where = {"explore_model": first["model"], "explore_point": first["chain"]}
+    where: dict[str, str | list[str]] = {"explore_model": first["model"], "explore_point": first["chain"]}
     if spec.perplexity:
         text = spec.perplexity[0]
         where["explore_text"] = text_name(text.corpus, text.window, text.windows)
@@ -74,6 +90,8 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str]:
     if first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = amount(first["ratio"], first["pattern"])
+    if then := followers(rows).iloc[0]:
+        where["explore_then"] = [FOLLOWERS[name] for name in FOLLOWERS if name in then]
     return where
 
 
@@ -289,19 +307,22 @@ def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str
 
 
 def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> list[str]:
-    """Return the same of each series of several stages that has a point."""
+    """Return the same of each series of several stages, none of which trains, that has a point."""
     several = [name for name in dict.fromkeys(points["open"]) if "+" in name]
-    return [chain for name in several for chain in _lacking(points, name, patterns)]
+    return [chain for name in several for chain in _lacking(points, name, patterns, trained=False)]
 
 
-def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:
-    """Return the chains that fill the open amount of a series by the grid, without those that are there."""
+def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str], trained: bool = True) -> list[str]:
+    """Return the chains that fill the open amount of a series by the grid, without those that are there.
+
+    None where a stage trains, unless those are wanted, too.
+    """
     try:
         stages = parse(name)
     except UserError:  # of a version with other methods
         return []
     last = next((place for place, stage in enumerate(stages) if stage.open), None)
-    if last is None:
+    if last is None or (not trained and any(reads_of(stage) == "training" for stage in stages)):
         return []
     method = get_stage(stages[last].name)
     gone = max((_share(stage.ratio, stage.pattern) for stage in stages[:last]), default=0.0)
@@ -310,7 +331,8 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
     if method.patterns:
         wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
-    chains = [re.sub(r"@(?=[+,]|$)", f"@{text}", name) for text, share in wanted if share > gone]
+    start = stages[last].amount_place
+    chains = [f"{name[:start]}{text}{name[start:]}" for text, share in wanted if share > gone]
     have = set(points["chain"][points["open"] == name])
     return [chain for chain in chains if chain not in have]
 

@@ -12,7 +12,7 @@ from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.panels.binding import BOUND
 
-FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
+FAMILIES, SHOWN, THEN = "explore_families", "explore_methods", "explore_then"  # keys
 AXES = dict(
     zip(
         (
@@ -48,6 +48,26 @@ def methods_there(rows: pd.DataFrame) -> list[str]:
     return [method.name for method in found if method.family in chosen]
 
 
+def followed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of variants with no other stages after a method than the user picks, at first few of them."""
+    there = points.followers(rows)
+    names = [name for name in points.FOLLOWERS if name in set().union(*there)]
+    if not names:
+        return rows
+    family = rows.loc[rows["method"] != DENSE, "family"].iloc[:1]  # the one that is shown at first
+    chosen = st.pills(
+        "Then",
+        names,
+        selection_mode="multi",
+        default=points.few_followers(rows[rows["family"].isin(family)], figures.FEW_SERIES),
+        format_func=points.FOLLOWERS.__getitem__,
+        key=THEN,
+        help="What followed a method, such as training what it had left. An arrow leads to what came of it.",
+        **BOUND,
+    )
+    return rows[there <= set(chosen)]
+
+
 def pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     """Let one of the texts be chosen where there are several; the first is the default."""
     if len(texts) < 2:
@@ -69,6 +89,7 @@ def pick(frame: pd.DataFrame) -> dict:
         there = methods_there(rows)
         default = None if SHOWN in st.session_state else there
         methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
+        rows = followed(rows)
         texts = points.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
