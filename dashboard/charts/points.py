@@ -65,13 +65,13 @@ def followers(rows: pd.DataFrame) -> pd.Series:
     return rows["stages"].map(lambda stages: {stage["name"] for stage in json.loads(stages)} & set(FOLLOWERS))
 
 
-def few_followers(rows: pd.DataFrame, most: int) -> list[str]:
+def few_followers(rows: pd.DataFrame, most: int) -> set[str]:
     """Return those of the stages that may follow others with which rows are of at most so many series."""
     there, chosen = followers(rows), set[str]()
     for name in FOLLOWERS:
         if rows.loc[there <= chosen | {name}, "label"].nunique() <= most:
             chosen.add(name)
-    return [name for name in FOLLOWERS if name in chosen and there.map(lambda names, name=name: name in names).any()]
+    return chosen
 
 
 def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:

@@ -55,11 +55,12 @@ def followed(rows: pd.DataFrame) -> pd.DataFrame:
     if not names:
         return rows
     family = rows.loc[rows["method"] != DENSE, "family"].iloc[:1]  # the one that is shown at first
+    few = points.few_followers(rows[rows["family"].isin(family)], figures.FEW_SERIES)
     chosen = st.pills(
         "Then",
         names,
         selection_mode="multi",
-        default=points.few_followers(rows[rows["family"].isin(family)], figures.FEW_SERIES),
+        default=[name for name in names if name in few],
         format_func=points.FOLLOWERS.__getitem__,
         key=THEN,
         help="What followed a method, such as training what it had left. An arrow leads to what came of it.",

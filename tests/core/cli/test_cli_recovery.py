@@ -43,7 +43,7 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
     assert len({tuned["variant"]["key"], untuned["variant"]["key"]}) == 2
 
     assert main(["export", variant["key"], str(tmp_path / "out")]) == 0
-    assert "Then trained with `lora` on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
+    assert "2. LoRA: trained, on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])
@@ -74,7 +74,7 @@ def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monke
     command = [*and_then("lora,batch=4"), "--train", "text.txt:24x32"]
     assert main(command) == 130
     assert "Stopped" in capsys.readouterr().err
-    (kept,) = Store().results()
+    (kept,) = (result for result in Store().results() if result.variant.cut_short)
     assert kept.variant.details["training"]["ended"] == "cancelled"
     assert kept.measurements == ()
     assert "(cancelled)" in summary([kept])[0]["chain"]

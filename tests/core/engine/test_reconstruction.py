@@ -23,12 +23,17 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 
 def chain(*names, model="./tiny"):
-    """The stages of those names, each with an amount if it takes one: half of the weights, or a third of the parts."""
+    """The stages of those names, each with an amount if it takes one: at first half of the weights, or a third of the parts."""
     source, corpus = identify(model), identify_corpus("text.txt").id
     text = Calibration(corpus=corpus, windows=16, window=24)
     settings = {"lora": {"batch": 8, "epochs": 1, "rank": 2, "learning_rate": 0.01}, "svd": {}}
     amounts = {"neuron-magnitude": 0.3, "slimllm": 0.3, "shortgpt": 0.5, "magnitude": 0.5, "sparsegpt": 0.7}
-    stages = [build_stage(name, amounts.get(name), None, settings.get(name, {}), text) for name in names]
+    stages, gone = [], 0.0
+    for name in names:
+        ratio = amounts.get(name)
+        if ratio is not None:
+            ratio = gone = max(ratio, round(1 - 0.6 * (1 - gone), 6)) if gone else ratio
+        stages.append(build_stage(name, ratio, None, settings.get(name, {}), text))
     return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
 
 

@@ -76,7 +76,7 @@ def test_what_is_measured_already_is_not_started_but_shown(store):
     assert app.info[0].value.startswith("All of this is measured already.")
     assert app.button(key="run_start").disabled
     (way,) = app.page_link
-    assert way.value == "See it on Explore" and "explore_point=SparseGPT" in way.proto.query_string
+    assert way.value == "See it on Explore" and "explore_point=sparsegpt%400.5" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert "Takes" in app.info[0].value and not app.button(key="run_start").disabled
 
