@@ -308,21 +308,18 @@ def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str
 
 def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> list[str]:
     """Return the same of each series of several stages, none of which trains, that has a point."""
-    several = [name for name in dict.fromkeys(points["open"]) if "+" in name]
-    return [chain for name in several for chain in _lacking(points, name, patterns, trained=False)]
+    several = [name for name in dict.fromkeys(points["open"]) if "+" in name and quickly_made(name)]
+    return [chain for name in several for chain in _lacking(points, name, patterns)]
 
 
-def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str], trained: bool = True) -> list[str]:
-    """Return the chains that fill the open amount of a series by the grid, without those that are there.
-
-    None where a stage trains, unless those are wanted, too.
-    """
+def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:
+    """Return the chains that fill the open amount of a series by the grid, without those that are there."""
     try:
         stages = parse(name)
     except UserError:  # of a version with other methods
         return []
     last = next((place for place, stage in enumerate(stages) if stage.open), None)
-    if last is None or (not trained and any(reads_of(stage) == "training" for stage in stages)):
+    if last is None:
         return []
     method = get_stage(stages[last].name)
     gone = max((_share(stage.ratio, stage.pattern) for stage in stages[:last]), default=0.0)
@@ -335,6 +332,14 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str], trained: 
     chains = [f"{name[:start]}{text}{name[start:]}" for text, share in wanted if share > gone]
     have = set(points["chain"][points["open"] == name])
     return [chain for chain in chains if chain not in have]
+
+
+def quickly_made(chain: str) -> bool:
+    """Whether a written chain can be made without training, which takes long."""
+    try:
+        return all(reads_of(stage) != "training" for stage in parse(chain))
+    except UserError:  # of a version with other methods
+        return False
 
 
 def _share(ratio: float | None, pattern: str | None) -> float:

@@ -13,6 +13,7 @@ from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
 from core.reached import missed, share
+from core.registry import RECONSTRUCTIONS
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
@@ -185,6 +186,8 @@ def _layers(point: Point) -> list[Item]:
         "output": "squared change of the layer's output on calibration text, relative to the output",
         "weight": "squared change of the weights, relative to the weights",
     }[kind]
+    if chain[place].method in {method.name for method in RECONSTRUCTIONS}:
+        what = "squared distance of the layer's output to the unmasked one's on calibration text, relative to that"
     caption = f"{point.name}: {title} of each linear layer, by block"
     caption += f", after stage {place + 1}, {stages.stage_name(chain[place])}." if len(chain) > 1 else "."
     if choices[title] == "error":

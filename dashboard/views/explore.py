@@ -7,7 +7,6 @@ import streamlit as st
 
 from core.chain import DENSE
 from core.data.cards import SEVEN
-from core.registry import METHODS
 from core.specs import Perplexity, Task
 from core.words import amount
 from dashboard import data
@@ -107,16 +106,16 @@ def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: st
 
 
 def offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: float) -> None:
-    """Offer to run the seven tasks on the points of plain methods at this amount that lack them."""
-    plain = lacking[lacking["series"].isin([method.label for method in METHODS])]
-    if len(plain):
+    """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
+    quick = lacking[lacking["chain"].map(points.quickly_made).astype(bool)]
+    if len(quick):
         tasks = [str(Task(task=task, limit=int(limit) or None)) for task in SEVEN]
         with st.spinner("Estimating ..."):
             offer = offers.offer(
-                *(chosen["model"], list(plain["chain"]), chosen["calibration"], chosen["training"]),
+                *(chosen["model"], list(quick["chain"]), chosen["calibration"], chosen["training"]),
                 *([text_of(chosen)], tasks, data.store().stamp()),
             )
-        names = ", ".join(plain["series"]) if len(plain) <= MOST_NAMED else f"{len(plain)} methods"
+        names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
 
 
