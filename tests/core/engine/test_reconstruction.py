@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 
 def chain(*names, model="./tiny"):
-    """The stages of those names, each with an amount if it takes one: at first half of the weights, or a third of the parts."""
+    """The stages of those names, each with an amount if it takes one, more than those before it."""
     source, corpus = identify(model), identify_corpus("text.txt").id
     text = Calibration(corpus=corpus, windows=16, window=24)
     settings = {"lora": {"batch": 8, "epochs": 1, "rank": 2, "learning_rate": 0.01}, "svd": {}}
