@@ -3,9 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# No example is drawn by chance where nobody looks, and none is timed.
+settings.register_profile("slimscope", database=None, deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("slimscope")
 
 
 @pytest.fixture

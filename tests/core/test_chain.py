@@ -62,14 +62,13 @@ def stages(pick):
     return build_stage(method.name, ratio, pattern, settings, text, pick(draw.integers(0, 2**20)), layers)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(stages())
 def test_what_is_written_of_a_stage_gives_the_stage(stage):
     (one,) = parse(written([stage]))
     assert stage_of(one, shared([stage])) == stage
 
 
-@settings(max_examples=100, deadline=None)
 @given(draw.lists(stages(), min_size=2, max_size=4))
 def test_every_stage_of_a_chain_is_read_as_it_was_written(chain):
     beside = shared(chain)
