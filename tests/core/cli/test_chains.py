@@ -108,3 +108,32 @@ def test_plain_transformers_loads_what_is_exported(spec, tmp_path):
     with torch.no_grad():
         expected = model(torch.arange(24)[None]).logits
     assert torch.equal(load_file(logits)["logits"], expected)
+
+
+def test_a_chain_that_is_cancelled_while_it_trains_goes_on_with_the_training(spec, monkeypatch):
+    from core.engine import variants
+    from core.training import loop
+
+    real, apply, losses, made = loop.held_out_loss, variants.apply, [], []
+
+    def interrupted(*arguments):
+        losses.append(arguments)
+        if len(losses) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "held_out_loss", interrupted)
+    assert main(RUN) == 130
+    store, trained = Store(), spec.variant.prefixes[3]
+    cut = store.get(trained.key)
+    assert cut.variant.cut_short and store.get(spec.variant.key) is None
+    monkeypatch.setattr(
+        variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)
+    )
+    assert main(RUN) == 0
+    assert made == ["lora", "wanda", "dense"]
+    whole, again = store.get(spec.variant.key), store.get(trained.key)
+    assert not whole.variant.cut_short and not again.variant.cut_short
+    before, after = (found.variant.made[2]["training"] for found in (cut, whole))
+    assert after["steps"] == 60 > before["steps"]
+    assert after["held_out"][: len(before["held_out"])] == before["held_out"]
