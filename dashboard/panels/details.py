@@ -148,7 +148,7 @@ def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], 
     caption += ENDED.get(training["ended"], "")
     ending = f"_{place + 1}" if several else ""
     return widgets.show_chart(
-        f"explore_training{ending}",
+        f"explore_losses{ending}",
         lambda theme: figures.loss_curve(rows, theme),
         caption,
         rows,

@@ -331,3 +331,12 @@ def test_what_followed_a_method_is_shown_as_picked_at_first_what_a_chart_holds(f
         filled.put(chained(chain, 30.0))
     shown = set(open_app().dataframe[0].value["Method"])
     assert "SparseGPT + AdaPrune" in shown and not any("LoRA" in name for name in shown)
+
+
+def test_the_losses_of_a_point_are_shown_beside_the_choice_of_training_texts(filled):
+    for text in ("passages-calibration:512x256", "passages-calibration:512x32"):
+        filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
+    app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
+    assert not app.exception
+    assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
+    assert any("losses while it was trained" in caption.value for caption in app.caption)
