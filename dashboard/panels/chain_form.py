@@ -16,13 +16,14 @@ from core.chain import DENSE, parse
 from core.errors import UserError
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from dashboard.panels import card as cards
-from dashboard.panels.binding import BOUND, KEPT
+from dashboard.panels.binding import KEPT
 
-CHAIN = "chain"  # key of the text, and its name in the address
+CHAIN = "chain"  # name of the text in the address
+WRITTEN = "run_chain_written"  # how often the text was written anew, each time into a field of its own
+SHOWN = "run_chain_shown"  # what that field held last
 CARDS = "run_cards"  # ids in their order
 MADE = "run_cards_made"  # how many there ever were: the next id
-WRONG = "run_chain_wrong"  # what is wrong with the text that is typed; absent where it is that of the cards
-FOUND = "run_chain_found"  # a text of the address that is yet to be read
+WRONG = "run_chain_wrong"  # (text, what is wrong with it) of one that is typed; absent where it is that of the cards
 DEFAULT = "sparsegpt@0.5"
 
 
@@ -56,9 +57,8 @@ def chain_input() -> Chain:
     state = st.session_state
     if CARDS not in state:
         read(DEFAULT)
-        state[FOUND] = st.query_params.get(CHAIN, DEFAULT)
-    if FOUND in state:
-        read(state.pop(FOUND))
+        if CHAIN in st.query_params:
+            read(st.query_params[CHAIN])
     top = st.container()
     ids = state[CARDS]
     shown = [_card(place, ids) for place in range(len(ids))]
@@ -92,7 +92,7 @@ def read(text: str) -> None:
             fields |= cards.fill(card, stage, first)
             first = first and not get_stage(stage.name).takes_amount
     except UserError as error:
-        state[CHAIN], state[WRONG] = text, str(error)
+        state[WRONG] = text, str(error)
         return
     state.pop(WRONG, None)
     state[CARDS], state[MADE] = ids, max(made, *(card + 1 for card in ids))
@@ -101,32 +101,44 @@ def read(text: str) -> None:
 
 
 def _text(text: str) -> None:
-    """Show the written chain: that of the cards, or what was typed and cannot be read."""
+    """Show the written chain: that of the cards, or what was typed and cannot be read.
+
+    A field that is written anew is another one: a browser that has not heard of that yet would send the text of before
+    along with the next click, which would be read as if it was typed and undo what was entered in a card.
+    """
     state = st.session_state
-    if WRONG not in state and state.get(CHAIN) != text:
-        state[CHAIN] = text
-    wanted = state[CHAIN]
-    shown = st.text_input(
+    wanted, wrong = state.get(WRONG, (text, None))
+    if state.get(_field(), wanted) != wanted:
+        state[WRITTEN] = state.get(WRITTEN, 0) + 1
+    state.setdefault(_field(), wanted)
+    state[SHOWN] = wanted
+    st.text_input(
         "Chain of stages",
-        key=CHAIN,
-        **BOUND,
+        key=_field(),
         on_change=_typed,
+        args=(_field(),),
         help="What is done to the model, from left to right, as the command line has it: "
         "`magnitude@0.5+lora,minutes=5` removes half the weights, then trains for five minutes. "
         "Edit it or the cards below; each follows the other.",
     )
-    if shown != wanted:  # the address has another, as on the way back to this page
-        if shown:
-            state[FOUND] = shown
-        st.rerun()
-    if WRONG in state:
-        place, message = placed(shown, UserError(state[WRONG]))
+    if st.query_params.get(CHAIN) != wanted:
+        st.query_params[CHAIN] = wanted
+    if wrong:
+        place, message = placed(wanted, UserError(wrong))
         st.error(f"Character {place}: {message}" if place else message)
         st.button("Write the chain of the cards again", key="run_rewrite", on_click=state.pop, args=(WRONG,))
 
 
-def _typed() -> None:
-    read(st.session_state[CHAIN])
+def _field() -> str:
+    """Return the key of the text's field."""
+    return f"run_chain_{st.session_state.get(WRITTEN, 0)}"
+
+
+def _typed(field: str) -> None:
+    """Read what was typed; what a browser only repeats, of this field or one of before, was not."""
+    state = st.session_state
+    if field == _field() and state[field] != state[SHOWN]:
+        read(state[field])
 
 
 def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:

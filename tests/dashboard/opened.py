@@ -21,6 +21,12 @@ def open_app(page=None, typed=None, **query) -> AppTest:
     return app
 
 
+def chain_field(app: AppTest):
+    """Return the field of the Run page that holds the written chain."""
+    (field,) = (field for field in app.text_input if field.label == "Chain of stages")
+    return field
+
+
 def charts(app: AppTest) -> list:
     return app.get("plotly_chart")
 

@@ -43,7 +43,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     method.fill("Wanda")
     method.press("Enter")
     enter(last.get_by_label("Share of block weights gone after it", exact=True), "0.55")
-    expect(page.get_by_label("Chain of stages", exact=True)).to_have_value(CHAIN)
+    expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
     for label in ("Windows", "First windows"):
         enter(page.get_by_label(label, exact=True), "4")
     page.get_by_text("of memory").wait_for()
@@ -52,7 +52,10 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     job.get_by_text("Wanda, 33 %, then AdaPrune").wait_for()
     job.get_by_role("progressbar").wait_for(timeout=2 * MINUTES)
     page.reload()  # a job outlives the page that started it
-    job.get_by_role("link", name="See it on Explore").click(timeout=12 * MINUTES)
+    way = job.get_by_role("link", name="See it on Explore")
+    way.wait_for(timeout=12 * MINUTES)
+    settled(page)  # the whole page runs once more when its last job has ended
+    way.click()
     page.get_by_role("heading", name="Explore").wait_for()
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()

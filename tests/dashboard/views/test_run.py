@@ -10,7 +10,7 @@ from core.specs import Perplexity
 from dashboard import data
 from dashboard.charts import points
 from tests.core.made import make, perplexity
-from tests.dashboard.opened import open_app, read
+from tests.dashboard.opened import chain_field, open_app, read
 
 TEXT = [Perplexity.parse("passages-eval@2048:16")]
 
@@ -86,10 +86,10 @@ def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(sto
     app = open_app("views/run.py", chain="wanda@0.5+lora,minutes=7")
     long = app.info[0].value
     assert "goes on from" not in long
-    app.text_input(key="chain").set_value("wanda@0.5").run()
+    chain_field(app).set_value("wanda@0.5").run()
     assert int(long.split("about ")[1].split(" min")[0]) >= 7 + int(app.info[0].value.split("about ")[1].split(" ")[0])
     kept_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
-    app.text_input(key="chain").set_value("wanda@0.5+lora,minutes=7").run()
+    chain_field(app).set_value("wanda@0.5+lora,minutes=7").run()
     assert "It goes on from an earlier run, which made 1 of its 2 stages." in app.info[0].value
 
 

@@ -5,17 +5,17 @@ import pytest
 from core.request.complete import complete
 from core.specs import Perplexity
 from dashboard import data
-from tests.dashboard.opened import open_app
+from tests.dashboard.opened import chain_field, open_app
 
 pytestmark = pytest.mark.usefixtures("store")
 
 
 def text(app):
-    return app.text_input(key="chain").value
+    return chain_field(app).value
 
 
 def typed(app, chain):
-    app.text_input(key="chain").set_value(chain).run()
+    chain_field(app).set_value(chain).run()
     assert not app.exception
     return app
 
@@ -104,7 +104,7 @@ def test_a_value_that_is_typed_just_before_a_card_moves_is_kept():
     app.number_input(key="run_card1_of_lora_minutes").set_value(2.0)
     press(app, "Move up", 1)
     assert text(app) == "lora,minutes=2+magnitude@0.3"
-    app.text_input(key="chain").set_value("wanda@0.2")
+    chain_field(app).set_value("wanda@0.2")
     app.button(key="run_start").click().run()
     assert data.queue().jobs()[0].spec.variant.stages[0].ratio == 0.2
 
