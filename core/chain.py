@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import UserError
-from core.methods.base import Method
+from core.methods.base import Method, Reads
 from core.registry import get_stage, reads
 from core.specs import WHOLE, Calibration, Stage, parse_pattern
 
@@ -82,6 +82,10 @@ class Shared:
     calibration: Calibration | None = None
     train: Calibration | None = None
     seed: int | None = None
+
+    def text(self, kind: Reads) -> Calibration | None:
+        """Return the text for stages that read of this kind."""
+        return {"calibration": self.calibration, "training": self.train, "nothing": None}[kind]
 
 
 def parse(chain: str) -> tuple[Asked, ...]:
@@ -245,7 +249,7 @@ def _written(stage: Stage, amount: str, beside: Shared) -> str:
     parts = {name: plain(value) for name, value in sorted(stage.parameters.items())}
     if stage.layers is not None:
         parts["layers"] = stage.layers
-    if stage.calibration and (beside.train if reads(stage) == "training" else beside.calibration) is None:
+    if stage.calibration and beside.text(reads(stage)) is None:
         parts["text"] = str(stage.calibration)
     if stage.seed is not None and beside.seed is None:
         parts["seed"] = str(stage.seed)

@@ -126,7 +126,7 @@ def _told(part: Part, beside: Shared, trainings: bool) -> list[str]:
         found += changed(stage) if trainings or stage.removes else []
         if stage.layers:
             found.append(f"layers {stage.layers}")
-        if stage.calibration and (beside.train if reads(stage) == "training" else beside.calibration) is None:
+        if stage.calibration and beside.text(reads(stage)) is None:
             found.append(str(stage.calibration))
         if stage.seed is not None and beside.seed is None:
             found.append(f"seed {stage.seed}")

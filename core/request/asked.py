@@ -28,7 +28,7 @@ def text_for(one: Asked, beside: Shared) -> Calibration | None:
     """
     reads = reads_of(one)
     if reads != "nothing":
-        return one.text or (beside.train if reads == "training" else beside.calibration)
+        return one.text or beside.text(reads)
     for name, value in (("text", one.text), ("seed", one.seed)):
         if value is not None:
             with one.told(name):
