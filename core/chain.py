@@ -218,17 +218,19 @@ def shared(stages: Sequence[Stage]) -> Shared:
 
 def written(stages: Sequence[Stage]) -> str:
     """Return the chain of stages, `parse` of which, completed with what is `shared`, gives the same stages."""
-    beside = shared(stages)
-    chain = [stage for stage in stages if stage.method != DENSE] or stages[:1]
-    return "+".join(_written(stage, _amount_of(stage), beside) for stage in chain)
+    return _joined(stages, None)
 
 
 def series(stages: Sequence[Stage]) -> str:
     """Return the chain with its last amount left open: the name of all variants that differ in that one."""
+    return _joined(stages, max((place for place, stage in enumerate(stages) if stage.removes), default=None))
+
+
+def _joined(stages: Sequence[Stage], left_open: int | None) -> str:
+    """Return the chain of stages, with the amount at one place left open; dense is not named beside others."""
     beside = shared(stages)
-    last = max((place for place, stage in enumerate(stages) if stage.removes), default=None)
     return "+".join(
-        _written(stage, "@" if place == last else _amount_of(stage), beside)
+        _written(stage, "@" if place == left_open else _amount_of(stage), beside)
         for place, stage in enumerate(stages)
         if stage.method != DENSE or len(stages) == 1
     )
