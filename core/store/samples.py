@@ -3,7 +3,7 @@
 Metrics of one task under one protocol (acc and acc_norm) share their documents, so they share their samples. The
 user's own lie one file each, as they are measured: `samples/<variant key>/<dataset>-<sha8 of the protocol>.parquet`.
 Those that come with the project lie one file a variant, `samples/<variant key>.parquet`, without what a dataset's id
-says already (`SHIPPED`).
+says already.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FOLDER = "samples"
-# What is shipped of a document, beside the dataset and the protocol, and how.
-SHIPPED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
+# What is compared of a document, and shipped beside its dataset and protocol.
+COMPARED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
 SAME = 1e-5  # relative: what 32 bits round, and more
 
 
@@ -37,7 +38,11 @@ def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
 
 
 def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
-    """Return the outcomes that a measurement is the mean of, the user's own or else the shipped; None if none are."""
+    """Return the outcomes that a measurement is the mean of, the user's own or else the shipped; None where none are
+    kept.
+
+    A row a document or window: doc_id, and as they apply target, loglikelihoods (a choice each) and the metrics.
+    """
     for frame in (_read_local(key, measurement), _read_shipped(key, measurement)):
         if frame is not None and _gives(measurement, frame):
             return frame
@@ -56,15 +61,12 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
     key, parts = result.variant.key, {}
     for row in result.measurements:
         if (frame := read_samples(key, row)) is not None:
-            part = frame.reindex(columns=["loglikelihoods", *SHIPPED])
-            part["target"] = pandas.to_numeric(part["target"], errors="coerce")  # a text stays with its task
-            part.insert(0, "dataset", row.dataset)
-            part.insert(1, "protocol", _digest(row))
-            parts[row.dataset, _digest(row)] = part
+            parts[row.dataset, _digest(row)] = frame.assign(dataset=row.dataset, protocol=_digest(row))
     if not parts:
         return None
     file = _shipped(key, folder)
-    _write(pandas.concat(parts.values()).astype(SHIPPED), file)
+    found = pandas.concat(parts.values()).reindex(columns=["dataset", "protocol", "loglikelihoods", *COMPARED])
+    _write(found.astype(COMPARED), file)
     return file
 
 
@@ -80,18 +82,34 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
     import pandas
 
     file = _local(key, measurement)
-    return pandas.read_parquet(file) if file.exists() else None
+    if not file.exists():
+        return None
+    frame = pandas.read_parquet(file)
+    if "target" in frame:
+        frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # a text, as LAMBADA's, is the task's
+    return _compared(frame)
 
 
 def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
-    import pandas
-
     file = _shipped(key, paths.SHIPPED_MEASURED)
     if not file.exists():
         return None
-    wanted = [("dataset", "==", measurement.dataset), ("protocol", "==", _digest(measurement))]
-    frame = pandas.read_parquet(file, filters=wanted).drop(columns=["dataset", "protocol"])
-    return frame.dropna(axis="columns", how="all") if len(frame) else None
+    parts = _parts(file, file.stat().st_mtime_ns)
+    return parts.get((measurement.dataset, _digest(measurement)))
+
+
+@lru_cache(maxsize=128)
+def _parts(file: Path, time: int) -> dict[tuple[str, str], DataFrame]:
+    """Return the samples in a shipped file by dataset and protocol."""
+    import pandas
+
+    parts = pandas.read_parquet(file).groupby(["dataset", "protocol"])
+    return {(str(dataset), str(protocol)): _compared(part) for (dataset, protocol), part in parts}
+
+
+def _compared(frame: DataFrame) -> DataFrame:
+    columns = [name for name in ("loglikelihoods", *COMPARED) if name in frame]
+    return frame[columns].dropna(axis="columns", how="all").reset_index(drop=True)
 
 
 def _write(frame: DataFrame, file: Path) -> None:
