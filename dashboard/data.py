@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core.analysis.frame import tidy
+from core.analysis.differences import COLUMNS, differences
+from core.analysis.frame import protocol_id, tidy
+from core.analysis.paired import Baselines
+from core.analysis.paired import baselines as guesses
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
-from core.results import Result
+from core.results import Result, Rows
 from core.store import shipped
 from core.store.database import database_url
 from core.store.store import Store
+
+Number = tuple[str, str, str]  # metric, dataset and protocol id
 
 
 def store() -> Store:
@@ -49,10 +56,57 @@ def frame() -> pd.DataFrame:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _frame(url: URL, stamp: tuple) -> pd.DataFrame:
-    results, warnings = _store(url).read()
+    results, warnings = _read(url, stamp)
     tidied = tidy(results.values())
     tidied.attrs["warnings"] = warnings
     return tidied
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _read(url: URL, stamp: tuple) -> Rows:
+    return _store(url).read()
+
+
+def paired(keys: Sequence[str], reference: str | None, numbers: Sequence[Number] | None = None) -> pd.DataFrame:
+    """Return the `differences` of variants to a reference in these numbers, or else in all that they share.
+
+    Without a reference there are none.
+    """
+    if reference is None or not keys:
+        return pd.DataFrame(columns=COLUMNS)
+    return _paired(store().url, store().stamp(), tuple(keys), reference, None if numbers is None else tuple(numbers))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _paired(
+    url: URL, stamp: tuple, keys: tuple[str, ...], reference: str, numbers: tuple[Number, ...] | None
+) -> pd.DataFrame:
+    results = _read(url, stamp).results
+    there = [_only(results[key], numbers) for key in keys]
+    return differences(there, _only(results[reference], numbers), _store(url).samples)
+
+
+def baselines(key: str | None, numbers: Sequence[Number]) -> pd.DataFrame:
+    """Return what needs no model on the documents that a variant was scored on: dataset, chance, majority."""
+    if key is None:
+        return pd.DataFrame(columns=["dataset", *Baselines._fields])
+    return _baselines(store().url, store().stamp(), key, tuple(numbers))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _baselines(url: URL, stamp: tuple, key: str, numbers: tuple[Number, ...]) -> pd.DataFrame:
+    result = _only(_read(url, stamp).results[key], numbers)
+    kept = [(one.dataset, _store(url).samples(key, one)) for one in result.measurements]
+    rows = [(dataset, *guesses(samples)) for dataset, samples in kept if samples is not None]
+    return pd.DataFrame(rows, columns=["dataset", *Baselines._fields])
+
+
+def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
+    """Return a result with these of its numbers, or all."""
+    if numbers is None:
+        return result
+    kept = tuple(one for one in result.measurements if (one.metric, one.dataset, protocol_id(one)) in numbers)
+    return result.model_copy(update={"measurements": kept})
 
 
 def result(key: str) -> Result | None:

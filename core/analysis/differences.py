@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from core.analysis.frame import protocol_sentence
+from core.analysis.frame import protocol_id, protocol_sentence
 from core.analysis.paired import Difference, difference, holm, mean_difference, verdict
 from core.analysis.seven import MEAN, sevens
 from core.data.cards import SEVEN
@@ -37,14 +37,19 @@ def differences(results: Sequence[Result], reference: Result, samples: Samples) 
     for result in results:
         if result.variant.key != reference.variant.key:
             rows += _of_one(result, reference, samples)
-    together: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        together.setdefault(tuple(row[name] for name in NUMBER), []).append(row)
-    for part in together.values():
-        paired = [row for row in part if row["found"]]
-        for row, adjusted in zip(paired, holm([row["p"] for row in paired]), strict=True):
-            row |= {"adjusted": adjusted, "verdict": verdict(row["found"], adjusted)}
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return shown_together(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def shown_together(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `differences` with `adjusted` and `verdict` as of these alone, where not all of them are shown."""
+    rows = rows.reset_index(drop=True).assign(adjusted=None, verdict=None)
+    for _, part in rows[rows["why"].isna()].groupby(list(NUMBER), sort=False):
+        p = [None if pd.isna(one) else float(one) for one in part["p"]]
+        for (place, row), adjusted in zip(part.iterrows(), holm(p), strict=True):
+            ratio = None if pd.isna(row["ratio"]) else row["ratio"]
+            found = Difference(n=row["n"], difference=row["difference"], ratio=ratio)
+            rows.loc[place, ["adjusted", "verdict"]] = adjusted, verdict(found, adjusted)
+    return rows.astype({"adjusted": float})
 
 
 def _of_one(result: Result, reference: Result, samples: Samples) -> list[dict[str, Any]]:
@@ -54,7 +59,7 @@ def _of_one(result: Result, reference: Result, samples: Samples) -> list[dict[st
         if measurement.metric in PAIRED and (twin := reference.measurement(measurement)):
             known = _paired(result, reference, measurement, twin, samples)
             found[measurement.identity] = known
-            about = (measurement.dataset, measurement.metric, sha256(measurement.identity[2])[:8])
+            about = (measurement.dataset, measurement.metric, protocol_id(measurement))
             rows.append(_row(result, about, protocol_sentence(measurement), twin.value, measurement.value, known))
     mine, theirs = sevens(result.measurements), sevens(reference.measurements)
     for protocol in mine.keys() & theirs.keys():
@@ -85,4 +90,4 @@ def _row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"key": result.variant.key, **dict(zip(NUMBER, about, strict=True)), "protocol": protocol}
     row |= {"reference": reference, "value": value}
-    return row | ({"found": None, "why": found} if isinstance(found, str) else {"found": found, **found.model_dump()})
+    return row | ({"why": found} if isinstance(found, str) else found.model_dump())

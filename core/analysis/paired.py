@@ -169,6 +169,8 @@ def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
 
 
 def _same(first: Series, second: Series) -> bool:
+    if first.reset_index(drop=True).equals(second.reset_index(drop=True)):
+        return True
     one, other = first.reset_index(drop=True).astype(object), second.reset_index(drop=True).astype(object)
     return bool(((one == other) | (one.isna() & other.isna())).all())
 

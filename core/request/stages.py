@@ -17,6 +17,7 @@ DEFAULT_RATIO = 0.5
 RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
+DEFAULT_LIMIT = 500  # documents of each task that the dashboard asks for
 DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # windows and tokens that a recovery is trained on
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.words import number
-from dashboard.charts import labels
-from dashboard.charts.style import PATTERN_MARKS, Look, Theme, layout, look
+from dashboard.charts import labels, marks
+from dashboard.charts.style import Look, Theme, layout, look
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
 DIVERGED_TIMES_DENSE = 500
@@ -72,25 +72,6 @@ def _log_axis(figure: go.Figure, low: float, high: float, corpus: str) -> None:
     )
 
 
-def _marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> dict:
-    """Return a marker: filled, or hollow in the way of its N:M pattern."""
-    if not isinstance(pattern, str):
-        return {"symbol": style.symbol, "size": 9, "color": style.color, "line": {"width": 0}} | extra
-    edge = {"width": 2, "color": style.color}
-    return {"symbol": _symbol(style, pattern), "size": 9, "color": theme.paper, "line": edge} | extra
-
-
-def _symbol(style: Look, pattern: str | None) -> str:
-    return style.symbol + PATTERN_MARKS.get(pattern or "", "")
-
-
-def _key(figure: go.Figure, name: str, group: str, mode: str, marker: dict, line: dict | None = None) -> None:
-    """Add an entry of the legend. A trace's own would show its first point's mark, which may be a diverged one's."""
-    figure.add_scatter(
-        x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=marker, line=line
-    )
-
-
 def perplexity_curve(
     points: pd.DataFrame, dense: pd.DataFrame, axis: Axis, theme: Theme, corpus: str, chosen: float | None = None
 ) -> go.Figure:
@@ -113,15 +94,15 @@ def perplexity_curve(
     for series, rows in points.groupby("series", sort=False):
         _draw_series(figure, str(series), rows, axis, theme, cap)
     for pattern in dict.fromkeys(points["pattern"].dropna()):
-        mark = _marker(Look(theme.muted, "solid", "circle"), theme, pattern)
-        _key(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
+        mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
+        marks.entry(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(figure, dense, axis, theme, span)
     there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
-    for untuned, tuned in _pairs(points):
+    for untuned, tuned in marks.pairs(points):
         aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, min(row["value"], cap)) for row in (untuned, tuned))
-        _arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
+        marks.arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
     reach = max(values.max() / values.min(), 1.5)
     over = labels.over(points[points["value"] > cap].assign(place=cap), axis.column, span)
     lines = 1 + over["level"].max() if len(over) else 0  # of labels over the diverged points
@@ -145,7 +126,7 @@ def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float,
 
 
 def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis, theme: Theme, cap: float) -> None:
-    style, name = look(rows["parts"].iloc[0], theme), _with_seeds(series, rows)
+    style, name = look(rows["parts"].iloc[0], theme), marks.with_seeds(series, rows)
     curve = rows[rows["pattern"].isna()].sort_values(axis.column)
     patterns = rows[rows["pattern"].notna()].sort_values("value")
     line = {"color": style.color, "dash": style.dash, "width": 2}
@@ -154,7 +135,7 @@ def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis,
             continue
         shown, finite = part["value"].clip(upper=cap), part["value"] <= cap
         symbols = [
-            _symbol(style, pattern) if ok else "triangle-up"
+            marks.symbol(style, pattern) if ok else "triangle-up"
             for pattern, ok in zip(part["pattern"], finite, strict=True)
         ]
         figure.add_scatter(
@@ -165,66 +146,16 @@ def _draw_series(figure: go.Figure, series: str, rows: pd.DataFrame, axis: Axis,
             legendgroup=series,
             showlegend=False,
             line=line,
-            marker=_marker(style, theme, part["pattern"].iloc[0], symbol=symbols),
-            error_y=_bars(part, shown, finite, style),
+            marker=marks.marker(style, theme, part["pattern"].iloc[0], symbol=symbols),
+            error_y=marks.bars(part, shown, finite, style.color),
             customdata=part[["key", "where", "value", "spread"]].to_numpy(),
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
         )
     if curve.empty:
-        _key(figure, name, series, "markers", _marker(style, theme, patterns["pattern"].iloc[0]))
+        marks.entry(figure, name, series, "markers", marks.marker(style, theme, patterns["pattern"].iloc[0]))
     else:
-        _key(figure, name, series, "lines+markers", _marker(style, theme), line)
-
-
-def _pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
-    """Return (untuned, tuned) rows: each point of which nothing more was removed, with that which it was made from.
-
-    Only where that is shown.
-    """
-    every = [row for _, row in points.iterrows()]
-    there = {(row["series"], row["where"], row.get("task")): row for row in every}
-    tuned = [row for row in every if isinstance(row["untuned"], str)]
-    wanted = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
-    return [(untuned, row) for untuned, row in wanted if untuned is not None]
-
-
-def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
-    figure.add_scatter(
-        x=[start[0], end[0]],
-        y=[start[1], end[1]],
-        mode="lines+markers",
-        legendgroup=series,
-        showlegend=False,
-        hoverinfo="skip",
-        line={"color": color, "width": 2},
-        marker={
-            "symbol": "arrow",
-            "angleref": "previous",
-            "size": [0, 12],
-            "opacity": 1,
-            "color": color,
-            "line": {"width": 0},
-        },
-    )
-
-
-def _with_seeds(series: str, rows: pd.DataFrame) -> str:
-    seeds = int(rows["seeds"].max())
-    return f"{series} (mean, range of {seeds} seeds)" if seeds > 1 else series
-
-
-def _bars(part: pd.DataFrame, shown: pd.Series, finite: pd.Series, style: Look) -> dict:
-    seen = finite & (part["high"] > part["low"])
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": (part["high"] - shown).where(seen),
-        "arrayminus": (shown - part["low"]).where(seen),
-        "color": style.color,
-        "thickness": 1.2,
-        "width": 3,
-    }
+        marks.entry(figure, name, series, "lines+markers", marks.marker(style, theme), line)
 
 
 def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
@@ -276,77 +207,6 @@ def _text(figure: go.Figure, part: pd.DataFrame, column: str, series: str, color
     )
 
 
-def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
-    """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
-
-    `rows` as of `dashboard.charts.points.accuracies`; value, low, high and chance are in [0, 1]. Chance is a dotted
-    mark.
-    """
-    names = list(dict.fromkeys(rows["series"]))
-    rows = rows.assign(slot=_origins(rows))  # what was trained lies in the row it came from
-    slots = list(dict.fromkeys(rows["slot"]))
-    figure = go.Figure(layout=layout(theme, 140 + max(len(order), 1) * (20 + 9 * len(slots))))
-    place = {task: len(order) - 1 - index for index, task in enumerate(order)}
-    _draw_chance(figure, rows, place, theme)
-    spread = min(0.62, 0.2 * max(1, len(slots) - 1))
-    step = spread / max(1, len(slots) - 1)
-    shifts = {slot: spread * (0.5 - index / max(1, len(slots) - 1)) for index, slot in enumerate(slots)}
-    for name in names:
-        part = rows[rows["series"] == name]
-        style = look(part["parts"].iloc[0], theme)
-        shift = shifts[part["slot"].iloc[0]] if len(slots) > 1 else 0.0
-        figure.add_scatter(
-            x=part["value"],
-            y=[place[task] + shift for task in part["task"]],
-            mode="markers",
-            name=_with_seeds(name, part),
-            legendgroup=name,
-            marker=_marker(style, theme, part["pattern"].iloc[0]),
-            error_x=_bars(part, part["value"], part["value"] >= 0, style),
-            customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
-            hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
-            "<extra></extra>",
-        )
-    there: Counter[tuple[str, str]] = Counter()  # arrows in each row, over its points and under them in turn
-    for untuned, tuned in _pairs(rows):
-        below = there[tuned["slot"], tuned["task"]] % 2
-        there[tuned["slot"], tuned["task"]] += 1
-        height = place[tuned["task"]] + (shifts[tuned["slot"]] if len(slots) > 1 else 0.0)
-        height += -step / 2 if below else step / 2
-        start, end = ((row["value"], height) for row in (untuned, tuned))
-        _arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
-    for line in range(len(order) - 1):
-        figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
-    figure.update_yaxes(tickvals=list(place.values()), ticktext=list(place), range=[-0.5, len(order) - 0.5])
-    figure.update_yaxes(showgrid=False, ticks="")
-    low = min(rows["low"].min(), rows["chance"].min())
-    figure.update_xaxes(tickformat=".0%", range=[low - 0.02, rows["high"].max() + 0.02])
-    figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
-    return figure
-
-
-def _origins(rows: pd.DataFrame) -> list[str]:
-    """Return for each row the series that its own was made from in the end, by stages that remove nothing."""
-    before = {row["series"]: row["untuned"] for _, row in rows.iterrows() if isinstance(row["untuned"], str)}
-    found = []
-    for series in rows["series"]:
-        while series in before:
-            series = before[series]
-        found.append(series)
-    return found
-
-
-def _draw_chance(figure: go.Figure, rows: pd.DataFrame, place: dict[str, int], theme: Theme) -> None:
-    xs: list[float | None] = []
-    ys: list[float | None] = []
-    for _, row in rows.dropna(subset=["chance"]).drop_duplicates("task").iterrows():
-        xs += [row["chance"], row["chance"], None]
-        ys += [place[row["task"]] - 0.42, place[row["task"]] + 0.42, None]
-    if xs:
-        line = {"color": theme.muted, "dash": "dot", "width": 1.6}
-        figure.add_scatter(x=xs, y=ys, mode="lines", name="chance", hoverinfo="skip", line=line)
-
-
 def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
     """Draw a training's losses by step, a line for each `series`; `rows`: series, step, loss (nats a token)."""
     figure = go.Figure(layout=layout(theme, 300))
@@ -358,7 +218,7 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
             mode="lines+markers",
             name=str(series),
             line={"color": color, "dash": dash, "width": 2},
-            marker=_marker(Look(color, dash, symbol), theme),
+            marker=marks.marker(Look(color, dash, symbol), theme),
             hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
         )
     figure.update_xaxes(title_text="Step of the training")
@@ -403,7 +263,7 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
             mode="lines+markers",
             name=str(series),
             line={"color": style.color, "dash": PATTERN_DASHES.get(kind, "solid"), "width": 2},
-            marker=_marker(style, theme, kind if ":" in kind else None),
+            marker=marks.marker(style, theme, kind if ":" in kind else None),
             hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
         )
     _log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3, corpus)

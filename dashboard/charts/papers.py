@@ -90,7 +90,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def by_task(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what `figures.accuracy_dots` draws, with the mean over the table's tasks as the last."""
+    """Return what `dots.accuracy_dots` draws, with the mean over the table's tasks as the last."""
     untuned = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
     shown = pd.DataFrame(
         {

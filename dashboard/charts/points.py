@@ -20,7 +20,7 @@ from core.specs import RunSpec, parse_pattern
 from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
-OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
+MEAN_LABEL = "Mean of seven"
 FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -143,6 +143,12 @@ def is_dense(rows: pd.DataFrame) -> pd.Series:
     return (rows["method"] == DENSE) & rows["recovery"].isna()
 
 
+def dense_key(rows: pd.DataFrame) -> str | None:
+    """Return the key of the dense model, of several that which has most of the rows; None where none is among them."""
+    keys = rows.loc[is_dense(rows), "key"]
+    return None if keys.empty else str(keys.mode().iloc[0])
+
+
 def collapse(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one point for each series, ratio and pattern. Several seeds give their mean, and their range as bars.
 
@@ -202,7 +208,7 @@ def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what `figures.accuracy_dots` draws, seeds collapsed, from `headline` rows of one limit and amount."""
+    """Return what `dots.accuracy_dots` draws, seeds collapsed, from `headline` rows of one limit and amount."""
     parts = []
     for _, part in rows.groupby(["task", "chance", "metric"], sort=False):
         first = part.iloc[0]
@@ -241,43 +247,9 @@ def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         else:
             stderr = mine["stderr"].fillna(0.0).iloc[0]
             low, high, spread = value - stderr, value + stderr, f" ± {stderr:.2g} (standard error)"
-        row = {"task": "Mean of seven", "chance": None, "metric": "as the papers take it", "value": value}
+        row = {"task": MEAN_LABEL, "chance": None, "metric": "as the papers take it", "value": value}
         added.append(part.iloc[0].to_dict() | row | {"low": low, "high": high, "spread": spread})
     return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown
-
-
-def comparison(points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of the points beside the dense model, dense first.
-
-    `means` as of `seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
-    """
-    rows = pd.concat([dense, points.sort_values(["series", "ratio", "pattern"], na_position="first")])
-    by_point = means.groupby(["label", "where"])["mean"].mean()
-    mean = by_point.reindex(pd.MultiIndex.from_frame(rows[["series", "where"]])).set_axis(rows.index)
-    base = float(dense["value"].iloc[0]) if len(dense) else math.nan
-    base_mean = float(mean.iloc[0]) if len(dense) else math.nan
-    table = pd.DataFrame(
-        {
-            "Method": rows["series"],
-            "Removed": rows["where"].replace("nothing removed", "0 %"),
-            "Perplexity": rows["value"],
-            "vs dense": rows["value"] - base,
-            "Mean accuracy (%)": 100 * mean,
-            "Accuracy vs dense": 100 * (mean - base_mean),
-            "Parameters (M)": rows["parameters"],
-            "GMACs": rows["gmacs"],
-            "Packed MB": rows["packed_mb"],
-            "Bits per weight": rows["bits_per_weight"],
-            "Model removed (%)": 100 * rows["model_removed"],
-            "Read (ms a token)": rows["prefill_ms"],
-            "Write (ms a token)": rows["decode_ms"],
-            "Peak memory (MB)": rows["memory_mb"],
-            "Seeds": rows["seeds"],
-            "Chain": rows["chain"],
-        }
-    ).reset_index(drop=True)
-    unknown = [name for name in OPTIONAL if table[name].isna().all()]
-    return table.drop(columns=unknown)
 
 
 SPEEDS = {"prefill": "Read a token (ms)", "decode": "Write a token (ms)", "memory": "Peak memory (MB)"}

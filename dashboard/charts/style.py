@@ -14,6 +14,7 @@ from core.methods.base import NEUTRAL, Method
 from core.registry import STAGES
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
+PALE = 0.35  # the share of its own colour that a pale mark keeps
 PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
 
 
@@ -132,3 +133,9 @@ def layout(theme: Theme, height: int, **extra) -> go.Layout:
     )
     base.update(extra)
     return base
+
+
+def pale(color: str, theme: Theme) -> str:
+    """Return a colour `#rrggbb` mixed with that of the page, for what matters less; no part of it shines through."""
+    parts = zip(*(bytes.fromhex(one[1:]) for one in (color, theme.paper)), strict=True)
+    return "#" + "".join(f"{round(PALE * ink + (1 - PALE) * paper):02x}" for ink, paper in parts)

@@ -8,6 +8,7 @@ import streamlit as st
 from core.chain import DENSE
 from core.registry import METHODS
 from core.request.stages import DEFAULT_MODEL
+from core.specs import Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.panels.binding import BOUND
@@ -135,3 +136,16 @@ def pick(frame: pd.DataFrame) -> dict:
         "rows": rows,
         "measured": measured[measured.index.isin(rows.index)],
     }
+
+
+def made_with(chosen: dict) -> str:
+    """Say on which texts what is shown was calibrated and trained."""
+    said = f" Calibrated on {chosen['calibration']} where a method reads data." if chosen["calibration"] else ""
+    return said + (f" Trained on {chosen['training']} where there was a training." if chosen["training"] else "")
+
+
+def text_of(chosen: dict) -> str:
+    """Return the perplexity that is shown, in the command line's notation."""
+    row = chosen["measured"].iloc[0]
+    windows = None if pd.isna(row["windows"]) else int(row["windows"])
+    return str(Perplexity(corpus=chosen["corpus"], window=int(row["window"]), windows=windows))

@@ -5,38 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.analysis.differences import shown_together
 from core.chain import DENSE
-from core.data.cards import SEVEN
-from core.specs import Perplexity, Task
 from core.words import amount
 from dashboard import data
-from dashboard.charts import figures, points
+from dashboard.charts import figures, paired, points
+from dashboard.charts.comparison import FORMATS, comparison
+from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
+from dashboard.panels.accuracy import Scored, show_accuracy
 from dashboard.panels.details import show_details
-from dashboard.panels.pickers import pick
-
-MOST_NAMED = 3  # methods on a button
-
-FORMATS = {
-    "Perplexity": "%.5g",
-    "vs dense": "%+.4g",
-    "Mean accuracy (%)": "%.1f",
-    "Accuracy vs dense": "%+.1f",
-    "Parameters (M)": "%.1f",
-    "GMACs": "%.2f",
-    "Packed MB": "%.1f",
-    "Bits per weight": "%.2f",
-    "Model removed (%)": "%.1f",
-    "Read (ms a token)": "%.3f",
-    "Write (ms a token)": "%.2f",
-    "Peak memory (MB)": "%.0f",
-}
-
-
-def made_with(chosen: dict) -> str:
-    """Say on which texts what is shown was calibrated and trained."""
-    said = f" Calibrated on {chosen['calibration']} where a method reads data." if chosen["calibration"] else ""
-    return said + (f" Trained on {chosen['training']} where there was a training." if chosen["training"] else "")
+from dashboard.panels.pickers import made_with, pick, text_of
 
 
 def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
@@ -71,13 +50,6 @@ def clicked() -> None:
         st.session_state["explore_point"] = selected[0]["customdata"][0]
 
 
-def text_of(chosen: dict) -> str:
-    """Return the perplexity that is shown, in the command line's notation."""
-    row = chosen["measured"].iloc[0]
-    windows = None if pd.isna(row["windows"]) else int(row["windows"])
-    return str(Perplexity(corpus=chosen["corpus"], window=int(row["window"]), windows=windows))
-
-
 def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None:
     """Offer to run what the curve lacks: of plain methods, and of the chains that have a point."""
     patterns = sorted(set(found["pattern"].dropna()))
@@ -105,64 +77,26 @@ def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: st
     offers.show_offer(key, offer, what + whose)
 
 
-def offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: float) -> None:
-    """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
-    quick = lacking[lacking["chain"].map(points.quickly_made).astype(bool)]
-    if len(quick):
-        tasks = [str(Task(task=task, limit=int(limit) or None)) for task in SEVEN]
-        with st.spinner("Estimating ..."):
-            offer = offers.offer(
-                *(chosen["model"], list(quick["chain"]), chosen["calibration"], chosen["training"]),
-                *([text_of(chosen)], tasks, data.store().stamp()),
-            )
-        names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
-        offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
+def perplexity_differences(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return the paired differences of what the curve shows to the dense model."""
+    numbers = list(measured[["metric", "dataset", "protocol_id"]].drop_duplicates().itertuples(index=False, name=None))
+    keys = measured.loc[~points.is_dense(measured), "key"]
+    return data.paired(list(keys), points.dense_key(measured), numbers)
 
 
-def accuracy(chosen: dict, found: pd.DataFrame, at: str) -> tuple[list, pd.DataFrame]:
-    """Show zero-shot accuracy at the chosen amount; return the exports and every variant's mean of seven."""
-    rows = points.headline(chosen["rows"])
-    rows = rows.assign(limit=rows["limit"].fillna(0))
-    st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
-    here = points.at_amount(rows, at)
-    compressed = here[here["method"] != "dense"]
-    limits = list((compressed if len(compressed) else here)["limit"].value_counts().index)
-    if len(limits) > 1:
-        names = {limit: f"first {int(limit)} documents" if limit else "all documents" for limit in limits}
-        limit = st.segmented_control(
-            "Documents of each task", limits, default=limits[0], format_func=names.__getitem__, required=True
-        )
-    else:
-        limit = limits[0] if limits else None
-    offered = 100.0 if limit is None else limit
-    rows = points.one_protocol(rows[rows["limit"] == limit])
-    here = points.at_amount(rows, at)
-    compressed = here[here["method"] != "dense"]
-    means = points.seven_means(rows)
-    lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
-    if len(lacking):
-        whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
-        st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
-    if compressed.empty:
-        offer_tasks(chosen, lacking, at, offered)
-        return [], means
-    shown = points.accuracies(here)
-    both = points.with_mean(shown, here)
-    order = list(dict.fromkeys(both["task"]))
-    caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
-    caption += f"first {int(limit)} documents of each task, " if limit else "all documents of each task, "
-    caption += f"{here['dtype'].iloc[0]}.{made_with(chosen)}"
-    caption += " Bars: one standard error, or the range over seeds. Dotted: guessing."
-    caption += " HellaSwag, ARC-c and OBQA are length-normalised."
-    item = widgets.show_chart(
-        "explore_accuracy",
-        lambda theme: figures.accuracy_dots(both, theme, order),
-        caption,
-        both.drop(columns=["key", "spread"]),
-        alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
-    )
-    offer_tasks(chosen, lacking, at, offered)
-    return [item], means
+def all_points(
+    chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
+) -> Item:
+    """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
+    st.subheader("All points", anchor=False)
+    accuracies = shown_together(paired.of_shown(scored.differences, found))
+    table = comparison(found, scored.means, dense, perplexities, accuracies)
+    caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."
+    if perplexities["why"].isna().any() or accuracies["why"].isna().any():
+        caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
+        caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
+        caption += " over all points of the column."
+    return widgets.show_table("explore_points", table, caption, FORMATS)
 
 
 def page() -> None:
@@ -191,13 +125,11 @@ def page() -> None:
     if len(steps) > 1:
         start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
         at = st.select_slider("Weights removed", steps, value=start, key="explore_at", bind="query-params")
-    items = curve(chosen, dense, found, at)
+    perplexities = shown_together(paired.of_shown(perplexity_differences(measured), found))
+    items = curve(chosen, dense, paired.of_curve(perplexities, found), at)
     offer_points(chosen, dense, found)
-    accuracies, means = accuracy(chosen, found, at)
-    st.subheader("All points", anchor=False)
-    table = points.comparison(found, means, dense)
-    caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."
-    items += [*accuracies, widgets.show_table("explore_points", table, caption, FORMATS)]
+    scored = show_accuracy(chosen, found, at)
+    items += [*scored.items, all_points(chosen, dense, found, perplexities, scored)]
     items += show_details(pd.concat([dense, found]))
     widgets.export_page("slimscope-explore", items)
     refresh_when_done()

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.charts import figures, papers, points
+from dashboard.charts import dots, figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
@@ -52,7 +52,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     caption = f"{cited(table)} {papers.protocol(rows)}.{removed} Dotted: guessing."
     chart = widgets.show_chart(
         key,
-        lambda theme: figures.accuracy_dots(shown, theme, order),
+        lambda theme: dots.accuracy_dots(shown, theme, order),
         caption,
         shown[["series", "task", "metric", "value"]],
         alt="Zero-shot accuracy per task, a marker for each method",
@@ -156,7 +156,7 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     return [
         widgets.show_chart(
             "published_ours_by_task",
-            lambda theme: figures.accuracy_dots(shown, theme, order),
+            lambda theme: dots.accuracy_dots(shown, theme, order),
             caption,
             shown[["series", "task", "metric", "value"]],
             alt="Zero-shot accuracy per task as measured here, a marker for each method",

@@ -16,7 +16,7 @@ from core.request.asked import MOST_SEED
 from core.request.baseline import left
 from core.request.complete import complete
 from core.request.estimate import estimate_left, kept_stages
-from core.request.stages import DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import DTYPES, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
@@ -106,7 +106,7 @@ def measuring_inputs() -> dict[str, Any]:
     limit = 0
     if tasks:
         limit = st.number_input(
-            "First documents of each task", 0, 100_000, 100, key="run_limit", help="0 reads all.", **KEPT
+            "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 reads all.", **KEPT
         )
     latency = st.toggle(
         "Latency", key="run_latency", help="Time a token, reading and writing, on this machine.", **KEPT

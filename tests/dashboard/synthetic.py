@@ -1,10 +1,15 @@
 """Made-up results of a made-up model, shaped like measured ones."""
 
+import numpy as np
+import pandas as pd
+
 from core.chain import Shared, parse
+from core.outcomes import summary
 from core.registry import reads
 from core.request.asked import build_asked
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Calibration, Stage, VariantSpec
+from core.store.store import Store
 
 BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
 TASKS = {
@@ -140,3 +145,36 @@ def curve(**more) -> list[Result]:
             result(method, numbers[4] * 1.6, 0.5, "4:8", **more),
         ]
     return results
+
+
+def answered(one: Result, seed: int) -> tuple[Result, dict[tuple[str, str, str], pd.DataFrame]]:
+    """Return a result whose numbers are of made-up outcomes near them, and these by the numbers' identities.
+
+    Variants find the same documents hard, and `seed` draws what is their own.
+    """
+    numbers, kept = [], {}
+    for number in one.measurements:
+        shared = np.random.default_rng(list(number.dataset.encode()))
+        own = np.random.default_rng(seed)
+        samples = pd.DataFrame({"doc_id": range(number.n)})
+        if number.metric == "perplexity":
+            harder = shared.normal(0, 0.1, number.n) + own.normal(0, 0.002, number.n)
+            samples["perplexity"] = -np.log(number.value) - harder
+        else:
+            samples["target"] = shared.integers(0, 2, number.n)
+            samples["loglikelihoods"] = [[-1.0, -2.0]] * number.n
+            right = shared.uniform(size=number.n) + own.normal(0, 0.02, number.n) < number.value
+            samples[number.metric] = right.astype(float)
+        made = number.model_copy(update=summary(number.metric, samples))
+        numbers.append(made)
+        kept[made.identity] = samples
+    return one.model_copy(update={"measurements": tuple(numbers)}), kept
+
+
+def put_answered(store: Store, one: Result, seed: int) -> Result:
+    """Store `answered` with its outcomes; return the result."""
+    made, kept = answered(one, seed)
+    for number in made.measurements:
+        store.put_samples(made.variant.key, number, kept[number.identity])
+    store.put(made)
+    return made

@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.analysis.differences import differences
 from core.analysis.frame import tidy
 from core.registry import METHODS
 from core.results import Measurement
 from core.store import shipped
 from core.training.base import TrainedMethod
-from dashboard.charts import figures, papers, points
+from dashboard.charts import dots, figures, papers, points
+from dashboard.charts.comparison import comparison
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
 from tests.dashboard.synthetic import chained, curve, result
+
+UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
 @pytest.fixture
@@ -166,8 +170,8 @@ def test_the_legend_shows_the_marks_of_series_not_of_diverged_points(perplexitie
     shown = {one.name: one.marker.symbol for one in figure.data if one.showlegend is not False}
     assert shown["Magnitude"] == shown["SparseGPT"] == "circle"
     assert shown["2:4 pattern"] != shown["4:8 pattern"]
-    dots = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
-    published = figures.accuracy_dots(dots, LIGHT, list(dict.fromkeys(dots["task"])))
+    drawn = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
+    published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
     assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]
 
@@ -197,7 +201,7 @@ def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
     rows = points.at_amount(points.headline(frame), "50 %")
     shown = points.with_mean(points.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
-    figure = figures.accuracy_dots(shown, LIGHT, order)
+    figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(order) == 8 and order[-1] == "Mean of seven"
     assert sorted({x for x in trace(figure, "chance").x if x is not None}) == [0.25, 0.5]
     dense = trace(figure, "Dense")
@@ -228,7 +232,7 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     rows = points.at_amount(points.headline(frame), "50 %")
     shown = points.with_mean(points.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
-    figure = figures.accuracy_dots(shown, LIGHT, order)
+    figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(arrows(figure)) == 8  # seven tasks and their mean
     assert list(trace(figure, "SparseGPT + LoRA").y) == list(trace(figure, "SparseGPT").y)
     assert len(draw(figure, "svg", "caption", 6, 6)) > 1000
@@ -261,9 +265,9 @@ def test_chains_are_series_with_looks_and_arrows_of_their_own():
     assert len(set(looks)) == len(names)
     rows = points.at_amount(points.headline(frame), "50 %")
     shown = points.accuracies(rows)
-    dots = figures.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
-    assert list(trace(dots, "Wanda + AdaPrune + LoRA").y) == list(trace(dots, "Wanda").y)
-    assert len(arrows(dots)) == 3 * 7 and len(draw(dots, "svg", "caption", 6, 6)) > 1000
+    drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
+    assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
+    assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, "svg", "caption", 6, 6)) > 1000
 
 
 def test_adaprune_is_drawn_as_where_it_is_printed():
@@ -380,7 +384,7 @@ def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     seeds = means[(means["label"] == "Wanda") & (means["where"] == "50 %")]["mean"]
     assert len(seeds) == 3
     dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
-    table = points.comparison(found, dropped, found.iloc[:0])
+    table = comparison(found, dropped, found.iloc[:0], UNPAIRED, UNPAIRED)
     row = table[table["Removed"] == "50 %"].iloc[0]
     assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
 
@@ -388,10 +392,10 @@ def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
 def test_comparison_is_against_dense(perplexities, frame):
     found, dense = perplexities
     means = points.seven_means(points.headline(frame))
-    table = points.comparison(found, means, dense)
-    assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["vs dense"] == 0
+    table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
+    assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Ratio to dense"] == 1
     row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "30 %")].iloc[0]
-    assert row["vs dense"] == pytest.approx(22.8 - 20.1)
+    assert row["Ratio to dense"] == pytest.approx(22.8 / 20.1)
     assert row["Accuracy vs dense"] < 0 and row["Packed MB"] < table.iloc[0]["Packed MB"]
 
 
@@ -419,9 +423,9 @@ def test_papers_tables_draw_every_value(table):
         both = read[read["dataset"] == "wikitext2"]
         figure = figures.perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
         assert len(arrows(figure)) == both["tuned"].sum() > 0
-        dots = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
-        figure = figures.accuracy_dots(dots, LIGHT, list(dict.fromkeys(dots["task"])))
-        assert len(arrows(figure)) == dots["recovery"].notna().sum() > 0
+        drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
+        figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+        assert len(arrows(figure)) == drawn["recovery"].notna().sum() > 0
     if len(scored):
         shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])
         assert shown["value"].between(0, 1).all()

@@ -13,8 +13,10 @@ import psutil
 import pytest
 from PIL import Image
 
+from core.analysis.differences import differences
 from core.store import shipped
-from dashboard.charts import figures, papers, points
+from dashboard.charts import dots, figures, papers, points
+from dashboard.charts.comparison import comparison
 from dashboard.charts.style import LIGHT
 from dashboard.exports import browser, print_figures
 from dashboard.exports import files as exports
@@ -31,7 +33,8 @@ def items(frame, perplexities):
     shown = points.with_mean(points.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
-    table = points.comparison(found, points.seven_means(points.headline(frame)), dense)
+    unpaired = differences([], curve()[0], lambda key, number: None)
+    table = comparison(found, points.seven_means(points.headline(frame)), dense, unpaired, unpaired)
     return [
         exports.Chart(
             "curve",
@@ -39,7 +42,7 @@ def items(frame, perplexities):
             table,
             lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
         ),
-        exports.Chart("tasks", CAPTION, shown, lambda: figures.accuracy_dots(shown, LIGHT, order)),
+        exports.Chart("tasks", CAPTION, shown, lambda: dots.accuracy_dots(shown, LIGHT, order)),
         exports.Chart("layers", CAPTION, layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Error")),
     ]
 

@@ -99,7 +99,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         stored(store, one)
     app = open_app(**points.link(data.frame(), spec))
     assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
-    assert list(app.dataframe[0].value["vs dense"].dropna()) == [0.0, 0.0]
+    assert list(app.dataframe[0].value["Ratio to dense"].dropna()) == [1.0, 1.0]
     assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)
 
 

@@ -1,0 +1,76 @@
+"""The table of all points of a curve beside the dense model."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from dashboard.charts import paired
+from dashboard.charts.points import is_dense
+
+OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
+FORMATS = {
+    "Perplexity": "%.5g",
+    "Ratio to dense": "%.3g",
+    "Mean accuracy (%)": "%.1f",
+    "Accuracy vs dense": "%+.1f",
+    "Parameters (M)": "%.1f",
+    "GMACs": "%.2f",
+    "Packed MB": "%.1f",
+    "Bits per weight": "%.2f",
+    "Model removed (%)": "%.1f",
+    "Read (ms a token)": "%.3f",
+    "Write (ms a token)": "%.2f",
+    "Peak memory (MB)": "%.0f",
+}
+
+
+def comparison(
+    points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame, perplexities: pd.DataFrame, accuracies: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the table of the points beside the dense model, dense first.
+
+    `means` as of `points.seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
+    `perplexities` and `accuracies` are rows of `core.analysis.differences`, the latter of the mean of seven, shown
+    together; where a point has none, its verdict says so.
+    """
+    ordered = points.sort_values(["series", "ratio", "pattern"], na_position="first")
+    rows = pd.concat([dense, ordered], ignore_index=True)
+    by_point = means.groupby(["label", "where"])["mean"].agg(["mean", "size"])
+    scored = by_point.reindex(pd.MultiIndex.from_frame(rows[["series", "where"]])).set_axis(rows.index)
+    mean = scored["mean"].astype(float)
+    base, base_mean = (float(values.iloc[0]) if len(dense) else math.nan for values in (rows["value"], mean))
+    ratio = paired.of_points(perplexities, rows)
+    points_lost = paired.of_points(accuracies, rows.assign(seeds=scored["size"].fillna(rows["seeds"]).astype(int)))
+    compressed = ~is_dense(rows)
+    table = pd.DataFrame(
+        {
+            "Method": rows["series"],
+            "Removed": rows["where"].replace("nothing removed", "0 %"),
+            "Perplexity": rows["value"],
+            "Ratio to dense": rows["value"] / base,
+            "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], ".3g"),
+            "Perplexity is": ratio["verdict"].where(compressed),
+            "Mean accuracy (%)": 100 * mean,
+            "Accuracy vs dense": 100 * (mean - base_mean),
+            "Accuracy, 95 %": _intervals(100 * points_lost["low"], 100 * points_lost["high"], "+.1f"),
+            "Accuracy is": points_lost["verdict"].where(compressed & mean.notna()),
+            "Parameters (M)": rows["parameters"],
+            "GMACs": rows["gmacs"],
+            "Packed MB": rows["packed_mb"],
+            "Bits per weight": rows["bits_per_weight"],
+            "Model removed (%)": 100 * rows["model_removed"],
+            "Read (ms a token)": rows["prefill_ms"],
+            "Write (ms a token)": rows["decode_ms"],
+            "Peak memory (MB)": rows["memory_mb"],
+            "Seeds": rows["seeds"],
+            "Chain": rows["chain"],
+        }
+    )
+    unknown = [name for name in OPTIONAL if table[name].isna().all()]
+    return table.drop(columns=unknown)
+
+
+def _intervals(low: pd.Series, high: pd.Series, form: str) -> list[str | None]:
+    return [paired.interval_words(*ends, form) for ends in zip(low, high, strict=True)]

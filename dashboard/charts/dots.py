@@ -1,0 +1,150 @@
+"""Charts with a row for each task and a marker for each series: accuracies, and what they gain or lose.
+
+Pure functions from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts import marks
+from dashboard.charts.style import Look, Theme, layout, look, pale
+
+HALF = 0.42  # of a task's row, up and down: what a line in it spans
+BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
+UNTOLD = "no difference can be told"
+
+
+class Lanes:
+    """Where in the chart each task of `order` (top first) and each series lies; what was trained beside its origin."""
+
+    def __init__(self, rows: pd.DataFrame, order: Sequence[str]):
+        self.task = {task: len(order) - 1 - index for index, task in enumerate(order)}
+        self._slot = dict(zip(rows["series"], _origins(rows), strict=True))
+        slots = list(dict.fromkeys(self._slot.values()))
+        gaps = len(slots) - 1
+        self._step = min(0.62, 0.2 * max(1, gaps)) / max(1, gaps)
+        self._shift = {slot: (gaps / 2 - index) * self._step for index, slot in enumerate(slots)}
+        self.pixels = 140 + max(len(order), 1) * (20 + 9 * len(slots))
+
+    def height(self, series: str, task: str) -> float:
+        """Return how high a series lies in a task's row."""
+        return self.task[task] + self._shift[self._slot[series]]
+
+    def arrows(self, figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+        """Draw an arrow to each trained point from what it came of, over its points and under them in turn."""
+        there: Counter[tuple[str, str]] = Counter()
+        for untuned, tuned in marks.pairs(rows):
+            lane = self._slot[tuned["series"]], tuned["task"]
+            height = self.height(tuned["series"], tuned["task"]) + (-1 if there[lane] % 2 else 1) * self._step / 2
+            there[lane] += 1
+            start, end = ((row["value"], height) for row in (untuned, tuned))
+            marks.arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
+
+    def finish(self, figure: go.Figure, theme: Theme) -> None:
+        """Name the tasks at the left, with a line between each and the next."""
+        for line in range(len(self.task) - 1):
+            figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
+        figure.update_yaxes(tickvals=list(self.task.values()), ticktext=list(self.task), showgrid=False, ticks="")
+        figure.update_yaxes(range=[-0.5, len(self.task) - 0.5])
+
+
+def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
+    """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
+
+    `rows` as of `dashboard.charts.points.accuracies`; value, low, high, chance and, where it is known, majority are in
+    [0, 1]. Chance is a dotted mark, the majority class a dashed one.
+    """
+    lanes = Lanes(rows, order)
+    figure = go.Figure(layout=layout(theme, lanes.pixels))
+    there = [column for column in BASELINES if column in rows]
+    for column in there:
+        _draw_baseline(figure, rows, column, lanes, theme)
+    for name, part in rows.groupby("series", sort=False):
+        style = look(part["parts"].iloc[0], theme)
+        figure.add_scatter(
+            x=part["value"],
+            y=[lanes.height(str(name), task) for task in part["task"]],
+            mode="markers",
+            name=marks.with_seeds(str(name), part),
+            legendgroup=name,
+            marker=marks.marker(style, theme, part["pattern"].iloc[0]),
+            error_x=marks.bars(part, part["value"], part["value"] >= 0, style.color),
+            customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
+            hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
+            "<extra></extra>",
+        )
+    lanes.arrows(figure, rows, theme)
+    lanes.finish(figure, theme)
+    low = min(rows[column].min() for column in ("low", *there))
+    high = max(rows[column].max() for column in ("high", *there))
+    figure.update_xaxes(tickformat=".0%", range=[low - 0.02, high + 0.02])
+    figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
+    return figure
+
+
+def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
+    """Draw accuracy minus the dense model's in points, a row for each task of `order`, a marker for each series.
+
+    `rows` as of `dashboard.charts.paired.of_tasks`; value, low and high are in points. The dense model is the line at
+    zero, and what cannot be told from it is pale.
+    """
+    lanes = Lanes(rows, order)
+    figure = go.Figure(layout=layout(theme, lanes.pixels))
+    line = {"color": theme.text, "dash": "dot", "width": 1.4}
+    ends = [-0.5, len(order) - 0.5]
+    figure.add_scatter(x=[0, 0], y=ends, mode="lines", name="dense", hoverinfo="skip", line=line)
+    for name, part in rows.groupby("series", sort=False):
+        style, pattern = look(part["parts"].iloc[0], theme), part["pattern"].iloc[0]
+        marks.entry(figure, str(name), str(name), "markers", marks.marker(style, theme, pattern))
+        for told, these in part.groupby("told"):
+            shade = style if told else Look(pale(style.color, theme), style.dash, style.symbol)
+            figure.add_scatter(
+                x=these["value"],
+                y=[lanes.height(str(name), task) for task in these["task"]],
+                mode="markers",
+                name=str(name),
+                legendgroup=name,
+                showlegend=False,
+                marker=marks.marker(shade, theme, pattern),
+                error_x=marks.bars(these, these["value"], these["low"].notna(), shade.color),
+                customdata=these[["key", "task", "metric", "said"]].to_numpy(),
+                hovertemplate=f"<b>{name}</b>, %{{customdata[1]}} (%{{customdata[2]}})<br>%{{customdata[3]}}"
+                "<extra></extra>",
+            )
+    if not rows["told"].all():
+        shade = Look(pale(theme.muted, theme), "solid", "circle")
+        marks.entry(figure, f"pale: {UNTOLD}", "pale", "markers", marks.marker(shade, theme))
+    lanes.arrows(figure, rows, theme)
+    lanes.finish(figure, theme)
+    ends = [rows["value"].min(), rows["low"].min(), 0.0, rows["value"].max(), rows["high"].max()]
+    figure.update_xaxes(range=[min(ends) - 1, max(ends) + 1])
+    figure.update_layout(title_text="Accuracy minus dense, in points (higher is better)")
+    return figure
+
+
+def _origins(rows: pd.DataFrame) -> list[str]:
+    """Return for each row the series that its own was made from in the end, by stages that remove nothing."""
+    before = {row["series"]: row["untuned"] for _, row in rows.iterrows() if isinstance(row["untuned"], str)}
+    found = []
+    for series in rows["series"]:
+        while series in before:
+            series = before[series]
+        found.append(series)
+    return found
+
+
+def _draw_baseline(figure: go.Figure, rows: pd.DataFrame, column: str, lanes: Lanes, theme: Theme) -> None:
+    name, dash = BASELINES[column]
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for _, row in rows.dropna(subset=[column]).drop_duplicates("task").iterrows():
+        xs += [row[column], row[column], None]
+        ys += [lanes.task[row["task"]] - HALF, lanes.task[row["task"]] + HALF, None]
+    if xs:
+        line = {"color": theme.muted, "dash": dash, "width": 1.6}
+        figure.add_scatter(x=xs, y=ys, mode="lines", name=name, hoverinfo="skip", line=line)

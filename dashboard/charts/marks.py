@@ -1,0 +1,81 @@
+"""What charts are put together from: markers, their error bars and arrows, and entries of the legend."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.style import PATTERN_MARKS, Look, Theme
+
+
+def marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> dict:
+    """Return a marker: filled, or hollow in the way of its N:M pattern."""
+    if not isinstance(pattern, str):
+        return {"symbol": style.symbol, "size": 9, "color": style.color, "line": {"width": 0}} | extra
+    edge = {"width": 2, "color": style.color}
+    return {"symbol": symbol(style, pattern), "size": 9, "color": theme.paper, "line": edge} | extra
+
+
+def symbol(style: Look, pattern: str | None) -> str:
+    """Return the marker's name, which says the pattern."""
+    return style.symbol + PATTERN_MARKS.get(pattern or "", "")
+
+
+def entry(figure: go.Figure, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
+    """Add an entry of the legend. A trace's own would show its first point's mark, which may be a diverged one's."""
+    figure.add_scatter(
+        x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=mark, line=line
+    )
+
+
+def pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
+    """Return (untuned, tuned) rows: each point of which nothing more was removed, with that which it was made from.
+
+    Only where that is shown.
+    """
+    every = [row for _, row in points.iterrows()]
+    there = {(row["series"], row["where"], row.get("task")): row for row in every}
+    tuned = [row for row in every if isinstance(row["untuned"], str)]
+    wanted = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
+    return [(untuned, row) for untuned, row in wanted if untuned is not None]
+
+
+def arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
+    """Draw an arrow of a series from one place to another."""
+    figure.add_scatter(
+        x=[start[0], end[0]],
+        y=[start[1], end[1]],
+        mode="lines+markers",
+        legendgroup=series,
+        showlegend=False,
+        hoverinfo="skip",
+        line={"color": color, "width": 2},
+        marker={
+            "symbol": "arrow",
+            "angleref": "previous",
+            "size": [0, 12],
+            "opacity": 1,
+            "color": color,
+            "line": {"width": 0},
+        },
+    )
+
+
+def with_seeds(series: str, rows: pd.DataFrame) -> str:
+    """Return a series' entry in the legend."""
+    seeds = int(rows["seeds"].max())
+    return f"{series} (mean, range of {seeds} seeds)" if seeds > 1 else series
+
+
+def bars(part: pd.DataFrame, shown: pd.Series, finite: pd.Series, color: str) -> dict:
+    """Return error bars from `low` to `high` around what is `shown`, where that is `finite`."""
+    seen = finite & (part["high"] > part["low"])
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (part["high"] - shown).where(seen),
+        "arrayminus": (shown - part["low"]).where(seen),
+        "color": color,
+        "thickness": 1.2,
+        "width": 3,
+    }

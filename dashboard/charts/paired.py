@@ -1,0 +1,122 @@
+"""From paired differences to the dense model (`core.analysis.differences`) to what charts and tables show of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from core.analysis.differences import FIGURES
+from core.analysis.seven import MEAN
+from core.data.cards import TASKS
+from core.words import number
+from dashboard.charts.points import MEAN_LABEL, is_dense
+
+NOT_ALIKE = "the dense model was not measured in the same way"
+CANNOT = "cannot be paired"
+
+
+def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Return what `dots.difference_dots` draws, a row for each one of `shown` that is not the dense model.
+
+    `found` are the differences shown together, and `shown` rows as of `points.with_mean`. value, low and high are in
+    points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
+    `why` not.
+    """
+    labels = found["dataset"].map(lambda name: MEAN_LABEL if name == MEAN else TASKS[name.partition("@")[0]].label)
+    wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
+    compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
+    rows = compressed.merge(found.assign(task=labels)[wanted], on=["key", "task"], how="left")
+    rows["why"] = rows["why"].mask(rows["difference"].isna(), rows["why"].fillna(NOT_ALIKE))
+    seeds = rows["seeds"] > 1
+    rows["why"] = rows["why"].mask(seeds, rows["seeds"].map(_seeds)).str.removeprefix(f"{CANNOT}: ")
+    rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
+    together = rows["task"].map(rows[rows["why"].isna()].groupby("task").size())
+    rows["told"] = rows["verdict"].isin(("better", "worse"))
+    said = [_points(row) + _verdict(row, count) for (_, row), count in zip(rows.iterrows(), together, strict=True)]
+    return rows.assign(said=said).drop(columns="difference")
+
+
+def unpaired(rows: pd.DataFrame) -> str:
+    """Return one sentence that names what `of_tasks` has no pair for and says why; empty where all is paired."""
+    named: dict[str, list[str]] = {}
+    for series, part in rows.groupby("series", sort=False):
+        lacking = part[part["why"].notna()]
+        if lacking.empty:
+            continue
+        some = f" in {', '.join(lacking['task'])}" if len(lacking) < len(part) else ""
+        named.setdefault(lacking["why"].iloc[0], []).append(f"{series}{some}")
+    return "; ".join(f"{', '.join(series)} ({why.rstrip('.')})" for why, series in named.items())
+
+
+def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Return the points of a curve whose `spread` goes on with the ratio to dense and the verdict, where paired."""
+    beside = of_points(found, points)
+    count = int(beside["paired"].sum())
+    said = [_ratio(row) + _verdict(row, count) if row["paired"] else "" for _, row in beside.iterrows()]
+    return points.assign(spread=points["spread"] + pd.Series(said, index=points.index, dtype=object))
+
+
+def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Return the differences of one number beside each of the points, with their index, and whether they are `paired`.
+
+    `verdict` also says in words where there is none: a point of several seeds is a mean, which has no pair.
+    """
+    rows = found.set_index("key").reindex(points["key"]).set_axis(points.index)
+    paired = rows["verdict"].notna() & (points["seeds"] == 1)
+    missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
+    figures = rows[list(FIGURES)].astype(float).where(paired)
+    return figures.assign(adjusted=rows["adjusted"], verdict=rows["verdict"].where(paired, missing), paired=paired)
+
+
+def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Return those of the differences that one of the points shows: a point of several seeds shows none."""
+    return found[found["key"].isin(points.loc[points["seeds"] == 1, "key"])]
+
+
+def with_baselines(shown: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `points.accuracies` with the task's `majority`, and `chance` as of the documents scored.
+
+    `known`: dataset, chance, majority; a task whose answers were not kept has the catalogue's chance and no majority.
+    """
+    labels = known["dataset"].map(lambda name: TASKS[name.partition("@")[0]].label)
+    by_task = known.set_axis(labels)[["chance", "majority"]].astype(float)
+    chance, majority = (shown["task"].map(by_task[name]) for name in by_task)
+    return shown.assign(chance=chance.fillna(shown["chance"].astype(float)), majority=majority)
+
+
+def p_words(p: float | None) -> str:
+    """Write a p value: `p = 0.21`, `p < 0.001`."""
+    if p is None or pd.isna(p):
+        return "nothing can be tested"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def interval_words(low: float | None, high: float | None, form: str) -> str | None:
+    """Write a 95 % interval: `-2.1 to +0.4`; None where there is none."""
+    return None if low is None or pd.isna(low) else f"{low:{form}} to {high:{form}}"
+
+
+def _points(row: pd.Series) -> str:
+    return f"{row['value']:+.1f} points{_interval(row['low'], row['high'], '{:+.1f}'.format)}"
+
+
+def _ratio(row: pd.Series) -> str:
+    return f"<br>{_times(row['ratio'])} dense{_interval(row['ratio_low'], row['ratio_high'], _times)}"
+
+
+def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
+    return "" if pd.isna(low) else f", 95 % from {written(low)} to {written(high)}"
+
+
+def _times(ratio: float) -> str:
+    return f"{number(ratio)} x"
+
+
+def _verdict(row: pd.Series, count: float) -> str:
+    holm = f" after Holm over the {count:.0f} shown" if count > 1 else ""
+    return f"<br>{row['verdict']}, {p_words(row['adjusted'])}{holm}"
+
+
+def _seeds(seeds: int) -> str:
+    return f"a mean of {seeds} seeds"

@@ -1,0 +1,133 @@
+"""Zero-shot accuracy on Explore: beside the dense model's where single answers were kept, and as it is."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.differences import shown_together
+from core.analysis.seven import MEAN
+from core.data.cards import SEVEN
+from core.request.stages import DEFAULT_LIMIT
+from core.specs import Task
+from dashboard import data
+from dashboard.charts import dots, paired, points
+from dashboard.exports.files import Item
+from dashboard.panels import offers, widgets
+from dashboard.panels.binding import BOUND
+from dashboard.panels.pickers import made_with, text_of
+
+MOST_NAMED = 3  # methods on a button
+DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
+
+
+class Scored(NamedTuple):
+    """What is shown at one amount, and of every amount the means of seven and their differences to dense."""
+
+    items: list[Item]
+    means: pd.DataFrame
+    differences: pd.DataFrame
+
+
+def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
+    """Show zero-shot accuracy at the chosen amount, and offer to run what lacks it; `found` are the curve's points."""
+    st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
+    rows = points.headline(chosen["rows"])
+    rows = rows.assign(limit=rows["limit"].fillna(0))
+    limit = _pick_limit(points.at_amount(rows, at))
+    rows = points.one_protocol(rows[rows["limit"] == limit])
+    here = points.at_amount(rows, at)
+    numbers = list(rows[["metric", "dataset", "protocol_id"]].drop_duplicates().itertuples(index=False, name=None))
+    dense = points.dense_key(rows)
+    differences = data.paired(list(rows.loc[~points.is_dense(rows), "key"].unique()), dense, numbers)
+    means, mean_differences = points.seven_means(rows), differences[differences["dataset"] == MEAN]
+    compressed = here[~points.is_dense(here)]
+    lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
+    if len(lacking):
+        whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
+        st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
+    items = []
+    if len(compressed):
+        shown = points.accuracies(here)
+        both = points.with_mean(paired.with_baselines(shown, data.baselines(dense, numbers)), here)
+        caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
+        caption += f"first {int(limit)} documents of each task, " if limit else "all documents of each task, "
+        caption += f"{here['dtype'].iloc[0]}.{made_with(chosen)}"
+        items = [_chart(both, differences, caption, at)]
+    _offer_tasks(chosen, lacking, at, DEFAULT_LIMIT if limit is None else int(limit))
+    return Scored(items, means, mean_differences)
+
+
+def _pick_limit(here: pd.DataFrame) -> float | None:
+    """Let the number of documents be chosen, at first the largest, 0 being all; None where nothing was scored."""
+    compressed = here[~points.is_dense(here)]
+    there = (compressed if len(compressed) else here)["limit"].unique()
+    limits = sorted(map(float, there), key=lambda limit: limit or math.inf, reverse=True)
+    if len(limits) < 2:
+        return next(iter(limits), None)
+    names = {limit: f"first {int(limit)}" if limit else "all" for limit in limits}
+    return st.segmented_control(
+        "Documents of each task", limits, default=limits[0], format_func=names.__getitem__, required=True
+    )
+
+
+def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str) -> Item:
+    """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
+    here = shown_together(paired.of_shown(differences, both))
+    rows = paired.of_tasks(here, both)
+    drawn, unpaired = rows[rows["why"].isna()], paired.unpaired(rows)
+    if drawn.empty:
+        st.caption(f"No difference to dense is shown: {unpaired}.")
+    elif (
+        st.segmented_control(
+            "Shown as", (DIFFERENCE, ACCURACY), default=DIFFERENCE, required=True, key="explore_as", **BOUND
+        )
+        == DIFFERENCE
+    ):
+        return _difference_chart(drawn, unpaired, caption, at)
+    order = list(dict.fromkeys(both["task"]))
+    caption += " Bars: one standard error, or the range over seeds. Dotted: chance, guessing among the choices."
+    if both["majority"].notna().any():
+        caption += " Dashed: majority class, always naming the right answer that is most frequent in these documents."
+    caption += " HellaSwag, ARC-c and OBQA are length-normalised."
+    return widgets.show_chart(
+        "explore_accuracy",
+        lambda theme: dots.accuracy_dots(both, theme, order),
+        caption,
+        both.drop(columns=["key", "spread"]),
+        alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
+    )
+
+
+def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str) -> Item:
+    order = list(dict.fromkeys(drawn["task"]))
+    caption += " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
+    caption += " difference. Pale: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
+    caption += " variants shown in each row. HellaSwag, ARC-c and OBQA are length-normalised."
+    item = widgets.show_chart(
+        "explore_differences",
+        lambda theme: dots.difference_dots(drawn, theme, order),
+        caption,
+        drawn.drop(columns=["key", "said", "why", "told"]),
+        alt=f"Zero-shot accuracy minus the dense model's per task at {at}, a marker for each method",
+    )
+    if unpaired:
+        st.caption(f"Not compared with dense: {unpaired}.")
+    return item
+
+
+def _offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: int) -> None:
+    """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
+    quick = lacking[lacking["chain"].map(points.quickly_made).astype(bool)]
+    if len(quick):
+        tasks = [str(Task(task=task, limit=limit or None)) for task in SEVEN]
+        with st.spinner("Estimating ..."):
+            offer = offers.offer(
+                *(chosen["model"], list(quick["chain"]), chosen["calibration"], chosen["training"]),
+                *([text_of(chosen)], tasks, data.store().stamp()),
+            )
+        names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
+        offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
