@@ -1,9 +1,9 @@
 """Whether two variants differ on the same documents: paired differences, their intervals and tests.
 
 Both variants answer the same documents, and most of what varies between documents varies alike for both, so the
-differences document by document say more than two means with an error each (Miller, 2024, arXiv:2411.00640, section
-4.2). Accuracies are tested by McNemar's test (McNemar, 1947; for comparing learners: Dietterich, 1998), log-losses by
-the paired t test, several comparisons at once by Holm's procedure (Holm, 1979).
+differences document by document say more than two means with an error each (Miller, 2024, arXiv:2411.00640). Documents
+count as independent of each other. Accuracies are tested by McNemar's test (McNemar, 1947; for comparing learners:
+Dietterich, 1998), log-losses by the paired t test, several comparisons at once by Holm's procedure (Holm, 1979).
 """
 
 from __future__ import annotations
