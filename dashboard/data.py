@@ -10,8 +10,6 @@ from sqlalchemy import URL
 
 from core.analysis.differences import COLUMNS, differences
 from core.analysis.frame import protocol_id, tidy
-from core.analysis.paired import Baselines
-from core.analysis.paired import baselines as guesses
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.results import Result, Rows
@@ -84,21 +82,6 @@ def _paired(
     results = _read(url, stamp).results
     there = [_only(results[key], numbers) for key in keys]
     return differences(there, _only(results[reference], numbers), _store(url).samples)
-
-
-def baselines(key: str | None, numbers: Sequence[Number]) -> pd.DataFrame:
-    """Return what needs no model on the documents that a variant was scored on: dataset, chance, majority."""
-    if key is None:
-        return pd.DataFrame(columns=["dataset", *Baselines._fields])
-    return _baselines(store().url, store().stamp(), key, tuple(numbers))
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _baselines(url: URL, stamp: tuple, key: str, numbers: tuple[Number, ...]) -> pd.DataFrame:
-    result = _only(_read(url, stamp).results[key], numbers)
-    kept = [(one.dataset, _store(url).samples(key, one)) for one in result.measurements]
-    rows = [(dataset, *guesses(samples)) for dataset, samples in kept if samples is not None]
-    return pd.DataFrame(rows, columns=["dataset", *Baselines._fields])
 
 
 def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:

@@ -1,4 +1,4 @@
-"""What variants gain or lose against one of them, in every number that they have in common: paired and in words."""
+"""What variants gain or lose against others, in every number that they have in common: paired and in words."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from core.analysis.frame import protocol_id, protocol_sentence
-from core.analysis.paired import Difference, difference, holm, mean_difference, verdict
-from core.analysis.seven import MEAN, sevens
-from core.data.cards import SEVEN
+from core.analysis.paired import Baselines, Difference, baselines, difference, holm, mean_difference, verdict
+from core.analysis.seven import MEAN, mean, sevens
 from core.errors import UserError
 from core.results import Measurement, Result
 from core.specs import sha256
@@ -21,73 +20,121 @@ if TYPE_CHECKING:
 PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # what is compared, and adjusted for being shown together
 FIGURES = tuple(Difference.model_fields)  # difference, stderr, low, high, p ...
-COLUMNS = ("key", *NUMBER, "protocol", "reference", "value", *FIGURES, "adjusted", "verdict", "why")
+BASELINES = Baselines._fields  # chance, majority
+COLUMNS = (
+    *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES, "adjusted", "verdict", "why"),
+    *BASELINES,
+)
+UNKNOWN = Baselines(None, None)
+OTHER_WORDS = "cannot be paired: each model cuts a text into tokens of its own, so that a window holds other words"
 
 Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
 
 
 def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
-    """Return `COLUMNS`, a row a number that a result has in common with the reference, and one a mean of seven.
+    """Return what `of_pairs` does of each result beside the reference, itself left out."""
+    key = reference.variant.key
+    return of_pairs([(reference, result) for result in results if result.variant.key != key], samples)
 
-    `reference` and `value` are both numbers, and the figures those of `core.analysis.paired.Difference`, the result
-    minus the reference. `adjusted` is `p` by Holm over the results given, and `verdict` what can be said at it. Where
-    outcomes were not kept, figures and verdict are missing and `why` says so in words.
+
+def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
+    """Return `COLUMNS`, a row a number that a pair (reference, result) has in common, and one a mean of seven.
+
+    `key` is the result's and `against` the reference's, `reference` and `value` are both numbers, and the figures those
+    of `core.analysis.paired.Difference`, the result minus the reference. `adjusted` is `p` by Holm over the pairs
+    given, each number for itself, and `verdict` what can be said at it. Where outcomes were not kept, figures and
+    verdict are missing and `why` says so in words. `chance` and `majority` are the baselines of a task's documents.
     """
-    rows: list[dict[str, Any]] = []
-    for result in results:
-        if result.variant.key != reference.variant.key:
-            rows += _of_one(result, reference, samples)
+    kept: dict[tuple[str, ...], DataFrame | None] = {}
+
+    def of_reference(key: str, measurement: Measurement) -> DataFrame | None:
+        place = key, *measurement.identity  # many are compared with it
+        if place not in kept:
+            kept[place] = samples(key, measurement)
+        return kept[place]
+
+    rows = [row for reference, result in pairs for row in _of_one(result, reference, of_reference, samples)]
     return shown_together(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def shown_together(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `differences` with `adjusted` and `verdict` as of these alone, where not all of them are shown."""
-    rows = rows.reset_index(drop=True).assign(adjusted=None, verdict=None)
-    for _, part in rows[rows["why"].isna()].groupby(list(NUMBER), sort=False):
-        p = [None if pd.isna(one) else float(one) for one in part["p"]]
-        for (place, row), adjusted in zip(part.iterrows(), holm(p), strict=True):
-            ratio = None if pd.isna(row["ratio"]) else row["ratio"]
-            found = Difference(n=row["n"], difference=row["difference"], ratio=ratio)
-            rows.loc[place, ["adjusted", "verdict"]] = adjusted, verdict(found, adjusted)
-    return rows.astype({"adjusted": float})
+    """Return rows of `of_pairs` with `adjusted` and `verdict` as of these alone, where not all of them are shown."""
+    adjusted: list[float | None] = [None] * len(rows)
+    verdicts: list[str | None] = [None] * len(rows)
+    told = rows.to_dict("records")
+    together: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(told):
+        if pd.isna(row["why"]):
+            together.setdefault(tuple(row[name] for name in NUMBER), []).append(place)
+    for places in together.values():
+        for place, p in zip(places, holm([_known(told[place]["p"]) for place in places]), strict=True):
+            row = told[place]
+            found = Difference(n=row["n"], difference=row["difference"], ratio=_known(row["ratio"]))
+            adjusted[place], verdicts[place] = p, verdict(found, p)
+    return rows.assign(adjusted=pd.Series(adjusted, rows.index, float), verdict=pd.Series(verdicts, rows.index, object))
 
 
-def _of_one(result: Result, reference: Result, samples: Samples) -> list[dict[str, Any]]:
+def _known(value: float | None) -> float | None:
+    return None if pd.isna(value) else value
+
+
+def _of_one(result: Result, reference: Result, of_reference: Samples, samples: Samples) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], Difference | str] = {}
+    guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
     for measurement in result.measurements:
         if measurement.metric in PAIRED and (twin := reference.measurement(measurement)):
-            known = _paired(result, reference, measurement, twin, samples)
-            found[measurement.identity] = known
-            about = (measurement.dataset, measurement.metric, protocol_id(measurement))
-            rows.append(_row(result, about, protocol_sentence(measurement), twin.value, measurement.value, known))
+            first, second = of_reference(reference.variant.key, twin), samples(result.variant.key, measurement)
+            guess = UNKNOWN if first is None else baselines(first)
+            if measurement.of_text and result.variant.model != reference.variant.model:
+                known: Difference | str = OTHER_WORDS
+            else:
+                known = _paired(measurement.metric, first, second)
+            identity = measurement.identity
+            found[identity], guesses[identity] = known, guess
+            row = _row((reference, result), measurement, (twin.value, measurement.value), known, guess)
+            rows.append(row | {"dataset": measurement.dataset, "protocol_id": protocol_id(measurement)})
     mine, theirs = sevens(result.measurements), sevens(reference.measurements)
-    for protocol in mine.keys() & theirs.keys():
-        pairs = [found.get(row.identity, "the tasks' documents are not the same") for row in mine[protocol]]
-        why = next((pair for pair in pairs if isinstance(pair, str)), None)
-        known = why or mean_difference([pair for pair in pairs if isinstance(pair, Difference)])
-        reference_mean, mean = (sum(row.value for row in group[protocol]) / len(SEVEN) for group in (theirs, mine))
-        about = (MEAN, "acc", sha256(repr(protocol))[:8])
-        rows.append(_row(result, about, protocol_sentence(mine[protocol][0]), reference_mean, mean, known))
+    for protocol in (whole for whole in mine if whole in theirs):
+        tasks = [row.identity for row in mine[protocol]]
+        pairs = [found.get(task, "the tasks' documents are not the same") for task in tasks]
+        paired = [pair for pair in pairs if isinstance(pair, Difference)]
+        why = [pair for pair in pairs if isinstance(pair, str)]
+        known = why[0] if why else mean_difference(paired)
+        values = mean(theirs[protocol])[0], mean(mine[protocol])[0]
+        guess = _mean_of([guesses.get(task, UNKNOWN) for task in tasks])
+        row = _row((reference, result), mine[protocol][0], values, known, guess)
+        rows.append(row | {"dataset": MEAN, "metric": "acc", "protocol_id": sha256(repr(protocol))[:8]})
     return rows
 
 
-def _paired(
-    result: Result, reference: Result, measurement: Measurement, twin: Measurement, samples: Samples
-) -> Difference | str:
+def _paired(metric: str, first: DataFrame | None, second: DataFrame | None) -> Difference | str:
     """Return the difference, or why there is none."""
-    first, second = samples(reference.variant.key, twin), samples(result.variant.key, measurement)
     if first is None or second is None:
         return "cannot be paired: what was answered, document by document, was not kept"
     try:
-        return difference(measurement.metric, first, second)
+        return difference(metric, first, second)
     except UserError as error:
         return f"cannot be paired: {error}"
 
 
+def _mean_of(guesses: Sequence[Baselines]) -> Baselines:
+    """Return what guessing gets in the mean over tasks, None where that of one is not known."""
+    means = []
+    for values in zip(*guesses, strict=True):
+        known = [value for value in values if value is not None]
+        means.append(sum(known) / len(known) if len(known) == len(values) else None)
+    return Baselines(*means)
+
+
 def _row(
-    result: Result, about: tuple[str, str, str], protocol: str, reference: float, value: float, found: Difference | str
+    pair: tuple[Result, Result],
+    measurement: Measurement,
+    values: tuple[float, float],
+    found: Difference | str,
+    guess: Baselines,
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": result.variant.key, **dict(zip(NUMBER, about, strict=True)), "protocol": protocol}
-    row |= {"reference": reference, "value": value}
+    reference, result = pair
+    row: dict[str, Any] = {"key": result.variant.key, "against": reference.variant.key, "metric": measurement.metric}
+    row |= {"protocol": protocol_sentence(measurement), "reference": values[0], "value": values[1], **guess._asdict()}
     return row | ({"why": found} if isinstance(found, str) else found.model_dump())

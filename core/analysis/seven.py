@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.data.cards import SEVEN, TASKS
@@ -15,18 +15,24 @@ MEAN = "mean of seven"
 def mean_of_seven(measurements: Iterable[Measurement]) -> tuple[float, float | None] | None:
     """Return (mean, stderr) of one variant's seven accuracies; None unless all seven are there under one protocol.
 
-    Where several protocols are whole, the one with the most documents counts. The tasks are independent samples, so
-    their variances add; stderr is None where a task has none.
+    Where several protocols are whole, the one with the most documents counts.
     """
     whole = sevens(measurements).values()
     if not whole:
         return None
-    rows = max(whole, key=lambda group: sum(row.n for row in group))
-    mean = sum(row.value for row in rows) / len(SEVEN)
+    return mean(max(whole, key=lambda group: sum(row.n for row in group)))
+
+
+def mean(rows: Sequence[Measurement]) -> tuple[float, float | None]:
+    """Return (mean, stderr) of accuracies. Tasks are independent samples, so their variances add.
+
+    stderr is None where a task has none.
+    """
+    value = sum(row.value for row in rows) / len(rows)
     variances = [row.stderr**2 for row in rows if row.stderr is not None]
     if len(variances) < len(rows):
-        return mean, None
-    return mean, math.sqrt(sum(variances)) / len(SEVEN)
+        return value, None
+    return value, math.sqrt(sum(variances)) / len(rows)
 
 
 def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], list[Measurement]]:

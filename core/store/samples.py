@@ -43,10 +43,14 @@ def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
 
     A row a document or window: doc_id, and as they apply target, loglikelihoods (a choice each) and the metrics.
     """
-    for frame in (_read_local(key, measurement), _read_shipped(key, measurement)):
-        if frame is not None and _gives(measurement, frame):
-            return frame
-    return None
+    frame = _read_local(key, measurement)
+    return frame if frame is not None and _gives(measurement, frame) else read_shipped_samples(key, measurement)
+
+
+def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None:
+    """Return what `read_samples` does, of the shipped ones only."""
+    frame = _read_shipped(key, measurement)
+    return frame if frame is not None and _gives(measurement, frame) else None
 
 
 def delete_samples(key: str) -> None:

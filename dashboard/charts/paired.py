@@ -23,10 +23,9 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
     `why` not.
     """
-    labels = found["dataset"].map(lambda name: MEAN_LABEL if name == MEAN else TASKS[name.partition("@")[0]].label)
     wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
-    rows = compressed.merge(found.assign(task=labels)[wanted], on=["key", "task"], how="left")
+    rows = compressed.merge(found.assign(task=_labels(found))[wanted], on=["key", "task"], how="left")
     rows["why"] = rows["why"].mask(rows["difference"].isna(), rows["why"].fillna(NOT_ALIKE))
     seeds = rows["seeds"] > 1
     rows["why"] = rows["why"].mask(seeds, rows["seeds"].map(_seeds)).str.removeprefix(f"{CANNOT}: ")
@@ -74,14 +73,14 @@ def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     return found[found["key"].isin(points.loc[points["seeds"] == 1, "key"])]
 
 
-def with_baselines(shown: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `points.accuracies` with the task's `majority`, and `chance` as of the documents scored.
+def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `points.with_mean` with the task's `majority`, and `chance` as of the documents scored.
 
-    `known`: dataset, chance, majority; a task whose answers were not kept has the catalogue's chance and no majority.
+    `found` are differences to the dense model; a task whose answers were not kept has the catalogue's chance, and no
+    majority.
     """
-    labels = known["dataset"].map(lambda name: TASKS[name.partition("@")[0]].label)
-    by_task = known.set_axis(labels)[["chance", "majority"]].astype(float)
-    chance, majority = (shown["task"].map(by_task[name]) for name in by_task)
+    known = found.assign(task=_labels(found)).groupby("task")[["chance", "majority"]].first().astype(float)
+    chance, majority = (shown["task"].map(known[name]) for name in known)
     return shown.assign(chance=chance.fillna(shown["chance"].astype(float)), majority=majority)
 
 
@@ -95,6 +94,10 @@ def p_words(p: float | None) -> str:
 def interval_words(low: float | None, high: float | None, form: str) -> str | None:
     """Write a 95 % interval: `-2.1 to +0.4`; None where there is none."""
     return None if low is None or pd.isna(low) else f"{low:{form}} to {high:{form}}"
+
+
+def _labels(found: pd.DataFrame) -> pd.Series:
+    return found["dataset"].map(lambda name: MEAN_LABEL if name == MEAN else TASKS[name.partition("@")[0]].label)
 
 
 def _points(row: pd.Series) -> str:

@@ -41,8 +41,8 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     rows = points.one_protocol(rows[rows["limit"] == limit])
     here = points.at_amount(rows, at)
     numbers = list(rows[["metric", "dataset", "protocol_id"]].drop_duplicates().itertuples(index=False, name=None))
-    dense = points.dense_key(rows)
-    differences = data.paired(list(rows.loc[~points.is_dense(rows), "key"].unique()), dense, numbers)
+    keys = rows.loc[~points.is_dense(rows), "key"].unique()
+    differences = data.paired(list(keys), points.dense_key(rows), numbers)
     means, mean_differences = points.seven_means(rows), differences[differences["dataset"] == MEAN]
     compressed = here[~points.is_dense(here)]
     lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
@@ -51,8 +51,7 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
         st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
     items = []
     if len(compressed):
-        shown = points.accuracies(here)
-        both = points.with_mean(paired.with_baselines(shown, data.baselines(dense, numbers)), here)
+        both = paired.with_baselines(points.with_mean(points.accuracies(here), here), differences)
         caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
         caption += f"first {int(limit)} documents of each task, " if limit else "all documents of each task, "
         caption += f"{here['dtype'].iloc[0]}.{made_with(chosen)}"
