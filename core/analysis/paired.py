@@ -207,11 +207,11 @@ def _stderr(d: np.ndarray) -> float | None:
 
 
 def _interval(mean: float, stderr: float | None, freedom: float) -> tuple[float | None, float | None]:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     if stderr is None:
         return None, None
-    half = float(t.ppf(1 - ALPHA / 2, freedom)) * stderr if stderr else 0.0
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * stderr if stderr else 0.0
     return mean - half, mean + half
 
 
@@ -226,19 +226,19 @@ def _combined(tasks: Sequence[Difference]) -> tuple[float | None, float]:
 
 def _mcnemar(gained: int, lost: int) -> float:
     """The exact test: binomial, of the documents that one variant only has right."""
-    from scipy.stats import binomtest
+    from scipy.special import bdtr  # `scipy.stats` takes six times as long to import
 
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def _t_test(mean: float, stderr: float | None, freedom: int) -> float | None:
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     if stderr is None:
         return None
     if not stderr:  # all differences are the same one
         return 0.0 if mean else 1.0
-    return float(2 * t.sf(abs(mean) / stderr, freedom))
+    return float(2 * stdtr(freedom, -abs(mean) / stderr))
 
 
 def _weighted(counts: Sequence[tuple[int, int, int]]) -> float:
