@@ -14,6 +14,7 @@ from dashboard.charts.points import MEAN_LABEL, is_dense
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
+RATIO, POINTS = ".3g", "+.1f"  # how bounds are written
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -84,6 +85,21 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(chance=chance.fillna(shown["chance"].astype(float)), majority=majority)
 
 
+def beside(found: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of one variant beside another from `core.analysis.differences`, a row a number that both have.
+
+    Perplexities first, then the mean of seven, then tasks.
+    """
+    rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
+    rows = [_beside(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
+    return pd.DataFrame(rows, columns=["Number", "This", "Other", "Difference", "95 %", "p", "This is", "Measured on"])
+
+
+def reasons(found: pd.DataFrame) -> list[str]:
+    """Return in words why numbers cannot be paired, each once."""
+    return [_capital(why) for why in found["why"].dropna().unique()]
+
+
 def p_words(p: float | None) -> str:
     """Write a p value: `p = 0.21`, `p < 0.001`."""
     if p is None or pd.isna(p):
@@ -96,8 +112,32 @@ def interval_words(low: float | None, high: float | None, form: str) -> str | No
     return None if low is None or pd.isna(low) else f"{low:{form}} to {high:{form}}"
 
 
+def _beside(row: pd.Series) -> tuple[str | None, ...]:
+    this, other = row["value"], row["reference"]
+    if row["metric"] == "perplexity":
+        name, values = f"Perplexity, {row['dataset']}", (number(this), number(other))
+        told, interval = _times(row["ratio"]), interval_words(row["ratio_low"], row["ratio_high"], RATIO)
+    else:
+        task = _label(row["dataset"])
+        name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
+        values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
+        told = f"{100 * row['difference']:+.1f} points"
+        interval = interval_words(100 * row["low"], 100 * row["high"], POINTS)
+    if pd.notna(row["why"]):
+        return name, *values, None, None, None, CANNOT, row["protocol"]
+    return name, *values, told, interval, p_words(row["adjusted"]), row["verdict"], row["protocol"]
+
+
+def _label(dataset: str) -> str:
+    return MEAN_LABEL if dataset == MEAN else TASKS[dataset.partition("@")[0]].label
+
+
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
 def _labels(found: pd.DataFrame) -> pd.Series:
-    return found["dataset"].map(lambda name: MEAN_LABEL if name == MEAN else TASKS[name.partition("@")[0]].label)
+    return found["dataset"].map(_label)
 
 
 def _points(row: pd.Series) -> str:

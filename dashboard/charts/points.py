@@ -104,6 +104,18 @@ def addresses(points: pd.DataFrame) -> dict[str, str]:
     return found
 
 
+def variant_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return a name of each variant by its key, the dense model's first: as short as tells it from the others."""
+    first = rows.drop_duplicates("key")
+    first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
+    removed = [amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
+    names = first["label"].str.cat([f", {one}" if one != amount(None, None) else "" for one in removed])
+    for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
+        told = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
+        names = names.mask(names.duplicated(keep=False), names.str.cat(told))
+    return dict(zip(first["key"], names, strict=True))
+
+
 def addressed(found: dict[str, str], asked: str) -> str | None:
     """Return the key of the point that an address asks for, also where each `+` of it has become a space."""
     plain = _without_plus(asked)

@@ -24,6 +24,7 @@ from dashboard import data
 from dashboard.charts import figures, points, stages
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
+from dashboard.panels.compare import show_comparison
 
 POINT = "explore_point"  # the field and its place in the address
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
@@ -83,7 +84,13 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     if told := missed(result):
         st.caption(told)
     point = Point(result, f"{result.variant.model}, {name} (`{names[key]}`)")
-    items = [*_stages(point), *_speed(point, found), *_trainings(point), *_layers(point)]
+    items = [
+        *_stages(point),
+        *_speed(point, found),
+        *show_comparison(result, point.name, point.file("beside")),
+        *_trainings(point),
+        *_layers(point),
+    ]
     try:
         command = reproduce(result)
     except UserError as error:

@@ -1,0 +1,45 @@
+"""One point beside any other variant of its model, number by number."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.analysis.paired import ALPHA
+from core.results import Result
+from dashboard import data
+from dashboard.charts import paired, points
+from dashboard.exports.files import Item
+from dashboard.panels import widgets
+
+
+def show_comparison(result: Result, name: str, file: str) -> list[Item]:
+    """Let another variant be chosen, at first the dense model, and show what differs in the numbers both have.
+
+    `name` is the point's in captions, and `file` that of the exports.
+    """
+    frame = data.frame()
+    rows = frame[(frame["model"] == result.variant.model) & (frame["key"] != result.variant.key)]
+    names = points.variant_names(rows)
+    if not names:
+        return []
+    dense = points.dense_key(rows)
+    other = st.selectbox(
+        "Compare with",
+        list(names),
+        index=list(names).index(dense) if dense else 0,
+        format_func=names.__getitem__,
+        key=f"explore_beside_{result.variant.key[:8]}",
+        help="Differences are paired: both variants read the same windows, and answered the same documents.",
+    )
+    found = data.paired([result.variant.key], other)
+    table = paired.beside(found)
+    if table.empty:
+        st.caption(f"No number of {names[other]} was measured in the same way as one of this.")
+        return []
+    caption = f"{name} beside {names[other]}. Difference: this one minus the other in points, or this one's perplexity"
+    caption += " over the other's. p: McNemar's exact test of accuracies, the paired t test of losses, of each number"
+    caption += f" by itself. Better or worse, of this one: p at most {ALPHA}."
+    item = widgets.show_table("explore_beside", table, caption, {}, file=file)
+    for reason in paired.reasons(found):
+        st.caption(reason)
+    return [item]
