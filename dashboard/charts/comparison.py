@@ -25,6 +25,8 @@ FORMATS = {
     "Peak memory (MB)": "%.0f",
 }
 
+WIDTHS = {"Ratio, 95 %": 120, "Perplexity is": 170, "Accuracy, 95 %": 110, "Accuracy is": 170}
+
 
 def comparison(
     points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame, perplexities: pd.DataFrame, accuracies: pd.DataFrame

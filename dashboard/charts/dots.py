@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts import marks
-from dashboard.charts.style import Look, Theme, layout, look, pale
+from dashboard.charts.style import Look, Theme, faded, layout, look
 
 HALF = 0.42  # of a task's row, up and down: what a line in it spans
 BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
@@ -20,12 +20,12 @@ UNTOLD = "no difference can be told"
 
 
 class Lanes:
-    """Where in the chart each task of `order` (top first) and each series lies; what was trained beside its origin."""
+    """Where each task of `order` (top first) lies in the chart, and in it each series: in the lane of its `slot`."""
 
-    def __init__(self, rows: pd.DataFrame, order: Sequence[str]):
+    def __init__(self, slot: dict[str, str], order: Sequence[str]):
         self.task = {task: len(order) - 1 - index for index, task in enumerate(order)}
-        self._slot = dict(zip(rows["series"], _origins(rows), strict=True))
-        slots = list(dict.fromkeys(self._slot.values()))
+        self._slot = slot
+        slots = list(dict.fromkeys(slot.values()))
         gaps = len(slots) - 1
         self._step = min(0.62, 0.2 * max(1, gaps)) / max(1, gaps)
         self._shift = {slot: (gaps / 2 - index) * self._step for index, slot in enumerate(slots)}
@@ -56,10 +56,12 @@ class Lanes:
 def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
     """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
 
+    What was trained lies in the lane of what it came of, with an arrow.
+
     `rows` as of `dashboard.charts.points.accuracies`; value, low, high, chance and, where it is known, majority are in
     [0, 1]. Chance is a dotted mark, the majority class a dashed one.
     """
-    lanes = Lanes(rows, order)
+    lanes = Lanes(_origins(rows), order)
     figure = go.Figure(layout=layout(theme, lanes.pixels))
     there = [column for column in BASELINES if column in rows]
     for column in there:
@@ -91,9 +93,9 @@ def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> g
     """Draw accuracy minus the dense model's in points, a row for each task of `order`, a marker for each series.
 
     `rows` as of `dashboard.charts.paired.of_tasks`; value, low and high are in points. The dense model is the line at
-    zero, and what cannot be told from it is pale.
+    zero, and what cannot be told from it is faded.
     """
-    lanes = Lanes(rows, order)
+    lanes = Lanes({name: name for name in rows["series"]}, order)  # each its own: intervals would hide one another
     figure = go.Figure(layout=layout(theme, lanes.pixels))
     line = {"color": theme.text, "dash": "dot", "width": 1.4}
     ends = [-0.5, len(order) - 0.5]
@@ -102,7 +104,7 @@ def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> g
         style, pattern = look(part["parts"].iloc[0], theme), part["pattern"].iloc[0]
         marks.entry(figure, str(name), str(name), "markers", marks.marker(style, theme, pattern))
         for told, these in part.groupby("told"):
-            shade = style if told else Look(pale(style.color, theme), style.dash, style.symbol)
+            shade = style if told else Look(faded(style.color, theme), style.dash, style.symbol)
             figure.add_scatter(
                 x=these["value"],
                 y=[lanes.height(str(name), task) for task in these["task"]],
@@ -117,9 +119,8 @@ def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> g
                 "<extra></extra>",
             )
     if not rows["told"].all():
-        shade = Look(pale(theme.muted, theme), "solid", "circle")
-        marks.entry(figure, f"pale: {UNTOLD}", "pale", "markers", marks.marker(shade, theme))
-    lanes.arrows(figure, rows, theme)
+        shade = Look(faded(theme.muted, theme), "solid", "circle")
+        marks.entry(figure, f"faded: {UNTOLD}", "faded", "markers", marks.marker(shade, theme))
     lanes.finish(figure, theme)
     ends = [rows["value"].min(), rows["low"].min(), 0.0, rows["value"].max(), rows["high"].max()]
     figure.update_xaxes(range=[min(ends) - 1, max(ends) + 1])
@@ -127,14 +128,13 @@ def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> g
     return figure
 
 
-def _origins(rows: pd.DataFrame) -> list[str]:
-    """Return for each row the series that its own was made from in the end, by stages that remove nothing."""
+def _origins(rows: pd.DataFrame) -> dict[str, str]:
+    """Return for each series the one that it was made from in the end, by stages that remove nothing."""
     before = {row["series"]: row["untuned"] for _, row in rows.iterrows() if isinstance(row["untuned"], str)}
-    found = []
-    for series in rows["series"]:
-        while series in before:
-            series = before[series]
-        found.append(series)
+    found = {series: series for series in rows["series"]}
+    for series in found:
+        while found[series] in before:
+            found[series] = before[found[series]]
     return found
 
 

@@ -27,9 +27,7 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=_labels(found))[wanted], on=["key", "task"], how="left")
-    rows["why"] = rows["why"].mask(rows["difference"].isna(), rows["why"].fillna(NOT_ALIKE))
-    seeds = rows["seeds"] > 1
-    rows["why"] = rows["why"].mask(seeds, rows["seeds"].map(_seeds)).str.removeprefix(f"{CANNOT}: ")
+    rows["why"] = [_why(row) for _, row in rows.iterrows()]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
     together = rows["task"].map(rows[rows["why"].isna()].groupby("task").size())
     rows["told"] = rows["verdict"].isin(("better", "worse"))
@@ -88,9 +86,10 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 def beside(found: pd.DataFrame) -> pd.DataFrame:
     """Return a table of one variant beside another from `core.analysis.differences`, a row a number that both have.
 
-    Perplexities first, then the mean of seven, then tasks.
+    Perplexities first, then the mean of seven, then tasks; what cannot be paired last.
     """
     rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
+    rank += 3 * found["why"].notna()
     rows = [_beside(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
     return pd.DataFrame(rows, columns=["Number", "This", "Other", "Difference", "95 %", "p", "This is", "Measured on"])
 
@@ -101,15 +100,13 @@ def reasons(found: pd.DataFrame) -> list[str]:
 
 
 def p_words(p: float | None) -> str:
-    """Write a p value: `p = 0.21`, `p < 0.001`."""
-    if p is None or pd.isna(p):
-        return "nothing can be tested"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    """Write a p value: `0.21`, `< 0.001`."""
+    return "unknown" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def interval_words(low: float | None, high: float | None, form: str) -> str | None:
-    """Write a 95 % interval: `-2.1 to +0.4`; None where there is none."""
-    return None if low is None or pd.isna(low) else f"{low:{form}} to {high:{form}}"
+    """Write a 95 % interval: `[-2.1, +0.4]`; None where there is none."""
+    return None if low is None or pd.isna(low) else f"[{low:{form}}, {high:{form}}]"
 
 
 def _beside(row: pd.Series) -> tuple[str | None, ...]:
@@ -121,7 +118,7 @@ def _beside(row: pd.Series) -> tuple[str | None, ...]:
         task = _label(row["dataset"])
         name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
         values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
-        told = f"{100 * row['difference']:+.1f} points"
+        told = f"{100 * row['difference']:{POINTS}}"
         interval = interval_words(100 * row["low"], 100 * row["high"], POINTS)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
@@ -129,7 +126,8 @@ def _beside(row: pd.Series) -> tuple[str | None, ...]:
 
 
 def _label(dataset: str) -> str:
-    return MEAN_LABEL if dataset == MEAN else TASKS[dataset.partition("@")[0]].label
+    card = TASKS.get(dataset.partition("@")[0])
+    return MEAN_LABEL if dataset == MEAN else card.label if card else dataset
 
 
 def _capital(text: str) -> str:
@@ -140,12 +138,21 @@ def _labels(found: pd.DataFrame) -> pd.Series:
     return found["dataset"].map(_label)
 
 
+def _why(row: pd.Series) -> str | None:
+    """Return why a row of a chart has no pair."""
+    if row["seeds"] > 1:
+        return _seeds(row["seeds"])
+    if pd.notna(row["why"]):
+        return str(row["why"]).removeprefix(f"{CANNOT}: ")
+    return NOT_ALIKE if pd.isna(row["verdict"]) else None
+
+
 def _points(row: pd.Series) -> str:
     return f"{row['value']:+.1f} points{_interval(row['low'], row['high'], '{:+.1f}'.format)}"
 
 
 def _ratio(row: pd.Series) -> str:
-    return f"<br>{_times(row['ratio'])} dense{_interval(row['ratio_low'], row['ratio_high'], _times)}"
+    return f"<br>{number(row['ratio'])} times dense{_interval(row['ratio_low'], row['ratio_high'], number)}"
 
 
 def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
@@ -153,12 +160,13 @@ def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
 
 
 def _times(ratio: float) -> str:
-    return f"{number(ratio)} x"
+    return f"x {number(ratio)}"
 
 
 def _verdict(row: pd.Series, count: float) -> str:
     holm = f" after Holm over the {count:.0f} shown" if count > 1 else ""
-    return f"<br>{row['verdict']}, {p_words(row['adjusted'])}{holm}"
+    p = p_words(row["adjusted"])
+    return f"<br>{row['verdict']}, p {p if p.startswith('<') else f'= {p}'}{holm}"
 
 
 def _seeds(seeds: int) -> str:

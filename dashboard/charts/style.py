@@ -14,7 +14,7 @@ from core.methods.base import NEUTRAL, Method
 from core.registry import STAGES
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
-PALE = 0.35  # the share of its own colour that a pale mark keeps
+FADED = 0.42  # the share of its own colour that a faded mark keeps
 PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
 
 
@@ -135,7 +135,7 @@ def layout(theme: Theme, height: int, **extra) -> go.Layout:
     return base
 
 
-def pale(color: str, theme: Theme) -> str:
+def faded(color: str, theme: Theme) -> str:
     """Return a colour `#rrggbb` mixed with that of the page, for what matters less; no part of it shines through."""
     parts = zip(*(bytes.fromhex(one[1:]) for one in (color, theme.paper)), strict=True)
-    return "#" + "".join(f"{round(PALE * ink + (1 - PALE) * paper):02x}" for ink, paper in parts)
+    return "#" + "".join(f"{round(FADED * ink + (1 - FADED) * paper):02x}" for ink, paper in parts)

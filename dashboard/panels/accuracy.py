@@ -37,7 +37,7 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
     rows = points.headline(chosen["rows"])
     rows = rows.assign(limit=rows["limit"].fillna(0))
-    limit = _pick_limit(points.at_amount(rows, at))
+    limit, several = _pick_limit(points.at_amount(rows, at))
     rows = points.one_protocol(rows[rows["limit"] == limit])
     here = points.at_amount(rows, at)
     numbers = list(rows[["metric", "dataset", "protocol_id"]].drop_duplicates().itertuples(index=False, name=None))
@@ -48,29 +48,37 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
     if len(lacking):
         whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
-        st.info(f"No zero-shot numbers at {at} yet{whose}.{made_with(chosen)}")
+        on = f" on {_documents(limit)}" if several else ""
+        st.info(f"No zero-shot numbers at {at} yet{whose}{on}.{made_with(chosen)}")
     items = []
     if len(compressed):
         both = paired.with_baselines(points.with_mean(points.accuracies(here), here), differences)
         caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
-        caption += f"first {int(limit)} documents of each task, " if limit else "all documents of each task, "
-        caption += f"{here['dtype'].iloc[0]}.{made_with(chosen)}"
+        caption += f"{_documents(limit)}, {here['dtype'].iloc[0]}.{made_with(chosen)}"
         items = [_chart(both, differences, caption, at)]
     _offer_tasks(chosen, lacking, at, DEFAULT_LIMIT if limit is None else int(limit))
     return Scored(items, means, mean_differences)
 
 
-def _pick_limit(here: pd.DataFrame) -> float | None:
-    """Let the number of documents be chosen, at first the largest, 0 being all; None where nothing was scored."""
+def _pick_limit(here: pd.DataFrame) -> tuple[float | None, bool]:
+    """Let the number of documents be chosen, at first the largest; return it and whether there are several.
+
+    It is 0 for all documents, and None where nothing was scored.
+    """
     compressed = here[~points.is_dense(here)]
     there = (compressed if len(compressed) else here)["limit"].unique()
     limits = sorted(map(float, there), key=lambda limit: limit or math.inf, reverse=True)
     if len(limits) < 2:
-        return next(iter(limits), None)
+        return next(iter(limits), None), False
     names = {limit: f"first {int(limit)}" if limit else "all" for limit in limits}
-    return st.segmented_control(
+    chosen = st.segmented_control(
         "Documents of each task", limits, default=limits[0], format_func=names.__getitem__, required=True
     )
+    return chosen, True
+
+
+def _documents(limit: float | None) -> str:
+    return f"first {int(limit)} documents of each task" if limit else "all documents of each task"
 
 
 def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str) -> Item:
@@ -104,7 +112,7 @@ def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str)
 def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str) -> Item:
     order = list(dict.fromkeys(drawn["task"]))
     caption += " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
-    caption += " difference. Pale: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
+    caption += " difference. Faded: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
     caption += " variants shown in each row. HellaSwag, ARC-c and OBQA are length-normalised."
     item = widgets.show_chart(
         "explore_differences",

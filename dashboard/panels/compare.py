@@ -11,6 +11,8 @@ from dashboard.charts import paired, points
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 
+WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
+
 
 def show_comparison(result: Result, name: str, file: str) -> list[Item]:
     """Let another variant be chosen, at first the dense model, and show what differs in the numbers both have.
@@ -36,10 +38,10 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
     if table.empty:
         st.caption(f"No number of {names[other]} was measured in the same way as one of this.")
         return []
-    caption = f"{name} beside {names[other]}. Difference: this one minus the other in points, or this one's perplexity"
+    caption = f"{name} beside {names[other]}. Difference: this one minus the other in points; x: this one's perplexity"
     caption += " over the other's. p: McNemar's exact test of accuracies, the paired t test of losses, of each number"
     caption += f" by itself. Better or worse, of this one: p at most {ALPHA}."
-    item = widgets.show_table("explore_beside", table, caption, {}, file=file)
+    item = widgets.show_table("explore_beside", table, caption, {}, file=file, widths=WIDTHS)
     for reason in paired.reasons(found):
         st.caption(reason)
     return [item]

@@ -67,14 +67,17 @@ def show_table(
     formats: dict[str, str],
     captioned: bool = True,
     file: str | None = None,
+    widths: dict[str, int] | None = None,
 ) -> exports.Item:
     """Show a table with its caption and exports; `formats` are printf formats of its number columns.
+
+    `widths`, in pixels, are of text columns with many empty cells, which the browser makes too narrow.
 
     A table that repeats a chart's caption is not `captioned` on the page; its exports are. `file` is as of a chart.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
-    }
+    } | {column: st.column_config.TextColumn(width=width) for column, width in (widths or {}).items()}
     st.dataframe(table, hide_index=True, column_config=columns, alt=caption, placeholder="–")
     item = exports.Item(file or name, caption, table)
     _underneath(name, item, captioned)

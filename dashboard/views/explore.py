@@ -10,7 +10,7 @@ from core.chain import DENSE
 from core.words import amount
 from dashboard import data
 from dashboard.charts import figures, paired, points
-from dashboard.charts.comparison import FORMATS, comparison
+from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
@@ -96,7 +96,7 @@ def all_points(
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
         caption += " over all points of the column."
-    return widgets.show_table("explore_points", table, caption, FORMATS)
+    return widgets.show_table("explore_points", table, caption, FORMATS, widths=WIDTHS)
 
 
 def page() -> None:

@@ -231,3 +231,22 @@ def test_the_bundle_holds_everything(items, no_browser):
 
 def test_captions_lose_their_marks():
     assert print_figures.plain("**bold** `code`<br>line") == "bold code line"
+
+
+def test_intervals_and_verdicts_are_in_csv_and_latex():
+    table = pd.DataFrame(
+        {
+            "Method": ["Dense", "Wanda"],
+            "Ratio, 95 %": [None, "[1.04, 1.08]"],
+            "Perplexity is": [None, "worse"],
+            "Accuracy, 95 %": [None, "[-2.1, +0.4]"],
+            "Accuracy is": [None, "no difference can be told"],
+        }
+    )
+    item = exports.Item("points", CAPTION, table)
+    read = pd.read_csv(io.BytesIO(exports.csv(item)))
+    assert read.loc[1, "Accuracy is"] == "no difference can be told" and read.loc[1, "Ratio, 95 %"] == "[1.04, 1.08]"
+    assert read["Accuracy, 95 %"][1] == "[-2.1, +0.4]"
+    text = exports.latex(item).decode()
+    assert "Dense & -- & -- & -- & -- \\\\" in text
+    assert "Wanda & [1.04, 1.08] & worse & [-2.1, +0.4] & no difference can be told \\\\" in text

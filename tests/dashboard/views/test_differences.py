@@ -1,0 +1,158 @@
+"""What Explore says of differences to the dense model, on a store of made-up outcomes."""
+
+import json
+
+import pytest
+
+from core.request.stages import DEFAULT_LIMIT
+from dashboard import data
+from dashboard.panels import widgets
+from tests.dashboard.opened import charts, open_app
+from tests.dashboard.synthetic import curve, put_answered, result
+
+DIFFERENCES, ACCURACIES = "Accuracy minus dense, in points", "Zero-shot accuracy (higher is better)"
+NOT_KEPT = "what was answered, document by document, was not kept"
+
+
+@pytest.fixture
+def answers(store):
+    """Dense and two methods with outcomes, at 50 %, and one without."""
+    results = [result("dense", 20.0), result("magnitude", 400.0, 0.5), result("wanda", 44.0, 0.5)]
+    for seed, one in enumerate(results):
+        put_answered(store, one, seed)
+    store.put(result("sparsegpt", 37.0, 0.5))
+    return store
+
+
+def said(app) -> str:
+    return " ".join(caption.value for caption in app.caption)
+
+
+def titles(app) -> str:
+    return " ".join(one.proto.spec for one in charts(app))
+
+
+def control(app, key):
+    (found,) = (group for group in app.get("button_group") if group.key == key)
+    return found
+
+
+def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(answers):
+    app = open_app()
+    assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
+    assert "Magnitude" in titles(app) and "bars are 95 % intervals" in said(app)
+    control(app, "explore_as").set_value("Accuracy").run()
+    assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
+    assert "majority class" in titles(app)
+    assert "Dotted: chance" in said(app) and "Dashed: majority class" in said(app)
+    assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
+
+
+def test_a_variant_whose_answers_were_not_kept_is_named(answers):
+    app = open_app()
+    assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in said(app)
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "SparseGPT" not in chart
+
+
+def test_where_nothing_can_be_paired_accuracies_are_shown_and_a_sentence_says_why(filled):
+    app = open_app()
+    assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
+    assert f"No difference to dense is shown: Magnitude, Wanda, SparseGPT ({NOT_KEPT})." in said(app)
+    assert "explore_as" not in {group.key for group in app.get("button_group")}
+    assert "Dotted: chance" in said(app) and "majority" not in said(app)
+    assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}
+    assert "Holm" not in said(app) and not app.exception
+
+
+def test_no_statistics_are_imported_where_no_pair_exists(filled, monkeypatch):
+    monkeypatch.setattr("core.analysis.differences.difference", lambda *_: pytest.fail("paired"))
+    assert not open_app().exception
+
+
+def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page))
+    app = open_app()
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Magnitude", "Perplexity is"] == "worse" and table.loc["Magnitude", "Accuracy is"] == "worse"
+    low, high = json.loads(table.loc["Magnitude", "Accuracy, 95 %"].replace("+", ""))
+    assert low < table.loc["Magnitude", "Accuracy vs dense"] < high
+    low, high = json.loads(table.loc["Magnitude", "Ratio, 95 %"])
+    assert low <= table.loc["Magnitude", "Ratio to dense"] * 1.01 and low > 1
+    assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
+    (points,) = [item for item in items if item.name == "explore_points"]
+    assert list(points.table.columns) == list(app.dataframe[0].value.columns)
+    (differences,) = [item for item in items if item.name == "explore_differences"]
+    assert {"value", "low", "high", "p", "adjusted", "verdict"} <= set(differences.table)
+    assert {"Magnitude", "Wanda"} == set(differences.table["series"])
+
+
+def test_a_point_is_compared_with_dense_and_with_any_other(answers):
+    app = open_app(explore_point="magnitude@0.5")
+    picker = next(field for field in app.selectbox if field.label == "Compare with")
+    assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
+    table = beside(app)
+    assert list(table["Number"])[:2] == ["Perplexity, passages-eval", "Mean of seven"]
+    assert set(table["This is"]) <= {"worse", "better", "no difference can be told"}
+    assert table["This is"][0] == "worse" and table["p"][0] == "< 0.001"
+    assert "beside Dense." in said(app) and "of each number by itself" in said(app)
+    picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
+    wanda = beside(app)
+    assert list(wanda["This"]) == list(table["This"]) and list(wanda["Other"]) != list(table["Other"])
+    next(field for field in app.selectbox if field.label == "Compare with").set_value(
+        result("sparsegpt", 37.0, 0.5).variant.key
+    ).run()
+    assert set(beside(app)["This is"]) == {"cannot be paired"}
+    assert f"Cannot be paired: {NOT_KEPT}." in said(app) and not app.exception
+
+
+def beside(app):
+    (table,) = (one.value for one in app.dataframe if "This is" in one.value)
+    return table
+
+
+def at_limit(one, limit):
+    """The result with its accuracies as of so many documents."""
+    numbers = [
+        number.model_copy(update={"n": limit, "protocol": number.protocol | {"limit": limit}})
+        for number in one.measurements
+        if number.metric != "perplexity"
+    ]
+    return one.model_copy(update={"measurements": (*numbers, one.measurements[0])})
+
+
+def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled):
+    for seed, one in enumerate(one for one in curve() if one.variant.method in ("dense", "wanda")):
+        put_answered(filled, at_limit(one, 200), seed)
+    app = open_app()
+    limits = next(group for group in app.get("button_group") if group.label == "Documents of each task")
+    assert limits.value == 200.0
+    assert "first 200 documents of each task" in said(app)
+    assert "No zero-shot numbers at 50 % yet of Magnitude, SparseGPT on first 200" in app.info[0].value
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "SparseGPT" not in chart
+    table = app.dataframe[0].value
+    assert set(table.loc[table["Mean accuracy (%)"].notna(), "Method"]) == {"Dense", "Wanda"}
+    app.button(key="explore_run_tasks").click().run()
+    assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
+    limits.set_value(100.0).run()
+    assert "SparseGPT" in titles(app) and "first 100 documents of each task" in said(app) and not app.exception
+
+
+def test_where_nothing_was_scored_the_named_number_of_documents_is_offered(store):
+    store.put(result("dense", 20.0, scored=False))
+    store.put(result("wanda", 44.0, 0.5, scored=False))
+    app = open_app()
+    app.button(key="explore_run_tasks").click().run()
+    (job,) = data.queue().jobs()
+    assert {task.limit for task in job.spec.tasks} == {DEFAULT_LIMIT}
+
+
+def test_several_seeds_are_a_mean_that_has_no_pair(answers):
+    put_answered(answers, result("wanda", 46.0, 0.5, seed=1), 7)
+    app = open_app()
+    assert "Wanda (a mean of 2 seeds)" in said(app)
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Wanda", "Accuracy is"] == table.loc["Wanda", "Perplexity is"] == "a mean of 2 seeds"
+    assert table.loc["Wanda", "Accuracy vs dense"] != 0 and table.loc["Wanda", "Seeds"] == 2
