@@ -98,8 +98,8 @@ def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
     file = _shipped(key, paths.SHIPPED_MEASURED)
     if not file.exists():
         return None
-    parts = _parts(file, file.stat().st_mtime_ns)
-    return parts.get((measurement.dataset, _digest(measurement)))
+    part = _parts(file, file.stat().st_mtime_ns).get((measurement.dataset, _digest(measurement)))
+    return None if part is None else _compared(part)
 
 
 @lru_cache(maxsize=128)
@@ -108,12 +108,12 @@ def _parts(file: Path, time: int) -> dict[tuple[str, str], DataFrame]:
     import pandas
 
     parts = pandas.read_parquet(file).groupby(["dataset", "protocol"])
-    return {(str(dataset), str(protocol)): _compared(part) for (dataset, protocol), part in parts}
+    return {(str(dataset), str(protocol)): part for (dataset, protocol), part in parts}
 
 
 def _compared(frame: DataFrame) -> DataFrame:
-    columns = [name for name in ("loglikelihoods", *COMPARED) if name in frame]
-    return frame[columns].dropna(axis="columns", how="all").reset_index(drop=True)
+    columns = [name for name in ("loglikelihoods", *COMPARED) if name in frame and frame[name].notna().any()]
+    return frame[columns].reset_index(drop=True)
 
 
 def _write(frame: DataFrame, file: Path) -> None:
