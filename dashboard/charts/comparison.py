@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from dashboard.charts.points import is_dense
 OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
 FORMATS = {
     "Perplexity": "%.5g",
-    "Ratio to dense": "%.3g",
+    "Ratio to dense": "%.4g",
     "Mean accuracy (%)": "%.1f",
     "Accuracy vs dense": "%+.1f",
     "Parameters (M)": "%.1f",
@@ -52,11 +53,11 @@ def comparison(
             "Removed": rows["where"].replace("nothing removed", "0 %"),
             "Perplexity": rows["value"],
             "Ratio to dense": rows["value"] / base,
-            "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], paired.RATIO),
+            "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], paired.ratio_words),
             "Perplexity is": ratio["verdict"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
-            "Accuracy, 95 %": _intervals(100 * points_lost["low"], 100 * points_lost["high"], paired.POINTS),
+            "Accuracy, 95 %": _intervals(100 * points_lost["low"], 100 * points_lost["high"], paired.point_words),
             "Accuracy is": points_lost["verdict"].where(compressed & mean.notna()),
             "Parameters (M)": rows["parameters"],
             "GMACs": rows["gmacs"],
@@ -74,5 +75,5 @@ def comparison(
     return table.drop(columns=unknown)
 
 
-def _intervals(low: pd.Series, high: pd.Series, form: str) -> list[str | None]:
-    return [paired.interval_words(*ends, form) for ends in zip(low, high, strict=True)]
+def _intervals(low: pd.Series, high: pd.Series, written: Callable[[float], str]) -> list[str | None]:
+    return [paired.interval_words(*ends, written) for ends in zip(low, high, strict=True)]

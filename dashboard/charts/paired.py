@@ -14,7 +14,7 @@ from dashboard.charts.points import MEAN_LABEL, is_dense
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
-RATIO, POINTS = ".3g", "+.1f"  # how bounds are written
+CLOSE = 0.1  # ratios this near to 1 need another digit
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -104,22 +104,35 @@ def p_words(p: float | None) -> str:
     return "unknown" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def interval_words(low: float | None, high: float | None, form: str) -> str | None:
+def ratio_words(ratio: float) -> str:
+    """Write a ratio of perplexities: `1.034`, `2.22`, `81.9`."""
+    return f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else number(ratio)
+
+
+def point_words(points: float) -> str:
+    """Write a difference of accuracies in points: `+0.4`."""
+    return f"{points + 0.0:+.1f}"
+
+
+def interval_words(low: float | None, high: float | None, written: Callable[[float], str]) -> str | None:
     """Write a 95 % interval: `[-2.1, +0.4]`; None where there is none."""
-    return None if low is None or pd.isna(low) else f"[{low:{form}}, {high:{form}}]"
+    return None if low is None or high is None or pd.isna(low) else f"[{written(low)}, {written(high)}]"
 
 
 def _beside(row: pd.Series) -> tuple[str | None, ...]:
     this, other = row["value"], row["reference"]
     if row["metric"] == "perplexity":
         name, values = f"Perplexity, {row['dataset']}", (number(this), number(other))
-        told, interval = _times(row["ratio"]), interval_words(row["ratio_low"], row["ratio_high"], RATIO)
+        told, interval = (
+            f"x {ratio_words(row['ratio'])}",
+            interval_words(row["ratio_low"], row["ratio_high"], ratio_words),
+        )
     else:
         task = _label(row["dataset"])
         name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
         values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
-        told = f"{100 * row['difference']:{POINTS}}"
-        interval = interval_words(100 * row["low"], 100 * row["high"], POINTS)
+        told = point_words(100 * row["difference"])
+        interval = interval_words(100 * row["low"], 100 * row["high"], point_words)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
     return name, *values, told, interval, p_words(row["adjusted"]), row["verdict"], row["protocol"]
@@ -148,19 +161,15 @@ def _why(row: pd.Series) -> str | None:
 
 
 def _points(row: pd.Series) -> str:
-    return f"{row['value']:+.1f} points{_interval(row['low'], row['high'], '{:+.1f}'.format)}"
+    return f"{point_words(row['value'])} points{_interval(row['low'], row['high'], point_words)}"
 
 
 def _ratio(row: pd.Series) -> str:
-    return f"<br>{number(row['ratio'])} times dense{_interval(row['ratio_low'], row['ratio_high'], number)}"
+    return f"<br>{ratio_words(row['ratio'])} times dense{_interval(row['ratio_low'], row['ratio_high'], ratio_words)}"
 
 
 def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
     return "" if pd.isna(low) else f", 95 % from {written(low)} to {written(high)}"
-
-
-def _times(ratio: float) -> str:
-    return f"x {number(ratio)}"
 
 
 def _verdict(row: pd.Series, count: float) -> str:

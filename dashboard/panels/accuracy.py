@@ -87,7 +87,7 @@ def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str)
     rows = paired.of_tasks(here, both)
     drawn, unpaired = rows[rows["why"].isna()], paired.unpaired(rows)
     if drawn.empty:
-        st.caption(f"No difference to dense is shown: {unpaired}.")
+        st.caption(f"No difference to dense is shown: {'; '.join(rows['why'].unique())}.")
     elif (
         st.segmented_control(
             "Shown as", (DIFFERENCE, ACCURACY), default=DIFFERENCE, required=True, key="explore_as", **BOUND

@@ -58,7 +58,7 @@ def test_a_variant_whose_answers_were_not_kept_is_named(answers):
 def test_where_nothing_can_be_paired_accuracies_are_shown_and_a_sentence_says_why(filled):
     app = open_app()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
-    assert f"No difference to dense is shown: Magnitude, Wanda, SparseGPT ({NOT_KEPT})." in said(app)
+    assert f"No difference to dense is shown: {NOT_KEPT}." in said(app)
     assert "explore_as" not in {group.key for group in app.get("button_group")}
     assert "Dotted: chance" in said(app) and "majority" not in said(app)
     assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}

@@ -6,6 +6,7 @@ from core.engine.variants import describe
 from core.paths import kept_variant
 from core.request.baseline import baseline
 from core.request.complete import complete
+from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.charts import points
@@ -20,7 +21,9 @@ def test_run_estimates_then_queues_what_was_asked(store):
     app.selectbox(key="run_card0_method").set_value("wanda").run()
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     app.multiselect(key="run_tasks").set_value(["piqa"]).run()
-    app.number_input(key="run_limit").set_value(20).run()
+    limit = app.number_input(key="run_limit")
+    assert limit.value == DEFAULT_LIMIT
+    limit.set_value(20).run()
     assert "Takes" in app.info[0].value and "GB of memory" in app.info[0].value
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
