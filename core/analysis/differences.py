@@ -64,6 +64,17 @@ def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.Dat
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def number_of(measurement: Measurement) -> tuple[str, str, str]:
+    """Return the values of `NUMBER` that a measurement has in rows here and in those of `core.analysis.frame.tidy`."""
+    metric, dataset, protocol = measurement.identity
+    return dataset, metric, sha256(protocol)[:8]
+
+
+def number_of_mean(protocol: tuple[Any, ...]) -> tuple[str, str, str]:
+    """Return the values of `NUMBER` that the mean of seven has under a protocol, as `sevens` names it."""
+    return MEAN, "acc", sha256(repr(protocol))[:8]
+
+
 def _of_one(result: Result, reference: Result, of_reference: Samples, samples: Samples) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
@@ -79,18 +90,22 @@ def _of_one(result: Result, reference: Result, of_reference: Samples, samples: S
             identity = measurement.identity
             found[identity], guesses[identity] = known, guess
             row = _row((reference, result), measurement, (twin.value, measurement.value), known, guess)
-            rows.append(row | {"dataset": measurement.dataset, "protocol_id": sha256(identity[2])[:8]})
+            rows.append(row | dict(zip(NUMBER, number_of(measurement), strict=True)))
     mine, theirs = sevens(result.measurements), sevens(reference.measurements)
     for protocol in (whole for whole in mine if whole in theirs):
-        tasks = [row.identity for row in mine[protocol]]
-        pairs = [found.get(task, "the tasks' documents are not the same") for task in tasks]
+        identities = [row.identity for row in mine[protocol]]
+        pairs = [
+            found.get(identity, "cannot be paired: the tasks' documents are not the same") for identity in identities
+        ]
         paired = [pair for pair in pairs if isinstance(pair, Difference)]
         why = [pair for pair in pairs if isinstance(pair, str)]
         known = why[0] if why else mean_difference(paired)
         values = mean(theirs[protocol])[0], mean(mine[protocol])[0]
-        guess = _mean_of([guesses.get(task, UNKNOWN) for task in tasks])
-        row = _row((reference, result), mine[protocol][0], values, known, guess)
-        rows.append(row | {"dataset": MEAN, "metric": "acc", "protocol_id": sha256(repr(protocol))[:8]})
+        guess = _mean_of([guesses.get(identity, UNKNOWN) for identity in identities])
+        task = mine[protocol][0]
+        shared = {name: value for name, value in task.protocol.items() if name != "version"}  # each task has its own
+        row = _row((reference, result), task.model_copy(update={"protocol": shared}), values, known, guess)
+        rows.append(row | dict(zip(NUMBER, number_of_mean(protocol), strict=True)))
     return rows
 
 

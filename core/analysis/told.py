@@ -12,7 +12,7 @@ from core import words
 CLOSE = 0.1  # ratios all this near to 1 need another digit
 
 
-def figures(row: Mapping[str, Any]) -> str:
+def figures(row: Mapping[Any, Any]) -> str:
     """Write a row of `of_pairs` with its 95 % interval: accuracies in points, `-3.1 [-4.6, -1.6]`, perplexities as a
     ratio, `x 1.93 [1.88, 1.98]`. Empty where the pair could not be made.
     """
@@ -27,31 +27,29 @@ def figures(row: Mapping[str, Any]) -> str:
     return _with_interval([f"{round(100 * one, 1) + 0.0:+.1f}" for one in known if not pd.isna(one)])
 
 
-def said(row: Mapping[str, Any]) -> str:
+def said(row: Mapping[Any, Any]) -> str:
     """Return the verdict of a row, or why there is none."""
     return row["why"] if pd.isna(row["verdict"]) else row["verdict"]
 
 
-def sentence(names: Sequence[str], verdicts: Sequence[str | None], one: str, other: str) -> str:
+def sentence(found: Sequence[tuple[str, str]], one: str, other: str) -> str:
     """Say which numbers of `one` are better or worse than those of `other`, and which cannot be told or paired.
 
-    `names` are the numbers', each with its verdict, None where the pair could not be made.
+    `found` are the numbers' names, each with what is `said` of it.
     """
-    groups: dict[str | None, list[str]] = {}
-    for name, verdict in zip(names, verdicts, strict=True):
-        groups.setdefault(verdict, []).append(name)
+    groups: dict[str, list[str]] = {}
+    for name, words_of_it in found:
+        groups.setdefault(words_of_it, []).append(name)
     parts = [(verdict, _list(groups[verdict])) for verdict in ("better", "worse") if verdict in groups]
     told = " and ".join(
         f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"
         for place, (verdict, where) in enumerate(parts)
     )
-    if unknown := groups.get("no difference can be told"):
-        alone = f"no difference between {one} and {other} can be told in {_list(unknown)}"
-        told = f"{told}; no difference can be told in {_list(unknown)}" if told else alone
-    if unpaired := groups.get(None):
-        alone = f"{one} and {other} cannot be paired in {_list(unpaired)}"
-        told = f"{told}; {_list(unpaired)} cannot be paired" if told else alone
-    return f"{told[0].upper()}{told[1:]}."
+    none = "no difference can be told"
+    rest = [f"{none} in {_list(groups[none])}"] if none in groups else []
+    reasons = [why for why in groups if why not in ("better", "worse", none)]
+    rest += [f"{_list(groups[why])} {why.rstrip('.')}" for why in reasons]
+    return ("; ".join([told, *rest]) if told else f"Of {one} and {other}, {'; '.join(rest)}") + "."
 
 
 def _with_interval(texts: Sequence[str]) -> str:

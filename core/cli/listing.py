@@ -24,8 +24,7 @@ def results(
     latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row a variant.")] = False,
 ) -> None:
     """List all results, shipped ones included."""
-    if csv + json + latex > 1:
-        raise UserError("Choose one of --csv, --json and --latex.")
+    check_one_format(csv, json, latex)
     found = Store().results()
     if json:
         typer.echo("[" + ",\n".join(as_json(result) for result in found) + "]")
@@ -40,6 +39,12 @@ def results(
         print_table(summary(found))
     else:
         messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")
+
+
+def check_one_format(csv: bool, json: bool, latex: bool) -> None:
+    """Raise `UserError` where a command is asked for more than one format."""
+    if csv + json + latex > 1:
+        raise UserError("Choose one of --csv, --json and --latex.")
 
 
 def to_latex(rows: list[dict[str, str]]) -> str:

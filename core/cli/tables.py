@@ -45,8 +45,13 @@ def _facts(result: Result) -> Row:
 
 def shown(measurement: Measurement) -> bool:
     """Whether a number is the one that its task is usually compared by (acc or acc_norm); all but tasks are."""
-    task = TASKS.get(measurement.dataset.partition("@")[0])
-    return task is None or measurement.metric == task.metric
+    return usual(measurement.dataset, measurement.metric)
+
+
+def usual(dataset: str, metric: str) -> bool:
+    """Return `shown` of a number by its data set and metric."""
+    task = TASKS.get(dataset.partition("@")[0])
+    return task is None or metric == task.metric
 
 
 def column(measurement: Measurement) -> str:
@@ -71,9 +76,9 @@ def measured(measurement: Measurement) -> str:
 def print_table(rows: Sequence[Row], title: str | None = None) -> None:
     """Print rows on stdout under their names; the first column, which is what one copies, is never cut."""
     if rows:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=title and escape(title), title_justify="left", box=box.SIMPLE_HEAD)
         for index, name in enumerate(rows[0]):
-            table.add_column(name, no_wrap=index == 0, overflow="fold")
+            table.add_column(escape(name), no_wrap=index == 0, overflow="fold")
         for row in rows:
             table.add_row(*map(escape, row.values()))
         output.print(table)

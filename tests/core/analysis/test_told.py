@@ -37,15 +37,18 @@ def test_what_cannot_be_paired_says_why():
     assert said(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
 
 
+WHY = "cannot be paired: what was answered was not kept"
+
+
 @pytest.mark.parametrize(
-    ("verdicts", "said"),
+    ("verdicts", "told"),
     [
         ([WORSE, WORSE, WORSE], "Wanda is worse than Dense in a, b and c."),
         ([BETTER, NONE, WORSE], "Wanda is better than Dense in a and worse in c; no difference can be told in b."),
-        ([NONE, NONE, NONE], "No difference between Wanda and Dense can be told in a, b and c."),
-        ([None, NONE, WORSE], "Wanda is worse than Dense in c; no difference can be told in b; a cannot be paired."),
-        ([None, None, None], "Wanda and Dense cannot be paired in a, b and c."),
+        ([NONE, NONE, NONE], "Of Wanda and Dense, no difference can be told in a, b and c."),
+        ([WHY, NONE, WORSE], f"Wanda is worse than Dense in c; no difference can be told in b; a {WHY}."),
+        ([WHY, WHY, f"{WHY} again."], f"Of Wanda and Dense, a and b {WHY}; c {WHY} again."),
     ],
 )
-def test_a_sentence_of_what_can_be_told(verdicts, said):
-    assert sentence(["a", "b", "c"], verdicts, "Wanda", "Dense") == said
+def test_a_sentence_of_what_can_be_told(verdicts, told):
+    assert sentence(list(zip("abc", verdicts, strict=True)), "Wanda", "Dense") == told
