@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from core.analysis.frame import protocol_sentence
+from core.analysis.frame import protocol_sentence, tidy
 from core.analysis.paired import Baselines, Difference, baselines, difference, holm, mean_difference, verdict
 from core.analysis.seven import MEAN, mean, sevens
 from core.errors import UserError
@@ -25,6 +25,11 @@ COLUMNS = (
     *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES, "adjusted", "verdict", "why"),
     *BASELINES,
 )
+BESIDE = {  # columns beside those of `tidy`, which has others by some of these names
+    **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
+    **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
+    **{"p": "p", "adjusted": "adjusted_p", "verdict": "verdict", "why": "unpaired"},
+}
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: each model cuts a text into tokens of its own, so that a window holds other words"
 
@@ -35,6 +40,28 @@ def differences(results: Sequence[Result], reference: Result, samples: Samples) 
     """Return what `of_pairs` does of each result beside the reference, itself left out."""
     key = reference.variant.key
     return of_pairs([(reference, result) for result in results if result.variant.key != key], samples)
+
+
+def beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Return what `of_pairs` does of each result beside the dense model that it was made of, where that is given."""
+    known = {result.variant.key: result for result in results}
+    made = [result for result in results if result.variant.dense_key != result.variant.key]
+    pairs = [(known[result.variant.dense_key], result) for result in made if result.variant.dense_key in known]
+    return of_pairs(pairs, samples)
+
+
+def tidy_beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Return `tidy` with the columns of `BESIDE`: what each number gains or loses against the dense model's.
+
+    Where that cannot be told, `unpaired` says why. This reads what was answered, document by document; `tidy` does not.
+    """
+    frame, found = tidy(results), beside_dense(results, samples)
+    found = found[["key", *NUMBER, *BESIDE]].rename(columns=BESIDE)
+    joined = frame.merge(found, how="left", on=["key", *NUMBER])
+    dense = {result.variant.dense_key for result in results}
+    alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
+    joined.loc[alone & joined["unpaired"].isna(), "unpaired"] = "cannot be paired: the dense model has no such number"
+    return joined
 
 
 def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:

@@ -92,7 +92,8 @@ def run(
     if json:
         typer.echo(as_json(result, indent=2))
     else:
-        describe_result(result)
+        beside = store.get(result.variant.dense_key)
+        describe_result(result, beside, store.samples)
     if spec.save is not None:
         messages.print(f"{saved_words(spec.save, spec.saved_dtype)}.", markup=False)
 
@@ -180,7 +181,7 @@ def sweep(
                 failures += 1
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
-    print_table(summary(finished))
+    print_table(summary(finished, store.samples))
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
     if unfit:

@@ -8,6 +8,7 @@ import pandas
 import pytest
 
 from core.cli.app import main
+from core.cli.tables import describe_result
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
@@ -163,3 +164,32 @@ def test_one_chain_on_two_texts_is_told_by_its_keys(capsys):
     ]
     out = compared(capsys, *keys)
     assert f"wanda@0.5, {keys[1][:8]} ({keys[1][:12]}) beside wanda@0.5, {keys[0][:8]}" in out
+
+
+def test_results_stand_beside_dense(capsys):
+    put(DENSE)
+    many, old = put(MANY, 20, 3.5), put(FEW, 20, 3.5, kept=False)
+    assert main(["results"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "@" in line or " m " in line}
+    assert "0.5000, -25.0 [-39.0, -11.0] points" in rows[many[:12]]
+    assert "x 1.65 [" in rows[many[:12]]
+    assert "points" not in rows[old[:12]] and "points" not in rows[key_of(DENSE)[:12]]
+    assert main(["results", "--latex"]) == 0
+    assert "0.5000, -25.0 [-39.0, -11.0] points" in capsys.readouterr().out
+    assert main(["results", "--csv"]) == 0
+    frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
+    row = frame.loc[(many, "boolq", "acc")]
+    assert (row["difference"], row["verdict"]) == (-0.25, "worse")
+    assert frame.loc[(old, "boolq", "acc"), "unpaired"].startswith("cannot be paired: what was answered")
+    assert frame.loc[(many, "wikitext2", "perplexity"), "perplexity_ratio"] == pytest.approx(1.65, abs=0.01)
+
+
+def test_a_result_is_described_beside_dense(capsys):
+    many = put(MANY, 20, 3.5)
+    store = Store()
+    describe_result(store.get(many), None, store.samples)
+    assert "worse" not in capsys.readouterr().out
+    put(DENSE)
+    describe_result(store.get(many), store.get(key_of(DENSE)), store.samples)
+    out = capsys.readouterr().out
+    assert "vs dense" in out and "-25.0 [-39.0, -11.0] points, worse" in out
