@@ -60,8 +60,9 @@ def tidy_beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFra
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
     alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
-    joined.loc[alone & joined["unpaired"].isna(), "unpaired"] = "cannot be paired: the dense model has no such number"
-    return joined
+    lacking = alone & joined["unpaired"].isna()
+    reasons = joined["unpaired"].astype(object)  # of numbers where all are missing
+    return joined.assign(unpaired=reasons.mask(lacking, "cannot be paired: the dense model has no such number"))
 
 
 def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:

@@ -158,3 +158,12 @@ def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
     assert told.loc[("wanda", "boolq"), "unpaired"] == "cannot be paired: the dense model has no such number"
     assert told.loc[("wanda", "arc_easy"), "unpaired"].endswith("document by document, was not kept")
     assert told.loc["dense", ["difference", "p", "verdict", "unpaired"]].isna().all(axis=None)
+
+
+def test_the_tidy_table_needs_no_reason_where_all_is_paired():
+    one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
+    assert tidy_beside_dense(*beside(one, other))["unpaired"].isna().all()
+    assert list(tidy_beside_dense(*beside(other))["unpaired"]) == [
+        "cannot be paired: the dense model has no such number"
+    ]
+    assert tidy_beside_dense([], lambda *_: None).empty
