@@ -34,6 +34,7 @@ UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: each model cuts a text into tokens of its own, so that a window holds other words"
 
 Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
+OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
 def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
@@ -73,13 +74,14 @@ def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.Dat
     given, each number for itself, and `verdict` what can be said at it. Where outcomes were not kept, figures and
     verdict are missing and `why` says so in words. `chance` and `majority` are the baselines of a task's documents.
     """
-    kept: dict[tuple[str, ...], DataFrame | None] = {}
+    known: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
 
-    def of_reference(key: str, measurement: Measurement) -> DataFrame | None:
+    def of_reference(key: str, measurement: Measurement) -> tuple[DataFrame | None, Baselines]:
         place = key, *measurement.identity  # many are compared with it
-        if place not in kept:
-            kept[place] = samples(key, measurement)
-        return kept[place]
+        if place not in known:
+            found = samples(key, measurement)
+            known[place] = found, UNKNOWN if found is None else baselines(found)
+        return known[place]
 
     rows = [row for reference, result in pairs for row in _of_one(result, reference, of_reference, samples)]
     together: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -103,14 +105,14 @@ def number_of_mean(protocol: tuple[Any, ...]) -> tuple[str, str, str]:
     return MEAN, "acc", sha256(repr(protocol))[:8]
 
 
-def _of_one(result: Result, reference: Result, of_reference: Samples, samples: Samples) -> list[dict[str, Any]]:
+def _of_one(result: Result, reference: Result, of_reference: OfReference, samples: Samples) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
     for measurement in result.measurements:
         if measurement.metric in PAIRED and (twin := reference.measurement(measurement)):
-            first, second = of_reference(reference.variant.key, twin), samples(result.variant.key, measurement)
-            guess = UNKNOWN if first is None else baselines(first)
+            first, guess = of_reference(reference.variant.key, twin)
+            second = samples(result.variant.key, measurement)
             if measurement.of_text and result.variant.model != reference.variant.model:
                 known: Difference | str = OTHER_WORDS
             else:

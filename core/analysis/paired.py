@@ -174,6 +174,8 @@ def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
 
 
 def _same(first: Series, second: Series) -> bool:
+    if first.array.equals(second.array):  # as it nearly always is, and much faster
+        return True
     one, other = first.reset_index(drop=True).astype(object), second.reset_index(drop=True).astype(object)
     return bool(((one == other) | (one.isna() & other.isna())).all())
 
