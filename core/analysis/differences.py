@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # what is compared, and adjusted for being shown together
 FIGURES = tuple(Difference.model_fields)  # difference, stderr, low, high, p ...
-BASELINES = Baselines._fields  # chance, majority
 COLUMNS = (
     *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES, "adjusted", "verdict", "why"),
-    *BASELINES,
+    *Baselines._fields,
 )
 BESIDE = {  # columns beside those of `tidy`, which has others by some of these names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
