@@ -12,7 +12,7 @@ from core.analysis.paired import baselines
 from core.analysis.seven import MEAN
 from core.analysis.told import figures
 from core.cli.tables import column
-from core.data.cards import SEVEN, TASKS
+from core.data.cards import TASKS
 from core.results import Measurement, Result
 from docs.points import DENSE, LONG, MODEL, Point, number, point, seed
 from docs.tables import TRAINED
@@ -27,12 +27,12 @@ Known = dict[Point, Result]  # what ships, one variant a point
 def known(results: Iterable[Result]) -> Known:
     """Return the variants of the first seed by point, each with the numbers that are paired here.
 
-    These are the perplexity in windows of 2048 and the accuracies of the seven tasks. Raises `ValueError` where two
+    These are the perplexity in windows of 2048 and the accuracies that tasks are compared by. Raises `ValueError` where two
     variants of a point have some.
     """
     found: Known = {}
     for result in results:
-        rows = tuple(row for row in result.measurements if column(row) == LONG or _of_seven(row))
+        rows = tuple(row for row in result.measurements if column(row) == LONG or _of_task(row))
         if result.variant.model != MODEL or seed(result.variant) not in (None, 0) or not rows:
             continue
         place = point(result.variant)
@@ -59,10 +59,13 @@ def trained_apart(found: Known, samples: Samples) -> pd.DataFrame:
 
 
 def tasks(found: Known, samples: Samples) -> pd.DataFrame:
-    """What guessing and dense get on each of the seven tasks, in percent, on the most documents that it has."""
+    """What guessing and dense get on each task, in percent, on the most documents whose answers ship.
+
+    A task without choices has nothing to guess from.
+    """
     table = []
     dense = found.get(DENSE)
-    for name in SEVEN if dense else ():
+    for name in TASKS if dense else ():
         rows = sorted((row for row in dense.measurements if row.dataset == name), key=lambda row: -row.n)
         kept = ((row, samples(dense.variant.key, row)) for row in rows)
         row, answers = next(((row, answers) for row, answers in kept if answers is not None), (None, None))
@@ -95,8 +98,8 @@ def seeds(results: Iterable[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _of_seven(row: Measurement) -> bool:
-    return row.dataset in SEVEN and row.metric == TASKS[row.dataset].metric
+def _of_task(row: Measurement) -> bool:
+    return row.dataset in TASKS and row.metric == TASKS[row.dataset].metric
 
 
 def _each_beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:

@@ -119,9 +119,13 @@ def test_two_variants_of_a_point_are_refused():
 
 
 def test_tasks_have_what_guessing_gets():
-    _, known, kept = shipped(DENSE)
+    words = Measurement(metric="acc", dataset="lambada_openai", value=0.3, n=2, protocol={"limit": 2, "fewshot": 0})
+    answers = pd.DataFrame({"doc_id": [0, 1], "acc": [1.0, 0.0], "loglikelihoods": [[-1.0], [-2.0]]})
+    dense = DENSE[0].model_copy(update={"measurements": (words, *DENSE[0].measurements)})
+    _, known, kept = shipped((dense, DENSE[1] | {words.identity: answers}))
     table = apart.tasks(known, kept)
-    assert len(table) == 7
+    assert list(table["task"]) == [TASKS[name].label for name in (*SEVEN, "lambada_openai")]
+    assert list(table.iloc[-1]) == ["LAMBADA", "acc", "2", "", "", "30.0"]
     assert table.to_dict("records")[0] == {
         "task": "BoolQ",
         "metric": "acc",
