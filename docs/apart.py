@@ -27,8 +27,8 @@ Known = dict[Point, Result]  # what ships, one variant a point
 def known(results: Iterable[Result]) -> Known:
     """Return the variants of the first seed by point, each with the numbers that are paired here.
 
-    These are the perplexity in windows of 2048 and the accuracies that tasks are compared by. Raises `ValueError` where two
-    variants of a point have some.
+    These are the perplexity in windows of 2048 and the accuracies that tasks are compared by. Raises `ValueError` where
+    two variants of a point have some.
     """
     found: Known = {}
     for result in results:
