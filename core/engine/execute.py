@@ -13,6 +13,7 @@ from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
+from core.models.parts.precision import in_precision
 from core.models.sources import identify_again, load_tokenizer
 from core.paths import cache_dir
 from core.progress import Progress
@@ -94,13 +95,14 @@ def _tasks(
     from core.evaluation.zeroshot import evaluate
 
     requests = cache_dir() / "requests"
-    for outcome in evaluate(model, tokenizer, spec.tasks, spec.variant.dtype, progress, requests):
-        rows = [
-            row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
-            for row in outcome.measurements
-        ]
-        _keep(store, result, *rows)
-        store.put_samples(result.variant.key, rows[0], outcome.samples)
+    with in_precision(model, spec.scoring_dtype):
+        for outcome in evaluate(model, tokenizer, spec.tasks, spec.scoring_dtype, progress, requests):
+            rows = [
+                row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
+                for row in outcome.measurements
+            ]
+            _keep(store, result, *rows)
+            store.put_samples(result.variant.key, rows[0], outcome.samples)
 
 
 def _keep(store: Store, result: Result, *rows: Measurement) -> None:
