@@ -18,6 +18,7 @@ from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
+from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import Calibration, Perplexity
@@ -59,7 +60,7 @@ def main(
         for ratio in asked:
             model = load_model(source, "float32")
             apply(model, Given(build_stage(method, ratio, None, settings, read), tokens), Context(torch.device("cpu")))
-            found.append(f"{perplexity(model, texts, silent)[0]:.2f}")
+            found.append(f"{summary('perplexity', perplexity(model, texts, silent))['value']:.2f}")
             typer.echo(f"{what}, {ratio:.0%}: {found[-1]}", err=True)
         table.add_row(what, *found)
     Console().print(table)

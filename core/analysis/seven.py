@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
+
+MEAN = "mean of seven"
 
 
 def mean_of_seven(measurements: Iterable[Measurement]) -> tuple[float, float | None] | None:
     """Return (mean, stderr) of one variant's seven accuracies; None unless all seven are there under one protocol.
 
-    acc for BoolQ, PIQA, WinoGrande and ARC-e, acc_norm for HellaSwag, ARC-c and OpenBookQA, as the papers take them.
     Where several protocols are whole, the one with the most documents counts. The tasks are independent samples, so
     their variances add; stderr is None where a task has none.
     """
-    groups: dict[tuple, dict[str, Measurement]] = {}
-    for row in measurements:
-        if row.dataset in SEVEN and row.metric == TASKS[row.dataset].metric:
-            protocol = (row.origin, *(row.protocol.get(name) for name in ("limit", "fewshot", "dtype")))
-            groups.setdefault(protocol, {})[row.dataset] = row
-    whole = [group.values() for group in groups.values() if len(group) == len(SEVEN)]
+    whole = sevens(measurements).values()
     if not whole:
         return None
     rows = max(whole, key=lambda group: sum(row.n for row in group))
@@ -30,3 +27,16 @@ def mean_of_seven(measurements: Iterable[Measurement]) -> tuple[float, float | N
     if len(variances) < len(rows):
         return mean, None
     return mean, math.sqrt(sum(variances)) / len(SEVEN)
+
+
+def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], list[Measurement]]:
+    """Return one variant's seven accuracies, in the order of `SEVEN`, of each protocol under which all are there.
+
+    acc for BoolQ, PIQA, WinoGrande and ARC-e, acc_norm for HellaSwag, ARC-c and OpenBookQA, as the papers take them.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Measurement]] = {}
+    for row in measurements:
+        if row.dataset in SEVEN and row.metric == TASKS[row.dataset].metric:
+            protocol = (row.origin, *(row.protocol.get(name) for name in ("limit", "fewshot", "dtype")))
+            groups.setdefault(protocol, {})[row.dataset] = row
+    return {protocol: [group[name] for name in SEVEN] for protocol, group in groups.items() if len(group) == len(SEVEN)}

@@ -23,6 +23,7 @@ from core.request.sweeps import Grid, points
 from core.results import Result
 from core.shipping.saving import checkpoint_bytes, saved_words, size_words
 from core.specs import Dtype, RunSpec, parse_precision
+from core.store.samples import ship_samples
 from core.store.shipped import append_shipped
 from core.store.store import Store, compute_lock
 from core.words import duration, variant_name
@@ -130,7 +131,11 @@ def sweep(
     latency: options.Latency = False,
     force: options.Force = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Add each finished result to this file, a line each.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Add each result to this file, a line each, and its samples to the folder beside.",
+        ),
     ] = None,
 ) -> None:
     """Run models x chains x ratios and patterns, and go on past failures."""
@@ -227,8 +232,9 @@ def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
 
 
 def add_line(result: Result, file: Path) -> None:
-    """Append a result to a JSONL file unless a line of it says the same already."""
+    """Append a result to a JSONL file unless a line of it says the same already, and put its samples beside it."""
     if not file.exists() or result.model_dump_json() not in file.read_text().split("\n"):
+        ship_samples(result, file.parent)
         append_shipped(result, file)
 
 

@@ -15,6 +15,7 @@ from core.memory import reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
 from core.models.sources import identify_again, load_tokenizer
+from core.outcomes import summary
 from core.paths import cache_dir
 from core.progress import Progress
 from core.protocols import perplexity_protocol
@@ -26,6 +27,7 @@ from core.specs import RunSpec
 from core.store.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from transformers import PreTrainedModel
 
 
@@ -50,26 +52,23 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     move(model, device)
     for wanted, windows in zip(spec.perplexity, texts, strict=True):
         started = time.perf_counter()
-        value, stderr = perplexity(model, windows, progress, str(wanted))
+        samples = perplexity(model, windows, progress, str(wanted))
         corpus = identify_corpus(wanted.corpus)
-        _keep(
-            store,
-            result,
-            Measurement(
-                metric="perplexity",
-                dataset=corpus.id,
-                value=value,
-                stderr=None if stderr != stderr else stderr,
-                n=len(windows),
-                protocol=perplexity_protocol(wanted, spec.variant.dtype) | {"source": corpus.source},
-                details=circumstances(time.perf_counter() - started, spec.device) | {"tokens": windows.numel()},
-            ),
+        row = Measurement(
+            metric="perplexity",
+            dataset=corpus.id,
+            protocol=perplexity_protocol(wanted, spec.variant.dtype) | {"source": corpus.source},
+            details=circumstances(time.perf_counter() - started, spec.device) | {"tokens": windows.numel()},
+            **summary("perplexity", samples),
         )
+        _keep(store, result, samples, row)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
         for row in latency(model, spec.variant.dtype, progress):
-            _keep(store, result, row.model_copy(update={"details": row.details | circumstances(None, spec.device)}))
+            _keep(
+                store, result, None, row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
+            )
     found = store.stored(result.variant.key)
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
         size = size_words(checkpoint_bytes(found.footprint, spec.saved_dtype), spec.saved_dtype)
@@ -101,9 +100,11 @@ def _tasks(
                 row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
                 for row in outcome.measurements
             ]
-            _keep(store, result, *rows)
-            store.put_samples(result.variant.key, rows[0], outcome.samples)
+            _keep(store, result, outcome.samples, *rows)
 
 
-def _keep(store: Store, result: Result, *rows: Measurement) -> None:
+def _keep(store: Store, result: Result, samples: pd.DataFrame | None, *rows: Measurement) -> None:
+    """Store numbers, and the samples that they all are of, first: a number without them cannot be compared in pairs."""
+    if samples is not None:
+        store.put_samples(result.variant.key, rows[0], samples)
     store.put(result.model_copy(update={"measurements": rows}))

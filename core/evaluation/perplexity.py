@@ -6,10 +6,10 @@ References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 4; stderr by th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -27,8 +27,12 @@ SAME_LOGITS = 0.05  # relative; what 16 bits round is far less, a factor far mor
 
 
 @torch.inference_mode()
-def perplexity(model: PreTrainedModel, windows: Tensor, progress: Progress, what: str = "") -> tuple[float, float]:
-    """Return (perplexity, stderr) of a causal LM on tokens (N, L). `what` names the corpus in the progress."""
+def perplexity(model: PreTrainedModel, windows: Tensor, progress: Progress, what: str = "") -> pd.DataFrame:
+    """Return the samples of a causal LM on tokens (N, L), which `core.outcomes.summary` makes a perplexity of.
+
+    A row a window: doc_id, its place in the text, and perplexity, the mean log-likelihood of its tokens after the
+    first in nats. `what` names the corpus in the progress.
+    """
     progress("perplexity", 0, len(windows), what)
     check_logits(model, windows[0])
     device = next(model.parameters()).device
@@ -36,10 +40,7 @@ def perplexity(model: PreTrainedModel, windows: Tensor, progress: Progress, what
     for batch in windows.split(max(1, BATCH_TOKENS // windows.shape[1])):
         means += window_losses(model, batch.to(device))
         progress("perplexity", len(means), len(windows), what)
-    losses = torch.tensor(means, dtype=torch.float64)  # (N,) nats a token
-    value = math.exp(min(losses.mean().item(), 700.0))  # a float holds no more
-    spread = losses.std().item() if len(losses) > 1 else math.nan
-    return value, value * spread / math.sqrt(len(losses))
+    return pd.DataFrame({"doc_id": range(len(means)), "perplexity": [-mean for mean in means]})
 
 
 def window_losses(model: PreTrainedModel, windows: Tensor) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lm_eval.utils import handle_non_serializable, hash_string
 from core.data.tasks import TaskSource, harness_tasks, identify_task
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.scorer import SharedPrefixLM
+from core.outcomes import summary
 from core.progress import Progress, silent
 from core.protocols import task_protocol
 from core.results import Measurement
@@ -124,14 +124,3 @@ def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.Dat
                 }
             )
     return pd.DataFrame(rows).astype({"prediction": "Int64"})
-
-
-def summary(metric: str, samples: pd.DataFrame) -> dict[str, Any]:
-    """Return value, stderr (None for one document) and n; perplexity's stderr is by the delta method."""
-    values = samples[metric]
-    mean, n = float(values.mean()), len(values)
-    stderr = float(values.std()) / math.sqrt(n) if n > 1 else None
-    if metric == "perplexity":
-        value = math.exp(min(-mean, 700.0))  # a float holds no more
-        return {"value": value, "stderr": None if stderr is None else value * stderr, "n": n}
-    return {"value": mean, "stderr": stderr, "n": n}

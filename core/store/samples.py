@@ -1,7 +1,9 @@
-"""What a variant answered, document by document: parquet files beside the local database.
+"""What a variant answered, document by document and window by window: parquet files beside the rows.
 
-A file is `samples/<variant key>/<dataset>-<sha8 of the protocol>.parquet`: metrics of one task under one protocol
-(acc and acc_norm) share their documents, so they share the file.
+Metrics of one task under one protocol (acc and acc_norm) share their documents, so they share their samples. The
+user's own lie one file each, as they are measured: `samples/<variant key>/<dataset>-<sha8 of the protocol>.parquet`.
+Those that come with the project lie one file a variant, `samples/<variant key>.parquet`, without what a dataset's id
+says already.
 """
 
 from __future__ import annotations
@@ -9,53 +11,138 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import paths
 from core.errors import NotStored, UserError
-from core.results import Measurement
+from core.outcomes import summary
+from core.results import Measurement, Result
 from core.specs import sha256
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-
-def _folder(key: str) -> Path:
-    if not re.fullmatch(r"[0-9a-f]{64}", key):
-        raise UserError(f"{key!r} is not the key of a variant, which has 64 hexadecimal digits.")
-    return paths.local_results_dir() / "samples" / key
-
-
-def _checked(dataset: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*", dataset):
-        raise UserError(f"{dataset!r} is not the id of a task: letters, digits and _ . @ - are allowed.")
-    return dataset
+FOLDER = "samples"
+# What is compared of a document, and shipped beside its dataset and protocol.
+COMPARED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
+SAME = 1e-5  # relative: what 32 bits round, and more
 
 
 def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
     """Store the per-document outcomes behind a measurement, one row a document; return the file."""
-    _, dataset, protocol = measurement.identity
-    file = _folder(key) / f"{_checked(dataset)}-{sha256(protocol)[:8]}.parquet"
+    file = _local(key, measurement)
+    _write(frame, file)
+    return file
+
+
+def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
+    """Return the outcomes that a measurement is the mean of, the user's own or else the shipped; None where none are
+    kept.
+
+    A row a document or window: doc_id, and as they apply target, loglikelihoods (a choice each) and the metrics.
+    """
+    for frame in (_read_local(key, measurement), _read_shipped(key, measurement)):
+        if frame is not None and _gives(measurement, frame):
+            return frame
+    return None
+
+
+def delete_samples(key: str) -> None:
+    """Delete the user's own."""
+    shutil.rmtree(_local_folder(key), ignore_errors=True)
+
+
+def ship_samples(result: Result, folder: Path) -> Path | None:
+    """Write all outcomes behind a result into one file of a folder of shipped rows; None where it has none."""
+    import pandas
+
+    key, parts = result.variant.key, {}
+    for row in result.measurements:
+        if (frame := read_samples(key, row)) is not None:
+            parts[row.dataset, _digest(row)] = frame.assign(dataset=row.dataset, protocol=_digest(row))
+    if not parts:
+        return None
+    file = _shipped(key, folder)
+    found = pandas.concat(parts.values()).reindex(columns=["dataset", "protocol", "loglikelihoods", *COMPARED])
+    _write(found.astype(COMPARED), file)
+    return file
+
+
+def _gives(measurement: Measurement, frame: DataFrame) -> bool:
+    """Whether samples are those of a number, and not of one that was measured at another time."""
+    if measurement.metric not in frame:
+        return False
+    found = summary(measurement.metric, frame)
+    return found["n"] == measurement.n and abs(found["value"] - measurement.value) <= SAME * abs(measurement.value)
+
+
+def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
+    import pandas
+
+    file = _local(key, measurement)
+    if not file.exists():
+        return None
+    frame = pandas.read_parquet(file)
+    if "target" in frame:
+        frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # a text, as LAMBADA's, is the task's
+    return _compared(frame)
+
+
+def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
+    file = _shipped(key, paths.SHIPPED_MEASURED)
+    if not file.exists():
+        return None
+    parts = _parts(file, file.stat().st_mtime_ns)
+    return parts.get((measurement.dataset, _digest(measurement)))
+
+
+@lru_cache(maxsize=128)
+def _parts(file: Path, time: int) -> dict[tuple[str, str], DataFrame]:
+    """Return the samples in a shipped file by dataset and protocol."""
+    import pandas
+
+    parts = pandas.read_parquet(file).groupby(["dataset", "protocol"])
+    return {(str(dataset), str(protocol)): _compared(part) for (dataset, protocol), part in parts}
+
+
+def _compared(frame: DataFrame) -> DataFrame:
+    columns = [name for name in ("loglikelihoods", *COMPARED) if name in frame]
+    return frame[columns].dropna(axis="columns", how="all").reset_index(drop=True)
+
+
+def _write(frame: DataFrame, file: Path) -> None:
     part = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(part, index=False)
+        frame.to_parquet(part, index=False, compression="zstd")
         os.replace(part, file)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise NotStored(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
-    return file
 
 
-def read_samples(key: str, dataset: str, measurement: Measurement | None = None) -> DataFrame | None:
-    """Return the outcomes on a task, of that measurement's protocol or else of the most documents; None if none."""
-    import pandas
-
-    digest = sha256(measurement.identity[2])[:8] if measurement else "????????"
-    frames = [pandas.read_parquet(file) for file in _folder(key).glob(f"{_checked(dataset)}-{digest}.parquet")]
-    return max(frames, key=len, default=None)
+def _digest(measurement: Measurement) -> str:
+    return sha256(measurement.identity[2])[:8]
 
 
-def delete_samples(key: str) -> None:
-    shutil.rmtree(_folder(key), ignore_errors=True)
+def _local(key: str, measurement: Measurement) -> Path:
+    dataset = measurement.dataset
+    if not re.fullmatch(r"[\w.@+-]+", dataset):
+        raise UserError(f"{dataset!r} is not the id of a task or text: letters, digits and _ . @ + - are allowed.")
+    return _local_folder(key) / f"{dataset}-{_digest(measurement)}.parquet"
+
+
+def _local_folder(key: str) -> Path:
+    return paths.local_results_dir() / FOLDER / _checked(key)
+
+
+def _shipped(key: str, folder: Path) -> Path:
+    return folder / FOLDER / f"{_checked(key)}.parquet"
+
+
+def _checked(key: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", key):
+        raise UserError(f"{key!r} is not the key of a variant, which has 64 hexadecimal digits.")
+    return key

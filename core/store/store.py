@@ -99,9 +99,9 @@ class Store:
         """Store the outcomes behind a measurement, one row a document."""
         return samples.write_samples(key, measurement, frame)
 
-    def samples(self, key: str, dataset: str, measurement: Measurement | None = None) -> DataFrame | None:
-        """Return the outcomes on a task, of that measurement's protocol or else of the most documents."""
-        return samples.read_samples(key, dataset, measurement)
+    def samples(self, key: str, measurement: Measurement) -> DataFrame | None:
+        """Return the outcomes that a number is the mean of, one row a document or window; None where none are kept."""
+        return samples.read_samples(key, measurement)
 
     def read(self, key: str | None = None) -> Rows:
         """Return every result, shipped ones first, or only that of `key`, and what cannot be used, by its sentence."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.data.cards import TASKS
+from core.words import amount
 from dashboard.charts import points
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
 PRINTED = {"wikitext2": "WikiText-2 perplexity", "ptb-valid": "PTB perplexity"}
 TUNED = " + LoRA"
+HERE = {"lambada": "lambada_openai"}  # the tasks that another name has here
 CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}
 
 
@@ -110,6 +112,38 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
+
+
+def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    """Return what was measured here of printed accuracies, by the same methods at the same amounts, as `rows_of` does.
+
+    `frame` is tidy. Of the model that has most of them, under the protocol with the most documents that dense has.
+    """
+    names = {HERE.get(name, name): name for name in printed["dataset"]}
+    rows = frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)]
+    rows = rows[points.is_dense(rows) | rows["parts"].isin(printed["name"])]
+    where = [amount(*one) for one in zip(rows["ratio"], rows["pattern"], strict=True)]
+    rows = rows.assign(removed=where)
+    rows = rows[points.is_dense(rows) | rows["removed"].isin(printed["removed"])]
+    if points.is_dense(rows).all():
+        return rows[:0]
+    rows = rows[rows["model"] == rows["model"].mode().iloc[0]]
+    most = rows.loc[points.is_dense(rows), "n"].max()
+    rows = points.made_with(rows[rows["n"] == most], next(iter(points.calibrations(rows)), None), None)
+    rows = rows.drop_duplicates(["label", "removed", "dataset"])
+    tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
+    rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks would be another one
+    dense = points.is_dense(rows)
+    return rows.assign(
+        method=rows["label"],
+        name=rows["method"],
+        removed=rows["removed"].mask(dense, "0 %"),
+        dataset=rows["dataset"].map(names),
+        tuned=False,
+        ratio_kind=rows["pattern"].fillna("unstructured"),
+        measure="acc",
+        value=100 * rows["value"],
+    )
 
 
 def wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:

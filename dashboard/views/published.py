@@ -140,6 +140,30 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     ]
 
 
+def ours_by_task(printed: pd.DataFrame) -> list[Item]:
+    """Show the accuracies that were measured here on the printed tasks, at the printed amounts."""
+    st.subheader("Measured here", anchor=False)
+    rows = papers.measured(data.frame(), printed)
+    if rows.empty:
+        st.caption("None of them was measured here on these tasks yet.")
+        return []
+    shown = papers.by_task(rows)
+    order = list(dict.fromkeys(shown["task"]))
+    caption = f"Measured by Slimscope on {rows['model'].iloc[0]}, accuracy: {rows['protocol'].iloc[0]}. Another model "
+    caption += "than the paper's, so compare how the methods lie, not the numbers. Dotted: guessing."
+    if (printed["dataset"] == "storycloze").any():
+        caption += " StoryCloze's documents are not free to download, so it is not measured here."
+    return [
+        widgets.show_chart(
+            "published_ours_by_task",
+            lambda theme: figures.accuracy_dots(shown, theme, order),
+            caption,
+            shown[["series", "task", "metric", "value"]],
+            alt="Zero-shot accuracy per task as measured here, a marker for each method",
+        )
+    ]
+
+
 def cited(table: papers.Table) -> str:
     return f"{table.citation} ({', '.join(table.tables)})."
 
@@ -165,7 +189,7 @@ def page() -> None:
         printed = widgets.show_table(
             "published_zeroshot_table", papers.wide(rows, "dataset"), items[0].caption, SHARES, False
         )
-        items.append(printed)
+        items += [printed, *ours_by_task(rows)]
     widgets.export_page("slimscope-published", items)
 
 

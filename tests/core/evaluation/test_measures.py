@@ -18,6 +18,7 @@ from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.blocks import execution_device, find_blocks
+from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Calibration
@@ -32,7 +33,10 @@ def test_perplexity_is_the_papers(name, monkeypatch):
         logits = model(input_ids=tokens).logits[:, :-1].double()
     losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").mean(1)
     monkeypatch.setattr(perplexity_module, "CHUNK_BYTES", 4 * 97 * 5)  # several chunks a window
-    value, stderr = perplexity(model, tokens, silent)
+    samples = perplexity(model, tokens, silent)
+    assert list(-samples["perplexity"]) == pytest.approx(losses.tolist(), rel=1e-4)
+    value, stderr, n = summary("perplexity", samples).values()
+    assert n == 3
     assert value == pytest.approx(losses.mean().exp().item(), rel=1e-4)
     assert stderr == pytest.approx(value * losses.std().item() / math.sqrt(3), rel=1e-3)
 
@@ -94,7 +98,7 @@ def test_memory_growth_sees_what_the_work_holds_and_not_what_was_there_or_freed_
 def test_windows_that_run_together_lose_what_each_does_alone(batch, monkeypatch):
     model, tokens = tiny(), windows(7, 24)
     monkeypatch.setattr(perplexity_module, "BATCH_TOKENS", 24 * batch)
-    value, stderr = perplexity(model, tokens, silent)
+    value, stderr, _ = summary("perplexity", perplexity(model, tokens, silent)).values()
     losses = [model(input_ids=w[None], labels=w[None]).loss.item() for w in tokens]
     assert value == pytest.approx(math.exp(sum(losses) / 7), rel=1e-5)
     assert stderr == pytest.approx(value * torch.tensor(losses).std().item() / 7**0.5, rel=1e-3)

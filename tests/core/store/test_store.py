@@ -12,6 +12,7 @@ from sqlalchemy import event, inspect, text
 from core import paths
 from core.errors import Cancelled, UserError
 from core.results import Measurement
+from core.store import samples
 from core.store.store import Store, compute_lock
 from core.store.tables import HEAD, metadata
 from tests.core.made import KEY, LAYER, OTHER, make, perplexity
@@ -81,37 +82,76 @@ def test_delete_takes_numbers_and_samples():
     store.put(make(accuracy))
     store.put(make(accuracy, key=OTHER))
     for key in (KEY, OTHER):
-        store.put_samples(key, accuracy, pandas.DataFrame({"doc": [0, 1], "acc": [1, 0]}))
+        store.put_samples(key, accuracy, pandas.DataFrame({"doc_id": [0, 1], "acc": [1, 0]}))
     store.delete(KEY)
     assert store.get(KEY) is None
-    assert store.samples(KEY, "piqa") is None
+    assert store.samples(KEY, accuracy) is None
     assert not (paths.local_results_dir() / "samples" / KEY).exists()
     assert store.get(OTHER).measurements == (accuracy,)
-    assert len(store.samples(OTHER, "piqa")) == 2
+    assert len(store.samples(OTHER, accuracy)) == 2
     with pytest.raises(UserError, match="no result"):
         store.delete(KEY)
 
 
+def answered(n, protocol, metric="acc", value=None, dataset="piqa"):
+    value = 1 / n if value is None else value
+    return Measurement(metric=metric, dataset=dataset, value=value, n=n, protocol={"fewshot": 0} | protocol)
+
+
 def test_samples_of_two_protocols_lie_apart():
     store = Store()
-    few = Measurement(metric="acc", dataset="piqa", value=0.5, n=1, protocol={"limit": 1, "source": "hub"})
-    many = few.model_copy(update={"protocol": {"limit": 3}})
-    frame = pandas.DataFrame({"doc": [0, 1, 2], "loglikelihoods": [[-1.0, -2.0]] * 3})
+    few, many = answered(1, {"limit": 1, "source": "hub"}), answered(4, {"limit": 4})
+    frame = pandas.DataFrame({"doc_id": range(4), "loglikelihoods": [[-1.0, -2.0]] * 4, "acc": [1.0, 0, 0, 0]})
+    frame["acc_norm"] = 1.0
     store.put_samples(KEY, few, frame[:1])
     store.put_samples(KEY, many, frame)
-    assert len(store.samples(KEY, "piqa")) == 3  # the most documents
-    norm = few.model_copy(update={"metric": "acc_norm", "protocol": {"limit": 1, "source": "folder"}})
-    assert len(store.samples(KEY, "piqa", norm)) == 1  # acc_norm shares acc's documents
-    assert list(store.samples(KEY, "piqa").loglikelihoods[0]) == [-1.0, -2.0]
+    assert len(store.samples(KEY, few)) == 1
+    assert len(store.samples(KEY, many)) == 4
+    norm = answered(1, {"limit": 1, "source": "folder"}, "acc_norm")
+    assert len(store.samples(KEY, norm)) == 1  # acc_norm shares acc's documents
+    assert list(store.samples(KEY, many).loglikelihoods[0]) == [-1.0, -2.0]
+
+
+def test_samples_that_do_not_give_the_number_are_not_its_own():
+    store, accuracy = Store(), answered(4, {"limit": 4})
+    store.put_samples(KEY, accuracy, pandas.DataFrame({"doc_id": range(4), "acc": [1.0, 0, 0, 0]}))
+    assert store.samples(KEY, accuracy) is not None
+    assert store.samples(KEY, answered(4, {"limit": 4}, value=0.5)) is None
+    assert store.samples(KEY, answered(4, {"limit": 4}, "acc_norm")) is None  # not there
+    assert store.samples(OTHER, accuracy) is None
+
+
+def test_shipped_samples_are_those_of_every_number_of_the_row():
+    store, text = Store(), perplexity(math.exp(3.0))
+    text = text.model_copy(update={"n": 2})
+    words = answered(2, {"limit": 2}, "perplexity", math.exp(2.0), "lambada_openai")
+    choices, none = answered(2, {"limit": 2}), answered(9, {"limit": 9}, dataset="boolq")
+    piqa = {"doc_id": [0, 1], "doc_hash": ["a", "b"], "target": [1, 0], "loglikelihoods": [[-1.5, -2.25], [-3.0, -1.0]]}
+    store.put_samples(KEY, text, pandas.DataFrame({"doc_id": [0, 1], "perplexity": [-2.5, -3.5]}))
+    store.put_samples(KEY, choices, pandas.DataFrame({**piqa, "acc": [1.0, 0.0]}))
+    store.put_samples(
+        KEY, words, pandas.DataFrame({"doc_id": [0, 1], "target": ["so", "we"], "perplexity": [-1.0, -3.0]})
+    )
+    result = make(text, choices, words, none)
+    assert samples.ship_samples(result, paths.SHIPPED_MEASURED).name == f"{KEY}.parquet"
+    assert samples.ship_samples(make(none), paths.SHIPPED_MEASURED) is None
+    samples.delete_samples(KEY)
+    assert list(store.samples(KEY, text)["perplexity"]) == [-2.5, -3.5]
+    found = store.samples(KEY, choices)
+    assert [list(line) for line in found["loglikelihoods"]] == piqa["loglikelihoods"]
+    assert list(found["target"]) == piqa["target"]
+    assert list(store.samples(KEY, words)["perplexity"]) == [-1.0, -3.0]
+    assert store.samples(KEY, none) is None
+    assert store.samples(KEY, answered(2, {"limit": 3})) is None  # another protocol
 
 
 @pytest.mark.parametrize(("key", "dataset"), [("../../etc", "piqa"), (KEY, "../piqa"), (KEY, "a/b"), ("A" * 64, "x")])
 def test_samples_refuse_what_is_no_key_or_task(key, dataset):
-    wanted = Measurement(metric="acc", dataset=dataset, value=0.5, n=1, protocol={})
+    wanted = Measurement(metric="acc", dataset=dataset, value=0.5, n=1, protocol={"fewshot": 0})
     with pytest.raises(UserError):
-        Store().put_samples(key, wanted, pandas.DataFrame({"doc": [0]}))
+        Store().put_samples(key, wanted, pandas.DataFrame({"doc_id": [0]}))
     with pytest.raises(UserError):
-        Store().samples(key, dataset)
+        Store().samples(key, wanted)
 
 
 def test_stamp_changes_with_every_change():

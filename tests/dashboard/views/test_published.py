@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.results import Measurement
 from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import result
 
@@ -32,3 +33,27 @@ def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
     assert "Another model than the paper's" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="published_text").set_value("c4").run()
     assert len(charts(app)) == 1 and not app.exception
+
+
+def test_published_shows_our_accuracies_on_the_printed_tasks_and_says_which_has_no_data(store):
+    title = "SparseGPT: OPT-175B, zero-shot"
+    store.put(with_tasks("dense", 0.6))
+    app = open_app("views/published.py")
+    app.selectbox(key="published_table_name").set_value(title).run()
+    assert "None of them was measured here on these tasks yet." in app.caption[-1].value
+    store.put(with_tasks("sparsegpt", 0.5, 0.5))
+    store.put(with_tasks("wanda", 0.4, 0.5))  # the table has none
+    store.put(with_tasks("magnitude", 0.3, 0.5, tasks=("piqa",)))
+    app.run()
+    assert not app.exception
+    drawn = charts(app)[1].proto.spec
+    assert "SparseGPT 50 %" in drawn and "Wanda" not in drawn and "Magnitude" not in drawn
+    assert '"LAMBADA"' in drawn and '"Mean of 2"' in drawn
+    said = " ".join(caption.value for caption in app.caption)
+    assert "first 500 documents" in said and "StoryCloze's documents are not free to download" in said
+
+
+def with_tasks(method, accuracy, ratio=None, tasks=("piqa", "lambada_openai")):
+    protocol = {"limit": 500, "fewshot": 0, "version": 1.0, "dtype": "float32"}
+    numbers = [Measurement(metric="acc", dataset=name, value=accuracy, n=500, protocol=protocol) for name in tasks]
+    return result(method, 20.0, ratio).model_copy(update={"measurements": tuple(numbers)})

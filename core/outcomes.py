@@ -1,0 +1,28 @@
+"""From the outcomes of single documents or windows to the number that they give."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+HIGHEST = 700.0  # nats: a float holds no larger exponential
+
+
+def summary(metric: str, samples: DataFrame) -> dict[str, Any]:
+    """Return value, stderr (None where there is none) and n of a metric's column; perplexity's stderr is by the delta
+    method.
+
+    A perplexity's column holds log-likelihoods in nats, a row a document or window: that of a word (LAMBADA), or of a
+    window's tokens in the mean.
+    """
+    values = samples[metric]
+    mean, n = float(values.mean()), len(values)
+    spread = float(values.std())  # NaN for one document, or where a loss is infinite
+    stderr = None if math.isnan(spread) else spread / math.sqrt(n)
+    if metric == "perplexity":
+        value = math.exp(min(-mean, HIGHEST))
+        return {"value": value, "stderr": None if stderr is None else value * stderr, "n": n}
+    return {"value": mean, "stderr": stderr, "n": n}

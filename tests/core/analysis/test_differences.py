@@ -1,0 +1,100 @@
+"""What is said of two variants: figures where their outcomes are kept, and why not where they are not."""
+
+import math
+
+import pandas
+import pytest
+
+from core.analysis.differences import differences
+from core.analysis.paired import difference, holm, mean_difference
+from core.analysis.seven import MEAN
+from core.data.cards import SEVEN, TASKS
+from core.results import Measurement
+from core.specs import Stage
+from tests.core.made import KEY, OTHER, make, perplexity
+
+THIRD = "c" * 64
+DENSE = (Stage(method="dense"),)
+
+
+def answered(dataset, right, metric="acc", limit=100):
+    """A number and its samples, the first `right` of 100 documents right."""
+    samples = pandas.DataFrame({"doc_id": range(100), metric: [1.0] * right + [0.0] * (100 - right)})
+    protocol = {"limit": limit, "fewshot": 0, "dtype": "float32"}
+    return Measurement(metric=metric, dataset=dataset, value=right / 100, n=100, protocol=protocol), samples
+
+
+def asked(numbers):
+    """A variant's measurements, and what `Store.samples` would find of them."""
+    return tuple(row for row, _ in numbers), {row.identity: samples for row, samples in numbers}
+
+
+def compared(first, *others):
+    kept = {}
+    results = []
+    for key, numbers in zip((KEY, OTHER, THIRD), (first, *others), strict=False):
+        rows, kept[key] = asked(numbers)
+        results.append(make(*rows, key=key, stages=DENSE if key == KEY else (Stage(method="wanda", ratio=0.5),)))
+    return differences(results, results[0], lambda key, row: kept[key].get(row.identity))
+
+
+def seven(right):
+    return [answered(name, right + place, TASKS[name].metric) for place, name in enumerate(SEVEN)]
+
+
+def test_figures_are_those_of_the_pair_and_adjusted_over_the_variants():
+    first, second, third = (answered("piqa", right) for right in (60, 50, 57))
+    found = compared([first], [second], [third])
+    assert list(found["key"]) == [OTHER, THIRD]
+    wanted = [difference("acc", first[1], other[1]) for other in (second, third)]
+    for row, pair in zip(found.to_dict("records"), wanted, strict=True):
+        assert {name: row[name] for name in ("difference", "stderr", "low", "high", "p")} == {
+            name: getattr(pair, name) for name in ("difference", "stderr", "low", "high", "p")
+        }
+    assert list(found["adjusted"]) == holm([pair.p for pair in wanted])
+    assert list(found["verdict"]) == ["worse", "no difference can be told"]
+    assert list(found["reference"]) == [0.6, 0.6]
+    assert found["why"].isna().all()
+
+
+def test_the_mean_of_seven_is_of_the_same_pairs():
+    first, second = seven(60), seven(50)
+    found = compared(first, second).set_index("dataset")
+    assert list(found.index) == [*SEVEN, MEAN]
+    pairs = [difference(row.metric, a, b) for (row, a), (_, b) in zip(first, second, strict=True)]
+    assert found.loc[MEAN, "stderr"] == mean_difference(pairs).stderr
+    assert found.loc[MEAN, "difference"] == pytest.approx(-0.1)
+    assert found.loc[MEAN, "value"] == pytest.approx(0.53)
+    assert found.loc[MEAN, "verdict"] == "worse"
+
+
+def test_what_was_not_kept_cannot_be_paired_and_is_told():
+    first, second = seven(60), seven(50)
+    second[3] = (second[3][0], None)
+    found = compared(first, second).set_index("dataset")
+    for name in (SEVEN[3], MEAN):
+        assert found.loc[name, "why"] == "cannot be paired: what was answered, document by document, was not kept"
+        assert math.isnan(found.loc[name, "difference"])
+        assert pandas.isna(found.loc[name, "verdict"])
+        assert found.loc[name, "value"] < found.loc[name, "reference"]
+    assert found.drop([SEVEN[3], MEAN])["why"].isna().all()
+
+
+def test_other_documents_are_told_in_words():
+    one, other = answered("piqa", 60), answered("piqa", 50)
+    other[1]["doc_id"] += 1
+    (row,) = compared([one], [other]).to_dict("records")
+    assert row["why"].startswith("cannot be paired: The variants were scored on the same number of documents, but")
+
+
+def test_numbers_of_another_protocol_are_not_compared():
+    assert compared([answered("piqa", 60)], [answered("piqa", 50, limit=None)]).empty
+
+
+def test_perplexity_is_a_ratio_where_less_is_better():
+    losses = pandas.DataFrame({"doc_id": range(16), "perplexity": [-3.0 - 0.01 * i for i in range(16)]})
+    more = losses.assign(perplexity=losses["perplexity"] - 0.5 - 0.001 * losses["doc_id"])
+    (row,) = compared([(perplexity(21.6), losses)], [(perplexity(36.0), more)]).to_dict("records")
+    assert row["ratio"] == pytest.approx(math.exp(0.5075))
+    assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
+    assert row["verdict"] == "worse"
