@@ -16,7 +16,7 @@ from core.specs import DTYPES, Dtype, Perplexity, Task, precision_name
 def reproduce(result: Result) -> str:
     """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
 
-    Tasks that were scored in several precisions give a further line each.
+    Tasks that were scored in several precisions give a line each.
 
     Raises `UserError` with the reason where this version has no command that makes the same variant.
     """
@@ -29,7 +29,6 @@ def reproduce(result: Result) -> str:
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks: dict[Dtype, dict[str, None]] = {}  # by the precision that they were scored in
-    plain = tuple(words)
     for row in result.measurements:
         if row.of_text:
             window, windows = row.protocol["window"], row.protocol.get("windows")
@@ -40,8 +39,7 @@ def reproduce(result: Result) -> str:
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
     scorings = [_scoring(dtype, named, variant.dtype) for dtype, named in tasks.items()] or [[]]
-    lines = [[*words, *scorings[0]], *([*plain, *scoring] for scoring in scorings[1:])]
-    return "\n".join(map(shlex.join, lines))
+    return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)
 
 
 def _scoring(dtype: Dtype, tasks: Iterable[str], computed: Dtype) -> list[str]:

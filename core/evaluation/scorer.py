@@ -48,6 +48,7 @@ class SharedPrefixLM(TemplateLM):
         self._head = wide_head(model)
         self.max_length = resolve_max_length(model.config, tokenizer)  # tokens of input
         self.tokens = 0  # run so far, without padding
+        self.positions = 0  # at which the head ran so far
         self._trees_hold: bool | None = None  # not tried yet
 
     @property
@@ -156,6 +157,7 @@ class SharedPrefixLM(TemplateLM):
         ]
         places, targets = torch.tensor(wanted, device=self.device).T  # (targets,) each
         logits = self._logits(batch, list(lines))  # (lines, vocabulary)
+        self.positions += len(lines)
         found = logits[places, targets].float()  # (targets,)
         greedy = logits.argmax(-1)[places] == targets
         total = torch.cat([part.float().logsumexp(-1) for part in logits.split(LINES)])  # (lines,)

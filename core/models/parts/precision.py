@@ -45,7 +45,7 @@ def in_precision(model: PreTrainedModel, dtype: Dtype) -> Iterator[None]:
 
 def _stored(model: PreTrainedModel) -> list[Tensor]:
     """Return what a checkpoint holds, tied weights once."""
-    found = {id(parameter): parameter for parameter in model.parameters()}
+    found: dict[int, Tensor] = {id(parameter): parameter for parameter in model.parameters()}
     for module in model.modules():
         lasting = module._buffers.keys() - module._non_persistent_buffers_set
         found |= {id(one): one for name in lasting if (one := module._buffers[name]) is not None}
