@@ -124,7 +124,7 @@ BAD = {
     "unknown precision to save in": ([*RUN, "--save", "new", "--precision", "fp8"], "did you mean 'fp32'?"),
     "precision without a folder": ([*RUN, "--precision", "fp16"], "add a folder with --save"),
     "unknown precision to export in": (["export", "0" * 64, "new", "--precision", "int8"], "known: fp32, fp16, bf16"),
-    "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--scoring", "bfloat16"], "known: fp32, fp16, bf16"),
+    "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--scoring", "bfloat16"], "did you mean 'bf16'?"),
     "precision of scoring without tasks": ([*RUN, "--scoring", "bf16"], "add them with --tasks"),
     "precision of scoring without tasks in a sweep": (
         [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--scoring", "bf16"],
