@@ -72,7 +72,9 @@ def column(measurement: Measurement) -> str:
     if "batch" in protocol:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
-    return name + (f":{protocol['limit']}" if protocol.get("limit") else "")
+    name += f":{protocol['limit']}" if protocol.get("limit") else ""
+    dtype = protocol.get("dtype", "float32")
+    return name if dtype == "float32" else f"{name} {dtype}"
 
 
 def measured(measurement: Measurement) -> str:

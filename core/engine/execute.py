@@ -13,6 +13,7 @@ from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
+from core.models.parts.precision import in_precision
 from core.models.sources import identify_again, load_tokenizer
 from core.outcomes import summary
 from core.paths import cache_dir
@@ -93,12 +94,13 @@ def _tasks(
     from core.evaluation.zeroshot import evaluate
 
     requests = cache_dir() / "requests"
-    for outcome in evaluate(model, tokenizer, spec.tasks, spec.variant.dtype, progress, requests):
-        rows = [
-            row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
-            for row in outcome.measurements
-        ]
-        _keep(store, result, outcome.samples, *rows)
+    with in_precision(model, spec.scoring_dtype):
+        for outcome in evaluate(model, tokenizer, spec.tasks, spec.scoring_dtype, progress, requests):
+            rows = [
+                row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
+                for row in outcome.measurements
+            ]
+            _keep(store, result, outcome.samples, *rows)
 
 
 def _keep(store: Store, result: Result, samples: pd.DataFrame | None, *rows: Measurement) -> None:
