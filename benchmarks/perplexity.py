@@ -52,7 +52,7 @@ def main(texts: str = TEXTS, model: str = DEFAULT_MODEL, dtype: str = "float32",
 
     table = Table(title=f"{source.id}, {dtype}, {torch.get_num_threads()} threads: seconds")
     for column in ("text", *SIDES, "faster", "difference", *(f"{side}, MB" for side in SIDES)):
-        table.add_column(column, justify="left" if column == "text" else "right")
+        table.add_column(column, justify="left" if column == "text" else "right", no_wrap=column == "text", overflow="fold")
     totals = dict.fromkeys(SIDES, 0.0)
     for text, tokens in zip(wanted, windows, strict=True):
         seconds, losses, memory = {}, {}, {}
