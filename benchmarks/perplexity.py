@@ -52,13 +52,14 @@ def main(texts: str = TEXTS, model: str = DEFAULT_MODEL, dtype: str = "float32",
 
     table = Table(title=f"{source.id}, {dtype}, {torch.get_num_threads()} threads: seconds")
     for column in ("text", *SIDES, "faster", "difference", *(f"{side}, MB" for side in SIDES)):
-        table.add_column(column, justify="left" if column == "text" else "right", no_wrap=column == "text", overflow="fold")
+        first = column == "text"
+        table.add_column(column, justify="left" if first else "right", no_wrap=first, overflow="fold")
     totals = dict.fromkeys(SIDES, 0.0)
     for text, tokens in zip(wanted, windows, strict=True):
         seconds, losses, memory = {}, {}, {}
-        first = tokens[: max(1, TOKENS[where.type] // text.window)]  # as many as we run together
+        some = tokens[: max(1, TOKENS[where.type] // text.window)]  # as many as we run together
         for name, side in SIDES.items():
-            growth = memory_growth(partial(side, network, first), where)  # the first use of anything is not timed
+            growth = memory_growth(partial(side, network, some), where)  # the first use of anything is not timed
             memory[name] = "" if growth is None else f"{growth / 1e6:.0f}"
             started = time.perf_counter()
             losses[name] = side(network, tokens)
