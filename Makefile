@@ -14,6 +14,7 @@ test: .venv/installed-test
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.sparsegpt
 	$(BIN)/python -m benchmarks.zeroshot
+	$(BIN)/python -m benchmarks.perplexity
 	$(BIN)/python -m benchmarks.slimllm
 	$(BIN)/python -m benchmarks.training
 

@@ -60,7 +60,8 @@ def main(
         for ratio in asked:
             model = load_model(source, "float32")
             apply(model, Given(build_stage(method, ratio, None, settings, read), tokens), Context(torch.device("cpu")))
-            found.append(f"{summary('perplexity', perplexity(model, texts, silent))['value']:.2f}")
+            (reading,) = perplexity(model, {wanted: texts}, silent)
+            found.append(f"{summary('perplexity', reading.samples)['value']:.2f}")
             typer.echo(f"{what}, {ratio:.0%}: {found[-1]}", err=True)
         table.add_row(what, *found)
     Console().print(table)

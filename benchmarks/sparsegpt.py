@@ -25,6 +25,7 @@ from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
+from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import Calibration
@@ -43,7 +44,8 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     rows: list[tuple[str, float, float]] = []
 
     def measured(what: str, seconds: float, model: torch.nn.Module) -> None:
-        rows.append((what, seconds, perplexity(model.float(), texts, silent)[0]))
+        (reading,) = perplexity(model.float(), {evaluation: texts}, silent)
+        rows.append((what, seconds, summary("perplexity", reading.samples)["value"]))
         print(f"{what}: {seconds:.1f} s, perplexity {rows[-1][2]:.2f}", flush=True)
 
     def engine(dtype: str, **settings: bool) -> tuple[float, torch.nn.Module]:

@@ -1,82 +1,173 @@
-"""Zero-shot scoring: shared prefixes against lm-evaluation-harness' HFLM, on one model object, in one run.
+"""Zero-shot scoring: shared prefixes against lm-evaluation-harness' HFLM, on one model, in one run.
 
     python -m benchmarks.zeroshot [--docs 50] [--batches 8,16,32]
 
-HFLM is run at each batch size and counts at the one that is fastest over all tasks. The sides take turns task by
-task, so that what else the machine does hits both.
+HFLM is run at each batch size and counts at the one that is fastest over all tasks. Beside it the least work that any
+scorer of these requests has: one plain forward over the tokens that ours runs, none twice, in batches of the quickest
+shape, and the vocabulary at as many positions as are scored. Then ours in bf16, and what that changes of the answers.
+The sides take turns task by task, so that what else the machine does hits all.
 """
 
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
+import pandas as pd
+import torch
 import typer
-from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
 from rich.console import Console
 from rich.table import Table
 
-from core.data.cards import SEVEN
+from core.analysis.paired import Difference, difference, mean_difference
+from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks
+from core.evaluation.encoded import Encoded
 from core.evaluation.scorer import SharedPrefixLM
+from core.evaluation.zeroshot import Part, judge
+from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 
 TIE = 1e-3  # choices closer than this may change places
-OURS = "slimscope"
+OURS, FLOOR, HALF = "slimscope", "floor", "slimscope, bf16"
+SHAPES = (
+    (4, 128),
+    (8, 64),
+    (8, 128),
+    (16, 64),
+    (32, 64),
+)  # (rows, tokens) of a batch, those that the floor is tried in
+POSITIONS = 512  # that the floor's head sees at once
 
 
-def main(docs: int = 50, batches: str = "8,16,32", model: str = DEFAULT_MODEL, dtype: str = "float32") -> None:
+def main(docs: int = 50, batches: str = "8,16,32", model: str = DEFAULT_MODEL) -> None:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    reuse_freed_memory()  # as in every run
     source = identify(model)
-    network, tokenizer = load_model(source, dtype), load_tokenizer(source)
-    sides: dict[str, TemplateLM] = {
+    network, tokenizer = load_model(source, "float32"), load_tokenizer(source)
+    peers = {
         f"HFLM, batch {size}": HFLM(pretrained=network, tokenizer=tokenizer, batch_size=int(size))
         for size in batches.split(",")
     }
-    sides[OURS] = SharedPrefixLM(network, tokenizer)
+    ours = SharedPrefixLM(network, tokenizer)
+    lms = {**peers, OURS: ours, HALF: SharedPrefixLM(load_model(source, "bfloat16"), tokenizer)}
     tasks = harness_tasks(SEVEN)
     for task in tasks.values():
         task.build_all_requests(limit=docs)
-    for lm in sides.values():  # first use of anything is not timed
+    for lm in lms.values():  # first use of anything is not timed
         lm.loglikelihood(tasks["openbookqa"].instances[:8], disable_tqdm=True)
+    shape = min(SHAPES, key=lambda shape: least(network, shape, 2 * 32 * 64, 0))
 
     seconds: dict[str, dict[str, float]] = defaultdict(dict)
-    answers: dict[str, dict[str, list[tuple[float, bool]]]] = defaultdict(dict)
+    samples: dict[str, dict[str, pd.DataFrame]] = defaultdict(dict)
     for name, task in tasks.items():
-        for side, lm in sides.items():
+        tokens, positions = ours.tokens, ours.positions
+        for side, lm in lms.items():
             started = time.perf_counter()
-            answers[side][name] = lm.loglikelihood(task.instances, disable_tqdm=True)
+            answers = lm.loglikelihood(task.instances, disable_tqdm=True)
             seconds[side][name] = time.perf_counter() - started
+            samples[side][name] = judged(task, docs, answers)
+            if side == OURS:
+                seconds[FLOOR][name] = least(network, shape, ours.tokens - tokens, ours.positions - positions)
             typer.echo(f"{name}: {side} {seconds[side][name]:.1f} s")
 
     totals = {side: sum(times.values()) for side, times in seconds.items()}
-    peer = min((side for side in sides if side != OURS), key=totals.get)
-    table = Table(title=f"{model}, {dtype}, {docs} documents a task: seconds")
-    for column in ("task", *sides, f"{OURS} is faster", "largest difference", "same answers"):
+    peer = min(peers, key=totals.__getitem__)
+    about = f"{model}, {docs} documents a task"
+    show_seconds(f"{about}; {ours.tokens} tokens, floor in batches of {shape}: seconds", seconds, totals, peer)
+    show_answers(f"{about}: {OURS} against {peer}", samples[OURS], samples[peer])
+    show_half(f"{about}: bf16 against fp32", samples[HALF], samples[OURS])
+
+
+@torch.inference_mode()
+def least(network, shape: tuple[int, int], tokens: int, positions: int) -> float:
+    """Return the seconds of a plain forward over so many tokens, and of the head at so many positions."""
+    rows, length = shape
+    batch = torch.randint(1000, (rows, length))
+    hidden = torch.randn(POSITIONS, network.config.hidden_size)
+    started = time.perf_counter()
+    for start in range(0, tokens, rows * length):
+        left = min(rows * length, tokens - start)
+        count = -(-left // length)  # rows of the last batch, which is shorter
+        network.base_model(input_ids=batch[:count, : left // count], use_cache=False)
+    for start in range(0, positions, POSITIONS):
+        network.get_output_embeddings()(hidden[: positions - start])
+    return time.perf_counter() - started
+
+
+def judged(task, docs: int, answers: list[tuple[float, bool]]) -> pd.DataFrame:
+    """Return the samples of `core.evaluation.zeroshot.TaskOutcome`."""
+    documents = [document for _, document in task.doc_iterator(limit=docs)]
+    counts = [len(task.doc_to_choice(document)) for document in documents]
+    return judge([Part(task, documents, Encoded([], counts))], answers)
+
+
+def show_seconds(title: str, seconds: dict[str, dict[str, float]], totals: dict[str, float], peer: str) -> None:
+    def row(name: str, of: Callable[[str], float]) -> list[str]:
+        ratios = [of(OURS) / of(FLOOR), of(peer) / of(OURS), of(peer) / of(HALF)]
+        return [name, *(f"{of(side):.1f}" for side in totals), *(f"{ratio:.2f}x" for ratio in ratios)]
+
+    names = list(seconds[OURS])
+    rows = [row(name, lambda side, name=name: seconds[side][name]) for name in names]
+    show(
+        title,
+        ["task", *totals, f"{OURS} / {FLOOR}", f"{peer} / {OURS}", f"{peer} / {HALF}"],
+        [*rows, row("all seven", totals.__getitem__)],
+    )
+
+
+def show_answers(title: str, ours: dict[str, pd.DataFrame], theirs: dict[str, pd.DataFrame]) -> None:
+    rows = []
+    for name, mine in ours.items():
+        same, of = agreement(mine, theirs[name])
+        rows.append([name, f"{largest(mine, theirs[name]):.1e}", f"{same}/{of}"])
+    show(title, ["task", "largest difference", "same answers"], rows)
+
+
+def show_half(title: str, half: dict[str, pd.DataFrame], full: dict[str, pd.DataFrame]) -> None:
+    def row(name: str, changed: float, gap: float, found: Difference) -> list[str]:
+        return [
+            name,
+            f"{changed:.1%}",
+            f"{gap:.2f}",
+            f"{100 * found.difference:+.2f}",
+            f"{100 * (found.stderr or 0):.2f}",
+        ]
+
+    rows, every, changes = [], [], []
+    for name, mine in half.items():
+        every.append(difference(TASKS[name].metric, full[name], mine))
+        changes.append((mine["prediction"] != full[name]["prediction"]).mean())
+        rows.append(row(name, changes[-1], largest(mine, full[name]), every[-1]))
+    gap = max(largest(mine, full[name]) for name, mine in half.items())
+    rows.append(row("all seven", sum(changes) / len(changes), gap, mean_difference(every)))
+    show(title, ["task", "answers that change", "largest difference", "accuracy, points", "standard error"], rows)
+
+
+def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(title=title)
+    for column in columns:
         table.add_column(column, justify="left" if column == "task" else "right")
-    for name, task in tasks.items():
-        times = [seconds[side][name] for side in sides]
-        gap = max(abs(a - b) for (a, _), (b, _) in zip(answers[OURS][name], answers[peer][name], strict=True))
-        same, of = agreement(task, answers[OURS][name], answers[peer][name], docs)
-        ratio = seconds[peer][name] / seconds[OURS][name]
-        table.add_row(name, *(f"{t:.1f}" for t in times), f"{ratio:.2f}x", f"{gap:.1e}", f"{same}/{of}")
-    ratio = totals[peer] / totals[OURS]
-    table.add_row("all seven", *(f"{totals[side]:.1f}" for side in sides), f"{ratio:.2f}x", "", "")
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
 
 
-def agreement(task, ours: list[tuple[float, bool]], theirs: list[tuple[float, bool]], docs: int) -> tuple[int, int]:
+def largest(first: pd.DataFrame, second: pd.DataFrame) -> float:
+    """Return the largest difference of a log-likelihood, in nats."""
+    pairs = zip(first["loglikelihoods"].sum(), second["loglikelihoods"].sum(), strict=True)  # lists, joined
+    return max(abs(a - b) for a, b in pairs)
+
+
+def agreement(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, int]:
     """Return (documents with the same metrics on both sides, documents whose two best choices are no tie)."""
-    same = of = start = 0
-    for _, document in task.doc_iterator(limit=docs):
-        part = slice(start, start := start + len(task.doc_to_choice(document)))
-        if task.process_results(document, ours[part]) == task.process_results(document, theirs[part]):
-            same, of = same + 1, of + 1
-        else:
-            second, best = sorted(score for score, _ in theirs[part])[-2:]
-            of += best - second >= TIE
-    return same, of
+    metrics = [name for name in ("acc", "acc_norm") if name in ours]
+    same = (ours[metrics] == theirs[metrics]).all(axis=1)
+    best = theirs["loglikelihoods"].map(sorted)
+    tied = best.map(lambda scores: scores[-1] - scores[-2] < TIE)
+    return int(same.sum()), int((same | ~tied).sum())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
         return spec
     rows, dtype = stored.measurements, spec.variant.dtype
     perplexity = tuple(p for p in spec.perplexity if not any(answers(row, p, dtype) for row in rows))
-    tasks = tuple(t for t in spec.tasks if not any(answers(row, t, dtype) for row in rows))
+    tasks = tuple(t for t in spec.tasks if not any(answers(row, t, spec.scoring_dtype) for row in rows))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
     if not (perplexity or tasks or latency or spec.save):
         return None
@@ -24,7 +24,7 @@ def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
 
 
 def answers(row: Measurement, wanted: Perplexity | Task, dtype: str) -> bool:
-    """Whether a stored row is the number that is asked for."""
+    """Whether a stored row is the number that is asked for, in the precision `dtype`."""
     if isinstance(wanted, Perplexity):
         dataset = identify_corpus(wanted.corpus).id
         protocol: dict[str, Any] = perplexity_protocol(wanted, dtype)
@@ -40,5 +40,8 @@ def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
 
 
 def task_protocol(wanted: Task, dtype: str) -> dict[str, Any]:
-    """Return what an accuracy depends on besides variant and documents; `limit` None is every document."""
+    """Return what an accuracy depends on besides variant and documents; `limit` None is every document.
+
+    `dtype` is that of the scoring, which need not be the variant's own.
+    """
     return {"limit": wanted.limit, "fewshot": 0, "dtype": dtype}

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.fields import Count, Details, Some, Stages, check_protocol
-from core.specs import Dtype, Frozen, RatioKind, Stage, canonical_json
+from core.specs import Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json
 
 SCHEMA = 2
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
@@ -26,6 +26,14 @@ class Variant(Frozen):
     # One entry a stage: seconds, peak_memory (bytes), device, threads, versions, created (ISO 8601, UTC); `training`
     # where it trained. An entry is empty where nothing is known.
     made: tuple[Details, ...] = ()
+
+    @property
+    def dense_key(self) -> str:
+        """The key of the model as it was before the first stage."""
+        before = VariantSpec(
+            model=self.model, revision=self.revision, dtype=self.dtype, stages=(Stage(method="dense"),)
+        )
+        return before.key
 
     @property
     def method(self) -> str:

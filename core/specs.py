@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import UserError
+from core.errors import UserError, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
@@ -24,6 +25,18 @@ WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of tho
 class Frozen(BaseModel):
     # Diverged numbers stay numbers in JSON: Infinity and NaN, as Python reads and writes them.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+def parse_precision(text: str) -> Dtype:
+    """Return the dtype that users write as `text`; a `UserError` for another word."""
+    if text not in PRECISIONS:
+        raise unknown("precision", text, PRECISIONS)
+    return PRECISIONS[text]
+
+
+def precision_name(dtype: Dtype) -> str:
+    """Return how users write a dtype."""
+    return next(name for name, known in PRECISIONS.items() if known == dtype)
 
 
 def canonical_json(value: Any) -> str:
@@ -172,10 +185,15 @@ class RunSpec(Frozen):
     perplexity: tuple[Perplexity, ...] = ()
     tasks: tuple[Task, ...] = ()
     latency: bool = False
+    scoring: Dtype | None = None  # that the tasks are scored in; None is that which the variant is computed in
     save: str | None = None  # a new folder for a checkpoint of the variant
     precision: Dtype | None = None  # of the saved weights; None is that which the variant is computed in
     device: str = "cpu"
     force: bool = False
+
+    @property
+    def scoring_dtype(self) -> Dtype:
+        return self.scoring or self.variant.dtype
 
     @property
     def saved_dtype(self) -> Dtype:

@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core.analysis.differences import COLUMNS, differences
-from core.analysis.frame import protocol_id, tidy
+from core.analysis.differences import COLUMNS, differences, number_of
+from core.analysis.frame import tidy
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.results import Result, Rows
@@ -17,7 +17,7 @@ from core.store import shipped
 from core.store.database import database_url
 from core.store.store import Store
 
-Number = tuple[str, str, str]  # metric, dataset and protocol id
+Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
 
 
 def store() -> Store:
@@ -88,7 +88,7 @@ def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
     """Return a result with these of its numbers, or all."""
     if numbers is None:
         return result
-    kept = tuple(one for one in result.measurements if (one.metric, one.dataset, protocol_id(one)) in numbers)
+    kept = tuple(one for one in result.measurements if number_of(one) in numbers)
     return result.model_copy(update={"measurements": kept})
 
 

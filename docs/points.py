@@ -8,37 +8,37 @@ from collections.abc import Iterable
 import pandas as pd
 
 from core import words
-from core.analysis.seven import mean_of_seven
+from core.analysis.seven import MEAN, mean, sevens
 from core.cli.tables import column
 from core.results import Result, Variant
 
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
-ACCURACY = "mean of seven"
 STEPS, HELD_OUT = "steps", "held-out loss"
+DENSE = ("dense", "", "nothing")
+
+Point = tuple[str, str, str]  # method, recovery, what was removed
 
 
 def points(results: Iterable[Result]) -> pd.DataFrame:
-    """Return one row a point (method, recovery, removed) and one column a number, named with its protocol.
+    """Return one row a point and one column a number, named with its protocol; of the first seed only.
 
     Raises `ValueError` where two variants of a point have the same number: no table shows one of several unsaid.
     """
     rows = []
     for result in results:
-        variant = result.variant
-        if variant.model != MODEL:
-            continue
-        removed = variant.pattern or ("nothing" if variant.ratio is None else f"{100 * variant.ratio:g} %")
-        place = (*_made(variant), removed)
-        rows += [(*place, name, value) for name, value in _numbers(result).items()]
+        if result.variant.model == MODEL and seed(result.variant) in (None, 0):
+            place = point(result.variant)
+            rows += [(*place, name, value) for name, value in _numbers(result).items()]
     frame = pd.DataFrame(rows, columns=["method", "recovery", "removed", "name", "value"])
     return frame.pivot(index=["method", "recovery", "removed"], columns="name", values="value")
 
 
-def _made(variant: Variant) -> tuple[str, str]:
-    """Return method and recovery: what a chain is made of, without and with its last part where that removes nothing.
+def point(variant: Variant) -> Point:
+    """Return where a variant stands in tables.
 
-    Amounts before the last are told with their method.
+    A chain is what it is made of, without its last part where that removes nothing, which is the recovery. Amounts
+    before the last are told with their method.
     """
     found = words.parts(variant.stages)
     after = found.pop().name if len(found) > 1 and not found[-1].removing else ""
@@ -47,19 +47,40 @@ def _made(variant: Variant) -> tuple[str, str]:
     for place, part in enumerate(found):
         more = part.removing if place != last else None
         names.append(part.name + (f" {words.amount(more.ratio, more.pattern)}" if more else ""))
-    return "+".join(names), after
+    removed = variant.pattern or ("nothing" if variant.ratio is None else f"{100 * variant.ratio:g} %")
+    return "+".join(names), after, removed
+
+
+def seed(variant: Variant) -> int | None:
+    """Return the highest seed of a variant's stages, None where nothing is drawn."""
+    return max((stage.seed for stage in variant.stages if stage.seed is not None), default=None)
 
 
 def _numbers(result: Result) -> dict[str, float]:
     numbers = {column(row): row.value for row in result.measurements}
     numbers |= {f"± {column(row)}": row.stderr for row in result.measurements if row.stderr is not None}
-    if mean := mean_of_seven(result.measurements):
-        value, stderr = mean
-        numbers |= {ACCURACY: 100 * value} | ({f"± {ACCURACY}": 100 * stderr} if stderr is not None else {})
+    for rows in sevens(result.measurements).values():
+        (value, stderr), name = mean(rows), accuracy(max(row.n for row in rows))
+        numbers |= {name: 100 * value} | ({f"± {name}": 100 * stderr} if stderr is not None else {})
     if training := result.variant.details.get("training"):
         held_out = dict(training["held_out"])  # by step
         numbers |= {STEPS: training["steps"], HELD_OUT: held_out[training["best_step"]]}
     return numbers
+
+
+def accuracy(documents: int) -> str:
+    """Return the name of the mean accuracy of seven tasks with so many documents each."""
+    return f"{MEAN}:{documents}"
+
+
+def documents(*rows: pd.Series) -> int | None:
+    """Return how many documents a task stand behind the mean accuracies of points: the most that all of them have.
+
+    None where they have none in common.
+    """
+    known = [name for name in rows[0].index if name.startswith(f"{MEAN}:")]
+    shared = [name for name in known if not any(math.isnan(row[name]) for row in rows)]
+    return max((int(name.rpartition(":")[2]) for name in shared), default=None)
 
 
 def number(value: float) -> str:
@@ -71,20 +92,29 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value < 1e5 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
-def percent(value: float) -> str:
-    """Write a mean accuracy in percent."""
-    return "" if math.isnan(value) else f"{value:.1f}"
+def accuracies(found: pd.DataFrame, *rows: pd.Series) -> str:
+    """Write the mean accuracies of points in percent, `41.3 → 43.9`, on as many documents as all of them have.
+
+    Where these are not as many as dense has, their number stands in brackets; empty where they have none in common.
+    """
+    count = documents(*rows)
+    if count is None:
+        return ""
+    text = " → ".join(f"{row[accuracy(count)]:.1f}" for row in rows)
+    return text if count == documents(found.loc[DENSE]) else f"{text} ({count})"
 
 
 def dense(found: pd.DataFrame) -> dict[str, str]:
     """Return the dense model's numbers by name; the standard error of a number is under `± name`."""
-    row = found.loc[("dense", "", "nothing")].dropna()
-    return {name: percent(value) if ACCURACY in name else number(value) for name, value in row.items()}
+    row = found.loc[DENSE].dropna()
+    numbers = {name: f"{value:.1f}" if MEAN in name else number(value) for name, value in row.items()}
+    name = accuracy(documents(row))
+    return numbers | {MEAN: numbers[name], f"± {MEAN}": numbers[f"± {name}"]}
 
 
 def gap_closed(found: pd.DataFrame, method: str, recovery: str, removed: str) -> str:
     """Return the share of the gap in log-perplexity to dense that a recovery closes, as `38 %`."""
-    names = [("dense", "", "nothing"), (method, "", removed), (method, recovery, removed)]
+    names = [DENSE, (method, "", removed), (method, recovery, removed)]
     least, before, after = (math.log(found.loc[name, LONG]) for name in names)
     return f"{100 * (before - after) / (before - least):.0f} %"
 

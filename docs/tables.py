@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 
 from core.registry import METHODS, RECOVERIES
-from docs.points import ACCURACY, LONG, STEPS, number, percent
+from docs.points import LONG, STEPS, accuracies, number
 
 SHORT = "perplexity wikitext2@128:128"
 PTB = "perplexity ptb-valid@128:128"
@@ -39,7 +40,7 @@ def unstructured_perplexity(found: pd.DataFrame) -> pd.DataFrame:
 
 def unstructured_accuracy(found: pd.DataFrame) -> pd.DataFrame:
     amounts = ["30 %", "50 %", "70 %", *PATTERNS]
-    return _grid(_family(found, "unstructured"), amounts, lambda row: percent(row[ACCURACY]))
+    return _grid(_family(found, "unstructured"), amounts, partial(accuracies, found))
 
 
 def structured(found: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def structured(found: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["removed"].isin(["20 %", "50 %"])].sort_values(["removed", LONG])
     texts = {"WikiText-2, 2048": LONG, "128": SHORT, "PTB, 128": PTB, "passages, 2048": PASSAGES}
     cells = {head: rows[name].map(number) for head, name in texts.items()}
-    return rows[["removed", "method"]].assign(**cells, accuracy=rows[ACCURACY].map(percent))
+    return rows[["removed", "method"]].assign(**cells, accuracy=rows.apply(partial(accuracies, found), axis="columns"))
 
 
 def four(found: pd.DataFrame) -> pd.DataFrame:
@@ -60,8 +61,8 @@ def low_rank(found: pd.DataFrame) -> pd.DataFrame:
     """Perplexity in windows of 2048 / of 128 over the ratios, then mean accuracies; the lowest perplexity first."""
     rows = _family(found, "low rank").sort_values(LONG)
     table = _grid(rows, RATIOS[:5], _long_and_short)
-    accuracies = _grid(rows, ["20 %", "50 %"], lambda row: percent(row[ACCURACY]))
-    return table.merge(accuracies.set_axis(["method", "at 20 %", "at 50 %"], axis="columns"))
+    means = _grid(rows, ["20 %", "50 %"], partial(accuracies, found))
+    return table.merge(means.set_axis(["method", "at 20 %", "at 50 %"], axis="columns"))
 
 
 def latency(found: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def recovered(found: pd.DataFrame) -> pd.DataFrame:
         cells = {"removed": removed, "method": method, "recovery": f"`{recovery}`", "steps": f"{row[STEPS]:.0f}"}
         for head, name in {"WikiText-2, 2048": LONG, "128": SHORT, "PTB, 128": PTB}.items():
             cells[head] = f"{number(before[name])} → {number(row[name])}"
-        table.append(cells | {"accuracy": f"{percent(before[ACCURACY])} → {percent(row[ACCURACY])}"})
+        table.append(cells | {"accuracy": accuracies(found, before, row)})
     return pd.DataFrame(table).sort_values("removed", kind="stable")
 
 

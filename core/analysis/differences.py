@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from core.analysis.frame import protocol_id, protocol_sentence
+from core.analysis.frame import protocol_sentence, tidy
 from core.analysis.paired import Baselines, Difference, baselines, difference, holm, mean_difference, verdict
 from core.analysis.seven import MEAN, mean, sevens
 from core.errors import UserError
@@ -20,22 +20,49 @@ if TYPE_CHECKING:
 PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # what is compared, and adjusted for being shown together
 FIGURES = tuple(Difference.model_fields)  # difference, stderr, low, high, p ...
-BASELINES = Baselines._fields  # chance, majority
 COLUMNS = (
     *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES, "adjusted", "verdict", "why"),
-    *BASELINES,
+    *Baselines._fields,
 )
+BESIDE = {  # columns beside those of `tidy`, which has others by some of these names
+    **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
+    **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
+    **{"p": "p", "adjusted": "adjusted_p", "verdict": "verdict", "why": "unpaired"},
+}
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: each model cuts a text into tokens of its own, so that a window holds other words"
 
 Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
-Reference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
+OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
 def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
     """Return what `of_pairs` does of each result beside the reference, itself left out."""
     key = reference.variant.key
     return of_pairs([(reference, result) for result in results if result.variant.key != key], samples)
+
+
+def beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Return what `of_pairs` does of each result beside the dense model that it was made of, where that is given."""
+    known = {result.variant.key: result for result in results}
+    made = [result for result in results if result.variant.dense_key != result.variant.key]
+    pairs = [(known[result.variant.dense_key], result) for result in made if result.variant.dense_key in known]
+    return of_pairs(pairs, samples)
+
+
+def tidy_beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Return `tidy` with the columns of `BESIDE`: what each number gains or loses against the dense model's.
+
+    Where that cannot be told, `unpaired` says why. This reads what was answered, document by document; `tidy` does not.
+    """
+    frame, found = tidy(results), beside_dense(results, samples)
+    found = found[["key", *NUMBER, *BESIDE]].rename(columns=BESIDE)
+    joined = frame.merge(found, how="left", on=["key", *NUMBER])
+    dense = {result.variant.dense_key for result in results}
+    alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
+    lacking = alone & joined["unpaired"].isna()
+    reasons = joined["unpaired"].astype(object)  # of numbers where all are missing
+    return joined.assign(unpaired=reasons.mask(lacking, "cannot be paired: the dense model has no such number"))
 
 
 def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
@@ -46,14 +73,14 @@ def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.Dat
     given, each number for itself, and `verdict` what can be said at it. Where outcomes were not kept, figures and
     verdict are missing and `why` says so in words. `chance` and `majority` are the baselines of a task's documents.
     """
-    kept: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
+    known: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
 
     def of_reference(key: str, measurement: Measurement) -> tuple[DataFrame | None, Baselines]:
         place = key, *measurement.identity  # many are compared with it
-        if place not in kept:
+        if place not in known:
             found = samples(key, measurement)
-            kept[place] = found, UNKNOWN if found is None else baselines(found)
-        return kept[place]
+            known[place] = found, UNKNOWN if found is None else baselines(found)
+        return known[place]
 
     rows = [row for reference, result in pairs for row in _of_one(result, reference, of_reference, samples)]
     return shown_together(pd.DataFrame(rows, columns=COLUMNS))
@@ -80,7 +107,18 @@ def _known(value: float | None) -> float | None:
     return None if pd.isna(value) else value
 
 
-def _of_one(result: Result, reference: Result, of_reference: Reference, samples: Samples) -> list[dict[str, Any]]:
+def number_of(measurement: Measurement) -> tuple[str, str, str]:
+    """Return the values of `NUMBER` that a measurement has in rows here and in those of `core.analysis.frame.tidy`."""
+    metric, dataset, protocol = measurement.identity
+    return dataset, metric, sha256(protocol)[:8]
+
+
+def number_of_mean(protocol: tuple[Any, ...]) -> tuple[str, str, str]:
+    """Return the values of `NUMBER` that the mean of seven has under a protocol, as `sevens` names it."""
+    return MEAN, "acc", sha256(repr(protocol))[:8]
+
+
+def _of_one(result: Result, reference: Result, of_reference: OfReference, samples: Samples) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
@@ -95,18 +133,22 @@ def _of_one(result: Result, reference: Result, of_reference: Reference, samples:
             identity = measurement.identity
             found[identity], guesses[identity] = known, guess
             row = _row((reference, result), measurement, (twin.value, measurement.value), known, guess)
-            rows.append(row | {"dataset": measurement.dataset, "protocol_id": protocol_id(measurement)})
+            rows.append(row | dict(zip(NUMBER, number_of(measurement), strict=True)))
     mine, theirs = sevens(result.measurements), sevens(reference.measurements)
     for protocol in (whole for whole in mine if whole in theirs):
-        tasks = [row.identity for row in mine[protocol]]
-        pairs = [found.get(task, "the tasks' documents are not the same") for task in tasks]
+        identities = [row.identity for row in mine[protocol]]
+        pairs = [
+            found.get(identity, "cannot be paired: the tasks' documents are not the same") for identity in identities
+        ]
         paired = [pair for pair in pairs if isinstance(pair, Difference)]
         why = [pair for pair in pairs if isinstance(pair, str)]
         known = why[0] if why else mean_difference(paired)
         values = mean(theirs[protocol])[0], mean(mine[protocol])[0]
-        guess = _mean_of([guesses.get(task, UNKNOWN) for task in tasks])
-        row = _row((reference, result), mine[protocol][0], values, known, guess)
-        rows.append(row | {"dataset": MEAN, "metric": "acc", "protocol_id": sha256(repr(protocol))[:8]})
+        guess = _mean_of([guesses.get(identity, UNKNOWN) for identity in identities])
+        task = mine[protocol][0]
+        shared = {name: value for name, value in task.protocol.items() if name != "version"}  # each task has its own
+        row = _row((reference, result), task.model_copy(update={"protocol": shared}), values, known, guess)
+        rows.append(row | dict(zip(NUMBER, number_of_mean(protocol), strict=True)))
     return rows
 
 

@@ -70,11 +70,6 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(NUMBERS, float))
 
 
-def protocol_id(measurement: Measurement) -> str:
-    """Return what is equal where numbers of one metric and dataset compare."""
-    return sha256(measurement.identity[2])[:8]
-
-
 def protocol_sentence(measurement: Measurement) -> str:
     """Return what a number depends on besides the variant, such as `window 2048, first 16 windows, float32`."""
     protocol = {name: value for name, value in measurement.protocol.items() if name != "source"}
@@ -199,6 +194,6 @@ def _measurement(row: Measurement) -> dict[str, Any]:
         "n": row.n,
         **{name: row.protocol.get(name) for name in ("window", "windows", "limit", "fewshot", "version", "source")},
         "protocol": protocol_sentence(row),
-        "protocol_id": protocol_id(row),
+        "protocol_id": sha256(row.identity[2])[:8],
         "origin": row.origin,
     }

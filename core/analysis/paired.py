@@ -174,7 +174,7 @@ def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
 
 
 def _same(first: Series, second: Series) -> bool:
-    if first.reset_index(drop=True).equals(second.reset_index(drop=True)):
+    if first.array.equals(second.array):  # as it nearly always is, and much faster
         return True
     one, other = first.reset_index(drop=True).astype(object), second.reset_index(drop=True).astype(object)
     return bool(((one == other) | (one.isna() & other.isna())).all())

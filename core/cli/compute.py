@@ -21,8 +21,8 @@ from core.request.estimate import estimate_left
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, points
 from core.results import Result
-from core.shipping.saving import checkpoint_bytes, parse_precision, saved_words, size_words
-from core.specs import Dtype, RunSpec
+from core.shipping.saving import checkpoint_bytes, saved_words, size_words
+from core.specs import Dtype, RunSpec, parse_precision
 from core.store.samples import ship_samples
 from core.store.shipped import append_shipped
 from core.store.store import Store, compute_lock
@@ -50,6 +50,7 @@ def run(
     train: options.TrainOption = None,
     perplexity: options.PerplexityOption = None,
     tasks: options.TasksOption = None,
+    scoring: options.Scoring = None,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn, such as the calibration text.")] = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -70,6 +71,7 @@ def run(
         seed=seed,
         device=device,
         dtype=dtype,
+        scoring=options.scoring_dtype(scoring, tasks),
         latency=latency,
         force=force,
     )
@@ -92,7 +94,8 @@ def run(
     if json:
         typer.echo(as_json(result, indent=2))
     else:
-        describe_result(result)
+        beside = store.get(result.variant.dense_key)
+        describe_result(result, beside, store.samples)
     if spec.save is not None:
         messages.print(f"{saved_words(spec.save, spec.saved_dtype)}.", markup=False)
 
@@ -119,6 +122,7 @@ def sweep(
     calibration: options.CalibrationOption = None,
     perplexity: options.PerplexityOption = None,
     tasks: options.TasksOption = None,
+    scoring: options.Scoring = None,
     tasks_at: Annotated[
         str | None,
         typer.Option(metavar="R,N:M,...", help="Measure the tasks on these ratios and patterns, and dense, only."),
@@ -154,6 +158,7 @@ def sweep(
         tasks=tasks or [],
         device=device,
         dtype=dtype,
+        scoring=options.scoring_dtype(scoring, tasks),
         latency=latency,
         force=force,
     )
@@ -180,7 +185,7 @@ def sweep(
                 failures += 1
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
-    print_table(summary(finished))
+    print_table(summary(finished, store.samples))
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
     if unfit:

@@ -19,27 +19,34 @@ TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
 def results(
-    csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol, beside dense.")] = False,
     json: Annotated[bool, typer.Option("--json", help="A list of whole results.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row a variant.")] = False,
 ) -> None:
     """List all results, shipped ones included."""
-    if csv + json + latex > 1:
-        raise UserError("Choose one of --csv, --json and --latex.")
-    found = Store().results()
+    check_one_format(csv, json, latex)
+    store = Store()
+    found = store.results()
     if json:
         typer.echo("[" + ",\n".join(as_json(result) for result in found) + "]")
     elif csv:
-        from core.analysis.frame import tidy
+        from core.analysis.differences import tidy_beside_dense
         from core.analysis.sheets import csv_text
 
-        typer.echo(csv_text(tidy(found)), nl=False)
+        typer.echo(csv_text(tidy_beside_dense(found, store.samples)), nl=False)
     elif latex:
-        typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in summary(found)]), nl=False)
+        rows = summary(found, store.samples)
+        typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in rows]), nl=False)
     elif found:
-        print_table(summary(found))
+        print_table(summary(found, store.samples))
     else:
         messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")
+
+
+def check_one_format(csv: bool, json: bool, latex: bool) -> None:
+    """Raise `UserError` where a command is asked for more than one format."""
+    if csv + json + latex > 1:
+        raise UserError("Choose one of --csv, --json and --latex.")
 
 
 def to_latex(rows: list[dict[str, str]]) -> str:

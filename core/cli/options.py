@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from core import specs
 from core.chain import Asked, parse
 from core.errors import UserError
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
-from core.specs import WHOLE, Calibration, Perplexity, Task
+from core.specs import WHOLE, Calibration, Perplexity, Task, parse_precision
 
 
 def names(text: str, what: str) -> tuple[str, ...]:
@@ -80,6 +81,10 @@ Precision = Annotated[
     str | None,
     typer.Option(metavar="fp32|fp16|bf16", help="Of the saved weights; that which it is computed in by default."),
 ]
+Scoring = Annotated[
+    str | None,
+    typer.Option(metavar="fp32|fp16|bf16", help="Of the scoring of tasks; that which it is computed in by default."),
+]
 Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
 
@@ -95,6 +100,15 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
             raise UserError(f"Parameter {text!r} is not NAME=VALUE, such as damping=0.1.")
         parsed[name.strip()] = value.strip()
     return parsed
+
+
+def scoring_dtype(scoring: str | None, tasks: list[Task] | None) -> specs.Dtype | None:
+    """Return the dtype that tasks are scored in; a `UserError` for another word, or without tasks."""
+    if scoring is None:
+        return None
+    if not tasks:
+        raise UserError("A precision of scoring is given, but no tasks; add them with --tasks.")
+    return parse_precision(scoring)
 
 
 def long_form(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 from core.chain import Shared, parse, shared, written
 from core.errors import UserError
 from core.request.asked import build_asked
 from core.request.stages import variant_spec
 from core.results import Result
-from core.specs import Perplexity, Task
+from core.specs import DTYPES, Dtype, Perplexity, Task, precision_name
 
 
 def reproduce(result: Result) -> str:
     """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
+
+    Tasks that were scored in several precisions give a line each.
 
     Raises `UserError` with the reason where this version has no command that makes the same variant.
     """
@@ -25,18 +28,24 @@ def reproduce(result: Result) -> str:
     words = ["python", "-m", "core", "run", variant.model, chain, *_beside(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
-    tasks: dict[str, None] = {}
+    tasks: dict[Dtype, dict[str, None]] = {}  # by the precision that they were scored in
     for row in result.measurements:
         if row.of_text:
             window, windows = row.protocol["window"], row.protocol.get("windows")
             words += ["--perplexity", str(Perplexity(corpus=row.dataset, window=window, windows=windows))]
         elif row.metric.startswith("acc"):
-            tasks[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
-    if tasks:
-        words += ["--tasks", ",".join(tasks)]
+            dtype = next((known for known in DTYPES if known == row.protocol.get("dtype")), variant.dtype)
+            tasks.setdefault(dtype, {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
-    return shlex.join(words)
+    scorings = [_scoring(dtype, named, variant.dtype) for dtype, named in tasks.items()] or [[]]
+    return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)
+
+
+def _scoring(dtype: Dtype, tasks: Iterable[str], computed: Dtype) -> list[str]:
+    """Return the options that have tasks scored in a precision."""
+    words = ["--tasks", ",".join(tasks)]
+    return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]
 
 
 def _beside(beside: Shared) -> list[str]:

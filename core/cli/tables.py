@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
@@ -14,14 +15,22 @@ from core.reached import share
 from core.results import Measurement, Result
 from core.words import number
 
+if TYPE_CHECKING:
+    from core.analysis.differences import Samples
+
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
 
 Row = dict[str, str]
 
 
-def summary(results: Sequence[Result]) -> list[Row]:
-    """Return one row a variant with what it removes and its numbers, a column a protocol; missing ones are empty."""
-    numbers = [{column(m): measured(m) for m in result.measurements if shown(m)} for result in results]
+def summary(results: Sequence[Result], samples: "Samples") -> list[Row]:
+    """Return one row a variant with what it removes and its numbers, a column a protocol; missing ones are empty.
+
+    Beside a number stands its difference to that of the dense model, with its 95 % interval, where both are here and
+    can be paired, and elsewhere its standard error.
+    """
+    told = Told(results, samples)
+    numbers = [{column(m): told.cell(result, m) for m in result.measurements if shown(m)} for result in results]
     columns = sorted({name for row in numbers for name in row})
     return [
         {**_facts(result), **{name: row.get(name, "") for name in columns}}
@@ -45,8 +54,13 @@ def _facts(result: Result) -> Row:
 
 def shown(measurement: Measurement) -> bool:
     """Whether a number is the one that its task is usually compared by (acc or acc_norm); all but tasks are."""
-    task = TASKS.get(measurement.dataset.partition("@")[0])
-    return task is None or measurement.metric == task.metric
+    return usual(measurement.dataset, measurement.metric)
+
+
+def usual(dataset: str, metric: str) -> bool:
+    """Return `shown` of a number by its data set and metric."""
+    task = TASKS.get(dataset.partition("@")[0])
+    return task is None or metric == task.metric
 
 
 def column(measurement: Measurement) -> str:
@@ -58,22 +72,54 @@ def column(measurement: Measurement) -> str:
     if "batch" in protocol:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
-    return name + (f":{protocol['limit']}" if protocol.get("limit") else "")
+    name += f":{protocol['limit']}" if protocol.get("limit") else ""
+    dtype = protocol.get("dtype", "float32")
+    return name if dtype == "float32" else f"{name} {dtype}"
 
 
 def measured(measurement: Measurement) -> str:
     """Return a measured value with its standard error, where that is known."""
-    decimals = 4 if measurement.metric.startswith("acc") else 2
     known = [value for value in (measurement.value, measurement.stderr) if value is not None]
-    return " ± ".join(f"{value:.{decimals}f}" if value < 1e5 else number(value) for value in known)
+    return " ± ".join(_written(measurement.metric, value) for value in known)
+
+
+def _written(metric: str, value: float) -> str:
+    decimals = 4 if metric.startswith("acc") else 2
+    return f"{value:.{decimals}f}" if value < 1e5 else number(value)
+
+
+class Told:
+    """What results gain or lose against the dense models among them."""
+
+    def __init__(self, results: Sequence[Result], samples: "Samples"):
+        from core.analysis.differences import NUMBER, beside_dense
+
+        rows = beside_dense(results, samples).dropna(subset="verdict").to_dict("records")
+        self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
+
+    def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
+        """Return a difference with its interval, and its verdict where asked for; empty where it cannot be told."""
+        from core.analysis.differences import number_of
+        from core.analysis.told import figures
+
+        row = self._rows.get((result.variant.key, *number_of(measurement)))
+        if row is None:
+            return ""
+        unit = " points" if measurement.metric.startswith("acc") else ""
+        return figures(row) + unit + (f", {row['verdict']}" if verdict else "")
+
+    def cell(self, result: Result, measurement: Measurement) -> str:
+        """Return a value with its difference, or else with its standard error."""
+        found = self.difference(result, measurement)
+        return f"{_written(measurement.metric, measurement.value)}, {found}" if found else measured(measurement)
 
 
 def print_table(rows: Sequence[Row], title: str | None = None) -> None:
     """Print rows on stdout under their names; the first column, which is what one copies, is never cut."""
     if rows:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=title and escape(title), title_justify="left", box=box.SIMPLE_HEAD)
         for index, name in enumerate(rows[0]):
-            table.add_column(name, no_wrap=index == 0, overflow="fold")
+            table.add_column(escape(name), no_wrap=index == 0, overflow="fold")
         for row in rows:
             table.add_row(*map(escape, row.values()))
         output.print(table)
@@ -90,12 +136,19 @@ def as_json(result: Result, indent: int | None = None) -> str:
     return json.dumps(written, indent=indent, ensure_ascii=False)
 
 
-def describe_result(result: Result) -> None:
-    """Print one result: what it is, what it takes up, its numbers, and its worst linears."""
+def describe_result(result: Result, dense: Result | None, samples: "Samples") -> None:
+    """Print one result: what it is, what it takes up, its numbers, also beside dense, and its worst linears."""
     print_table([_facts(result)])
+    told = Told([result] if dense is None else [dense, result], samples)
     print_table(
         [
-            {"metric": m.metric, "on": column(m).partition(" ")[2], "value": measured(m), "n": str(m.n)}
+            {
+                "metric": m.metric,
+                "on": column(m).partition(" ")[2],
+                "value": measured(m),
+                "vs dense": told.difference(result, m, verdict=True),
+                "n": str(m.n),
+            }
             for m in result.measurements
         ]
     )

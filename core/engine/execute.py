@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from core.evaluation.latency import latency
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
+from core.models.parts.precision import in_precision
 from core.models.sources import identify_again, load_tokenizer
 from core.outcomes import summary
 from core.paths import cache_dir
@@ -39,7 +39,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     check_revision(spec.variant)
     tokenizer = load_tokenizer(identify_again(spec.variant.model, spec.variant.revision), progress)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
-    texts = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity]
+    texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity}
     _check_identity(spec)
     try:
         model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
@@ -49,18 +49,16 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
         raise
     store.put(result)
     move(model, device)
-    for wanted, windows in zip(spec.perplexity, texts, strict=True):
-        started = time.perf_counter()
-        samples = perplexity(model, windows, progress, str(wanted))
-        corpus = identify_corpus(wanted.corpus)
+    for reading in perplexity(model, texts, progress):
+        corpus = identify_corpus(reading.text.corpus)
         row = Measurement(
             metric="perplexity",
             dataset=corpus.id,
-            protocol=perplexity_protocol(wanted, spec.variant.dtype) | {"source": corpus.source},
-            details=circumstances(time.perf_counter() - started, spec.device) | {"tokens": windows.numel()},
-            **summary("perplexity", samples),
+            protocol=perplexity_protocol(reading.text, spec.variant.dtype) | {"source": corpus.source},
+            details=circumstances(reading.seconds, spec.device) | {"tokens": texts[reading.text].numel()},
+            **summary("perplexity", reading.samples),
         )
-        _keep(store, result, samples, row)
+        _keep(store, result, reading.samples, row)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
@@ -93,12 +91,13 @@ def _tasks(
     from core.evaluation.zeroshot import evaluate
 
     requests = cache_dir() / "requests"
-    for outcome in evaluate(model, tokenizer, spec.tasks, spec.variant.dtype, progress, requests):
-        rows = [
-            row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
-            for row in outcome.measurements
-        ]
-        _keep(store, result, outcome.samples, *rows)
+    with in_precision(model, spec.scoring_dtype):
+        for outcome in evaluate(model, tokenizer, spec.tasks, spec.scoring_dtype, progress, requests):
+            rows = [
+                row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
+                for row in outcome.measurements
+            ]
+            _keep(store, result, outcome.samples, *rows)
 
 
 def _keep(store: Store, result: Result, samples: pd.DataFrame | None, *rows: Measurement) -> None:

@@ -6,59 +6,119 @@ References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 4; stderr by th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
+from torch.nn.functional import linear
 
 from core.errors import UserError
+from core.evaluation.linears import QuickLinears
 from core.models.parts.blocks import text_config
 from core.progress import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BATCH_TOKENS = 2048  # short windows run together
-CHUNK_BYTES = 64 * 2**20  # logits held at once: with fewer, the head's weights are read more often than they are used
+TOKENS = {"cpu": 2048, "cuda": 8192}  # short windows run together
+COLUMNS = 2048  # of the vocabulary whose logits are held at once: few, so that they stay in the cache
 SAME_LOGITS = 0.05  # relative; what 16 bits round is far less, a factor far more
+
+Text = TypeVar("Text", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Reading(Generic[Text]):
+    """What a model loses on a text. `core.outcomes.summary` makes a perplexity of the samples.
+
+    A row a window: doc_id, its place in the text, and perplexity, the mean log-likelihood of its tokens after the
+    first in nats.
+    """
+
+    text: Text
+    samples: pd.DataFrame
+    seconds: float
+
+
+def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: Progress) -> Iterator[Reading[Text]]:
+    """Yield the reading of each text, its tokens (N, L), as soon as its last window has run.
+
+    Windows of one length run together, whichever text they are of; the texts come in the order of their lengths'
+    first. `str` of a text names it in the progress.
+    """
+    lengths: dict[int, dict[Text, Tensor]] = {}
+    for text, windows in texts.items():
+        lengths.setdefault(windows.shape[1], {})[text] = windows
+    for number, (length, alike) in enumerate(lengths.items()):
+        if number == 0:
+            check_logits(model, next(iter(alike.values()))[0])
+        yield from _read(model, alike, max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // length), progress)
+
+
+def _read(
+    model: PreTrainedModel, texts: Mapping[Text, Tensor], size: int, progress: Progress
+) -> Iterator[Reading[Text]]:
+    """Yield the readings of texts whose windows are of one length, `size` windows a forward."""
+    owners = [text for text, windows in texts.items() for _ in windows]
+    losses: dict[Text, list[float]] = {text: [] for text in texts}
+    seconds = dict.fromkeys(texts, 0.0)
+    batches = torch.cat(list(texts.values())).split(size)
+    for number, batch in enumerate(batches):
+        inside = owners[number * size : number * size + len(batch)]
+        if not losses[inside[0]]:
+            progress("perplexity", 0, len(texts[inside[0]]), str(inside[0]))
+        started = time.perf_counter()
+        found = window_losses(model, batch.to(model.device))
+        share = (time.perf_counter() - started) / len(batch)
+        for text, loss in zip(inside, found, strict=True):
+            losses[text].append(loss)
+            seconds[text] += share
+        for text in dict.fromkeys(inside):
+            done, count = losses[text], len(texts[text])
+            if len(done) == count:  # before the progress, which may stop the work
+                samples = pd.DataFrame({"doc_id": range(count), "perplexity": [-loss for loss in done]})
+                yield Reading(text, samples, seconds[text])
+            progress("perplexity", len(done), count, str(text))
 
 
 @torch.inference_mode()
-def perplexity(model: PreTrainedModel, windows: Tensor, progress: Progress, what: str = "") -> pd.DataFrame:
-    """Return the samples of a causal LM on tokens (N, L), which `core.outcomes.summary` makes a perplexity of.
-
-    A row a window: doc_id, its place in the text, and perplexity, the mean log-likelihood of its tokens after the
-    first in nats. `what` names the corpus in the progress.
-    """
-    progress("perplexity", 0, len(windows), what)
-    check_logits(model, windows[0])
-    device = next(model.parameters()).device
-    means: list[float] = []
-    for batch in windows.split(max(1, BATCH_TOKENS // windows.shape[1])):
-        means += window_losses(model, batch.to(device))
-        progress("perplexity", len(means), len(windows), what)
-    return pd.DataFrame({"doc_id": range(len(means)), "perplexity": [-mean for mean in means]})
-
-
 def window_losses(model: PreTrainedModel, windows: Tensor) -> list[float]:
-    """Return each window's mean cross-entropy of its tokens (B, L) after the first; the vocabulary goes in chunks."""
-    hidden = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]  # (B, L - 1, hidden)
-    head, scale = model.get_output_embeddings(), output_scale(model)
-    rows = chunk_rows(head)
-    states, targets = hidden.flatten(0, 1), windows[:, 1:].flatten()
-    losses = [
-        cross_entropy(scale(head(some)).float(), wanted, reduction="none")
-        for some, wanted in zip(states.split(rows), targets.split(rows), strict=True)
-    ]
-    return torch.cat(losses).double().view(len(windows), -1).mean(1).tolist()
+    """Return each window's mean cross-entropy of its tokens (B, L) after the first."""
+    with QuickLinears():
+        hidden = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]  # (B, L - 1, hidden)
+        losses = _losses(model, hidden.flatten(0, 1), windows[:, 1:].flatten())
+    return losses.double().view(len(windows), -1).mean(1).tolist()
 
 
-def chunk_rows(head: nn.Module) -> int:
-    """Return of how many tokens the logits, fp32, are held at once."""
-    return max(1, CHUNK_BYTES // (4 * head.get_parameter("weight").shape[0]))
+def _losses(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Return -log softmax(logits)[target] in fp32, (T,), of hidden states (T, hidden) and targets (T,).
+
+    The vocabulary goes in parts, and of each only the logarithm of the sum of its exponentials is kept.
+    """
+    scale = output_scale(model)
+    totals, own, start = [], states.new_zeros(len(states), dtype=torch.float32), 0
+    for weight, bias in head_parts(model):
+        logits = scale(linear(states, weight, bias)).float()  # (T, columns)
+        place = targets - start
+        start += len(weight)
+        inside = (place >= 0) & (place < len(weight))
+        found = logits.gather(1, place.clamp(0, len(weight) - 1)[:, None])[:, 0]  # (T,)
+        own = torch.where(inside, found, own)
+        totals.append(logits.logsumexp(1))
+    return torch.stack(totals).logsumexp(0) - own
+
+
+def head_parts(model: PreTrainedModel) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield (weight (columns, hidden), bias (columns,) or None) of the output head, a part of the vocabulary each."""
+    head = model.get_output_embeddings()
+    weight, bias = head.get_parameter("weight"), dict(head.named_parameters()).get("bias")
+    for start in range(0, len(weight), COLUMNS):
+        part = slice(start, start + COLUMNS)
+        yield weight[part], None if bias is None else bias[part]
 
 
 def output_scale(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
@@ -74,9 +134,10 @@ def output_scale(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
 @torch.inference_mode()
 def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
     """Raise `UserError` where the logits that are measured are not the model's own, shown on tokens (L,)."""
-    some = ids[None, :8].to(next(model.parameters()).device)
+    some = ids[None, :8].to(model.device)
     hidden = model.base_model(input_ids=some, use_cache=False).last_hidden_state
-    ours = output_scale(model)(model.get_output_embeddings()(hidden)).float()
+    scale = output_scale(model)
+    ours = torch.cat([scale(linear(hidden, *part)).float() for part in head_parts(model)], -1)
     own = model(input_ids=some, use_cache=False).logits.float()
     if (ours - own).norm() > SAME_LOGITS * own.norm():
         raise UserError(

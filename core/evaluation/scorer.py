@@ -2,12 +2,14 @@
 
 HFLM runs the context again for every choice and the vocabulary at every position. Here requests that begin alike
 share a token tree (`core.evaluation.trees`), run in one forward under a mask of ancestors, and the output head
-sees scored positions only. Whether a model computes a tree as it computes plain sequences is not known from its
+sees scored positions only. At 16 bits, whose logits would be further apart than many choices are, the head runs in
+fp32 on the hidden states. Whether a model computes a tree as it computes plain sequences is not known from its
 name: it is tried on real requests once, and a model that fails gets plain sequences.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 from torch import Tensor
 
 from core.errors import UserError
+from core.evaluation.linears import QuickLinears
 from core.evaluation.trees import Request, Row, batches, grow, pack
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ log = logging.getLogger(__name__)
 
 BUDGET = {"cpu": 512, "cuda": 8192}  # padded tokens a forward
 LENGTH = 128  # tokens to which trees are put side by side in one row
-LINES = 256  # scored positions whose exponentials are held at once
+LINES = 32  # scored positions whose exponentials are held at once: few enough to stay in the cache
 TOLERANCE = {torch.float32: 1e-4}  # of the logits' spread, between a tree and plain sequences
 COARSE = 0.05  # the same at 16 bits
 
@@ -42,8 +45,10 @@ class SharedPrefixLM(TemplateLM):
         self.model, self.tokenizer = model.eval(), tokenizer
         self.budget = budget or BUDGET.get(model.device.type, BUDGET["cuda"])
         self._device = model.device
+        self._head = wide_head(model)
         self.max_length = resolve_max_length(model.config, tokenizer)  # tokens of input
         self.tokens = 0  # run so far, without padding
+        self.positions = 0  # at which the head ran so far
         self._trees_hold: bool | None = None  # not tried yet
 
     @property
@@ -152,6 +157,7 @@ class SharedPrefixLM(TemplateLM):
         ]
         places, targets = torch.tensor(wanted, device=self.device).T  # (targets,) each
         logits = self._logits(batch, list(lines))  # (lines, vocabulary)
+        self.positions += len(lines)
         found = logits[places, targets].float()  # (targets,)
         greedy = logits.argmax(-1)[places] == targets
         total = torch.cat([part.float().logsumexp(-1) for part in logits.split(LINES)])  # (lines,)
@@ -178,31 +184,42 @@ class SharedPrefixLM(TemplateLM):
             mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)  # (batch, length, length), added to the scores
             inputs |= {"attention_mask": mask[:, None].to(self.device), "position_ids": depths.to(self.device)}
         index, node = torch.tensor(positions, device=self.device).T
-        with head_at(self.model, index, node) as cut:
+        with head_at(self.model, self._head, index, node) as cut, QuickLinears():
             logits = self.model(**inputs, use_cache=False).logits  # (1, positions, vocabulary) where the head was cut
         return logits[0] if cut else logits[index, node]
 
 
+def wide_head(model: PreTrainedModel) -> torch.nn.Module | None:
+    """Return the output head, of 16 bits a copy in fp32; None for a model whose head is not a module."""
+    head = model.get_output_embeddings()
+    narrow = isinstance(head, torch.nn.Linear) and head.weight.dtype in (torch.bfloat16, torch.float16)
+    return copy.deepcopy(head).float() if narrow else head
+
+
 @contextmanager
-def head_at(model: PreTrainedModel, row: Tensor, column: Tensor) -> Iterator[list[bool]]:
-    """Let the output head see hidden states (batch, length, hidden) at [row, column] only.
+def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, column: Tensor) -> Iterator[list[bool]]:
+    """Let `head` stand for the output head, and see hidden states (batch, length, hidden) at [row, column] only.
 
     What the model does to logits after its head (a soft cap, a scale) it still does itself. Yields a list that is
     filled once the head was cut; it stays empty for a model whose head is not a module.
     """
     cut: list[bool] = []
+    if head is None:
+        yield cut
+        return
 
     def select(module: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         cut.append(True)
-        return (args[0][row, column][None], *args[1:])  # (1, positions, hidden)
+        return (args[0][row, column][None].to(next(head.parameters()).dtype), *args[1:])  # (1, positions, hidden)
 
-    head = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(select) if head is not None else None
+    own = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(select)
     try:
+        model.set_output_embeddings(head)
         yield cut
     finally:
-        if handle is not None:
-            handle.remove()
+        model.set_output_embeddings(own)
+        handle.remove()
 
 
 def local_window(config) -> int:

@@ -26,7 +26,7 @@ from core.request.stages import (
     build_run,
     check_divides,
 )
-from core.specs import Calibration, Perplexity, RunSpec, Stage, Task
+from core.specs import Calibration, Dtype, Perplexity, RunSpec, Stage, Task
 
 
 def complete(
@@ -40,6 +40,7 @@ def complete(
     tasks: Sequence[Task] = (),
     device: str = "cpu",
     dtype: str = "float32",
+    scoring: Dtype | None = None,
     latency: bool = False,
     force: bool = False,
 ) -> RunSpec:
@@ -72,6 +73,7 @@ def complete(
         device,
         latency,
         force,
+        scoring,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import UserError
@@ -106,12 +107,16 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of("perplexity")))
     if spec.tasks:
-        rows.append(("tasks", sum(task_work(shape, task) for task in spec.tasks) / speeds.of("tasks")))
+        work = sum(task_work(shape, task) for task in spec.tasks)
+        rows.append(("tasks", work / speeds.of("tasks", dtype=spec.scoring_dtype)))
     if spec.latency:
         seconds = shape.forward(LATENCY_TOKENS, 512) / speeds.of("perplexity") + LATENCY_STEPS * size / MEMORY_RATE
         rows.append(("latency", seconds))
     item = BYTES[spec.variant.dtype]
-    most = max((made(stage).memory(shape, stage.calibration, item) for stage in stages), default=0)
+    held = [made(stage).memory(shape, stage.calibration, item) for stage in stages]
+    if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
+        held.append(shape.parameters * BYTES[spec.scoring_dtype])  # the weights in it, beside the variant's own
+    most = max(held, default=0)
     return Estimate(
         seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
     )
@@ -128,6 +133,7 @@ class _Seen(NamedTuple):
     """Work that was done on this machine, and how long it took."""
 
     kind: str
+    dtype: str
     model: str
     method: str
     reads: bool | None  # whether a stage read a text; None for a measurement
@@ -136,7 +142,7 @@ class _Seen(NamedTuple):
 
 
 class _Speeds:
-    """Operations a second of each kind of work, from stored rows of the same device and dtype, the likest first."""
+    """Operations a second of each kind of work, from stored rows of the same device, the likest first."""
 
     def __init__(self, spec: RunSpec, results: Sequence[Result]):
         self.spec = spec
@@ -144,8 +150,7 @@ class _Speeds:
         self.seen: list[_Seen] = []
         self.told: set[tuple[Any, ...]] = set()  # what tells the making of one stage from another
         for result in results:
-            variant = result.variant
-            if variant.dtype == spec.variant.dtype and (shape := self._shape(variant.model, variant.revision)):
+            if shape := self._shape(result.variant.model, result.variant.revision):
                 self._add(result, shape)
 
     def _shape(self, model: str, revision: str) -> ModelFacts | None:
@@ -168,40 +173,50 @@ class _Speeds:
                 if told in self.told:  # by another variant that is made by way of the same one
                     continue
                 self.told.add(told)
-                self._see("compress", variant.model, stage.method, stage.calibration is not None, work, circumstances)
+                reads = stage.calibration is not None
+                self._see("compress", variant.dtype, variant.model, stage.method, reads, work, circumstances)
         for row in result.measurements:
+            dtype = row.protocol.get("dtype") or variant.dtype
             if row.of_text:
                 work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
-                self._see("perplexity", variant.model, variant.method, None, work, row.details)
+                self._see("perplexity", dtype, variant.model, variant.method, None, work, row.details)
             elif row.metric == "acc":
                 work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit")))
-                self._see("tasks", variant.model, variant.method, None, work, row.details)
+                self._see("tasks", dtype, variant.model, variant.method, None, work, row.details)
 
     def _see(
-        self, kind: str, model: str, method: str, reads: bool | None, work: float, circumstances: dict[str, Any]
+        self,
+        kind: str,
+        dtype: str,
+        model: str,
+        method: str,
+        reads: bool | None,
+        work: float,
+        circumstances: dict[str, Any],
     ) -> None:
         seconds, device = circumstances.get("seconds"), circumstances.get("device", "").partition(" ")[0]
         if work and seconds and device == self.spec.device:
-            self.seen.append(_Seen(kind, model, method, reads, work, seconds))
+            self.seen.append(_Seen(kind, dtype, model, method, reads, work, seconds))
 
-    def of(self, kind: str, stage: Stage | None = None) -> float:
+    def of(self, kind: str, stage: Stage | None = None, dtype: str | None = None) -> float:
         """Return the speed over the likest rows: of this kind of work before others, of this model before others.
 
-        `stage` is the one that is asked about, by default the first.
+        `stage` is the one that is asked about, by default the first; `dtype`, by default the variant's, comes before
+        the variant's.
         """
-        stage = stage or self.spec.variant.stages[0]
+        stage, own = stage or self.spec.variant.stages[0], self.spec.variant.dtype
 
         def likeness(row: _Seen) -> tuple[bool, bool]:
             return row.model == self.spec.variant.model, row.method == stage.method
 
-        for wanted in (kind, "perplexity", "compress"):
+        for numbers, wanted in product(dict.fromkeys((dtype or own, own)), (kind, "perplexity", "compress")):
             # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
             unlike = stage.calibration is None
-            rows = [row for row in self.seen if row.kind == wanted and row.reads is not unlike]
+            rows = [r for r in self.seen if (r.dtype, r.kind) == (numbers, wanted) and r.reads is not unlike]
             if rows:
                 best = max(map(likeness, rows))
                 likest = [row for row in rows if likeness(row) == best]
                 return sum(row.work for row in likest) / sum(row.seconds for row in likest)
         if self.spec.device == "cpu":
             return CPU_CORE * max(1, (os.cpu_count() or 2))
-        return GPU if self.spec.variant.dtype == "float32" else GPU_16_BIT
+        return GPU if (dtype or own) == "float32" else GPU_16_BIT

@@ -9,7 +9,7 @@ from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
 from core.results import Variant
-from core.specs import DTYPES, Calibration, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
+from core.specs import DTYPES, Calibration, Dtype, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
 
 COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
@@ -159,8 +159,12 @@ def build_run(
     device: str = "cpu",
     latency: bool = False,
     force: bool = False,
+    scoring: Dtype | None = None,
 ) -> RunSpec:
-    """Return the validated run. `model` and `revision` are as `core.models.sources.identify` gives them."""
+    """Return the validated run. `model` and `revision` are as `core.models.sources.identify` gives them.
+
+    A precision of scoring that changes nothing is left out, so that runs that ask for the same are the same.
+    """
     known = next((known for known in DTYPES if known == dtype), None)
     if known is None:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
@@ -168,6 +172,7 @@ def build_run(
         variant=VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages)),
         perplexity=tuple(perplexity),
         tasks=tuple(tasks),
+        scoring=scoring if tasks and scoring != known else None,
         latency=latency,
         device=device,
         force=force,

@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.models.facts import facts
 from core.models.sources import identify
 from core.request.complete import complete
-from core.specs import Calibration, Frozen, Perplexity, RunSpec, Task, parse_pattern
+from core.specs import Calibration, Dtype, Frozen, Perplexity, RunSpec, Task, parse_pattern
 
 Target = tuple[float | None, str | None]  # a ratio or a pattern
 
@@ -30,6 +30,7 @@ class Measuring(TypedDict, total=False):
     perplexity: Sequence[Perplexity]
     device: str
     dtype: str
+    scoring: Dtype | None
     latency: bool
     force: bool
 

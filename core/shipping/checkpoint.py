@@ -13,10 +13,10 @@ from core.chain import DENSE, shared, written
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.manifest import save_model
+from core.models.parts.precision import check_holds
 from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
-from core.shipping.saving import precision_name
-from core.specs import Dtype, Stage
+from core.specs import Dtype, Stage, precision_name
 from core.training.base import Recovery
 from core.words import amount, chain_name
 
@@ -30,13 +30,8 @@ def save_checkpoint(model: PreTrainedModel, tokenizer: Any, result: Result, fold
     The model itself is brought to `dtype`. Raises `UserError` where a weight does not fit that, or the folder cannot be
     written.
     """
-    wanted = getattr(torch, dtype)
-    largest = max(parameter.abs().max().item() for parameter in model.parameters())
-    if torch.finfo(wanted).max < largest < torch.inf:
-        raise UserError(
-            f"A weight of {largest:.3g} is beyond what {precision_name(dtype)} holds; save as bf16 or fp32."
-        )
-    model.to(wanted)
+    check_holds(model, dtype, "save as bf16 or fp32")
+    model.to(getattr(torch, dtype))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as temporary:

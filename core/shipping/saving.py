@@ -4,24 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.errors import unknown
 from core.results import Footprint
-from core.specs import BYTES, Dtype
+from core.specs import BYTES, Dtype, precision_name
 
-PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 BY_CHANCE = 0.01  # share of weights that may be zero without having been pruned
-
-
-def parse_precision(text: str) -> Dtype:
-    """Return the dtype that users write as `text`; a `UserError` for another word."""
-    if text not in PRECISIONS:
-        raise unknown("precision", text, PRECISIONS)
-    return PRECISIONS[text]
-
-
-def precision_name(dtype: Dtype) -> str:
-    """Return how users write a dtype."""
-    return next(name for name, known in PRECISIONS.items() if known == dtype)
 
 
 def checkpoint_bytes(footprint: Footprint, dtype: Dtype) -> int:

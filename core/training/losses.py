@@ -14,10 +14,10 @@ from operator import add
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from core.evaluation.perplexity import chunk_rows, output_scale
+from core.evaluation.perplexity import output_scale
 from core.models.parts.blocks import find_blocks, first
 from core.training.examples import Batch
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
+CHUNK_BYTES = 64 * 2**20  # logits held at once: with fewer, the head's weights are read more often than they are used
 # loss(logits (rows, vocabulary) fp32, rows): the sum over some of the tokens that count.
 RowLoss = Callable[[Tensor, slice], Tensor]
 
@@ -70,6 +71,11 @@ def through_head(model: PreTrainedModel, hidden: Tensor, loss: RowLoss) -> Tenso
     Where `hidden` has a gradient, each chunk's is found at once, so that no more logits are ever held than one chunk's.
     """
     return _ThroughHead.apply(hidden, model, loss)
+
+
+def chunk_rows(head: nn.Module) -> int:
+    """Return of how many tokens the logits, fp32, are held at once."""
+    return max(1, CHUNK_BYTES // (4 * head.get_parameter("weight").shape[0]))
 
 
 class _ThroughHead(torch.autograd.Function):

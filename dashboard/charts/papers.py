@@ -129,7 +129,8 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
         return rows[:0]
     rows = rows[rows["model"] == rows["model"].mode().iloc[0]]
     most = rows.loc[points.is_dense(rows), "n"].max()
-    rows = points.made_with(rows[rows["n"] == most], next(iter(points.calibrations(rows)), None), None)
+    rows = points.one_protocol(rows[rows["n"] == most])
+    rows = points.made_with(rows, next(iter(points.calibrations(rows)), None), None)
     rows = rows.drop_duplicates(["label", "removed", "dataset"])
     tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
     rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks would be another one

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import shown_together
+from core.analysis.differences import NUMBER, shown_together
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN
 from core.request.stages import DEFAULT_LIMIT
@@ -40,7 +40,7 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     limit, several = _pick_limit(points.at_amount(rows, at))
     rows = points.one_protocol(rows[rows["limit"] == limit])
     here = points.at_amount(rows, at)
-    numbers = list(rows[["metric", "dataset", "protocol_id"]].drop_duplicates().itertuples(index=False, name=None))
+    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
     keys = rows.loc[~points.is_dense(rows), "key"].unique()
     differences = data.paired(list(keys), points.dense_key(rows), numbers)
     means, mean_differences = points.seven_means(rows), differences[differences["dataset"] == MEAN]

@@ -17,8 +17,8 @@ from core.registry import RECONSTRUCTIONS
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
-from core.shipping.saving import checkpoint_bytes, precision_name, size_words
-from core.specs import DTYPES, Dtype, RunSpec, Stage
+from core.shipping.saving import checkpoint_bytes, size_words
+from core.specs import DTYPES, Dtype, RunSpec, Stage, precision_name
 from core.words import label
 from dashboard import data
 from dashboard.charts import figures, points, stages

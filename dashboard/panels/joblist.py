@@ -12,8 +12,8 @@ from core.errors import UserError
 from core.jobs.queue import Job, UnreadableJob
 from core.reached import missed
 from core.request.estimate import estimate_left
-from core.shipping.saving import precision_name, saved_words
-from core.specs import RunSpec
+from core.shipping.saving import saved_words
+from core.specs import RunSpec, precision_name
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points

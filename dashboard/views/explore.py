@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import shown_together
+from core.analysis.differences import NUMBER, shown_together
 from core.chain import DENSE
 from core.words import amount
 from dashboard import data
@@ -79,7 +79,7 @@ def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: st
 
 def perplexity_differences(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the paired differences of what the curve shows to the dense model."""
-    numbers = list(measured[["metric", "dataset", "protocol_id"]].drop_duplicates().itertuples(index=False, name=None))
+    numbers = list(measured[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
     keys = measured.loc[~points.is_dense(measured), "key"]
     return data.paired(list(keys), points.dense_key(measured), numbers)
 

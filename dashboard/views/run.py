@@ -17,7 +17,7 @@ from core.request.baseline import left
 from core.request.complete import complete
 from core.request.estimate import estimate_left, kept_stages
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
-from core.specs import DTYPES, Perplexity, RunSpec, Task
+from core.specs import DTYPES, PRECISIONS, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
 from dashboard.panels import texts
@@ -26,6 +26,7 @@ from dashboard.panels.card import Part
 from dashboard.panels.chain_form import chain_input
 from dashboard.panels.joblist import explore_link, show_jobs
 
+AS_COMPUTED = "as computed"
 FOLDERS = "run_folders"  # those that the visitor lets be read, in the session
 
 
@@ -103,17 +104,26 @@ def measuring_inputs() -> dict[str, Any]:
         placeholder="None",
         help=f"The papers' seven: {', '.join(TASKS[name].label for name in SEVEN)}.",
     )
-    limit = 0
+    limit, scoring = 0, AS_COMPUTED
     if tasks:
-        limit = st.number_input(
-            "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 reads all.", **KEPT
-        )
+        with st.container(horizontal=True):
+            limit = st.number_input(
+                "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 reads all.", **KEPT
+            )
+            scoring = st.selectbox(
+                "Scored in",
+                (AS_COMPUTED, *PRECISIONS),
+                key="run_scoring",
+                help="16 bits are quicker where the machine has them, and never share an axis with fp32.",
+                **KEPT,
+            )
     latency = st.toggle(
         "Latency", key="run_latency", help="Time a token, reading and writing, on this machine.", **KEPT
     )
     return {
         "perplexity": [Perplexity(corpus=name, window=window, windows=windows or None) for name in corpora],
         "tasks": [Task(task=name, limit=limit or None) for name in tasks],
+        "scoring": PRECISIONS.get(scoring),
         "latency": latency,
     }
 

@@ -72,13 +72,41 @@ def test_what_was_not_measured_is_left_empty():
 
 
 def test_a_recovery_stands_beside_what_it_began_with():
-    numbers = dict.fromkeys([points.LONG, tables.SHORT, tables.PTB, points.ACCURACY], 50.0)
+    numbers = dict.fromkeys([points.LONG, tables.SHORT, tables.PTB, points.accuracy(500)], 50.0)
     after = numbers | {points.LONG: 20.0, points.STEPS: 7.0}
-    dense = {points.LONG: 10.0}
+    dense = {points.LONG: 10.0, points.accuracy(500): 60.0}
     found = made({("dense", "", "nothing"): dense, ("wanda", "", "50 %"): numbers, ("wanda", "lora", "50 %"): after})
     (row,) = tables.recovered(found).to_dict("records")
     assert (row["WikiText-2, 2048"], row["128"], row["steps"]) == ("50.00 → 20.00", "50.00 → 50.00", "7")
+    assert row["accuracy"] == "50.0 → 50.0"
     assert points.gap_closed(found, "wanda", "lora", "50 %") == "57 %"  # log(50 / 20) / log(50 / 10)
+
+
+def test_accuracies_of_fewer_documents_than_dense_has_say_so():
+    few, many = points.accuracy(100), points.accuracy(500)
+    found = made(
+        {
+            points.DENSE: {few: 43.0, f"± {few}": 1.8, many: 45.0, f"± {many}": 0.8},
+            ("wanda", "", "50 %"): {few: 40.0},
+            ("ria", "", "50 %"): {few: 41.0, many: 42.0},
+            ("ria", "lora", "50 %"): {few: 44.0},
+            ("sparsegpt", "", "50 %"): {},
+        }
+    )
+    told = tables.unstructured_accuracy(found).set_index("method")["50 %"]
+    assert dict(told) == {"wanda": "40.0 (100)", "ria": "42.0", "sparsegpt": ""}
+    before, after = (found.loc[("ria", then, "50 %")] for then in ("", "lora"))
+    assert points.accuracies(found, before, after) == "41.0 → 44.0 (100)"  # of the same documents
+    dense = points.dense(found)
+    assert (dense["mean of seven"], dense["± mean of seven"]) == ("45.0", "0.8")
+
+
+def test_another_seed_stays_out_of_the_points():
+    other = result("wanda", 11.0, key=OTHER)
+    stages = tuple(stage.model_copy(update={"seed": 1}) for stage in other.variant.stages)
+    other = other.model_copy(update={"variant": other.variant.model_copy(update={"stages": stages})})
+    found = points.points([result("wanda", 10.0), other])
+    assert list(found[points.LONG]) == [10.0]
 
 
 def test_speed_is_told_against_dense():

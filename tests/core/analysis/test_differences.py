@@ -5,13 +5,14 @@ import math
 import pandas
 import pytest
 
-from core.analysis.differences import differences
-from core.analysis.paired import difference, holm, mean_difference
+from core.analysis.differences import BESIDE, beside_dense, differences, of_pairs, tidy_beside_dense
+from core.analysis.frame import tidy
+from core.analysis.paired import baselines, difference, holm, mean_difference
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
-from core.specs import Stage
-from tests.core.made import KEY, OTHER, make, perplexity
+from core.specs import Stage, VariantSpec
+from tests.core.made import KEY, OTHER, WANDA, make, perplexity
 
 THIRD = "c" * 64
 DENSE = (Stage(method="dense"),)
@@ -98,3 +99,71 @@ def test_perplexity_is_a_ratio_where_less_is_better():
     assert row["ratio"] == pytest.approx(math.exp(0.5075))
     assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
     assert row["verdict"] == "worse"
+
+
+def test_pairs_with_several_references_are_adjusted_together():
+    kept, results = {}, {}
+    for key, right in ((KEY, 60), (OTHER, 50), (THIRD, 57)):
+        rows, kept[key] = asked([answered("piqa", right)])
+        results[key] = make(*rows, key=key, stages=(WANDA,))
+    pairs = [(KEY, OTHER), (KEY, THIRD), (OTHER, THIRD)]
+    found = of_pairs([(results[a], results[b]) for a, b in pairs], lambda key, row: kept[key].get(row.identity))
+    assert list(zip(found["against"], found["key"], strict=True)) == pairs
+    assert list(found["adjusted"]) == holm(list(found["p"]))
+    assert list(found["verdict"]) == ["worse", "no difference can be told", "better"]
+
+
+def test_baselines_stand_beside_tasks_and_their_mean():
+    first, second = seven(60), seven(50)
+    for _, samples in first:
+        samples["target"], samples["loglikelihoods"] = [0] * 70 + [1] * 30, [[-1.0, -2.0, -3.0, -4.0]] * 100
+    for (_, one), (_, other) in zip(first, second, strict=True):
+        other["target"] = one["target"]
+    found = compared(first, second).set_index("dataset")
+    assert list(found["chance"]) == [0.25] * 8 and list(found["majority"]) == pytest.approx([0.7] * 8)
+    assert baselines(first[0][1]) == (0.25, 0.7)
+    assert "version" not in found.loc[MEAN, "protocol"]
+
+
+def beside(*variants):
+    """Return results of one model whose keys follow from their stages, and what they answered."""
+    kept, results = {}, []
+    for stages, numbers in variants:
+        key = VariantSpec(model="m", revision="r", stages=stages).key
+        rows, kept[key] = asked(numbers)
+        results.append(make(*rows, key=key, stages=stages))
+    return results, lambda key, row: kept[key].get(row.identity)
+
+
+def test_every_variant_is_compared_with_the_dense_model_it_was_made_of():
+    dense, wanda = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50), answered("boolq", 50)])
+    found = beside_dense(*beside(dense, wanda))
+    assert list(found["dataset"]) == ["piqa"] and list(found["verdict"]) == ["worse"]
+    assert beside_dense(*beside(wanda)).empty
+
+
+def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
+    old = (answered("arc_easy", 50)[0], None)
+    dense = (DENSE, [answered("piqa", 60), answered("arc_easy", 60)])
+    results, samples = beside(dense, ((WANDA,), [answered("piqa", 50), answered("boolq", 50), old]))
+    frame = tidy_beside_dense(results, samples)
+    plain = tidy(results)
+    assert list(frame.columns) == [*plain.columns, *BESIDE.values()]
+    pandas.testing.assert_frame_equal(frame[plain.columns], plain)
+    told = frame.set_index(["method", "dataset"])
+    paired = told.loc[("wanda", "piqa")]
+    assert (paired["difference"], paired["verdict"]) == (pytest.approx(-0.1), "worse")
+    assert pandas.isna(paired["unpaired"])
+    assert paired["difference_low"] < -0.1 < paired["difference_high"] < 0
+    assert told.loc[("wanda", "boolq"), "unpaired"] == "cannot be paired: the dense model has no such number"
+    assert told.loc[("wanda", "arc_easy"), "unpaired"].endswith("document by document, was not kept")
+    assert told.loc["dense", ["difference", "p", "verdict", "unpaired"]].isna().all(axis=None)
+
+
+def test_the_tidy_table_needs_no_reason_where_all_is_paired():
+    one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
+    assert tidy_beside_dense(*beside(one, other))["unpaired"].isna().all()
+    assert list(tidy_beside_dense(*beside(other))["unpaired"]) == [
+        "cannot be paired: the dense model has no such number"
+    ]
+    assert tidy_beside_dense([], lambda *_: None).empty

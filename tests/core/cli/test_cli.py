@@ -124,6 +124,12 @@ BAD = {
     "unknown precision to save in": ([*RUN, "--save", "new", "--precision", "fp8"], "did you mean 'fp32'?"),
     "precision without a folder": ([*RUN, "--precision", "fp16"], "add a folder with --save"),
     "unknown precision to export in": (["export", "0" * 64, "new", "--precision", "int8"], "known: fp32, fp16, bf16"),
+    "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--scoring", "bfloat16"], "did you mean 'bf16'?"),
+    "precision of scoring without tasks": ([*RUN, "--scoring", "bf16"], "add them with --tasks"),
+    "precision of scoring without tasks in a sweep": (
+        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--scoring", "bf16"],
+        "add them with --tasks",
+    ),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
     "missing argument": (["run", "./tiny"], "Missing argument"),
     "unknown command": (["prune"], "No such command 'prune'"),
@@ -306,10 +312,12 @@ def test_tasks_at_names_the_points_that_tasks_are_measured_on():
     specs, _ = points(
         grid,
         tasks=[Task(task="piqa", limit=5)],
+        scoring="bfloat16",
         calibration=Calibration(corpus="text.txt", windows=2, window=32),
         perplexity=[Perplexity(corpus="text.txt", window=32)],
     )
     assert [len(spec.tasks) for spec in specs] == [1, 1, 0, 1]
+    assert [spec.scoring for spec in specs] == ["bfloat16", "bfloat16", None, "bfloat16"]
 
 
 def test_results_in_every_format_and_deleted(capsys):

@@ -39,6 +39,7 @@ RUNS = {
     "texts and seeds of their own": ["wanda@0.3,seed=2+wanda@0.5,text=text.txt:2x32+lora", *READ, *TRAIN],
     "a seed": ["wanda", *READ, "--seed", "7"],
     "another precision": ["magnitude", "--dtype", "bfloat16"],
+    "tasks scored in another precision": ["dense", "--tasks", "piqa:5,boolq", "--scoring", "bf16"],
     "several numbers": [
         *("dense", "--perplexity", "text.txt@32", "--perplexity", "text.txt@64:2"),
         *("--tasks", "piqa:5,boolq,arc_easy:7", "--latency"),
@@ -49,7 +50,11 @@ RUNS = {
 def made(spec: RunSpec) -> Result:
     """Return a result as the run would give it, with numbers of no meaning."""
     asked = [("perplexity", p.corpus, {"window": p.window, "windows": p.windows}) for p in spec.perplexity]
-    asked += [(metric, task.task, {"limit": task.limit}) for task in spec.tasks for metric in ("acc", "acc_norm")]
+    asked += [
+        (metric, task.task, {"limit": task.limit, "dtype": spec.scoring_dtype})
+        for task in spec.tasks
+        for metric in ("acc", "acc_norm")
+    ]
     asked += [(metric, "synthetic", {"batch": 1}) for metric in ("prefill", "decode", "memory") if spec.latency]
     rows = [Measurement(metric=metric, dataset=data, protocol=how, value=1, n=1) for metric, data, how in asked]
     return make(*rows).model_copy(update={"variant": describe(spec.variant)})

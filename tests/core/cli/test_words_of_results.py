@@ -30,7 +30,9 @@ def test_what_has_no_command_says_why(stages, reason):
 
 
 def test_tables_name_every_stage_and_what_it_was_asked_for():
-    one, trained, chain = (summary([make(stages=stages)])[0] for stages in ((WANDA,), (WANDA, LORA), CHAIN))
+    one, trained, chain = (
+        summary([make(stages=stages)], lambda *_: None)[0] for stages in ((WANDA,), (WANDA, LORA), CHAIN)
+    )
     assert [row["chain"] for row in (one, trained, chain)] == [
         "wanda@0.5",
         "wanda@0.5+lora",

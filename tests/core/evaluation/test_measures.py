@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
@@ -26,16 +26,50 @@ from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 
-@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma2", "cohere", "granite"])
-def test_perplexity_is_the_papers(name, monkeypatch):
-    model, tokens = tiny(name), windows(3, 20)
+def read(model, texts, progress=silent):
+    """Return {text: its samples}, in the order in which the texts were done."""
+    return {reading.text: reading.samples for reading in perplexity(model, texts, progress)}
+
+
+def own_losses(model, tokens):
+    """Return what transformers says that each window loses."""
     with torch.no_grad():
-        logits = model(input_ids=tokens).logits[:, :-1].double()
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").mean(1)
-    monkeypatch.setattr(perplexity_module, "CHUNK_BYTES", 4 * 97 * 5)  # several chunks a window
-    samples = perplexity(model, tokens, silent)
-    assert list(-samples["perplexity"]) == pytest.approx(losses.tolist(), rel=1e-4)
-    value, stderr, n = summary("perplexity", samples).values()
+        return [model(input_ids=window[None], labels=window[None]).loss.item() for window in tokens]
+
+
+@pytest.mark.parametrize("columns", [20, 97, 2048])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        *((name, {}) for name in ("llama-gqa", "llama-mha", "opt", "gpt2", "qwen2-sliding", "qwen3", "mistral")),
+        *((name, {}) for name in ("gemma2", "gemma3", "phi3", "cohere", "granite", "olmo2", "gpt-neo")),
+        ("gemma2", {"final_logit_softcapping": None}),
+        ("gemma2", {"final_logit_softcapping": 2.0}),
+        ("cohere", {"logit_scale": 1.0}),
+        ("granite", {"logits_scaling": 1.0}),
+    ],
+)
+def test_a_windows_loss_is_the_models_own(name, changes, columns, monkeypatch):
+    monkeypatch.setattr(perplexity_module, "COLUMNS", columns)
+    model, tokens = tiny(name, **changes), windows(3, 20)
+    assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
+        own_losses(model, tokens), rel=1e-5
+    )
+
+
+def test_the_bias_of_a_head_counts(monkeypatch):
+    monkeypatch.setattr(perplexity_module, "COLUMNS", 20)
+    model, tokens = tiny(), windows(3, 20)
+    model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
+    assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
+        own_losses(model, tokens), rel=1e-5
+    )
+
+
+def test_a_perplexity_is_the_papers():
+    model, tokens = tiny(), windows(3, 20)
+    losses = torch.tensor(own_losses(model, tokens))
+    value, stderr, n = summary("perplexity", read(model, {"text": tokens})["text"]).values()
     assert n == 3
     assert value == pytest.approx(losses.mean().exp().item(), rel=1e-4)
     assert stderr == pytest.approx(value * losses.std().item() / math.sqrt(3), rel=1e-3)
@@ -46,7 +80,7 @@ def test_logits_that_are_not_the_models_own_are_refused():
     own = model.forward
     model.forward = lambda *args, **settings: SimpleNamespace(logits=own(*args, **settings).logits / 2)
     with pytest.raises(UserError, match="LlamaForCausalLM changes its logits in a way that is not known here"):
-        perplexity(model, windows(), silent)
+        read(model, {"text": windows()})
 
 
 def test_packed_bits_takes_the_smallest_layout():
@@ -94,14 +128,53 @@ def test_memory_growth_sees_what_the_work_holds_and_not_what_was_there_or_freed_
     assert there.sum() > 0
 
 
+TEXTS = {
+    "short": windows(7, 24),
+    "long": windows(2, 40),
+    "other": windows(6, 24, seed=2),
+    "one": windows(1, 24, seed=3),
+}
+
+
 @pytest.mark.parametrize("batch", [1, 5, 64])
 def test_windows_that_run_together_lose_what_each_does_alone(batch, monkeypatch):
-    model, tokens = tiny(), windows(7, 24)
-    monkeypatch.setattr(perplexity_module, "BATCH_TOKENS", 24 * batch)
-    value, stderr, _ = summary("perplexity", perplexity(model, tokens, silent)).values()
-    losses = [model(input_ids=w[None], labels=w[None]).loss.item() for w in tokens]
-    assert value == pytest.approx(math.exp(sum(losses) / 7), rel=1e-5)
-    assert stderr == pytest.approx(value * torch.tensor(losses).std().item() / 7**0.5, rel=1e-3)
+    monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * batch)
+    model = tiny()
+    found = read(model, TEXTS)
+    assert list(found) == ["short", "other", "one", "long"]
+    for text, tokens in TEXTS.items():
+        assert list(found[text]["doc_id"]) == list(range(len(tokens)))
+        assert list(-found[text]["perplexity"]) == pytest.approx(own_losses(model, tokens), rel=1e-5)
+
+
+def test_windows_of_two_texts_share_a_forward_and_its_time(monkeypatch):
+    monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
+    sizes, plain = [], perplexity_module.window_losses
+
+    def counted(model, batch):
+        sizes.append(len(batch))
+        return plain(model, batch)
+
+    monkeypatch.setattr(perplexity_module, "window_losses", counted)
+    readings = list(perplexity(tiny(), TEXTS, silent))
+    assert sizes == [5, 5, 4, 2]  # 7 + 6 + 1 windows of 24, then those of 40
+    assert all(reading.seconds > 0 for reading in readings)
+
+
+def test_progress_names_the_text_and_what_was_read_before_a_stop_is_there(monkeypatch):
+    monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
+    told, done = [], []
+
+    def progress(stage, count, total, what):
+        told.append((what, count, total))
+        if what == "short" and count == total:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        for reading in perplexity(tiny(), TEXTS, progress):
+            done.append(reading.text)
+    assert told == [("short", 0, 7), ("short", 5, 7), ("short", 7, 7)]
+    assert done == ["short"]
 
 
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])

@@ -124,6 +124,18 @@ def test_16_bits_are_summed_in_32():
     assert [a for a, _ in coarse] == pytest.approx([a for a, _ in exact], rel=0.02, abs=0.1)
 
 
+def test_at_16_bits_the_head_runs_in_32():
+    model = tiny(vocab_size=257, tie_word_embeddings=True).bfloat16()
+    lm, own = SharedPrefixLM(model, byte_tokenizer()), model.get_output_embeddings()
+    ((found, _),) = lm.score([([1, 2, 3], [4])])
+    with torch.inference_mode():
+        hidden = model.base_model(torch.tensor([[1, 2, 3]])).last_hidden_state[0, -1]  # (hidden,)
+        expected = (own.weight.float() @ hidden.float()).log_softmax(0)[4].item()
+        coarse = own(hidden).float().log_softmax(0)[4].item()
+    assert found == pytest.approx(expected, abs=1e-5) and abs(coarse - expected) > 1e-4
+    assert model.get_output_embeddings() is own and own.weight is model.get_input_embeddings().weight
+
+
 def test_refusals():
     lm = SharedPrefixLM(tiny(vocab_size=257), byte_tokenizer())
     with pytest.raises(UserError, match="window of 128"):

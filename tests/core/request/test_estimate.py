@@ -72,6 +72,29 @@ def test_more_work_takes_longer():
     assert of().seconds < of(latency=True).seconds
 
 
+def test_tasks_in_another_precision_take_its_speed_where_that_is_known_and_its_weights():
+    tasks = [Task(task="piqa", limit=100)]
+    half, full = spec("dense", tasks=tasks, scoring="bfloat16"), spec("dense", tasks=tasks)
+    assert estimate(half).bytes > estimate(full).bytes
+
+    def measured(dtype, seconds):
+        row = Measurement(
+            metric="acc",
+            dataset="piqa",
+            value=0.5,
+            n=100,
+            protocol={"limit": 100, "dtype": dtype},
+            details={"seconds": seconds, "device": "cpu (x86_64)", "created": "2026-01-01T00:01:00+00:00"},
+        )
+        return make(row).model_copy(update={"variant": describe(full.variant)})
+
+    known = [measured("float32", 100.0)]
+    assert estimate(half, known).stages["tasks"] == estimate(full, known).stages["tasks"] == pytest.approx(100)
+    known.append(measured("bfloat16", 20.0))
+    assert estimate(half, known).stages["tasks"] == pytest.approx(20)
+    assert estimate(full, known).stages["tasks"] == pytest.approx(100)
+
+
 def test_all_windows_of_a_text_take_longer_than_some(tmp_path):
     (tmp_path / "long.txt").write_text("word " * 100_000)
 

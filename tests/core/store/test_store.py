@@ -135,6 +135,9 @@ def test_shipped_samples_are_those_of_every_number_of_the_row():
     result = make(text, choices, words, none)
     assert samples.ship_samples(result, paths.SHIPPED_MEASURED).name == f"{KEY}.parquet"
     assert samples.ship_samples(make(none), paths.SHIPPED_MEASURED) is None
+    store.put_samples(KEY, text, pandas.DataFrame({"doc_id": [0, 1], "perplexity": [-2.0, -4.0]}))
+    assert list(store.samples(KEY, text)["perplexity"]) == [-2.0, -4.0]  # the user's own come first
+    assert list(samples.read_shipped_samples(KEY, text)["perplexity"]) == [-2.5, -3.5]
     samples.delete_samples(KEY)
     assert list(store.samples(KEY, text)["perplexity"]) == [-2.5, -3.5]
     found = store.samples(KEY, choices)

@@ -8,10 +8,10 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch.nn.functional import cross_entropy, log_softmax
 
 from core.errors import UserError
-from core.evaluation import perplexity as perplexity_module
 from core.models.parts.blocks import find_blocks
 from core.registry import RECOVERIES, get_stage
 from core.training import examples as examples_module
+from core.training import losses as losses_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.training.examples import Example, collate
 from core.training.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
@@ -21,7 +21,7 @@ from tests.core.trained import CALIBRATION, cut, patterned, trained
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gemma2"])
 def test_the_loss_through_the_head_in_chunks_is_the_models_own(name, monkeypatch):
-    monkeypatch.setattr(perplexity_module, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
+    monkeypatch.setattr(losses_module, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
     model = tiny(name).requires_grad_(False)
     batch = collate([Example(row, 5) for row in patterned(3, 20)])
     parameters = add_adapters(model, 2, 4.0, 0.0, 0)

@@ -24,11 +24,12 @@ def test_run_estimates_then_queues_what_was_asked(store):
     limit = app.number_input(key="run_limit")
     assert limit.value == DEFAULT_LIMIT
     limit.set_value(20).run()
+    app.selectbox(key="run_scoring").set_value("bf16").run()
     assert "Takes" in app.info[0].value and "GB of memory" in app.info[0].value
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
-    assert [str(task) for task in job.spec.tasks] == ["piqa:20"]
+    assert [str(task) for task in job.spec.tasks] == ["piqa:20"] and job.spec.scoring == "bfloat16"
     assert "Wanda, 30 %, smollm2-135m" in read(app)
 
 

@@ -1,0 +1,175 @@
+"""The command `compare`: what variants gain or lose against one of them, in figures and in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from json import dumps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core import chain
+from core.chain import DENSE
+from core.cli.console import messages, output
+from core.cli.listing import check_one_format, find_result, to_latex
+from core.cli.tables import SHORT_KEY, Row, column, print_table, usual
+from core.errors import UserError
+from core.results import Result
+from core.store.store import Store
+from core.words import number
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Names = dict[str, str]  # by key
+
+
+def compare(
+    keys: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B [C ...]",
+            help="Keys of results, or the first 8 or more of their digits, or `dense`, the model that the others were "
+            "made of; the first is what the others are compared with.",
+        ),
+    ],
+    csv: Annotated[bool, typer.Option("--csv", help="One line a number and pair, with all that is known.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as a list.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
+) -> None:
+    """Say what can be told apart: differences on the same documents and windows, with 95 % intervals."""
+    from core.analysis.differences import differences
+    from core.analysis.sheets import csv_text
+
+    check_one_format(csv, json, latex)
+    store = Store()
+    reference, *others = chosen(store, keys)
+    found = differences(others, reference, store.samples)
+    names = named([reference, *others])
+    if apart := [names[one.variant.key] for one in others if one.variant.key not in set(found["key"])]:
+        nothing = (
+            f"No number is known of both {names[reference.variant.key]} and {' or '.join(apart)}; measure them on the "
+            "same texts and windows, or on the same tasks and documents."
+        )
+        if found.empty:
+            raise UserError(nothing)
+        messages.print(nothing, markup=False)
+    if json:
+        typer.echo(dumps([_plain(row) for row in found.to_dict("records")], indent=2, ensure_ascii=False))
+    elif csv:
+        typer.echo(csv_text(found), nl=False)
+    else:
+        tell(found, reference, names, latex)
+
+
+def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
+    """Print a table a pair, of the numbers that tasks are usually compared by, and in words what can be told."""
+    from core.analysis.told import said, sentence
+
+    shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
+    keys, other = list(dict.fromkeys(shown["key"])), names[reference.variant.key]
+    for key in keys:
+        pair, one = shown[shown["key"] == key], names[key]
+        rows = table(pair, len(keys), reference, one, other)
+        if latex:
+            typer.echo(to_latex(rows), nl=False)
+            continue
+        print_table(rows, f"{one} ({key[:SHORT_KEY]}) beside {other} ({reference.variant.key[:SHORT_KEY]})")
+        words = [said(row) for row in pair.to_dict("records")]
+        told = sentence([(row["number"], each) for row, each in zip(rows, words, strict=True)], one, other)
+        output.print(told + "\n", markup=False)
+
+
+def chosen(store: Store, keys: Sequence[str]) -> list[Result]:
+    """Return the results of keys, of which there are at least two; `dense` is the dense model of the others."""
+    if len(keys) < 2:
+        raise UserError("Name at least two results to compare, such as `compare dense 1a2b3c4d`.")
+    known = {key: find_result(store, key) for key in keys if key != DENSE}
+    if DENSE in keys:
+        known[DENSE] = _dense(store, list(known.values()))
+    found = [known[key] for key in keys]
+    for place, result in enumerate(found):
+        if result.variant.key in {other.variant.key for other in found[:place]}:
+            raise UserError(f"{result.variant.key[:SHORT_KEY]} is named twice; compare a result with others.")
+    return found
+
+
+def _dense(store: Store, others: Sequence[Result]) -> Result:
+    wanted = {other.variant.dense_key: other.variant for other in others}
+    if len(wanted) != 1:
+        raise UserError(
+            "`dense` is the model that the others were made of, and these were made of several; give its key instead."
+            if wanted
+            else "`dense` is the model that the others were made of; name at least one other."
+        )
+    ((key, variant),) = wanted.items()
+    found = store.get(key)
+    if found is None:
+        raise UserError(
+            f"The dense {variant.model} in {variant.dtype} was not measured yet; `python -m core run {variant.model} "
+            "dense` measures it."
+        )
+    return found
+
+
+def named(results: Sequence[Result]) -> Names:
+    """Return the chain of each result by key, with its model and key as far as that does not tell it from others."""
+    several = len({result.variant.model for result in results}) > 1
+    names = {}
+    for result in results:
+        variant = result.variant
+        name = chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else "")
+        names[variant.key] = f"{name}, {variant.model}" if several else name
+    every = list(names.values())
+    return {key: f"{name}, {key[:8]}" if every.count(name) > 1 else name for key, name in names.items()}
+
+
+def table(pair: "DataFrame", several: int, reference: Result, one: str, other: str) -> list[Row]:
+    """Return the differences of one of `several` variants to the reference as a row a number, accuracies in percent."""
+    from core.analysis.told import figures, said
+
+    p = "p" if several < 2 else f"p, Holm over {several}"
+    return [
+        {
+            "number": name,
+            "chance": _value("acc", row["chance"]),
+            "majority": _value("acc", row["majority"]),
+            other: _value(row["metric"], row["reference"]),
+            one: _value(row["metric"], row["value"]),
+            "difference": figures(row),
+            p: _p(row["adjusted"]),
+            "verdict": said(row).partition(":")[0],
+        }
+        for name, row in zip(_called(pair, reference), pair.to_dict("records"), strict=True)
+    ]
+
+
+def _called(pair: "DataFrame", reference: Result) -> list[str]:
+    """Return the numbers' names, those of columns in `results`."""
+    from core.analysis.differences import NUMBER, number_of, number_of_mean
+    from core.analysis.seven import MEAN, sevens
+
+    known = {number_of(row): column(row) for row in reference.measurements}
+    for protocol, (first, *_) in sevens(reference.measurements).items():
+        known[number_of_mean(protocol)] = column(first).replace(f"acc {first.dataset}", MEAN)
+    return [known[one] for one in zip(*(pair[name] for name in NUMBER), strict=True)]
+
+
+def _value(metric: str, value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    if metric == "perplexity":
+        return f"{value:.2f}" if value < 1e5 else number(value)
+    return f"{100 * value:.1f} %"
+
+
+def _p(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a row for JSON, which has neither NaN nor infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+    }

@@ -1,0 +1,146 @@
+"""What can be told apart: paired differences of shipped variants, what guessing gets, and what a seed changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
+
+import pandas as pd
+
+from core.analysis.differences import Samples, of_pairs
+from core.analysis.paired import baselines
+from core.analysis.seven import MEAN
+from core.analysis.told import figures
+from core.cli.tables import column
+from core.data.cards import TASKS
+from core.results import Measurement, Result
+from docs.points import DENSE, LONG, MODEL, Point, number, point, seed
+from docs.tables import TRAINED
+
+REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
+ZEROED = [(name, "", amount) for amount in ("50 %", "2:4") for name in ("sparsegpt", "wanda", "ria", "adaprune")]
+DRAWN = ["sparsegpt", "wanda", "slimllm", "lorap"]  # by seed, at 50 %
+
+Known = dict[Point, Result]  # what ships, one variant a point
+
+
+def known(results: Iterable[Result]) -> Known:
+    """Return the variants of the first seed by point, each with the numbers that are paired here.
+
+    These are the perplexity in windows of 2048 and the accuracies that tasks are compared by. Raises `ValueError` where
+    two variants of a point have some.
+    """
+    found: Known = {}
+    for result in results:
+        rows = tuple(row for row in result.measurements if column(row) == LONG or _of_task(row))
+        if result.variant.model != MODEL or seed(result.variant) not in (None, 0) or not rows:
+            continue
+        place = point(result.variant)
+        if place in found:
+            raise ValueError(f"{place} is a duplicate: two variants of it have numbers that are paired.")
+        found[place] = result.model_copy(update={"measurements": rows})
+    return found
+
+
+def removed_apart(found: Known, samples: Samples) -> pd.DataFrame:
+    """Three methods that remove units, at two ratios, each beside dense and beside each other."""
+    return _table(_each_beside(REMOVED), found, samples)
+
+
+def zeroed_apart(found: Known, samples: Samples) -> pd.DataFrame:
+    """Four ways to zero weights, at 50 % and 2:4, each beside dense and beside each other."""
+    return _table(_each_beside(ZEROED), found, samples)
+
+
+def trained_apart(found: Known, samples: Samples) -> pd.DataFrame:
+    """Every trained variant beside what it was trained from."""
+    pairs = [((method, "", amount), (method, then, amount)) for method, then, amount in found if then in TRAINED]
+    return _table(sorted(pairs, key=lambda pair: pair[1][2]), found, samples)
+
+
+def tasks(found: Known, samples: Samples) -> pd.DataFrame:
+    """What guessing and dense get on each task, in percent, on the most documents whose answers ship.
+
+    A task without choices has nothing to guess from.
+    """
+    table = []
+    dense = found.get(DENSE)
+    for name in TASKS if dense else ():
+        rows = sorted((row for row in dense.measurements if row.dataset == name), key=lambda row: -row.n)
+        kept = ((row, samples(dense.variant.key, row)) for row in rows)
+        row, answers = next(((row, answers) for row, answers in kept if answers is not None), (None, None))
+        if answers is None:
+            continue
+        guess = baselines(answers)
+        cells = {"task": TASKS[name].label, "metric": row.metric, "documents": str(row.n)}
+        cells |= {"chance": _percent(guess.chance), "majority": _percent(guess.majority)}
+        table.append(cells | {"dense": _percent(row.value)})
+    return pd.DataFrame(table)
+
+
+def seeds(results: Iterable[Result]) -> pd.DataFrame:
+    """Perplexity at 50 % by what the calibration text was drawn by, where there is more than one seed."""
+    table: dict[str, dict[int, float]] = {name: {} for name in DRAWN}
+    for result in results:
+        method, recovery, amount = point(result.variant)
+        if result.variant.model != MODEL or method not in table or (recovery, amount) != ("", "50 %"):
+            continue
+        for row in result.measurements:
+            if column(row) == LONG:
+                table[method][seed(result.variant) or 0] = row.value
+    several = {method: values for method, values in table.items() if len(values) > 1}
+    every = sorted({drawn for values in several.values() for drawn in values})
+    rows = []
+    for method, values in several.items():
+        cells = {f"seed {drawn}": number(values[drawn]) if drawn in values else "" for drawn in every}
+        spread = f"x {max(values.values()) / min(values.values()):.3f}"
+        rows.append({"method": method, **cells, "highest / lowest": spread})
+    return pd.DataFrame(rows)
+
+
+def _of_task(row: Measurement) -> bool:
+    return row.dataset in TASKS and row.metric == TASKS[row.dataset].metric
+
+
+def _each_beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """Return pairs (reference, point): of each amount, every point beside dense, and every one beside an earlier."""
+    pairs = []
+    for amount in dict.fromkeys(place[2] for place in points):
+        alike = [place for place in points if place[2] == amount]
+        pairs += [(DENSE, place) for place in alike] + list(combinations(alike, 2))
+    return pairs
+
+
+def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples) -> pd.DataFrame:
+    """Return a row a pair that ships with what it answered: differences, and verdicts by Holm over the whole table."""
+    there = [(first, second) for first, second in pairs if first in found and second in found]
+    told = of_pairs([(found[first], found[second]) for first, second in there], samples).dropna(subset="verdict")
+    means = told[told["dataset"] == MEAN]
+    heads = {
+        "mean of seven, points": means[means["n"] == means["n"].max()],
+        "perplexity": told[told["metric"] == "perplexity"],
+    }
+    cells = {
+        head: {(row["against"], row["key"]): f"{figures(row)}: {row['verdict']}" for row in part.to_dict("records")}
+        for head, part in heads.items()
+    }
+    table = []
+    for first, second in there:
+        pair = found[first].variant.key, found[second].variant.key
+        if any(pair in column for column in cells.values()):
+            names = {"removed": second[2], "variant": _name(second), "against": _name(first)}
+            table.append(names | {head: column.get(pair, "") for head, column in cells.items()})
+    return pd.DataFrame(table)
+
+
+def _name(place: Point) -> str:
+    return " + ".join(filter(None, place[:2]))
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+PAIRS: dict[str, Callable[[Known, Samples], pd.DataFrame]] = {
+    table.__name__: table for table in (removed_apart, zeroed_apart, trained_apart, tasks)
+}

@@ -1,0 +1,54 @@
+"""Paired differences in figures and words."""
+
+import math
+
+import pytest
+
+from core.analysis.told import figures, said, sentence
+
+NONE, BETTER, WORSE = "no difference can be told", "better", "worse"
+
+
+def row(metric, *values, verdict=WORSE, why=None):
+    names = ("ratio", "ratio_low", "ratio_high") if metric == "perplexity" else ("difference", "low", "high")
+    return {"metric": metric, "verdict": verdict, "why": why, **dict(zip(names, values, strict=True))}
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (row("acc", -0.031, -0.046, -0.016), "-3.1 [-4.6, -1.6]"),
+        (row("acc_norm", 0.021, -0.003, 0.045), "+2.1 [-0.3, +4.5]"),
+        (row("acc", -0.0001, -0.01, 0.01), "+0.0 [-1.0, +1.0]"),
+        (row("acc", 1.0, None, None), "+100.0"),
+        (row("perplexity", 1.93, 1.88, 1.98), "x 1.93 [1.88, 1.98]"),
+        (row("perplexity", 1.004, 1.002, 1.006), "x 1.004 [1.002, 1.006]"),
+        (row("perplexity", 47619.4, 30110.0, 75312.0), "x 4.8e4 [3.0e4, 7.5e4]"),
+        (row("perplexity", math.inf, None, None), "x ∞"),
+        (row("acc", None, None, None, verdict=None), ""),
+    ],
+)
+def test_figures_as_people_read_them(given, written):
+    assert figures(given) == written
+
+
+def test_what_cannot_be_paired_says_why():
+    assert said(row("acc", None, None, None, verdict=None, why="cannot be paired: so")) == "cannot be paired: so"
+    assert said(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
+
+
+WHY = "cannot be paired: what was answered was not kept"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [
+        ([WORSE, WORSE, WORSE], "Wanda is worse than Dense in a, b and c."),
+        ([BETTER, NONE, WORSE], "Wanda is better than Dense in a and worse in c; no difference can be told in b."),
+        ([NONE, NONE, NONE], "Of Wanda and Dense, no difference can be told in a, b and c."),
+        ([WHY, NONE, WORSE], f"Wanda is worse than Dense in c; no difference can be told in b; a {WHY}."),
+        ([WHY, WHY, f"{WHY} again."], f"Of Wanda and Dense, a and b {WHY}; c {WHY} again."),
+    ],
+)
+def test_a_sentence_of_what_can_be_told(verdicts, told):
+    assert sentence(list(zip("abc", verdicts, strict=True)), "Wanda", "Dense") == told

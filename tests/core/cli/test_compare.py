@@ -1,0 +1,195 @@
+"""The command `compare`, on made results that keep what was answered."""
+
+import io
+import json
+
+import numpy as np
+import pandas
+import pytest
+
+from core.cli.app import main
+from core.cli.tables import describe_result
+from core.data.cards import SEVEN, TASKS
+from core.results import Measurement
+from core.specs import Stage, VariantSpec
+from core.store.store import Store
+from tests.core.made import make, perplexity
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+N = 40
+DENSE = (Stage(method="dense"),)
+FEW = (Stage(method="magnitude", ratio=0.3),)
+MANY = (Stage(method="magnitude", ratio=0.7),)
+
+
+def key_of(stages, model="m"):
+    return VariantSpec(model=model, revision="r", stages=stages).key
+
+
+def put(stages, right=30, loss=3.0, model="m", kept=True, tasks=SEVEN, texts=True):
+    """Store a variant with seven tasks, of whose documents the first `right` are right, and a perplexity."""
+    store, rows, answers = Store(), [], []
+    for name in tasks:
+        for metric in dict.fromkeys(("acc", TASKS[name].metric)):
+            protocol = {"limit": N, "fewshot": 0, "dtype": "float32", "version": 1.0}
+            rows.append(Measurement(metric=metric, dataset=name, value=right / N, n=N, protocol=protocol))
+        both = {metric: np.repeat([1.0, 0.0], [right, N - right]) for metric in ("acc", "acc_norm")}
+        choices = {"target": [0] * 24 + [1] * 16, "loglikelihoods": [[-1.0, -2.0]] * N}
+        answers.append((rows[-1], pandas.DataFrame({"doc_id": range(N), **choices, **both})))
+    if texts:
+        losses = loss + 0.01 * np.sin(np.arange(16) * (1 + loss))
+        rows.append(perplexity(float(np.exp(losses.mean()))))
+        answers.append((rows[-1], pandas.DataFrame({"doc_id": range(16), "perplexity": -losses})))
+    made = make(*rows, key=key_of(stages, model), stages=stages)
+    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})})
+    store.put(made)
+    for row, frame in answers if kept else ():
+        store.put_samples(made.variant.key, row, frame)
+    return made.variant.key
+
+
+def compared(capsys, *arguments):
+    assert main(["compare", *arguments]) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def test_a_table_and_a_sentence_of_each_variant_beside_the_first(capsys):
+    put(DENSE)
+    few, many = put(FEW, 30, 3.0), put(MANY, 20, 3.5)
+    out = compared(capsys, "dense", few[:8], many[:12])
+    first, second = out.split("magnitude@0.7 (", 1)
+    assert first.startswith(f"magnitude@0.3 ({few[:12]}) beside dense ({key_of(DENSE)[:12]})")
+    assert "p, Holm over 2" in first and "p, Holm over 2" in second
+    assert "magnitude@0.7 is worse than dense in acc boolq:40, acc piqa:40, acc_norm hellaswag:40," in second
+    assert "and mean of seven:40." in second
+    lines = [line.split() for line in second.splitlines()]
+    boolq = next(line for line in lines if line[:2] == ["acc", "boolq:40"])
+    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-39.0, -11.0] 0.004 worse"
+    mean = [line for line in lines if line[:2] == ["mean", "of"]]
+    assert mean == [line for line in lines if line][-2:-1]  # the last row before the sentence
+    assert "acc hellaswag" not in out  # papers report acc_norm
+    assert any("x 1.65" in " ".join(line) for line in lines)
+    assert "Of magnitude@0.3 and dense, no difference can be told in acc boolq:40" in first
+
+
+def test_what_is_better_is_told_so_in_both_directions(capsys):
+    few, many = put(FEW, 30, 3.0), put(MANY, 20, 3.5)
+    assert "magnitude@0.3 is better than magnitude@0.7 in acc boolq:40" in compared(capsys, many, few)
+    out = compared(capsys, few, many)
+    assert "magnitude@0.7 is worse than magnitude@0.3 in acc boolq:40" in out and " p " in out and "Holm" not in out
+
+
+def test_dense_stands_in_any_place(capsys):
+    put(DENSE)
+    many = put(MANY, 20, 3.5)
+    assert "dense is better than magnitude@0.7 in" in compared(capsys, many, "dense")
+
+
+def test_every_format(capsys):
+    put(DENSE)
+    few, many = put(FEW, 29, 3.0), put(MANY, 20, 3.5)
+    listed = json.loads(compared(capsys, "dense", few, many, "--json"))
+    frame = pandas.read_csv(io.StringIO(compared(capsys, "dense", few, many, "--csv")))
+    assert len(listed) == len(frame) == 2 * (7 + 3 + 1 + 1)  # tasks, three of them by both metrics, text and mean
+    for row, line in zip(listed, frame.to_dict("records"), strict=True):
+        assert (row["key"], row["dataset"], row["verdict"]) == (line["key"], line["dataset"], line["verdict"])
+        assert row["p"] == pytest.approx(line["p"])
+    assert {row["against"] for row in listed} == {key_of(DENSE)}
+    assert [row["why"] for row in listed] == [None] * len(listed)
+    latex = compared(capsys, "dense", few, many, "--latex")
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\bottomrule") == 2
+    assert r"75.0 \%" in latex and "is worse" not in latex
+
+
+def test_what_was_not_kept_is_shown_and_not_told_apart(capsys):
+    put(DENSE)
+    old = put(MANY, 20, 3.5, kept=False)
+    out = compared(capsys, "dense", old)
+    assert "75.0 %" in out and "50.0 %" in out
+    assert "Of magnitude@0.7 and dense, acc boolq:40, " in out
+    assert "cannot be paired: what was answered, document by document, was not kept." in out
+    assert all(row["p"] is None for row in json.loads(compared(capsys, "dense", old, "--json")))
+
+
+def test_other_models_pair_documents_but_no_windows(capsys):
+    one, other = put(MANY, 30, 3.0), put(MANY, 20, 3.5, model="n")
+    out = compared(capsys, one, other)
+    assert "magnitude@0.7, n is worse than magnitude@0.7, m in acc boolq:40" in out
+    assert "perplexity wikitext2@2048:16 cannot be paired: each model cuts a text into tokens of its own" in out
+
+
+def test_nothing_in_common_is_one_sentence(capsys):
+    one, other, third = put(FEW, tasks=()), put(MANY, texts=False), put(DENSE, tasks=())
+    assert main(["compare", one, other]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    assert line.startswith("No number is known of both magnitude@0.3 and magnitude@0.7; measure them on the same")
+    assert main(["compare", one, other, third]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("No number is known of both magnitude@0.3 and magnitude@0.7;")
+    assert "perplexity wikitext2@2048:16" in captured.out
+
+
+def test_bad_keys_are_one_sentence(capsys):
+    few, many, other = put(FEW), put(MANY), put(MANY, model="n")
+    for arguments, sentence in {
+        (few,): "Name at least two results",
+        (few, "abc"): "is too short",
+        (few, "0" * 64): "no result with the key",
+        (few, few[:8]): "is named twice",
+        ("dense", "dense"): "name at least one other",
+        ("dense", few): "The dense m in float32 was not measured yet",
+        ("dense", few, other): "these were made of several",
+        (few, many, "--csv", "--json"): "Choose one of",
+    }.items():
+        assert main(["compare", *arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        (line,) = captured.err.strip().splitlines()
+        assert sentence in line
+    put(DENSE)
+    assert main(["compare", "dense", few, key_of(DENSE)]) == 2
+    assert "is named twice" in capsys.readouterr().err
+
+
+def test_one_chain_on_two_texts_is_told_by_its_keys(capsys):
+    """Where chain and model are the same, the key tells them apart."""
+    from core.specs import Calibration
+
+    keys = [
+        put((Stage(method="wanda", ratio=0.5, calibration=Calibration.parse(text), seed=0),))
+        for text in ("text.txt:2x32", "text.txt:4x32")
+    ]
+    out = compared(capsys, *keys)
+    assert f"wanda@0.5, {keys[1][:8]} ({keys[1][:12]}) beside wanda@0.5, {keys[0][:8]}" in out
+
+
+def test_results_stand_beside_dense(capsys):
+    put(DENSE)
+    many, old = put(MANY, 20, 3.5), put(FEW, 20, 3.5, kept=False)
+    assert main(["results"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "@" in line or " m " in line}
+    assert "0.5000, -25.0 [-39.0, -11.0] points" in rows[many[:12]]
+    assert "x 1.65 [" in rows[many[:12]]
+    assert "points" not in rows[old[:12]] and "points" not in rows[key_of(DENSE)[:12]]
+    assert main(["results", "--latex"]) == 0
+    assert "0.5000, -25.0 [-39.0, -11.0] points" in capsys.readouterr().out
+    assert main(["results", "--csv"]) == 0
+    frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
+    row = frame.loc[(many, "boolq", "acc")]
+    assert (row["difference"], row["verdict"]) == (-0.25, "worse")
+    assert frame.loc[(old, "boolq", "acc"), "unpaired"].startswith("cannot be paired: what was answered")
+    assert frame.loc[(many, "wikitext2", "perplexity"), "perplexity_ratio"] == pytest.approx(1.65, abs=0.01)
+
+
+def test_a_result_is_described_beside_dense(capsys):
+    many = put(MANY, 20, 3.5)
+    store = Store()
+    describe_result(store.get(many), None, store.samples)
+    assert "worse" not in capsys.readouterr().out
+    put(DENSE)
+    describe_result(store.get(many), store.get(key_of(DENSE)), store.samples)
+    out = capsys.readouterr().out
+    assert "vs dense" in out and "-25.0 [-39.0, -11.0] points, worse" in out

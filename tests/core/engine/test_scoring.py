@@ -1,0 +1,101 @@
+"""Tasks scored in another precision than the variant's: numbers of their own, and the weights as they were."""
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.cli.app import main
+from core.cli.reproduce import reproduce
+from core.engine.runs import run
+from core.errors import UserError
+from core.models.parts.precision import in_precision
+from core.protocols import missing
+from core.request.baseline import baseline, left
+from core.request.complete import complete
+from core.specs import Perplexity, RunSpec, Task
+from core.store.store import Store
+from tests.core.tiny import tiny
+
+
+@pytest.fixture(autouse=True)
+def data(machine, tmp_path, monkeypatch):
+    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
+    (tmp_path / "data" / "tasks").mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(tmp_path / "data" / "tasks" / "piqa_validation.parquet")
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DISABLE_MULTIPROC", "1")
+
+
+def spec(scoring=None, **more) -> RunSpec:
+    text = Perplexity.parse("text.txt@32:2")
+    return complete(
+        "./tiny", "magnitude@0.5", perplexity=[text], tasks=[Task.parse("piqa:10")], scoring=scoring, **more
+    )
+
+
+def accuracies(result):
+    return {row.protocol["dtype"]: row for row in result.measurements if row.metric == "acc"}
+
+
+def test_each_precision_has_rows_and_samples_of_its_own():
+    store = Store()
+    assert missing(spec("bfloat16"), run(spec(), store)).tasks
+    found = accuracies(result := run(spec("bfloat16"), store))
+    assert found.keys() == {"float32", "bfloat16"}
+    assert missing(spec("bfloat16"), result) is None and missing(spec(), result) is None
+    assert missing(spec("float16"), result).tasks and not missing(spec("float16"), result).perplexity
+    (full, half) = (store.samples(result.variant.key, found[dtype]) for dtype in ("float32", "bfloat16"))
+    gaps = [abs(a - b) for a, b in zip(full["loglikelihoods"].sum(), half["loglikelihoods"].sum(), strict=True)]
+    assert 0 < max(gaps) < 1
+    assert [row.protocol["dtype"] for row in result.measurements if row.of_text] == ["float32"]
+
+
+def test_the_dense_baseline_is_scored_alike():
+    store, wanted = Store(), spec("bfloat16")
+    run(wanted, store)
+    assert accuracies(store.get(baseline(wanted).variant.key)).keys() == {"bfloat16"}
+    assert left(wanted, store) == [] and len(left(spec(), store)) == 2
+
+
+def test_what_is_saved_afterwards_is_as_it_was(tmp_path):
+    for name, scoring in (("before", None), ("after", "bfloat16")):
+        run(spec(scoring).model_copy(update={"save": str(tmp_path / name), "force": True}), Store())
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "after"))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_precision_that_changes_nothing_is_no_wish_of_its_own():
+    assert spec("float32") == spec()
+    assert spec("bfloat16", dtype="bfloat16") == spec(dtype="bfloat16")
+
+
+def test_it_can_be_made_again(capsys):
+    store = Store()
+    run(spec(), store)
+    lines = reproduce(run(spec("bfloat16"), store)).split("\n")
+    assert len(lines) == 2 and "--scoring" not in lines[0] and lines[1].endswith("--scoring bf16")
+    for line in lines:
+        assert main(line.split()[3:]) == 0
+        assert "Estimated" not in capsys.readouterr().err  # all of it is stored
+
+
+def test_weights_come_back_bit_by_bit():
+    model = tiny(tie_word_embeddings=True)
+    own, places = [p.clone() for p in model.parameters()], [p.data_ptr() for p in model.parameters()]
+    turns = model.model.rotary_emb.inv_freq.clone()
+    with pytest.raises(RuntimeError, match="on purpose"), in_precision(model, "bfloat16"):
+        assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+        assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+        assert torch.equal(model.model.rotary_emb.inv_freq, turns)
+        raise RuntimeError("on purpose")
+    assert all(map(torch.equal, own, model.parameters()))
+    assert places == [p.data_ptr() for p in model.parameters()]
+
+
+def test_a_weight_beyond_the_precision_is_refused():
+    model = tiny()
+    model.model.norm.weight.data[0] = 1e5
+    with pytest.raises(UserError, match="beyond what fp16 holds; score in bf16"), in_precision(model, "float16"):
+        pass
+    assert model.dtype == torch.float32

@@ -1,0 +1,175 @@
+"""What the page says can be told apart: of made rows whose answers are kept, and of those without any."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.data.cards import SEVEN, TASKS
+from core.results import Measurement
+from core.specs import Calibration, Stage
+from docs import apart, points, results
+from docs.results import markdown
+from tests.core.made import make, perplexity
+
+TEXT = Calibration.parse("c4-sample:16x2048")
+N = 40  # documents a task
+
+
+def stage(method, seed=0, **more):
+    return Stage(method=method, calibration=TEXT, seed=seed, **more)
+
+
+def pruned(method, seed=0, ratio=0.5):
+    return (stage(method, seed, ratio=ratio),)
+
+
+def variant(key, stages, right=30, loss=3.0, n=N, answers=True):
+    """Return a made result with the seven tasks and a perplexity, and what it answered, `right` of the first `N`."""
+    protocol = {"limit": n, "fewshot": 0, "dtype": "float32"}
+    kept, rows = {}, []
+    for name in SEVEN:
+        metric = TASKS[name].metric
+        rows.append(Measurement(metric=metric, dataset=name, value=right / N, stderr=0.07, n=n, protocol=protocol))
+        kept[rows[-1].identity] = pd.DataFrame(
+            {
+                "doc_id": range(n),
+                "target": [0] * (3 * n // 5) + [1] * (n - 3 * n // 5),
+                metric: (np.arange(n) % N < right).astype(float),
+                "loglikelihoods": [[-1.0, -2.0]] * n,
+            }
+        )
+    losses = loss + 0.01 * np.sin(np.arange(16) * (1 + loss))
+    rows.append(perplexity(float(np.exp(losses.mean())), stderr=1.0))
+    kept[rows[-1].identity] = pd.DataFrame({"doc_id": range(16), "perplexity": -losses})
+    made = make(*rows, key=key * 64, stages=stages)
+    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": points.MODEL})})
+    return made, (kept if answers else {})
+
+
+def shipped(*variants):
+    """Return the results, their points, and what was answered as `Store.samples` finds it."""
+    found = [result for result, _ in variants]
+    kept = {result.variant.key: answers for result, answers in variants}
+    return found, apart.known(found), lambda key, row: kept[key].get(row.identity)
+
+
+DENSE = variant("0", (Stage(method="dense"),))
+
+
+def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
+    slimllm, lorap = variant("1", pruned("slimllm"), 20, 3.5), variant("2", pruned("lorap"), 20, 4.0)
+    _, known, kept = shipped(DENSE, slimllm, lorap, variant("3", pruned("llm-pruner"), 10, answers=False))
+    table = apart.removed_apart(known, kept)
+    assert table[["removed", "variant", "against"]].to_dict("split")["data"] == [
+        ["50 %", "slimllm", "dense"],
+        ["50 %", "lorap", "dense"],
+        ["50 %", "lorap", "slimllm"],
+    ]
+    assert [cell.split(" [")[0] for cell in table["mean of seven, points"]] == ["-25.0", "-25.0", "+0.0"]
+    assert [cell.split(": ")[1] for cell in table["mean of seven, points"]] == [
+        *["worse"] * 2,
+        "no difference can be told",
+    ]
+    assert [cell.split(" [")[0] for cell in table["perplexity"]] == ["x 1.65", "x 2.72", "x 1.65"]
+    assert all(cell.endswith(": worse") for cell in table["perplexity"])
+
+
+def test_what_is_trained_stands_beside_what_it_was_trained_from():
+    before, after = pruned("slimllm"), (*pruned("slimllm"), stage("lora"))
+    _, known, kept = shipped(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
+    (row,) = apart.trained_apart(known, kept).to_dict("records")
+    assert (row["removed"], row["variant"], row["against"]) == ("50 %", "slimllm + lora", "slimllm")
+    assert row["mean of seven, points"].startswith("+25.0 [") and row["mean of seven, points"].endswith(": better")
+    assert row["perplexity"].startswith("x 0.61 [") and row["perplexity"].endswith(": better")
+
+
+def test_verdicts_are_adjusted_over_the_whole_table():
+    some, answers = variant("1", pruned("sparsegpt"))
+    answers[some.measurements[0].identity].loc[:5, "acc"] = 0.0  # six documents lost: p = 2 / 2^6 of a single pair
+    alone = apart.zeroed_apart(*shipped(DENSE, (some, answers))[1:])
+    assert alone["mean of seven, points"][0].endswith(": worse")
+    more = [variant(key, pruned(name)) for key, name in (("2", "wanda"), ("3", "ria"))]
+    among = apart.zeroed_apart(*shipped(DENSE, (some, answers), *more)[1:])
+    assert among["mean of seven, points"][0].endswith(": no difference can be told")
+
+
+def test_rows_without_answers_and_other_models_make_no_table():
+    old = variant("1", pruned("slimllm"), answers=False)
+    _, known, kept = shipped((DENSE[0], {}), old)
+    for table in apart.PAIRS.values():
+        assert markdown(table(known, kept)) == ""
+        assert markdown(table({}, kept)) == ""
+    elsewhere = old[0].model_copy(update={"variant": old[0].variant.model_copy(update={"model": "m"})})
+    assert apart.known([elsewhere]) == {}
+
+
+def test_of_two_protocols_the_one_with_more_documents_is_paired():
+    def both(key, stages, few, many):
+        (one, some), (other, more) = variant(key, stages, few, n=N), variant(key, stages, many, n=2 * N)
+        return one.updated(other), some | more
+
+    pair = both("0", (Stage(method="dense"),), 30, 30), both("1", pruned("slimllm"), 35, 20)
+    (cell,) = apart.removed_apart(*shipped(*pair)[1:])["mean of seven, points"]
+    assert cell.startswith("-25.0 [")
+
+
+def test_two_variants_of_a_point_are_refused():
+    with pytest.raises(ValueError, match="duplicate"):
+        apart.known([variant("1", pruned("wanda"))[0], variant("2", pruned("wanda"))[0]])
+
+
+def test_tasks_have_what_guessing_gets():
+    words = Measurement(metric="acc", dataset="lambada_openai", value=0.3, n=2, protocol={"limit": 2, "fewshot": 0})
+    answers = pd.DataFrame({"doc_id": [0, 1], "acc": [1.0, 0.0], "loglikelihoods": [[-1.0], [-2.0]]})
+    dense = DENSE[0].model_copy(update={"measurements": (words, *DENSE[0].measurements)})
+    _, known, kept = shipped((dense, DENSE[1] | {words.identity: answers}))
+    table = apart.tasks(known, kept)
+    assert list(table["task"]) == [TASKS[name].label for name in (*SEVEN, "lambada_openai")]
+    assert list(table.iloc[-1]) == ["LAMBADA", "acc", "2", "", "", "30.0"]
+    assert table.to_dict("records")[0] == {
+        "task": "BoolQ",
+        "metric": "acc",
+        "documents": "40",
+        "chance": "50.0",
+        "majority": "60.0",
+        "dense": "75.0",
+    }
+
+
+def test_seeds_stand_side_by_side_where_there_are_several():
+    drawn = [variant(key, pruned("sparsegpt", seed), loss=3 + seed)[0] for key, seed in (("1", 0), ("2", 1))]
+    once = variant("3", pruned("wanda"))[0]
+    table = apart.seeds([*drawn, once])
+    (row,) = table.to_dict("records")
+    assert (row["method"], list(table)) == ("sparsegpt", ["method", "seed 0", "seed 1", "highest / lowest"])
+    assert row["highest / lowest"].startswith("x 2.7")
+    third = variant("4", pruned("lorap", 2))[0]
+    both = apart.seeds([*drawn, third, variant("5", pruned("lorap"))[0]]).set_index("method")
+    assert (both.loc["lorap", "seed 1"], both.loc["sparsegpt", "seed 2"]) == ("", "")
+    assert list(both)[-1] == "highest / lowest"
+    assert markdown(apart.seeds([once])) == ""
+
+
+def test_the_page_takes_new_rows_beside_the_old_ones(monkeypatch):
+    """Every table and every conditional text, with rows of both kinds."""
+    shipped_rows = results.read_measured()
+    new = [points.DENSE, *apart.REMOVED, *apart.ZEROED, ("slimllm", "lora", "50 %")]
+    made, kept = {}, {}
+    for place, one in shipped_rows.results.items():
+        name = points.point(one.variant)
+        long = any(points.column(row) == points.LONG for row in one.measurements)
+        if name in new and long:
+            fresh, answers = variant("9", one.variant.stages, right=20 + len(made) % 5, loss=3 + len(made) / 10, n=500)
+            made[place] = one.updated(fresh.model_copy(update={"variant": one.variant}))
+            kept[place] = answers
+    assert len(made) == len(new)
+    seeded = variant("8", pruned("sparsegpt", 1))[0]
+    rows = shipped_rows._replace(results=shipped_rows.results | made | {"8" * 64: seeded})
+    monkeypatch.setattr(results, "read_measured", lambda: rows)
+    monkeypatch.setattr(results, "read_shipped_samples", lambda key, row: kept.get(key, {}).get(row.identity))
+    page = results.page()
+    assert "on the first 500 documents of each task" in page and "(100)" in page
+    for text in ("Units removed:", "Zeros in the weights; ", "Trained, beside", "What the tasks start", "by seed:"):
+        assert text in page
+    assert "nan" not in page
+    assert "\n\n\n" not in page
