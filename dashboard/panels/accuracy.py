@@ -48,7 +48,7 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
     if len(lacking):
         whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
-        on = f" on {_documents(limit)}" if several else ""
+        on = f" on {'the ' if limit else ''}{_documents(limit)}" if several else ""
         st.info(f"No zero-shot numbers at {at} yet{whose}{on}.{made_with(chosen)}")
     items = []
     if len(compressed):

@@ -129,7 +129,7 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
     limits = next(group for group in app.get("button_group") if group.label == "Documents of each task")
     assert limits.value == 200.0
     assert "first 200 documents of each task" in said(app)
-    assert "No zero-shot numbers at 50 % yet of Magnitude, SparseGPT on first 200" in app.info[0].value
+    assert "No zero-shot numbers at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
     table = app.dataframe[0].value

@@ -111,9 +111,9 @@ def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     filled.put(chained("wanda@2:4+adaprune", 30.0))
     assert not open_app(explore_point="wanda@2:4+adaprune").exception
     mine = "smollm2-135m-wanda@2of4+adaprune"
-    assert [item.name for item in items][-2:] == [f"{mine}-stages", f"{mine}-layers"]
+    assert [item.name for item in items][-3:] == [f"{mine}-stages", f"{mine}-beside", f"{mine}-layers"]
     assert items[0].name == "explore_curve"
-    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in items[-2:])
+    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in items[-3:])
 
 
 def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
@@ -219,7 +219,8 @@ def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_mor
     filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
     app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
     assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
-    assert "No zero-shot numbers at 50 % yet of LoRAP." in app.info[0].value
+    said = app.info[0].value
+    assert "No zero-shot numbers at 50 % yet of LoRAP on the first 100 documents of each task." in said
 
 
 def test_one_training_text_is_shown_at_a_time(filled):
