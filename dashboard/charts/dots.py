@@ -16,7 +16,7 @@ from dashboard.charts.style import Look, Theme, faded, layout, look
 
 HALF = 0.42  # of a task's row, up and down: what a line in it spans
 BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
-UNTOLD = "no difference can be told"
+UNTOLD = "not told apart"  # short, as the widest entry sets the columns of a printed legend
 
 
 class Lanes:
@@ -120,7 +120,7 @@ def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> g
             )
     if not rows["told"].all():
         shade = Look(faded(theme.muted, theme), "solid", "circle")
-        marks.entry(figure, f"faded: {UNTOLD}", "faded", "markers", marks.marker(shade, theme))
+        marks.entry(figure, UNTOLD, UNTOLD, "markers", marks.marker(shade, theme))
     lanes.finish(figure, theme)
     ends = [rows["value"].min(), rows["low"].min(), 0.0, rows["value"].max(), rows["high"].max()]
     figure.update_xaxes(range=[min(ends) - 1, max(ends) + 1])
