@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from core import words
 
-CLOSE = 0.1  # ratios all this near to 1 need another digit
+CLOSE = 0.1  # ratios this near to 1 need another digit
 
 
 def figures(row: Mapping[Any, Any]) -> str:
@@ -19,12 +19,33 @@ def figures(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["verdict"]):
         return ""
     if row["metric"] == "perplexity":
-        value, *bounds = (row[name] for name in ("ratio", "ratio_low", "ratio_high"))
-        known = [one for one in (value, *bounds) if not pd.isna(one)]
-        decimals = 3 if all(abs(one - 1) < CLOSE for one in known) else 2
-        return "x " + _with_interval([_ratio(one, decimals) for one in known])
-    known = [row[name] for name in ("difference", "low", "high")]
-    return _with_interval([f"{round(100 * one, 1) + 0.0:+.1f}" for one in known if not pd.isna(one)])
+        told, interval = (
+            f"x {ratio_words(row['ratio'])}",
+            interval_words(row["ratio_low"], row["ratio_high"], ratio_words),
+        )
+    else:
+        told, interval = point_words(row["difference"]), interval_words(row["low"], row["high"], point_words)
+    return f"{told} {interval}" if interval else told
+
+
+def ratio_words(ratio: float) -> str:
+    """Write a ratio of perplexities: `1.034`, `2.22`, `81.9`."""
+    return "not a number" if pd.isna(ratio) else f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else words.number(ratio)
+
+
+def point_words(difference: float) -> str:
+    """Write a difference of accuracies, of at most 1, in points: `+0.4`."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # a rounded -0.0 is none
+
+
+def interval_words(low: float | None, high: float | None, written: Callable[[float], str]) -> str | None:
+    """Write a 95 % interval: `[-2.1, +0.4]`; None where there is none."""
+    return None if low is None or high is None or pd.isna(low) else f"[{written(low)}, {written(high)}]"
+
+
+def p_words(p: float | None) -> str:
+    """Write a p value: `0.21`, `< 0.001`; empty where there is none."""
+    return "" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def said(row: Mapping[Any, Any]) -> str:
@@ -50,14 +71,6 @@ def sentence(found: Sequence[tuple[str, str]], one: str, other: str) -> str:
     reasons = [why for why in groups if why not in ("better", "worse", none)]
     rest += [f"{_list(groups[why])} {why.rstrip('.')}" for why in reasons]
     return ("; ".join([told, *rest]) if told else f"Of {one} and {other}, {'; '.join(rest)}") + "."
-
-
-def _with_interval(texts: Sequence[str]) -> str:
-    return texts[0] + (f" [{', '.join(texts[1:])}]" if len(texts) > 1 else "") if texts else "not a number"
-
-
-def _ratio(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if value < 100 else words.number(value)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -125,7 +125,7 @@ def named(results: Sequence[Result]) -> Names:
 
 def table(pair: "DataFrame", several: int, reference: Result, one: str, other: str) -> list[Row]:
     """Return the differences of one of `several` variants to the reference as a row a number, accuracies in percent."""
-    from core.analysis.told import figures, said
+    from core.analysis.told import figures, p_words, said
 
     p = "p" if several < 2 else f"p, Holm over {several}"
     return [
@@ -136,7 +136,7 @@ def table(pair: "DataFrame", several: int, reference: Result, one: str, other: s
             other: _value(row["metric"], row["reference"]),
             one: _value(row["metric"], row["value"]),
             "difference": figures(row),
-            p: _p(row["adjusted"]),
+            p: p_words(row["adjusted"]),
             "verdict": said(row).partition(":")[0],
         }
         for name, row in zip(_called(pair, reference), pair.to_dict("records"), strict=True)
@@ -160,12 +160,6 @@ def _value(metric: str, value: float | None) -> str:
     if metric == "perplexity":
         return f"{value:.2f}" if value < 1e5 else number(value)
     return f"{100 * value:.1f} %"
-
-
-def _p(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[Any, Any]:

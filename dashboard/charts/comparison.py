@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from core.analysis import told
 from dashboard.charts import paired
 from dashboard.charts.points import is_dense
 
@@ -53,11 +54,11 @@ def comparison(
             "Removed": rows["where"].replace("nothing removed", "0 %"),
             "Perplexity": rows["value"],
             "Ratio to dense": rows["value"] / base,
-            "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], paired.ratio_words),
+            "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], told.ratio_words),
             "Perplexity is": ratio["verdict"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
-            "Accuracy, 95 %": _intervals(100 * points_lost["low"], 100 * points_lost["high"], paired.point_words),
+            "Accuracy, 95 %": _intervals(points_lost["low"], points_lost["high"], told.point_words),
             "Accuracy is": points_lost["verdict"].where(compressed & mean.notna()),
             "Parameters (M)": rows["parameters"],
             "GMACs": rows["gmacs"],
@@ -76,4 +77,4 @@ def comparison(
 
 
 def _intervals(low: pd.Series, high: pd.Series, written: Callable[[float], str]) -> list[str | None]:
-    return [paired.interval_words(*ends, written) for ends in zip(low, high, strict=True)]
+    return [told.interval_words(*ends, written) for ends in zip(low, high, strict=True)]

@@ -8,13 +8,13 @@ import pandas as pd
 
 from core.analysis.differences import FIGURES
 from core.analysis.seven import MEAN
+from core.analysis.told import interval_words, p_words, point_words, ratio_words
 from core.data.cards import TASKS
 from core.words import number
 from dashboard.charts.points import MEAN_LABEL, is_dense
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
-CLOSE = 0.1  # ratios this near to 1 need another digit
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -99,40 +99,18 @@ def reasons(found: pd.DataFrame) -> list[str]:
     return [_capital(why) for why in found["why"].dropna().unique()]
 
 
-def p_words(p: float | None) -> str:
-    """Write a p value: `0.21`, `< 0.001`."""
-    return "unknown" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def ratio_words(ratio: float) -> str:
-    """Write a ratio of perplexities: `1.034`, `2.22`, `81.9`."""
-    return f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else number(ratio)
-
-
-def point_words(points: float) -> str:
-    """Write a difference of accuracies in points: `+0.4`."""
-    return f"{points + 0.0:+.1f}"
-
-
-def interval_words(low: float | None, high: float | None, written: Callable[[float], str]) -> str | None:
-    """Write a 95 % interval: `[-2.1, +0.4]`; None where there is none."""
-    return None if low is None or high is None or pd.isna(low) else f"[{written(low)}, {written(high)}]"
-
-
 def _beside(row: pd.Series) -> tuple[str | None, ...]:
     this, other = row["value"], row["reference"]
     if row["metric"] == "perplexity":
         name, values = f"Perplexity, {row['dataset']}", (number(this), number(other))
-        told, interval = (
-            f"x {ratio_words(row['ratio'])}",
-            interval_words(row["ratio_low"], row["ratio_high"], ratio_words),
-        )
+        told = f"x {ratio_words(row['ratio'])}"
+        interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
     else:
         task = _label(row["dataset"])
         name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
         values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
-        told = point_words(100 * row["difference"])
-        interval = interval_words(100 * row["low"], 100 * row["high"], point_words)
+        told = point_words(row["difference"])
+        interval = interval_words(row["low"], row["high"], point_words)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
     return name, *values, told, interval, p_words(row["adjusted"]), row["verdict"], row["protocol"]
@@ -161,7 +139,7 @@ def _why(row: pd.Series) -> str | None:
 
 
 def _points(row: pd.Series) -> str:
-    return f"{point_words(row['value'])} points{_interval(row['low'], row['high'], point_words)}"
+    return f"{point_words(row['difference'])} points{_interval(row['low'] / 100, row['high'] / 100, point_words)}"
 
 
 def _ratio(row: pd.Series) -> str:
@@ -173,8 +151,9 @@ def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
 
 
 def _verdict(row: pd.Series, count: float) -> str:
+    if not (p := p_words(row["adjusted"])):
+        return f"<br>{row['verdict']}"
     holm = f" after Holm over the {count:.0f} shown" if count > 1 else ""
-    p = p_words(row["adjusted"])
     return f"<br>{row['verdict']}, p {p if p.startswith('<') else f'= {p}'}{holm}"
 
 

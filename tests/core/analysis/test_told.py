@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.analysis.told import figures, said, sentence
+from core.analysis.told import figures, p_words, said, sentence
 
 NONE, BETTER, WORSE = "no difference can be told", "better", "worse"
 
@@ -23,6 +23,7 @@ def row(metric, *values, verdict=WORSE, why=None):
         (row("acc", 1.0, None, None), "+100.0"),
         (row("perplexity", 1.93, 1.88, 1.98), "x 1.93 [1.88, 1.98]"),
         (row("perplexity", 1.004, 1.002, 1.006), "x 1.004 [1.002, 1.006]"),
+        (row("perplexity", 81.94, 0.9919, 2.2179), "x 81.9 [0.992, 2.22]"),
         (row("perplexity", 47619.4, 30110.0, 75312.0), "x 4.8e4 [3.0e4, 7.5e4]"),
         (row("perplexity", math.inf, None, None), "x ∞"),
         (row("acc", None, None, None, verdict=None), ""),
@@ -30,6 +31,11 @@ def row(metric, *values, verdict=WORSE, why=None):
 )
 def test_figures_as_people_read_them(given, written):
     assert figures(given) == written
+
+
+@pytest.mark.parametrize(("p", "said"), [(None, ""), (math.nan, ""), (1e-9, "< 0.001"), (0.214, "0.21"), (1.0, "1")])
+def test_p_values_are_written_short(p, said):
+    assert p_words(p) == said
 
 
 def test_what_cannot_be_paired_says_why():

@@ -65,7 +65,7 @@ def test_a_table_and_a_sentence_of_each_variant_beside_the_first(capsys):
     assert "and mean of seven:40." in second
     lines = [line.split() for line in second.splitlines()]
     boolq = next(line for line in lines if line[:2] == ["acc", "boolq:40"])
-    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-39.0, -11.0] 0.004 worse"
+    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-39.0, -11.0] 0.0039 worse"
     mean = [line for line in lines if line[:2] == ["mean", "of"]]
     assert mean == [line for line in lines if line][-2:-1]  # the last row before the sentence
     assert "acc hellaswag" not in out  # papers report acc_norm

@@ -256,17 +256,3 @@ def test_variants_are_named_as_briefly_as_tells_them_apart():
         "Wanda, 50 %, passages-calibration:16x2048, seed 1",
         "Wanda, 50 %, c4-sample:16x2048",
     }
-
-
-@pytest.mark.parametrize(("p", "said"), [(None, "unknown"), (1e-9, "< 0.001"), (0.214, "0.21"), (1.0, "1")])
-def test_p_values_are_written_short(p, said):
-    assert paired.p_words(p) == said
-
-
-def test_a_ratio_near_one_has_another_digit():
-    assert [paired.ratio_words(ratio) for ratio in (1.0341, 0.9919, 2.2179, 81.94)] == [
-        "1.034",
-        "0.992",
-        "2.22",
-        "81.9",
-    ]
