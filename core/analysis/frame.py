@@ -27,7 +27,7 @@ COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
     *("method", "family", "ratio", "ratio_kind", "pattern", "recovery", "untuned"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
-    *("window", "windows", "limit", "fewshot", "version", "source", "protocol", "protocol_id", "origin"),
+    *("window", "windows", "limit", "fewshot", "scoring", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
 KNOWN = {stage.name: stage for stage in STAGES}
@@ -47,7 +47,8 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
 
     `chain` is as it is written and `series` the same with its last amount left open; `label` is the series' name for
     people, no other one's of the model, `untuned` the label of the series that its last stage was applied to where that
-    stage removes nothing, and `parts` the stages that the label names. `protocol` is for people, `protocol_id` for
+    stage removes nothing, and `parts` the stages that the label names. `scoring` is the precision that a number was
+    measured in, `dtype` that which its variant was computed in. `protocol` is for people, `protocol_id` for
     comparing: numbers of one metric and dataset compare only where it is equal. Megabytes are 10^6 bytes, `parameters`
     millions that are not zero, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
     and peak memory at batch 1.
@@ -193,6 +194,7 @@ def _measurement(row: Measurement) -> dict[str, Any]:
         "stderr": row.stderr,
         "n": row.n,
         **{name: row.protocol.get(name) for name in ("window", "windows", "limit", "fewshot", "version", "source")},
+        "scoring": row.protocol.get("dtype"),
         "protocol": protocol_sentence(row),
         "protocol_id": sha256(row.identity[2])[:8],
         "origin": row.origin,

@@ -12,7 +12,7 @@ from core.analysis.differences import NUMBER, shown_together
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN
 from core.request.stages import DEFAULT_LIMIT
-from core.specs import Task
+from core.specs import DTYPES, Task
 from dashboard import data
 from dashboard.charts import dots, paired, points
 from dashboard.exports.files import Item
@@ -32,13 +32,20 @@ class Scored(NamedTuple):
     differences: pd.DataFrame
 
 
+class Documents(NamedTuple):
+    """How many documents of each task were scored, 0 for all, and in which precision."""
+
+    limit: float
+    scoring: str
+
+
 def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     """Show zero-shot accuracy at the chosen amount, and offer to run what lacks it; `found` are the curve's points."""
     st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
     rows = points.headline(chosen["rows"])
-    rows = rows.assign(limit=rows["limit"].fillna(0))
-    limit, several = _pick_limit(points.at_amount(rows, at))
-    rows = points.one_protocol(rows[rows["limit"] == limit])
+    rows = rows.assign(limit=rows["limit"].fillna(0), scoring=rows["scoring"].fillna(rows["dtype"]))
+    scored, several = _pick_documents(points.at_amount(rows, at))
+    rows = points.one_protocol(rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)])
     here = points.at_amount(rows, at)
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
     keys = rows.loc[~points.is_dense(rows), "key"].unique()
@@ -48,37 +55,40 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
     if len(lacking):
         whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
-        on = f" on {'the ' if limit else ''}{_documents(limit)}" if several else ""
+        on = f" on {'the ' if scored.limit else ''}{_documents(scored)}" if several else ""
         st.info(f"No zero-shot numbers at {at} yet{whose}{on}.{made_with(chosen)}")
     items = []
     if len(compressed):
         both = paired.with_baselines(points.with_mean(points.accuracies(here), here), differences)
         caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
-        caption += f"{_documents(limit)}, {here['dtype'].iloc[0]}.{made_with(chosen)}"
+        caption += f"{_documents(scored)}.{made_with(chosen)}"
         items = [_chart(both, differences, caption, at)]
-    _offer_tasks(chosen, lacking, at, DEFAULT_LIMIT if limit is None else int(limit))
+    _offer_tasks(chosen, lacking, at, scored)
     return Scored(items, means, mean_differences)
 
 
-def _pick_limit(here: pd.DataFrame) -> tuple[float | None, bool]:
-    """Let the number of documents be chosen, at first the largest; return it and whether there are several.
-
-    It is 0 for all documents, and None where nothing was scored.
-    """
+def _pick_documents(here: pd.DataFrame) -> tuple[Documents, bool]:
+    """Let it be chosen what was scored, at first most documents in fp32; return it and whether there is a choice."""
     compressed = here[~points.is_dense(here)]
-    there = (compressed if len(compressed) else here)["limit"].unique()
-    limits = sorted(map(float, there), key=lambda limit: limit or math.inf, reverse=True)
-    if len(limits) < 2:
-        return next(iter(limits), None), False
-    names = {limit: f"first {int(limit)}" if limit else "all" for limit in limits}
-    chosen = st.segmented_control(
-        "Documents of each task", limits, default=limits[0], format_func=names.__getitem__, required=True
-    )
-    return chosen, True
+    there = (compressed if len(compressed) else here)[["limit", "scoring"]].drop_duplicates()
+    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
+    choices = sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
+    if len(choices) < 2:
+        return next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0])), False
+    precisions = {one.scoring for one in choices}
+
+    def name(one: Documents) -> str:
+        documents = f"first {int(one.limit)}" if one.limit else "all"
+        return documents + (f", {one.scoring}" if len(precisions) > 1 else "")
+
+    named = {name(one): one for one in choices}
+    chosen = st.segmented_control("Documents of each task", list(named), default=name(choices[0]), required=True)
+    return named[chosen], True
 
 
-def _documents(limit: float | None) -> str:
-    return f"first {int(limit)} documents of each task" if limit else "all documents of each task"
+def _documents(scored: Documents) -> str:
+    documents = f"first {int(scored.limit)} documents" if scored.limit else "all documents"
+    return f"{documents} of each task, {scored.scoring}"
 
 
 def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str) -> Item:
@@ -126,15 +136,16 @@ def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str)
     return item
 
 
-def _offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, limit: int) -> None:
+def _offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, scored: Documents) -> None:
     """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
     quick = lacking[lacking["chain"].map(points.quickly_made).astype(bool)]
     if len(quick):
-        tasks = [str(Task(task=task, limit=limit or None)) for task in SEVEN]
+        tasks = [str(Task(task=task, limit=int(scored.limit) or None)) for task in SEVEN]
+        scoring = next((known for known in DTYPES if known == scored.scoring), None)
         with st.spinner("Estimating ..."):
             offer = offers.offer(
                 *(chosen["model"], list(quick["chain"]), chosen["calibration"], chosen["training"]),
-                *([text_of(chosen)], tasks, data.store().stamp()),
+                *([text_of(chosen)], tasks, scoring, data.store().stamp()),
             )
         names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")

@@ -13,7 +13,7 @@ from core.data.texts import BY_ID
 from core.errors import UserError
 from core.request.complete import complete
 from core.request.estimate import estimate_left
-from core.specs import Calibration, Perplexity, RunSpec, Task
+from core.specs import Calibration, Dtype, Perplexity, RunSpec, Task
 from core.words import duration
 from dashboard import data
 
@@ -33,6 +33,7 @@ def offer(
     train: str | None,
     perplexity: Sequence[str] = (),
     tasks: Sequence[str] = (),
+    scoring: Dtype | None = None,
     stamp: tuple = (),
 ) -> Offer:
     """Return the runs of chains with their measurements, all in the command line's notation."""
@@ -45,6 +46,7 @@ def offer(
                 train=Calibration.parse(train) if train else None,
                 perplexity=[Perplexity.parse(text) for text in perplexity],
                 tasks=[Task.parse(text) for text in tasks],
+                scoring=scoring,
             )
             for chain in chains
         )

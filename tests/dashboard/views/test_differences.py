@@ -127,7 +127,7 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
         put_answered(filled, at_limit(one, 200), seed)
     app = open_app()
     limits = next(group for group in app.get("button_group") if group.label == "Documents of each task")
-    assert limits.value == 200.0
+    assert limits.value == "first 200"
     assert "first 200 documents of each task" in said(app)
     assert "No zero-shot numbers at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
@@ -136,8 +136,32 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
     assert set(table.loc[table["Mean accuracy (%)"].notna(), "Method"]) == {"Dense", "Wanda"}
     app.button(key="explore_run_tasks").click().run()
     assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
-    limits.set_value(100.0).run()
+    limits.set_value("first 100").run()
     assert "SparseGPT" in titles(app) and "first 100 documents of each task" in said(app) and not app.exception
+
+
+def test_numbers_scored_in_two_precisions_are_never_together(store):
+    def scored_in(one, dtype):
+        numbers = [
+            row.model_copy(update={"protocol": row.protocol | {"dtype": dtype}})
+            for row in one.measurements
+            if row.metric != "perplexity"
+        ]
+        return one.model_copy(update={"measurements": tuple(numbers)})
+
+    dense, wanda, magnitude = result("dense", 20.0), result("wanda", 44.0, 0.5), result("magnitude", 400.0, 0.5)
+    for seed, one in enumerate((dense, wanda, scored_in(dense, "bfloat16"), scored_in(wanda, "bfloat16"), magnitude)):
+        put_answered(store, one, seed)
+    app = open_app()
+    choice = next(group for group in app.get("button_group") if group.label == "Documents of each task")
+    assert choice.value == "first 100, float32"
+    assert "first 100 documents of each task, float32" in said(app) and "Magnitude" in titles(app)
+    choice.set_value("first 100, bfloat16").run()
+    assert "first 100 documents of each task, bfloat16" in said(app) and not app.exception
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "Magnitude" not in chart
+    app.button(key="explore_run_tasks").click().run()
+    assert {job.spec.scoring for job in data.queue().jobs()} == {"bfloat16"}
 
 
 def test_where_nothing_was_scored_the_named_number_of_documents_is_offered(store):

@@ -220,7 +220,7 @@ def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_mor
     app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
     assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
     said = app.info[0].value
-    assert "No zero-shot numbers at 50 % yet of LoRAP on the first 100 documents of each task." in said
+    assert "No zero-shot numbers at 50 % yet of LoRAP on the first 100 documents of each task, float32." in said
 
 
 def test_one_training_text_is_shown_at_a_time(filled):
