@@ -10,6 +10,7 @@ import pandas as pd
 from core import words
 
 CLOSE = 0.1  # ratios this near to 1 need another digit
+FEW = 10  # ratios below have two decimals
 
 
 def figures(row: Mapping[Any, Any]) -> str:
@@ -29,8 +30,12 @@ def figures(row: Mapping[Any, Any]) -> str:
 
 
 def ratio_words(ratio: float) -> str:
-    """Write a ratio of perplexities: `1.034`, `2.22`, `81.9`."""
-    return "not a number" if pd.isna(ratio) else f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else words.number(ratio)
+    """Write a ratio of perplexities: `1.034`, `2.20`, `81.9`."""
+    if pd.isna(ratio):
+        return "not a number"
+    if ratio < FEW:
+        return f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else f"{ratio:.2f}"
+    return words.number(ratio)
 
 
 def point_words(difference: float) -> str:
