@@ -135,7 +135,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
     rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks would be another one
     dense = points.is_dense(rows)
-    return rows.assign(
+    found = rows.assign(
         method=rows["label"],
         name=rows["method"],
         removed=rows["removed"].mask(dense, "0 %"),
@@ -145,6 +145,8 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
         measure="acc",
         value=100 * rows["value"],
     )
+    order = list(dict.fromkeys(printed["dataset"]))
+    return found.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable")
 
 
 def wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
