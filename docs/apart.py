@@ -42,6 +42,12 @@ def known(results: Iterable[Result]) -> Known:
     return found
 
 
+def every_apart(found: Known, samples: Samples) -> pd.DataFrame:
+    """Every variant beside dense, by what was removed."""
+    places = sorted((place for place in found if place != DENSE), key=lambda place: place[2])
+    return _table([(DENSE, place) for place in places], found, samples).drop(columns="against", errors="ignore")
+
+
 def removed_apart(found: Known, samples: Samples) -> pd.DataFrame:
     """Three methods that remove units, at two ratios, each beside dense and beside each other."""
     return _table(_each_beside(REMOVED), found, samples)
@@ -142,5 +148,5 @@ def _percent(value: float | None) -> str:
 
 
 PAIRS: dict[str, Callable[[Known, Samples], pd.DataFrame]] = {
-    table.__name__: table for table in (removed_apart, zeroed_apart, trained_apart, tasks)
+    table.__name__: table for table in (every_apart, removed_apart, zeroed_apart, trained_apart, tasks)
 }

@@ -74,6 +74,15 @@ def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
     assert all(cell.endswith(": worse") for cell in table["perplexity"])
 
 
+def test_every_variant_that_ships_what_it_answered_stands_beside_dense():
+    svd, magnitude = variant("1", pruned("svd"), 20), variant("2", pruned("magnitude", None, 0.2), 20)
+    _, known, kept = shipped(DENSE, svd, magnitude, variant("3", pruned("flap"), 10, answers=False))
+    table = apart.every_apart(known, kept)
+    assert table[["removed", "variant"]].to_dict("split")["data"] == [["20 %", "magnitude"], ["50 %", "svd"]]
+    assert "against" not in table
+    assert apart.every_apart(*shipped(DENSE)[1:]).empty
+
+
 def test_what_is_trained_stands_beside_what_it_was_trained_from():
     before, after = pruned("slimllm"), (*pruned("slimllm"), stage("lora"))
     _, known, kept = shipped(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
@@ -169,7 +178,13 @@ def test_the_page_takes_new_rows_beside_the_old_ones(monkeypatch):
     monkeypatch.setattr(results, "read_shipped_samples", lambda key, row: kept.get(key, {}).get(row.identity))
     page = results.page()
     assert "on the first 500 documents of each task" in page and "(100)" in page
-    for text in ("Units removed:", "Zeros in the weights; ", "Trained, beside", "What the tasks start", "by seed:"):
+    for text in (
+        "Units removed, each",
+        "in the same way; ",
+        "Trained, beside",
+        "What the tasks start",
+        "by seed:",
+    ):
         assert text in page
     assert "nan" not in page
     assert "\n\n\n" not in page
