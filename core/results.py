@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.fields import Count, Details, Some, Stages, check_protocol
-from core.specs import Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json
+from core.specs import Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
@@ -170,6 +170,11 @@ class Measurement(Frozen):
         """(metric, dataset, protocol), unique on a variant; which text counts, not where it came from."""
         protocol = {name: value for name, value in self.protocol.items() if name != "source"}
         return self.metric, self.dataset, canonical_json(protocol)
+
+    @property
+    def protocol_id(self) -> str:
+        """Eight digits that are equal where the protocols of `identity` are."""
+        return sha256(self.identity[2])[:8]
 
     @property
     def of_text(self) -> bool:

@@ -109,8 +109,7 @@ def _known(value: float | None) -> float | None:
 
 def number_of(measurement: Measurement) -> tuple[str, str, str]:
     """Return the values of `NUMBER` that a measurement has in rows here and in those of `core.analysis.frame.tidy`."""
-    metric, dataset, protocol = measurement.identity
-    return dataset, metric, sha256(protocol)[:8]
+    return measurement.dataset, measurement.metric, measurement.protocol_id
 
 
 def number_of_mean(protocol: tuple[Any, ...]) -> tuple[str, str, str]:

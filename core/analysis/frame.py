@@ -12,7 +12,7 @@ import pandas as pd
 from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, spelt_out
 from core.results import Footprint, Measurement, Result, Variant
-from core.specs import Stage, sha256
+from core.specs import Stage
 from core.words import parts, series_name
 
 COUNTED = (
@@ -196,6 +196,6 @@ def _measurement(row: Measurement) -> dict[str, Any]:
         **{name: row.protocol.get(name) for name in ("window", "windows", "limit", "fewshot", "version", "source")},
         "scoring": row.protocol.get("dtype"),
         "protocol": protocol_sentence(row),
-        "protocol_id": sha256(row.identity[2])[:8],
+        "protocol_id": row.protocol_id,
         "origin": row.origin,
     }

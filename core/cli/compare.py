@@ -11,11 +11,10 @@ from core import chain
 from core.chain import DENSE
 from core.cli.console import messages, output
 from core.cli.listing import check_one_format, find_result, to_latex
-from core.cli.tables import SHORT_KEY, Row, column, print_table, usual
+from core.cli.tables import SHORT_KEY, Row, column, print_table, usual, written
 from core.errors import UserError
 from core.results import Result
 from core.store.store import Store
-from core.words import number
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -158,7 +157,7 @@ def _value(metric: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return ""
     if metric == "perplexity":
-        return f"{value:.2f}" if value < 1e5 else number(value)
+        return written(metric, value)
     return f"{100 * value:.1f} %"
 
 

@@ -80,10 +80,11 @@ def column(measurement: Measurement) -> str:
 def measured(measurement: Measurement) -> str:
     """Return a measured value with its standard error, where that is known."""
     known = [value for value in (measurement.value, measurement.stderr) if value is not None]
-    return " ± ".join(_written(measurement.metric, value) for value in known)
+    return " ± ".join(written(measurement.metric, value) for value in known)
 
 
-def _written(metric: str, value: float) -> str:
+def written(metric: str, value: float) -> str:
+    """Write a value of a metric, large ones short."""
     decimals = 4 if metric.startswith("acc") else 2
     return f"{value:.{decimals}f}" if value < 1e5 else number(value)
 
@@ -111,7 +112,7 @@ class Told:
     def cell(self, result: Result, measurement: Measurement) -> str:
         """Return a value with its difference, or else with its standard error."""
         found = self.difference(result, measurement)
-        return f"{_written(measurement.metric, measurement.value)}, {found}" if found else measured(measurement)
+        return f"{written(measurement.metric, measurement.value)}, {found}" if found else measured(measurement)
 
 
 def print_table(rows: Sequence[Row], title: str | None = None) -> None:

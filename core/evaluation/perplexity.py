@@ -53,9 +53,9 @@ def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: P
     lengths: dict[int, dict[Text, Tensor]] = {}
     for text, windows in texts.items():
         lengths.setdefault(windows.shape[1], {})[text] = windows
-    for number, (length, alike) in enumerate(lengths.items()):
-        if number == 0:
-            check_logits(model, next(iter(alike.values()))[0])
+    if texts:
+        check_logits(model, next(iter(texts.values()))[0])
+    for length, alike in lengths.items():
         yield from _read(model, alike, max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // length), progress)
 
 

@@ -19,7 +19,6 @@ from core import paths
 from core.errors import NotStored, UserError
 from core.outcomes import summary
 from core.results import Measurement, Result
-from core.specs import sha256
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -65,7 +64,7 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
     key, parts = result.variant.key, {}
     for row in result.measurements:
         if (frame := read_samples(key, row)) is not None:
-            parts[row.dataset, _digest(row)] = frame.assign(dataset=row.dataset, protocol=_digest(row))
+            parts[row.dataset, row.protocol_id] = frame.assign(dataset=row.dataset, protocol=row.protocol_id)
     if not parts:
         return None
     file = _shipped(key, folder)
@@ -98,7 +97,7 @@ def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
     file = _shipped(key, paths.SHIPPED_MEASURED)
     if not file.exists():
         return None
-    part = _parts(file, file.stat().st_mtime_ns).get((measurement.dataset, _digest(measurement)))
+    part = _parts(file, file.stat().st_mtime_ns).get((measurement.dataset, measurement.protocol_id))
     return None if part is None else _compared(part)
 
 
@@ -127,15 +126,11 @@ def _write(frame: DataFrame, file: Path) -> None:
         raise NotStored(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
 
 
-def _digest(measurement: Measurement) -> str:
-    return sha256(measurement.identity[2])[:8]
-
-
 def _local(key: str, measurement: Measurement) -> Path:
     dataset = measurement.dataset
     if not re.fullmatch(r"[\w.@+-]+", dataset):
         raise UserError(f"{dataset!r} is not the id of a task or text: letters, digits and _ . @ + - are allowed.")
-    return _local_folder(key) / f"{dataset}-{_digest(measurement)}.parquet"
+    return _local_folder(key) / f"{dataset}-{measurement.protocol_id}.parquet"
 
 
 def _local_folder(key: str) -> Path:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import NUMBER, shown_together
+from core.analysis.differences import shown_together
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN
 from core.request.stages import DEFAULT_LIMIT
@@ -18,6 +18,7 @@ from dashboard.charts import dots, paired, points
 from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
+from dashboard.panels.compare import beside_dense
 from dashboard.panels.pickers import made_with, text_of
 
 MOST_NAMED = 3  # methods on a button
@@ -47,9 +48,7 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     scored, several = _pick_documents(points.at_amount(rows, at))
     rows = points.one_protocol(rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)])
     here = points.at_amount(rows, at)
-    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    keys = rows.loc[~points.is_dense(rows), "key"].unique()
-    differences = data.paired(list(keys), points.dense_key(rows), numbers)
+    differences = beside_dense(rows)
     means, mean_differences = points.seven_means(rows), differences[differences["dataset"] == MEAN]
     compressed = here[~points.is_dense(here)]
     lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]

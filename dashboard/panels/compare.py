@@ -1,9 +1,11 @@
-"""One point beside any other variant of its model, number by number."""
+"""Variants beside others of their model: all beside dense, and one point beside any other, number by number."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
+from core.analysis.differences import NUMBER
 from core.analysis.paired import ALPHA
 from core.results import Result
 from dashboard import data
@@ -12,6 +14,13 @@ from dashboard.exports.files import Item
 from dashboard.panels import widgets
 
 WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
+
+
+def beside_dense(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the paired differences to the dense model of the variants and in the numbers of tidy rows."""
+    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+    keys = rows.loc[~points.is_dense(rows), "key"].unique()
+    return data.paired(list(keys), points.dense_key(rows), numbers)
 
 
 def show_comparison(result: Result, name: str, file: str) -> list[Item]:

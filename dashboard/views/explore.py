@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import NUMBER, shown_together
+from core.analysis.differences import shown_together
 from core.chain import DENSE
 from core.words import amount
 from dashboard import data
@@ -14,6 +14,7 @@ from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
+from dashboard.panels.compare import beside_dense
 from dashboard.panels.details import show_details
 from dashboard.panels.pickers import made_with, pick, text_of
 
@@ -77,13 +78,6 @@ def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: st
     offers.show_offer(key, offer, what + whose)
 
 
-def perplexity_differences(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return the paired differences of what the curve shows to the dense model."""
-    numbers = list(measured[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    keys = measured.loc[~points.is_dense(measured), "key"]
-    return data.paired(list(keys), points.dense_key(measured), numbers)
-
-
 def all_points(
     chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
 ) -> Item:
@@ -125,7 +119,7 @@ def page() -> None:
     if len(steps) > 1:
         start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
         at = st.select_slider("Weights removed", steps, value=start, key="explore_at", bind="query-params")
-    perplexities = shown_together(paired.of_shown(perplexity_differences(measured), found))
+    perplexities = shown_together(paired.of_shown(beside_dense(measured), found))
     items = curve(chosen, dense, paired.of_curve(perplexities, found), at)
     offer_points(chosen, dense, found)
     scored = show_accuracy(chosen, found, at)
