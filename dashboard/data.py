@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core.analysis.differences import COLUMNS, differences, number_of
+from core.analysis.differences import COLUMNS, differences, number_of, over_seeds
 from core.analysis.frame import tidy
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
@@ -65,23 +65,27 @@ def _read(url: URL, stamp: tuple) -> Rows:
     return _store(url).read()
 
 
-def paired(keys: Sequence[str], reference: str | None, numbers: Sequence[Number] | None = None) -> pd.DataFrame:
+def paired(
+    seeds: Sequence[tuple[str, ...]], reference: str | None, numbers: Sequence[Number] | None = None
+) -> pd.DataFrame:
     """Return the `differences` of variants to a reference in these numbers, or else in all that they share.
 
-    Without a reference there are none.
+    `seeds` are the keys of each variant by seed; the first stands for all (`over_seeds`). Without a reference there are
+    none.
     """
-    if reference is None or not keys:
+    if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
-    return _paired(store().url, store().stamp(), tuple(keys), reference, None if numbers is None else tuple(numbers))
+    return _paired(store().url, store().stamp(), tuple(seeds), reference, None if numbers is None else tuple(numbers))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _paired(
-    url: URL, stamp: tuple, keys: tuple[str, ...], reference: str, numbers: tuple[Number, ...] | None
+    url: URL, stamp: tuple, seeds: tuple[tuple[str, ...], ...], reference: str, numbers: tuple[Number, ...] | None
 ) -> pd.DataFrame:
     results = _read(url, stamp).results
-    there = [_only(results[key], numbers) for key in keys]
-    return differences(there, _only(results[reference], numbers), _store(url).samples)
+    groups = [[_only(results[key], numbers) for key in keys] for keys in seeds]
+    samples = over_seeds(groups, _store(url).samples)
+    return differences([group[0] for group in groups], _only(results[reference], numbers), samples)
 
 
 def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:

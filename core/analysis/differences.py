@@ -50,6 +50,28 @@ def beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     return of_pairs(pairs, samples)
 
 
+def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
+    """Return samples in which the first result of each group stands for all of it: each outcome is the group's mean.
+
+    The results of a group differ in nothing but what was drawn by a seed. Of windows' losses that is a perplexity's
+    (geometric) mean over seeds; of answers it is no longer right or wrong, so that accuracies have no pair.
+    """
+    known = {group[0].variant.key: group for group in groups}
+
+    def read(key: str, measurement: Measurement) -> DataFrame | None:
+        twins = [(result.variant.key, result.measurement(measurement)) for result in known.get(key, ())]
+        frames = [samples(of, twin) for of, twin in twins if twin] if len(twins) > 1 else [samples(key, measurement)]
+        found = [frame for frame in frames if frame is not None]
+        if len(found) < max(1, len(twins)):
+            return None
+        outcomes = [frame[measurement.metric] for frame in found]
+        if any(len(one) != len(outcomes[0]) for one in outcomes):
+            return None
+        return found[0].assign(**{measurement.metric: sum(outcomes) / len(outcomes)})
+
+    return read
+
+
 def tidy_beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Return `tidy` with the columns of `BESIDE`: what each number gains or loses against the dense model's.
 

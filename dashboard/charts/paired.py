@@ -58,18 +58,18 @@ def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
 def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     """Return the differences of one number beside each of the points, with their index, and whether they are `paired`.
 
-    `verdict` also says in words where there is none: a point of several seeds is a mean, which has no pair.
+    `verdict` also says in words where there is none, as of the accuracies of several seeds.
     """
     rows = found.set_index("key").reindex(points["key"]).set_axis(points.index)
-    paired = rows["verdict"].notna() & (points["seeds"] == 1)
+    paired = rows["verdict"].notna()
     missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
     figures = rows[list(FIGURES)].astype(float).where(paired)
     return figures.assign(adjusted=rows["adjusted"], verdict=rows["verdict"].where(paired, missing), paired=paired)
 
 
 def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Return those of the differences that one of the points shows: a point of several seeds shows none."""
-    return found[found["key"].isin(points.loc[points["seeds"] == 1, "key"])]
+    """Return those of the differences that one of the points shows."""
+    return found[found["key"].isin(points["key"])]
 
 
 def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:

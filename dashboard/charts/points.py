@@ -191,6 +191,12 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
 
 
+def by_seed(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return the keys of each point that `collapse` makes of the rows, by seed, the one first that it names."""
+    parts = rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False)
+    return [tuple(part.sort_values("seed")["key"].unique()) for _, part in parts]
+
+
 def amounts(points: pd.DataFrame) -> list[str]:
     """Return the ratios among the points in ascending order, then the patterns: what the slider offers."""
     ratios = sorted(points.loc[points["pattern"].isna(), "ratio"].dropna().unique())

@@ -19,8 +19,7 @@ WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
 def beside_dense(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the paired differences to the dense model of the variants and in the numbers of tidy rows."""
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    keys = rows.loc[~points.is_dense(rows), "key"].unique()
-    return data.paired(list(keys), points.dense_key(rows), numbers)
+    return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers)
 
 
 def show_comparison(result: Result, name: str, file: str) -> list[Item]:
@@ -42,7 +41,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
         key=f"explore_beside_{result.variant.key[:8]}",
         help="Differences are paired: both variants read the same windows, and answered the same documents.",
     )
-    found = data.paired([result.variant.key], other)
+    found = data.paired([(result.variant.key,)], other)
     table = paired.beside(found)
     if table.empty:
         st.caption(f"No number of {names[other]} was measured in the same way as one of this.")

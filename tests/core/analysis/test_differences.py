@@ -5,7 +5,7 @@ import math
 import pandas
 import pytest
 
-from core.analysis.differences import BESIDE, beside_dense, differences, of_pairs, tidy_beside_dense
+from core.analysis.differences import BESIDE, beside_dense, differences, of_pairs, over_seeds, tidy_beside_dense
 from core.analysis.frame import tidy
 from core.analysis.paired import baselines, difference, holm, mean_difference
 from core.analysis.seven import MEAN
@@ -99,6 +99,21 @@ def test_perplexity_is_a_ratio_where_less_is_better():
     assert row["ratio"] == pytest.approx(math.exp(0.5075))
     assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
     assert row["verdict"] == "worse"
+
+
+def test_seeds_are_paired_by_the_mean_of_their_losses():
+    numbers = [perplexity(value) for value in (20.0, 30.0, 32.0)]
+    losses = [[-3.0, -2.9, -3.1], [-3.5, -3.3, -3.4], [-3.7, -3.2, -3.6]]
+    frames = [pandas.DataFrame({"doc_id": range(3), "perplexity": drawn}) for drawn in losses]
+    kept = dict(zip((KEY, OTHER, THIRD), frames, strict=True))
+    dense, *seeds = (make(number, key=key) for number, key in zip(numbers, kept, strict=True))
+    read = over_seeds([seeds], lambda key, _: kept.get(key))
+    (row,) = differences(seeds[:1], dense, read).to_dict("records")
+    mean = frames[1].assign(perplexity=(frames[1]["perplexity"] + frames[2]["perplexity"]) / 2)
+    assert row["difference"] == pytest.approx(difference("perplexity", frames[0], mean).difference)
+    del kept[THIRD]
+    (row,) = differences(seeds[:1], dense, read).to_dict("records")
+    assert row["why"].startswith("cannot be paired") and math.isnan(row["difference"])
 
 
 def test_pairs_with_several_references_are_adjusted_together():
