@@ -7,6 +7,7 @@ a print of one column; a wider plot only has more room.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ Place = tuple[float, float]
 WIDTH, HEIGHT = 0.074, 0.054  # of a label
 MARKER = 0.015  # from a marker's middle to its edge
 GAP = 0.024  # from a marker's middle to its label
+LONGEST = 16  # letters of a line
 STACKED = 0.12  # diverged points nearer than this stand under one stack of labels
 ACROSS = {"right": GAP + WIDTH / 2, "left": -GAP - WIDTH / 2, "center": 0.0}
 UP = {"middle": 0.0, "top": GAP + HEIGHT / 2, "bottom": -GAP - HEIGHT / 2}
@@ -49,6 +51,42 @@ def beside(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.
     sides = _sides(list(places.loc[found.index].itertuples(index=False, name=None)), others)
     found = found.assign(place=found["value"], text=found["pattern"], side=sides)
     return found[found["side"] != ""]
+
+
+def spread(wanted: Sequence[float], tall: Sequence[float]) -> list[float]:
+    """Return the heights of labels at the plot's right, each as near to where it is `wanted` as the others let it be.
+
+    No two overlap, each being `tall` (a share of the plot's height, as all heights are), and all keep their order.
+    """
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    groups: list[list[int]] = []  # of labels that touch, lowest first
+
+    def ends(group: list[int]) -> tuple[float, float]:
+        whole = sum(tall[place] for place in group)
+        middles, below = [], 0.0
+        for place in group:
+            middles.append(wanted[place] - below - tall[place] / 2)
+            below += tall[place]
+        low = min(max(sum(middles) / len(middles), 0.0), max(1 - whole, 0.0))
+        return low, low + whole
+
+    for place in order:
+        groups.append([place])
+        while len(groups) > 1 and ends(groups[-2])[1] > ends(groups[-1])[0]:
+            last = groups.pop()
+            groups[-1] += last
+    found = dict.fromkeys(order, 0.0)
+    for group in groups:
+        low, _ = ends(group)
+        for place in group:
+            found[place] = low + tall[place] / 2
+            low += tall[place]
+    return [found[place] for place in range(len(wanted))]
+
+
+def wrapped(name: str) -> str:
+    """Return a series' name in lines short enough to stand beside a plot on a phone."""
+    return "<br>".join(textwrap.wrap(name, LONGEST, break_long_words=False, break_on_hyphens=False))
 
 
 def _levels(xs: Sequence[float]) -> list[int]:

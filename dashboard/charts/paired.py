@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ CANNOT = "cannot be paired"
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Return what `dots.difference_dots` draws, a row for each one of `shown` that is not the dense model.
+    """Return what `scores.score_chart` draws, a row for each one of `shown` that is not the dense model.
 
     `found` are the differences shown together, and `shown` rows as of `points.with_mean`. value, low and high are in
     points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
@@ -33,6 +34,48 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     rows["told"] = rows["verdict"].isin(("better", "worse"))
     said = [_points(row) + _verdict(row, count) for (_, row), count in zip(rows.iterrows(), together, strict=True)]
     return rows.assign(said=said).drop(columns="difference")
+
+
+def lines(both: pd.DataFrame) -> pd.DataFrame:
+    """Return by task the accuracies in percent that need no variant: `dense`, and what guessing gets.
+
+    `both` as of `with_baselines`.
+    """
+    known = both.groupby("task", sort=False)[["chance", "majority"]].first().astype(float)
+    dense = both[is_dense(both)].groupby("task")["value"].first().reindex(known.index)
+    return 100 * known.assign(dense=dense)
+
+
+def below_majority(lines: pd.DataFrame) -> str:
+    """Say on which tasks the dense model does worse than one that knows nothing; empty where on none."""
+    found = lines[lines["dense"] < lines["majority"]]
+    named = [f"{task} ({row['dense']:.1f} against {row['majority']:.1f} %)" for task, row in found.iterrows()]
+    if not named:
+        return ""
+    return (
+        f"The dense model is below always naming the most frequent answer on {' and '.join(named)}, so what a variant "
+        "gains or loses there says little of what it knows."
+    )
+
+
+def beside_others(drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """Return `of_tasks` with the rest of `both` behind it, which is not `lit`, as plain differences in points."""
+    rest = both[~both["series"].isin(drawn["series"]) & ~is_dense(both)]
+    value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
+    said = [f"{points:+.1f} points" for points in value]
+    rest = rest.assign(value=value, low=math.nan, high=math.nan, told=False, said=said, lit=False)
+    return pd.concat([drawn.assign(lit=True), rest[rest["value"].notna()]], ignore_index=True)
+
+
+def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
+    """Return the accuracies of `both` in percent as `scores.score_chart` draws them, those in colour that are shown."""
+    rows = both[~is_dense(both)]
+    rows = rows.assign(**{name: 100 * rows[name] for name in ("value", "low", "high")})
+    said = [
+        f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
+        for _, row in rows.iterrows()
+    ]
+    return rows.assign(said=said, told=True, lit=rows["series"].isin(shown))
 
 
 def unpaired(rows: pd.DataFrame) -> str:

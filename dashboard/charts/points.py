@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Hashable, Sequence
 
@@ -21,6 +20,7 @@ from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 MEAN_LABEL = "Mean of seven"
+MOST_LIT = 6  # series that are told apart at a glance, also without their colours
 FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -60,27 +60,35 @@ def text_name(corpus: str, window: float, windows: float | None) -> str:
     return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
 
 
-def followers(rows: pd.DataFrame) -> pd.Series:
-    """Return the names of each row's stages that remove nothing and follow others, a set each."""
-    return rows["stages"].map(lambda stages: {stage["name"] for stage in json.loads(stages)} & set(FOLLOWERS))
+def lit_at_first(points: pd.DataFrame) -> list[str]:
+    """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 
-
-def few_followers(rows: pd.DataFrame, most: int) -> set[str]:
-    """Return those of the stages that may follow others with which rows are of at most so many series."""
-    there, chosen = followers(rows), set[str]()
+    First the methods alone, of too many those with the lowest perplexities at the amount that most have; then, by what
+    followed them, such as LoRA, all of a kind as long as they fit.
+    """
+    there = points.drop_duplicates("series").set_index("series")
+    several = there["open"].str.contains("+", regex=False)
+    plain = list(there.index[~several])
+    if len(plain) > MOST_LIT:
+        most = points["where"].mode().iloc[0]
+        value = points[points["where"] == most].groupby("series")["value"].min()
+        plain = sorted(plain, key=lambda series: value.get(series, math.inf))[:MOST_LIT]
+    lit, chosen = set(plain), set[str]()
     for name in FOLLOWERS:
-        if rows.loc[there <= chosen | {name}, "label"].nunique() <= most:
-            chosen.add(name)
-    return chosen
+        kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
+        more = lit | {series for series, kind in kinds.items() if kind and kind <= chosen | {name}}
+        if len(more) <= MOST_LIT:
+            lit, chosen = more, chosen | {name}
+    return [series for series in there.index if series in lit]
 
 
 def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
-    """Return the address of a run's point on Explore: its chain and the texts that it was made with."""
+    """Return the address of a run on Explore: its series and amount, and the texts that it was made with."""
     rows = frame[frame["key"] == spec.variant.key]
     if rows.empty:
         return {}
     first = rows.iloc[0]
-    where: dict[str, str | list[str]] = {"explore_model": first["model"], "explore_point": first["chain"]}
+    where: dict[str, str | list[str]] = {"explore_model": first["model"]}
     if spec.perplexity:
         text = spec.perplexity[0]
         where["explore_text"] = text_name(text.corpus, text.window, text.windows)
@@ -90,8 +98,8 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     if first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = amount(first["ratio"], first["pattern"])
-    if then := followers(rows).iloc[0]:
-        where["explore_then"] = [FOLLOWERS[name] for name in FOLLOWERS if name in then]
+        labels = set(frame.loc[frame["model"] == first["model"], "label"])
+        where["explore_series"] = [name for name in (first["untuned"], first["label"]) if name in labels]
     return where
 
 
@@ -290,16 +298,20 @@ def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["What", "Batch", "Measured", "Dense", "Dense / measured"])
 
 
-def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> list[str]:
-    """Return the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
+def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return by label the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
     known = {method.name for method in METHODS}
-    return [chain for name in methods if name in known for chain in _lacking(points, f"{name}@", patterns)]
+    return {get_stage(name).label: _lacking(points, f"{name}@", patterns) for name in methods if name in known}
 
 
-def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> list[str]:
+def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return the same of each series of several stages, none of which trains, that has a point."""
-    several = [name for name in dict.fromkeys(points["open"]) if "+" in name and quickly_made(name)]
-    return [chain for name in several for chain in _lacking(points, name, patterns)]
+    several = points[points["open"].str.contains("+", regex=False)].drop_duplicates("open")
+    return {
+        row["series"]: _lacking(points, row["open"], patterns)
+        for _, row in several.iterrows()
+        if quickly_made(row["open"])
+    }
 
 
 def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ class Theme:
     paper: str
     palette: tuple[str, ...]
     scale: str  # sequential colour scale of heat maps
+    band: str  # behind what lies apart
 
 
 LIGHT = Theme(
@@ -39,6 +40,7 @@ LIGHT = Theme(
     "#ffffff",
     ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#882255", "#999933", "#332288"),
     "cividis",
+    "#f1f3f5",
 )
 DARK = Theme(
     "dark",
@@ -48,6 +50,7 @@ DARK = Theme(
     "#14181d",
     ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2", "#D9669C", "#C9C95A", "#9A8CF0"),
     "cividis",
+    "#1f252c",
 )
 
 

@@ -1,4 +1,4 @@
-"""One point in detail: its layers, the command that makes it again, and deleting it."""
+"""One point in detail, beside the page: its layers, the command that makes it again, saving and deleting it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
 
 POINT = "explore_point"  # the field and its place in the address
+DRAWER = 720  # px, at first
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
 
 
@@ -47,29 +48,42 @@ def model_file(model: str) -> str:
     return model.replace("/", "-")
 
 
-def show_details(found: pd.DataFrame) -> list[Item]:
-    """Let one of the points be chosen (or clicked on the chart before) and show what is known of it."""
-    st.subheader("One point in detail", anchor=False)
+def pick_point(found: pd.DataFrame) -> None:
+    """Let one of the points be chosen, which a click on a chart or in a table does, too."""
     names = points.addresses(found)
     asked = st.query_params.get(POINT)
     meant = points.addressed(names, asked) if asked and POINT not in st.session_state else None
     if meant and asked != names[meant]:
         st.query_params[POINT] = names[meant]  # before the field is there, which then has it
         st.rerun()
-    key = st.selectbox(
-        "Point",
+    st.selectbox(
+        "Details of a point",
         list(names),
         index=None,
         format_func=names.__getitem__,
         key=POINT,
         bind="query-params",
-        placeholder="Choose one, or click it on the chart",
+        placeholder="Click it on the chart, or choose it here",
     )
+
+
+def show_details(found: pd.DataFrame) -> None:
+    """Show what is known of the point that was chosen, beside the page, until that is closed."""
+    key = st.session_state[POINT]
     result = data.result(key) if key else None
-    if key is None or result is None:
-        return []
+    if result is None:
+        return
     row = found[found["key"] == key].iloc[0]
     name = f"{row['series']}, {row['where']}"
+    drawer = st.dialog(name, width=DRAWER, position="right", on_dismiss=_close)
+    drawer(_details)(result, name, points.addresses(found)[key], found)
+
+
+def _close() -> None:
+    st.session_state[POINT] = None
+
+
+def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None:
     details = result.variant.details
     seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
     facts = [
@@ -80,17 +94,10 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense, "
         "at 16 bits a weight",
     ]
-    st.markdown(f"**{name}**: {', '.join(fact for fact in facts if fact)}.")
+    said = ", ".join(fact for fact in facts if fact)
+    st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):
         st.caption(told)
-    point = Point(result, f"{result.variant.model}, {name} (`{names[key]}`)")
-    items = [
-        *_stages(point),
-        *_speed(point, found),
-        *show_comparison(result, point.name, point.file("beside")),
-        *_trainings(point),
-        *_layers(point),
-    ]
     try:
         command = reproduce(result)
     except UserError as error:
@@ -98,12 +105,22 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     else:
         st.caption("Make it again:")
         st.code(command, language="bash", wrap_lines=True)
-    _export(result)
-    if key in data.store().local_keys():
-        with st.popover("Delete my numbers", icon=":material/delete:"):
-            st.write("This removes what was measured on this machine for this point.")
-            st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    return items
+    with st.container(horizontal=True):
+        _export(result)
+        if result.variant.key in data.store().local_keys():
+            with st.popover("Delete my numbers", icon=":material/delete:"):
+                st.write("This removes what was measured on this machine for this point.")
+                key = result.variant.key
+                st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
+    point = Point(result, f"{result.variant.model}, {name} (`{chain}`)")
+    items = [
+        *_stages(point),
+        *_layers(point),
+        *_trainings(point),
+        *show_comparison(result, point.name, point.file("beside")),
+        *_speed(point, found),
+    ]
+    widgets.export_page(point.file("details"), lambda: items)
 
 
 def _stages(point: Point) -> list[Item]:

@@ -68,8 +68,11 @@ def show_table(
     captioned: bool = True,
     file: str | None = None,
     widths: dict[str, int] | None = None,
+    on_select: Callable[[int], None] | None = None,
 ) -> exports.Item:
     """Show a table with its caption and exports; `formats` are printf formats of its number columns.
+
+    `on_select` is called with the place of a row that was chosen.
 
     `widths`, in pixels, are of text columns with many empty cells, which the browser makes too narrow.
 
@@ -78,17 +81,37 @@ def show_table(
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
     } | {column: st.column_config.TextColumn(width=width) for column, width in (widths or {}).items()}
-    st.dataframe(table, hide_index=True, column_config=columns, alt=caption, placeholder="–")
+
+    def selected() -> None:
+        if on_select and (rows := st.session_state[name].selection.rows):
+            on_select(rows[0])
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=columns,
+        alt=caption,
+        placeholder="–",
+        key=name,
+        on_select=selected if on_select else "ignore",
+        selection_mode="single-row",
+    )
     item = exports.Item(file or name, caption, table)
     _underneath(name, item, captioned)
     return item
 
 
 def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
+    """Show the caption's first sentence, which is the protocol, and its others where they are asked for."""
+    first, stop, rest = item.caption.partition(". ")
     if captioned:
-        st.caption(item.caption)
-    with st.popover("Export", icon=":material/download:", key=f"{name}_menu"):
-        _menu(name, item)
+        st.caption(first + stop.strip())
+    with st.container(horizontal=True):
+        with st.popover("Export", icon=":material/download:", key=f"{name}_menu"):
+            _menu(name, item)
+        if captioned and rest:
+            with st.popover("How to read it", icon=":material/info:", key=f"{name}_notes"):
+                st.caption(rest)
 
 
 def _menu(name: str, item: exports.Item) -> None:
@@ -134,11 +157,11 @@ def show_skipped(warnings: Sequence[str]) -> None:
             st.text("\n".join(warnings))
 
 
-def export_page(name: str, items: Sequence[exports.Item]) -> None:
-    """Offer everything on the page as one ZIP."""
+def export_page(name: str, items: Callable[[], Sequence[exports.Item]]) -> None:
+    """Offer everything on the page as one ZIP; `items` are what is on it when that is asked for."""
     st.download_button(
         "Export everything on this page (ZIP)",
-        partial(exports.bundle, items, exports.WIDTHS["double column (6.9 in)"]),
+        lambda: exports.bundle(items(), exports.WIDTHS["double column (6.9 in)"]),
         f"{name}.zip",
         "application/zip",
         key=f"{name}_zip",

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.charts import dots, figures, papers, points
+from dashboard.charts import curve, dots, figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
@@ -89,15 +89,15 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
     found, dense = papers.by_ratio(read)
     model = rows["model"].iloc[0]
-    curve = widgets.show_chart(
+    drawn = widgets.show_chart(
         "published_ratios",
-        lambda theme: figures.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
+        lambda theme: curve.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
         f"{cited(table)} {model}, {state}; perplexity on {papers.protocol(read)}.",
         found[["series", "ratio", "value"]],
         alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
     )
     scored = mine[(mine["metric"] != "perplexity") & mine["removed"].isin(["0 %", step])]
-    items = [curve, *tasks(scored, table, "published_tasks")]
+    items = [drawn, *tasks(scored, table, "published_tasks")]
     caption = (
         f"{cited(table)} {model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent."
     )
@@ -132,7 +132,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     return [
         widgets.show_chart(
             "published_ours",
-            lambda theme: figures.perplexity_curve(found, dense, figures.RATIO, theme, CORPORA[corpus]),
+            lambda theme: curve.perplexity_curve(found, dense, figures.RATIO, theme, CORPORA[corpus]),
             caption,
             found[["series", "where", "value", "low", "high", "seeds"]],
             alt=f"Perplexity of {best[0]} on {corpus} as measured here",
@@ -190,7 +190,7 @@ def page() -> None:
             "published_zeroshot_table", papers.wide(rows, "dataset"), items[0].caption, SHARES, False
         )
         items += [printed, *ours_by_task(rows)]
-    widgets.export_page("slimscope-published", items)
+    widgets.export_page("slimscope-published", lambda: items)
 
 
 page()

@@ -17,6 +17,7 @@ from core.analysis.differences import differences
 from core.store import shipped
 from dashboard.charts import dots, figures, papers, points
 from dashboard.charts.comparison import comparison
+from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
 from dashboard.exports import browser, print_figures
 from dashboard.exports import files as exports
@@ -40,7 +41,7 @@ def items(frame, perplexities):
             "curve",
             CAPTION,
             table,
-            lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
+            lambda: perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
         ),
         exports.Chart("tasks", CAPTION, shown, lambda: dots.accuracy_dots(shown, LIGHT, order)),
         exports.Chart("layers", CAPTION, layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Error")),
