@@ -59,7 +59,7 @@ def perplexity_curve(
     levels = 1 + over["level"].max() if len(over) else 0
     share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
     low, top, high = _heights(pd.concat([finite, dense]), cap, share)
-    place = top * (high / top) ** (0.3 if levels else 0.5) if share else None
+    place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
         _band(figure, top, high, span, theme)
     for series, rows in behind.groupby("series", sort=False):
@@ -75,7 +75,7 @@ def perplexity_curve(
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
     log_axis(figure, (low, high), top, corpus)
-    if place:
+    if share:
         figure.update_yaxes(tickvals=[*figure.layout.yaxis.tickvals, place])
         figure.update_yaxes(ticktext=[*figure.layout.yaxis.ticktext, "diverged"])
     figure.update_xaxes(range=span)
@@ -119,7 +119,7 @@ def _draw_series(
     axis: Axis,
     theme: Theme,
     cap: float,
-    place: float | None,
+    place: float,
     quiet: bool = False,
 ) -> None:
     """Draw the line through a series' ratios, its patterns, and, at the height `place`, what has diverged."""
@@ -220,7 +220,7 @@ def _names(
     span: tuple[float, float],
     height: tuple[float, float],
     cap: float,
-    place: float | None,
+    place: float,
 ) -> None:
     """Write each series' name at the right of the plot, at the height at which it ends, with a thin line from there."""
     ends = []

@@ -58,9 +58,9 @@ def below_majority(lines: pd.DataFrame) -> str:
     )
 
 
-def beside_others(drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """Return `of_tasks` with the rest of `both` behind it, which is not `lit`, as plain differences in points."""
-    rest = both[~both["series"].isin(drawn["series"]) & ~is_dense(both)]
+def beside_others(drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
+    """Return `of_tasks` with those of `both` behind it that are not `shown`, as plain differences in points."""
+    rest = both[~both["series"].isin(shown) & ~is_dense(both)]
     value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
     said = [f"{points:+.1f} points" for points in value]
     rest = rest.assign(value=value, low=math.nan, high=math.nan, told=False, said=said, lit=False)

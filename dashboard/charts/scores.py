@@ -5,7 +5,8 @@ A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.figu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -38,10 +39,11 @@ def score_chart(
     down = -(-len(tasks) // across)
     figure = go.Figure(layout=layout(theme, FRAME + down * (TITLE + ROW * len(labels))))
     ends = _ends(rows, lines, tasks, difference)
+    known: dict[Any, dict[Any, Any]] = lines.to_dict("index")
     for place, task in enumerate(tasks):
         axes = _axes(figure, place, across, down, theme)
         drawn = {"xaxis": axes[0], "yaxis": axes[1]}
-        _draw_lines(figure, lines.loc[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
+        _draw_lines(figure, known[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
         _draw_rows(figure, rows[rows["task"] == task], heights, theme, drawn)
         figure.update_layout(
             {
@@ -58,7 +60,7 @@ def score_chart(
         )
         if len(tasks) > 1:
             figure.add_annotation(
-                text=f"<b>{task}</b>, dense {lines.loc[task, 'dense']:.1f} %",
+                text=f"<b>{task}</b>, dense {known[task]['dense']:.1f} %",
                 xref=f"{axes[0]} domain",
                 yref=f"{axes[1]} domain",
                 x=0,
@@ -136,7 +138,7 @@ def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], differe
 
 def _draw_lines(
     figure: go.Figure,
-    values: pd.Series,
+    values: Mapping[str, float],
     ends: tuple[float, float],
     difference: bool,
     theme: Theme,
@@ -163,7 +165,7 @@ def _draw_lines(
 
 
 def _draw_rows(
-    figure: go.Figure, rows: pd.DataFrame, heights: dict[str, float], theme: Theme, axes: dict[str, str]
+    figure: go.Figure, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: dict[str, str]
 ) -> None:
     for _, row in rows.iterrows():
         style = look(row["parts"], theme)

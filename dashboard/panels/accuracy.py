@@ -88,7 +88,7 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
             difference = chosen_as == DIFFERENCE
     tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
     lines = paired.lines(both)
-    rows = paired.beside_others(drawn, both, lines) if difference else paired.as_they_are(both, shown)
+    rows = paired.beside_others(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
     caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.made_with}"
     caption += _explained(difference, lines.loc[tasks])
     item = widgets.show_chart(
@@ -128,7 +128,7 @@ def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
     said = f"Zero-shot accuracy {what}at {at}, a row for each variant."
     if rows.empty:
         return said
-    best = rows.loc[rows["value"].idxmax()]
+    best = rows.iloc[int(rows["value"].argmax())]
     unit = "points" if difference else "%"
     return f"{said} {task}: {best['series']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
 

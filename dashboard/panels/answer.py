@@ -19,13 +19,13 @@ def show_answer(
     """Say which of the points `here`, all of one amount, is best; `perplexities` are their differences to dense."""
     if here.empty:
         return
-    place = here["value"].idxmin()
-    best = here.loc[place]
+    place = int(here["value"].argmin())
+    best, point = here.iloc[place], here.iloc[[place]]
     means = scored.means[(scored.means["label"] == best["series"]) & (scored.means["where"] == best["where"])]
     lost = None
     if len(means):
-        lost = paired.of_points(scored.mean_differences, here.loc[[place]].assign(seeds=len(means))).iloc[0]
-    ratio = paired.of_points(perplexities, here.loc[[place]]).iloc[0]
+        lost = paired.of_points(scored.mean_differences, point.assign(seeds=len(means))).iloc[0]
+    ratio = paired.of_points(perplexities, point).iloc[0]
     ties = _ties(chosen, here, best)
     st.markdown(answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None))
 

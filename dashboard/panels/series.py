@@ -9,6 +9,7 @@ from dashboard.charts import points
 from dashboard.panels.binding import BOUND
 
 SERIES = "explore_series"  # the field and its place in the address
+THERE = "explore_series_there"  # what could be chosen at the last run
 
 
 def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
@@ -16,14 +17,15 @@ def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
 
     At first they are so many as can be told apart.
     """
-    there = list(dict.fromkeys(found["series"]))
+    there, at_first = list(dict.fromkeys(found["series"])), points.lit_at_first(found)
     if len(there) < 2:
         return there, False
+    _follow(there, at_first)
     chosen = st.pills(
         "Shown",
         there,
         selection_mode="multi",
-        default=points.lit_at_first(found),
+        default=None if SERIES in st.session_state else at_first,
         key=SERIES,
         help="These have names and colours, and stand in the table and in exports.",
         **BOUND,
@@ -32,3 +34,13 @@ def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
         "The others in grey", value=True, key="explore_others", help="Behind the charts, without names.", **BOUND
     )
     return [name for name in there if name in chosen], others
+
+
+def _follow(there: list[str], at_first: list[str]) -> None:
+    """Where other series are there than before, keep what was chosen of them, and add the new ones that fit."""
+    before = st.session_state.get(THERE, there)
+    st.session_state[THERE] = there
+    if before != there:
+        kept = [name for name in st.session_state.get(SERIES, ()) if name in there]
+        both = [*kept, *(name for name in at_first if name not in kept and name not in before)]
+        st.session_state[SERIES] = both if both and len(both) <= points.MOST_LIT else at_first

@@ -51,7 +51,7 @@ def show_curve(shown: Shown, at: str) -> list[Item]:
     drawn = paired.of_curve(shown.perplexities, shown.found if shown.others else lit)
     names = list(lit["series"].unique())
     ratio = lit.loc[lit["where"] == at, "ratio"]
-    best = lit.loc[lit["value"].idxmin()]
+    best = lit.iloc[int(lit["value"].argmin())]
     item = widgets.show_chart(
         "explore_curve",
         lambda theme: curve.perplexity_curve(

@@ -81,7 +81,7 @@ def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     both = paired.with_baselines(points.with_mean(points.accuracies(here), here), found)
     lines, shown = paired.lines(both), [one for one in both["series"].unique() if one not in others]
     paired_rows = rows[rows["why"].isna() & rows["series"].isin(shown)]
-    rows = paired.beside_others(paired_rows, both, lines) if difference else paired.as_they_are(both, shown)
+    rows = paired.beside_others(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
     return scores.score_chart(rows, lines, theme, tasks or list(lines.index), difference), rows, together, lines
 
 
