@@ -52,3 +52,13 @@ class Countdown:
             return "longer than expected"
         self._least = min(self._least, left)
         return f"{duration(self._least)} left"
+
+
+def queue_words(expected: float, elapsed: float, waiting: float) -> str:
+    """Return how long a queue still takes, as `about 2.5 h left` or `longer than expected`: it falls as time goes by.
+
+    `expected` seconds were estimated for the job that runs, which began `elapsed` seconds ago, and `waiting` for those
+    that wait.
+    """
+    left = max(0.0, expected - elapsed) + waiting
+    return f"{duration(left)} left" if left > 0 else "longer than expected"
