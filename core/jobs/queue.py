@@ -7,10 +7,11 @@ the order of their `created` times, which moving a job exchanges; one that is st
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from core.errors import UserError
 from core.fields import fault
@@ -76,19 +77,25 @@ class Queue:
 
     def submit(self, spec: RunSpec) -> int:
         """Queue a run and return its id; a run that is already queued or running is not queued twice."""
-        text = spec.model_dump_json()
-        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
+        return self.submit_all([spec])[0]
+
+    def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
+        """Queue runs in this order, all or none, and return their ids, as `submit` does."""
         with self.store.begin() as connection:
-            found = connection.execute(same).scalar()
-            if found is not None:
-                return found
-            new = insert(jobs).values(spec=text, state="queued", created=time.time())
-            key = connection.execute(new).inserted_primary_key
-            assert key is not None  # as one row was inserted
-            job_id = key[0]
-        log_file(job_id).unlink(missing_ok=True)  # of an earlier database
+            ids = [self._submit(connection, spec.model_dump_json()) for spec in specs]
         self._supervisor.wake()
-        return job_id
+        return ids
+
+    def _submit(self, connection: Connection, text: str) -> int:
+        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
+        found = connection.execute(same).scalar()
+        if found is not None:
+            return found
+        new = insert(jobs).values(spec=text, state="queued", created=time.time())
+        key = connection.execute(new).inserted_primary_key
+        assert key is not None  # as one row was inserted
+        log_file(key[0]).unlink(missing_ok=True)  # of an earlier database
+        return key[0]
 
     def cancel(self, job_id: int) -> None:
         """Stop a job: at once if it waits, else at its next step, and by force if it takes too long."""
@@ -119,7 +126,7 @@ class Queue:
         mine = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         waiting = select(jobs.c.id, jobs.c.created).where(jobs.c.state == "queued").order_by(*TURN)
         with self.store.begin() as connection:
-            # The first statement writes, so that SQLite's lock is held and no supervisor takes one of the two meanwhile.
+            # The first statement writes, so that SQLite's lock is held and no supervisor takes one of them meanwhile.
             if not connection.execute(mine.values(state="queued")).rowcount:
                 raise UserError(f"Job {job_id} does not wait any more, so its place cannot change.")
             rows = connection.execute(waiting).all()
