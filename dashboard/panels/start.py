@@ -23,6 +23,7 @@ class Wanted(NamedTuple):
     specs: Sequence[RunSpec] = ()  # in the order in which they are to run
     name: str = ""  # of all of them
     problem: str | None = None  # why there are none, where no field says it
+    where: str = "Something in the form does not fit, as its field says."  # where else it is said why there are none
     grid: bool = False
 
 
@@ -42,17 +43,14 @@ def show_start(wanted: Wanted) -> None:
     if wanted.problem:
         st.error(wanted.problem)
     elif not wanted.specs:
-        st.caption("There is nothing to start yet; the form says at its field what is missing.")
+        st.caption(wanted.where)
     for sentence in _more(wanted, unmeasured, new):
         st.caption(sentence)
     if wanted.specs and not unmeasured:
         explore_link(wanted.specs[-1])
     if pressed and new:
         data.queue().submit_all(new)
-        name = wanted.name if wanted.grid else variant_name(new[0].variant)
-        st.session_state[TOLD] = (
-            f"Queued {len(new)} runs: {literal(name)}" if wanted.grid else f"Queued: {literal(name)}"
-        )
+        st.session_state[TOLD] = f"Queued {literal(_name(wanted, new))}."
         st.rerun()
 
 

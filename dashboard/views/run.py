@@ -59,8 +59,10 @@ def form() -> Wanted:
     with group("Measured how"):
         measured = measuring_inputs(model.shape, mistakes)
     advanced = _advanced(mistakes)
-    if mistakes.found or mistakes.waits:
+    if mistakes.found:
         return Wanted(grid=mode == GRID)
+    if mistakes.waits:
+        return Wanted(where="The form waits for what the link names to be read.", grid=mode == GRID)
     asked = Asked(model.name, what, seeds, {**read, **measured, **advanced})
     return _grid(asked, what) if isinstance(what, Series) else _one(asked, what)
 
@@ -99,7 +101,10 @@ def _one(asked: Asked, chain: Chain) -> Wanted:
     try:
         return Wanted([complete(asked.model, chain.text, seed=asked.seeds[0], **asked.common)])
     except UserError as error:
-        return Wanted() if chain.blame(error) is not None else Wanted(problem=str(error))
+        blamed = chain.blame(error)
+        if blamed is None:
+            return Wanted(problem=str(error))
+        return Wanted(where=f"Stage {blamed + 1} of the chain does not fit, as its card says.")
 
 
 def _grid(asked: Asked, series: Series) -> Wanted:
@@ -118,7 +123,7 @@ def _grid(asked: Asked, series: Series) -> Wanted:
         specs, _ = points(grid, **asked.common)
     except UserError as error:
         series.box.error(str(error))
-        return Wanted(grid=True)
+        return Wanted(where="A chain does not fit, as its field says.", grid=True)
     return Wanted(specs, several(series.chains), grid=True)
 
 
