@@ -43,8 +43,8 @@ def _queue(url: URL) -> Queue:
 
 
 def active_jobs() -> list[Job]:
-    """Return the jobs that wait or run, oldest first."""
-    return [job for job in reversed(queue().jobs()) if job.active]
+    """Return the jobs that run, then those that wait, in their order."""
+    return queue().active()
 
 
 def frame() -> pd.DataFrame:
@@ -99,6 +99,11 @@ def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
 def result(key: str) -> Result | None:
     """Return one variant's result."""
     return store().get(key)
+
+
+def results() -> dict[str, Result]:
+    """Return every variant's result by its key."""
+    return _read(store().url, store().stamp()).results
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

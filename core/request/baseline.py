@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from core.protocols import missing
 from core.request.stages import build_stage
+from core.results import Result
 from core.specs import RunSpec
 
-if TYPE_CHECKING:
-    from core.store.store import Store
+
+class Known(Protocol):
+    """A store, or the results that were read of one."""
+
+    def get(self, key: str, /) -> Result | None:
+        """Return all that is known of a variant."""
 
 
-def left(spec: RunSpec, store: Store) -> list[RunSpec]:
+def left(spec: RunSpec, store: Known) -> list[RunSpec]:
     """Return what the store does not have yet: the part of the run itself, and that of its dense baseline."""
     parts = []
     for wanted in (spec, baseline(spec)):

@@ -71,8 +71,8 @@ def kept_stages(variant: VariantSpec) -> int:
 
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
-    results = history(store)
-    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, store)}
+    results, stored = history(store), store.read().results
+    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, stored)}
     found = [estimate(part, results) for part in parts.values()]
     return Estimate(
         seconds=sum(one.seconds for one in found),

@@ -105,7 +105,11 @@ def _ratio(
         if ratio is not None and abs(ratio - gone) > 1e-9:
             raise UserError(f"Pattern {pattern} removes {gone:g} of the weights, not {ratio}; leave the ratio out.")
         return gone
-    ratio = DEFAULT_RATIO if ratio is None else ratio
+    return check_ratio(DEFAULT_RATIO if ratio is None else ratio)
+
+
+def check_ratio(ratio: float) -> float:
+    """Return the ratio with as many places as ratios have; a `UserError` where it is none."""
     if not 0 <= ratio < 1:
         raise UserError(f"Ratio {ratio} is outside [0, 1): it is the share of weights removed, such as 0.5.")
     if round(ratio, RATIO_PLACES) == 1:
