@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
 from dashboard.charts.style import Look, Theme, layout, look
@@ -81,7 +82,8 @@ def perplexity_curve(
     `dense` are rows of `dashboard.charts.points.collapse`. Diverged points lie at the top, labelled with their value.
     `chosen` marks a ratio.
     """
-    points = points.assign(ratio=points["ratio"].fillna(0.0))  # of a dense model that was trained
+    trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
+    points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
     figure = go.Figure(layout=layout(theme, 440 + 10 * max(0, points["series"].nunique() - FEW_SERIES)))
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))

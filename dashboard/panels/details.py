@@ -70,17 +70,7 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         return []
     row = found[found["key"] == key].iloc[0]
     name = f"{row['series']}, {row['where']}"
-    details = result.variant.details
-    seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
-    facts = [
-        f"made in {sum(seconds):.0f} s" if seconds else None,
-        f"on {details['device']}" if "device" in details else None,
-        f"{share(result.footprint.block_removed)} of block weights are zero or gone",
-        f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
-        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense, "
-        "at 16 bits a weight",
-    ]
-    st.markdown(f"**{name}**: {', '.join(fact for fact in facts if fact)}.")
+    st.markdown(f"**{name}**: {', '.join(_facts(result))}.")
     if told := missed(result):
         st.caption(told)
     point = Point(result, f"{result.variant.model}, {name} (`{names[key]}`)")
@@ -91,14 +81,9 @@ def show_details(found: pd.DataFrame) -> list[Item]:
         *_trainings(point),
         *_layers(point),
     ]
-    try:
-        command = reproduce(result)
-    except UserError as error:
-        st.caption(f"There is no command that makes it again: {error}")
-    else:
-        st.caption("Make it again:")
-        st.code(command, language="bash", wrap_lines=True)
-    _export(result)
+    if not result.variant.imported:
+        _make_again(result)
+        _export(result)
     if key in data.store().local_keys():
         with st.popover("Delete my numbers", icon=":material/delete:"):
             st.write("This removes what was measured on this machine for this point.")
@@ -106,11 +91,41 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     return items
 
 
+def _facts(result: Result) -> list[str]:
+    """Return in words how a variant was made and what it takes up."""
+    details, size = result.variant.details, result.footprint
+    if size is None:
+        told = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million parameters that are not zero"}
+        stated = [form.format(details[name]) for name, form in told.items() if name in details]
+        return ["made and measured elsewhere", f"imported on {details.get('created', '?')[:10]}", *stated]
+    seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
+    facts = [
+        f"made in {sum(seconds):.0f} s" if seconds else None,
+        f"on {details['device']}" if "device" in details else None,
+        f"{share(size.block_removed)} of block weights are zero or gone",
+        f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
+        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense, at 16 bits a weight",
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _make_again(result: Result) -> None:
+    """Show the command that makes a variant again."""
+    try:
+        command = reproduce(result)
+    except UserError as error:
+        st.caption(f"There is no command that makes it again: {error}")
+    else:
+        st.caption("Make it again:")
+        st.code(command, language="bash", wrap_lines=True)
+
+
 def _stages(point: Point) -> list[Item]:
     """Show what each stage cost, removed and did to the layers."""
-    table = stages.stage_table(point.result)
-    if point.result.variant.method == DENSE and len(table) == 1:
+    variant = point.result.variant
+    if variant.imported or (variant.method == DENSE and len(variant.stages) == 1):
         return []
+    table = stages.stage_table(point.result)
     caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "
     caption += "relative, of the linear layers."
     return [widgets.show_table("explore_stages", table, caption, stages.FORMATS, file=point.file("stages"))]
@@ -229,7 +244,7 @@ def _export(result: Result) -> None:
             "Precision",
             DTYPES,
             index=DTYPES.index(variant.dtype),
-            format_func=lambda dtype: size_words(checkpoint_bytes(result.footprint, dtype), dtype),
+            format_func=lambda dtype: size_words(checkpoint_bytes(result.counted, dtype), dtype),
             key=f"explore_precision_{variant.key[:8]}",
             help=f"With the size on disk. The numbers here are of {precision_name(variant.dtype)}.",
         )
@@ -248,7 +263,7 @@ def _queue_export(result: Result, folder: str, dtype: Dtype) -> None:
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    size = size_words(checkpoint_bytes(result.footprint, dtype), dtype)
+    size = size_words(checkpoint_bytes(result.counted, dtype), dtype)
     st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size}.")
 
 

@@ -105,7 +105,7 @@ def pick(frame: pd.DataFrame) -> dict:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = points.scored(rows), measured[measured["method"].isin([*methods, DENSE])]
+        known, shown = points.scored(rows), points.shown(measured, methods)
         calibration = pick_text(
             "Calibrated on",
             points.calibrations(shown, known),
@@ -125,7 +125,7 @@ def pick(frame: pd.DataFrame) -> dict:
             **BOUND,
             help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
         )
-    rows = points.made_with(rows[rows["method"].isin([*methods, DENSE])], calibration, training)
+    rows = points.made_with(points.shown(rows, methods), calibration, training)
     return {
         "model": model,
         "methods": methods,
