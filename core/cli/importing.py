@@ -1,0 +1,86 @@
+"""The command `import`: numbers that were measured elsewhere become series on every chart."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli.console import messages
+from core.cli.tables import SHORT_KEY, column, measured, print_table
+from core.errors import UserError
+from core.imports.files import find, keep
+from core.imports.harness import is_results, model_of
+from core.imports.series import DEFAULT_LABEL, KINDS, Series, parse_label, parse_model, parse_ratio
+from core.imports.sheet import COLUMNS
+from core.imports.uploads import Upload, read_files
+from core.specs import RatioKind, parse_pattern
+from core.store.store import Store
+from core.words import chain_name
+
+HELP = (
+    "Import results of lm_eval, or a CSV, as series of their own.\n\n"
+    "A CSV has a header and a row a number: "
+    + "; ".join(f"{name}{'' if one.needed else ' (may be left out)'}: {one.told}" for name, one in COLUMNS.items())
+    + "."
+)
+
+
+def import_files(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="One results_*.json of lm_eval with its samples_*.jsonl, or CSV files; at most 20 MB each, samples 50 "
+            "MB together.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="For lm_eval: what the variant was made of, if the file names no hub id."),
+    ] = None,
+    label: Annotated[str, typer.Option(help="For lm_eval: what the series is called.")] = DEFAULT_LABEL,
+    ratio: Annotated[
+        str | None, typer.Option(metavar="R", help="For lm_eval: the share of weights removed; 0 for the dense model.")
+    ] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="For lm_eval: the pattern instead.")] = None,
+    kind: Annotated[str, typer.Option(help=f"For lm_eval: what the ratio is a share of, {' or '.join(KINDS)}.")] = (
+        KINDS[0]
+    ),
+) -> None:
+    """Import numbers that were measured elsewhere."""
+    uploads, store = read_files(files), Store()
+    results = [upload for upload in uploads if is_results(upload)]
+    told = _told(results[0], model, label, ratio, pattern, kind) if results else None
+    found = find(uploads, told, store)
+    keep(found, store)
+    rows = [
+        {
+            "key": result.variant.key[:SHORT_KEY],
+            "model": result.variant.model,
+            "series": chain_name(result.variant.stages),
+            "number": column(row),
+            "value": measured(row),
+            "n": str(row.n),
+        }
+        for result in found.results
+        for row in result.measurements
+    ]
+    print_table(rows)
+    for sentence in found.left_out:
+        messages.print(sentence, markup=False)
+
+
+def _told(results: Upload, model: str | None, label: str, ratio: str | None, pattern: str | None, kind: str) -> Series:
+    named = model or model_of(results)
+    if named is None:
+        raise UserError(f"{results.shown} names no model by its hub id; say what it was made of with --model.")
+    if ratio is not None and pattern is not None:
+        raise UserError("A pattern fixes the ratio; give --ratio or --pattern.")
+    if pattern is not None:
+        parse_pattern(pattern)
+    found: RatioKind | None = next((known for known in KINDS if known == kind), None)
+    if found is None:
+        raise UserError(f"Kind {kind!r} is neither {' nor '.join(KINDS)}.")
+    return Series(
+        parse_model(named), parse_label(label), None if ratio is None else parse_ratio(ratio), pattern, kind=found
+    )
