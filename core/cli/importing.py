@@ -10,10 +10,9 @@ from core.cli.tables import SHORT_KEY, column, measured, print_table
 from core.errors import UserError
 from core.imports.files import find, keep
 from core.imports.harness import is_results, model_of
-from core.imports.series import DEFAULT_LABEL, KINDS, Series, parse_label, parse_model, parse_ratio
+from core.imports.series import DEFAULT_LABEL, KINDS, parse_series
 from core.imports.sheet import COLUMNS
-from core.imports.uploads import Upload, read_files
-from core.specs import RatioKind, parse_pattern
+from core.imports.uploads import read_files
 from core.store.store import Store
 from core.words import chain_name
 
@@ -50,7 +49,12 @@ def import_files(
     """Import numbers that were measured elsewhere."""
     uploads, store = read_files(files), Store()
     results = [upload for upload in uploads if is_results(upload)]
-    told = _told(results[0], model, label, ratio, pattern, kind) if results else None
+    told = None
+    if results:
+        named = model or model_of(results[0])
+        if named is None:
+            raise UserError(f"{results[0].shown} names no model by its hub id; say what it was made of with --model.")
+        told = parse_series(named, label, ratio, pattern, kind)
     found = find(uploads, told, store)
     keep(found, store)
     rows = [
@@ -68,19 +72,3 @@ def import_files(
     print_table(rows)
     for sentence in found.left_out:
         messages.print(sentence, markup=False)
-
-
-def _told(results: Upload, model: str | None, label: str, ratio: str | None, pattern: str | None, kind: str) -> Series:
-    named = model or model_of(results)
-    if named is None:
-        raise UserError(f"{results.shown} names no model by its hub id; say what it was made of with --model.")
-    if ratio is not None and pattern is not None:
-        raise UserError("A pattern fixes the ratio; give --ratio or --pattern.")
-    if pattern is not None:
-        parse_pattern(pattern)
-    found: RatioKind | None = next((known for known in KINDS if known == kind), None)
-    if found is None:
-        raise UserError(f"Kind {kind!r} is neither {' nor '.join(KINDS)}.")
-    return Series(
-        parse_model(named), parse_label(label), None if ratio is None else parse_ratio(ratio), pattern, kind=found
-    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.results import Measurement, Result, Variant
 from core.specs import DTYPES, IMPORTED, Dtype, RatioKind, Stage, VariantSpec, parse_pattern
@@ -29,7 +29,7 @@ Revision = Callable[[str], str]  # of a model by its id
 
 @dataclass(frozen=True)
 class Series:
-    """A variant as it is told: its parts are checked by `parse_model`, `parse_label` and so on."""
+    """A variant as it is told, its parts checked."""
 
     model: str
     label: str
@@ -77,6 +77,19 @@ def revisions(results: Sequence[Result]) -> Revision:
         return known.get(model, UNKNOWN)
 
     return revision
+
+
+def parse_series(model: str, label: str, ratio: str | None, pattern: str | None, kind: str) -> Series:
+    """Return a variant as people tell it, in texts; a `UserError` says what is wrong and what is allowed."""
+    if ratio is not None and pattern is not None:
+        raise UserError("A pattern fixes the ratio; give one of both.")
+    if pattern is not None:
+        parse_pattern(pattern)
+    known = next((one for one in KINDS if one == kind), None)
+    if known is None:
+        raise unknown("kind", kind, KINDS)
+    share = None if ratio is None else parse_ratio(ratio)
+    return Series(parse_model(model), parse_label(label), share, pattern, known)
 
 
 def parse_model(text: str) -> str:

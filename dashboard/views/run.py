@@ -24,6 +24,7 @@ from dashboard.panels import texts
 from dashboard.panels.binding import BOUND, KEPT
 from dashboard.panels.card import Part
 from dashboard.panels.chain_form import chain_input
+from dashboard.panels.imports import show_imports
 from dashboard.panels.joblist import explore_link, show_jobs
 
 AS_COMPUTED = "as computed"
@@ -183,6 +184,7 @@ def page() -> None:
             st.toast("Queued.")
     with queued:
         show_jobs()
+    show_imports()
 
 
 def _something_left(spec: RunSpec) -> bool:
