@@ -92,8 +92,8 @@ _POSITIVE = _number(1e-6, 1e9, "a number above 0")
 COLUMNS: dict[str, Column] = {
     "model": Column("what it was made of: smollm2-135m or another id, or org/name", parse_model, needed=True),
     "label": Column("what the series is called; the same in all its rows", parse_label, needed=True),
-    "ratio": Column("share of weights removed, from 0 to below 1; or", parse_ratio),
-    "pattern": Column("N:M, N kept of M, such as 2:4; without either, the amount is not told", _pattern),
+    "ratio": Column("share of weights removed, from 0 to below 1", parse_ratio),
+    "pattern": Column("N kept of M, such as 2:4, in place of a ratio", _pattern),
     "kind": Column("sparsity (zeros; if empty) or parameters (really gone)", _one_of("kind", KINDS)),
     "metric": Column("perplexity, acc or acc_norm", _one_of("metric", METRICS), needed=True),
     "dataset": Column("a text such as wikitext2, or a task such as piqa", _dataset, needed=True),

@@ -69,6 +69,7 @@ class Drawn:
 
 
 IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # of no method here, whatever the label
+IMPORTED_COLOURS = (5, 6, 7, 8)  # those that fewest methods have
 OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
 ADDED = {found.name for found in STAGES if not found.takes_amount}  # to what other stages have left
@@ -96,12 +97,12 @@ def look(parts: str, theme: Theme) -> Look:
 
 
 def _drawn(name: str) -> type[Method] | Drawn:
-    """Return how a part is drawn. What was imported has the colour of the method that its label names, or any one."""
+    """Return how a part is drawn. An import has the colour of the method that its label names, or one of few."""
     if not name.startswith(f"{IMPORTED}:"):
         return _KNOWN.get(name, OTHER)
     said = name.removeprefix(f"{IMPORTED}:").casefold()
     alike = next((one for one in STAGES if said in (one.name, one.label.casefold())), None)
-    colour = alike.colour if alike else int(sha256(said), 16) % len(LIGHT.palette)
+    colour = alike.colour if alike else IMPORTED_COLOURS[int(sha256(said), 16) % len(IMPORTED_COLOURS)]
     return Drawn(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 

@@ -49,8 +49,12 @@ def show_imports() -> None:
 
 
 def _show(uploads: Sequence[Upload]) -> None:
+    results = [upload for upload in uploads if is_results(upload)]
     try:
-        told = _told([upload for upload in uploads if is_results(upload)])
+        told = _told(results[0]) if results else None
+        if results and told is None:
+            st.info("Say which model it was made of.")
+            return
         found = _find(tuple(uploads), told, data.store().url, data.store().stamp())
     except UserError as error:
         st.error("Nothing can be imported of these files:")
@@ -76,12 +80,10 @@ def _find(uploads: tuple[Upload, ...], told: Series | None, _url: URL, stamp: tu
     return find(uploads, told, data.store())
 
 
-def _told(results: Sequence[Upload]) -> Series | None:
-    """Ask what the variant of a results file is, which that does not say."""
-    if not results:
-        return None
+def _told(results: Upload) -> Series | None:
+    """Ask what the variant of a results file is, which that does not say; None while the model is not known."""
     ids = [card.id for card in MODELS]
-    named = model_of(results[0])
+    named = model_of(results)
     if named and named not in ids:
         ids = [named, *ids]
     with st.container(horizontal=True):
@@ -102,9 +104,9 @@ def _told(results: Sequence[Upload]) -> Series | None:
             help="The share of the weights in the blocks, or an N:M pattern; 0 for the model as it is. Left empty "
             "where it is not known.",
         ).strip()
-        kind = st.selectbox("They are", KINDS, format_func=KIND_WORDS.__getitem__, key="run_import_kind")
+        kind = st.selectbox("Removed weights are", KINDS, format_func=KIND_WORDS.__getitem__, key="run_import_kind")
     if not model:
-        raise UserError("Say which model it was made of.")
+        return None
     ratio, pattern = (None, share) if ":" in share else (share or None, None)
     return parse_series(model, label, ratio, pattern, kind)
 
