@@ -11,8 +11,8 @@ import pandas as pd
 
 from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, spelt_out
-from core.results import Footprint, Measurement, Result, Variant
-from core.specs import Stage
+from core.results import Measurement, Result, Variant
+from core.specs import IMPORTED, Stage
 from core.words import parts, series_name
 
 COUNTED = (
@@ -65,7 +65,7 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     results, rows = sorted(results, key=place), []
     labels = _labels([result.variant for result in results])
     for result in results:
-        known = _variant(result.variant, labels) | _footprint(result.footprint) | _latency(result)
+        known = _variant(result.variant, labels) | _size(result) | _latency(result)
         rows += [known | _measurement(measurement) for measurement in result.measurements]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(NUMBERS, float))
@@ -99,7 +99,7 @@ def _variant(variant: Variant, labels: dict[Identity, str]) -> dict[str, Any]:
         "label": labels[_identity(variant)],
         "parts": "+".join(part.name for part in parts(variant.stages)),
         "method": variant.method,
-        "family": method.family if method else "other",
+        "family": method.family if method else IMPORTED if variant.imported else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
@@ -165,7 +165,11 @@ def _stages(variant: Variant) -> list[dict[str, Any]]:
     return told
 
 
-def _footprint(footprint: Footprint) -> dict[str, float | None]:
+def _size(result: Result) -> dict[str, float | None]:
+    """Return what was counted of a variant; of an imported one what is told of it."""
+    footprint = result.footprint
+    if footprint is None:
+        return {name: result.variant.details.get(name) for name in ("parameters", "packed_mb")}
     return {
         "block_removed": footprint.block_removed,
         "model_removed": footprint.model_removed,

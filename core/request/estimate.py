@@ -59,7 +59,7 @@ def history(store: Store) -> list[Result]:
             }
         )
         for result in store.results()
-        if result.variant.key in local
+        if result.variant.key in local and not result.variant.imported
     ]
 
 

@@ -60,8 +60,9 @@ def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result
         variant = schema1.renewed(written) if written else None
     else:
         variant = read("The stored variant", Variant, row.variant)
-    footprint = read("The footprint of the stored variant", Footprint, row.footprint) if variant else None
-    if variant is None or footprint is None:
+    counted = variant is not None and not variant.imported
+    footprint = read("The footprint of the stored variant", Footprint, row.footprint) if counted else None
+    if variant is None or (counted and footprint is None):
         return None
     if variant.key != row.key:
         warnings.append(f"The stored variant {name} is skipped (its key is not that of what is in it); {again}.")

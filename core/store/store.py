@@ -127,7 +127,7 @@ class Store:
             "model": variant.model,
             "method": variant.method,
             "variant": variant.model_dump_json(),
-            "footprint": result.footprint.model_dump_json(),
+            "footprint": result.footprint.model_dump_json() if result.footprint else "null",
             "updated": time.time(),
         }
         layers = {"layers": f"[{','.join(layer.model_dump_json() for layer in result.layers)}]"}

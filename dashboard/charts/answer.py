@@ -28,9 +28,10 @@ def answer(
         named = ", ".join(ties[:MOST_TIED]) + (f" and {len(ties) - MOST_TIED} more" if len(ties) > MOST_TIED else "")
         said += f" (no difference to {named} can be told)"
     said += f", its mean accuracy {_accuracy(lost)}"
-    packed = f"{best['packed_mb']:.0f} MB packed"
+    if pd.isna(best["packed_mb"]):  # imported without it
+        return f"{said}."
     instead = "" if dense is None else f" instead of {dense['packed_mb']:.0f}"
-    return f"{said}, and it takes {packed}{instead}."
+    return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
 
 
 def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
 from dashboard.charts.figures import RATIO, Axis, log_axis
@@ -44,7 +45,8 @@ def perplexity_curve(
     and named where they are pointed at; None is all. Diverged points lie in a band of their own, with their values, and
     no line leads to them. `chosen` marks a ratio.
     """
-    points = points.assign(ratio=points["ratio"].fillna(0.0))  # of a dense model that was trained
+    trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
+    points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
     figure = go.Figure(layout=layout(theme, HEIGHT, showlegend=False))  # names stand at the ends
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))

@@ -15,12 +15,13 @@ from core.errors import UserError
 from core.registry import METHODS, STAGES, get_stage
 from core.request.asked import reads_of
 from core.results import Measurement, Result
-from core.specs import RunSpec, parse_pattern
+from core.specs import IMPORTED, RunSpec, parse_pattern
 from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 MEAN_LABEL = "Mean of seven"
 MOST_LIT = 6  # series that are told apart at a glance, also without their colours
+NOT_TOLD = "amount not told"  # of what was imported without one
 FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -163,6 +164,18 @@ def is_dense(rows: pd.DataFrame) -> pd.Series:
     return (rows["method"] == DENSE) & rows["recovery"].isna()
 
 
+def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of these methods, and of what no method is chosen for: the dense model, and what was imported."""
+    return rows[rows["method"].isin([*methods, DENSE, IMPORTED])]
+
+
+def removed(row: pd.Series) -> str:
+    """Return how much was removed of a row's variant, as `amount` writes it, or that this was not told."""
+    if row["method"] == IMPORTED and pd.isna(row["ratio"]) and not isinstance(row["pattern"], str):
+        return NOT_TOLD
+    return amount(row["ratio"], row["pattern"])
+
+
 def dense_key(rows: pd.DataFrame) -> str | None:
     """Return the key of the dense model, of several that which has most of the rows; None where none is among them."""
     keys = rows.loc[is_dense(rows), "key"]
@@ -188,7 +201,7 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
             low, high = value - stderr, value + stderr
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
         pattern = first["pattern"] if isinstance(first["pattern"], str) else None
-        where = amount(first["ratio"], pattern)
+        where = removed(first)
         fixed = [first["label"], first["method"], first["ratio"], pattern, first["key"], where, value, low, high, seeds]
         counted = part[list(COUNTED)].astype(float).mean()
         recovery = first["recovery"] if isinstance(first["recovery"], str) else None
@@ -228,9 +241,13 @@ def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
-    """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it)."""
-    amounts_there = [amount(ratio, pattern) for ratio, pattern in zip(rows["ratio"], rows["pattern"], strict=True)]
-    return rows[is_dense(rows) | (pd.Series(amounts_there, index=rows.index) == chosen)]
+    """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it).
+
+    What was imported stands beside every amount where nothing was removed of it, or not told how much.
+    """
+    there = pd.Series([removed(row) for _, row in rows.iterrows()], index=rows.index, dtype=object)
+    anywhere = (rows["method"] == IMPORTED) & there.isin((NOT_TOLD, amount(0, None)))
+    return rows[is_dense(rows) | anywhere | (there == chosen)]
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +265,7 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     for (key, label), part in rows.groupby(["key", "label"], sort=False):
         found = mean_of_seven(_measurement(row) for row in part.to_dict("records"))
         if found:
-            means.append((key, label, amount(part["ratio"].iloc[0], part["pattern"].iloc[0]), *found))
+            means.append((key, label, removed(part.iloc[0]), *found))
     return pd.DataFrame(means, columns=["key", "label", "where", "mean", "stderr"])
 
 

@@ -157,7 +157,9 @@ def _scatter(axes, trace: go.Scatter) -> None:
 
 def _look(symbol: str, fill: str, edge: str) -> dict:
     """Return a marker's look; what plotly draws with a dot inside is half full, as matplotlib has no such marker."""
-    marker = {"marker": MARKERS[symbol.removesuffix("-dot")], "markeredgecolor": edge, "markersize": 4}
+    shape, hollow, _ = symbol.removesuffix("-dot").partition("-open")
+    marker = {"marker": MARKERS[shape], "markeredgecolor": edge, "markersize": 4}
+    fill = "none" if hollow else fill
     if symbol.endswith("-dot"):
         return marker | {"fillstyle": "left", "markerfacecolor": edge, "markerfacecoloralt": fill}
     return marker | {"markerfacecolor": fill}

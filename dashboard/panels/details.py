@@ -84,29 +84,15 @@ def _close() -> None:
 
 
 def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None:
-    details = result.variant.details
-    seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
-    facts = [
-        f"made in {sum(seconds):.0f} s" if seconds else None,
-        f"on {details['device']}" if "device" in details else None,
-        f"{share(result.footprint.block_removed)} of block weights are zero or gone",
-        f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
-        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense, "
-        "at 16 bits a weight",
-    ]
-    said = ", ".join(fact for fact in facts if fact)
+    said = ", ".join(_facts(result))
     st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):
         st.caption(told)
-    try:
-        command = reproduce(result)
-    except UserError as error:
-        st.caption(f"There is no command that makes it again: {error}")
-    else:
-        st.caption("Make it again:")
-        st.code(command, language="bash", wrap_lines=True)
+    if not result.variant.imported:
+        _make_again(result)
     with st.container(horizontal=True):
-        _export(result)
+        if not result.variant.imported:
+            _export(result)
         if result.variant.key in data.store().local_keys():
             with st.popover("Delete my numbers", icon=":material/delete:"):
                 st.write("This removes what was measured on this machine for this point.")
@@ -123,11 +109,41 @@ def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None
     widgets.export_page(point.file("details"), lambda: items)
 
 
+def _facts(result: Result) -> list[str]:
+    """Return in words how a variant was made and what it takes up."""
+    details, size = result.variant.details, result.footprint
+    if size is None:
+        told = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million parameters that are not zero"}
+        stated = [form.format(details[name]) for name, form in told.items() if name in details]
+        return ["made and measured elsewhere", f"imported on {details.get('created', '?')[:10]}", *stated]
+    seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
+    facts = [
+        f"made in {sum(seconds):.0f} s" if seconds else None,
+        f"on {details['device']}" if "device" in details else None,
+        f"{share(size.block_removed)} of block weights are zero or gone",
+        f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
+        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense, at 16 bits a weight",
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _make_again(result: Result) -> None:
+    """Show the command that makes a variant again."""
+    try:
+        command = reproduce(result)
+    except UserError as error:
+        st.caption(f"There is no command that makes it again: {error}")
+    else:
+        st.caption("Make it again:")
+        st.code(command, language="bash", wrap_lines=True)
+
+
 def _stages(point: Point) -> list[Item]:
     """Show what each stage cost, removed and did to the layers."""
-    table = stages.stage_table(point.result)
-    if point.result.variant.method == DENSE and len(table) == 1:
+    variant = point.result.variant
+    if variant.imported or (variant.method == DENSE and len(variant.stages) == 1):
         return []
+    table = stages.stage_table(point.result)
     caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "
     caption += "relative, of the linear layers."
     return [widgets.show_table("explore_stages", table, caption, stages.FORMATS, file=point.file("stages"))]
@@ -246,7 +262,7 @@ def _export(result: Result) -> None:
             "Precision",
             DTYPES,
             index=DTYPES.index(variant.dtype),
-            format_func=lambda dtype: size_words(checkpoint_bytes(result.footprint, dtype), dtype),
+            format_func=lambda dtype: size_words(checkpoint_bytes(result.counted, dtype), dtype),
             key=f"explore_precision_{variant.key[:8]}",
             help=f"With the size on disk. The numbers here are of {precision_name(variant.dtype)}.",
         )
@@ -265,7 +281,7 @@ def _queue_export(result: Result, folder: str, dtype: Dtype) -> None:
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    size = size_words(checkpoint_bytes(result.footprint, dtype), dtype)
+    size = size_words(checkpoint_bytes(result.counted, dtype), dtype)
     st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size}.")
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.chain import DENSE
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, Perplexity
@@ -94,7 +93,7 @@ def pick(frame: pd.DataFrame) -> Chosen:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = points.scored(rows), measured[measured["method"].isin([*methods, DENSE])]
+        known, shown = points.scored(rows), points.shown(measured, methods)
         calibration = _pick_text(
             "Calibrated on",
             points.calibrations(shown, known),
@@ -107,7 +106,7 @@ def pick(frame: pd.DataFrame) -> Chosen:
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
-        rows = points.made_with(rows[rows["method"].isin([*methods, DENSE])], calibration, training)
+        rows = points.made_with(points.shown(rows, methods), calibration, training)
         documents, several, scores = _pick_documents(rows)
         axis = st.selectbox(
             "Compare by",

@@ -132,7 +132,7 @@ def page() -> None:
     measured = chosen.measured
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
-    if not chosen.methods:
+    if not chosen.methods and found.empty:
         st.info("Choose at least one method at the left.")
         return
     if found.empty:

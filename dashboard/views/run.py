@@ -15,6 +15,7 @@ from dashboard.panels import texts
 from dashboard.panels.binding import HELD
 from dashboard.panels.chain_form import Chain, chain_input, present_chain
 from dashboard.panels.grid_form import MOST_RUNS, Series, prefill, seeds_input, series_input, several
+from dashboard.panels.imports import show_imports
 from dashboard.panels.joblist import show_current, show_queue
 from dashboard.panels.layout import card, group, two_sides
 from dashboard.panels.measuring import measuring_inputs
@@ -138,6 +139,7 @@ def page() -> None:
             show_start(wanted)
             show_current()
         show_queue()
+    show_imports()
 
 
 page()
