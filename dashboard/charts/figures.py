@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.words import number
 from dashboard.charts import labels, marks
 from dashboard.charts.style import Look, Theme, layout, look
 
-DIVERGED = 1e4  # a perplexity above this says only that the model is broken
-DIVERGED_TIMES_DENSE = 500
 FEW_SERIES = 8  # beyond which the legend takes room that the plot needs
 ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
