@@ -126,20 +126,14 @@ def fits(rows: pd.DataFrame, budget: Budget) -> pd.DataFrame:
     A row fits where it keeps every limit; one whose limited quantity is not known does not. `excess` is the largest
     share of a limit that it misses that by, 0 where it fits, and NaN where one is not known.
     """
-    asked = limits(budget)
-    found = pd.DataFrame(
-        {name: LIMITS[name].excess(rows[name].astype(float), limit) for name, limit in asked.items()}, index=rows.index
-    )
-    found = found.mask(found <= ROUNDED, 0.0)
-    excess = found.max(axis=1, skipna=False) if asked else pd.Series(0.0, rows.index)
-    misses = [
-        "; ".join(
-            LIMITS[name].miss(value, asked[name])
-            for name, value in row.items()
-            if pd.isna(value) or found.at[index, name] > 0
-        )
-        for index, row in rows[list(asked)].astype(float).iterrows()
-    ]
+    excess, misses = pd.Series(0.0, rows.index), pd.Series("", rows.index)
+    for name, most in limits(budget).items():
+        limit, values = LIMITS[name], rows[name].astype(float)
+        found = limit.excess(values, most)
+        found = found.mask(found <= ROUNDED, 0.0)
+        excess = excess.where(excess >= found, found).mask(excess.isna())
+        said = pd.Series([limit.miss(value, most) for value in values], rows.index).where(found != 0, "")
+        misses = misses.str.cat(said, sep="; ").str.strip("; ")
     return pd.DataFrame({"fits": excess == 0, "excess": excess, "misses": misses}, index=rows.index)
 
 

@@ -59,9 +59,14 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 
 
-def _log_axis(figure: go.Figure, low: float, high: float, corpus: str) -> None:
+def perplexity_title(corpus: str) -> str:
+    """Return what stands over a chart of perplexities."""
+    return f"Perplexity on {corpus} (log scale, lower is better)"
+
+
+def log_axis(figure: go.Figure, low: float, high: float) -> None:
+    """Make the upright axis a log one from `low` to `high`."""
     ticks = log_ticks(low, high)
-    figure.update_layout(title_text=f"Perplexity on {corpus} (log scale, lower is better)")
     figure.update_yaxes(
         type="log",
         range=[math.log10(low), math.log10(high)],
@@ -111,7 +116,8 @@ def perplexity_curve(
         _text(figure, part, axis.column, str(series), look(part["parts"].iloc[0], theme).color)
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
-    _log_axis(figure, low, high, corpus)
+    figure.update_layout(title_text=perplexity_title(corpus))
+    log_axis(figure, low, high)
     figure.update_xaxes(range=span)
     return figure
 
@@ -265,7 +271,8 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
             marker=marks.marker(style, theme, kind if ":" in kind else None),
             hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
         )
-    _log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3, corpus)
+    figure.update_layout(title_text=perplexity_title(corpus))
+    log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3)
     family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
     figure.update_xaxes(categoryorder="array", categoryarray=list(models), tickvals=list(models), ticktext=sizes)
     figure.update_xaxes(title_text=f"{family} model size")
