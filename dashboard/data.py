@@ -12,7 +12,7 @@ from core.analysis.differences import COLUMNS, differences, number_of, over_seed
 from core.analysis.frame import tidy
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
-from core.results import Result, Rows
+from core.results import Footprint, Result, Rows
 from core.store import shipped
 from core.store.database import database_url
 from core.store.store import Store
@@ -99,6 +99,12 @@ def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
 def result(key: str) -> Result | None:
     """Return one variant's result."""
     return store().get(key)
+
+
+def footprints(keys: Sequence[str]) -> list[Footprint]:
+    """Return what these variants take up."""
+    results = _read(store().url, store().stamp()).results
+    return [results[key].footprint for key in keys]
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -158,6 +158,15 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     return found.assign(front=front, best=there & ~found["family"].where(there).duplicated())
 
 
+def answers(found: pd.DataFrame, nearest: int = 10) -> pd.DataFrame:
+    """Return rows of `ranked` as they answer: what fits, first the front and the best of each family; where nothing
+    does, the nearest misses."""
+    if not found["fits"].any():
+        return found.head(nearest)
+    first, fitting = found["front"] | found["best"], found["fits"]
+    return pd.concat([found[first], found[fitting & ~first]])
+
+
 def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     """Return what is the lower the better a quality is, NaN where there is none to speak of."""
     if quality == ACCURACY:

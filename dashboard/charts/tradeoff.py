@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, limits, pareto
+from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, answers, limits, pareto
 from core.chain import DENSE
 from core.registry import METHODS, STAGES
 from core.words import number
@@ -78,12 +78,13 @@ def tradeoff(
 
     `rows` are of `core.analysis.budget.ranked`, made of `dashboard.charts.candidates`, and `dense` those of the dense
     model. What does not fit the budget is grey. A line leads along the Pareto front of what fits, and a dotted one
-    along that of all. The front's points are named where there is room, and else numbered by their place in `rows`;
-    where nothing fits, the nearest misses are. Limits of what is drawn are lines that say their value.
+    along that of all. The front's points are named where there is room, and else numbered by their place among the
+    `answers`; where nothing fits, the nearest misses are. Limits of what is drawn are lines that say their value.
     """
     figure = go.Figure(layout=layout(theme, 480))
     figure.update_xaxes(title_text=cost.title)
-    rows = rows.assign(place=range(1, len(rows) + 1)).dropna(subset=[cost.column, quality.column])
+    places = {key: place for place, key in enumerate(answers(rows)["key"], 1)}
+    rows = rows.assign(place=rows["key"].map(places)).dropna(subset=[cost.column, quality.column])
     dense = dense.dropna(subset=[cost.column, quality.column])
     figure.update_layout(title_text=quality.title)
     if rows.empty and dense.empty:
@@ -331,7 +332,7 @@ def _name(
         [plot.place(*at) for at in zip(part[cost.column], part["height"], strict=True)]
         for part in (named, rows[rows["fits"]].drop(named.index, errors="ignore"))
     )
-    texts = [(f"{row['series']}<br>{row['where']}", str(row["place"])) for _, row in named.iterrows()]
+    texts = [(f"{row['series']}<br>{row['where']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
     lines, taken = there
     found = labels.named(mine, texts, [*others, *lines], EMPTY_SIDES[plot.log], taken)
     for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 import streamlit as st
@@ -17,6 +16,7 @@ from core.specs import RunSpec, precision_name
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
+from dashboard.panels.widgets import literal
 
 SHOWN = 12
 STATES = {
@@ -97,14 +97,14 @@ def _show(job: Job) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
         state = "stops"
-    st.markdown(f"{icon} **{_literal(variant_name(job.spec.variant))}** · {state}")
+    st.markdown(f"{icon} **{literal(variant_name(job.spec.variant))}** · {state}")
     if job.state == "running":
         share = job.done / job.total if job.total else 0.0
         parts = [STAGES.get(job.stage, job.stage.capitalize() or "Starting"), job.detail, time_left(job, time.time())]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
     if job.spec.save and job.state != "failed":
         planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
-        st.caption(_literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
+        st.caption(literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
     if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
@@ -119,11 +119,6 @@ def _show_unreadable(job: UnreadableJob) -> None:
         _button("Cancel", job, data.queue().cancel)
     else:
         _button("Forget", job, data.queue().delete)
-
-
-def _literal(text: str) -> str:
-    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def _actions(job: Job) -> None:

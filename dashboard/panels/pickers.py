@@ -78,7 +78,9 @@ def pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
 
 
 def pick(frame: pd.DataFrame) -> dict:
-    """Show the pickers and return what was chosen: model, methods, corpus, calibration, training, axis, and the rows.
+    """Show the pickers and return what was chosen: model, methods, text, calibration, training, axis, and the rows.
+
+    The text is a `corpus` and the id of the `protocol` by which it was read.
 
     `rows` are of variants made with the chosen texts, and `measured` their perplexities on the chosen corpus.
     """
@@ -130,6 +132,7 @@ def pick(frame: pd.DataFrame) -> dict:
         "model": model,
         "methods": methods,
         "corpus": corpus,
+        "protocol": protocol,
         "calibration": calibration,
         "training": training,
         "axis": AXES[axis],

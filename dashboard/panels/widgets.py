@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,6 +22,11 @@ CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "sh
 def page_theme() -> Theme:
     """Return the theme the visitor sees."""
     return theme_named(st.context.theme.type)
+
+
+def literal(text: str) -> str:
+    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def show_chart(
@@ -68,17 +74,28 @@ def show_table(
     captioned: bool = True,
     file: str | None = None,
     widths: dict[str, int] | None = None,
+    on_select: Callable[[], None] | None = None,
 ) -> exports.Item:
     """Show a table with its caption and exports; `formats` are printf formats of its number columns.
 
-    `widths`, in pixels, are of text columns with many empty cells, which the browser makes too narrow.
+    `widths`, in pixels, are of text columns with many empty cells, which the browser makes too narrow. `on_select` is
+    called when a row is chosen, read from `name`.
 
     A table that repeats a chart's caption is not `captioned` on the page; its exports are. `file` is as of a chart.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
     } | {column: st.column_config.TextColumn(width=width) for column, width in (widths or {}).items()}
-    st.dataframe(table, hide_index=True, column_config=columns, alt=caption, placeholder="–")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=columns,
+        alt=caption,
+        placeholder="–",
+        key=name if on_select else None,
+        on_select=on_select or "ignore",
+        selection_mode="single-row",
+    )
     item = exports.Item(file or name, caption, table)
     _underneath(name, item, captioned)
     return item

@@ -14,9 +14,13 @@ from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
+from dashboard.panels.binding import BOUND
+from dashboard.panels.budget import show_tradeoff
 from dashboard.panels.compare import beside_dense
 from dashboard.panels.details import show_details
 from dashboard.panels.pickers import made_with, pick, text_of
+
+MODES = ("Curve", "Trade-off")
 
 
 def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
@@ -103,17 +107,26 @@ def page() -> None:
         return
     st.markdown("What a language model loses, and what it saves, as more of its weights are removed.")
     chosen = pick(frame)
+    mode = st.segmented_control("Shown", MODES, default=MODES[0], required=True, key="explore_mode", **BOUND)
+    items = show_curve(chosen) if mode == MODES[0] else show_tradeoff(chosen, frame[frame["model"] == chosen["model"]])
+    if items:
+        widgets.export_page("slimscope-explore", items)
+        refresh_when_done()
+
+
+def show_curve(chosen: dict) -> list[Item]:
+    """Show what the chosen methods lose at every amount, and one point of theirs in detail."""
     measured = chosen["measured"]
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
     if not chosen["methods"]:
         st.info("Choose at least one method at the left.")
-        return
+        return []
     if found.empty:
         st.info("No perplexity of these methods is there yet: run one, or choose another model or text at the left.")
         if len(measured):
             offer_points(chosen, dense, found)
-        return
+        return []
     steps = points.amounts(found)
     at = steps[0]
     if len(steps) > 1:
@@ -124,9 +137,7 @@ def page() -> None:
     offer_points(chosen, dense, found)
     scored = show_accuracy(chosen, found, at)
     items += [*scored.items, all_points(chosen, dense, found, perplexities, scored)]
-    items += show_details(pd.concat([dense, found]))
-    widgets.export_page("slimscope-explore", items)
-    refresh_when_done()
+    return items + show_details(pd.concat([dense, found]))
 
 
 def refresh_when_done() -> None:
