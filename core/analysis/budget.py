@@ -64,7 +64,7 @@ class Limit:
         if math.isinf(value):
             return "diverged"
         by, side = abs(value - limit), "under" if self.least else "over"
-        return f"{number(self.times * by)} {self.unit or self.what} {side} ({number(100 * by / limit)} %)"
+        return f"{number(self.times * by)} {self.unit or self.what} {side} ({_share(by / limit)})"
 
 
 LIMITS = {  # by the column, which is the budget's field, too
@@ -133,7 +133,7 @@ def fits(rows: pd.DataFrame, budget: Budget) -> pd.DataFrame:
         found = found.mask(found <= ROUNDED, 0.0)
         excess = excess.where(excess >= found, found).mask(excess.isna())
         said = pd.Series([limit.miss(value, most) for value in values], rows.index).where(found != 0, "")
-        misses = misses.str.cat(said, sep="; ").str.strip("; ")
+        misses = misses.str.cat(said, sep=", ").str.strip(", ")
     return pd.DataFrame({"fits": excess == 0, "excess": excess, "misses": misses}, index=rows.index)
 
 
@@ -174,3 +174,8 @@ def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     else:
         values = rows[PERPLEXITY].astype(float).mask(diverged(rows))
     return values.where(values.map(math.isfinite))
+
+
+def _share(share: float) -> str:
+    """Write a share with two digits: `17 %`, `3.7 %`, `340 %`."""
+    return f"{number(float(f'{100 * share:.2g}'))} %"

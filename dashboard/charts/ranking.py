@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_words, limits
+from core.chain import DENSE
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
@@ -35,7 +36,7 @@ FORMATS = {
     "Write (ms a token)": "%.2f",
     "Peak memory (MB)": "%.0f",
 }
-WIDTHS = {"Here as": 150, "Misses by": 330}
+WIDTHS = {"It is": 170, "Misses by": 330}
 
 
 def name(row: pd.Series) -> str:
@@ -50,11 +51,12 @@ def answer(found: pd.DataFrame, budget: Budget, quality: str, shown: Callable[[s
     """
     asked = budget_words(budget)
     if not asked:
-        return f"No limit is set: {found['front'].sum()} of {len(found)} variants are on the Pareto front."
+        on = f"{found['front'].sum()} of {len(found)} variants are on the Pareto front"
+        return f"Set a limit to see what fits. Without one, {on}."
     fitting = found[found["fits"]]
     if fitting.empty:
-        nearest = [f"**{shown(name(row))}** ({row['misses']})" for _, row in found.head(NAMED).iterrows()]
-        return f"**Nothing fits** {asked}. Nearest: {'; '.join(nearest)}."
+        nearest = [f"- **{shown(name(row))}**: {row['misses']}" for _, row in found.head(NAMED).iterrows()]
+        return "\n".join([f"Nothing fits {asked}. Nearest:", *nearest])
     said = f"{asked[0].upper()}{asked[1:]}"
     if not fitting["best"].any():
         unknown = LIMITS[ACCURACY].missing if quality == ACCURACY else "perplexity diverged"
@@ -91,15 +93,16 @@ def ranking(found: pd.DataFrame, budget: Budget, cost: str, footprints: Sequence
             "Accuracy (%)": 100 * found[ACCURACY],
             "vs dense": 100 * found["accuracy_lost"],
             **{COLUMNS[column]: found[column] for column in more},
-            "Here as": [_reasons(row) for _, row in found.iterrows()],
             **sizes,
+            "It is": [_reasons(row) for _, row in found.iterrows()],
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],
         }
     )
-    return table.drop(columns="Misses by" if found["fits"].any() else "Here as")
+    return table.drop(columns="Misses by" if found["fits"].any() else "It is")
 
 
 def _reasons(row: pd.Series) -> str:
-    """Return why a row is among the first: `front, best structured`."""
-    return ", ".join([*(["front"] if row["front"] else []), *([f"best {row['family']}"] if row["best"] else [])])
+    """Return why a row is among the first: `on the front, best structured`."""
+    best = "the dense model" if row["family"] == DENSE else f"best {row['family']}"
+    return ", ".join([*(["on the front"] if row["front"] else []), *([best] if row["best"] else [])])

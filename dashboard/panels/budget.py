@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -221,12 +223,15 @@ def _table(chosen: dict, found: pd.DataFrame, asked: Asked) -> Item:
     fit = found["fits"].any()
     st.subheader("What fits" if fit else "The nearest misses", anchor=False)
 
-    def opened() -> None:
-        if chosen_rows := st.session_state[TABLE].selection.rows:
-            st.session_state[POINT] = keys[chosen_rows[0]]
-
-    caption = (
-        f"{chosen['model']}, numbered as on the chart; choose a row to open it. On disk: a checkpoint, in which zeros"
+    caption = f"{chosen['model']}, numbered as on the chart; choose a row to open it."
+    caption += " First the Pareto front and the best of each family." if fit else " The smallest largest miss first."
+    caption += " File: a checkpoint on disk, in which zeros take as much room as other weights."
+    return widgets.show_table(
+        TABLE, table, caption, ranking.FORMATS, widths=ranking.WIDTHS, on_select=partial(_row_chosen, keys)
     )
-    caption += " take as much room as other weights."
-    return widgets.show_table(TABLE, table, caption, ranking.FORMATS, widths=ranking.WIDTHS, on_select=opened)
+
+
+def _row_chosen(keys: Sequence[str]) -> None:
+    """Open the details of the row that was chosen, of these keys."""
+    if rows := st.session_state[TABLE].selection.rows:
+        st.session_state[POINT] = keys[rows[0]]

@@ -94,23 +94,24 @@ def test_what_fits_keeps_every_limit_and_stands_first_best_quality_first(rows, b
 
 
 def test_a_point_at_its_limit_fits_and_one_over_it_says_by_what():
-    rows = table([(180, 2, 0.4), (196.1, 2, 0.379), (180, 2.5, 0.5)])
+    rows = table([(180, 2, 0.4), (196.1, 2, 0.379), (180, 2.5, 0.5), (180, 246.6, 0.5)])
     found = fits(rows, Budget(packed_mb=180, times_dense=2, mean_accuracy=0.4))
-    assert list(found["fits"]) == [True, False, False]
+    assert list(found["fits"]) == [True, False, False, False]
     assert list(found["misses"]) == [
         "",
-        "16.1 MB packed over (8.94 %); 2.1 points of mean accuracy under (5.25 %)",
+        "16.1 MB packed over (8.9 %), 2.1 points of mean accuracy under (5.3 %)",
         "0.5 x dense over (25 %)",
+        "245 x dense over (1.2e4 %)",
     ]
-    assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25])
+    assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25, 122.3])
 
 
 def test_what_is_not_known_does_not_fit_and_says_so():
     rows = table([(150, 1.5, 0.4), (150, 1.5, NAN)]).assign(decode_ms=[NAN, 30.0])
     found = fits(rows, Budget(packed_mb=100, decode_ms=35, mean_accuracy=0.3))
     assert list(found["misses"]) == [
-        "50 MB packed over (50 %); latency not measured",
-        "50 MB packed over (50 %); mean accuracy not measured",
+        "50 MB packed over (50 %), latency not measured",
+        "50 MB packed over (50 %), mean accuracy not measured",
     ]
     assert not found["fits"].any() and found["excess"].isna().all()
     assert list(fits(rows, Budget(packed_mb=150))["fits"]) == [True, True]
