@@ -16,7 +16,7 @@ import pandas as pd
 from core.words import number
 
 Place = tuple[float, float]
-LETTER, LINE = 0.021, 0.054  # of a label's text
+LETTER, LINE = 0.0195, 0.054  # of a label's text
 PATTERN = (0.074, LINE)  # the size of a label that is a pattern
 MARKER = 0.015  # from a marker's middle to its edge
 GAP = 0.024  # from a marker's middle to its label
@@ -81,18 +81,22 @@ def named(
     others: Sequence[Place],
     sides: Sequence[str] = SIDES,
     taken: Sequence[Label] = (),
+    lesser: Sequence[Place] = (),
 ) -> list[tuple[str, str]]:
     """Return (text, side) of each marker: the first of its names for which a side has room, ("", "") where none has.
 
-    The first markers, names and sides come first. `others` are places that only a last name may cover where there is
-    nothing better, and `taken` are labels that are there. A name may have several lines, parted by `<br>`.
+    The first markers, names and sides come first. `taken` are labels that are there, `others` places that only a last
+    name may cover where there is nothing better, and `lesser` ones any. A name may have several lines, parted by
+    `<br>`.
     """
     there, found = list(taken), []
     for marker, mine in zip(markers, names, strict=True):
         chosen = "", ""
         for text in mine:
-            label, side, wrong, covered = _best(marker, size_of(text), [marker], there, [*markers, *others], sides)
+            every = [*markers, *others, *lesser]
+            label, side, wrong = _best(marker, size_of(text), [marker], there, every, sides)
             free = not _near([other for other in markers if other != marker], label.middle, _reach(label))
+            covered = _near(others, label.middle, _reach(label))
             if not wrong and free and (text == mine[-1] or covered <= FEW_COVERED):
                 there.append(label)
                 chosen = text, side
@@ -117,7 +121,7 @@ def _sides(markers: Sequence[Place], lines: Sequence[Place]) -> list[str]:
     taken: list[Label] = []
     found: list[str] = []
     for marker in markers:
-        label, side, *_ = _best(marker, PATTERN, markers, taken, lines, SIDES)
+        label, side, _ = _best(marker, PATTERN, markers, taken, lines, SIDES)
         if _overlaps(label, taken):
             found.append("")
             continue
@@ -133,12 +137,12 @@ def _best(
     taken: Sequence[Label],
     others: Sequence[Place],
     sides: Sequence[str],
-) -> tuple[Label, str, int, int]:
-    """Return the best label of a size beside a marker, its side, what is wrong there, and how much it covers."""
-    choices = [
-        (label := _beside(marker, size, side), side, *_cost(label, marker, markers, taken, others)) for side in sides
-    ]
-    return min(choices, key=lambda choice: choice[2:])
+) -> tuple[Label, str, int]:
+    """Return the best label of a size beside a marker, its side, and what is wrong there."""
+    places = [_beside(marker, size, side) for side in sides]
+    costs = [_cost(label, marker, markers, taken, others) for label in places]
+    best = costs.index(min(costs))
+    return places[best], sides[best], costs[best][0]
 
 
 def _beside(marker: Place, size: Place, side: str) -> Label:

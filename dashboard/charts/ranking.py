@@ -28,8 +28,8 @@ FORMATS = {
     "Accuracy (%)": "%.1f",
     "vs dense": "%+.1f",
     "Packed MB": "%.1f",
-    "fp16 file MB": "%.0f",
-    "fp32 file MB": "%.0f",
+    "fp16 MB": "%.0f",
+    "fp32 MB": "%.0f",
     "Bits per weight": "%.2f",
     "Parameters (M)": "%.1f",
     "Read (ms a token)": "%.3f",
@@ -79,7 +79,7 @@ def ranking(found: pd.DataFrame, budget: Budget, cost: str, footprints: Sequence
     """
     more = [column for column in COLUMNS if column in (cost, *limits(budget))]
     sizes = {
-        f"{precision} file MB": [checkpoint_bytes(footprint, PRECISIONS[precision]) / 1e6 for footprint in footprints]
+        f"{precision} MB": [checkpoint_bytes(footprint, PRECISIONS[precision]) / 1e6 for footprint in footprints]
         for precision in ("fp16", "fp32")
     }
     table = pd.DataFrame(

@@ -99,7 +99,7 @@ def tradeoff(
     _draw_fitting(figure, others[others["fits"]], cost, theme)
     texts = _draw_limits(figure, limit, _limit_words(budget, cost, quality), plot, theme)
     texts += _draw_dense(figure, dense, cost, plot, texts, theme)
-    _name(figure, others, cost, plot, (steps, texts), theme)
+    _name(figure, others, cost, plot, (steps, _along_limits(limit, plot), texts), theme)
     if quality.lower:
         log_axis(figure, *plot.up)
     else:
@@ -292,6 +292,14 @@ def _draw_dense(
     return _text(figure, (x, height), plot, text, side, theme.text, "Dense")
 
 
+def _along_limits(limit: tuple[float | None, float | None], plot: Plot) -> list[labels.Place]:
+    """Return places on the lines of the limits."""
+    most, best = limit
+    ends = [[(most, end) for end in plot.up]] if most is not None else []
+    ends += [[(end, best) for end in plot.across]] if best is not None else []
+    return [place for line in ends for place in labels.along(np.array([plot.place(*end) for end in line]), 24)]
+
+
 def _line(figure: go.Figure, x: labels.Place, y: labels.Place, line: dict, group: str) -> None:
     figure.add_scatter(x=x, y=y, mode="lines", line=line, legendgroup=group, showlegend=False, hoverinfo="skip")
 
@@ -323,18 +331,23 @@ def _name(
     rows: pd.DataFrame,
     cost: Axis,
     plot: Plot,
-    there: tuple[list[labels.Place], list[labels.Label]],
+    there: tuple[list[labels.Place], list[labels.Place], list[labels.Label]],
     theme: Theme,
 ) -> None:
-    """Name the front of what fits, or else the nearest misses, where neither lines, labels nor others that fit are."""
+    """Name the front of what fits, or else the nearest misses, where neither the front, labels nor others that fit are.
+
+    `there` are places on the front and on the limits, and the labels that there are.
+    """
     named = rows[rows["front"]] if rows["fits"].any() else rows.head(NEAREST)
-    mine, others = (
+    rest = rows.drop(named.index)
+    mine, others, grey = (
         [plot.place(*at) for at in zip(part[cost.column], part["height"], strict=True)]
-        for part in (named, rows[rows["fits"]].drop(named.index, errors="ignore"))
+        for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
     )
     texts = [(f"{row['series']}<br>{row['where']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
-    lines, taken = there
-    found = labels.named(mine, texts, [*others, *lines], EMPTY_SIDES[plot.log], taken)
+    steps, lines, taken = there
+    sides = EMPTY_SIDES[plot.log]
+    found = labels.named(mine, texts, [*others, *steps], sides, taken, [*grey, *lines])
     for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):
         color = look(row["parts"], theme).color if row["fits"] else theme.muted
         _text(figure, (row[cost.column], row["height"]), plot, text, side, color, "names")

@@ -224,8 +224,12 @@ def _table(chosen: dict, found: pd.DataFrame, asked: Asked) -> Item:
     st.subheader("What fits" if fit else "The nearest misses", anchor=False)
 
     caption = f"{chosen['model']}, numbered as on the chart; choose a row to open it."
-    caption += " First the Pareto front and the best of each family." if fit else " The smallest largest miss first."
-    caption += " File: a checkpoint on disk, in which zeros take as much room as other weights."
+    caption += (
+        " First the Pareto front and the best of each family."
+        if fit
+        else " The nearest: its largest miss, as a share of the limit, is smallest."
+    )
+    caption += " fp16 and fp32: a checkpoint on disk, in which zeros take as much room as other weights."
     return widgets.show_table(
         TABLE, table, caption, ranking.FORMATS, widths=ranking.WIDTHS, on_select=partial(_row_chosen, keys)
     )

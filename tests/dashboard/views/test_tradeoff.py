@@ -103,8 +103,8 @@ def test_the_front_by_hand_is_that_of_the_page(variants):
 def test_a_size_on_disk_is_said_by_precision_before_anything_is_saved(filled):
     shown = table(open_tradeoff(limit_packed_mb=200)).set_index("Chain")
     row = shown.loc["sparsegpt@0.5"]
-    assert row["fp32 file MB"] == pytest.approx((4 * 134_500_000 + 106_000_000 // 8) / 1e6)
-    assert row["fp16 file MB"] == pytest.approx((2 * 134_500_000 + 106_000_000 // 8) / 1e6)
+    assert row["fp32 MB"] == pytest.approx((4 * 134_500_000 + 106_000_000 // 8) / 1e6)
+    assert row["fp16 MB"] == pytest.approx((2 * 134_500_000 + 106_000_000 // 8) / 1e6)
 
 
 def test_a_link_with_nonsense_falls_back_quietly(filled):
