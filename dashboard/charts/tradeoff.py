@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,8 @@ from core.chain import DENSE
 from core.registry import METHODS, STAGES
 from core.words import number
 from dashboard.charts import labels, marks
-from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, UNSEEN, Axis, log_axis, perplexity_title
+from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title
+from dashboard.charts.plot import Plot
 from dashboard.charts.style import ADDED, MORE_MARKS, Look, Theme, faded, layout, look
 
 BITS = Axis("bits_per_weight", "Bits per weight of the linear layers inside the blocks")
@@ -30,7 +30,6 @@ KINDS = (  # of marks, in the legend's order
 )
 
 
-CORNERS = ("bottom right", "bottom left", "top left", "top right")
 EMPTY_SIDES = {  # where a front has nothing beyond it comes first: below a log axis' one, over another
     True: ("bottom left", "middle left", "bottom right", "bottom center", "top right", "middle right"),
     False: ("top left", "middle left", "top right", "top center", "bottom right", "middle right"),
@@ -58,19 +57,6 @@ def quality_of(column: str, corpus: str) -> Quality:
     return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", 100.0)
 
 
-class Plot(NamedTuple):
-    """The chart's ends, left and right, below and above."""
-
-    across: labels.Place
-    up: labels.Place
-    log: bool
-
-    def place(self, x: float, y: float) -> labels.Place:
-        """Return where a point is as shares of the plot's width and height."""
-        low, height, high = (math.log(value) if self.log else value for value in (self.up[0], y, self.up[1]))
-        return (x - self.across[0]) / (self.across[1] - self.across[0]), (height - low) / (high - low)
-
-
 def tradeoff(
     rows: pd.DataFrame, dense: pd.DataFrame, cost: Axis, quality: Quality, budget: Budget, theme: Theme
 ) -> go.Figure:
@@ -91,15 +77,15 @@ def tradeoff(
         return figure
     limit = limits(budget).get(cost.column), _quality_limit(budget, dense, quality)
     cap = _cap(dense, quality, limit[1])
-    rows, dense = (_heights(part, cost, quality, cap) for part in (rows, dense))
-    plot = _plot(pd.concat([rows, dense]), cost, quality, limit)
-    steps = _draw_fronts(figure, rows, cost, quality, plot, limit[0], theme)
+    rows, dense = (_drawn(part, cost, quality, cap) for part in (rows, dense))
+    plot = Plot(figure, *_ends(pd.concat([rows, dense]), quality, limit), log=quality.lower)
+    steps = _draw_fronts(plot, rows, quality, limit[0], theme)
     others = rows[~rows["key"].isin(dense["key"])]
-    _draw_rest(figure, others[~others["fits"]], cost, theme)
-    _draw_fitting(figure, others[others["fits"]], cost, theme)
-    texts = _draw_limits(figure, limit, _limit_words(budget, cost, quality), plot, theme)
-    texts += _draw_dense(figure, dense, cost, plot, texts, theme)
-    _name(figure, others, cost, plot, (steps, _along_limits(limit, plot), texts), theme)
+    _draw_rest(figure, others[~others["fits"]], theme)
+    _draw_fitting(figure, others[others["fits"]], theme)
+    _draw_limits(plot, limit, _limit_words(budget, cost, quality), theme)
+    _draw_dense(plot, dense, theme)
+    _name(plot, others, steps, theme)
     if quality.lower:
         log_axis(figure, *plot.up)
     else:
@@ -132,12 +118,13 @@ def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
     return min(DIVERGED, max(top, 1.5 * (limit or 0.0)))
 
 
-def _heights(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
-    """Return rows with `height`, the ends `low` and `high` of their bars, whether it `lies` there, and its text."""
+def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
+    """Return rows with their place (`x`, `height`), the ends `low` and `high` of their bars, whether they really lie
+    there (`lies`), and what is `said` of them."""
     value, low, high = (quality.times * rows[f"{quality.column}{end}"].astype(float) for end in ("", "_low", "_high"))
-    lies = value <= cap
     said = [_said(row, cost, quality) for _, row in rows.iterrows()]
-    return rows.assign(height=value.clip(upper=cap), low=low, high=high, lies=lies, said=said)
+    rows = rows.assign(x=rows[cost.column], height=value.clip(upper=cap), lies=value <= cap)
+    return rows.assign(low=low, high=high, said=said)
 
 
 def _said(row: pd.Series, cost: Axis, quality: Quality) -> str:
@@ -153,60 +140,54 @@ def _said(row: pd.Series, cost: Axis, quality: Quality) -> str:
     return "<br>".join([f"<b>{row['series']}</b>, {row['where']}", told, *taken, *([misses] if misses else [])])
 
 
-def _plot(rows: pd.DataFrame, cost: Axis, quality: Quality, limit: tuple[float | None, float | None]) -> Plot:
-    """Return ends between which all rows and limits lie, with some room."""
+def _ends(
+    rows: pd.DataFrame, quality: Quality, limit: tuple[float | None, float | None]
+) -> tuple[labels.Place, labels.Place]:
+    """Return the ends of both axes, between which all rows and limits lie with some room."""
     xs, heights = (
         [*values, *([one] if one is not None else [])]
-        for values, one in zip((rows[cost.column], rows["height"]), limit, strict=True)
+        for values, one in zip((rows["x"], rows["height"]), limit, strict=True)
     )
     wide = max(xs) - min(xs) or abs(max(xs)) or 1.0
     across = min(xs) - 0.08 * wide, max(xs) + 0.08 * wide
     if quality.lower:
         reach = max(max(heights) / min(heights), 1.5)
-        return Plot(across, (min(heights) / reach**0.12, max(heights) * reach**0.08), True)
+        return across, (min(heights) / reach**0.12, max(heights) * reach**0.08)
     high = max(heights) - min(heights) or 1.0
-    return Plot(across, (min(heights) - 0.1 * high, max(heights) + 0.12 * high), False)
+    return across, (min(heights) - 0.1 * high, max(heights) + 0.12 * high)
 
 
 def _draw_fronts(
-    figure: go.Figure,
-    rows: pd.DataFrame,
-    cost: Axis,
-    quality: Quality,
-    plot: Plot,
-    limit: float | None,
-    theme: Theme,
+    plot: Plot, rows: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme
 ) -> list[labels.Place]:
     """Draw the front of what fits, up to the limit of its cost, and that of all where it is another.
 
     Returns places on the former.
     """
-    every, fitting = rows[pareto(rows, cost.column, quality.column)], rows[rows["front"]]
+    every, fitting = rows[pareto(rows, "x", quality.column)], rows[rows["front"]]
     same = set(every["key"]) == set(fitting["key"])
     if not same:
-        _steps(figure, every, cost, plot.across[1], ("Pareto front of all", theme.muted, "dot"))
-    name = "Pareto front" if same else "Pareto front of what fits"
+        _steps(plot.figure, every, plot.across[1], ("Pareto front of all", theme.muted, "dot"))
     end = plot.across[1] if limit is None else limit
-    corners = _steps(figure, fitting, cost, end, (name, theme.text, "solid"))
-    places = [plot.place(*corner) for corner in corners]
-    return labels.along(np.array(places), 4) if places else []
+    name = "Pareto front" if same else "Pareto front of what fits"
+    corners = _steps(plot.figure, fitting, end, (name, theme.text, "solid"))
+    return labels.along(np.array([plot.place(*corner) for corner in corners]), 4) if corners else []
 
 
 def _steps(
-    figure: go.Figure, front: pd.DataFrame, cost: Axis, end: float, style: tuple[str, str, str]
+    figure: go.Figure, front: pd.DataFrame, end: float, style: tuple[str, str, str]
 ) -> list[tuple[float, float]]:
     """Draw, as steps, the best that is to be had at each cost up to `end`; return the corners."""
-    front = front.drop_duplicates([cost.column, "height"]).sort_values(cost.column)
+    front = front.drop_duplicates(["x", "height"]).sort_values("x")
     if front.empty:
         return []
     name, color, dash = style
-    xs, heights = list(front[cost.column]), list(front["height"])
-    corners = [
-        (x, height) for start, stop, height in zip(xs, [*xs[1:], end], heights, strict=True) for x in (start, stop)
-    ]
-    x, y = zip(*corners, strict=True)
+    starts, heights = list(front["x"]), list(front["height"])
+    spans = zip(starts, [*starts[1:], end], heights, strict=True)
+    corners = [(x, height) for start, stop, height in spans for x in (start, stop)]
+    xs, ys = zip(*corners, strict=True)
     line = {"color": color, "dash": dash, "width": 1.4}
-    figure.add_scatter(x=x, y=y, mode="lines", name=name, line=line, hoverinfo="skip")
+    figure.add_scatter(x=xs, y=ys, mode="lines", name=name, line=line, hoverinfo="skip")
     return corners
 
 
@@ -219,7 +200,7 @@ def kind(parts: str, family: str, theme: Theme) -> str:
     return f"Then {stage.label}" if stage and "+" in parts else family.capitalize()
 
 
-def _draw_fitting(figure: go.Figure, rows: pd.DataFrame, cost: Axis, theme: Theme) -> None:
+def _draw_fitting(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     """Draw what fits, an entry of the legend for each kind of mark, N:M patterns hollow, the front with error bars."""
     kinds = [kind(*of, theme) for of in zip(rows["parts"], rows["family"], strict=True)]
     rows = rows.assign(kind=kinds, hollow=rows["pattern"].notna())
@@ -233,21 +214,21 @@ def _draw_fitting(figure: go.Figure, rows: pd.DataFrame, cost: Axis, theme: Them
             mark = marks.marker(style, theme, some["pattern"].iloc[0], symbol=_symbols(some, theme))
             seen = some["lies"] & some["front"]
             bars = marks.bars(some, some["height"], seen, style.color)
-            figure.add_scatter(**_points(some, cost), legendgroup=name, marker=mark, error_y=bars)
+            figure.add_scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
 
 
-def _draw_rest(figure: go.Figure, rows: pd.DataFrame, cost: Axis, theme: Theme) -> None:
+def _draw_rest(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     """Draw all that does not fit as one."""
     if rows.empty:
         return
     grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
-    figure.add_scatter(**_points(rows, cost), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
+    figure.add_scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
     marks.entry(figure, "Does not fit", "rest", "markers", grey | {"symbol": "circle"})
 
 
-def _points(rows: pd.DataFrame, cost: Axis) -> dict:
+def _points(rows: pd.DataFrame) -> dict:
     return {
-        "x": rows[cost.column],
+        "x": rows["x"],
         "y": rows["height"],
         "mode": "markers",
         "showlegend": False,
@@ -261,93 +242,40 @@ def _symbols(rows: pd.DataFrame, theme: Theme) -> list[str]:
     return [marks.symbol(look(parts, theme), pattern) if lies else "triangle-up" for parts, pattern, lies in there]
 
 
-def _draw_limits(
-    figure: go.Figure, limit: tuple[float | None, float | None], said: tuple[str, str], plot: Plot, theme: Theme
-) -> list[labels.Label]:
-    """Draw the limits of the two axes with what is `said` of each; return where that is."""
-    line, found = {"color": theme.text, "dash": "dash", "width": 1.4}, []
+def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], said: tuple[str, str], theme: Theme) -> None:
+    """Draw the limits of the two axes with what is `said` of each."""
+    style = {"color": theme.text, "dash": "dash", "width": 1.4}
     most, best = limit
     if most is not None:
-        _line(figure, (most, most), plot.up, line, "limits")
-        top = plot.place(most, plot.up[1])
-        ((text, side),) = labels.named([top], [[said[0]]], [], CORNERS)
-        found += _text(figure, (most, plot.up[1]), plot, text, side, theme.text, "limits")
+        plot.line((most, most), plot.up, style, "limits")
+        plot.write_where_free((most, plot.up[1]), said[0], theme.text, "limits")
     if best is not None:
-        _line(figure, plot.across, (best, best), line, "limits")
-        found += _text(figure, (plot.across[1], best), plot, said[1], "top left", theme.text, "limits")
-    return found
+        plot.line(plot.across, (best, best), style, "limits")
+        plot.write((plot.across[1], best), said[1], "top left", theme.text, "limits")
 
 
-def _draw_dense(
-    figure: go.Figure, dense: pd.DataFrame, cost: Axis, plot: Plot, taken: list[labels.Label], theme: Theme
-) -> list[labels.Label]:
-    """Draw the dense model's mark and a line at what it has; return where its label is, which is on no other."""
+def _draw_dense(plot: Plot, dense: pd.DataFrame, theme: Theme) -> None:
+    """Draw the dense model's mark and a line at what it has."""
     if dense.empty:
-        return []
-    x, height = float(dense[cost.column].iloc[0]), float(dense["height"].iloc[0])
-    _line(figure, plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
+        return
+    x, height = float(dense["x"].iloc[0]), float(dense["height"].iloc[0])
+    plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
     mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
-    figure.add_scatter(**_points(dense, cost) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
-    ((text, side),) = labels.named([plot.place(x, height)], [[f"dense {number(height)}"]], [], CORNERS, taken)
-    return _text(figure, (x, height), plot, text, side, theme.text, "Dense")
+    plot.figure.add_scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
+    plot.write_where_free((x, height), f"dense {number(height)}", theme.text, "Dense")
 
 
-def _along_limits(limit: tuple[float | None, float | None], plot: Plot) -> list[labels.Place]:
-    """Return places on the lines of the limits."""
-    most, best = limit
-    ends = [[(most, end) for end in plot.up]] if most is not None else []
-    ends += [[(end, best) for end in plot.across]] if best is not None else []
-    return [place for line in ends for place in labels.along(np.array([plot.place(*end) for end in line]), 24)]
-
-
-def _line(figure: go.Figure, x: labels.Place, y: labels.Place, line: dict, group: str) -> None:
-    figure.add_scatter(x=x, y=y, mode="lines", line=line, legendgroup=group, showlegend=False, hoverinfo="skip")
-
-
-def _text(
-    figure: go.Figure, at: tuple[float, float], plot: Plot, text: str, side: str, color: str, group: str
-) -> list[labels.Label]:
-    """Write a text, if there is one, beside a point; return where it is."""
-    if not text:
-        return []
-    figure.add_scatter(
-        x=[at[0]],
-        y=[at[1]],
-        mode="markers+text",
-        marker=UNSEEN,
-        text=[text],
-        textposition=side,
-        textfont={"size": 11, "color": color},
-        cliponaxis=False,
-        legendgroup=group,
-        showlegend=False,
-        hoverinfo="skip",
-    )
-    return [labels.label_of(plot.place(*at), text, side)]
-
-
-def _name(
-    figure: go.Figure,
-    rows: pd.DataFrame,
-    cost: Axis,
-    plot: Plot,
-    there: tuple[list[labels.Place], list[labels.Place], list[labels.Label]],
-    theme: Theme,
-) -> None:
-    """Name the front of what fits, or else the nearest misses, where neither the front, labels nor others that fit are.
-
-    `there` are places on the front and on the limits, and the labels that there are.
-    """
+def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:
+    """Name the front of what fits, or else the nearest misses, where neither the `front` nor others that fit are."""
     named = rows[rows["front"]] if rows["fits"].any() else rows.head(NEAREST)
     rest = rows.drop(named.index)
     mine, others, grey = (
-        [plot.place(*at) for at in zip(part[cost.column], part["height"], strict=True)]
-        for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
+        plot.places(part["x"], part["height"]) for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
     )
     texts = [(f"{row['series']}<br>{row['where']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
-    steps, lines, taken = there
-    sides = EMPTY_SIDES[plot.log]
-    found = labels.named(mine, texts, [*others, *steps], sides, taken, [*grey, *lines])
+    sides, lesser = EMPTY_SIDES[plot.log], [*grey, *plot.lines]
+    found = labels.named(mine, texts, [*others, *front], sides, plot.texts, lesser)
     for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):
-        color = look(row["parts"], theme).color if row["fits"] else theme.muted
-        _text(figure, (row[cost.column], row["height"]), plot, text, side, color, "names")
+        if text:
+            color = look(row["parts"], theme).color if row["fits"] else theme.muted
+            plot.write((row["x"], row["height"]), text, side, color, "names")
