@@ -12,19 +12,17 @@ from collections.abc import Collection
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
-from dashboard.charts.figures import RATIO, Axis, log_axis
+from dashboard.charts.figures import RATIO, Axis, log_axis, perplexity_title
 from dashboard.charts.style import Look, Theme, faded, layout, look
 
-DIVERGED = 1e4  # a perplexity above this says only that the model is broken
-DIVERGED_TIMES_DENSE = 500
 HEIGHT = 440  # px, of which the plot has what the axes leave
 PLOT = HEIGHT - 80
 BAND, LEVEL = 0.09, 0.06  # of the plot's height: what diverged points take, and each level of labels over them
 ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
-UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px of a label at the end of a line, and from one to the next
 NAME = "name"  # the `meta` of the names at the ends
 AFTER = 12  # px from the end of the plot to a label
@@ -76,7 +74,8 @@ def perplexity_curve(
     _names(figure, named, axis, theme, span, (low, high), cap, place)
     if chosen is not None and axis is RATIO:
         figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
-    log_axis(figure, (low, high), top, corpus)
+    figure.update_layout(title_text=perplexity_title(corpus))
+    log_axis(figure, low, high, top)
     if share:
         figure.update_yaxes(tickvals=[*figure.layout.yaxis.tickvals, place])
         figure.update_yaxes(ticktext=[*figure.layout.yaxis.ticktext, "diverged"])
@@ -172,7 +171,7 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
         x=[span[right]],
         y=[row["value"]],
         mode="markers+text",
-        marker=UNSEEN,
+        marker=marks.UNSEEN,
         text=[f"dense {number(row['value'])}"],
         textposition="bottom left" if right else "bottom right",
         textfont={"size": 12, "color": theme.text},
@@ -205,7 +204,7 @@ def _text(figure: go.Figure, part: pd.DataFrame, column: str, color: str) -> Non
         x=part[column],
         y=part["place"],
         mode="markers+text",
-        marker=UNSEEN,
+        marker=marks.UNSEEN,
         text=part["text"],
         textposition=part["side"],
         textfont={"size": 11, "color": color},
@@ -253,7 +252,7 @@ def _names(
             x=[span[1]],
             y=[level],
             mode="markers+text",
-            marker=UNSEEN,
+            marker=marks.UNSEEN,
             text=[text],
             meta=NAME,
             textposition="middle right",

@@ -53,11 +53,14 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 
 
-def log_axis(figure: go.Figure, ends: tuple[float, float], top: float, corpus: str) -> None:
-    """Make the y axis that of perplexity from end to end, with ticks up to `top`."""
-    low, high = ends
-    ticks = log_ticks(low, top)
-    figure.update_layout(title_text=f"Perplexity on {corpus} (log scale, lower is better)")
+def perplexity_title(corpus: str) -> str:
+    """Return what stands over a chart of perplexities."""
+    return f"Perplexity on {corpus} (log scale, lower is better)"
+
+
+def log_axis(figure: go.Figure, low: float, high: float, top: float | None = None) -> None:
+    """Make the upright axis a log one from `low` to `high`, with ticks up to `top`, where that is not its end."""
+    ticks = log_ticks(low, top or high)
     figure.update_yaxes(
         type="log",
         range=[math.log10(low), math.log10(high)],
@@ -126,8 +129,8 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
             marker=marks.marker(style, theme, kind if ":" in kind else None),
             hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
         )
-    ends = rows["value"].min() * 0.8, rows["value"].max() * 1.3
-    log_axis(figure, ends, ends[1], corpus)
+    figure.update_layout(title_text=perplexity_title(corpus))
+    log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3)
     family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
     figure.update_xaxes(categoryorder="array", categoryarray=list(models), tickvals=list(models), ticktext=sizes)
     figure.update_xaxes(title_text=f"{family} model size")

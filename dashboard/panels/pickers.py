@@ -47,6 +47,7 @@ class Chosen:
     model: str
     methods: list[str]
     corpus: str | None
+    protocol: str | None  # the id of that by which the corpus was read
     calibration: str | None
     training: str | None
     axis: figures.Axis
@@ -119,6 +120,7 @@ def pick(frame: pd.DataFrame) -> Chosen:
         model=model,
         methods=methods,
         corpus=corpus,
+        protocol=protocol,
         calibration=calibration,
         training=training,
         axis=AXES[axis],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,6 +22,11 @@ CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "sh
 def page_theme() -> Theme:
     """Return the theme the visitor sees."""
     return theme_named(st.context.theme.type)
+
+
+def literal(text: str) -> str:
+    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def show_chart(

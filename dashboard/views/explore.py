@@ -16,13 +16,17 @@ from dashboard.panels import details, widgets
 from dashboard.panels.accuracy import Scored, score, show_accuracy
 from dashboard.panels.answer import show_answer
 from dashboard.panels.binding import BOUND
+from dashboard.panels.budget import show_tradeoff
 from dashboard.panels.compare import beside_dense
 from dashboard.panels.missing import offer_points
 from dashboard.panels.pickers import Chosen, pick
 from dashboard.panels.series import pick_series
 
+CURVE, TRADE_OFF = MODES = ("Curve", "Trade-off")
 AT = "explore_at"  # the chosen amount
 SIDE = 500  # px that each of two charts beside each other has at least
+
+MODES = ("Curve", "Trade-off")
 
 
 class Shown(NamedTuple):
@@ -129,6 +133,20 @@ def page() -> None:
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     chosen = pick(frame)
+    mode = st.segmented_control(
+        "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
+    )
+    if mode == CURVE:
+        show_curves(chosen)
+    else:
+        items = show_tradeoff(chosen, frame[frame["model"] == chosen.model])
+        if items:
+            widgets.export_page("slimscope-tradeoff", lambda: items)
+    refresh_when_done()
+
+
+def show_curves(chosen: Chosen) -> None:
+    """Show what the chosen methods lose at every amount."""
     measured = chosen.measured
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
@@ -154,7 +172,6 @@ def page() -> None:
     offer_points(chosen, dense, found, names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])
-    refresh_when_done()
 
 
 def refresh_when_done() -> None:
