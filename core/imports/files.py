@@ -44,11 +44,11 @@ def find(uploads: Sequence[Upload], told: Series | None, store: Store) -> Found:
 
 def keep(found: Found, store: Store) -> None:
     """Store results and samples beside what was imported of the same variants before."""
+    for key, measurement, frame in found.samples:  # first, as the rows are what tells others that there is more
+        store.put_samples(key, measurement, frame)
     for result in found.results:
         before = store.get(result.variant.key)
         store.put(_with_details(result, before) if before else result)
-    for key, measurement, frame in found.samples:
-        store.put_samples(key, measurement, frame)
 
 
 def _joined(results: Sequence[Result]) -> tuple[Result, ...]:

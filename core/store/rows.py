@@ -61,6 +61,8 @@ def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result
     else:
         variant = read("The stored variant", Variant, row.variant)
     counted = variant is not None and not variant.imported
+    if variant and variant.imported:
+        again = "import it again"
     footprint = read("The footprint of the stored variant", Footprint, row.footprint) if counted else None
     if variant is None or (counted and footprint is None):
         return None

@@ -11,7 +11,7 @@ from dashboard.charts.style import LIGHT, look
 from dashboard.exports import browser
 from dashboard.exports import files as exports
 from dashboard.panels import imports
-from tests.core.imports.given import HEADER, sheet, told, uploads
+from tests.core.imports.given import ACCURACY, HEADER, sheet, told, uploads
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import curve
 
@@ -143,3 +143,10 @@ def test_no_run_is_offered_for_it(filled):
     assert not [chain for chain in points.missing_chains(found) if "imported" in chain]
     assert not points.quickly_made("imported@0.5,label=my-pruner")
     assert imports.preview(find([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
+
+
+def test_explore_shows_a_model_that_was_never_run_here(filled):
+    rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
+    keep(find([sheet(*rows, ACCURACY.replace("smollm2-135m", "org/other"))], None, filled), filled)
+    assert len(charts(open_app(explore_model="org/name"))) == 1
+    assert not charts(open_app(explore_model="org/other"))  # accuracies, and no perplexity to draw a curve of
