@@ -236,6 +236,8 @@ def headline(frame: pd.DataFrame) -> pd.DataFrame:
 
 def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each data set's most frequent protocol, so that no other one shares its axis."""
+    if rows.empty:
+        return rows
     most = rows.groupby("dataset")["protocol_id"].transform(lambda ids: ids.mode().iloc[0])
     return rows[rows["protocol_id"] == most]
 
