@@ -14,5 +14,6 @@ PAGES = [
     st.Page("views/explore.py", title="Explore", icon=":material/show_chart:", default=True),
     st.Page("views/run.py", title="Run", icon=":material/play_circle:"),
     st.Page("views/published.py", title="Published", icon=":material/menu_book:"),
+    st.Page("views/methods.py", title="Methods", icon=":material/account_tree:"),
 ]
 st.navigation(PAGES, position="top").run()
