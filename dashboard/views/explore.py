@@ -12,7 +12,7 @@ from dashboard import data
 from dashboard.charts import figures, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
-from dashboard.panels import offers, widgets
+from dashboard.panels import offers, stories, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
 from dashboard.panels.compare import beside_dense
 from dashboard.panels.details import show_details
@@ -101,7 +101,7 @@ def page() -> None:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
-    st.markdown("What a language model loses, and what it saves, as more of its weights are removed.")
+    stories.show_first()
     chosen = pick(frame)
     measured = chosen["measured"]
     dense = points.collapse(measured[points.is_dense(measured)])

@@ -21,7 +21,7 @@ def choose() -> list[type[Method]]:
         words = st.text_input(
             "Search", key="methods_search", placeholder="a name, an author, a word", width=280, **BOUND
         )
-        kind = st.segmented_control("Kind", kinds, key="methods_kind", **BOUND)
+        kind = st.pills("Kind", kinds, key="methods_kind", **BOUND)
     asked = words.casefold().split()
     return [one for one in STAGES if _of(one, kind) and all(word in told(one) for word in asked)]
 
