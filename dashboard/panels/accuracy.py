@@ -19,6 +19,7 @@ from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.compare import beside_dense
+from dashboard.panels.glossary import terms
 from dashboard.panels.pickers import made_with, text_of
 
 MOST_NAMED = 3  # methods on a button
@@ -42,7 +43,8 @@ class Documents(NamedTuple):
 
 def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
     """Show zero-shot accuracy at the chosen amount, and offer to run what lacks it; `found` are the curve's points."""
-    st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
+    explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "no difference can be told"))
+    st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False, help=explained)
     rows = points.headline(chosen["rows"])
     rows = rows.assign(limit=rows["limit"].fillna(0), scoring=rows["scoring"].fillna(rows["dtype"]))
     scored, several = _pick_documents(points.at_amount(rows, at))

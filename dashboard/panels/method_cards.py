@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +14,7 @@ from core.methods.base import Method
 from core.methods.formulas import legend
 from core.models.catalogue import BY_ID
 from core.models.shape import shape
+from core.registry import get_stage
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.taxonomy import Branch, Kind
 from core.training.base import TrainingMethod
@@ -47,41 +49,48 @@ def _chip(method: type[Method], theme: Theme) -> str:
     return f'<a href="#{method.name}" style="{style}">{swatch(method, theme)}{escape(method.label)}</a>'
 
 
-def show_card(method: type[Method], frame: pd.DataFrame, theme: Theme) -> None:
-    """Show all that is known of a method; `frame` is of all that was measured."""
+class Known(NamedTuple):
+    """What is stored of a method."""
+
+    curve: ways.Address  # of Explore; empty where nothing was measured
+    took: str | None  # how long it took
+
+
+def show_card(method: type[Method], stored: Known, theme: Theme) -> None:
+    """Show all that is known of a method."""
     with st.container(border=True, key=f"methods_card_{method.name}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.html(swatch(method, theme), width="content")
             st.subheader(method.label, anchor=method.name, help=term("LoRA") if method.name == "lora" else None)
-        told, known = st.columns([3, 2], gap="large")
-        with told:
+        left, right = st.columns([3, 2], gap="large")
+        with left:
             st.markdown(method.idea)
             for formula in method.formulas:
                 st.latex(formula)
             st.caption(" · ".join(f"${sign}$: {words}" for sign, words in legend(method).items()))
-        with known:
-            st.markdown("\n".join(f"- {fact}" for fact in facts(method, frame)))
-            _links(method, frame)
+        with right:
+            st.markdown("\n".join(f"- {fact}" for fact in facts(method, stored)))
+            _links(method, stored.curve)
         rows = parameter_rows(method)
         if rows:
             with st.expander(f"{len(rows)} parameters" if len(rows) > 1 else "1 parameter"):
                 st.markdown(_parameters(rows))
 
 
-def _links(method: type[Method], frame: pd.DataFrame) -> None:
+def _links(method: type[Method], where: ways.Address) -> None:
     """Lead to the method's curve, where something was measured, and to the form that runs it."""
     with st.container(horizontal=True):
-        if where := ways.curve(frame, method):
+        if where:
             st.page_link("views/explore.py", label="See its curve", icon=":material/show_chart:", query_params=where)
         chain = ways.run(method)
         st.page_link("views/run.py", label="Run it", icon=":material/play_circle:", query_params=chain)
 
 
-def facts(method: type[Method], frame: pd.DataFrame) -> list[str]:
+def facts(method: type[Method], stored: Known) -> list[str]:
     """Return what a method reads, takes and costs, and its paper, a sentence each in Markdown."""
     found = [f"Reads {READS[method().reads]}", _amounts(method), _work(method)]
-    if seconds := _seconds(method, frame):
-        found.append(seconds)
+    if stored.took:
+        found.append(stored.took + (", beside what it observes of the dense model" if method().observations else ""))
     if cited := method.citation:
         part = f"; {cited.part}" if cited.part else ""
         found.append(f"{cited.authors}, {cited.year}: [{cited.title}]({cited.url}){part}")
@@ -117,23 +126,36 @@ def _rounded(value: float) -> str:
     return f"{round(value, -max(digits, 0)):,.0f}"
 
 
-def _seconds(method: type[Method], frame: pd.DataFrame) -> str | None:
-    """Say how long the method took at half of the weights on the default model; None where that was not told."""
+def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
+    """Return what is stored of methods, by name."""
+    return _known(str(data.store().url), data.store().stamp(), tuple(method.name for method in methods))
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _known(url: str, stamp: tuple, names: tuple[str, ...]) -> dict[str, Known]:
+    frame, methods = data.frame(), [get_stage(name) for name in names]
+    curves, took = ways.curves(frame, methods), _took(frame)
+    return {name: Known(curves.get(name, {}), took.get(name)) for name in names}
+
+
+def _took(frame: pd.DataFrame) -> dict[str, str]:
+    """Say how long stages took at half of the weights of the default model, by name, where that is stored."""
     half = frame[(frame["model"] == DEFAULT_MODEL) & (frame["ratio"] == DEFAULT_RATIO) & frame["pattern"].isna()]
-    for key in dict.fromkeys(half["key"]):
-        result = data.result(key)
-        if result is None or result.variant.stages[-1].method != method.name:
+    found: dict[str, str] = {}
+    for key, chain in half.drop_duplicates("key")[["key", "chain"]].itertuples(index=False):
+        if (result := data.result(key)) is None:
             continue
         variant, made = result.variant, result.variant.details
-        if (method.takes_amount and len(variant.stages) > 1) or not made.get("seconds"):
+        name = variant.stages[-1].method
+        if name in found or not made.get("seconds") or (variant.stages[-1].removes and len(variant.stages) > 1):
             continue
-        chain, threads = half.loc[half["key"] == key, "chain"].iloc[0], made.get("threads")
-        place = "for" if method.takes_amount else "at the end of"
-        said = f"Took {_time(made['seconds'])} {place} `{chain}`, {DEFAULT_MODEL}"
-        said += f", on {made['device']}" if "device" in made else ""
-        said += f" with {threads} thread{'s' if threads > 1 else ''}" if threads else ""
-        return said + (", what it observes of the dense model not counted" if method().observations else "")
-    return None
+        place = "for" if variant.stages[-1].removes else "at the end of"
+        found[name] = f"Took {_time(made['seconds'])} {place} `{chain}`, {DEFAULT_MODEL}"
+        if device := made.get("device"):
+            found[name] += f", on {device}"
+        if threads := made.get("threads"):
+            found[name] += f" with {threads} thread{'s' if threads > 1 else ''}"
+    return found
 
 
 def _time(seconds: float) -> str:

@@ -33,6 +33,7 @@ class Story(NamedTuple):
 class Told:
     """What was measured of the default model on one text, with one calibration and one training text."""
 
+    text: str  # as Explore names it
     corpus: str
     rows: pd.DataFrame  # of compressed variants
     dense: pd.Series
@@ -45,17 +46,19 @@ class Told:
 
     def address(self, shown: pd.Series, **more: str) -> ways.Address:
         """Return the address of Explore that shows these of the rows."""
-        return ways.shown(self.rows, self.rows[shown]) | more
+        return ways.shown(self.rows[shown], self.text) | more
 
 
 def stories(frame: pd.DataFrame) -> list[Story]:
     """Return the stories that the measured rows tell, each of the first text whose rows do, in Explore's order."""
     mine = frame[frame["model"] == DEFAULT_MODEL]
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
+    if rows.empty:
+        return []
     tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget]
     found: dict[int, Story] = {}
-    for corpus, protocol in points.texts(mine).values():
-        told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], corpus)
+    for text, (corpus, protocol) in points.texts(mine).items():
+        told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], text)
         for place, tell in enumerate(tellers):
             if told and place not in found and (story := tell(told)):
                 found[place] = story
@@ -106,12 +109,14 @@ def budget(told: Told) -> Story | None:
     return Story("What fits a budget?", text, told.address(told.rows["method"].isin(methods), **{AXIS: "packed size"}))
 
 
-def _told(rows: pd.DataFrame, corpus: str) -> Told | None:
+def _told(rows: pd.DataFrame, text: str) -> Told | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
     texts = (next(iter(found), None) for found in (points.calibrations(rows), points.trainings(rows)))
     rows = points.made_with(rows, *texts)
     dense = rows[points.is_dense(rows)]
-    return None if dense.empty else Told(corpus, rows[rows["method"] != DENSE], dense.iloc[0])
+    if dense.empty:
+        return None
+    return Told(text, rows["dataset"].iloc[0], rows[rows["method"] != DENSE], dense.iloc[0])
 
 
 def _averaged(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from core.chain import DENSE
@@ -9,65 +11,69 @@ from core.methods.base import Method, Reconstruction
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.words import label
 from dashboard.charts import points
+from dashboard.panels.binding import ALONE
 from dashboard.panels.chain_form import CHAIN
 from dashboard.panels.pickers import FAMILIES, SHOWN, THEN
 
 Address = dict[str, str | list[str]]
-CARRIERS: dict[bool, str] = {True: "magnitude", False: "sparsegpt"}  # what a reconstruction, or a training, follows
-
-
-def example(method: type[Method]) -> str:
-    """Return a chain that shows a method: at half of the weights, and after a pruning where it removes nothing."""
-    if method.takes_amount:
-        return f"{method.name}@{DEFAULT_RATIO:g}"
-    before = CARRIERS[issubclass(method, Reconstruction)]
-    return f"{before}@{DEFAULT_RATIO:g}+{method.name}"
 
 
 def run(method: type[Method]) -> Address:
-    """Return the address of a method on the Run page."""
-    return {CHAIN: example(method)}
+    """Return the address of the Run page with a chain that shows a method.
+
+    It is at half of the weights; what removes nothing follows a pruning.
+    """
+    if method.name == DENSE:
+        return {CHAIN: DENSE}
+    before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
+    removing = method.name if method.takes_amount else before
+    chain = f"{removing}@{DEFAULT_RATIO:g}"
+    return {CHAIN: chain if method.takes_amount else f"{chain}+{method.name}"}
 
 
-def curve(frame: pd.DataFrame, method: type[Method]) -> Address:
-    """Return the address of a method's curve on Explore; empty where nothing of it was measured.
+def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:
+    """Return the address of each method's curve on Explore, by name; none where nothing of it was measured.
 
     It is of the default model where that has some, and of the text with most points. What removes nothing is shown
     beside what it followed, in the family in which it has most points.
     """
     rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]
-    mine = rows[rows["parts"] == method.name]
-    if not method.takes_amount:
-        with_it = points.followers(rows).map(lambda names: method.name in names)
-        mine = rows[with_it & (rows["method"] != DENSE)]
-    for column, wanted in (("model", DEFAULT_MODEL), ("family", None)):
-        kinds = mine[column].value_counts()
-        if kinds.empty:
-            return {}
-        mine = mine[mine[column] == (wanted if wanted in kinds else kinds.index[0])]
-    return shown(frame, mine)
+    after = points.followers(rows)
+    texts = {model: points.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
+    found = {}
+    for method in methods:
+        mine = rows[rows["parts"] == method.name]
+        if not method.takes_amount:
+            with_it = after.map(lambda names, wanted=method.name: wanted in names)
+            mine = rows[with_it & (rows["method"] != DENSE)]
+        if mine.empty:
+            continue
+        mine = _most(mine, "model", DEFAULT_MODEL)
+        mine = _most(mine, "family")
+        counts = mine.groupby(["dataset", "protocol_id"]).size()
+        named = texts[mine["model"].iloc[0]]
+        text = max(named, key=lambda name: counts.get(named[name], 0))
+        corpus, protocol = named[text]
+        found[method.name] = shown(mine[(mine["dataset"] == corpus) & (mine["protocol_id"] == protocol)], text)
+    return found
 
 
-def shown(frame: pd.DataFrame, mine: pd.DataFrame) -> Address:
-    """Return the address of Explore that shows these rows of one model, on the text that has most of them."""
-    model = mine["model"].iloc[0]
-    counts = mine.groupby(["dataset", "protocol_id"]).size()
-    named = points.texts(frame[frame["model"] == model])
-    text = max(named, key=lambda name: counts.get(named[name], 0))
-    mine = mine[(mine["dataset"] == named[text][0]) & (mine["protocol_id"] == named[text][1])]
+def _most(rows: pd.DataFrame, column: str, first: str | None = None) -> pd.DataFrame:
+    """Return the rows of `first`, where it has any, or of what most of them are."""
+    kinds = rows[column].value_counts()
+    return rows[rows[column] == (first if first in kinds else kinds.index[0])]
+
+
+def shown(mine: pd.DataFrame, text: str) -> Address:
+    """Return the address of Explore that shows these perplexities of one model on one `text`, as Explore names it."""
+    after = set().union(*points.followers(mine))
     found: Address = {
-        "explore_model": model,
+        ALONE: "true",
+        "explore_model": mine["model"].iloc[0],
         "explore_text": text,
         FAMILIES: [family.capitalize() for family in dict.fromkeys(mine["family"])],
         SHOWN: [label(name) for name in dict.fromkeys(mine["method"])],
+        THEN: [points.FOLLOWERS[name] for name in points.FOLLOWERS if name in after] or "",
     }
-    after = set().union(*points.followers(mine))
-    if then := [points.FOLLOWERS[name] for name in points.FOLLOWERS if name in after]:
-        found[THEN] = then
-    for key, texts in (
-        ("explore_calibration", points.calibrations(mine)),
-        ("explore_training", points.trainings(mine)),
-    ):
-        if texts:
-            found[key] = texts[0]
-    return found
+    made_with = (("explore_calibration", points.calibrations(mine)), ("explore_training", points.trainings(mine)))
+    return found | {key: texts[0] for key, texts in made_with if texts}

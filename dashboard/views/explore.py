@@ -14,8 +14,10 @@ from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
 from dashboard.panels import offers, stories, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
+from dashboard.panels.binding import arrive
 from dashboard.panels.compare import beside_dense
 from dashboard.panels.details import show_details
+from dashboard.panels.glossary import terms
 from dashboard.panels.pickers import made_with, pick, text_of
 
 
@@ -82,7 +84,8 @@ def all_points(
     chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
 ) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
-    st.subheader("All points", anchor=False)
+    explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
+    st.subheader("All points", anchor=False, help=explained)
     accuracies = shown_together(paired.of_shown(scored.differences, found))
     table = comparison(found, scored.means, dense, perplexities, accuracies)
     caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."
@@ -94,6 +97,7 @@ def all_points(
 
 
 def page() -> None:
+    arrive("explore_")
     st.title("Explore", anchor=False)
     frame = data.frame()
     widgets.show_skipped(frame.attrs["warnings"])

@@ -7,10 +7,9 @@ import streamlit as st
 from core.methods.base import Method
 from core.registry import STAGES
 from core.taxonomy import grown, leaf_of
-from dashboard import data
 from dashboard.panels.binding import BOUND
 from dashboard.panels.glossary import show_glossary
-from dashboard.panels.method_cards import show_card, show_map
+from dashboard.panels.method_cards import known, show_card, show_map
 from dashboard.panels.widgets import page_theme
 
 
@@ -43,7 +42,7 @@ def page() -> None:
     st.title("Methods", anchor=False)
     st.markdown("What can be done to a model to make it smaller, and what each way does to its weights.")
     tree = grown(choose())
-    frame, theme = data.frame(), page_theme()
+    stored, theme = known(STAGES), page_theme()
     if not tree:
         st.info("No method has all of these words; search for fewer, or choose another kind.")
     else:
@@ -53,7 +52,7 @@ def page() -> None:
             st.header(f"{branch.name}: {kind.leaf.name.lower()}", anchor=False, help=branch.about)
             st.caption(kind.leaf.about)
             for method in kind.methods:
-                show_card(method, frame, theme)
+                show_card(method, stored[method.name], theme)
     st.header("Glossary", anchor="glossary")
     show_glossary()
 
