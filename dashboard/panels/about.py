@@ -22,7 +22,7 @@ def show_identity() -> None:
     """Show the name, one line on what it is, and the way to the rest."""
     name, said, _ = project()
     with st.container(horizontal=True, vertical_alignment="center", key="identity"):
-        st.caption(f"**{name}** · {said}")
+        st.markdown(f"**{name}** :small[{said}]")
         asked = st.button("About", key="about", type="tertiary", icon=":material/info:")
     if asked:
         about()

@@ -192,7 +192,7 @@ def test_the_name_and_about_are_on_every_page(filled):
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     for page in (None, "views/run.py", "views/published.py", PAGE):
         app = open_app(page)
-        assert any(f"**Slimscope** · {declared['description']}" in caption.value for caption in app.caption), page
+        assert f"**Slimscope** :small[{declared['description']}]" in read(app), page
         assert "About" in [button.label for button in app.button]
     app.button(key="about").click().run()
     assert not app.exception
