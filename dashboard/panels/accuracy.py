@@ -19,6 +19,7 @@ from dashboard.exports.files import Item
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.compare import beside_dense
+from dashboard.panels.glossary import terms
 from dashboard.panels.pickers import Chosen
 
 MOST_NAMED = 3  # methods on a button
@@ -72,12 +73,13 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
     differences = paired.of_tasks(shown_together(paired.of_shown(scored.differences, lit)), lit)
     drawn, unpaired = differences[differences["why"].isna()], paired.unpaired(differences)
     there = list(dict.fromkeys(both["task"]))
+    explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "no difference can be told"))
     with st.container(horizontal=True):
         tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
         if MEAN_LABEL in there:
             choices = (MEAN_LABEL, TASKS)
             title = st.segmented_control(
-                "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", **BOUND
+                "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", help=explained, **BOUND
             )
         difference = False
         if len(drawn):

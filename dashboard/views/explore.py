@@ -12,12 +12,13 @@ from dashboard import data
 from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
-from dashboard.panels import details, widgets
+from dashboard.panels import details, stories, widgets
 from dashboard.panels.accuracy import Scored, score, show_accuracy
 from dashboard.panels.answer import show_answer
-from dashboard.panels.binding import BOUND
+from dashboard.panels.binding import BOUND, arrive
 from dashboard.panels.budget import show_tradeoff
 from dashboard.panels.compare import beside_dense
+from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
 from dashboard.panels.pickers import Chosen, pick
 from dashboard.panels.series import pick_series
@@ -25,8 +26,6 @@ from dashboard.panels.series import pick_series
 CURVE, TRADE_OFF = MODES = ("Curve", "Trade-off")
 AT = "explore_at"  # the chosen amount
 SIDE = 500  # px that each of two charts beside each other has at least
-
-MODES = ("Curve", "Trade-off")
 
 
 class Shown(NamedTuple):
@@ -84,7 +83,8 @@ def clicked(found: pd.DataFrame) -> None:
 
 def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
-    st.subheader("All points", anchor=False, help="Choose a row to see its details.")
+    explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
+    st.subheader("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
     accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     caption = f"{shown.chosen.model} on {shown.chosen.corpus}, every point of the curve beside the dense model."
@@ -125,6 +125,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
 
 
 def page() -> None:
+    arrive("explore_")
     st.title("Explore", anchor=False)
     frame = data.frame()
     widgets.show_skipped(frame.attrs["warnings"])
@@ -132,6 +133,7 @@ def page() -> None:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
+    stories.show_first()
     chosen = pick(frame)
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND

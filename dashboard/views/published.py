@@ -10,6 +10,7 @@ from dashboard.charts import curve, dots, figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
+from dashboard.panels.glossary import terms
 
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
@@ -169,7 +170,7 @@ def cited(table: papers.Table) -> str:
 
 
 def page() -> None:
-    st.title("Published", anchor=False)
+    st.title("Published", anchor=False, help=terms(("perplexity", "window", "zero-shot accuracy")))
     st.markdown("The papers' own numbers. Each chart keeps to one protocol: text, window and model are in its caption.")
     frame = data.published()
     widgets.show_skipped(frame.attrs["warnings"])
