@@ -108,7 +108,12 @@ def budget(told: Told) -> Story | None:
     text = f"Packed, the dense model takes {whole:.0f} MB. Of all that was measured at {most:.0f} MB or less, "
     text += f"{_plain(best['label'])} at {amount(best['ratio'], pattern)} has the lowest perplexity on {told.corpus}: "
     text += f"{number(best['value'])}, where dense has {number(told.dense['value'])}."
-    where = {"explore_model": DEFAULT_MODEL, "explore_text": told.text, MODE: "Trade-off", MOST_PACKED: f"{most:g}"}
+    where: ways.Address = {
+        "explore_model": DEFAULT_MODEL,
+        "explore_text": told.text,
+        MODE: "Trade-off",
+        MOST_PACKED: f"{most:g}",
+    }
     return Story("What fits a budget?", text, {ways.ALONE: "true"} | where)
 
 
