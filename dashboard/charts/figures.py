@@ -24,6 +24,7 @@ DIVERGED_TIMES_DENSE = 500
 FEW_SERIES = 8  # beyond which the legend takes room that the plot needs
 ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
+CHOSEN = "chosen"  # the shape that marks the ratio chosen on the page, which no print shows
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
 TICKS = (  # (axis' highest over lowest is below, steps in each decade)
@@ -111,7 +112,8 @@ def perplexity_curve(
     for series, part in pd.concat([over, beside]).groupby("series", sort=False):
         _text(figure, part, axis.column, str(series), look(part["parts"].iloc[0], theme).color)
     if chosen is not None and axis is RATIO:
-        figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
+        line = {"color": theme.muted, "width": 1, "dash": "dot"}
+        figure.add_vline(x=chosen, line=line, opacity=0.6, layer="below", name=CHOSEN)
     _log_axis(figure, low, high, corpus)
     figure.update_xaxes(range=span)
     return figure

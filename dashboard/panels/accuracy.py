@@ -16,10 +16,11 @@ from core.specs import DTYPES, Task
 from dashboard import data
 from dashboard.charts import dots, paired, points
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Apart, Pivot, in_percent
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.compare import beside_dense
-from dashboard.panels.pickers import made_with, text_of
+from dashboard.panels.compare import beside_dense, told_apart
+from dashboard.panels.pickers import file_of, made_with, text_of
 
 MOST_NAMED = 3  # methods on a button
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
@@ -61,7 +62,7 @@ def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
         both = paired.with_baselines(points.with_mean(points.accuracies(here), here), differences)
         caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
         caption += f"{_documents(scored)}.{made_with(chosen)}"
-        items = [_chart(both, differences, caption, at)]
+        items = [_chart(both, differences, caption, at, file_of(chosen, f"accuracy-{at}"), told_apart(here))]
     _offer_tasks(chosen, lacking, at, scored)
     return Scored(items, means, mean_differences)
 
@@ -90,7 +91,7 @@ def _documents(scored: Documents) -> str:
     return f"{documents} of each task, {scored.scoring}"
 
 
-def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str) -> Item:
+def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str, file: str, apart: Apart) -> Item:
     """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
     here = shown_together(paired.of_shown(differences, both))
     rows = paired.of_tasks(here, both)
@@ -103,7 +104,7 @@ def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str)
         )
         == DIFFERENCE
     ):
-        return _difference_chart(drawn, unpaired, caption, at)
+        return _difference_chart(drawn, unpaired, caption, at, file, apart)
     order = list(dict.fromkeys(both["task"]))
     caption += " Bars: one standard error, or the range over seeds. Dotted: chance, guessing among the choices."
     if both["majority"].notna().any():
@@ -114,11 +115,13 @@ def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str)
         lambda theme: dots.accuracy_dots(both, theme, order),
         caption,
         both.drop(columns=["key", "spread"]),
+        file=file,
+        pivots=[Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", apart=apart)],
         alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
     )
 
 
-def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str) -> Item:
+def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str, file: str, apart: Apart) -> Item:
     order = list(dict.fromkeys(drawn["task"]))
     caption += " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
     caption += " difference. Faded: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
@@ -128,6 +131,8 @@ def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str)
         lambda theme: dots.difference_dots(drawn, theme, order),
         caption,
         drawn.drop(columns=["key", "said", "why", "told"]),
+        file=f"{file}-minus-dense",
+        pivots=[Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart)],
         alt=f"Zero-shot accuracy minus the dense model's per task at {at}, a marker for each method",
     )
     if unpaired:

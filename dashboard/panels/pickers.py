@@ -11,6 +11,7 @@ from core.request.stages import DEFAULT_MODEL
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
+from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND
 
 FAMILIES, SHOWN, THEN = "explore_families", "explore_methods", "explore_then"  # keys
@@ -146,6 +147,16 @@ def made_with(chosen: dict) -> str:
 
 def text_of(chosen: dict) -> str:
     """Return the perplexity that is shown, in the command line's notation."""
+    return str(_text(chosen))
+
+
+def file_of(chosen: dict, content: str) -> str:
+    """Return the name of a file with this content of what is shown."""
+    text = _text(chosen)
+    return export_name(model_part(chosen["model"]), text_part(text.corpus, text.window, text.windows), content)
+
+
+def _text(chosen: dict) -> Perplexity:
     row = chosen["measured"].iloc[0]
     windows = None if pd.isna(row["windows"]) else int(row["windows"])
-    return str(Perplexity(corpus=chosen["corpus"], window=int(row["window"]), windows=windows))
+    return Perplexity(corpus=chosen["corpus"], window=int(row["window"]), windows=windows)

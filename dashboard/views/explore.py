@@ -12,11 +12,13 @@ from dashboard import data
 from dashboard.charts import figures, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot, of_means
 from dashboard.panels import offers, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
-from dashboard.panels.compare import beside_dense
+from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.details import show_details
-from dashboard.panels.pickers import made_with, pick, text_of
+from dashboard.panels.export_menu import export_page
+from dashboard.panels.pickers import file_of, made_with, pick, text_of
 
 
 def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
@@ -37,11 +39,20 @@ def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> li
             found, dense, axis, theme, chosen["corpus"], float(ratio.iloc[0]) if len(ratio) else None
         ),
         caption,
-        found.drop(columns=["key", "spread"]),
+        pd.concat([dense, found]).drop(columns=["key", "spread"]),
+        file=file_of(chosen, "perplexity"),
+        pivots=[perplexities_of(chosen, dense, found)],
         alt=f"Perplexity of {chosen['model']} against {axis.title.lower()}, a line for each method",
         on_select=clicked,
     )
     return [item]
+
+
+def perplexities_of(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> Pivot:
+    """Return the points as papers print them: method by amount."""
+    points_there, title = pd.concat([dense, found]), f"Perplexity on {chosen['corpus']}"
+    apart = told_apart(chosen["measured"])
+    return Pivot(title, points_there, "where", True, order=points.amounts(found), apart=apart)
 
 
 def clicked() -> None:
@@ -90,7 +101,16 @@ def all_points(
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
         caption += " over all points of the column."
-    return widgets.show_table("explore_points", table, caption, FORMATS, widths=WIDTHS)
+    means = Pivot("Mean accuracy of seven tasks (%)", of_means(scored.means), "where", False, form=".1f")
+    return widgets.show_table(
+        "explore_points",
+        table,
+        caption,
+        FORMATS,
+        file=file_of(chosen, "points"),
+        pivots=[perplexities_of(chosen, dense, found), *([means] if len(scored.means) else [])],
+        widths=WIDTHS,
+    )
 
 
 def page() -> None:
@@ -125,7 +145,7 @@ def page() -> None:
     scored = show_accuracy(chosen, found, at)
     items += [*scored.items, all_points(chosen, dense, found, perplexities, scored)]
     items += show_details(pd.concat([dense, found]))
-    widgets.export_page("slimscope-explore", items)
+    export_page("explore", items)
     refresh_when_done()
 
 
