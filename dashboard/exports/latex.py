@@ -13,9 +13,7 @@ from dashboard.exports.pivots import DENSE_COLUMN, DENSE_ROW, METHOD, Pivot
 LONGEST_NAME = 26  # characters
 FEW_COLUMNS = 6  # beyond which a table spans both columns of a page
 NEEDS = "% needs \\usepackage{booktabs}\n"
-BOLD = (
-    "% bold: the best of a column, and what a paired test cannot tell from it or, without one, lies within an error\n"
-)
+BOLD = "Bold: the best of a column, and what cannot be told from it"
 SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -49,7 +47,7 @@ def of_pivots(pivots: Sequence[Pivot], caption: str, label: str) -> str:
                 body.append(r"\midrule")
         body.append(r"\midrule")
     rows = [_header([METHOD, *across]), r"\midrule", *body[:-1]]
-    return NEEDS + BOLD + _table(rows, "l" + "r" * len(across), caption, label)
+    return NEEDS + _table(rows, "l" + "r" * len(across), f"{caption} {_legend(pivots)}", label)
 
 
 def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, label: str) -> str:
@@ -65,6 +63,15 @@ def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, labe
 def escaped(text: str) -> str:
     """Return a text of which LaTeX takes no sign as its own."""
     return "".join(SIGNS.get(sign, sign) for sign in text)
+
+
+def _legend(pivots: Sequence[Pivot]) -> str:
+    """Say what the signs of a table mean."""
+    paired = any(pivot.apart for pivot in pivots)
+    said = f"{BOLD}{' by a paired test or, where there is none,' if paired else ''} as it lies within the error."
+    if not any(cell.error == cell.error for pivot in pivots for cell in pivot.cells.values()):
+        return "Bold: the best of a column."
+    return f"±: {pivots[0].error_is}. {said}"
 
 
 def _broken(name: str) -> str:

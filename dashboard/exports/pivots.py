@@ -31,7 +31,7 @@ class Pivot:
     """One number of a long table, and how a paper prints it.
 
     `points` has `series`, `columns` and `value`; `low` and `high` where errors are known, and `key` for `apart`. An
-    error is half of the way from `low` to `high`: a standard error, half an interval, or half the range over seeds.
+    error is half of the way from `low` to `high`, and `error_is` says what that is.
     """
 
     title: str  # what is measured
@@ -42,6 +42,7 @@ class Pivot:
     group: str | None = None  # series that differ in it are not compared
     order: Sequence[str] = ()  # of the columns; by default as they come
     apart: Apart | None = None
+    error_is: str = "one standard error, or half the range over seeds"
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], Cell]:

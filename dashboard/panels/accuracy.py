@@ -23,6 +23,7 @@ from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.pickers import file_of, made_with, text_of
 
 MOST_NAMED = 3  # methods on a button
+HALF = "half of the paired difference's 95 % interval"
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
 
 
@@ -132,7 +133,7 @@ def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str,
         caption,
         drawn.drop(columns=["key", "said", "why", "told"]),
         file=f"{file}-minus-dense",
-        pivots=[Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart)],
+        pivots=[Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart, error_is=HALF)],
         alt=f"Zero-shot accuracy minus the dense model's per task at {at}, a marker for each method",
     )
     if unpaired:

@@ -31,9 +31,9 @@ def told_apart(rows: pd.DataFrame) -> Apart:
     The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.
     """
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    seeds = {keys[0]: keys for keys in points.by_seed(rows)}
 
     def apart(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
+        seeds = {keys[0]: keys for keys in points.by_seed(rows)}
         if len(seeds.get(best, ())) != 1:
             return {}  # the others are paired with one variant
         found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)

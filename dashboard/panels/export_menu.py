@@ -1,14 +1,13 @@
-"""The one Export button of a chart or a table, and that of a page."""
+"""The one Export button of a chart or a table, and what is behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
 
 from dashboard.exports import files as exports
-from dashboard.exports.names import export_name
 
 
 @st.fragment
@@ -58,17 +57,4 @@ def _button(
         mime,
         key=f"{name}_{ending}{variant}",
         on_click="ignore",
-    )
-
-
-def export_page(name: str, items: Sequence[exports.Item]) -> None:
-    """Offer everything on the page called `name` as one ZIP."""
-    st.download_button(
-        "Export everything on this page (ZIP)",
-        partial(exports.bundle, items, max(exports.WIDTHS.values())),
-        f"{export_name(name)}.zip",
-        "application/zip",
-        key=f"{name}_zip",
-        on_click="ignore",
-        icon=":material/folder_zip:",
     )

@@ -101,3 +101,16 @@ def show_skipped(warnings: Sequence[str]) -> None:
     if warnings:
         with st.expander(f"{len(warnings)} not read", expanded=len(warnings) <= FEW, icon=":material/warning:"):
             st.text("\n".join(warnings))
+
+
+def export_page(name: str, items: Sequence[exports.Item]) -> None:
+    """Offer everything on the page as one ZIP, in figures that are two columns wide."""
+    st.download_button(
+        "Export everything on this page (ZIP)",
+        partial(exports.bundle, items, max(exports.WIDTHS.values())),
+        f"{name}.zip",
+        "application/zip",
+        key=f"{name}_zip",
+        on_click="ignore",
+        icon=":material/folder_zip:",
+    )

@@ -17,7 +17,6 @@ from dashboard.panels import offers, widgets
 from dashboard.panels.accuracy import Scored, show_accuracy
 from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.details import show_details
-from dashboard.panels.export_menu import export_page
 from dashboard.panels.pickers import file_of, made_with, pick, text_of
 
 
@@ -96,7 +95,8 @@ def all_points(
     st.subheader("All points", anchor=False)
     accuracies = shown_together(paired.of_shown(scored.differences, found))
     table = comparison(found, scored.means, dense, perplexities, accuracies)
-    caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."
+    caption = f"{chosen['model']} on {chosen['corpus']}: {chosen['measured']['protocol'].iloc[0]}.{made_with(chosen)}"
+    caption += " Every point of the curve beside the dense model."
     if perplexities["why"].isna().any() or accuracies["why"].isna().any():
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
@@ -145,7 +145,7 @@ def page() -> None:
     scored = show_accuracy(chosen, found, at)
     items += [*scored.items, all_points(chosen, dense, found, perplexities, scored)]
     items += show_details(pd.concat([dense, found]))
-    export_page("explore", items)
+    widgets.export_page("slimscope-explore", items)
     refresh_when_done()
 
 

@@ -12,7 +12,6 @@ from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.export_menu import export_page
 
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
@@ -221,7 +220,7 @@ def page() -> None:
             captioned=False,
         )
         items += [printed, *ours_by_task(rows)]
-    export_page("published", items)
+    widgets.export_page("slimscope-published", items)
 
 
 page()

@@ -121,7 +121,8 @@ def test_latex_of_a_pivot():
     text = files.latex(item(pivot(order=["50 %", "2:4"]), name="slimscope-m-perplexity")).decode()
     assert_parses(text)
     assert text.startswith("% needs \\usepackage{booktabs}\n") and "\\label{tab:slimscope-m-perplexity}" in text
-    assert f"\\caption{{{CAPTION}}}" in text and "\\begin{table}[t]" in text
+    assert f"\\caption{{{CAPTION} $\\pm$: one standard error, or half" in text and "\\begin{table}[t]" in text
+    assert "what cannot be told from it as it lies within the error.}" in text
     assert body(text) == [
         r"Method & 50 \% & 2:4 \\",
         r"\midrule",
@@ -131,6 +132,13 @@ def test_latex_of_a_pivot():
         r"SparseGPT & \textbf{45.2}\,{\tiny$\pm$0.5} & $\infty$ \\",
         r"Magnitude & 420\,{\tiny$\pm$9} & $5.5{\times}10^{4}$ \\",
     ]
+
+
+def test_latex_says_what_its_signs_mean():
+    paired = files.latex(item(pivot(apart=lambda *_: {}, error_is="half"))).decode()
+    assert "$\\pm$: half. " in paired and "by a paired test or, where there is none, as it lies" in paired
+    exact = files.latex(item(pivot({("a", "x"): (1.0, 0.0), ("b", "x"): (2.0, 0.0)}))).decode()
+    assert "Bold: the best of a column.}" in exact and "$\\pm$" not in exact
 
 
 def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):

@@ -110,9 +110,9 @@ def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page))
     filled.put(chained("wanda@2:4+adaprune", 30.0))
     assert not open_app(explore_point="wanda@2:4+adaprune").exception
-    mine = "smollm2-135m-wanda@2of4+adaprune"
+    mine = "slimscope-smollm2-135m-wanda-2of4-adaprune"
     assert [item.name for item in items][-3:] == [f"{mine}-stages", f"{mine}-beside", f"{mine}-layers"]
-    assert items[0].name == "explore_curve"
+    assert items[0].name == "slimscope-smollm2-135m-passages-eval-16x2048-perplexity"
     assert all("(`wanda@2:4+adaprune`)" in item.caption for item in items[-3:])
 
 
