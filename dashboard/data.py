@@ -78,7 +78,7 @@ def paired(
     return _paired(store().url, store().stamp(), tuple(seeds), reference, None if numbers is None else tuple(numbers))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner=False)  # an exported table has a reference a column
 def _paired(
     url: URL, stamp: tuple, seeds: tuple[tuple[str, ...], ...], reference: str, numbers: tuple[Number, ...] | None
 ) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
-from dashboard.charts.figures import RATIO, Axis, log_axis, perplexity_title
+from dashboard.charts.figures import CHOSEN, RATIO, Axis, log_axis, perplexity_title
 from dashboard.charts.style import Look, Theme, faded, layout, look
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
@@ -24,7 +24,7 @@ PLOT = HEIGHT - 80
 BAND, LEVEL = 0.09, 0.06  # of the plot's height: what diverged points take, and each level of labels over them
 ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px of a label at the end of a line, and from one to the next
-NAME = "name"  # the `meta` of the names at the ends
+SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
 AFTER = 12  # px from the end of the plot to a label
 
 
@@ -73,7 +73,8 @@ def perplexity_curve(
         _text(figure, part, axis.column, look(part["parts"].iloc[0], theme).color)
     _names(figure, named, axis, theme, span, (low, high), cap, place)
     if chosen is not None and axis is RATIO:
-        figure.add_vline(x=chosen, line={"color": theme.muted, "width": 1, "dash": "dot"}, opacity=0.6, layer="below")
+        line = {"color": theme.muted, "width": 1, "dash": "dot"}
+        figure.add_vline(x=chosen, line=line, opacity=0.6, layer="below", name=CHOSEN)
     figure.update_layout(title_text=perplexity_title(corpus))
     log_axis(figure, low, high, top)
     if share:
@@ -150,6 +151,8 @@ def _draw_series(
             y=shown,
             mode=mode,
             name=name,
+            legendgroup=series,
+            showlegend=False,
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
             error_y=None if quiet else marks.bars(part, shown, ~broken, style.color),
@@ -157,6 +160,10 @@ def _draw_series(
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
         )
+    if not quiet:  # a print may need a legend
+        line = None if curve.empty else {"color": style.color, "dash": style.dash, "width": 2}
+        mark = marks.marker(style, theme, patterns["pattern"].iloc[0] if curve.empty and len(patterns) else None)
+        marks.entry(figure, name, series, "markers" if curve.empty else "lines+markers", mark, line)
 
 
 def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
@@ -245,6 +252,7 @@ def _names(
             y=[y, level],
             mode="lines",
             line={"color": style.color, "width": 1},
+            meta=SCREEN,
             opacity=0.7,
             hoverinfo="skip",
         )
@@ -254,7 +262,7 @@ def _names(
             mode="markers+text",
             marker=marks.UNSEEN,
             text=[text],
-            meta=NAME,
+            meta=SCREEN,
             textposition="middle right",
             textfont={"size": 12, "color": theme.text},
             cliponaxis=False,

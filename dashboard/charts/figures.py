@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from dashboard.charts import marks
 from dashboard.charts.style import Look, Theme, layout, look
 
+CHOSEN = "chosen"  # the shape that marks the ratio chosen on the page, which no print shows
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
 TICKS = (  # (axis' highest over lowest is below, steps in each decade)

@@ -27,7 +27,7 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """
     wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
-    rows = compressed.merge(found.assign(task=_labels(found))[wanted], on=["key", "task"], how="left")
+    rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["why"] = [_why(row) for _, row in rows.iterrows()]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
     together = rows["task"].map(rows[rows["why"].isna()].groupby("task").size())
@@ -121,7 +121,7 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     `found` are differences to the dense model; a task whose answers were not kept has the catalogue's chance, and no
     majority.
     """
-    known = found.assign(task=_labels(found)).groupby("task")[["chance", "majority"]].first().astype(float)
+    known = found.assign(task=task_labels(found)).groupby("task")[["chance", "majority"]].first().astype(float)
     chance, majority = (shown["task"].map(known[name]) for name in known)
     return shown.assign(chance=chance.fillna(shown["chance"].astype(float)), majority=majority)
 
@@ -168,7 +168,8 @@ def _capital(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
-def _labels(found: pd.DataFrame) -> pd.Series:
+def task_labels(found: pd.DataFrame) -> pd.Series:
+    """Return what charts call the data set of each of these differences."""
     return found["dataset"].map(_label)
 
 

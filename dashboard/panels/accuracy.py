@@ -16,13 +16,15 @@ from dashboard import data
 from dashboard.charts import paired, points, scores
 from dashboard.charts.points import MEAN_LABEL
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.compare import beside_dense
+from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.glossary import terms
 from dashboard.panels.pickers import Chosen
 
 MOST_NAMED = 3  # methods on a button
+HALF = "half of the paired difference's 95 % interval"
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
 TASKS = "Task by task"
 
@@ -98,6 +100,8 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
         lambda theme: scores.score_chart(rows[rows["task"].isin(tasks)], lines, theme, tasks, difference),
         caption,
         rows.drop(columns=["key", "said", "told", "lit"]),
+        file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
+        pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
         alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
     )
     if not len(drawn):
@@ -107,6 +111,14 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
     if below := paired.below_majority(lines.drop(index=MEAN_LABEL, errors="ignore")):
         st.caption(below)
     return item
+
+
+def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
+    """Return the accuracies, or what is lost of them, as papers print them: variant by task."""
+    apart = told_apart(rows)
+    if difference:
+        return Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart, error_is=HALF)
+    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", apart=apart)
 
 
 def _explained(difference: bool, lines: pd.DataFrame) -> str:

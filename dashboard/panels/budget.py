@@ -182,6 +182,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
         lambda theme: tradeoff.tradeoff(found, dense, cost, quality, asked.budget, theme),
         caption,
         found.drop(columns=["key", "spread", "value"]),
+        file=chosen.file("trade-off"),
         alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
         on_select=_clicked,
     )
@@ -212,4 +213,9 @@ def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
     def opened(row: int) -> None:
         st.session_state[POINT] = keys[row]
 
-    return widgets.show_table(TABLE, table, caption, ranking.FORMATS, widths=ranking.WIDTHS, on_select=opened)
+    return widgets.show_table(
+        *(TABLE, table, caption, ranking.FORMATS),
+        file=chosen.file("budget"),
+        widths=ranking.WIDTHS,
+        on_select=opened,
+    )

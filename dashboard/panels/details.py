@@ -23,6 +23,7 @@ from core.words import label
 from dashboard import data
 from dashboard.charts import figures, points, stages
 from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
 
@@ -40,7 +41,7 @@ class Point(NamedTuple):
     def file(self, what: str) -> str:
         """Return the name of an export's file, without ending."""
         variant = self.result.variant
-        return f"{model_file(variant.model)}-{file_name(variant.stages)}-{what}"
+        return export_name(model_part(variant.model), file_name(variant.stages), what)
 
 
 def model_file(model: str) -> str:

@@ -14,6 +14,7 @@ from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
+from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND
 
 FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
@@ -65,9 +66,18 @@ class Chosen:
     @property
     def text(self) -> str:
         """The perplexity that is shown, in the command line's notation."""
+        return str(self._text)
+
+    def file(self, content: str) -> str:
+        """Return the name of an export's file, without ending."""
+        text = self._text
+        return export_name(model_part(self.model), text_part(text.corpus, text.window, text.windows), content)
+
+    @property
+    def _text(self) -> Perplexity:
         row = self.measured.iloc[0]
         windows = None if pd.isna(row["windows"]) else int(row["windows"])
-        return str(Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows))
+        return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
 def pick(frame: pd.DataFrame) -> Chosen:

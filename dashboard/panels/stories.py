@@ -114,7 +114,7 @@ def budget(told: Told) -> Story | None:
         MODE: "Trade-off",
         MOST_PACKED: f"{most:g}",
     }
-    return Story("What fits a budget?", text, {ways.ALONE: "true"} | where)
+    return Story("What fits a budget?", text, where)
 
 
 def _told(rows: pd.DataFrame, text: str) -> Told | None:

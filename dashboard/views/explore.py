@@ -12,12 +12,13 @@ from dashboard import data
 from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot, of_means
 from dashboard.panels import details, stories, widgets
 from dashboard.panels.accuracy import Scored, score, show_accuracy
 from dashboard.panels.answer import show_answer
 from dashboard.panels.binding import BOUND, arrive
 from dashboard.panels.budget import show_tradeoff
-from dashboard.panels.compare import beside_dense
+from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
 from dashboard.panels.pickers import Chosen, pick
@@ -62,12 +63,21 @@ def show_curve(shown: Shown, at: str) -> list[Item]:
             *(float(ratio.iloc[0]) if len(ratio) else None, names),
         ),
         caption,
-        lit.drop(columns=["key", "spread"]),
+        pd.concat([shown.dense, lit]).drop(columns=["key", "spread"]),
+        file=chosen.file("perplexity"),
+        pivots=[perplexities_of(shown)],
         alt=f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of {', '.join(names)}. "
         f"Lowest: {best['series']} at {best['where']}, {best['value']:.4g}.",
         on_select=lambda: clicked(shown.found),
     )
     return [item]
+
+
+def perplexities_of(shown: Shown) -> Pivot:
+    """Return the points as papers print them: method by amount."""
+    there, order = pd.concat([shown.dense, shown.lit]), points.amounts(shown.lit)
+    apart = told_apart(shown.chosen.measured)
+    return Pivot(f"Perplexity on {shown.chosen.corpus}", there, "where", True, order=order, apart=apart)
 
 
 def clicked(found: pd.DataFrame) -> None:
@@ -87,7 +97,9 @@ def all_points(shown: Shown) -> Item:
     st.subheader("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
     accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
-    caption = f"{shown.chosen.model} on {shown.chosen.corpus}, every point of the curve beside the dense model."
+    protocol = shown.chosen.measured["protocol"].iloc[0]
+    caption = f"{shown.chosen.model} on {shown.chosen.corpus}: {protocol}.{shown.chosen.made_with}"
+    caption += " Every point of the curve beside the dense model."
     if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
@@ -96,7 +108,18 @@ def all_points(shown: Shown) -> Item:
     def opened(row: int) -> None:
         st.session_state[details.POINT] = table.index[row]
 
-    return widgets.show_table("explore_points", table, caption, FORMATS, widths=WIDTHS, on_select=opened)
+    means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]
+    accuracy = Pivot("Mean accuracy of seven tasks (%)", of_means(means), "where", False, form=".1f")
+    return widgets.show_table(
+        "explore_points",
+        table,
+        caption,
+        FORMATS,
+        file=shown.chosen.file("points"),
+        pivots=[perplexities_of(shown), *([accuracy] if len(means) else [])],
+        widths=WIDTHS,
+        on_select=opened,
+    )
 
 
 @st.fragment

@@ -96,7 +96,7 @@ def test_the_legend_hides_a_series_whole_and_without_a_message(page, address):
     assert page.locator(".plotly-notifier .notifier-note").count() == 0
 
 
-@pytest.mark.parametrize(("button", "ending", "magic"), [("PDF", "pdf", b"%PDF"), ("CSV", "csv", b"series,")])
+@pytest.mark.parametrize(("button", "ending", "magic"), [("PDF", "pdf", b"%PDF"), ("CSV", "csv", b"Method,")])
 def test_exports_download(page, address, button, ending, magic):
     opened(page, f"{address}/?{TOY}")
     page.locator(".js-plotly-plot").first.wait_for()
@@ -104,7 +104,7 @@ def test_exports_download(page, address, button, ending, magic):
     page.get_by_role("button", name="Export", exact=False).first.click()
     with page.expect_download(timeout=60_000) as download:
         page.get_by_role("button", name=button, exact=True).first.click()
-    assert download.value.suggested_filename == f"explore_curve.{ending}"
+    assert download.value.suggested_filename == f"slimscope-toy-passages-eval-16x2048-perplexity.{ending}"
     assert Path(download.value.path()).read_bytes().startswith(magic)
 
 

@@ -82,11 +82,16 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     low, high = json.loads(table.loc["Magnitude", "Ratio, 95 %"])
     assert low <= table.loc["Magnitude", "Ratio to dense"] * 1.01 and low > 1
     assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
-    (points,) = [item for item in items if item.name == "explore_points"]
+    (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
     (differences,) = [item for item in items if item.name == "explore_accuracy"]
     assert {"value", "low", "high", "p", "adjusted", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series"])
+    keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
+    told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(told) == [keys["Magnitude"]] and points.pivots[0].apart("50 %", keys["Wanda"], list(told)) == {
+        keys["Magnitude"]: True
+    }
 
 
 def test_a_point_is_compared_with_dense_and_with_any_other(answers):
