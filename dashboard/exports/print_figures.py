@@ -28,7 +28,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from dashboard.charts.figures import CHOSEN
 from dashboard.exports import print_labels
-from dashboard.exports.print_traces import DASHES, FONT_SIZE, PATTERN, Entry, draw_trace
+from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, Entry, draw_trace
 
 TALLEST = 8.5  # inches
 EDGE, GAP = 0.03, 0.08  # inches: around the page, and between its parts
@@ -42,7 +42,7 @@ STYLE: Any = {
     "svg.hashsalt": "slimscope",  # the same figure gives the same file
     "text.parse_math": False,
     "text.hinting": "none",  # so that letters are as wide on every page as they were measured
-    "font.family": ["DejaVu Sans"],
+    "font.family": FONTS,
     "font.size": FONT_SIZE,
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), FONT_SIZE),
     "axes.spines.top": False,
@@ -167,10 +167,10 @@ def _shapes(figure: go.Figure, axes: Axes) -> None:
 def _name_axes(figure: go.Figure, axes: Axes, across: float, up: float) -> None:
     """Write what is measured at its axis, `across` or `up` inches long: the screen has it over the plot."""
     measured, x_title = figure.layout.title.text or "", figure.layout.xaxis.title.text
-    axes.set_xlabel(print_labels.break_title(axes, x_title or measured, across))
+    axes.set_xlabel(print_labels.break_title(x_title or measured, across))
     if x_title:
         at = axes.child_axes[0] if axes.child_axes else axes  # of a heat map at the bar of its colours
-        at.set_ylabel(print_labels.break_title(axes, measured, up))
+        at.set_ylabel(print_labels.break_title(measured, up))
 
 
 def _finish_axes(figure: go.Figure, axes: Axes) -> None:

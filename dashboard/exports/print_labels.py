@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Annotation, Text
 
-from dashboard.exports.print_traces import FONT_SIZE, PATTERN, Entry
+from dashboard.exports.print_traces import FONT_SIZE, FONTS, PATTERN, Entry
 
 MOST_NAMED = 6  # lines that may have their names at their ends
 LINE_HEIGHT = 1.15 * FONT_SIZE / 72  # inches
@@ -55,29 +56,30 @@ def renderer(page: Figure) -> RendererAgg:
     return cast(FigureCanvasAgg, page.canvas).get_renderer()
 
 
-def wide(page: Figure, text: str, size: float = FONT_SIZE) -> float:
+@lru_cache(maxsize=4096)
+def wide(text: str, size: float = FONT_SIZE) -> float:
     """Return how wide a line of text is, in inches."""
-    font = FontProperties(family=["DejaVu Sans"], size=size)
-    return renderer(page).get_text_width_height_descent(text, font, False)[0] / page.dpi
+    font = FontProperties(family=FONTS, size=size)
+    return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72
 
 
-def lines(page: Figure, text: str, room: float, size: float = FONT_SIZE) -> str:
+def lines(text: str, room: float, size: float = FONT_SIZE) -> str:
     """Return a text broken into lines that are no wider than `room` inches, where it has spaces."""
     found = [""]
     for word in text.split(" "):
         longer = f"{found[-1]} {word}".lstrip()
-        if found[-1] and wide(page, longer, size) > room:
+        if found[-1] and wide(longer, size) > room:
             found.append(word)
         else:
             found[-1] = longer
     return "\n".join(found)
 
 
-def break_title(axes: Axes, text: str, room: float) -> str:
+def break_title(text: str, room: float) -> str:
     """Return an axis' title, before its bracket in another line if it is longer than `room` inches."""
-    if wide(page_of(axes), text) <= room:
+    if wide(text) <= room:
         return text
-    return "\n".join(lines(page_of(axes), part, room) for part in text.replace(" (", "\n(").split("\n"))
+    return "\n".join(lines(part, room) for part in text.replace(" (", "\n(").split("\n"))
 
 
 def keep_inside(axes: Axes) -> None:
@@ -98,7 +100,7 @@ def keep_inside(axes: Axes) -> None:
 def stagger(axes: Axes, room: float) -> None:
     """Write every second name along the x axis a line lower, where they would stand on each other."""
     names = [text.get_text() for text in axes.get_xticklabels()]
-    if sum(wide(page_of(axes), name) + 0.05 for name in names) > room:
+    if sum(wide(name) + 0.05 for name in names) > room:
         axes.set_xticks(axes.get_xticks(), ["\n" * (place % 2) + name for place, name in enumerate(names)])
 
 
@@ -110,7 +112,7 @@ def at_ends(axes: Axes, figure: go.Figure, entries: Sequence[Entry], room: float
     """
     ends = _ends(figure)
     named = [entry for entry in entries if entry.group in ends]
-    if not 1 < len(named) <= MOST_NAMED or max(wide(page_of(axes), entry.name) for entry in named) + ASIDE > room:
+    if not 1 < len(named) <= MOST_NAMED or max(wide(entry.name) for entry in named) + ASIDE > room:
         return set()
     left, right = axes.get_xlim()
     if np.ptp([ends[entry.group][0] for entry in named]) > 0.02 * (right - left):
@@ -175,7 +177,7 @@ def legend(page: Figure, entries: Sequence[Entry], room: float, most: float) -> 
         return None
     glued = [entry.name.replace(" + ", " +\N{NO-BREAK SPACE}") for entry in entries]  # a line may begin with a plus
     for size in LEGEND_SIZES:
-        names, columns = _columns(page, glued, room, size)
+        names, columns = _columns(glued, room, size)
         drawn = page.legend(
             [entry.sample for entry in entries],
             names,
@@ -197,17 +199,17 @@ def legend(page: Figure, entries: Sequence[Entry], room: float, most: float) -> 
     return Part(drawn, tall)
 
 
-def _columns(page: Figure, names: Sequence[str], room: float, size: float) -> tuple[list[str], int]:
+def _columns(names: Sequence[str], room: float, size: float) -> tuple[list[str], int]:
     """Return the names, broken into lines where that makes a lower legend, and in how many columns they stand."""
     beside, between = (SAMPLE + TO_TEXT) * size / 72, BETWEEN * size / 72
-    best, lowest = ([lines(page, name, room - beside, size) for name in names], 1), math.inf
+    best, lowest = ([lines(name, room - beside, size) for name in names], 1), math.inf
     for wanted in range(min(MOST_COLUMNS, len(names)), 0, -1):
         columns = -(-len(names) // -(-len(names) // wanted))
         share = (room - (columns - 1) * between) / columns - beside
-        for shown in (list(names), [lines(page, name, share, size) for name in names]):
+        for shown in (list(names), [lines(name, share, size) for name in names]):
             # As matplotlib fills them: the first columns are longer by one.
             parts = [part.tolist() for part in np.array_split(np.array(shown, dtype=object), columns)]
-            widths = [max(wide(page, line, size) for name in part for line in name.split("\n")) for part in parts]
+            widths = [max(wide(line, size) for name in part for line in name.split("\n")) for part in parts]
             high = max(sum(1.3 + BROKEN * name.count("\n") for name in part) for part in parts)
             fits = sum(widths) + columns * beside + (columns - 1) * between <= room
             if fits and high < lowest and max(name.count("\n") for name in shown) < MOST_LINES:
@@ -219,6 +221,6 @@ def caption(page: Figure, text: str, room: float) -> Part | None:
     """Write the caption in lines of `room` inches; None where there is none."""
     if not text:
         return None
-    broken = lines(page, text, room, CAPTION_SIZE)
+    broken = lines(text, room, CAPTION_SIZE)
     drawn = page.text(0, 0, broken, va="bottom", fontsize=CAPTION_SIZE)
     return Part(drawn, drawn.get_window_extent(renderer(page)).height / page.dpi)

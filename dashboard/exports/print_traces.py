@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+FONTS = ["DejaVu Sans"]  # which comes with matplotlib
 FONT_SIZE = 8.0  # points, as printed
 LINE, MARKER = 1.1, 4.0  # points
 PATTERN = "pattern "  # how the groups of the entries begin that say what the marks of N:M patterns are
