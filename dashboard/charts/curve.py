@@ -16,7 +16,7 @@ from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
-from dashboard.charts.figures import CHOSEN, RATIO, Axis, log_axis, perplexity_title
+from dashboard.charts.figures import CHOSEN, RATIO, SCREEN, Axis, log_axis, perplexity_title
 from dashboard.charts.style import Look, Theme, faded, layout, look
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
@@ -24,7 +24,6 @@ PLOT = HEIGHT - 80
 BAND, LEVEL = 0.09, 0.06  # of the plot's height: what diverged points take, and each level of labels over them
 ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px of a label at the end of a line, and from one to the next
-SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
 AFTER = 12  # px from the end of the plot to a label
 
 

@@ -18,6 +18,7 @@ from dashboard.charts import marks
 from dashboard.charts.style import Look, Theme, layout, look
 
 CHOSEN = "chosen"  # the shape that marks the ratio chosen on the page, which no print shows
+SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
 TICKS = (  # (axis' highest over lowest is below, steps in each decade)

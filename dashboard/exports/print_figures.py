@@ -26,8 +26,8 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dashboard.charts.figures import CHOSEN
-from dashboard.exports import print_labels
+from dashboard.charts.figures import CHOSEN, SCREEN
+from dashboard.exports import print_labels, print_panels
 from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, Entry, draw_trace
 
 TALLEST = 8.5  # inches
@@ -65,6 +65,9 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
     with _settings():
         page = Figure(figsize=(width, TALLEST))
         FigureCanvasAgg(page)
+        if print_panels.several(figure):
+            print_panels.draw(page, figure, width, caption)
+            return page
         axes = page.add_axes((0.25, 0.25, 0.5, 0.5))
         wanted = _plot_height(figure, width)
         scale = min(1.0, max(SMALLEST_MARK, (TALLEST - 2.0) / wanted))
@@ -72,7 +75,7 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
         unsaid = {
             trace.name.partition(" ")[0] for trace in figure.data if (trace.legendgroup or "").startswith(PATTERN)
         }
-        drawn = [draw_trace(axes, trace, scale, unsaid) for trace in figure.data]
+        drawn = [draw_trace(axes, trace, scale, unsaid) for trace in figure.data if trace.meta != SCREEN]
         entries = [entry for entry in drawn if entry]
         _shapes(figure, axes)
         _finish_axes(figure, axes)
@@ -188,7 +191,7 @@ def _finish_axes(figure: go.Figure, axes: Axes) -> None:
     elif vertical.range:
         axes.set_ylim(*vertical.range)
     if vertical.tickvals is not None:
-        axes.set_yticks(vertical.tickvals, vertical.ticktext)
+        axes.set_yticks(vertical.tickvals, [text.replace("<br>", "\n") for text in vertical.ticktext])
     if vertical.autorange == "reversed":
         axes.invert_yaxis()
     if vertical.showgrid is not False:

@@ -141,7 +141,9 @@ def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:
     found = {}
     for trace in figure.data:
         if trace.mode == "lines+markers" and not trace.marker.angleref:
-            there = [(x, y) for x, y in zip(trace.x, trace.y, strict=True) if x is not None and y is not None]
+            there = [
+                (x, y) for x, y in zip(trace.x, trace.y, strict=True) if x is not None and y is not None and y == y
+            ]
             if there and not isinstance(there[0][0], str):
                 found[trace.legendgroup or trace.name] = max(there)
     return found

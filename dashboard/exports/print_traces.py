@@ -57,6 +57,8 @@ def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, unsaid:
         _texts(axes, trace, unsaid)
     elif trace.marker.angleref:
         _arrow(axes, trace)
+    elif trace.fill:
+        axes.fill(_values(trace.x), _values(trace.y), color=trace.fillcolor, linewidth=0, zorder=0)
     else:
         return _scatter(axes, trace, scale)
     return None

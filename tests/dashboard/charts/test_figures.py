@@ -16,7 +16,8 @@ from core.store import shipped
 from core.training.base import TrainedMethod
 from dashboard.charts import dots, figures, papers, points
 from dashboard.charts.comparison import comparison
-from dashboard.charts.curve import DIVERGED, NAME, perplexity_curve
+from dashboard.charts.curve import DIVERGED, perplexity_curve
+from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
 from tests.dashboard.synthetic import chained, curve, result
@@ -82,7 +83,7 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
 
 
 def test_every_series_has_its_name_at_its_end_and_no_two_lie_on_each_other(chart):
-    names = {found.text[0]: found for found in chart.data if found.meta == NAME}
+    names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
     assert set(names) == {"Magnitude", "Wanda (mean,<br>range of 3<br>seeds)", "SparseGPT"}
     right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
     assert {found.x[0] for found in names.values()} == {right}
@@ -95,7 +96,7 @@ def test_every_series_has_its_name_at_its_end_and_no_two_lie_on_each_other(chart
 def test_what_is_not_bright_is_grey_and_has_no_name(perplexities):
     found, dense = perplexities
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["SparseGPT"])
-    assert [one.text[0] for one in figure.data if one.meta == NAME] == ["SparseGPT"]
+    assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
     assert "3.4e5" not in texts(figure) and texts(figure).count("2:4") == 1
     grey = trace(figure, "Magnitude").line
     assert grey.color == trace(figure, "Wanda (mean, range of 3 seeds)").line.color != LIGHT.palette[0]
@@ -133,7 +134,7 @@ def boxes(figure):
     """Left, bottom, right, top in px of each label beside or over a marker, on a phone."""
     ends = figure.layout.xaxis.range, figure.layout.yaxis.range
     found = []
-    for trace in (found for found in figure.data if "text" in found.mode and found.meta != NAME):
+    for trace in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
         if trace.text[0].startswith("dense"):
             continue
         for x, y, text, side in zip(
