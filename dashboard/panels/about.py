@@ -54,11 +54,11 @@ def about() -> None:
 
 def readme() -> str:
     """Return the README for a dialog: smaller headings, without its picture and links into the project's folder."""
-    text = (PROJECT / "README.md").read_text("utf-8")
+    text = (PROJECT / "README.md").read_text("utf-8").partition("\n")[2]  # without its title
     text = re.sub(r"^!\[.*?\]\(.*?\)\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
     fenced = text.split("```")  # every second part is code, whose # is a comment
-    fenced[::2] = [re.sub(r"^#(?=#* )", "###", part, flags=re.MULTILINE) for part in fenced[::2]]
+    fenced[::2] = [re.sub(r"^#(?=#* )", "##", part, flags=re.MULTILINE) for part in fenced[::2]]
     return "```".join(fenced)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.jobs.queue import Queue
+from core.registry import STAGES
 from core.request.stages import build_run, build_stage
 from core.store.store import Store
 
@@ -25,7 +26,10 @@ def settled(page):
     return page
 
 
-@pytest.mark.parametrize(("path", "title"), [("", "Explore"), ("run", "Run"), ("published", "Published")])
+PAGES = [("", "Explore"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
+
+
+@pytest.mark.parametrize(("path", "title"), PAGES)
 @pytest.mark.parametrize("width", [1280, 400])
 def test_pages_open_and_fit(page, address, path, title, width):
     page.set_viewport_size({"width": width, "height": 900})
@@ -33,6 +37,33 @@ def test_pages_open_and_fit(page, address, path, title, width):
     assert page.locator("h1").inner_text() == title
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_formula_and_mark_is_drawn_and_the_map_leads_to_the_cards(page, address, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(opened(page, f"{address}/methods"))
+    formulas = page.locator(".katex-display")
+    assert formulas.count() == sum(len(method.formulas) for method in STAGES if method.family != "dense")
+    assert page.locator(".katex-error").count() == 0
+    edge = "one.closest('[data-testid=stVerticalBlock]').getBoundingClientRect().right + 1"
+    far = "Math.max(...[...one.querySelectorAll('.base')].map(part => part.getBoundingClientRect().right))"
+    wide = f"found => found.filter(one => {far} > {edge}).map(one => one.querySelector('annotation').textContent)"
+    assert formulas.evaluate_all(wide) == []
+    assert page.locator("[data-testid=stHtml] img").evaluate_all("found => found.every(one => one.naturalWidth > 0)")
+    page.locator("[data-testid=stHtml] a[href='#slicegpt']").click()
+    page.wait_for_function("Math.abs(document.getElementById('slicegpt').getBoundingClientRect().top) < 450")
+
+
+def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
+    settled(opened(page, address))
+    page.get_by_role("link", name="See it").nth(2).click()
+    page.wait_for_function("location.search.includes('explore_x=packed+size')")
+    settled(page)
+    page.get_by_text("3 stories to begin with").click()
+    page.get_by_role("link", name="See it").first.click()
+    page.wait_for_function("!location.search.includes('explore_x')")
+    assert "explore_methods=Magnitude" in page.url and "alone" not in settled(page).url
 
 
 def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):

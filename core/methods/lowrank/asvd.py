@@ -41,7 +41,8 @@ class ASVD(LowRank):
         "again."
     )
     formulas = (
-        r"W' = [\,W D\,]_k\, D^{-1}, \qquad D = \operatorname{diag}\left( \operatorname{mean} |X_j| \right)^{\alpha}",
+        r"W' = [\,W D\,]_k\, D^{-1}",
+        r"D = \operatorname{diag}\left( \operatorname{mean} |X_j| \right)^{\alpha}",
     )
     symbols = {
         r"[\,\cdot\,]_k": "closest matrix of rank k",

@@ -57,14 +57,15 @@ class LoRAP(FactoredUnitMethod):
         "the channels whose weights times inputs have the smallest norms."
     )
     formulas = (
-        r"W' = [\,W D\,]_k\, D^{-1}, \qquad D = \operatorname{diag}\left( \lVert X_j \rVert_2 \right)",
-        r"S_c = \lVert (W_{\mathrm{up}} D)_{c} \rVert_2 + \lVert (W_{\mathrm{gate}} D)_{c} \rVert_2 "
-        r"+ \lVert (W_{\mathrm{down}} D)_{:c} \rVert_2",
+        r"W' = [\,W D\,]_k\, D^{-1}",
+        r"D = \operatorname{diag}\left( \lVert X_j \rVert_2 \right)",
+        r"S_c = \sum_{F} \lVert (F D)_c \rVert_2",
     )
     symbols = {
         r"[\,\cdot\,]_k": "closest matrix of rank k",
         "D": "norms of the matrix's own inputs, on a diagonal",
-        "c": "a channel of the FFN: a row of up and gate, a column of down",
+        "F": "the matrices of the FFN",
+        "c": "a channel: a row of up and gate, a column of down",
     }
     colour = 7
     dash = "longdash"

@@ -76,8 +76,8 @@ class SlimLLM(WalkedUnitMethod):
     )
     formulas = (
         r"\max_K\, \sum_o \left| \operatorname{corr}\left( \sum_{h \in K} O_{ho},\ Y_o \right) \right|",
-        r"S_c = \lVert G_c \odot n \rVert_2 + \lVert U_c \odot n \rVert_2 "
-        r"+ \lVert x_c \rVert_2\, \lVert v \odot V^\top D_c \rVert_2",
+        r"S_c = \lVert G_c \odot n \rVert_2 + \lVert U_c \odot n \rVert_2 + d_c",
+        r"d_c = \lVert x_c \rVert_2\, \lVert v \odot V^\top D_c \rVert_2",
         r"Y_o \approx a_o\, Y'_o + b_o",
     )
     symbols = {
@@ -88,6 +88,7 @@ class SlimLLM(WalkedUnitMethod):
         "c": "a channel of the FFN",
         r"G,\ U,\ D": "its rows of gate and up, its column of down",
         "n": "norms of the FFN's inputs",
+        "d_c": "what down says of it",
         "x_c": "values of the channel on the text",
         r"V,\ v": "principal directions of the FFN's output, and weights that grow with their variance",
         r"a,\ b": "scale and bias by least squares",

@@ -54,7 +54,10 @@ class AdaPrune(Reconstruction):
         "layer's outputs on the calibration text come as close as they can to those without the mask, and what is "
         "zero stays zero."
     )
-    formulas = (r"\min_{W'}\, \lVert (W' - W) X \rVert_{\mathrm{F}}^2 \qquad W'_{ij} = 0 \ \text{where}\ M_{ij} = 0",)
+    formulas = (
+        r"\min_{W'}\, \lVert (W' - W) X \rVert_{\mathrm{F}}^2",
+        r"W'_{ij} = 0 \ \text{where}\ M_{ij} = 0",
+    )
     symbols = {
         "W": "weights as they were before the mask",
         "M": "the mask, 0 where a weight is gone",
