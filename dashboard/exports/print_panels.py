@@ -25,7 +25,7 @@ def draw(page: Figure, figure: go.Figure, width: float, caption: str) -> None:
     down = -(-len(names) // across)
     rows = [text.replace("<br>", "\n") for text in figure.layout.yaxis.ticktext]
     lines = sum(1 + row.count("\n") for row in rows)
-    left = EDGE + 0.08 + max(print_labels.wide(page, line) for row in rows for line in row.split("\n"))
+    left = EDGE + 0.08 + max(print_labels.wide(line) for row in rows for line in row.split("\n"))
     wide = (width - left - EDGE - GAP * (across - 1)) / across
     high = ROW * max(lines, len(rows) + 1)
     entries = []
@@ -46,7 +46,9 @@ def draw(page: Figure, figure: go.Figure, width: float, caption: str) -> None:
         axes.grid(axis="x", color=x.gridcolor, linewidth=0.5)
         axes.set_axisbelow(True)
         head = figure.layout.annotations[place].text.replace("<b>", "").replace("</b>", "")
-        axes.set_title(print_labels.lines(page, head, wide), loc="left", fontsize="medium", pad=2)
+        if print_labels.wide(head) > wide:
+            head = head.partition(",")[0]
+        axes.set_title(head, loc="left", fontsize="medium", pad=2)
     legend = print_labels.legend(page, entries, width - 2 * EDGE, high)
     under = print_labels.caption(page, caption, width - 2 * EDGE)
     rest = TICKS + TITLE + 2 * EDGE + sum(GAP + part.tall for part in (legend, under) if part)
