@@ -199,3 +199,17 @@ def test_a_model_without_perplexities_says_so(filled):
     filled.put(one.model_copy(update={"measurements": one.measurements[1:]}))
     app = open_tradeoff(model="other")
     assert "No perplexity of this model is there yet" in app.info[0].value and not app.exception
+
+
+def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(store):
+    store.put(result("wanda", float("inf"), 0.5, scored=False))
+    store.put(result("magnitude", float("nan"), 0.7, scored=False))
+    app = open_tradeoff()
+    assert len(table(app)) == 2 and len(charts(app)) == 1
+    app = open_tradeoff(limit_times_dense=2)
+    assert set(table(app)["Misses by"]) == {"times dense not known"} and not app.exception
+    app = open_tradeoff(limit_packed_mb=250)
+    assert "At most 250 MB packed: 2 fit, but perplexity diverged." in read(app)
+    app = open_tradeoff(quality="Mean accuracy")
+    assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
+    assert not app.exception
