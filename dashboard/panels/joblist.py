@@ -124,23 +124,33 @@ def _ids() -> list[int]:
 def show_current() -> None:
     """Show the job that runs, or else the one that ended last; while any is active it renews itself every second."""
     active = sorted(_ids())
-    seen: list[list[int]] = []
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        if job := _current():
-            with st.container(key=f"run_job_{job.id}", gap="small"):
-                _show(job)
-        else:
-            st.caption("Nothing runs. A job goes on when this page is closed.")
-        now = sorted(_ids())
-        # The whole page: it says anew what is left to run. A tick after the new state was shown here, as a page that is
-        # run anew leaves the buttons of before standing for as long as it takes.
-        if now != active and (now in seen or not active):
-            st.rerun()
-        seen.append(now)
+        job = _current()
+        with _anew("run_shown_job", job and (job.id, job.state, job.cancel)):
+            if job is None:
+                st.caption("Nothing runs. A job goes on when this page is closed.")
+            else:
+                with st.container(key=f"run_job_{job.id}", gap="small"):
+                    _show(job)
+        if sorted(_ids()) != active:
+            st.rerun()  # the whole page: it says anew what is left to run, and whether this renews itself
 
     renewed()
+
+
+def _anew(key: str, shown: object) -> DeltaGenerator:
+    """Return a place that is emptied at once where something else is `shown` in it than before.
+
+    Streamlit leaves what a script no longer writes, such as a button to cancel, until the script has ended. There are
+    two places, and with each change the other one is taken and that of before is emptied.
+    """
+    before, second = st.session_state.get(key, (shown, False))
+    second ^= before != shown
+    st.session_state[key] = shown, second
+    places = [st.empty if taken != second else st.container for taken in (False, True)]
+    return [place() for place in places][second]
 
 
 def _current() -> Job | None:
@@ -163,7 +173,7 @@ def show_queue() -> None:
         counts = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}" if waiting else "Nothing waits"
         told = [counts, left_words(all_left(jobs, time.time()))]
         st.caption(" · ".join(part for part in told if part))
-        with st.container(gap=None):
+        with _anew("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
                 _show_waiting(job, place, len(waiting))
         if len(waiting) > SHOWN:
