@@ -29,9 +29,8 @@ from dashboard.panels.literal import literal
 
 SHOWN = 12  # of those that wait, and of those that ended
 ENDED = "run_ended"  # the key of what folds them
-STATES = {
-    "queued": (":material/schedule:", "waits for its turn"),
-    "running": (":material/autorenew:", "runs"),
+STATES = {  # icon and word; that a job runs its bar tells
+    "running": (":material/autorenew:", ""),
     "done": (":material/check_circle:", "done"),
     "failed": (":material/error:", "failed"),
     "cancelled": (":material/cancel:", "cancelled"),
@@ -72,11 +71,11 @@ def time_left(job: Job, now: float) -> float | None:
 
 
 def all_left(active: Sequence[Job], now: float) -> float | None:
-    """Return the seconds that all that runs and waits still takes; None where nothing does."""
-    if not active:
-        return None
+    """Return the seconds that all that runs and waits still takes; None where nothing does, or it cannot be told."""
     running = [job for job in active if job.state == "running"]
     whole, own = _expected(active), _expected(running)
+    if not whole:
+        return None
     since = min((job.started or now for job in running), default=now)
     stage = sum(time_left(job, now) or 0.0 for job in running)
     return queue_left(own, now - since, stage, max(0.0, whole - own))
@@ -221,14 +220,15 @@ def _show(job: Job) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
         state = "stops"
+    name = f"{icon} **{literal(variant_name(job.spec.variant))}**"
     with _row():
-        st.markdown(f"{icon} **{literal(variant_name(job.spec.variant))}** · {state}", width="stretch")
+        st.markdown(f"{name} · {state}" if state else name, width="stretch")
         if job.active:
             _actions(job)
     if job.state == "running":
         share = job.done / job.total if job.total else 0.0
         doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
-        parts = [doing, job.detail, left_words(time_left(job, time.time()))]
+        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, time.time()))]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
     if job.spec.save and job.state != "failed":
         planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"

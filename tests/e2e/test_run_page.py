@@ -7,7 +7,9 @@ from playwright.sync_api import expect
 from tests.e2e.test_browser import opened, settled
 
 pytestmark = pytest.mark.e2e
-GRID = "run_mode=Grid&run_chains=magnitude%40&run_windows=3&" + "&".join(f"run_amounts=0.3{place}" for place in (1, 2, 3))
+GRID = "run_mode=Grid&run_chains=magnitude%40&run_windows=3&" + "&".join(
+    f"run_amounts=0.3{place}" for place in (1, 2, 3)
+)
 LONG = "chain=slimllm%400.25%2Blora%2Cminutes%3D5&run_tasks=PIQA&run_limit=20&run_latency=true&run_windows=4&run_seed=3"
 
 
