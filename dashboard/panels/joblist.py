@@ -29,9 +29,8 @@ from dashboard.panels.literal import literal
 
 SHOWN = 12  # of those that wait, and of those that ended
 ENDED = "run_ended"  # the key of what folds them
-STATES = {
-    "queued": (":material/schedule:", "waits for its turn"),
-    "running": (":material/autorenew:", "runs"),
+STATES = {  # icon and word; that a job runs its bar tells
+    "running": (":material/autorenew:", ""),
     "done": (":material/check_circle:", "done"),
     "failed": (":material/error:", "failed"),
     "cancelled": (":material/cancel:", "cancelled"),
@@ -72,11 +71,11 @@ def time_left(job: Job, now: float) -> float | None:
 
 
 def all_left(active: Sequence[Job], now: float) -> float | None:
-    """Return the seconds that all that runs and waits still takes; None where nothing does."""
-    if not active:
-        return None
+    """Return the seconds that all that runs and waits still takes; None where nothing does, or it cannot be told."""
     running = [job for job in active if job.state == "running"]
     whole, own = _expected(active), _expected(running)
+    if not whole:
+        return None
     since = min((job.started or now for job in running), default=now)
     stage = sum(time_left(job, now) or 0.0 for job in running)
     return queue_left(own, now - since, stage, max(0.0, whole - own))
@@ -124,23 +123,33 @@ def _ids() -> list[int]:
 def show_current() -> None:
     """Show the job that runs, or else the one that ended last; while any is active it renews itself every second."""
     active = sorted(_ids())
-    seen: list[list[int]] = []
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        if job := _current():
-            with st.container(key=f"run_job_{job.id}", gap="small"):
-                _show(job)
-        else:
-            st.caption("Nothing runs. A job goes on when this page is closed.")
-        now = sorted(_ids())
-        # The whole page: it says anew what is left to run. A tick after the new state was shown here, as a page that is
-        # run anew leaves the buttons of before standing for as long as it takes.
-        if now != active and (now in seen or not active):
-            st.rerun()
-        seen.append(now)
+        job = _current()
+        with _anew("run_shown_job", job and (job.id, job.state, job.cancel)):
+            if job is None:
+                st.caption("Nothing runs. A job goes on when this page is closed.")
+            else:
+                with st.container(key=f"run_job_{job.id}", gap="small"):
+                    _show(job)
+        if sorted(_ids()) != active:
+            st.rerun()  # the whole page: it says anew what is left to run, and whether this renews itself
 
     renewed()
+
+
+def _anew(key: str, shown: object) -> DeltaGenerator:
+    """Return a place that is emptied at once where something else is `shown` in it than before.
+
+    Streamlit leaves what a script no longer writes, such as a button to cancel, until the script has ended. There are
+    two places, and with each change the other one is taken and that of before is emptied.
+    """
+    before, second = st.session_state.get(key, (shown, False))
+    second ^= before != shown
+    st.session_state[key] = shown, second
+    places = [st.empty if taken != second else st.container for taken in (False, True)]
+    return [place() for place in places][second]
 
 
 def _current() -> Job | None:
@@ -163,7 +172,7 @@ def show_queue() -> None:
         counts = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}" if waiting else "Nothing waits"
         told = [counts, left_words(all_left(jobs, time.time()))]
         st.caption(" · ".join(part for part in told if part))
-        with st.container(gap=None):
+        with _anew("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
                 _show_waiting(job, place, len(waiting))
         if len(waiting) > SHOWN:
@@ -211,14 +220,15 @@ def _show(job: Job) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
         state = "stops"
+    name = f"{icon} **{literal(variant_name(job.spec.variant))}**"
     with _row():
-        st.markdown(f"{icon} **{literal(variant_name(job.spec.variant))}** · {state}", width="stretch")
+        st.markdown(f"{name} · {state}" if state else name, width="stretch")
         if job.active:
             _actions(job)
     if job.state == "running":
         share = job.done / job.total if job.total else 0.0
         doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
-        parts = [doing, job.detail, left_words(time_left(job, time.time()))]
+        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, time.time()))]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
     if job.spec.save and job.state != "failed":
         planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
