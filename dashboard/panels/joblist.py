@@ -25,6 +25,7 @@ from core.specs import RunSpec, precision_name
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
+from dashboard.panels.binding import ALONE
 from dashboard.panels.literal import literal
 
 SHOWN = 12  # of those that wait, and of those that ended
@@ -112,7 +113,7 @@ def explore_link(spec: RunSpec) -> None:
         "views/explore.py",
         label="See it on Explore",
         icon=":material/show_chart:",
-        query_params=points.link(data.frame(), spec),
+        query_params={ALONE: "true", **points.link(data.frame(), spec)},
     )
 
 

@@ -145,12 +145,17 @@ def show_stories() -> None:
 
 
 def show_first() -> None:
-    """Offer the stories at the top of Explore: open on a first visit, until the visitor chooses anything."""
-    if found := _kept(str(data.store().url), data.store().stamp()):
-        chosen = any(name.startswith("explore_") for name in st.query_params)
-        title = f"{len(found)} stories to begin with" if len(found) > 1 else "A story to begin with"
-        with st.expander(title, expanded=not chosen, icon=":material/auto_stories:"):
-            _show(found)
+    """Lead to the stories from the top of Explore, in one line, so that the chart is seen at once."""
+    with st.container(horizontal=True, key="stories"):
+        for story in _kept(str(data.store().url), data.store().stamp()):
+            st.page_link(
+                "views/explore.py",
+                label=story.title,
+                icon=":material/auto_stories:",
+                query_params=story.address,
+                help=story.text,
+                width="content",
+            )
 
 
 def _show(found: Sequence[Story]) -> None:

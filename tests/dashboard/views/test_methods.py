@@ -165,14 +165,9 @@ def test_an_empty_store_has_no_stories_and_methods_are_explained_all_the_same(st
     assert cards(app) == {method.label for method in SHOWN} and not links(app, "See its curve")
 
 
-def test_the_stories_are_open_until_something_is_chosen(filled):
-    def is_open(app):
-        (found,) = (box for box in app.expander if box.label.endswith("to begin with"))
-        return found.proto.expanded
-
-    app = open_app()
-    assert is_open(app)
-    assert not is_open(open_app(explore_at="30 %"))
+def test_explore_leads_to_the_stories_in_two_sentences_each(fresh, told):
+    found = {one.proto.label: one.proto for one in open_app().get("page_link")}
+    assert [found[title].help for title in told] == [story.text for story in told.values()]
 
 
 def test_a_link_is_heeded_whatever_was_chosen_before(filled):
