@@ -192,6 +192,14 @@ def _show_waiting(job: Job, place: int, waiting: int) -> None:
         _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
         _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
         _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
+    _show_saved(job)
+
+
+def _show_saved(job: Job) -> None:
+    """Say where a job saves its model, or has saved it, where it does."""
+    if job.spec.save:
+        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
+        st.caption(literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
 
 
 def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: tuple) -> None:
@@ -231,9 +239,8 @@ def _show(job: Job) -> None:
         doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
         parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, time.time()))]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
-    if job.spec.save and job.state != "failed":
-        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
-        st.caption(literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
+    if job.state != "failed":
+        _show_saved(job)
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
     if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):

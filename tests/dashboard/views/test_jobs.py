@@ -44,7 +44,7 @@ def test_jobs_that_wait_stand_in_their_order_which_is_changed_by_hand(filled):
     app.button(key="run_waits_Move down_1").click().run()
     assert waiting(app) == [f"1. {third}", f"2. {first}", f"3. {second}"]
     (told,) = (caption.value for caption in app.caption if "wait" in caption.value)
-    assert re.fullmatch(r"3 wait · about \d+ (s|min) left", told)
+    assert re.fullmatch(r"3 wait · about [\d.]+ (s|min|h) left", told)
     with filled.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == 3).values(state="running", started=time.time()))
     app.run()
