@@ -227,7 +227,7 @@ def amounts(points: pd.DataFrame) -> list[str]:
 
 def headline(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracies that papers report: each known task's own metric, with its `task` label and `chance`."""
-    cards = frame["dataset"].str.partition("@")[0].map(TASKS)
+    cards = frame["dataset"].str.split("@").str[0].map(TASKS)
     known = cards.notna()
     wanted = frame["metric"] == cards.map(lambda card: card.metric, na_action="ignore")
     rows, cards = frame[known & wanted], cards[known & wanted]
