@@ -67,7 +67,7 @@ def explore_link(spec: RunSpec) -> None:
         "views/explore.py",
         label="See it on Explore",
         icon=":material/show_chart:",
-        query_params=points.link(data.frame(), spec),
+        query_params=points.link(data.frame(spec.variant.model), spec),
     )
 
 

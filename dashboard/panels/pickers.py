@@ -77,16 +77,16 @@ def pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
-def pick(frame: pd.DataFrame) -> dict:
+def pick(models: list[str]) -> dict:
     """Show the pickers and return what was chosen: model, methods, corpus, calibration, training, axis, and the rows.
 
     `rows` are of variants made with the chosen texts, and `measured` their perplexities on the chosen corpus.
     """
-    models = list(frame["model"].value_counts().index)
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
         model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
-        rows = frame[frame["model"] == model]
+        rows = data.frame(model)
+        unread = rows.attrs["warnings"]
         labels = {method.name: method.label for method in METHODS}
         there = methods_there(rows)
         default = None if SHOWN in st.session_state else there
@@ -128,6 +128,7 @@ def pick(frame: pd.DataFrame) -> dict:
     rows = points.made_with(rows[rows["method"].isin([*methods, DENSE])], calibration, training)
     return {
         "model": model,
+        "unread": unread,
         "methods": methods,
         "corpus": corpus,
         "calibration": calibration,

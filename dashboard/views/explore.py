@@ -95,14 +95,14 @@ def all_points(
 
 def page() -> None:
     st.title("Explore", anchor=False)
-    frame = data.frame()
-    widgets.show_skipped(frame.attrs["warnings"])
-    if frame[frame["metric"] == "perplexity"].empty:
+    models = data.models()
+    if not models:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     st.markdown("What a language model loses, and what it saves, as more of its weights are removed.")
-    chosen = pick(frame)
+    chosen = pick(models)
+    widgets.show_skipped(chosen["unread"])
     measured = chosen["measured"]
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
