@@ -114,15 +114,16 @@ def joined(results: Iterable[Told]) -> pd.DataFrame:
             for one in ordered
         ],
         columns=[name for name in COLUMNS if name not in (*MEASURED, *_Protocol._fields)],
+        dtype=object,  # many rows share a text
     )
     places: dict[_Protocol, int] = {}
     of_protocol = [places.setdefault(one, len(places)) for result in ordered for one in result.protocols]
-    protocols = pd.DataFrame(list(places), columns=_Protocol._fields)
+    protocols = pd.DataFrame(list(places), columns=_Protocol._fields, dtype=object)
     counts = [len(one.numbers) for one in ordered]
     parts = [
         variants.take(np.repeat(np.arange(len(ordered)), counts)),
         protocols.take(of_protocol),
-        pd.DataFrame([number for one in ordered for number in one.numbers], columns=MEASURED),
+        pd.DataFrame([number for one in ordered for number in one.numbers], columns=MEASURED, dtype=object),
     ]
     frame = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)[list(COLUMNS)]
     return frame.astype(dict.fromkeys(NUMBERS, float))
@@ -260,4 +261,4 @@ def _protocol(row: Measurement) -> _Protocol:
 def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     names = ("window", "windows", "limit", "fewshot", "dtype", "version", "source")
-    return _Protocol(*(protocol.get(name) for name in names), _sentence(protocol), protocol_id)
+    return _Protocol._make([*map(protocol.get, names), _sentence(protocol), protocol_id])

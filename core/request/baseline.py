@@ -17,7 +17,8 @@ def left(spec: RunSpec, store: Store) -> list[RunSpec]:
     parts = []
     for wanted in (spec, baseline(spec)):
         if wanted is not None:
-            parts.append(missing(wanted, None if wanted.force else store.get(wanted.variant.key)))
+            key = wanted.variant.key
+            parts.append(missing(wanted, None if wanted.force else store.some([key]).get(key)))
     return [part for part in parts if part is not None]
 
 
