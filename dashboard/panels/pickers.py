@@ -28,7 +28,8 @@ AXES = dict(
 
 def methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
-    found = [method for method in METHODS if method.takes_amount and method.name in set(rows["method"])]
+    there = set(rows["method"].unique())
+    found = [method for method in METHODS if method.takes_amount and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
 
@@ -52,7 +53,8 @@ def methods_there(rows: pd.DataFrame) -> list[str]:
 def followed(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of variants with no other stages after a method than the user picks, at first few of them."""
     there = points.followers(rows)
-    names = [name for name in points.FOLLOWERS if name in set().union(*there)]
+    every = set().union(*there)
+    names = [name for name in points.FOLLOWERS if name in every]
     if not names:
         return rows
     family = rows.loc[rows["method"] != DENSE, "family"].iloc[:1]  # the one that is shown at first
