@@ -220,7 +220,7 @@ def in_a_process(work: Callable[[], list[Row]]) -> list[Row]:
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 CHART = ".js-plotly-plot .main-svg"
-# Notes when anything below the page's own part last changed.
+# Notes when anything in the page's own part last changed.
 WATCH = """() => {
     window.changed = 0;
     new MutationObserver(() => { window.changed = performance.now(); }).observe(
