@@ -41,14 +41,34 @@ class Countdown:
             self._ends = now + (now - since) / (done - before) * (total - done)
         self._done = done
 
-    def words(self, now: float) -> str:
-        """Return `about 12 s left`, or `longer than expected`; empty where nothing is known, or all is done."""
+    def left(self, now: float) -> float | None:
+        """Return the seconds that are left, 0 once it takes longer than expected; None if nothing is known or left."""
         if self._ends is None or 0 < self._total <= self._done:
-            return ""
+            return None
         left, (factor, seconds) = self._ends - now, SLACK
         if left <= 0:
             self._least = 0.0
         if left <= 0 or left > factor * self._least + seconds:
-            return "longer than expected"
+            return 0.0
         self._least = min(self._least, left)
-        return f"{duration(self._least)} left"
+        return self._least
+
+    def words(self, now: float) -> str:
+        """Return `about 12 s left`, or `longer than expected`; empty where nothing is known, or all is done."""
+        return left_words(self.left(now))
+
+
+def left_words(seconds: float | None) -> str:
+    """Write the seconds that are left; `longer than expected` where there are none, empty where they are not known."""
+    if seconds is None:
+        return ""
+    return f"{duration(seconds)} left" if seconds > 0 else "longer than expected"
+
+
+def queue_left(expected: float, elapsed: float, stage: float | None, waiting: float) -> float:
+    """Return the seconds that a queue still takes, which fall as time goes by; 0 is longer than expected.
+
+    `expected` seconds were estimated for the job that runs, which began `elapsed` seconds ago and whose present stage
+    takes `stage` more, if that is known; `waiting` for those that wait.
+    """
+    return max(0.0, expected - elapsed, stage or 0.0) + waiting

@@ -4,7 +4,7 @@ A value is only checked, never changed: what is read is written again byte for b
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any
@@ -60,6 +60,8 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
                 raise _refuse(str(error).rstrip(".")) from None
         if stage.seed is not None and not _whole(stage.seed, 0):
             raise _refuse("a seed is no whole number from 0 on")
+        if stage.imported and (len(stages) > 1 or not isinstance(stage.parameters.get("label"), str)):
+            raise _refuse("what was imported is one stage with a label")
     return stages
 
 
@@ -98,6 +100,14 @@ def _check_plain(metric: str, *items: Any) -> None:
         raise _refuse("protocol.window is missing, which the perplexity of a text depends on")
     if metric in BATCHED and protocol.get("batch") is None:
         raise _refuse(f"protocol.batch is missing, which {metric} depends on")
+
+
+def check_origins(imported: bool, counted: bool, external: Sequence[bool]) -> None:
+    """Raise where numbers of elsewhere stand with a variant that was made here, or the other way round."""
+    if imported is counted:
+        raise _refuse("an imported variant has a footprint" if counted else "footprint is missing")
+    if not all(one is imported for one in external):
+        raise _refuse("a number's origin is not that of its variant")
 
 
 def _check_details(details: dict[str, Any]) -> dict[str, Any]:

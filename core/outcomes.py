@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+METRICS = ("acc", "acc_norm", "perplexity")  # of what the harness computes of a task, those that are kept
 HIGHEST = 700.0  # nats: a float holds no larger exponential
 
 

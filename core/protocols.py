@@ -25,13 +25,12 @@ def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
 
 def answers(row: Measurement, wanted: Perplexity | Task, dtype: str) -> bool:
     """Whether a stored row is the number that is asked for, in the precision `dtype`."""
+    # The protocol is compared first, as naming a text looks at files.
     if isinstance(wanted, Perplexity):
-        dataset = identify_corpus(wanted.corpus).id
-        protocol: dict[str, Any] = perplexity_protocol(wanted, dtype)
-    else:
-        dataset = identify_task(wanted.task).id
-        protocol = task_protocol(wanted, dtype)
-    return row.dataset == dataset and protocol.items() <= row.protocol.items()
+        alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
+        return alike and row.dataset == identify_corpus(wanted.corpus).id
+    alike = task_protocol(wanted, dtype).items() <= row.protocol.items()
+    return alike and row.dataset == identify_task(wanted.task).id
 
 
 def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:

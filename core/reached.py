@@ -26,7 +26,7 @@ def removed(result: Result) -> float:
     places = [place for place, stage in enumerate(result.variant.stages) if stage.removes]
     layers = [layer for layer in result.layers if layer.stage in places[-1:]]
     if result.variant.layers is None or not layers:
-        return result.footprint.block_removed
+        return result.counted.block_removed
     left = sum((1 - layer.sparsity) * _size(layer) for layer in layers)
     return 1 - left / max(sum(_dense_sizes(result, layers).values()), 1)
 
@@ -50,8 +50,9 @@ def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, flo
 
 def missed(result: Result) -> str | None:
     """Return a sentence where a variant is further from its asked ratio than rounding to whole units explains."""
-    asked, reached = result.variant.ratio, removed(result)
-    if asked is None or abs(reached - asked) <= max(TOLD, _half_a_unit(result)):
+    if (asked := result.variant.ratio) is None or result.variant.imported:
+        return None
+    if abs((reached := removed(result)) - asked) <= max(TOLD, _half_a_unit(result)):
         return None
     return f"{share(reached)} of the block weights were removed, not the {share(asked)} that were asked for."
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from core.fields import Count, Details, Some, Stages, check_protocol
+from core.fields import Count, Details, Some, Stages, check_origins, check_protocol
 from core.specs import Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
@@ -26,7 +26,8 @@ class Variant(Frozen):
     dtype: Dtype
     stages: Stages = Field(min_length=1)
     # One entry a stage: seconds, peak_memory (bytes), device, threads, versions, created (ISO 8601, UTC); `training`
-    # where it trained. An entry is empty where nothing is known.
+    # where it trained; `packed_mb` and `parameters` (millions) as they are told of an imported one. An entry is empty
+    # where nothing is known.
     made: tuple[Details, ...] = ()
 
     @property
@@ -39,8 +40,13 @@ class Variant(Frozen):
 
     @property
     def method(self) -> str:
-        """The name of the first stage that removes anything; where none does, that of the model as it is."""
-        return next((stage.method for stage in self.stages if stage.removes), "dense")
+        """The name of the first stage that removes anything, or was imported; else that of the model as it is."""
+        return next((stage.method for stage in self.stages if stage.removes or stage.imported), "dense")
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was made and measured elsewhere: nothing of it can be made, or answers a run, here."""
+        return self.stages[0].imported
 
     @property
     def ratio(self) -> float | None:
@@ -210,9 +216,22 @@ class LayerReport(Frozen):
 class Result(Frozen):
     schema_version: int = SCHEMA
     variant: Variant
-    footprint: Footprint
+    footprint: Footprint | None  # None of an imported variant, of which nothing could be counted
     measurements: tuple[Measurement, ...] = ()
     layers: tuple[LayerReport, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Result":
+        imported = self.variant.imported
+        check_origins(imported, self.footprint is not None, [row.origin == "external" for row in self.measurements])
+        return self
+
+    @property
+    def counted(self) -> Footprint:
+        """The footprint of a variant that was made here."""
+        if self.footprint is None:
+            raise TypeError(f"Nothing was counted of {self.variant.key}, which was imported.")
+        return self.footprint
 
     @property
     def last_layers(self) -> tuple[LayerReport, ...]:

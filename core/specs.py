@@ -19,6 +19,7 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
+IMPORTED = "imported"  # the one stage of a variant that was made and measured elsewhere
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
 
@@ -153,7 +154,12 @@ class Stage(Frozen):
     @property
     def recovers(self) -> bool:
         """Whether it only makes better what earlier stages left."""
-        return not self.removes and self.method != "dense"
+        return not self.removes and self.method not in ("dense", IMPORTED)
+
+    @property
+    def imported(self) -> bool:
+        """Whether nothing is known of what was done but a label, and perhaps an amount."""
+        return self.method == IMPORTED
 
 
 class VariantSpec(Frozen):

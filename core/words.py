@@ -7,7 +7,7 @@ from typing import NamedTuple
 from core.chain import DENSE, Shared, shared
 from core.errors import UserError
 from core.registry import get_stage, reads
-from core.specs import Stage, VariantSpec
+from core.specs import IMPORTED, Stage, VariantSpec
 
 # Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
 PAPERS = {("magnitude", "adaprune")}
@@ -16,7 +16,7 @@ PAPERS = {("magnitude", "adaprune")}
 class Part(NamedTuple):
     """One stage of a chain, or two that people know under one name."""
 
-    name: str  # of the stage whose label and look it has
+    name: str  # of the stage whose label and look it has; `imported:LABEL` of what was made elsewhere
     stages: tuple[Stage, ...]
 
     @property
@@ -50,7 +50,9 @@ def duration(seconds: float) -> str:
 
 
 def label(name: str) -> str:
-    """Return what people call a stage; a stage of another version goes by its name."""
+    """Return what people call a part of a chain; a stage of another version goes by its name."""
+    if name.startswith(f"{IMPORTED}:"):
+        return f"{name.removeprefix(f'{IMPORTED}:')} ({IMPORTED})"
     try:
         return get_stage(name).label
     except UserError:
@@ -60,6 +62,8 @@ def label(name: str) -> str:
 def parts(stages: Sequence[Stage]) -> list[Part]:
     """Return what a chain is said to be made of; where nothing removes anything, that begins with the dense model."""
     left = [stage for stage in stages if stage.method != DENSE]
+    if any(stage.imported for stage in stages):
+        return [Part(f"{IMPORTED}:{stages[0].parameters['label']}", tuple(stages))]
     found = [] if any(stage.removes for stage in left) else [Part(DENSE, ())]
     while left:
         first, *after = left
@@ -106,7 +110,9 @@ def chain_name(stages: Sequence[Stage]) -> str:
 
 
 def changed(stage: Stage) -> list[str]:
-    """Return the parameters that are not at their default, as words."""
+    """Return the parameters that are not at their default, as words; a label is said already."""
+    if stage.imported:
+        return []
     try:
         fields = get_stage(stage.method).Parameters.model_fields
     except UserError:

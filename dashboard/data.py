@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -44,8 +44,8 @@ def _queue(url: URL) -> Queue:
 
 
 def active_jobs() -> list[Job]:
-    """Return the jobs that wait or run, oldest first."""
-    return [job for job in reversed(queue().jobs()) if job.active]
+    """Return the jobs that run, then those that wait, in their order."""
+    return queue().active()
 
 
 def models() -> list[str]:
@@ -105,7 +105,7 @@ def paired(
     return _paired(store().url, store().stamp(), tuple(seeds), reference, None if numbers is None else tuple(numbers))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has a reference a column
 def _paired(
     url: URL, stamp: tuple, seeds: tuple[tuple[str, ...], ...], reference: str, numbers: tuple[Number, ...] | None
 ) -> pd.DataFrame:
@@ -126,6 +126,11 @@ def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
 def result(key: str) -> Result | None:
     """Return one variant's result."""
     return store().get(key)
+
+
+def results(keys: Collection[str]) -> dict[str, Result]:
+    """Return those of the variants that there are, without the user's own layers."""
+    return store().some(keys)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

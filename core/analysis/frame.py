@@ -14,8 +14,8 @@ import pandas as pd
 
 from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, spelt_out
-from core.results import Footprint, Measurement, Result, Variant
-from core.specs import Stage
+from core.results import Measurement, Result, Variant
+from core.specs import IMPORTED, Stage
 from core.words import parts, series_name
 
 COUNTED = (
@@ -96,7 +96,7 @@ def told(result: Result) -> Told:
         identity=_identity(variant),
         stages=variant.stages,
         before=(_identity(before), before.stages) if before else None,
-        known=_variant(variant) | _footprint(result.footprint) | _latency(result),
+        known=_variant(variant) | _size(result) | _latency(result),
         protocols=tuple(_protocol(row) for row in result.measurements),
         numbers=tuple(
             (row.metric, row.dataset, row.value, row.stderr, row.n, row.origin) for row in result.measurements
@@ -165,7 +165,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "series": series(variant.stages),
         "parts": "+".join(part.name for part in parts(variant.stages)),
         "method": variant.method,
-        "family": method.family if method else "other",
+        "family": method.family if method else IMPORTED if variant.imported else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
@@ -232,7 +232,11 @@ def _stages(variant: Variant) -> list[dict[str, Any]]:
     return told
 
 
-def _footprint(footprint: Footprint) -> dict[str, float | None]:
+def _size(result: Result) -> dict[str, float | None]:
+    """Return what was counted of a variant; of an imported one what is told of it."""
+    footprint = result.footprint
+    if footprint is None:
+        return {name: result.variant.details.get(name) for name in ("parameters", "packed_mb")}
     return {
         "block_removed": footprint.block_removed,
         "model_removed": footprint.model_removed,

@@ -54,6 +54,6 @@ def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], list[Me
     groups: dict[tuple[Any, ...], dict[str, Measurement]] = {}
     for row in measurements:
         if row.dataset in SEVEN and row.metric == TASKS[row.dataset].metric:
-            protocol = (row.origin, *(row.protocol.get(name) for name in ("limit", "fewshot", "dtype")))
+            protocol = tuple(row.protocol.get(name) for name in ("limit", "fewshot", "dtype"))
             groups.setdefault(protocol, {})[row.dataset] = row
     return {protocol: [group[name] for name in SEVEN] for protocol, group in groups.items() if len(group) == len(SEVEN)}

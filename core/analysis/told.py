@@ -66,17 +66,18 @@ def sentence(found: Sequence[tuple[str, str]], one: str, other: str) -> str:
     groups: dict[str, list[str]] = {}
     for name, words_of_it in found:
         groups.setdefault(words_of_it, []).append(name)
-    parts = [(verdict, _list(groups[verdict])) for verdict in ("better", "worse") if verdict in groups]
+    parts = [(verdict, listed(groups[verdict])) for verdict in ("better", "worse") if verdict in groups]
     told = " and ".join(
         f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"
         for place, (verdict, where) in enumerate(parts)
     )
     none = "no difference can be told"
-    rest = [f"{none} in {_list(groups[none])}"] if none in groups else []
+    rest = [f"{none} in {listed(groups[none])}"] if none in groups else []
     reasons = [why for why in groups if why not in ("better", "worse", none)]
-    rest += [f"{_list(groups[why])} {why.rstrip('.')}" for why in reasons]
+    rest += [f"{listed(groups[why])} {why.rstrip('.')}" for why in reasons]
     return ("; ".join([told, *rest]) if told else f"Of {one} and {other}, {'; '.join(rest)}") + "."
 
 
-def _list(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Write names in a row: `PIQA, BoolQ and ARC-e`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

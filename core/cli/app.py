@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, listing, upkeep
+from core.cli import compare, compute, importing, listing, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
 from core.errors import Cancelled, UserError
@@ -28,6 +28,7 @@ for command in (
     *(upkeep.fetch, upkeep.doctor),
 ):
     app.command()(command)
+app.command("import", help=importing.HELP)(importing.import_files)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

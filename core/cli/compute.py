@@ -204,7 +204,7 @@ def export(
     store = Store()
     found = find_result(store, key)
     spec = RunSpec(variant=variant_spec(found.variant), **chosen)
-    size = size_words(checkpoint_bytes(found.footprint, spec.saved_dtype), spec.saved_dtype)
+    size = size_words(checkpoint_bytes(found.counted, spec.saved_dtype), spec.saved_dtype)
     messages.print(f"The checkpoint will take about {size}.")
     with bars() as progress:
         compute_once(spec, store, progress)

@@ -18,9 +18,7 @@ from core.paths import cache_dir, data_dir, local_results_dir
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Frozen
 
-PACKAGES = ("torch", "transformers", "datasets", "lm_eval", "streamlit", "plotly", "kaleido", "sqlalchemy")
-# As kaleido looks for it.
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+PACKAGES = ("torch", "transformers", "datasets", "lm_eval", "streamlit", "plotly", "matplotlib", "sqlalchemy")
 
 
 class Check(Frozen):
@@ -42,9 +40,6 @@ def _installed() -> Iterator[Check]:
             yield Check(group="installed", name=package, ok=True, detail=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             yield Check(group="installed", name=package, ok=False, detail="missing: pip install -r requirements.txt")
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    fallback = "none: PNG, SVG and PDF are drawn by matplotlib"
-    yield Check(group="installed", name="browser", ok=browser is not None, detail=browser or fallback)
 
 
 def _machine() -> Iterator[Check]:

@@ -40,15 +40,16 @@ def summary(results: Sequence[Result], samples: "Samples") -> list[Row]:
 
 def _facts(result: Result) -> Row:
     variant, size = result.variant, result.footprint
+    packed = variant.details.get("packed_mb") if size is None else size.packed_bytes / 1e6
     seed = chain.shared(variant.stages).seed
     return {
         "key": variant.key[:SHORT_KEY],
         "model": variant.model,
         "chain": chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else ""),
         "seed": "" if seed is None else str(seed),
-        "block weights removed": share(size.block_removed),
-        "model removed": share(size.model_removed),
-        "packed MB": f"{size.packed_bytes / 1e6:.1f}",
+        "block weights removed": share(size.block_removed) if size else "",
+        "model removed": share(size.model_removed) if size else "",
+        "packed MB": "" if packed is None else f"{packed:.1f}",
     }
 
 

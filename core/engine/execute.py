@@ -68,7 +68,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
             )
     found = store.stored(result.variant.key)
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
-        size = size_words(checkpoint_bytes(found.footprint, spec.saved_dtype), spec.saved_dtype)
+        size = size_words(checkpoint_bytes(found.counted, spec.saved_dtype), spec.saved_dtype)
         progress("save", 0, 1, size)
         save_checkpoint(model, tokenizer, found, Path(spec.save), spec.saved_dtype)
         progress("save", 1, 1, size)

@@ -76,7 +76,7 @@ def make_variant(
     result: Result | None
     if kept:
         model, result = kept
-        size = result.footprint
+        size = result.counted
         dense = size.dense_parameters, size.dense_block_weights or size.block_weights
         sizes = dense_sizes(source)
     else:

@@ -17,7 +17,7 @@ from lm_eval.utils import handle_non_serializable, hash_string
 from core.data.tasks import TaskSource, harness_tasks, identify_task
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.scorer import SharedPrefixLM
-from core.outcomes import summary
+from core.outcomes import METRICS, summary
 from core.progress import Progress, silent
 from core.protocols import task_protocol
 from core.results import Measurement
@@ -25,8 +25,6 @@ from core.specs import Task
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task as HarnessTask
-
-METRICS = ("acc", "acc_norm", "perplexity")  # of what the harness computes, those that are kept
 
 
 @dataclass

@@ -1,20 +1,22 @@
-"""The queue: which runs are wanted, where each stands, and how one is cancelled, repeated or deleted.
+"""The queue: which runs are wanted, where each stands, and how one is moved, cancelled, repeated or deleted.
 
-A job is a row. Whoever has the store may submit and cancel; `core.jobs.supervisor` starts the processes.
+A job is a row. Whoever has the store may submit and cancel; `core.jobs.supervisor` starts the processes. Jobs wait in
+the order of their `created` times, which moving a job exchanges; one that is started again keeps its place.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from core.errors import UserError
 from core.fields import fault
 from core.jobs.executor import Executor, LocalExecutor, log_file, log_tail
-from core.jobs.supervisor import Supervisor
+from core.jobs.supervisor import TURN, Supervisor
 from core.specs import Frozen, RunSpec
 from core.store.store import Store
 from core.store.tables import jobs
@@ -75,19 +77,25 @@ class Queue:
 
     def submit(self, spec: RunSpec) -> int:
         """Queue a run and return its id; a run that is already queued or running is not queued twice."""
-        text = spec.model_dump_json()
-        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
+        return self.submit_all([spec])[0]
+
+    def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
+        """Queue runs in this order, all or none, and return their ids, as `submit` does."""
         with self.store.begin() as connection:
-            found = connection.execute(same).scalar()
-            if found is not None:
-                return found
-            new = insert(jobs).values(spec=text, state="queued", created=time.time())
-            key = connection.execute(new).inserted_primary_key
-            assert key is not None  # as one row was inserted
-            job_id = key[0]
-        log_file(job_id).unlink(missing_ok=True)  # of an earlier database
+            ids = [self._submit(connection, spec.model_dump_json()) for spec in specs]
         self._supervisor.wake()
-        return job_id
+        return ids
+
+    def _submit(self, connection: Connection, text: str) -> int:
+        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
+        found = connection.execute(same).scalar()
+        if found is not None:
+            return found
+        new = insert(jobs).values(spec=text, state="queued", created=time.time())
+        key = connection.execute(new).inserted_primary_key
+        assert key is not None  # as one row was inserted
+        log_file(key[0]).unlink(missing_ok=True)  # of an earlier database
+        return key[0]
 
     def cancel(self, job_id: int) -> None:
         """Stop a job: at once if it waits, else at its next step, and by force if it takes too long."""
@@ -99,6 +107,34 @@ class Queue:
             connection.execute(running.values(cancel=now))
         self._state(job_id)
         self._supervisor.wake()
+
+    def cancel_all(self) -> int:
+        """Stop every job as `cancel` does, and return how many were told to."""
+        now = time.time()
+        queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=now, finished=now)
+        running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=now)
+        with self.store.begin() as connection:
+            told = sum(connection.execute(change).rowcount for change in (queued, running))
+        self._supervisor.wake()
+        return told
+
+    def move(self, job_id: int, later: bool) -> None:
+        """Let a waiting job change places with the one that waits before it, or after it if `later`.
+
+        Raises `UserError` where it waits no more; nothing changes where it is the first, or the last, already.
+        """
+        mine = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
+        waiting = select(jobs.c.id, jobs.c.created).where(jobs.c.state == "queued").order_by(*TURN)
+        with self.store.begin() as connection:
+            # The first statement writes, so that SQLite's lock is held and no supervisor takes one of them meanwhile.
+            if not connection.execute(mine.values(state="queued")).rowcount:
+                raise UserError(f"Job {job_id} does not wait any more, so its place cannot change.")
+            rows = connection.execute(waiting).all()
+            place = next(place for place, row in enumerate(rows) if row.id == job_id)
+            other = place + (1 if later else -1)
+            if 0 <= other < len(rows):
+                for one, created in ((rows[place], rows[other].created), (rows[other], rows[place].created)):
+                    connection.execute(update(jobs).where(jobs.c.id == one.id).values(created=created))
 
     def retry(self, job_id: int) -> int:
         """Queue the run of an ended job again and return the new job's id."""
@@ -130,6 +166,16 @@ class Queue:
     def jobs(self, limit: int = 100) -> list[Job]:
         """Return the newest jobs, newest first, without those that cannot be read."""
         return self._read(select(jobs).order_by(jobs.c.id.desc()).limit(limit))[0]
+
+    def active(self) -> list[Job]:
+        """Return the jobs that run, then those that wait, in their order."""
+        found = self._read(select(jobs).where(jobs.c.state.in_(ACTIVE)).order_by(*TURN))[0]
+        return sorted(found, key=lambda job: job.state != "running")
+
+    def ended(self, limit: int = 100) -> list[Job]:
+        """Return the jobs that ended last, the last one first."""
+        ended = select(jobs).where(jobs.c.state.not_in(ACTIVE))
+        return self._read(ended.order_by(jobs.c.finished.desc(), jobs.c.id.desc()).limit(limit))[0]
 
     def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
         """Return those of the newest jobs that cannot be read, newest first."""

@@ -31,6 +31,7 @@ IDLE_SECONDS = 3.0  # between looks for jobs that another process submitted
 GRACE_SECONDS = 10.0  # from asking a job to stop to interrupting its process, or killing one that is halted again
 KILL_TIMES = 30  # as long to killing it: a training writes the best that it has come to, which may be large
 START_SECONDS = 30.0  # for a process to write its own pid
+TURN = (jobs.c.created, jobs.c.id)  # the order in which waiting jobs are started
 STALE_SECONDS = 120.0  # without a heartbeat, after which another machine's job counts as dead
 
 
@@ -142,10 +143,10 @@ class Supervisor(threading.Thread):
         self._set(row, finished=time.time(), **state)
 
     def _launch(self) -> bool:
-        """Start the oldest queued job; False if there is none."""
+        """Start the job whose turn it is; False if none waits."""
         with self.store.begin() as connection:
-            oldest = select(jobs.c.id).where(jobs.c.state == "queued").order_by(jobs.c.id).limit(1)
-            job_id = connection.execute(oldest).scalar()
+            first = select(jobs.c.id).where(jobs.c.state == "queued").order_by(*TURN).limit(1)
+            job_id = connection.execute(first).scalar()
             claim = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
             mine = {"state": "running", "attempts": jobs.c.attempts + 1, "supervisor": f"{self.host}/{os.getpid()}"}
             if job_id is None or not connection.execute(claim.values(**mine, started=time.time())).rowcount:

@@ -38,6 +38,7 @@ class Citation(Frozen):
     authors: str
     year: int
     url: str
+    part: str = ""  # what of the paper the method follows, such as `equation 1`
 
 
 class MethodParameters(Frozen):
@@ -139,6 +140,9 @@ class Method:
     family: ClassVar[Family]  # under which people find it
     citation: ClassVar[Citation | None] = None
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
+    idea: ClassVar[str]  # two sentences for the same reader: why it works, and what it does
+    formulas: ClassVar[tuple[str, ...]]  # in LaTeX: what decides, and what becomes of the weights
+    symbols: ClassVar[Mapping[str, str]] = {}  # what signs in them mean that `core.methods.formulas` does not say
     version: ClassVar[int] = 1
     reads: Reads = "nothing"
     takes_amount: ClassVar[bool] = True  # whether it removes weights, so that a ratio or a pattern is asked for

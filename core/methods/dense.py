@@ -16,6 +16,11 @@ class Dense(Method):
     label = "Dense"
     family = "dense"
     summary = "The model as it is: nothing removed."
+    idea = (
+        "Nothing is removed, so this is the model that every other one is held against. What a method loses is its "
+        "distance to this model on the same text and the same questions."
+    )
+    formulas = ("W' = W",)
     takes_amount = False
     colour = NEUTRAL
     mark = "star"

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Protocol
 
 from core.protocols import missing
 from core.request.stages import build_stage
+from core.results import Result
 from core.specs import RunSpec
 
-if TYPE_CHECKING:
-    from core.store.store import Store
+
+class Known(Protocol):
+    """A store, or the results that were read of one."""
+
+    def get(self, key: str, /) -> Result | None:
+        """Return all that is known of a variant."""
 
 
-def left(spec: RunSpec, store: Store) -> list[RunSpec]:
+def keys_of(specs: Iterable[RunSpec]) -> set[str]:
+    """Return the keys of all that `left` asks for of some runs: of their variants and of their dense baselines."""
+    return {wanted.variant.key for spec in specs for wanted in (spec, baseline(spec)) if wanted is not None}
+
+
+def left(spec: RunSpec, store: Known) -> list[RunSpec]:
     """Return what the store does not have yet: the part of the run itself, and that of its dense baseline."""
     parts = []
     for wanted in (spec, baseline(spec)):
         if wanted is not None:
             key = wanted.variant.key
-            parts.append(missing(wanted, None if wanted.force else store.some([key]).get(key)))
+            parts.append(missing(wanted, None if wanted.force else store.get(key)))
     return [part for part in parts if part is not None]
 
 

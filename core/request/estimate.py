@@ -14,7 +14,7 @@ from core.models.facts import facts
 from core.models.sources import identify_again
 from core.paths import kept_variant
 from core.registry import made
-from core.request.baseline import left
+from core.request.baseline import keys_of, left
 from core.request.cost import perplexity_work, task_work
 from core.request.speeds import Speeds, history_of, own_numbers, speeds_of
 from core.results import Result
@@ -43,7 +43,9 @@ class Estimate(Frozen):
 def history(store: Store) -> list[Result]:
     """Return what was measured on this machine: the user's own results, without the shipped numbers beside them."""
     local = store.local_keys()
-    return [own_numbers(result) for result in store.results() if result.variant.key in local]
+    return [
+        own_numbers(result) for result in store.results() if result.variant.key in local and not result.variant.imported
+    ]
 
 
 def kept_stages(variant: VariantSpec) -> int:
@@ -55,7 +57,8 @@ def kept_stages(variant: VariantSpec) -> int:
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
     speeds = lru_cache(history_of(store).speeds)  # a question of the store for each model
-    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, store)}
+    stored = store.some(keys_of(specs))
+    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, stored)}
     found = [_estimate(part, speeds(part.variant.model)) for part in parts.values()]
     return Estimate(
         seconds=sum(one.seconds for one in found),

@@ -105,7 +105,11 @@ def _ratio(
         if ratio is not None and abs(ratio - gone) > 1e-9:
             raise UserError(f"Pattern {pattern} removes {gone:g} of the weights, not {ratio}; leave the ratio out.")
         return gone
-    ratio = DEFAULT_RATIO if ratio is None else ratio
+    return check_ratio(DEFAULT_RATIO if ratio is None else ratio)
+
+
+def check_ratio(ratio: float) -> float:
+    """Return the ratio with as many places as ratios have; a `UserError` where it is none."""
     if not 0 <= ratio < 1:
         raise UserError(f"Ratio {ratio} is outside [0, 1): it is the share of weights removed, such as 0.5.")
     if round(ratio, RATIO_PLACES) == 1:
@@ -182,6 +186,8 @@ def build_run(
 def variant_spec(variant: Variant) -> VariantSpec:
     """Return what makes a stored variant; a `UserError` where this version cannot make it or would make another."""
     name = f"Variant {variant.key[:12]}"
+    if variant.imported:
+        raise UserError(f"{name} was imported: how it was made is not known, so it cannot be made here.")
     for place, stage in enumerate(variant.stages):
         try:
             found = get_stage(stage.method)

@@ -35,6 +35,21 @@ class Measuring(TypedDict, total=False):
     force: bool
 
 
+def count(grid: Grid) -> int:
+    """Return how many runs a grid asks for, each model's dense baseline among them, before any is looked at.
+
+    That is the most: what draws nothing has one run for all seeds, and what is asked for twice is run once.
+    """
+    targets = targets_of(grid)
+    chains = sum(len(targets) if any(stage.open for stage in parse(chain)) else 1 for chain in grid.chains)
+    return len(grid.models) * (1 + chains * len(grid.seeds))
+
+
+def targets_of(grid: Grid) -> list[Target]:
+    """Return the amounts that fill the one that a chain leaves open."""
+    return [*((ratio, None) for ratio in grid.ratios), *((None, pattern) for pattern in grid.patterns)]
+
+
 def points(
     grid: Grid, *, tasks: Sequence[Task] = (), **measuring: Unpack[Measuring]
 ) -> tuple[list[RunSpec], dict[str, str]]:
@@ -42,10 +57,9 @@ def points(
 
     Raises `UserError`, before anything is run, for all else that is wrong, and where every model is.
     """
-    targets: list[Target] = [(ratio, None) for ratio in grid.ratios]
-    targets += [(None, pattern) for pattern in grid.patterns]
+    targets = targets_of(grid)
     filled = [one for chain in grid.chains for one in _filled(parse(chain), targets)]
-    with_tasks = None if grid.tasks_at is None else {_target(text) for text in grid.tasks_at}
+    with_tasks = None if grid.tasks_at is None else {target(text) for text in grid.tasks_at}
     if with_tasks is not None and (strange := with_tasks - {_last(chain) for chain in filled}):
         ratio, pattern = min(strange, key=str)
         raise UserError(f"Tasks are asked for at {pattern or ratio}, which is not a point of this sweep.")
@@ -84,7 +98,8 @@ def _last(chain: Sequence[Asked]) -> Target:
     return amounts[-1] if amounts else (None, None)
 
 
-def _target(text: str) -> Target:
+def target(text: str) -> Target:
+    """Return the amount that is written as a ratio or a pattern; a `UserError` where it is neither."""
     if ":" in text:
         parse_pattern(text)
         return None, text

@@ -69,8 +69,8 @@ def card(result: Result, plain: bool, dtype: Dtype) -> str:
         "",
         *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
-        f"{result.footprint.model_removed:.1%} of the model's parameters are zero or gone; "
-        f"{result.footprint.model_parameters:,} are stored, in {precision_name(dtype)}.",
+        f"{result.counted.model_removed:.1%} of the model's parameters are zero or gone; "
+        f"{result.counted.model_parameters:,} are stored, in {precision_name(dtype)}.",
         "",
         "```python",
         "from transformers import AutoModelForCausalLM, AutoTokenizer",

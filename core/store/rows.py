@@ -27,7 +27,7 @@ def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "model": variant.model,
         "method": variant.method,
         "variant": variant.model_dump_json(),
-        "footprint": result.footprint.model_dump_json(),
+        "footprint": result.footprint.model_dump_json() if result.footprint else "null",
         "layers": f"[{','.join(layer.model_dump_json() for layer in result.layers)}]",
         "updated": time.time(),
     }
@@ -88,8 +88,11 @@ def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result
         variant = schema1.renewed(written) if written else None
     else:
         variant = read("The stored variant", Variant, row.variant)
-    footprint = read("The footprint of the stored variant", Footprint, row.footprint) if variant else None
-    if variant is None or footprint is None:
+    counted = variant is not None and not variant.imported
+    if variant and variant.imported:
+        again = "import it again"
+    footprint = read("The footprint of the stored variant", Footprint, row.footprint) if counted else None
+    if variant is None or (counted and footprint is None):
         return None
     if variant.key != row.key:
         warnings.append(f"The stored variant {name} is skipped (its key is not that of what is in it); {again}.")

@@ -49,7 +49,7 @@ jobs = Table(
     Column("process_created", Float),  # tells the process from a later one with the same pid
     Column("heartbeat", Float),  # times are seconds since 1970
     Column("cancel", Float),  # when it was asked to stop
-    Column("created", Float, nullable=False),
+    Column("created", Float, nullable=False),  # when it was submitted; two jobs that change places exchange it
     Column("started", Float),
     Column("stage_started", Float),
     Column("finished", Float),

@@ -33,7 +33,7 @@ WIDTHS = {"Ratio, 95 %": 120, "Perplexity is": 170, "Accuracy, 95 %": 110, "Accu
 def comparison(
     points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame, perplexities: pd.DataFrame, accuracies: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the table of the points beside the dense model, dense first.
+    """Return the table of the points beside the dense model, dense first, indexed by the variants' keys.
 
     `means` as of `points.seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
     `perplexities` and `accuracies` are rows of `core.analysis.differences`, the latter of the mean of seven, shown
@@ -73,7 +73,7 @@ def comparison(
         }
     )
     unknown = [name for name in OPTIONAL if table[name].isna().all()]
-    return table.drop(columns=unknown)
+    return table.drop(columns=unknown).set_axis(rows["key"])
 
 
 def _intervals(low: pd.Series, high: pd.Series, written: Callable[[float], str]) -> list[str | None]:

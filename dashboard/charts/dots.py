@@ -1,6 +1,6 @@
-"""Charts with a row for each task and a marker for each series: accuracies, and what they gain or lose.
+"""A chart with a row for each task and a marker for each series, as papers print accuracies.
 
-Pure functions from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
+A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts import marks
-from dashboard.charts.style import Look, Theme, faded, layout, look
+from dashboard.charts.style import Theme, layout, look
 
 HALF = 0.42  # of a task's row, up and down: what a line in it spans
 BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
-UNTOLD = "not told apart"  # short, as the widest entry sets the columns of a printed legend
 
 
 class Lanes:
@@ -86,45 +85,6 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     high = max(rows[column].max() for column in ("high", *there))
     figure.update_xaxes(tickformat=".0%", range=[low - 0.02, high + 0.02])
     figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
-    return figure
-
-
-def difference_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
-    """Draw accuracy minus the dense model's in points, a row for each task of `order`, a marker for each series.
-
-    `rows` as of `dashboard.charts.paired.of_tasks`; value, low and high are in points. The dense model is the line at
-    zero, and what cannot be told from it is faded.
-    """
-    lanes = Lanes({name: name for name in rows["series"]}, order)  # each its own: intervals would hide one another
-    figure = go.Figure(layout=layout(theme, lanes.pixels))
-    line = {"color": theme.text, "dash": "dot", "width": 1.4}
-    ends = [-0.5, len(order) - 0.5]
-    figure.add_scatter(x=[0, 0], y=ends, mode="lines", name="dense", hoverinfo="skip", line=line)
-    for name, part in rows.groupby("series", sort=False):
-        style, pattern = look(part["parts"].iloc[0], theme), part["pattern"].iloc[0]
-        marks.entry(figure, str(name), str(name), "markers", marks.marker(style, theme, pattern))
-        for told, these in part.groupby("told"):
-            shade = style if told else Look(faded(style.color, theme), style.dash, style.symbol)
-            figure.add_scatter(
-                x=these["value"],
-                y=[lanes.height(str(name), task) for task in these["task"]],
-                mode="markers",
-                name=str(name),
-                legendgroup=name,
-                showlegend=False,
-                marker=marks.marker(shade, theme, pattern),
-                error_x=marks.bars(these, these["value"], these["low"].notna(), shade.color),
-                customdata=these[["key", "task", "metric", "said"]].to_numpy(),
-                hovertemplate=f"<b>{name}</b>, %{{customdata[1]}} (%{{customdata[2]}})<br>%{{customdata[3]}}"
-                "<extra></extra>",
-            )
-    if not rows["told"].all():
-        shade = Look(faded(theme.muted, theme), "solid", "circle")
-        marks.entry(figure, UNTOLD, UNTOLD, "markers", marks.marker(shade, theme))
-    lanes.finish(figure, theme)
-    ends = [rows["value"].min(), rows["low"].min(), 0.0, rows["value"].max(), rows["high"].max()]
-    figure.update_xaxes(range=[min(ends) - 1, max(ends) + 1])
-    figure.update_layout(title_text="Accuracy minus dense, in points (higher is better)")
     return figure
 
 

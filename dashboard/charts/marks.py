@@ -7,9 +7,13 @@ import plotly.graph_objects as go
 
 from dashboard.charts.style import PATTERN_MARKS, Look, Theme
 
+UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
+
 
 def marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> dict:
-    """Return a marker: filled, or hollow in the way of its N:M pattern."""
+    """Return a marker: filled, or hollow in the way of its N:M pattern; that of what was imported is hollow anyway."""
+    if style.symbol.endswith("-open"):
+        return {"symbol": symbol(style, pattern), "size": 9, "color": style.color, "line": {"width": 2}} | extra
     if not isinstance(pattern, str):
         return {"symbol": style.symbol, "size": 9, "color": style.color, "line": {"width": 0}} | extra
     edge = {"width": 2, "color": style.color}

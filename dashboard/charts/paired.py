@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ CANNOT = "cannot be paired"
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Return what `dots.difference_dots` draws, a row for each one of `shown` that is not the dense model.
+    """Return what `scores.score_chart` draws, a row for each one of `shown` that is not the dense model.
 
     `found` are the differences shown together, and `shown` rows as of `points.with_mean`. value, low and high are in
     points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
@@ -26,13 +27,55 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """
     wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
-    rows = compressed.merge(found.assign(task=_labels(found))[wanted], on=["key", "task"], how="left")
+    rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["why"] = [_why(row) for _, row in rows.iterrows()]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
     together = rows["task"].map(rows[rows["why"].isna()].groupby("task").size())
     rows["told"] = rows["verdict"].isin(("better", "worse"))
     said = [_points(row) + _verdict(row, count) for (_, row), count in zip(rows.iterrows(), together, strict=True)]
     return rows.assign(said=said).drop(columns="difference")
+
+
+def lines(both: pd.DataFrame) -> pd.DataFrame:
+    """Return by task the accuracies in percent that need no variant: `dense`, and what guessing gets.
+
+    `both` as of `with_baselines`.
+    """
+    known = both.groupby("task", sort=False)[["chance", "majority"]].first().astype(float)
+    dense = both[is_dense(both)].groupby("task")["value"].first().reindex(known.index)
+    return 100 * known.assign(dense=dense)
+
+
+def below_majority(lines: pd.DataFrame) -> str:
+    """Say on which tasks the dense model does worse than one that knows nothing; empty where on none."""
+    found = lines[lines["dense"] < lines["majority"]]
+    named = [f"{task} ({row['dense']:.1f} against {row['majority']:.1f} %)" for task, row in found.iterrows()]
+    if not named:
+        return ""
+    return (
+        f"The dense model is below always naming the most frequent answer on {' and '.join(named)}, so what a variant "
+        "gains or loses there says little of what it knows."
+    )
+
+
+def beside_others(drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
+    """Return `of_tasks` with those of `both` behind it that are not `shown`, as plain differences in points."""
+    rest = both[~both["series"].isin(shown) & ~is_dense(both)]
+    value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
+    said = [f"{points:+.1f} points" for points in value]
+    rest = rest.assign(value=value, low=math.nan, high=math.nan, told=False, said=said, lit=False)
+    return pd.concat([drawn.assign(lit=True), rest[rest["value"].notna()]], ignore_index=True)
+
+
+def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
+    """Return the accuracies of `both` in percent as `scores.score_chart` draws them, those in colour that are shown."""
+    rows = both[~is_dense(both)]
+    rows = rows.assign(**{name: 100 * rows[name] for name in ("value", "low", "high")})
+    said = [
+        f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
+        for _, row in rows.iterrows()
+    ]
+    return rows.assign(said=said, told=True, lit=rows["series"].isin(shown))
 
 
 def unpaired(rows: pd.DataFrame) -> str:
@@ -78,7 +121,7 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     `found` are differences to the dense model; a task whose answers were not kept has the catalogue's chance, and no
     majority.
     """
-    known = found.assign(task=_labels(found)).groupby("task")[["chance", "majority"]].first().astype(float)
+    known = found.assign(task=task_labels(found)).groupby("task")[["chance", "majority"]].first().astype(float)
     chance, majority = (shown["task"].map(known[name]) for name in known)
     return shown.assign(chance=chance.fillna(shown["chance"].astype(float)), majority=majority)
 
@@ -125,7 +168,8 @@ def _capital(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
-def _labels(found: pd.DataFrame) -> pd.Series:
+def task_labels(found: pd.DataFrame) -> pd.Series:
+    """Return what charts call the data set of each of these differences."""
     return found["dataset"].map(_label)
 
 

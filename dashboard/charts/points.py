@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,11 +16,13 @@ from core.errors import UserError
 from core.registry import METHODS, STAGES, get_stage
 from core.request.asked import reads_of
 from core.results import Measurement, Result
-from core.specs import RunSpec, parse_pattern
+from core.specs import IMPORTED, RunSpec, parse_pattern
 from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 MEAN_LABEL = "Mean of seven"
+MOST_LIT = 6  # series that are told apart at a glance, also without their colours
+NOT_TOLD = "amount not told"  # of what was imported without one
 FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -64,31 +65,35 @@ def text_name(corpus: str, window: float, windows: float | None) -> str:
     return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
 
 
-def followers(rows: pd.DataFrame) -> pd.Series:
-    """Return the names of each row's stages that remove nothing and follow others, a set each."""
-    there = rows["stages"].unique()  # many rows are of one variant, and many variants of the same stages
-    return rows["stages"].map(
-        {stages: {stage["name"] for stage in json.loads(stages)} & set(FOLLOWERS) for stages in there}
-    )
+def lit_at_first(points: pd.DataFrame) -> list[str]:
+    """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 
-
-def few_followers(rows: pd.DataFrame, most: int) -> set[str]:
-    """Return those of the stages that may follow others with which rows are of at most so many series."""
-    rows = rows.drop_duplicates(["label", "stages"])
-    there, chosen = followers(rows), set[str]()
+    First the methods alone, of too many those with the lowest perplexities at the amount that most have; then, by what
+    followed them, such as LoRA, all of a kind as long as they fit.
+    """
+    there = points.drop_duplicates("series").set_index("series")
+    several = there["open"].str.contains("+", regex=False)
+    plain = list(there.index[~several])
+    if len(plain) > MOST_LIT:
+        most = points["where"].mode().iloc[0]
+        value = points[points["where"] == most].groupby("series")["value"].min()
+        plain = sorted(plain, key=lambda series: value.get(series, math.inf))[:MOST_LIT]
+    lit, chosen = set(plain), set[str]()
     for name in FOLLOWERS:
-        if rows.loc[there <= chosen | {name}, "label"].nunique() <= most:
-            chosen.add(name)
-    return chosen
+        kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
+        more = lit | {series for series, kind in kinds.items() if kind and kind <= chosen | {name}}
+        if len(more) <= MOST_LIT:
+            lit, chosen = more, chosen | {name}
+    return [series for series in there.index if series in lit]
 
 
 def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
-    """Return the address of a run's point on Explore: its chain and the texts that it was made with."""
+    """Return the address of a run on Explore: its series and amount, and the texts that it was made with."""
     rows = frame[frame["key"] == spec.variant.key]
     if rows.empty:
         return {}
     first = rows.iloc[0]
-    where: dict[str, str | list[str]] = {"explore_model": first["model"], "explore_point": first["chain"]}
+    where: dict[str, str | list[str]] = {"explore_model": first["model"]}
     if spec.perplexity:
         text = spec.perplexity[0]
         where["explore_text"] = text_name(text.corpus, text.window, text.windows)
@@ -98,8 +103,8 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     if first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = amount(first["ratio"], first["pattern"])
-    if then := followers(rows).iloc[0]:
-        where["explore_then"] = [FOLLOWERS[name] for name in FOLLOWERS if name in then]
+        labels = set(frame.loc[frame["model"] == first["model"], "label"])
+        where["explore_series"] = [name for name in (first["untuned"], first["label"]) if name in labels]
     return where
 
 
@@ -163,6 +168,18 @@ def is_dense(rows: pd.DataFrame) -> pd.Series:
     return (rows["method"] == DENSE) & rows["recovery"].isna()
 
 
+def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of these methods, and of what no method is chosen for: the dense model, and what was imported."""
+    return rows[rows["method"].isin([*methods, DENSE, IMPORTED])]
+
+
+def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:
+    """Return how much was removed of a row's variant, as `amount` writes it, or that this was not told."""
+    if row["method"] == IMPORTED and pd.isna(row["ratio"]) and not isinstance(row["pattern"], str):
+        return NOT_TOLD
+    return amount(row["ratio"], row["pattern"])
+
+
 def dense_key(rows: pd.DataFrame) -> str | None:
     """Return the key of the dense model, of several that which has most of the rows; None where none is among them."""
     keys = rows.loc[is_dense(rows), "key"]
@@ -198,7 +215,7 @@ def _collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
             low, high = value - stderr, value + stderr
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
         pattern, recovery, untuned = (_text(row[name]) for name in ("pattern", "recovery", "untuned"))
-        where = amount(row["ratio"], pattern)
+        where = removed(row)
         fixed = [row["label"], row["method"], row["ratio"], pattern, row["key"], where, value, low, high, seeds]
         made = [recovery, untuned, row["parts"], row["chain"], row["series"]]
         point = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
@@ -246,15 +263,28 @@ def headline(frame: pd.DataFrame) -> pd.DataFrame:
 
 def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each data set's most frequent protocol, so that no other one shares its axis."""
+    if rows.empty:
+        return rows
     most = rows.groupby("dataset")["protocol_id"].transform(lambda ids: ids.mode().iloc[0])
     return rows[rows["protocol_id"] == most]
 
 
 def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
-    """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it)."""
-    ratios = [ratio for ratio in rows["ratio"].unique() if amount(ratio, None) == chosen]
-    plain = rows["pattern"].isna() & rows["ratio"].isin(ratios)
-    return rows[is_dense(rows) | plain | (rows["pattern"] == chosen)]
+    """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it).
+
+    What was imported stands beside every amount where nothing was removed of it, or not told how much.
+    """
+    there = _removals(rows)
+    anywhere = (rows["method"] == IMPORTED) & there.isin((NOT_TOLD, amount(0, None)))
+    return rows[is_dense(rows) | anywhere | (there == chosen)]
+
+
+def _removals(rows: pd.DataFrame) -> pd.Series:
+    """Return what `removed` says of every row."""
+    told = rows[["method", "ratio", "pattern"]]
+    group = told.groupby(list(told), dropna=False, sort=False).ngroup()  # few, of many rows
+    first = told.assign(group=group).drop_duplicates("group")
+    return group.map({row["group"]: removed(row) for row in first.to_dict("records")}).astype(object)
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
@@ -279,7 +309,7 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "key": first["key"],
             "label": first["label"],
-            "where": [amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)],
+            "where": _removals(first),
             "mean": mean_of(values),
             "stderr": stderr_of(errors),
         }
@@ -329,16 +359,20 @@ def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["What", "Batch", "Measured", "Dense", "Dense / measured"])
 
 
-def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> list[str]:
-    """Return the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
+def missing(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return by label the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
     known = {method.name for method in METHODS}
-    return [chain for name in methods if name in known for chain in _lacking(points, f"{name}@", patterns)]
+    return {get_stage(name).label: _lacking(points, f"{name}@", patterns) for name in methods if name in known}
 
 
-def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> list[str]:
+def missing_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return the same of each series of several stages, none of which trains, that has a point."""
-    several = [name for name in dict.fromkeys(points["open"]) if "+" in name and quickly_made(name)]
-    return [chain for name in several for chain in _lacking(points, name, patterns)]
+    several = points[points["open"].str.contains("+", regex=False)].drop_duplicates("open")
+    return {
+        row["series"]: _lacking(points, row["open"], patterns)
+        for _, row in several.iterrows()
+        if quickly_made(row["open"])
+    }
 
 
 def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:

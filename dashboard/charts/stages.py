@@ -38,7 +38,7 @@ def stage_table(result: Result) -> pd.DataFrame:
         if stage.removes:
             gone = _gone(stage, layers)
         if place == len(variant.stages) - 1:
-            gone = result.footprint.block_removed
+            gone = result.counted.block_removed
         worst = max(errors, default=(math.nan, ""))
         rows.append(
             {

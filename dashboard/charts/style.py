@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from core.methods.base import NEUTRAL, Method
 from core.registry import STAGES
+from core.specs import IMPORTED, sha256
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
 FADED = 0.42  # the share of its own colour that a faded mark keeps
@@ -29,6 +30,7 @@ class Theme:
     paper: str
     palette: tuple[str, ...]
     scale: str  # sequential colour scale of heat maps
+    band: str  # behind what lies apart
 
 
 LIGHT = Theme(
@@ -39,6 +41,7 @@ LIGHT = Theme(
     "#ffffff",
     ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#882255", "#999933", "#332288"),
     "cividis",
+    "#f1f3f5",
 )
 DARK = Theme(
     "dark",
@@ -48,6 +51,7 @@ DARK = Theme(
     "#14181d",
     ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2", "#D9669C", "#C9C95A", "#9A8CF0"),
     "cividis",
+    "#1f252c",
 )
 
 
@@ -67,6 +71,8 @@ class Drawn:
     dash: str
 
 
+IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # of no method here, whatever the label
+IMPORTED_COLOURS = (5, 6, 7, 8)  # those that fewest methods have
 OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
 ADDED = {found.name for found in STAGES if not found.takes_amount}  # to what other stages have left
@@ -85,12 +91,22 @@ def look(parts: str, theme: Theme) -> Look:
     a mark that says how many.
     """
     names = parts.split("+")
-    known = [_KNOWN.get(name, OTHER) for name in names]
+    known = [_drawn(name) for name in names]
     colour = next((one.colour for one in known if one.colour != NEUTRAL), NEUTRAL)
     trained = len(names) > 1 and names[-1] != names[0] and names[-1] in ADDED
     more = len(names) - 1 - trained
     mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].mark
     return Look(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
+
+
+def _drawn(name: str) -> type[Method] | Drawn:
+    """Return how a part is drawn. An import has the colour of the method that its label names, or one of few."""
+    if not name.startswith(f"{IMPORTED}:"):
+        return _KNOWN.get(name, OTHER)
+    said = name.removeprefix(f"{IMPORTED}:").casefold()
+    alike = next((one for one in STAGES if said in (one.name, one.label.casefold())), None)
+    colour = alike.colour if alike else IMPORTED_COLOURS[int(sha256(said), 16) % len(IMPORTED_COLOURS)]
+    return Drawn(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 
 def layout(theme: Theme, height: int, **extra) -> go.Layout:

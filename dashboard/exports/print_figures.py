@@ -1,197 +1,183 @@
-"""A plotly figure of `dashboard.charts.figures` drawn with matplotlib: for PNG, SVG and PDF where there is no browser.
+"""A plotly figure of `dashboard.charts` as a printed page of exact width, drawn with matplotlib.
 
-It reads the same traces, so both renderings show the same data; only what our figures use is covered: scatter (lines,
-markers, error bars), heat maps, horizontal and vertical lines, texts, arrows, linear, log and category axes.
+It reads the figure's own traces, so that both show the same data. Beside the screen's figure: what is measured stands
+at its axis; the amount that is chosen on the page is not marked; lines are named at their ends, where there is room;
+and the page is never taller than a paper's column.
+
+Matplotlib's own font is embedded, so that a figure is the same on every machine.
 """
 
 from __future__ import annotations
 
 import io
-import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
+import matplotlib
 import numpy as np
 import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.transforms import Bbox
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
-MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "diamond": "D",
-    "triangle-up": "^",
-    "triangle-down": "v",
-    "triangle-left": "<",
-    "triangle-right": ">",
-    "hexagon": "h",
-    "pentagon": "p",
-    "star": "*",
-    "cross": "P",
-    "x": "X",
-    "diamond-tall": "d",
+from dashboard.charts.figures import CHOSEN, SCREEN
+from dashboard.exports import print_labels, print_panels
+from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, Entry, draw_trace
+
+TALLEST = 8.5  # inches
+EDGE, GAP = 0.03, 0.08  # inches: around the page, and between its parts
+LOWEST_PLOT = 1.2  # inches
+PRINTED_PIXEL = 0.0073  # inches that a pixel of the height of a chart of rows becomes
+SCREEN_REST = 135  # pixels of such a chart's height that are not its rows
+SMALLEST_MARK = 0.6  # times the usual size, where rows have little room
+STYLE: Any = {
+    "pdf.fonttype": 42,  # TrueType, as publishers ask
+    "svg.fonttype": "path",  # letters as outlines look alike everywhere
+    "svg.hashsalt": "slimscope",  # the same figure gives the same file
+    "text.parse_math": False,
+    "text.hinting": "none",  # so that letters are as wide on every page as they were measured
+    "font.family": FONTS,
+    "font.size": FONT_SIZE,
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), FONT_SIZE),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
 }
-ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center")}  # points, alignment
-UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}
-FONT_SIZE = 8.0
+_one_at_a_time = threading.Lock()  # matplotlib's settings are the process'
 
 
-def draw(figure: go.Figure, format: str, caption: str, width: float, height: float) -> bytes:
-    """Return the figure as `png`, `svg` or `pdf`, of that many inches, with the caption underneath."""
-    import matplotlib
+@contextmanager
+def _settings() -> Iterator[None]:
+    with _one_at_a_time, matplotlib.rc_context(STYLE):
+        yield
 
-    with matplotlib.rc_context(
-        {
-            "pdf.fonttype": 42,
-            "svg.fonttype": "none",
-            "font.size": FONT_SIZE,
-            "font.family": ["Liberation Sans", "DejaVu Sans"],
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.6,
+
+def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
+    """Return the page, `width` inches wide and as tall as it needs, with the caption underneath if there is one."""
+    with _settings():
+        page = Figure(figsize=(width, TALLEST))
+        FigureCanvasAgg(page)
+        if print_panels.several(figure):
+            print_panels.draw(page, figure, width, caption)
+            return page
+        axes = page.add_axes((0.25, 0.25, 0.5, 0.5))
+        wanted = _plot_height(figure, width)
+        scale = min(1.0, max(SMALLEST_MARK, (TALLEST - 2.0) / wanted))
+        # The mark says a pattern, and the legend what the marks are; a column has no room to say it at each point.
+        unsaid = {
+            trace.name.partition(" ")[0] for trace in figure.data if (trace.legendgroup or "").startswith(PATTERN)
         }
-    ):
-        from matplotlib.figure import Figure
-
-        lines = textwrap.wrap(plain(caption), int(width * 22))
-        below = 0.125 * len(lines) + 0.06
-        page = Figure(figsize=(width, height), layout="constrained")
-        upper, lower = page.subfigures(2, 1, squeeze=False, height_ratios=[height - below, below])[:, 0]
-        axes = upper.subplots()
-        for trace in figure.data:
-            if isinstance(trace, go.Heatmap):
-                _heatmap(upper, axes, trace)
-            else:
-                _scatter(axes, trace)
-        upper.suptitle(figure.layout.title.text or "", x=0.06 / width, ha="left", fontsize=FONT_SIZE)
-        _decorate(figure, axes)
+        drawn = [draw_trace(axes, trace, scale, unsaid) for trace in figure.data if trace.meta != SCREEN]
+        entries = [entry for entry in drawn if entry]
+        _shapes(figure, axes)
         _finish_axes(figure, axes)
-        handles, labels = axes.get_legend_handles_labels()
-        if len(handles) > 1:
-            columns = max(1, int(width * 16 / max(len(label) + 6 for label in labels)))
-            upper.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6)
-        lower.text(0.06 / width, 1, "\n".join(lines), va="top", fontsize=FONT_SIZE - 1)
-        stream = io.BytesIO()
-        page.savefig(stream, format=format, dpi=300)
-        return stream.getvalue()
+        _lay_out(page, axes, wanted, entries, figure, caption)
+        return page
 
 
-def plain(text: str) -> str:
-    """Return a text without plotly's or Markdown's marks."""
-    for mark in ("<b>", "</b>", "**", "`"):
-        text = text.replace(mark, "")
-    return text.replace("<br>", " ")
-
-
-def _texts(axes, trace: go.Scatter) -> None:
-    sides = trace.textposition
-    for index, (x, y, text) in enumerate(zip(trace.x, trace.y, trace.text, strict=True)):
-        up, across = (sides if isinstance(sides, str) else sides[index]).split()
-        axes.annotate(
-            text.replace("<br>", "\n").replace("&nbsp;", " "),
-            (x, y),
-            (ACROSS[across][0], UP[up][0]),
-            textcoords="offset points",
-            color=trace.textfont.color,
-            ha=ACROSS[across][1],
-            va=UP[up][1],
-            fontsize=FONT_SIZE - 1,
-        )
-
-
-def _arrow(axes, trace: go.Scatter) -> None:
-    start, end = zip(trace.x, trace.y, strict=True)
-    arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": trace.marker.color, "linewidth": 0.7}
-    axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
-
-
-def _values(data) -> np.ndarray:
-    if len(data) and isinstance(data[0], str):
-        return np.array(data)
-    return np.array([np.nan if value is None else value for value in data], dtype=float)
-
-
-def _scatter(axes, trace: go.Scatter) -> None:
-    if "text" in trace.mode:
-        return _texts(axes, trace)
-    if trace.marker.angleref:
-        return _arrow(axes, trace)
-    x, y = _values(trace.x), _values(trace.y)
-    color = trace.line.color or trace.marker.color
-    label = trace.name if trace.showlegend is not False else None
-    if "lines" in trace.mode:
-        style = DASHES[trace.line.dash or "solid"]
-        axes.plot(
-            x,
-            y,
-            color=color,
-            linestyle=style,
-            linewidth=1.1,
-            zorder=2,
-            label=None if "markers" in trace.mode else label,
-        )
-    if "markers" not in trace.mode:
-        return
-    symbols = trace.marker.symbol
-    symbols = [symbols] * max(len(x), 1) if isinstance(symbols, str) else list(symbols)
-    edge = trace.marker.line.color or trace.marker.color
-    fill = trace.marker.color
-    looks = {symbol: _look(symbol, fill, edge) | {"color": color} for symbol in dict.fromkeys(symbols)}
-    for symbol, look in looks.items():
-        chosen = [index for index, its in enumerate(symbols[: len(x)]) if its == symbol]
-        axes.plot(x[chosen], y[chosen], linestyle="none", zorder=3, **look)
-    for error, name in ((trace.error_y, "yerr"), (trace.error_x, "xerr")):
-        if error.array is not None:
-            minus = error.array if error.arrayminus is None else error.arrayminus
-            axes.errorbar(
-                x,
-                y,
-                **{name: np.array([_values(minus), _values(error.array)])},
-                fmt="none",
-                ecolor=error.color,
-                elinewidth=0.7,
-                capsize=1.5,
-                zorder=2,
-            )
-    if label:
-        style = DASHES[trace.line.dash or "solid"] if "lines" in trace.mode else "none"
-        axes.plot([], [], linestyle=style, linewidth=1.1, label=label, **looks[symbols[0]])
-
-
-def _look(symbol: str, fill: str, edge: str) -> dict:
-    """Return a marker's look; what plotly draws with a dot inside is half full, as matplotlib has no such marker."""
-    marker = {"marker": MARKERS[symbol.removesuffix("-dot")], "markeredgecolor": edge, "markersize": 4}
-    if symbol.endswith("-dot"):
-        return marker | {"fillstyle": "left", "markerfacecolor": edge, "markerfacecoloralt": fill}
-    return marker | {"markerfacecolor": fill}
-
-
-def _heatmap(page, axes, trace: go.Heatmap) -> None:
-    z = np.array(trace.z, dtype=float)
-    image = axes.pcolormesh(np.arange(z.shape[1] + 1) - 0.5, np.arange(z.shape[0] + 1) - 0.5, z, cmap="cividis")
-    axes.set_yticks(range(z.shape[0]), list(trace.y))
-    step = max(1, z.shape[1] // 10)
-    axes.set_xticks(range(0, z.shape[1], step), [str(value) for value in trace.x][::step])
-    bar = page.colorbar(image, ax=axes, fraction=0.04)
-    bar.outline.set_visible(False)
-
-
-def _decorate(figure: go.Figure, axes) -> None:
-    for shape in figure.layout.shapes:
-        style = {
-            "color": shape.line.color,
-            "linewidth": 0.8,
-            "linestyle": DASHES[shape.line.dash or "solid"],
-            "zorder": 1,
-        }
-        if shape.y0 == shape.y1:
-            axes.axhline(shape.y0, **style)
+def save(page: Figure, format: str, title: str, caption: str, dpi: int = 300) -> bytes:
+    """Return a drawn page as `pdf`, `svg` or `png` (RGB, of `dpi` dots an inch); title and caption are its metadata."""
+    stream, told = io.BytesIO(), {"Title": title, "Creator": "Slimscope"}
+    with _settings():
+        if format == "pdf":
+            page.savefig(stream, format="pdf", metadata=told | {"Subject": caption, "CreationDate": None})
+        elif format == "svg":
+            page.savefig(stream, format="svg", metadata=told | {"Description": caption, "Date": None})
         else:
-            axes.axvline(shape.x0, **style)
+            canvas, text = cast(FigureCanvasAgg, page.canvas), PngInfo()
+            page.set_dpi(dpi)
+            canvas.draw()
+            text.add_itxt("Title", title)
+            text.add_itxt("Description", caption)
+            image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+            image.save(stream, "PNG", dpi=(dpi, dpi), pnginfo=text)
+    return stream.getvalue()
 
 
-def _finish_axes(figure: go.Figure, axes) -> None:
-    from matplotlib.ticker import NullFormatter, PercentFormatter
+def _rows(figure: go.Figure) -> bool:
+    """Whether a chart has named rows: tasks, or the roles of layers."""
+    axis = figure.layout.yaxis
+    return (axis.type != "log" and axis.ticktext is not None) or isinstance(figure.data[0], go.Heatmap)
 
+
+def _plot_height(figure: go.Figure, width: float) -> float:
+    if _rows(figure):
+        return max(LOWEST_PLOT, PRINTED_PIXEL * (figure.layout.height - SCREEN_REST))
+    return 0.5 * width + 0.35
+
+
+def _lay_out(page: Figure, axes: Axes, wanted: float, entries: list[Entry], figure: go.Figure, caption: str) -> None:
+    """Give every part its place, from top to bottom: plot, legend, caption."""
+    width = page.get_figwidth()
+    _name_axes(figure, axes, width - 2 * EDGE, wanted)
+    left, right, low, high = _around(axes)
+    across = width - left - right - 2 * EDGE
+    if figure.layout.xaxis.ticktext is not None:
+        print_labels.stagger(axes, across)
+    axes.set_position((0.25, 0.25, across / width, wanted / TALLEST))  # as large as it will be
+    if not _rows(figure):
+        named = print_labels.at_ends(axes, figure, entries, 0.3 * width)
+        entries = [entry for entry in entries if entry.group not in named]
+    left, right, low, high = _around(axes)
+    across = width - left - right - 2 * EDGE
+    under = print_labels.caption(page, caption, width - 2 * EDGE)
+    rest = low + high + 2 * EDGE + (GAP + under.tall if under else 0)
+    legend = print_labels.legend(page, entries, width - 2 * EDGE, TALLEST - rest - GAP - LOWEST_PLOT)
+    rest += GAP + legend.tall if legend else 0
+    plot = min(wanted, TALLEST - rest)
+    tall = round(plot + rest, 2)
+    page.set_size_inches(width, tall)
+    bottom = tall - EDGE - high - plot
+    axes.set_position(((EDGE + left) / width, bottom / tall, across / width, plot / tall))
+    bottom -= low
+    for part in (legend, under):
+        if part:
+            bottom -= GAP + part.tall
+            part.place(EDGE / width, bottom / tall)
+    print_labels.keep_inside(axes)
+
+
+def _around(axes: Axes) -> tuple[float, float, float, float]:
+    """Return how far titles, ticks and labels reach over the plot: left, right, below and above, in inches."""
+    page, title = print_labels.page_of(axes), axes.xaxis.label
+    page.draw_without_rendering()
+    inner, renderer = axes.get_window_extent(), print_labels.renderer(page)
+    outer = cast(Bbox, axes.get_tightbbox(renderer))
+    title.set_visible(False)  # a title that is wider than the plot takes nothing off its width
+    sides = cast(Bbox, axes.get_tightbbox(renderer))
+    title.set_visible(True)
+    reach = (inner.x0 - sides.x0, sides.x1 - inner.x1, inner.y0 - outer.y0, outer.y1 - inner.y1)
+    left, right, low, high = (max(0.0, pixels) / page.dpi for pixels in reach)
+    return left, right, low, high
+
+
+def _shapes(figure: go.Figure, axes: Axes) -> None:
+    for shape in figure.layout.shapes:
+        if shape.name == CHOSEN:
+            continue
+        style = {"color": shape.line.color, "linewidth": 0.6, "linestyle": DASHES[shape.line.dash or "solid"]}
+        axes.axhline(shape.y0, zorder=1, **style)
+
+
+def _name_axes(figure: go.Figure, axes: Axes, across: float, up: float) -> None:
+    """Write what is measured at its axis, `across` or `up` inches long: the screen has it over the plot."""
+    measured, x_title = figure.layout.title.text or "", figure.layout.xaxis.title.text
+    axes.set_xlabel(print_labels.break_title(x_title or measured, across))
+    if x_title:
+        at = axes.child_axes[0] if axes.child_axes else axes  # of a heat map at the bar of its colours
+        at.set_ylabel(print_labels.break_title(measured, up))
+
+
+def _finish_axes(figure: go.Figure, axes: Axes) -> None:
     horizontal, vertical = figure.layout.xaxis, figure.layout.yaxis
-    axes.set_xlabel(horizontal.title.text or "")
     if horizontal.tickformat == ".0%":
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     if horizontal.ticktext is not None:
@@ -205,11 +191,11 @@ def _finish_axes(figure: go.Figure, axes) -> None:
     elif vertical.range:
         axes.set_ylim(*vertical.range)
     if vertical.tickvals is not None:
-        axes.set_yticks(vertical.tickvals, vertical.ticktext)
+        axes.set_yticks(vertical.tickvals, [text.replace("<br>", "\n") for text in vertical.ticktext])
     if vertical.autorange == "reversed":
         axes.invert_yaxis()
     if vertical.showgrid is not False:
-        axes.grid(axis="y", color=vertical.gridcolor, linewidth=0.5, zorder=0)
+        axes.grid(axis="y", color=vertical.gridcolor, linewidth=0.5)
     elif horizontal.showgrid is not False:
-        axes.grid(axis="x", color=horizontal.gridcolor, linewidth=0.5, zorder=0)
+        axes.grid(axis="x", color=horizontal.gridcolor, linewidth=0.5)
     axes.set_axisbelow(True)

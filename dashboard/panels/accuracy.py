@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,140 +11,153 @@ import streamlit as st
 from core.analysis.differences import shown_together
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN
-from core.request.stages import DEFAULT_LIMIT
 from core.specs import DTYPES, Task
 from dashboard import data
-from dashboard.charts import dots, paired, points
+from dashboard.charts import paired, points, scores
+from dashboard.charts.points import MEAN_LABEL
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.compare import beside_dense
-from dashboard.panels.pickers import made_with, text_of
+from dashboard.panels.compare import beside_dense, told_apart
+from dashboard.panels.glossary import terms
+from dashboard.panels.pickers import Chosen
 
 MOST_NAMED = 3  # methods on a button
+HALF = "half of the paired difference's 95 % interval"
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
+TASKS = "Task by task"
 
 
 class Scored(NamedTuple):
-    """What is shown at one amount, and of every amount the means of seven and their differences to dense."""
+    """Of every amount the means of seven and, of these and of each task, the differences to dense."""
 
-    items: list[Item]
     means: pd.DataFrame
     differences: pd.DataFrame
 
-
-class Documents(NamedTuple):
-    """How many documents of each task were scored, 0 for all, and in which precision."""
-
-    limit: float
-    scoring: str
+    @property
+    def mean_differences(self) -> pd.DataFrame:
+        return self.differences[self.differences["dataset"] == MEAN]
 
 
-def show_accuracy(chosen: dict, found: pd.DataFrame, at: str) -> Scored:
-    """Show zero-shot accuracy at the chosen amount, and offer to run what lacks it; `found` are the curve's points."""
-    st.subheader(f"Zero-shot accuracy with {at} removed", anchor=False)
-    rows = points.headline(chosen["rows"])
-    rows = rows.assign(limit=rows["limit"].fillna(0), scoring=rows["scoring"].fillna(rows["dtype"]))
-    scored, several = _pick_documents(points.at_amount(rows, at))
-    rows = points.one_protocol(rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)])
-    here = points.at_amount(rows, at)
-    differences = beside_dense(rows)
-    means, mean_differences = points.seven_means(rows), differences[differences["dataset"] == MEAN]
+def score(chosen: Chosen) -> Scored:
+    """Return what is known of the accuracies that were chosen."""
+    return Scored(points.seven_means(chosen.scores), beside_dense(chosen.scores))
+
+
+def show_accuracy(
+    chosen: Chosen, found: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str], others: bool
+) -> list[Item]:
+    """Show zero-shot accuracy at an amount, and offer to run what lacks it.
+
+    `found` are the curve's points, `shown` the series that have names, and `others` is whether the rest stands behind.
+    """
+    here = points.at_amount(chosen.scores, at)
     compressed = here[~points.is_dense(here)]
-    lacking = found[(found["where"] == at) & ~found["series"].isin(compressed["label"])]
-    if len(lacking):
-        whose = f" of {', '.join(lacking['series'])}" if len(compressed) else ""
-        on = f" on {'the ' if scored.limit else ''}{_documents(scored)}" if several else ""
-        st.info(f"No zero-shot numbers at {at} yet{whose}{on}.{made_with(chosen)}")
+    there = compressed[compressed["label"].isin(shown)]
+    lacking = found[(found["where"] == at) & found["series"].isin(shown) & ~found["series"].isin(there["label"])]
     items = []
-    if len(compressed):
-        both = paired.with_baselines(points.with_mean(points.accuracies(here), here), differences)
-        caption = f"{chosen['model']}, zero-shot accuracy at {at}: "
-        caption += f"{_documents(scored)}.{made_with(chosen)}"
-        items = [_chart(both, differences, caption, at)]
-    _offer_tasks(chosen, lacking, at, scored)
-    return Scored(items, means, mean_differences)
+    if len(there):
+        here = here[points.is_dense(here) | here["label"].isin(shown) | others]
+        items = [_chart(chosen, points.with_mean(points.accuracies(here), here), scored, at, shown)]
+    if len(lacking):
+        whose = f" of {', '.join(lacking['series'])}" if len(there) else ""
+        on = f" on the {chosen.documents}" if chosen.several_documents else ""
+        st.info(f"No zero-shot numbers at {at} yet{whose}{on}.")
+        _offer_tasks(chosen, lacking, at)
+    return items
 
 
-def _pick_documents(here: pd.DataFrame) -> tuple[Documents, bool]:
-    """Let it be chosen what was scored, at first most documents in fp32; return it and whether there is a choice."""
-    compressed = here[~points.is_dense(here)]
-    there = (compressed if len(compressed) else here)[["limit", "scoring"]].drop_duplicates()
-    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
-    choices = sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
-    if len(choices) < 2:
-        return next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0])), False
-    precisions = {one.scoring for one in choices}
-
-    def name(one: Documents) -> str:
-        documents = f"first {int(one.limit)}" if one.limit else "all"
-        return documents + (f", {one.scoring}" if len(precisions) > 1 else "")
-
-    named = {name(one): one for one in choices}
-    chosen = st.segmented_control("Documents of each task", list(named), default=name(choices[0]), required=True)
-    return named[chosen], True
-
-
-def _documents(scored: Documents) -> str:
-    documents = f"first {int(scored.limit)} documents" if scored.limit else "all documents"
-    return f"{documents} of each task, {scored.scoring}"
-
-
-def _chart(both: pd.DataFrame, differences: pd.DataFrame, caption: str, at: str) -> Item:
+def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str]) -> Item:
     """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
-    here = shown_together(paired.of_shown(differences, both))
-    rows = paired.of_tasks(here, both)
-    drawn, unpaired = rows[rows["why"].isna()], paired.unpaired(rows)
-    if drawn.empty:
-        st.caption(f"No difference to dense is shown: {'; '.join(rows['why'].unique())}.")
-    elif (
-        st.segmented_control(
-            "Shown as", (DIFFERENCE, ACCURACY), default=DIFFERENCE, required=True, key="explore_as", **BOUND
-        )
-        == DIFFERENCE
-    ):
-        return _difference_chart(drawn, unpaired, caption, at)
-    order = list(dict.fromkeys(both["task"]))
-    caption += " Bars: one standard error, or the range over seeds. Dotted: chance, guessing among the choices."
-    if both["majority"].notna().any():
-        caption += " Dashed: majority class, always naming the right answer that is most frequent in these documents."
-    caption += " HellaSwag, ARC-c and OBQA are length-normalised."
-    return widgets.show_chart(
-        "explore_accuracy",
-        lambda theme: dots.accuracy_dots(both, theme, order),
-        caption,
-        both.drop(columns=["key", "spread"]),
-        alt=f"Zero-shot accuracy per task at {at}, a marker for each method",
-    )
-
-
-def _difference_chart(drawn: pd.DataFrame, unpaired: str, caption: str, at: str) -> Item:
-    order = list(dict.fromkeys(drawn["task"]))
-    caption += " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
-    caption += " difference. Faded: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
-    caption += " variants shown in each row. HellaSwag, ARC-c and OBQA are length-normalised."
+    both = paired.with_baselines(both, scored.differences)
+    lit = both[both["series"].isin(shown) & ~points.is_dense(both)]
+    differences = paired.of_tasks(shown_together(paired.of_shown(scored.differences, lit)), lit)
+    drawn, unpaired = differences[differences["why"].isna()], paired.unpaired(differences)
+    there = list(dict.fromkeys(both["task"]))
+    explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "no difference can be told"))
+    with st.container(horizontal=True):
+        tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
+        if MEAN_LABEL in there:
+            choices = (MEAN_LABEL, TASKS)
+            title = st.segmented_control(
+                "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", help=explained, **BOUND
+            )
+        difference = False
+        if len(drawn):
+            choices = (DIFFERENCE, ACCURACY)
+            chosen_as = st.segmented_control(
+                "Shown as", choices, default=DIFFERENCE, required=True, key="explore_as", **BOUND
+            )
+            difference = chosen_as == DIFFERENCE
+    tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
+    lines = paired.lines(both)
+    rows = paired.beside_others(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
+    caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.made_with}"
+    caption += _explained(difference, lines.loc[tasks])
     item = widgets.show_chart(
-        "explore_differences",
-        lambda theme: dots.difference_dots(drawn, theme, order),
+        "explore_accuracy",
+        lambda theme: scores.score_chart(rows[rows["task"].isin(tasks)], lines, theme, tasks, difference),
         caption,
-        drawn.drop(columns=["key", "said", "why", "told"]),
-        alt=f"Zero-shot accuracy minus the dense model's per task at {at}, a marker for each method",
+        rows.drop(columns=["key", "said", "told", "lit"]),
+        file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
+        pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
+        alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
     )
-    if unpaired:
+    if not len(drawn):
+        st.caption(f"No difference to dense is shown: {'; '.join(differences['why'].unique())}.")
+    elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")
+    if below := paired.below_majority(lines.drop(index=MEAN_LABEL, errors="ignore")):
+        st.caption(below)
     return item
 
 
-def _offer_tasks(chosen: dict, lacking: pd.DataFrame, at: str, scored: Documents) -> None:
+def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
+    """Return the accuracies, or what is lost of them, as papers print them: variant by task."""
+    apart = told_apart(rows)
+    if difference:
+        return Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart, error_is=HALF)
+    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", apart=apart)
+
+
+def _explained(difference: bool, lines: pd.DataFrame) -> str:
+    if difference:
+        said = " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
+        said += " difference. Faded: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
+        said += " variants shown in each panel."
+    else:
+        said = " Bars: one standard error, or the range over seeds."
+    if lines["chance"].notna().any():
+        said += " Chance: guessing among the choices."
+    if lines["majority"].notna().any():
+        said += " Majority class: always naming the right answer that is most frequent in these documents."
+    return said + " HellaSwag, ARC-c and OBQA are length-normalised."
+
+
+def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
+    """Return the chart's label: what it shows, and the best."""
+    rows = rows[rows["task"] == task]
+    what = "minus the dense model's " if difference else ""
+    said = f"Zero-shot accuracy {what}at {at}, a row for each variant."
+    if rows.empty:
+        return said
+    best = rows.iloc[int(rows["value"].argmax())]
+    unit = "points" if difference else "%"
+    return f"{said} {task}: {best['series']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
+
+
+def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
     """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
     quick = lacking[lacking["chain"].map(points.quickly_made).astype(bool)]
     if len(quick):
-        tasks = [str(Task(task=task, limit=int(scored.limit) or None)) for task in SEVEN]
-        scoring = next((known for known in DTYPES if known == scored.scoring), None)
+        documents = chosen.documents
+        tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]
+        scoring = next((known for known in DTYPES if known == documents.scoring), None)
         with st.spinner("Estimating ..."):
             offer = offers.offer(
-                *(chosen["model"], list(quick["chain"]), chosen["calibration"], chosen["training"]),
-                *([text_of(chosen)], tasks, scoring, data.store().stamp()),
+                *(chosen.model, list(quick["chain"]), chosen.calibration, chosen.training),
+                *([chosen.text], tasks, scoring, data.store().stamp()),
             )
         names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")

@@ -12,9 +12,14 @@ from typing import Any, NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.chain import DENSE, parse
+from core.chain import DENSE, parse, plain
 from core.errors import UserError
+from core.methods.base import Reads
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
+from core.request.baseline import keys_of, left
+from core.request.complete import complete
+from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
+from dashboard import data
 from dashboard.panels import card as cards
 from dashboard.panels.binding import KEPT
 
@@ -24,7 +29,7 @@ SHOWN = "run_chain_shown"  # what that field held last
 CARDS = "run_cards"  # ids in their order
 MADE = "run_cards_made"  # how many there ever were: the next id
 WRONG = "run_chain_wrong"  # (text, what is wrong with it) of one that is typed; absent where it is that of the cards
-DEFAULT = "sparsegpt@0.5"
+FIRST, FIRST_AT = "wanda", tuple(place / 20 for place in range(1, 20))  # what a form that nobody filled in proposes
 
 
 class Chain(NamedTuple):
@@ -34,6 +39,16 @@ class Chain(NamedTuple):
     readable: bool  # whether the text that is typed is that of the cards
     parts: Sequence[cards.Part]
     boxes: Sequence[DeltaGenerator]  # of the cards
+
+    @property
+    def reads(self) -> set[Reads]:
+        """What texts are read by stages that name none of their own."""
+        return {part.reads for part in self.parts if not part.own_text}
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a stage draws anything by the seed that is given for all."""
+        return any(part.reads != "nothing" and not part.own_seed for part in self.parts)
 
     def blame(self, error: UserError) -> int | None:
         """Show an error at the card of the stage that it names; return the stage's place, None where it names none."""
@@ -56,9 +71,10 @@ def chain_input() -> Chain:
     """Show the text and the cards."""
     state = st.session_state
     if CARDS not in state:
-        read(DEFAULT)
-        if CHAIN in st.query_params:
-            read(st.query_params[CHAIN])
+        asked = st.query_params.get(CHAIN)
+        read(first_chain())
+        if asked is not None:
+            read(asked)
     top = st.container()
     ids = state[CARDS]
     shown = [_card(place, ids) for place in range(len(ids))]
@@ -76,6 +92,19 @@ def chain_input() -> Chain:
     with top:
         _text(text)
     return Chain(text, WRONG not in state, parts, boxes)
+
+
+def first_chain() -> str:
+    """Return a chain that is quick to make and was not measured yet, at a ratio near the default one."""
+    chains = [f"{FIRST}@{plain(at)}" for at in sorted(FIRST_AT, key=lambda at: abs(at - DEFAULT_RATIO))]
+    specs = {chain: complete(DEFAULT_MODEL, chain) for chain in chains}
+    stored = data.results(keys_of(specs.values()))
+    return next((chain for chain, spec in specs.items() if left(spec, stored)), chains[0])
+
+
+def present_chain() -> str:
+    """Return the chain of the form, also where it is not shown."""
+    return st.query_params.get(CHAIN) or first_chain()
 
 
 def read(text: str) -> None:

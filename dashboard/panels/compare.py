@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import NUMBER
+from core.analysis.differences import NUMBER, shown_together
 from core.analysis.paired import ALPHA
 from core.results import Result
 from dashboard import data
 from dashboard.charts import paired, points
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Apart
 from dashboard.panels import widgets
 
 WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
@@ -20,6 +23,27 @@ def beside_dense(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the paired differences to the dense model of the variants and in the numbers of tidy rows."""
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers)
+
+
+def told_apart(rows: pd.DataFrame) -> Apart:
+    """Return how variants of tidy rows, of several seeds too, are told from the best of a column by paired tests.
+
+    The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.
+    """
+    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+
+    def apart(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
+        seeds = {keys[0]: keys for keys in points.by_seed(rows)}
+        if len(seeds.get(best, ())) != 1:
+            return {}  # the others are paired with one variant
+        found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)
+        found = found[found["verdict"].notna()]
+        if len(numbers) > 1:
+            found = found[paired.task_labels(found) == column]
+        found = shown_together(found)
+        return dict(zip(found["key"], found["verdict"].isin(("better", "worse")), strict=True))
+
+    return apart
 
 
 def show_comparison(result: Result, name: str, file: str) -> list[Item]:

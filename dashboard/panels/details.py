@@ -1,4 +1,4 @@
-"""One point in detail: its layers, the command that makes it again, and deleting it."""
+"""One point in detail, beside the page: its layers, the command that makes it again, saving and deleting it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from core.words import label
 from dashboard import data
 from dashboard.charts import figures, points, stages
 from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
 
 POINT = "explore_point"  # the field and its place in the address
+DRAWER = 720  # px, at first
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
 
 
@@ -39,7 +41,7 @@ class Point(NamedTuple):
     def file(self, what: str) -> str:
         """Return the name of an export's file, without ending."""
         variant = self.result.variant
-        return f"{model_file(variant.model)}-{file_name(variant.stages)}-{what}"
+        return export_name(model_part(variant.model), file_name(variant.stages), what)
 
 
 def model_file(model: str) -> str:
@@ -47,50 +49,87 @@ def model_file(model: str) -> str:
     return model.replace("/", "-")
 
 
-def show_details(found: pd.DataFrame) -> list[Item]:
-    """Let one of the points be chosen (or clicked on the chart before) and show what is known of it."""
-    st.subheader("One point in detail", anchor=False)
+def pick_point(found: pd.DataFrame) -> None:
+    """Let one of the points be chosen, which a click on a chart or in a table does, too."""
     names = points.addresses(found)
     asked = st.query_params.get(POINT)
     meant = points.addressed(names, asked) if asked and POINT not in st.session_state else None
     if meant and asked != names[meant]:
         st.query_params[POINT] = names[meant]  # before the field is there, which then has it
         st.rerun()
-    key = st.selectbox(
-        "Point",
+    st.selectbox(
+        "Details of a point",
         list(names),
         index=None,
         format_func=names.__getitem__,
         key=POINT,
         bind="query-params",
-        placeholder="Choose one, or click it on the chart",
+        placeholder="Click it on the chart, or choose it here",
     )
+
+
+def show_details(found: pd.DataFrame) -> None:
+    """Show what is known of the point that was chosen, beside the page, until that is closed."""
+    key = st.session_state[POINT]
     result = data.result(key) if key else None
-    if key is None or result is None:
-        return []
+    if result is None:
+        return
     row = found[found["key"] == key].iloc[0]
     name = f"{row['series']}, {row['where']}"
-    details = result.variant.details
+    drawer = st.dialog(name, width=DRAWER, position="right", on_dismiss=_close)
+    drawer(_details)(result, name, points.addresses(found)[key], found)
+
+
+def _close() -> None:
+    st.session_state[POINT] = None
+
+
+def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None:
+    said = ", ".join(_facts(result))
+    st.markdown(f"{said[0].upper()}{said[1:]}.")
+    if told := missed(result):
+        st.caption(told)
+    if not result.variant.imported:
+        _make_again(result)
+    with st.container(horizontal=True):
+        if not result.variant.imported:
+            _export(result)
+        if result.variant.key in data.store().local_keys():
+            with st.popover("Delete my numbers", icon=":material/delete:"):
+                st.write("This removes what was measured on this machine for this point.")
+                key = result.variant.key
+                st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
+    point = Point(result, f"{result.variant.model}, {name} (`{chain}`)")
+    items = [
+        *_stages(point),
+        *_layers(point),
+        *_trainings(point),
+        *show_comparison(result, point.name, point.file("beside")),
+        *_speed(point, found),
+    ]
+    widgets.export_page(point.file("details"), lambda: items)
+
+
+def _facts(result: Result) -> list[str]:
+    """Return in words how a variant was made and what it takes up."""
+    details, size = result.variant.details, result.footprint
+    if size is None:
+        told = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million parameters that are not zero"}
+        stated = [form.format(details[name]) for name, form in told.items() if name in details]
+        return ["made and measured elsewhere", f"imported on {details.get('created', '?')[:10]}", *stated]
     seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
     facts = [
         f"made in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
-        f"{share(result.footprint.block_removed)} of block weights are zero or gone",
-        f"{result.footprint.macs / 1e9:.2f} GMACs for 64 tokens" if result.footprint.macs else None,
-        f"{result.footprint.packed_bytes / 1e6:.0f} MB packed, {result.footprint.dense_bytes / 1e6:.0f} MB dense, "
-        "at 16 bits a weight",
+        f"{share(size.block_removed)} of block weights are zero or gone",
+        f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
+        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense, at 16 bits a weight",
     ]
-    st.markdown(f"**{name}**: {', '.join(fact for fact in facts if fact)}.")
-    if told := missed(result):
-        st.caption(told)
-    point = Point(result, f"{result.variant.model}, {name} (`{names[key]}`)")
-    items = [
-        *_stages(point),
-        *_speed(point, found),
-        *show_comparison(result, point.name, point.file("beside")),
-        *_trainings(point),
-        *_layers(point),
-    ]
+    return [fact for fact in facts if fact]
+
+
+def _make_again(result: Result) -> None:
+    """Show the command that makes a variant again."""
     try:
         command = reproduce(result)
     except UserError as error:
@@ -98,19 +137,14 @@ def show_details(found: pd.DataFrame) -> list[Item]:
     else:
         st.caption("Make it again:")
         st.code(command, language="bash", wrap_lines=True)
-    _export(result)
-    if key in data.store().local_keys():
-        with st.popover("Delete my numbers", icon=":material/delete:"):
-            st.write("This removes what was measured on this machine for this point.")
-            st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    return items
 
 
 def _stages(point: Point) -> list[Item]:
     """Show what each stage cost, removed and did to the layers."""
-    table = stages.stage_table(point.result)
-    if point.result.variant.method == DENSE and len(table) == 1:
+    variant = point.result.variant
+    if variant.imported or (variant.method == DENSE and len(variant.stages) == 1):
         return []
+    table = stages.stage_table(point.result)
     caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "
     caption += "relative, of the linear layers."
     return [widgets.show_table("explore_stages", table, caption, stages.FORMATS, file=point.file("stages"))]
@@ -229,7 +263,7 @@ def _export(result: Result) -> None:
             "Precision",
             DTYPES,
             index=DTYPES.index(variant.dtype),
-            format_func=lambda dtype: size_words(checkpoint_bytes(result.footprint, dtype), dtype),
+            format_func=lambda dtype: size_words(checkpoint_bytes(result.counted, dtype), dtype),
             key=f"explore_precision_{variant.key[:8]}",
             help=f"With the size on disk. The numbers here are of {precision_name(variant.dtype)}.",
         )
@@ -248,7 +282,7 @@ def _queue_export(result: Result, folder: str, dtype: Dtype) -> None:
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    size = size_words(checkpoint_bytes(result.footprint, dtype), dtype)
+    size = size_words(checkpoint_bytes(result.counted, dtype), dtype)
     st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size}.")
 
 

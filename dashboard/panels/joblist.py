@@ -1,15 +1,23 @@
-"""The jobs of this machine: progress while they run, their reason when they fail, their point when they are done."""
+"""The jobs of this machine: progress while they run, their reason when they fail, their point when they are done.
+
+The job that runs, or else the one that ended last, stands by itself; the others wait, or are folded away, below it.
+"""
 
 from __future__ import annotations
 
-import re
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
+from sqlalchemy import URL
+from streamlit.delta_generator import DeltaGenerator
 
-from core.countdown import Countdown
+from core.countdown import Countdown, left_words, queue_left
 from core.errors import UserError
 from core.jobs.queue import Job, UnreadableJob
+from core.models.facts import facts
+from core.models.sources import identify_again
 from core.reached import missed
 from core.request.estimate import estimate_left
 from core.shipping.saving import saved_words
@@ -17,11 +25,13 @@ from core.specs import RunSpec, precision_name
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import points
+from dashboard.panels.binding import ALONE
+from dashboard.panels.literal import literal
 
-SHOWN = 12
-STATES = {
-    "queued": (":material/schedule:", "waits for its turn"),
-    "running": (":material/autorenew:", "runs"),
+SHOWN = 12  # of those that wait, and of those that ended
+ENDED = "run_ended"  # the key of what folds them
+STATES = {  # icon and word; that a job runs its bar tells
+    "running": (":material/autorenew:", ""),
     "done": (":material/check_circle:", "done"),
     "failed": (":material/error:", "failed"),
     "cancelled": (":material/cancel:", "cancelled"),
@@ -46,7 +56,7 @@ STAGES = {
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _countdown(job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
+def _countdown(url: URL, job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
     """Return the countdown of a running job, one for all who look at it."""
     try:
         return Countdown(estimate_left([_spec], data.store()).stages)
@@ -54,11 +64,47 @@ def _countdown(job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
         return Countdown()
 
 
-def time_left(job: Job, now: float) -> str:
-    """Write how long the present stage still takes; empty where that cannot be told."""
-    countdown = _countdown(job.id, job.attempts, job.spec)
+def time_left(job: Job, now: float) -> float | None:
+    """Return the seconds that the present stage still takes; None where that cannot be told."""
+    countdown = _countdown(data.store().url, job.id, job.attempts, job.spec)
     countdown.see(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
-    return countdown.words(now)
+    return countdown.left(now)
+
+
+def all_left(active: Sequence[Job], now: float) -> float | None:
+    """Return the seconds that all that runs and waits still takes; None where nothing does, or it cannot be told."""
+    running = [job for job in active if job.state == "running"]
+    whole, own = _expected(active), _expected(running)
+    if not whole:
+        return None
+    since = min((job.started or now for job in running), default=now)
+    stage = sum(time_left(job, now) or 0.0 for job in running)
+    return queue_left(own, now - since, stage, max(0.0, whole - own))
+
+
+def _expected(jobs: Sequence[Job]) -> float:
+    """Return the seconds that jobs were first expected to take, as long as no other joins or leaves them."""
+    ordered = sorted(jobs, key=lambda job: job.id)
+    return _seconds(data.store().url, tuple(job.id for job in ordered), [job.spec for job in ordered])
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _seconds(url: URL, ids: tuple[int, ...], _specs: Sequence[RunSpec]) -> float:
+    models = {(spec.variant.model, spec.variant.revision) for spec in _specs}
+    here = {model for model in models if _is_here(*model)}
+    specs = [spec for spec in _specs if (spec.variant.model, spec.variant.revision) in here]
+    try:
+        return estimate_left(specs, data.store()).seconds
+    except UserError:  # a text or a method is gone, as the job will say
+        return 0.0
+
+
+def _is_here(model: str, revision: str) -> bool:
+    try:
+        facts(identify_again(model, revision))
+    except UserError:
+        return False
+    return True
 
 
 def explore_link(spec: RunSpec) -> None:
@@ -67,50 +113,146 @@ def explore_link(spec: RunSpec) -> None:
         "views/explore.py",
         label="See it on Explore",
         icon=":material/show_chart:",
-        query_params=points.link(data.frame(spec.variant.model), spec),
+        query_params={ALONE: "true", **points.link(data.frame(spec.variant.model), spec)},
     )
 
 
-def show_jobs() -> None:
-    """Show the newest jobs; while any is active the list renews itself every second."""
-    st.subheader("Jobs", anchor=False)
+def _ids() -> list[int]:
+    return [job.id for job in data.active_jobs()]
+
+
+def show_current() -> None:
+    """Show the job that runs, or else the one that ended last; while any is active it renews itself every second."""
+    active = sorted(_ids())
+
+    @st.fragment(run_every=1 if active else None)
+    def renewed() -> None:
+        job = _current()
+        with _anew("run_shown_job", job and (job.id, job.state, job.cancel)):
+            if job is None:
+                st.caption("Nothing runs. A job goes on when this page is closed.")
+            else:
+                with st.container(key=f"run_job_{job.id}", gap="small"):
+                    _show(job)
+        if sorted(_ids()) != active:
+            st.rerun()  # the whole page: it says anew what is left to run, and whether this renews itself
+
+    renewed()
+
+
+def _anew(key: str, shown: object) -> DeltaGenerator:
+    """Return a place that is emptied at once where something else is `shown` in it than before.
+
+    Streamlit leaves what a script no longer writes, such as a button to cancel, until the script has ended. There are
+    two places, and with each change the other one is taken and that of before is emptied.
+    """
+    before, second = st.session_state.get(key, (shown, False))
+    second ^= before != shown
+    st.session_state[key] = shown, second
+    places = [st.empty if taken != second else st.container for taken in (False, True)]
+    return [place() for place in places][second]
+
+
+def _current() -> Job | None:
+    running = [job for job in data.active_jobs() if job.state == "running"]
+    return next(iter(running or data.queue().ended(1)), None)
+
+
+def show_queue() -> None:
+    """Show the jobs that wait, in their order, and those that ended, folded; renewed as the running one is."""
     active = bool(data.active_jobs())
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        jobs, unreadable = data.queue().jobs(SHOWN), data.queue().unreadable(SHOWN)
-        if not jobs and not unreadable:
-            st.caption("No jobs yet. One runs at a time; it goes on when this page is closed.")
-        for job in jobs:
-            with st.container(border=True, key=f"run_job_{job.id}"):
-                _show(job)
-        for lost in unreadable:
+        jobs = data.active_jobs()
+        waiting = [job for job in jobs if job.state == "queued"]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.header("Queue", anchor=False)
+            if jobs:
+                st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
+        counts = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}" if waiting else "Nothing waits"
+        told = [counts, left_words(all_left(jobs, time.time()))]
+        st.caption(" · ".join(part for part in told if part))
+        with _anew("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
+            for place, job in enumerate(waiting[:SHOWN]):
+                _show_waiting(job, place, len(waiting))
+        if len(waiting) > SHOWN:
+            st.caption(f"{len(waiting) - SHOWN} more wait behind these.")
+        for lost in data.queue().unreadable(SHOWN):
             with st.container(border=True, key=f"run_job_{lost.id}"):
                 _show_unreadable(lost)
-        if active != bool(data.active_jobs()):
-            st.rerun()  # the whole page: this list renews itself from now on, or no longer
+        _show_ended()
 
     renewed()
+
+
+def _show_waiting(job: Job, place: int, waiting: int) -> None:
+    with _row(key=f"run_waits_{job.id}", gap="xsmall"):
+        st.markdown(f"{place + 1}. {literal(variant_name(job.spec.variant))}", width="stretch")
+        _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
+        _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
+        _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
+    _show_saved(job)
+
+
+def _show_saved(job: Job) -> None:
+    """Say where a job saves its model, or has saved it, where it does."""
+    if job.spec.save:
+        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
+        st.caption(literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
+
+
+def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: tuple) -> None:
+    key = f"run_waits_{label}_{job.id}"  # unlike that of the same job once it runs
+    st.button(
+        "", key=key, icon=f":material/{icon}:", type="tertiary", help=label, disabled=disabled, on_click=act, args=args
+    )
+
+
+def _show_ended() -> None:
+    """Show those that ended last, but for the one that stands by itself."""
+    current = _current()
+    ended = [job for job in data.queue().ended(SHOWN + 1) if current is None or job.id != current.id][:SHOWN]
+    if not ended:
+        return
+    failed = sum(job.state == "failed" for job in ended)
+    label = "Ended before" + (f", {failed} of them failed" if failed else "")
+    folded = st.expander(label, key=ENDED, on_change="rerun")
+    if folded.open:  # as each has its log
+        with folded:
+            for job in ended:
+                with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
+                    _show(job)
 
 
 def _show(job: Job) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
         state = "stops"
-    st.markdown(f"{icon} **{_literal(variant_name(job.spec.variant))}** · {state}")
+    name = f"{icon} **{literal(variant_name(job.spec.variant))}**"
+    with _row():
+        st.markdown(f"{name} · {state}" if state else name, width="stretch")
+        if job.active:
+            _actions(job)
     if job.state == "running":
         share = job.done / job.total if job.total else 0.0
-        parts = [STAGES.get(job.stage, job.stage.capitalize() or "Starting"), job.detail, time_left(job, time.time())]
+        doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
+        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, time.time()))]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
-    if job.spec.save and job.state != "failed":
-        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
-        st.caption(_literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
+    if job.state != "failed":
+        _show_saved(job)
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
     if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
         st.caption(told)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _actions(job)
+    if not job.active:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _actions(job)
+
+
+def _row(**more: Any) -> DeltaGenerator:
+    """Return a row whose text gives way to its buttons."""
+    return st.container(horizontal=True, vertical_alignment="center", wrap=False, **more)
 
 
 def _show_unreadable(job: UnreadableJob) -> None:
@@ -119,11 +261,6 @@ def _show_unreadable(job: UnreadableJob) -> None:
         _button("Cancel", job, data.queue().cancel)
     else:
         _button("Forget", job, data.queue().delete)
-
-
-def _literal(text: str) -> str:
-    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def _actions(job: Job) -> None:
@@ -150,12 +287,21 @@ def _cut_short(job: Job) -> bool:
     return kept is not None and kept.variant.cut_short
 
 
-def _button(label: str, job: Job | UnreadableJob, action) -> None:
+def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object]) -> None:
     st.button(label, key=f"run_{label}_{job.id}", on_click=_act, args=(action, job.id))
 
 
-def _act(action, job_id: int) -> None:
+def _act(action: Callable[[int], object], job_id: int) -> None:
     try:
         action(job_id)
     except UserError as error:
         st.toast(str(error))
+
+
+def _move(job_id: int, later: bool) -> None:
+    _act(lambda moved: data.queue().move(moved, later), job_id)
+
+
+def _cancel_all() -> None:
+    told = data.queue().cancel_all()
+    st.toast(f"Cancelled {told} {'job' if told == 1 else 'jobs'}.")

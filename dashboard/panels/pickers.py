@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import pandas as pd
 import streamlit as st
 
-from core.chain import DENSE
 from core.registry import METHODS
-from core.request.stages import DEFAULT_MODEL
-from core.specs import Perplexity
+from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
+from core.specs import DTYPES, Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
+from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND
 
-FAMILIES, SHOWN, THEN = "explore_families", "explore_methods", "explore_then"  # keys
+FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
 AXES = dict(
     zip(
         (
@@ -26,7 +30,117 @@ AXES = dict(
 )
 
 
-def methods_there(rows: pd.DataFrame) -> list[str]:
+class Documents(NamedTuple):
+    """How many documents of each task were scored, 0 for all, and in which precision."""
+
+    limit: float
+    scoring: str
+
+    def __str__(self) -> str:
+        documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
+        return f"{documents} of each task, {self.scoring}"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What Explore shows: rows of `core.analysis.frame.tidy`, of variants made with the chosen texts."""
+
+    model: str
+    methods: list[str]
+    corpus: str | None
+    protocol: str | None  # the id of that by which the corpus was read
+    calibration: str | None
+    training: str | None
+    axis: figures.Axis
+    measured: pd.DataFrame  # perplexities on the chosen corpus
+    documents: Documents
+    several_documents: bool  # whether there was a choice of them
+    scores: pd.DataFrame  # accuracies on the chosen documents, as of `points.headline`
+
+    @property
+    def made_with(self) -> str:
+        """Say on which texts what is shown was calibrated and trained."""
+        said = f" Calibrated on {self.calibration} where a method reads data." if self.calibration else ""
+        return said + (f" Trained on {self.training} where there was a training." if self.training else "")
+
+    @property
+    def text(self) -> str:
+        """The perplexity that is shown, in the command line's notation."""
+        return str(self._text)
+
+    def file(self, content: str) -> str:
+        """Return the name of an export's file, without ending."""
+        text = self._text
+        return export_name(model_part(self.model), text_part(text.corpus, text.window, text.windows), content)
+
+    @property
+    def _text(self) -> Perplexity:
+        row = self.measured.iloc[0]
+        windows = None if pd.isna(row["windows"]) else int(row["windows"])
+        return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
+
+
+def pick(models: list[str]) -> Chosen:
+    """Show the pickers and return what was chosen."""
+    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    with st.sidebar:
+        model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
+        rows = data.frame(model)
+        labels = {method.name: method.label for method in METHODS}
+        there = _methods_there(rows)
+        default = None if SHOWN in st.session_state else there
+        methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
+        texts = points.texts(rows, data.corpora_here()[0])
+        text = st.selectbox(
+            "Perplexity on",
+            list(texts),
+            key="explore_text",
+            **BOUND,
+            help="The text, how many tokens the model reads at once, and how much of the text was read. "
+            "Perplexities on different texts or windows cannot be compared.",
+        )
+        corpus, protocol = texts.get(text, (None, None))
+        measured = rows[
+            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
+        ]
+        known, shown = points.scored(rows), points.shown(measured, methods)
+        calibration = _pick_text(
+            "Calibrated on",
+            points.calibrations(shown, known),
+            "explore_calibration",
+            "The text that methods read to decide which weights matter: corpus, windows x tokens.",
+        )
+        training = _pick_text(
+            "Trained on",
+            points.trainings(shown, known),
+            "explore_training",
+            "The text of the training, where there was one: corpus, windows x tokens.",
+        )
+        rows = points.made_with(points.shown(rows, methods), calibration, training)
+        documents, several, scores = _pick_documents(rows)
+        axis = st.selectbox(
+            "Compare by",
+            list(AXES),
+            key="explore_x",
+            **BOUND,
+            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+        )
+    return Chosen(
+        model=model,
+        methods=methods,
+        corpus=corpus,
+        protocol=protocol,
+        calibration=calibration,
+        training=training,
+        axis=AXES[axis],
+        measured=measured[measured.index.isin(rows.index)],
+        documents=documents,
+        several_documents=several,
+        scores=scores,
+    )
+
+
+def _methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
     there = set(rows["method"].unique())
     found = [method for method in METHODS if method.takes_amount and method.name in there]
@@ -50,105 +164,26 @@ def methods_there(rows: pd.DataFrame) -> list[str]:
     return [method.name for method in found if method.family in chosen]
 
 
-def followed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of variants with no other stages after a method than the user picks, at first few of them."""
-    there = points.followers(rows)
-    every = set().union(*there)
-    names = [name for name in points.FOLLOWERS if name in every]
-    if not names:
-        return rows
-    family = rows.loc[rows["method"] != DENSE, "family"].iloc[:1]  # the one that is shown at first
-    few = points.few_followers(rows[rows["family"].isin(family)], figures.FEW_SERIES)
-    chosen = st.pills(
-        "Then",
-        names,
-        selection_mode="multi",
-        default=[name for name in names if name in few],
-        format_func=points.FOLLOWERS.__getitem__,
-        key=THEN,
-        help="What followed a method, such as training what it had left. An arrow leads to what came of it.",
-        **BOUND,
-    )
-    return rows[there <= set(chosen)]
-
-
-def pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
+def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     """Let one of the texts be chosen where there are several; the first is the default."""
     if len(texts) < 2:
         return next(iter(texts), None)
     return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
-def pick(models: list[str]) -> dict:
-    """Show the pickers and return what was chosen: model, methods, corpus, calibration, training, axis, and the rows.
-
-    `rows` are of variants made with the chosen texts, and `measured` their perplexities on the chosen corpus.
-    """
-    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
-    with st.sidebar:
-        model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
-        rows = data.frame(model)
-        unread = rows.attrs["warnings"]
-        labels = {method.name: method.label for method in METHODS}
-        there = methods_there(rows)
-        default = None if SHOWN in st.session_state else there
-        methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
-        rows = followed(rows)
-        texts = points.texts(rows, data.corpora_here()[0])
-        text = st.selectbox(
-            "Perplexity on",
-            list(texts),
-            key="explore_text",
-            **BOUND,
-            help="The text, how many tokens the model reads at once, and how much of the text was read. "
-            "Perplexities on different texts or windows cannot be compared.",
-        )
-        corpus, protocol = texts.get(text, (None, None))
-        measured = rows[
-            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
-        ]
-        known, shown = points.scored(rows), measured[measured["method"].isin([*methods, DENSE])]
-        calibration = pick_text(
-            "Calibrated on",
-            points.calibrations(shown, known),
-            "explore_calibration",
-            "The text that methods read to decide which weights matter: corpus, windows x tokens.",
-        )
-        training = pick_text(
-            "Trained on",
-            points.trainings(shown, known),
-            "explore_training",
-            "The text of the training, where there was one: corpus, windows x tokens.",
-        )
-        axis = st.selectbox(
-            "Compare by",
-            list(AXES),
-            key="explore_x",
-            **BOUND,
-            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
-        )
-    rows = points.made_with(rows[rows["method"].isin([*methods, DENSE])], calibration, training)
-    return {
-        "model": model,
-        "unread": unread,
-        "methods": methods,
-        "corpus": corpus,
-        "calibration": calibration,
-        "training": training,
-        "axis": AXES[axis],
-        "rows": rows,
-        "measured": measured[measured.index.isin(rows.index)],
-    }
-
-
-def made_with(chosen: dict) -> str:
-    """Say on which texts what is shown was calibrated and trained."""
-    said = f" Calibrated on {chosen['calibration']} where a method reads data." if chosen["calibration"] else ""
-    return said + (f" Trained on {chosen['training']} where there was a training." if chosen["training"] else "")
-
-
-def text_of(chosen: dict) -> str:
-    """Return the perplexity that is shown, in the command line's notation."""
-    row = chosen["measured"].iloc[0]
-    windows = None if pd.isna(row["windows"]) else int(row["windows"])
-    return str(Perplexity(corpus=chosen["corpus"], window=int(row["window"]), windows=windows))
+def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
+    """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
+    rows = points.headline(rows)
+    rows = rows.assign(limit=rows["limit"].fillna(0), scoring=rows["scoring"].fillna(rows["dtype"]))
+    compressed = rows[~points.is_dense(rows)]
+    there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
+    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
+    choices = sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
+    scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
+    if len(choices) > 1:
+        names = {str(one).capitalize(): one for one in choices}
+        help = "How many documents of each task were read. Accuracies on different documents are never mixed."
+        chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
+        scored = names.get(chosen, scored)
+    shown = rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)]
+    return scored, len(choices) > 1, points.one_protocol(shown)

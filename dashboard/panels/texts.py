@@ -7,10 +7,15 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.data.texts import CORPORA
+from core.methods.fields import AUTO
+from core.models.shape import ModelFacts
+from core.request.complete import identified_calibration
 from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import Calibration
 from dashboard import data
-from dashboard.panels.binding import KEPT
+from dashboard.panels import local
+from dashboard.panels.binding import HELD
+from dashboard.panels.mistakes import Mistakes
 
 
 class Purpose(NamedTuple):
@@ -40,31 +45,61 @@ TRAINING = Purpose(
     DEFAULT_EXAMPLE,
     "A text, or instructions; the path of a text, JSON or JSONL file may be typed.",
 )
+LONGEST = "run_longest"  # tokens that the model reads at once, in the session
 
 
-def text_input(purpose: Purpose) -> Calibration:
-    """Ask for a corpus and how much of it."""
+def window_input(label: str, key: str, usual: int, help: str = "") -> int:
+    """Ask for the tokens of a window; where none are given they are the usual ones, or the model's longest."""
+    auto = usual_window(usual)
+    value = st.number_input(
+        label,
+        2,
+        131072,
+        None,
+        key=key,
+        placeholder=f"{AUTO} ({auto})",
+        help=f"{help} Empty is {usual}, or the model's longest.".strip(),
+        **HELD,
+    )
+    return auto if value is None else value
+
+
+def usual_window(usual: int) -> int:
+    return min(usual, st.session_state.get(LONGEST, usual))
+
+
+def text_input(purpose: Purpose, shape: ModelFacts | None, mistakes: Mistakes) -> Calibration:
+    """Ask for a corpus and how much of it; say what does not fit the model's `shape` where that is known."""
     names = [corpus.id for corpus in CORPORA if not corpus.held_out]
+    key = f"{purpose.key}_corpus"
     with st.container(horizontal=True):
         st.selectbox(
             purpose.label,
             names,
             index=names.index(data.corpora_here()[1]),
-            key=f"{purpose.key}_corpus",
+            key=key,
             accept_new_options=True,
-            **KEPT,
             help=purpose.help,
+            on_change=local.allow_typed,
+            args=(key,),
+            **HELD,
         )
-        st.number_input(purpose.unit, 1, 1_000_000, purpose.windows, key=f"{purpose.key}_windows", **KEPT)
-        st.number_input("Tokens each", 2, 131072, purpose.window, key=f"{purpose.key}_window", **KEPT)
-    return given(purpose)
+        st.number_input(purpose.unit, 1, 1_000_000, purpose.windows, key=f"{purpose.key}_windows", **HELD)
+        window_input("Tokens each", f"{purpose.key}_window", purpose.window)
+    wanted = given(purpose)
+    if local.held_back(purpose.key, [local.named_text(wanted.corpus)]):
+        mistakes.waits = True
+    elif shape:
+        with mistakes.told():
+            identified_calibration(wanted, shape)
+    return wanted
 
 
 def given(purpose: Purpose) -> Calibration:
     """Return the text that the form asks for, also where its fields are not shown yet."""
     state = st.session_state
     return Calibration(
-        corpus=state.get(f"{purpose.key}_corpus", data.corpora_here()[1]),
+        corpus=state.get(f"{purpose.key}_corpus", data.corpora_here()[1]) or "",
         windows=state.get(f"{purpose.key}_windows", purpose.windows),
-        window=state.get(f"{purpose.key}_window", purpose.window),
+        window=state.get(f"{purpose.key}_window") or usual_window(purpose.window),
     )

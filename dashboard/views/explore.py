@@ -2,131 +2,202 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pandas as pd
 import streamlit as st
 
 from core.analysis.differences import shown_together
-from core.chain import DENSE
-from core.words import amount
 from dashboard import data
-from dashboard.charts import figures, paired, points
+from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
-from dashboard.panels import offers, widgets
-from dashboard.panels.accuracy import Scored, show_accuracy
-from dashboard.panels.compare import beside_dense
-from dashboard.panels.details import show_details
-from dashboard.panels.pickers import made_with, pick, text_of
+from dashboard.exports.pivots import Pivot, of_means
+from dashboard.panels import details, stories, widgets
+from dashboard.panels.accuracy import Scored, score, show_accuracy
+from dashboard.panels.answer import show_answer
+from dashboard.panels.binding import BOUND, arrive
+from dashboard.panels.budget import show_tradeoff
+from dashboard.panels.compare import beside_dense, told_apart
+from dashboard.panels.glossary import terms
+from dashboard.panels.missing import offer_points
+from dashboard.panels.pickers import Chosen, pick
+from dashboard.panels.series import pick_series
+
+CURVE, TRADE_OFF = MODES = ("Curve", "Trade-off")
+AT = "explore_at"  # the chosen amount
+SIDE = 500  # px that each of two charts beside each other has at least
 
 
-def curve(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, at: str) -> list:
-    """Show perplexity against what was removed, and offer the points that are missing."""
-    measured, axis = chosen["measured"], chosen["axis"]
-    protocol = measured["protocol"].iloc[0] if len(measured) else ""
-    caption = f"{chosen['model']}, perplexity on {chosen['corpus']}: {protocol}.{made_with(chosen)}"
+class Shown(NamedTuple):
+    """All that the charts are drawn from."""
+
+    chosen: Chosen
+    dense: pd.DataFrame  # the dense model's point
+    found: pd.DataFrame  # every point of the chosen methods
+    lit: pd.DataFrame  # those of the series that have names
+    others: bool  # whether the rest stands behind them in grey
+    perplexities: pd.DataFrame  # differences to dense of those that have names
+    scored: Scored
+
+
+def show_curve(shown: Shown, at: str) -> list[Item]:
+    """Show perplexity against what was removed."""
+    chosen, lit = shown.chosen, shown.lit
+    protocol = chosen.measured["protocol"].iloc[0]
+    caption = f"{chosen.model}, perplexity on {chosen.corpus}: {protocol}.{chosen.made_with}"
     caption += " Bars: one standard error" + (
-        ", or the range over seeds where the legend says so." if (found["seeds"] > 1).any() else "."
+        ", or the range over seeds where a name says so." if (lit["seeds"] > 1).any() else "."
     )
-    ratio = found.loc[found["where"] == at, "ratio"]
-    if found[axis.column].isna().all():
+    if lit[chosen.axis.column].isna().all():
         st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
         return []
+    drawn = paired.of_curve(shown.perplexities, shown.found if shown.others else lit)
+    names = list(lit["series"].unique())
+    ratio = lit.loc[lit["where"] == at, "ratio"]
+    best = lit.iloc[int(lit["value"].argmin())]
     item = widgets.show_chart(
         "explore_curve",
-        lambda theme: figures.perplexity_curve(
-            found, dense, axis, theme, chosen["corpus"], float(ratio.iloc[0]) if len(ratio) else None
+        lambda theme: curve.perplexity_curve(
+            *(drawn, shown.dense, chosen.axis, theme, str(chosen.corpus)),
+            *(float(ratio.iloc[0]) if len(ratio) else None, names),
         ),
         caption,
-        found.drop(columns=["key", "spread"]),
-        alt=f"Perplexity of {chosen['model']} against {axis.title.lower()}, a line for each method",
-        on_select=clicked,
+        pd.concat([shown.dense, lit]).drop(columns=["key", "spread"]),
+        file=chosen.file("perplexity"),
+        pivots=[perplexities_of(shown)],
+        alt=f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of {', '.join(names)}. "
+        f"Lowest: {best['series']} at {best['where']}, {best['value']:.4g}.",
+        on_select=lambda: clicked(shown.found),
     )
     return [item]
 
 
-def clicked() -> None:
-    """Open the details of the point that was clicked."""
+def perplexities_of(shown: Shown) -> Pivot:
+    """Return the points as papers print them: method by amount."""
+    there, order = pd.concat([shown.dense, shown.lit]), points.amounts(shown.lit)
+    apart = told_apart(shown.chosen.measured)
+    return Pivot(f"Perplexity on {shown.chosen.corpus}", there, "where", True, order=order, apart=apart)
+
+
+def clicked(found: pd.DataFrame) -> None:
+    """Choose the amount of the point that was clicked, and open its details."""
     selected = st.session_state["explore_curve"].selection.points
     if selected and selected[0].get("customdata"):
-        st.session_state["explore_point"] = selected[0]["customdata"][0]
+        key = selected[0]["customdata"][0]
+        st.session_state[details.POINT] = key
+        where = found.loc[found["key"] == key, "where"]
+        if len(where):
+            st.session_state[AT] = where.iloc[0]
 
 
-def offer_points(chosen: dict, dense: pd.DataFrame, found: pd.DataFrame) -> None:
-    """Offer to run what the curve lacks: of plain methods, and of the chains that have a point."""
-    patterns = sorted(set(found["pattern"].dropna()))
-    plain = points.missing(found, chosen["methods"], patterns)
-    if dense.empty:
-        plain = [DENSE, *plain]
-    offer_chains("explore_run_missing", chosen, plain, "", "Not measured yet")
-    chains = points.missing_chains(found, patterns)
-    offer_chains("explore_run_chains", chosen, chains, " of chains", "Not measured yet of chains")
-
-
-def offer_chains(key: str, chosen: dict, wanted: list[str], whose: str, said: str) -> None:
-    """Offer to run these chains, which are `said` to be missing."""
-    if not wanted:
-        return
-    with st.spinner("Estimating ..."):
-        offer = offers.offer(
-            *(chosen["model"], wanted, chosen["calibration"], chosen["training"], [text_of(chosen)]),
-            stamp=data.store().stamp(),
-        )
-    ordered = sorted(map(points.chain_amount, wanted), key=lambda one: (one[1] or "", one[0] or 0))
-    amounts = ", ".join(dict.fromkeys(amount(*one) for one in ordered)).replace("nothing removed", DENSE)
-    st.caption(f"{said}: {len(wanted)} {'points' if len(wanted) > 1 else 'point'} ({amounts}).")
-    what = "Run the {} missing points" if len(wanted) > 1 else "Run the missing point"
-    offers.show_offer(key, offer, what + whose)
-
-
-def all_points(
-    chosen: dict, dense: pd.DataFrame, found: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
-) -> Item:
+def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
-    st.subheader("All points", anchor=False)
-    accuracies = shown_together(paired.of_shown(scored.differences, found))
-    table = comparison(found, scored.means, dense, perplexities, accuracies)
-    caption = f"{chosen['model']} on {chosen['corpus']}, every point of the curve beside the dense model."
-    if perplexities["why"].isna().any() or accuracies["why"].isna().any():
+    explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
+    st.subheader("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
+    accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
+    table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
+    protocol = shown.chosen.measured["protocol"].iloc[0]
+    caption = f"{shown.chosen.model} on {shown.chosen.corpus}: {protocol}.{shown.chosen.made_with}"
+    caption += " Every point of the curve beside the dense model."
+    if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
         caption += " over all points of the column."
-    return widgets.show_table("explore_points", table, caption, FORMATS, widths=WIDTHS)
+
+    def opened(row: int) -> None:
+        st.session_state[details.POINT] = table.index[row]
+
+    means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]
+    accuracy = Pivot("Mean accuracy of seven tasks (%)", of_means(means), "where", False, form=".1f")
+    return widgets.show_table(
+        "explore_points",
+        table,
+        caption,
+        FORMATS,
+        file=shown.chosen.file("points"),
+        pivots=[perplexities_of(shown), *([accuracy] if len(means) else [])],
+        widths=WIDTHS,
+        on_select=opened,
+    )
+
+
+@st.fragment
+def charts(shown: Shown, items: list[Item]) -> None:
+    """Show the answer and both charts at one amount, which only these depend on, and put them into `items`."""
+    steps = points.amounts(shown.lit)
+    start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
+    said = st.container()
+    with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
+        with grid.cell():
+            drawn = st.container()
+            at = start
+            if len(steps) > 1:
+                at = st.segmented_control("Removed", steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+            every = pd.concat([shown.dense, shown.found])
+            details.pick_point(every)
+        with grid.cell():
+            names = list(shown.lit["series"].unique())
+            accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
+    with drawn:
+        items[:] = [*show_curve(shown, at), *accuracy]
+    with said:
+        here = shown.lit[shown.lit["where"] == at]
+        show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
+    details.show_details(every)
 
 
 def page() -> None:
+    arrive("explore_")
     st.title("Explore", anchor=False)
     models = data.models()
     if not models:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
-    st.markdown("What a language model loses, and what it saves, as more of its weights are removed.")
+    stories.show_first()
     chosen = pick(models)
-    widgets.show_skipped(chosen["unread"])
-    measured = chosen["measured"]
+    frame = data.frame(chosen.model)
+    widgets.show_skipped(frame.attrs["warnings"])
+    mode = st.segmented_control(
+        "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
+    )
+    if mode == CURVE:
+        show_curves(chosen)
+    else:
+        items = show_tradeoff(chosen, frame)
+        if items:
+            widgets.export_page("slimscope-tradeoff", lambda: items)
+    refresh_when_done()
+
+
+def show_curves(chosen: Chosen) -> None:
+    """Show what the chosen methods lose at every amount."""
+    measured = chosen.measured
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
-    if not chosen["methods"]:
+    if not chosen.methods and found.empty:
         st.info("Choose at least one method at the left.")
         return
     if found.empty:
         st.info("No perplexity of these methods is there yet: run one, or choose another model or text at the left.")
         if len(measured):
-            offer_points(chosen, dense, found)
+            offer_points(chosen, dense, found, [])
         return
-    steps = points.amounts(found)
-    at = steps[0]
-    if len(steps) > 1:
-        start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
-        at = st.select_slider("Weights removed", steps, value=start, key="explore_at", bind="query-params")
-    perplexities = shown_together(paired.of_shown(beside_dense(measured), found))
-    items = curve(chosen, dense, paired.of_curve(perplexities, found), at)
-    offer_points(chosen, dense, found)
-    scored = show_accuracy(chosen, found, at)
-    items += [*scored.items, all_points(chosen, dense, found, perplexities, scored)]
-    items += show_details(pd.concat([dense, found]))
-    widgets.export_page("slimscope-explore", items)
-    refresh_when_done()
+    above = st.container()
+    names, others = pick_series(found)
+    lit = found[found["series"].isin(names)]
+    if lit.empty:
+        above.info("Choose at least one of the series to show.")
+        return
+    perplexities = shown_together(paired.of_shown(beside_dense(measured), lit))
+    shown = Shown(chosen, dense, found, lit, others, perplexities, score(chosen))
+    items: list[Item] = []  # of the charts, as they are when all is exported
+    with above:
+        charts(shown, items)
+    offer_points(chosen, dense, found, names)
+    table = all_points(shown)
+    widgets.export_page("slimscope-explore", lambda: [*items, table])
 
 
 def refresh_when_done() -> None:

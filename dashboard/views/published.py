@@ -6,10 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.charts import dots, figures, papers, points
+from dashboard.charts import curve, dots, figures, papers, points
 from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
+from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
+from dashboard.panels.glossary import terms
 
 CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
@@ -33,14 +36,21 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
     caption = f"{cited(table)} Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks."
+    pivots = [Pivot(f"Perplexity on {CORPORA[corpus]}", shown, "model", True, group="kind")]
+    file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
         "published_sizes",
         lambda theme: figures.perplexity_by_model(shown, models, theme, CORPORA[corpus]),
         caption,
         shown,
+        file=file,
+        pivots=pivots,
         alt=f"Perplexity on {corpus} by model, a line for each method",
     )
-    printed = widgets.show_table("published_sizes_table", papers.wide(rows, "model"), caption, {}, False)
+    wide = papers.wide(rows, "model")
+    printed = widgets.show_table(
+        "published_sizes_table", wide, caption, {}, file=f"{file}-table", pivots=pivots, captioned=False
+    )
     return [chart, printed, *ours(rows, corpus, (False,))]
 
 
@@ -55,9 +65,16 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
         lambda theme: dots.accuracy_dots(shown, theme, order),
         caption,
         shown[["series", "task", "metric", "value"]],
+        file=export_name(table.title, "accuracy"),
+        pivots=[accuracies_of(shown)],
         alt="Zero-shot accuracy per task, a marker for each method",
     )
     return [chart]
+
+
+def accuracies_of(shown: pd.DataFrame) -> Pivot:
+    """Return accuracies as papers print them: method by task, the best of each amount."""
+    return Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="where")
 
 
 def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
@@ -89,19 +106,22 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
     found, dense = papers.by_ratio(read)
     model = rows["model"].iloc[0]
-    curve = widgets.show_chart(
+    drawn = widgets.show_chart(
         "published_ratios",
-        lambda theme: figures.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
+        lambda theme: curve.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
         f"{cited(table)} {model}, {state}; perplexity on {papers.protocol(read)}.",
         found[["series", "ratio", "value"]],
+        file=export_name(table.title, corpus, "perplexity"),
+        pivots=[Pivot(f"Perplexity on {CORPORA[corpus]}", pd.concat([dense, found]), "where", True)],
         alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
     )
     scored = mine[(mine["metric"] != "perplexity") & mine["removed"].isin(["0 %", step])]
-    items = [curve, *tasks(scored, table, "published_tasks")]
+    items = [drawn, *tasks(scored, table, "published_tasks")]
     caption = (
         f"{cited(table)} {model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent."
     )
-    items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES))
+    file = export_name(table.title, "table")
+    items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES, file=file))
     return items + ours(read, corpus, TUNING[tuned])
 
 
@@ -125,6 +145,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     )
     dense = points.collapse(rows[points.is_dense(rows)])
     found = points.collapse(rows[~points.is_dense(rows)])
+    both = pd.concat([dense, found])
     caption = (
         f"Measured by Slimscope on {best[0]}, {CORPORA[corpus]}: {rows['protocol'].iloc[0]}. Another model than the "
     )
@@ -132,9 +153,11 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     return [
         widgets.show_chart(
             "published_ours",
-            lambda theme: figures.perplexity_curve(found, dense, figures.RATIO, theme, CORPORA[corpus]),
+            lambda theme: curve.perplexity_curve(found, dense, figures.RATIO, theme, CORPORA[corpus]),
             caption,
             found[["series", "where", "value", "low", "high", "seeds"]],
+            file=export_name(model_part(best[0]), corpus, "perplexity-as-published"),
+            pivots=[Pivot(f"Perplexity on {CORPORA[corpus]}", both, "where", True, order=points.amounts(found))],
             alt=f"Perplexity of {best[0]} on {corpus} as measured here",
         )
     ]
@@ -159,6 +182,8 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
             lambda theme: dots.accuracy_dots(shown, theme, order),
             caption,
             shown[["series", "task", "metric", "value"]],
+            file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
+            pivots=[accuracies_of(shown)],
             alt="Zero-shot accuracy per task as measured here, a marker for each method",
         )
     ]
@@ -169,7 +194,7 @@ def cited(table: papers.Table) -> str:
 
 
 def page() -> None:
-    st.title("Published", anchor=False)
+    st.title("Published", anchor=False, help=terms(("perplexity", "window", "zero-shot accuracy")))
     st.markdown("The papers' own numbers. Each chart keeps to one protocol: text, window and model are in its caption.")
     frame = data.published()
     widgets.show_skipped(frame.attrs["warnings"])
@@ -187,10 +212,16 @@ def page() -> None:
     else:
         items = tasks(rows, table, "published_zeroshot")
         printed = widgets.show_table(
-            "published_zeroshot_table", papers.wide(rows, "dataset"), items[0].caption, SHARES, False
+            "published_zeroshot_table",
+            papers.wide(rows, "dataset"),
+            items[0].caption,
+            SHARES,
+            file=f"{items[0].name}-table",
+            pivots=items[0].pivots,
+            captioned=False,
         )
         items += [printed, *ours_by_task(rows)]
-    widgets.export_page("slimscope-published", items)
+    widgets.export_page("slimscope-published", lambda: items)
 
 
 page()

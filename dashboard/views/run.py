@@ -1,208 +1,145 @@
-"""Run: make a compressed model by a chain of stages and measure it."""
+"""Run: make a compressed model by a chain of stages and measure it, or a grid of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-from core.data.cards import SEVEN, TASKS
-from core.data.texts import CORPORA
 from core.errors import UserError
-from core.models.catalogue import BY_ID, MODELS
-from core.models.sources import named_folder
 from core.request.asked import MOST_SEED
-from core.request.baseline import left
-from core.request.complete import complete
-from core.request.estimate import estimate_left, kept_stages
-from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL, DEFAULT_WINDOW, DEFAULT_WINDOWS
-from core.specs import DTYPES, PRECISIONS, Perplexity, RunSpec, Task
-from core.words import duration
-from dashboard import data
+from core.request.complete import check_device, complete
+from core.request.sweeps import Grid, count, points
+from core.specs import DTYPES
 from dashboard.panels import texts
-from dashboard.panels.binding import BOUND, KEPT
-from dashboard.panels.card import Part
-from dashboard.panels.chain_form import chain_input
-from dashboard.panels.joblist import explore_link, show_jobs
+from dashboard.panels.binding import HELD
+from dashboard.panels.chain_form import Chain, chain_input, present_chain
+from dashboard.panels.grid_form import MOST_RUNS, Series, prefill, seeds_input, series_input, several
+from dashboard.panels.imports import show_imports
+from dashboard.panels.joblist import show_current, show_queue
+from dashboard.panels.layout import card, group, two_sides
+from dashboard.panels.measuring import measuring_inputs
+from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.model_field import model_input
+from dashboard.panels.start import Wanted, show_start
 
-AS_COMPUTED = "as computed"
-FOLDERS = "run_folders"  # those that the visitor lets be read, in the session
+ONE, GRID = "One run", "Grid"
+MODE = "run_mode"
 
 
-def model_input() -> str | None:
-    """Let a model of the catalogue be chosen, or a folder or hub id be typed; None while a folder may not be read."""
-    model = st.selectbox(
-        "Model",
-        [card.id for card in MODELS],
-        index=list(BY_ID).index(DEFAULT_MODEL),
-        key="run_model",
-        accept_new_options=True,
-        help="Choose one, or type the path of a folder with a Hugging Face model, or a hub id such as org/name.",
-        on_change=allow_folder,
-        **BOUND,
-    )
-    card = BY_ID.get(model)
-    if card:
-        gated = " Gated: accept its licence on the hub first." if card.gated else ""
-        st.caption(
-            f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
+class Asked(NamedTuple):
+    """What the form holds."""
+
+    model: str
+    what: Chain | Series
+    seeds: tuple[int, ...]
+    common: dict[str, Any]  # texts, measuring, precision and device: arguments of `complete` and of `points`
+
+
+def form() -> Wanted:
+    """Show the form; return the runs it asks for, none where something in it is wrong or waits."""
+    mistakes = Mistakes()
+    with group("What"):
+        model = model_input(mistakes)
+        mode = st.segmented_control(
+            "Runs", [ONE, GRID], default=ONE, required=True, key=MODE, on_change=_switched, **HELD
         )
-    folder = named_folder(model or "")
-    if folder and str(folder) not in st.session_state.get(FOLDERS, ()):
-        st.info("The link names a folder of this machine. Nothing of it is read before you press the button.")
-        st.text(str(folder))
-        st.button("Read this folder", key="run_read", on_click=allow_folder)
-        return None
-    return model or ""
+        what = series_input(present_chain(), mistakes) if mode == GRID else chain_input()
+    if isinstance(what, Chain) and not what.readable:
+        mistakes.found = True  # as its field says
+    with group("On what"):
+        purposes = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
+        read = {
+            name: texts.text_input(purpose, model.shape, mistakes)
+            for reads, purpose, name in purposes
+            if reads in what.reads
+        }
+        seeds = _seeds(what, mistakes)
+        if not (read or what.drawn):
+            st.caption("Nothing of it reads a text or draws anything.")
+    with group("Measured how"):
+        measured = measuring_inputs(model.shape, mistakes)
+    advanced = _advanced(mistakes)
+    if mistakes.found:
+        return Wanted(grid=mode == GRID)
+    if mistakes.waits:
+        return Wanted(where="The form waits for what the link names to be read.", grid=mode == GRID)
+    asked = Asked(model.name, what, seeds, {**read, **measured, **advanced})
+    return _grid(asked, what) if isinstance(what, Series) else _one(asked, what)
 
 
-def allow_folder() -> None:
-    """Note that the visitor wants the folder that is the model now to be read: it was typed, or the button pressed."""
-    if folder := named_folder(st.session_state["run_model"] or ""):
-        st.session_state.setdefault(FOLDERS, set()).add(str(folder))
+def _switched() -> None:
+    if st.session_state[MODE] == GRID:
+        prefill(present_chain())
 
 
-def text_inputs(parts: Sequence[Part]) -> dict[str, Any]:
-    """Ask for the texts that stages without one of their own read."""
-    wanted = {part.reads for part in parts if not part.own_text}
-    asked = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
-    return {name: texts.text_input(purpose) for reads, purpose, name in asked if reads in wanted}
+def _seeds(what: Chain | Series, mistakes: Mistakes) -> tuple[int, ...]:
+    if not what.drawn:
+        return (0,)
+    if isinstance(what, Series):
+        return seeds_input(mistakes)
+    told = "Draws the text, and what training draws."
+    return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=told, **HELD),)
 
 
-def measuring_inputs() -> dict[str, Any]:
-    """Ask what to measure."""
-    names = [corpus.id for corpus in CORPORA if not corpus.calibration_only]
-    corpora = st.multiselect(
-        "Perplexity on",
-        names,
-        default=[data.corpora_here()[0]],
-        key="run_perplexity",
-        accept_new_options=True,
-        **KEPT,
-        help="How well the model predicts a text; the path of a text file may be typed.",
-    )
-    with st.container(horizontal=True):
-        window = st.number_input(
-            "Tokens a window",
-            2,
-            131072,
-            DEFAULT_WINDOW,
-            key="run_window",
-            **KEPT,
-            help="2048 as in SparseGPT's paper, 128 as in SlimLLM's; numbers of different windows cannot be compared.",
-        )
-        windows = st.number_input(
-            "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 reads the whole text.", **KEPT
-        )
-    tasks = st.multiselect(
-        "Zero-shot tasks",
-        list(TASKS),
-        format_func=lambda name: TASKS[name].label,
-        key="run_tasks",
-        **KEPT,
-        placeholder="None",
-        help=f"The papers' seven: {', '.join(TASKS[name].label for name in SEVEN)}.",
-    )
-    limit, scoring = 0, AS_COMPUTED
-    if tasks:
-        with st.container(horizontal=True):
-            limit = st.number_input(
-                "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 reads all.", **KEPT
-            )
-            scoring = st.selectbox(
-                "Scored in",
-                (AS_COMPUTED, *PRECISIONS),
-                key="run_scoring",
-                help="16 bits are quicker where the machine has them, and never share an axis with fp32.",
-                **KEPT,
-            )
-    latency = st.toggle(
-        "Latency", key="run_latency", help="Time a token, reading and writing, on this machine.", **KEPT
-    )
-    return {
-        "perplexity": [Perplexity(corpus=name, window=window, windows=windows or None) for name in corpora],
-        "tasks": [Task(task=name, limit=limit or None) for name in tasks],
-        "scoring": PRECISIONS.get(scoring),
-        "latency": latency,
-    }
-
-
-def more_inputs(parts: Sequence[Part]) -> dict[str, Any]:
-    """Ask for what rarely changes."""
-    drawn = any(part.reads != "nothing" and not part.own_seed for part in parts)
-    with st.expander("More: seed, precision, device" if drawn else "More: precision, device"):
-        seed = 0
-        if drawn:
-            told = "Draws the text, and what training draws."
-            seed = st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=told, **KEPT)
-        dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **KEPT)
-        device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **KEPT)
-    return {"seed": seed, "dtype": dtype, "device": device}
-
-
-def form() -> RunSpec | str | None:
-    """Show the form; return the run it asks for, or the sentence that says what is wrong; None while it waits."""
-    model = model_input()
-    chain = chain_input()
-    read = text_inputs(chain.parts)
-    measuring = measuring_inputs()
-    more = more_inputs(chain.parts)
-    if model is None:
-        return None
-    if not model:
-        return "Choose a model, or type a folder or a hub id."
-    if not chain.readable:
-        st.caption("The chain that is typed at the top cannot be read.")
-        return None
-    if not (measuring["perplexity"] or measuring["tasks"] or measuring["latency"]):
-        return "Choose at least one thing to measure: a text, a task or the latency."
+def _advanced(mistakes: Mistakes) -> dict[str, Any]:
+    """Ask for what rarely changes; it is open while something in it is wrong."""
     try:
-        return complete(model, chain.text, **read, **measuring, **more)
+        check_device(st.session_state.get("run_device", "cpu") or "")
+    except UserError:
+        wrong = True
+    else:
+        wrong = False
+    with st.expander("Advanced: precision, device", expanded=wrong):
+        dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
+        device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
+        with mistakes.told():
+            check_device(device or "")
+    return {"dtype": dtype, "device": device}
+
+
+def _one(asked: Asked, chain: Chain) -> Wanted:
+    try:
+        return Wanted([complete(asked.model, chain.text, seed=asked.seeds[0], **asked.common)])
     except UserError as error:
         blamed = chain.blame(error)
         if blamed is None:
-            return str(error)
-        st.caption(f"Stage {blamed + 1} of the chain does not fit, as its card says.")
-        return None
+            return Wanted(problem=str(error))
+        return Wanted(where=f"Stage {blamed + 1} of the chain does not fit, as its card says.")
+
+
+def _grid(asked: Asked, series: Series) -> Wanted:
+    grid = Grid(
+        models=(asked.model,),
+        chains=series.chains,
+        ratios=tuple(ratio for ratio, _ in series.amounts if ratio is not None),
+        patterns=tuple(pattern for _, pattern in series.amounts if pattern),
+        seeds=asked.seeds,
+    )
+    runs = count(grid)
+    if runs > MOST_RUNS:
+        problem = f"The grid has {runs:,} runs, and {MOST_RUNS} are the most: leave out chains, amounts or seeds."
+        return Wanted(problem=problem, grid=True)
+    try:
+        specs, _ = points(grid, **asked.common)
+    except UserError as error:
+        series.box.error(str(error))
+        return Wanted(where="A chain does not fit, as its field says.", grid=True)
+    return Wanted(specs, several(series.chains), grid=True)
 
 
 def page() -> None:
     st.title("Run", anchor=False)
     st.markdown("Compress a model on this machine and measure what is left of it.")
-    asked, queued = st.columns([3, 2], gap="large")
-    with asked:
+    left, right = two_sides()
+    with left:
         wanted = form()
-        if isinstance(wanted, str):
-            st.error(wanted)
-        disabled = not isinstance(wanted, RunSpec) or not _something_left(wanted)
-        # Not a callback: that would get the run of before a value that was typed just ahead of the click.
-        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=disabled, key="run_start")
-        if pressed and isinstance(wanted, RunSpec):
-            data.queue().submit(wanted)
-            st.toast("Queued.")
-    with queued:
-        show_jobs()
-
-
-def _something_left(spec: RunSpec) -> bool:
-    """Say what the run takes, or where its numbers are; return whether anything is left to run."""
-    store = data.store()
-    parts = left(spec, store)
-    if not parts:
-        st.info("All of this is measured already. Choose something else to run, or see it on Explore.")
-        explore_link(spec)
-        return False
-    expected = estimate_left([spec], store)
-    said = f"Takes {duration(expected.seconds)} and {expected.bytes / 1e9:.1f} GB of memory"
-    if parts[-1].variant != spec.variant:
-        said += ", with the dense model measured in the same way, to compare with"
-    if data.result(spec.variant.key):
-        said += ". This model is known already: only what was not measured yet is measured"
-    if kept := kept_stages(spec.variant):
-        said += f". It goes on from an earlier run, which made {kept} of its {len(spec.variant.stages)} stages"
-    st.info(f"{said}.")
-    return True
+    with right:
+        with card():
+            show_start(wanted)
+            show_current()
+        show_queue()
+    show_imports()
 
 
 page()

@@ -7,10 +7,12 @@ from typing import get_args
 
 from core.engine.stages import how
 from core.methods.base import Family, Method, Reads
+from core.methods.formulas import legend, unsaid
 from core.models.shape import shape
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import VariantSpec
+from core.taxonomy import leaf_of
 from tests.core.ground import RATIO, Case, Ground
 
 
@@ -21,7 +23,9 @@ def check_declared(method: type[Method]) -> None:
     assert method.label.strip() == method.label != ""
     assert method.family in get_args(Family)
     check_sentence(method.summary)
+    check_explained(method)
     assert isinstance(method.version, int) and method.version >= 1
+    assert (leaf_of(method) is None) == (method.family == "dense")
     if method.family != "dense":
         paper = method.citation
         assert re.match(r"https?://\S+$", paper.url) and paper.title and paper.authors and 1900 < paper.year < 2100
@@ -34,6 +38,39 @@ def check_declared(method: type[Method]) -> None:
     assert isinstance(method.of(method.parsed({}), None), Method)
 
 
+def check_explained(method: type[Method]) -> None:
+    """The idea is two sentences, and every formula is one that can be shown and whose signs are all explained."""
+    sentences = re.split(r"(?<=\.) ", method.idea)
+    assert len(sentences) == 2, method.idea
+    for sentence in sentences:
+        check_sentence(sentence)
+    assert isinstance(method.formulas, tuple) and method.formulas
+    for formula in (*method.formulas, *method.symbols):
+        check_formula(formula)
+    assert unsaid(method) == []
+    assert set(method.symbols) <= set(legend(method)), "a sign that no formula has"
+    assert all(words and words.strip() == words and not words.endswith(".") for words in legend(method).values())
+
+
+PAIRS = (("{", "}"), (r"\left", r"\right"), (r"\lVert", r"\rVert"), ("[", "]"), ("(", ")"))
+
+
+def check_formula(latex: str) -> None:
+    """Braces and other pairs of a formula are balanced, and nothing in it opens another mode."""
+    assert latex.strip() == latex != ""
+    assert "$" not in latex and "%" not in latex and r"\begin" not in latex
+    plain = re.sub(r"\\[{}]", "", latex)
+    for opening, closing in PAIRS:
+        depth = 0
+        for found in re.findall(rf"\\[A-Za-z]+|{re.escape(opening)}|{re.escape(closing)}", plain):
+            if found not in (opening, closing):
+                continue
+            depth += 1 if found == opening else -1
+            assert depth >= 0, latex
+        assert depth == 0, latex
+    assert not re.search(r"[\^_]\s*$|[\^_]\s*[\^_}]", plain), latex
+
+
 def check_sentence(text: str) -> None:
     assert re.fullmatch(r"[A-Z][^\n]*[^.]\.", text) and not re.search(r"\. ", text), text
 
@@ -41,9 +78,9 @@ def check_sentence(text: str) -> None:
 def check_of(case: Case, ground: Ground) -> None:
     """Whatever class carries it out declares what the registered one does; cost and memory follow the text."""
     method, facts = case.made, shape(ground.dense.config.to_dict())
-    for name in ("name", "label", "family", "summary", "citation", "version", "takes_amount", "ratio_kind"):
+    for name in ("name", "label", "family", "summary", "idea", "formulas", "symbols", "citation", "version"):
         assert getattr(method, name) == getattr(case.method, name), name
-    for name in ("by_layer", "patterns", "Parameters"):
+    for name in ("takes_amount", "ratio_kind", "by_layer", "patterns", "Parameters"):
         assert getattr(method, name) == getattr(case.method, name), name
     assert how(type(method))
     assert method.reads in get_args(Reads)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from core.cli import console
-from core.countdown import Countdown
+from core.countdown import Countdown, left_words, queue_left
 from core.engine.runs import run
 from core.jobs.worker import Worker
 from core.request.complete import complete
@@ -150,3 +150,15 @@ def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
     stages = estimate(asked.model_copy(update={"force": True})).stages
     assert set(first) - {"keep", "compress"} <= set(stages)
     assert {"observe", "gradients", "compress"} & set(first) & set(stages)
+
+
+def test_a_queue_takes_what_is_left_of_its_job_and_all_that_waits():
+    def told(*numbers):
+        return left_words(queue_left(*numbers))
+
+    assert told(60.0, 20.0, None, 3600.0) == "about 61 min left"
+    assert told(60.0, 20.0, 5.0, 0.0) == "about 40 s left"
+    assert told(60.0, 20.0, 300.0, 0.0) == "about 5 min left"  # never less than the stage alone
+    assert told(60.0, 500.0, 0.0, 3600.0) == "about 60 min left"  # behind one that is longer than expected
+    assert told(60.0, 60.0, 0.0, 0.0) == "longer than expected"
+    assert left_words(None) == ""

@@ -6,6 +6,7 @@ import pytest
 
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
+from core.imports.sheet import COLUMNS
 from core.paths import PROJECT
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from tests.docs.markdown import anchors, links, tables, text, tree
@@ -60,6 +61,12 @@ def test_readme_says_what_each_method_reads():
             assert text(rows[0][1]) == "reads"
             shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}
     assert shown == {method.name: method().reads for method in (*METHODS, *RECONSTRUCTIONS)}
+
+
+def test_the_page_of_imports_has_every_column():
+    *_, rows = tables(PROJECT / "docs" / "import.md")
+    shown = [(text(name), text(needed), text(told)) for name, needed, told in rows[1:]]
+    assert shown == [(name, "yes" if column.needed else "", column.told) for name, column in COLUMNS.items()]
 
 
 def test_the_page_of_licences_has_those_of_the_catalogue():

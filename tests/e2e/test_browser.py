@@ -4,8 +4,10 @@ import itertools
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from core.jobs.queue import Queue
+from core.registry import STAGES
 from core.request.stages import build_run, build_stage
 from core.store.store import Store
 
@@ -25,7 +27,10 @@ def settled(page):
     return page
 
 
-@pytest.mark.parametrize(("path", "title"), [("", "Explore"), ("run", "Run"), ("published", "Published")])
+PAGES = [("", "Explore"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
+
+
+@pytest.mark.parametrize(("path", "title"), PAGES)
 @pytest.mark.parametrize("width", [1280, 400])
 def test_pages_open_and_fit(page, address, path, title, width):
     page.set_viewport_size({"width": width, "height": 900})
@@ -35,19 +40,51 @@ def test_pages_open_and_fit(page, address, path, title, width):
     assert overflow <= 0
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_formula_and_mark_is_drawn_and_the_map_leads_to_the_cards(page, address, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(opened(page, f"{address}/methods"))
+    formulas = page.locator(".katex-display")
+    expect(formulas).to_have_count(sum(len(method.formulas) for method in STAGES if method.family != "dense"))
+    assert page.locator(".katex-error").count() == 0
+    edge = "one.closest('[data-testid=stVerticalBlock]').getBoundingClientRect().right + 1"
+    far = "Math.max(...[...one.querySelectorAll('.base')].map(part => part.getBoundingClientRect().right))"
+    wide = f"found => found.filter(one => {far} > {edge}).map(one => one.querySelector('annotation').textContent)"
+    assert formulas.evaluate_all(wide) == []
+    assert page.locator("[data-testid=stHtml] img").evaluate_all("found => found.every(one => one.naturalWidth > 0)")
+    page.locator("[data-testid=stHtml] a[href='#slicegpt']").click()
+    page.wait_for_function("Math.abs(document.getElementById('slicegpt').getBoundingClientRect().top) < 450")
+
+
+def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
+    settled(opened(page, address))
+    page.get_by_role("link", name="What fits a budget?").click()
+    page.wait_for_function("location.search.includes('explore_mode=Trade-off')")
+    settled(page)
+    page.get_by_text("At most 180 MB packed").wait_for()
+    page.get_by_role("link", name="The cliff at 50 %").click()
+    page.wait_for_function("!location.search.includes('explore_mode')")
+    assert "explore_methods=Magnitude" in page.url and "alone" not in settled(page).url
+
+
 def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
     opened(page, f"{address}/?{TOY}")
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()
     settled(page)
     lines = chart.locator(".scatterlayer .trace", has=page.locator(".point:nth-child(7)"))  # seven ratios
-    place = lines.nth(1).locator(".point").nth(3).bounding_box()
+    place = lines.first.locator(".point").nth(3).bounding_box()
     page.mouse.move(place["x"] + 4, place["y"] + 4)
     page.mouse.click(place["x"] + 4, place["y"] + 4)
     page.get_by_text("python -m core run toy").wait_for()
-    assert "explore_point=" in page.url
+    assert "explore_point=" in page.url and "explore_at=40" in page.url
+    page.get_by_role("dialog").get_by_text("40 %").first.wait_for()
     faded = "points => points.filter(point => getComputedStyle(point).opacity < 1).length"
     assert chart.locator(".scatterlayer .point").evaluate_all(faded) == 0
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.wait_for_function("!location.search.includes('explore_point')")
+    page.get_by_text("With 40 % of the weights removed").wait_for()
 
 
 def test_labels_stay_inside_the_chart_on_a_phone(page, address):
@@ -74,29 +111,29 @@ def test_no_label_lies_on_another(page, address, axis, width):
     chart.locator(".textpoint text").first.wait_for()
     settled(page)
     boxes = [text.bounding_box() for text in chart.locator(".textpoint text").all()]
-    assert len(boxes) == 8  # six patterns, a diverged point and the dense line
+    assert len(boxes) == 11  # six patterns, a diverged point, the dense line and three names
     for one, other in itertools.combinations(boxes, 2):
         across = one["x"] < other["x"] + other["width"] and other["x"] < one["x"] + one["width"]
         down = one["y"] < other["y"] + other["height"] and other["y"] < one["y"] + one["height"]
         assert not (across and down), (one, other)
 
 
-def test_the_legend_hides_a_series_whole_and_without_a_message(page, address):
+def test_a_series_that_is_not_chosen_goes_from_chart_table_and_address(page, address):
     opened(page, f"{address}/?{TOY}")
     chart = page.locator(".js-plotly-plot").first
     labels = chart.locator(".textpoint text")
     labels.first.wait_for()
     settled(page)
-    assert {"2:4", "4:8", "3.4e5"} <= set(labels.all_text_contents())
-    marks = chart.locator(".scatterlayer .point").count()
-    chart.locator(".legendtoggle").first.click()  # Magnitude
+    assert {"2:4", "4:8", "3.4e5", "Magnitude"} <= set(labels.all_text_contents())
+    page.locator(".st-key-explore_series").get_by_text("Magnitude").click()
     page.wait_for_function("() => !document.querySelector('.js-plotly-plot').textContent.includes('3.4e5')")
-    assert chart.locator(".textpoint text").all_text_contents().count("2:4") == 2
-    assert chart.locator(".scatterlayer .point").count() <= marks - 9  # seven ratios, two patterns
+    settled(page)
+    assert labels.all_text_contents().count("2:4") == 2 and "Magnitude" not in labels.all_text_contents()
+    assert "explore_series=Wanda" in page.url and "explore_series=Magnitude" not in page.url
     assert page.locator(".plotly-notifier .notifier-note").count() == 0
 
 
-@pytest.mark.parametrize(("button", "ending", "magic"), [("PDF", "pdf", b"%PDF"), ("CSV", "csv", b"series,")])
+@pytest.mark.parametrize(("button", "ending", "magic"), [("PDF", "pdf", b"%PDF"), ("CSV", "csv", b"Method,")])
 def test_exports_download(page, address, button, ending, magic):
     opened(page, f"{address}/?{TOY}")
     page.locator(".js-plotly-plot").first.wait_for()
@@ -104,17 +141,17 @@ def test_exports_download(page, address, button, ending, magic):
     page.get_by_role("button", name="Export", exact=False).first.click()
     with page.expect_download(timeout=60_000) as download:
         page.get_by_role("button", name=button, exact=True).first.click()
-    assert download.value.suggested_filename == f"explore_curve.{ending}"
+    assert download.value.suggested_filename == f"slimscope-toy-passages-eval-16x2048-perplexity.{ending}"
     assert Path(download.value.path()).read_bytes().startswith(magic)
 
 
 def test_an_address_restores_the_view(page, address):
     opened(page, f"{address}/?{TOY}&explore_methods=SparseGPT&explore_at=30+%25&explore_x=packed+size")
-    page.get_by_text("Zero-shot accuracy with 30 % removed").wait_for()
+    page.get_by_text("With 30 % of the weights removed").wait_for()
     settled(page)
     chart = page.locator(".js-plotly-plot").first
     assert chart.locator(".xtitle").text_content() == "Packed size (MB)"
-    assert [text for text in chart.locator(".legendtext").all_text_contents() if "Magnitude" in text] == []
+    assert [text for text in chart.locator(".textpoint").all_text_contents() if "Magnitude" in text] == []
 
 
 def test_dark_and_light_pages_have_charts_one_can_read(browser, address):
@@ -145,8 +182,6 @@ def test_a_mistake_in_the_form_is_one_sentence_and_stays_typed(page, address):
 
 
 def test_the_chain_and_its_cards_follow_each_other(page, address):
-    from playwright.sync_api import expect
-
     settled(opened(page, f"{address}/run?chain=magnitude%400.5%2Blora"))
     chain = page.get_by_label("Chain of stages", exact=True).first  # one that was written anew may stand beside it
     expect(chain).to_have_value("magnitude@0.5+lora")

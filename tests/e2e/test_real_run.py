@@ -65,7 +65,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
         ".flatMap(c => c.map(p => p.x)).filter(Number.isFinite)"
     )
     assert any(abs(x - 0.55) < 1e-9 for x in removed)
-    assert chart.locator(".legendtext", has_text="Dense").count() == 1  # the run has brought its baseline
+    assert chart.locator(".textpoint", has_text="dense").count() == 1  # the run has brought its baseline
     page.get_by_role("button", name="Export", exact=False).first.click()
     with page.expect_download(timeout=MINUTES) as download:
         page.get_by_role("button", name="PDF", exact=True).first.click()

@@ -32,8 +32,23 @@ class ASVD(LowRank):
         authors="Yuan et al.",
         year=2023,
         url="https://arxiv.org/abs/2312.05821",
+        part="section 3.2",
     )
     summary = "Replaces each matrix by two thin ones, closest where its inputs are large."
+    idea = (
+        "Some inputs are much larger than others, so an error in their columns costs more. The weights are scaled by "
+        "their inputs' mean absolute values before the decomposition, and the scale is taken out of the right factor "
+        "again."
+    )
+    formulas = (
+        r"W' = [\,W D\,]_k\, D^{-1}",
+        r"D = \operatorname{diag}\left( \operatorname{mean} |X_j| \right)^{\alpha}",
+    )
+    symbols = {
+        r"[\,\cdot\,]_k": "closest matrix of rank k",
+        "D": "scale of the inputs, on a diagonal",
+        r"\alpha": "the parameter alpha",
+    }
     colour = 3
     dash = "dash"
     reads = "calibration"

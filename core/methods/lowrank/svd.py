@@ -25,6 +25,19 @@ class SVD(LowRank):
         url="https://doi.org/10.1007/BF02288367",
     )
     summary = "Replaces each matrix by two thin ones that come closest to its weights; reads no data."
+    idea = (
+        "Of all matrices of a rank the truncated singular value decomposition is the closest to the weights. Each "
+        "matrix becomes the product of two thin ones, whatever its inputs are."
+    )
+    formulas = (
+        r"W' = [\,W\,]_k = U_k\, \Sigma_k\, V_k^\top",
+        r"k \approx (1 - p)\, \frac{m n}{m + n}",
+    )
+    symbols = {
+        r"[\,\cdot\,]_k": "closest matrix of rank k",
+        r"U_k,\ \Sigma_k,\ V_k": "the first k singular vectors and values",
+        r"m,\ n": "rows and columns of the matrix",
+    }
     colour = 2
 
     @property

@@ -28,8 +28,23 @@ class SVDLLM(LowRank):
         authors="Wang et al.",
         year=2024,
         url="https://arxiv.org/abs/2403.07378",
+        part="section 3.1",
     )
     summary = "Replaces each matrix by the two thin ones that change its outputs least."
+    idea = (
+        "Weights times a Cholesky factor of their inputs' Gram matrix have singular values that tell exactly how much "
+        "of the output each one carries. Dropping the smallest changes the layer's outputs on the calibration text as "
+        "little as any product of that rank can."
+    )
+    formulas = (
+        r"W' = [\,W L\,]_k\, L^{-1}, \qquad L L^\top = X X^\top",
+        r"\lVert (W - W') X \rVert_{\mathrm{F}}^2 = \sum_{n > k} \sigma_n^2",
+    )
+    symbols = {
+        r"[\,\cdot\,]_k": "closest matrix of rank k",
+        "L": "lower triangular factor of the inputs' Gram matrix",
+        r"\sigma_n": "singular values of W L, largest first",
+    }
     colour = 4
     dash = "dashdot"
     reads = "calibration"

@@ -35,8 +35,26 @@ class FLAP(UnitMethod):
         authors="An et al.",
         year=2023,
         url="https://arxiv.org/abs/2312.11983",
+        part="equations 4 to 7",
     )
     summary = "Removes the heads and channels that fluctuate least, block by block as many as fit, and adds their mean."
+    idea = (
+        "A part whose values hardly change from token to token can be replaced by its mean, which becomes a bias. "
+        "Fluctuation times squared weights, made comparable between blocks, tells which heads and channels of the "
+        "whole model go."
+    )
+    formulas = (
+        r"S_j = \operatorname{Var}(X_j)\, \lVert W_j \rVert_2^2",
+        r"b = \sum_{j\ \text{gone}} \bar{X}_j\, W_j",
+    )
+    symbols = {
+        "S": (
+            "score of an input, squared for attention and standardised inside each block; a head's is the mean of "
+            "its inputs' and the lowest of all blocks go"
+        ),
+        "W_j": "column of the matrix that reads the part: o of heads, down of channels",
+        "b": "bias that is added to its output",
+    }
     colour = 1
     dash = "dashdot"
     reads = "calibration"

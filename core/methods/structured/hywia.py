@@ -49,6 +49,22 @@ class HyWIA(GradientUnitMethod):
         url="https://arxiv.org/abs/2403.10799",
     )
     summary = "Mixes weight-level and unit-level importance of heads and channels; in the style of HyWIA, no replica."
+    idea = (
+        "A unit may hold a few weights that matter, or matter as a whole, so it gets two scores: one weight by "
+        "weight, one of the sum. They are mixed for each unit by an attention that needs no training, in the style of "
+        "the paper and with this project's own mixture."
+    )
+    formulas = (
+        r"f_u = \sum_{w \in u} \left| w g - \tfrac{1}{2} w^2 F \right|",
+        r"c_u = \left| \sum_{w \in u} w g \right| + \tfrac{1}{2} \sum_{w \in u} w^2 F",
+        r"S_u = a_u\, \tilde{f}_u + (1 - a_u)\, \tilde{c}_u",
+    )
+    symbols = {
+        r"f,\ c": "fine and coarse score of a unit; with a tilde, standardised inside the block",
+        "g": "gradient of the loss by the weight",
+        "F": "mean of its square over calibration windows",
+        "a_u": "share of the fine score, by attention over how both stand out in the block and among all",
+    }
     colour = 0
     dash = "dash"
     parameters: HyWIAParameters

@@ -60,8 +60,15 @@ class _Declared(Structured):
         authors="Ma et al.",
         year=2023,
         url="https://arxiv.org/abs/2305.11627",
+        part="section 3, equations 3 to 5",
     )
     summary = "Removes the coupled heads and channels whose weights times their gradients say the loss needs least."
+    idea = (
+        "Weight times gradient tells how much the loss would change without the weight, so a unit's score sums that "
+        "over all weights that belong to it. Inside a block the heads and channels with the lowest scores go, and the "
+        "first and last blocks stay whole."
+    )
+    formulas = (r"S_u = \sum_{w \in u} \left| w\, \frac{\partial \mathcal{L}}{\partial w} \right|",)
     colour = 5
     dash = "dash"
     parameters: LLMPrunerParameters

@@ -48,8 +48,25 @@ class LoRAP(FactoredUnitMethod):
         authors="Li et al.",
         year=2024,
         url="https://arxiv.org/abs/2404.09695",
+        part="sections 3.2 and 3.3, equations 6 and 9",
     )
     summary = "Gives attention matrices a lower rank and removes FFN channels, both weighted by their inputs' norms."
+    idea = (
+        "Attention's matrices are closer to low rank than those of the FFN, so the two are compressed in different "
+        "ways. Attention's become products of two thin matrices, closest where inputs are large, and the FFN loses "
+        "the channels whose weights times inputs have the smallest norms."
+    )
+    formulas = (
+        r"W' = [\,W D\,]_k\, D^{-1}",
+        r"D = \operatorname{diag}\left( \lVert X_j \rVert_2 \right)",
+        r"S_c = \sum_{F} \lVert (F D)_c \rVert_2",
+    )
+    symbols = {
+        r"[\,\cdot\,]_k": "closest matrix of rank k",
+        "D": "norms of the matrix's own inputs, on a diagonal",
+        "F": "the matrices of the FFN",
+        "c": "a channel: a row of up and gate, a column of down",
+    }
     colour = 7
     dash = "longdash"
     parameters: LoRAPParameters

@@ -68,8 +68,24 @@ class LoRAPrune(GradientUnitMethod):
         authors="Zhang et al.",
         year=2023,
         url="https://arxiv.org/abs/2305.18403",
+        part="equations 7 to 10",
     )
     summary = "Removes the heads and channels that matter least to the loss, by gradients seen through a LoRA adapter."
+    idea = (
+        "The gradient of a weight matrix is estimated from that of a small adapter beside it, which is all that a "
+        "training with adapters has at hand. The heads and channels whose weights times that estimate are smallest go "
+        "in one shot, before any training."
+    )
+    formulas = (
+        r"\hat{G} = \frac{\partial \mathcal{L}}{\partial B}\, A",
+        r"s_u = \sum_{ij \in u} |\hat{G}_{ij}\, W_{ij}|",
+        r"S_u = \sum_{W} \overline{\, s_u / \lVert s \rVert_2 \,}",
+    )
+    symbols = {
+        "G": "estimate of the gradient of the loss by the weights",
+        "s": "what one matrix says of its units",
+        r"\overline{\,\cdot\,}": "moving average over calibration windows",
+    }
     colour = 6
     dash = "dashdot"
     parameters: LoRAPruneParameters

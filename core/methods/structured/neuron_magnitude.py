@@ -34,6 +34,12 @@ class NeuronMagnitude(UnitMethod):
         url="https://arxiv.org/abs/1506.02626",
     )
     summary = "Removes the attention heads and FFN neurons whose own weights have the smallest norm."
+    idea = (
+        "A head or an FFN neuron whose weights are all small adds little to its block. In every block those with the "
+        "smallest sum of squared weights are cut out of all matrices that hold a part of them, so the model really "
+        "gets smaller."
+    )
+    formulas = (r"S_u = \sum_{w \in u} w^2",)
     colour = 4
 
     def heads(self, view: View, steps: int) -> HeadChoice:

@@ -21,8 +21,22 @@ class ShortGPT(BlockMethod):
         authors="Men et al.",
         year=2024,
         url="https://arxiv.org/abs/2403.03853",
+        part="equation 1",
     )
     summary = "Drops the whole blocks whose output is most like their input."
+    idea = (
+        "A block whose output is almost its input does little. Whole blocks go, first those that turn the hidden "
+        "states least on a calibration text."
+    )
+    formulas = (
+        r"S_b = 1 - \frac{1}{N} \sum_t "
+        r"\frac{h_{b,t}^\top\, h_{b+1,t}}{\lVert h_{b,t} \rVert_2\, \lVert h_{b+1,t} \rVert_2}",
+    )
+    symbols = {
+        "S_b": "influence of a block; those with the lowest go",
+        "h_{b,t}": "hidden state of token t that goes into block b",
+        "N": "number of tokens",
+    }
     colour = 2
     dash = "longdash"
     reads = "calibration"

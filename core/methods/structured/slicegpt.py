@@ -26,8 +26,26 @@ class SliceGPT(RotationMethod):
         authors="Ashkboos et al.",
         year=2024,
         url="https://arxiv.org/abs/2401.15024",
+        part="sections 3.1 to 3.4",
     )
     summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
+    idea = (
+        "Hidden states vary much along a few directions and little along the others, and turning them to their "
+        "principal components changes nothing that the model computes. Then the last directions are cut from every "
+        "matrix, and a small matrix on each residual connection leads from one basis to the next."
+    )
+    formulas = (
+        r"X X^\top = Q\, \Lambda\, Q^\top",
+        r"W'_{\mathrm{in}} = W_{\mathrm{in}}\, Q_k, \qquad W'_{\mathrm{out}} = Q_k^\top\, W_{\mathrm{out}}",
+        r"R = Q_k^\top\, P_k",
+    )
+    symbols = {
+        "X": "hidden states on the calibration text, a column a token",
+        "Q_k": "the k directions along which they vary most there",
+        r"\Lambda": "how much they do",
+        r"W_{\mathrm{in}}": "weights of a matrix that reads hidden states; of one that writes them with out",
+        r"R,\ P": "matrix on the residual connection; it leads from the basis before, P, to the next",
+    }
     colour = 3
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:

@@ -66,8 +66,33 @@ class SlimLLM(WalkedUnitMethod):
         authors="Guo et al.",
         year=2025,
         url="https://arxiv.org/abs/2505.22689",
+        part="sections 3.1 to 3.4, equations 4, 7 and 9",
     )
     summary = "Keeps the heads and channels that hold the output's direction, and rescales each output to make up."
+    idea = (
+        "Those heads and channels stay that hold the direction of a block's output on a calibration text. Each output "
+        "is then scaled and shifted to fit the full one by linear regression, and the blocks that change their input "
+        "least lose most."
+    )
+    formulas = (
+        r"\max_K\, \sum_o \left| \operatorname{corr}\left( \sum_{h \in K} O_{ho},\ Y_o \right) \right|",
+        r"S_c = \lVert G_c \odot n \rVert_2 + \lVert U_c \odot n \rVert_2 + d_c",
+        r"d_c = \lVert x_c \rVert_2\, \lVert v \odot V^\top D_c \rVert_2",
+        r"Y_o \approx a_o\, Y'_o + b_o",
+    )
+    symbols = {
+        "K": "heads that stay",
+        "O_{ho}": "what head h adds to output o",
+        "Y": "the full output",
+        "Y'": "output of what stays",
+        "c": "a channel of the FFN",
+        r"G,\ U,\ D": "its rows of gate and up, its column of down",
+        "n": "norms of the FFN's inputs",
+        "d_c": "what down says of it",
+        "x_c": "values of the channel on the text",
+        r"V,\ v": "principal directions of the FFN's output, and weights that grow with their variance",
+        r"a,\ b": "scale and bias by least squares",
+    }
     colour = 8
     observes = "similarity"
     parameters: SlimLLMParameters

@@ -49,6 +49,19 @@ class AdaPrune(Reconstruction):
         url="https://arxiv.org/abs/2102.08124",
     )
     summary = "Adjusts the weights that a mask has kept, so that each linear's outputs come close to the unmasked ones."
+    idea = (
+        "A mask decides which weights go, and those that stay can be chosen anew. They are solved for so that each "
+        "layer's outputs on the calibration text come as close as they can to those without the mask, and what is "
+        "zero stays zero."
+    )
+    formulas = (
+        r"\min_{W'}\, \lVert (W' - W) X \rVert_{\mathrm{F}}^2",
+        r"W'_{ij} = 0 \ \text{where}\ M_{ij} = 0",
+    )
+    symbols = {
+        "W": "weights as they were before the mask",
+        "M": "the mask, 0 where a weight is gone",
+    }
     reads = "calibration"
     colour = 3
     mark = "pentagon"

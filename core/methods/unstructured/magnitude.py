@@ -24,6 +24,11 @@ class Magnitude(Scored):
         url="https://arxiv.org/abs/1506.02626",
     )
     summary = "Zeroes the weights with the smallest absolute value; reads no data."
+    idea = (
+        "A weight near zero adds little to what its layer puts out, so the weights with the smallest absolute value "
+        "become zero. It reads no text, so it cannot see that a small weight on a large input matters."
+    )
+    formulas = ("S_{ij} = |W_{ij}|",)
     colour = 0
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:

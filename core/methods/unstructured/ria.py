@@ -30,6 +30,19 @@ class RIA(ScoredByInputs):
         url="https://openreview.net/forum?id=Tr0lPx9woF",
     )
     summary = "Zeroes the weights that are a small share of their row and column, weighted by their input's norm."
+    idea = (
+        "A weight is judged by its share of its own row and column, so that none of them is emptied because all its "
+        "weights are small, and by a power of its input's norm. The weights of a layer with the lowest product become "
+        "zero, and no other weight changes."
+    )
+    formulas = (
+        r"S_{ij} = \left( \frac{|W_{ij}|}{\sum_{n} |W_{in}|} + \frac{|W_{ij}|}{\sum_{n} |W_{nj}|} \right) "
+        r"\lVert X_j \rVert_2^{\,a}",
+    )
+    symbols = {
+        "n": "runs over the row, then over the column",
+        "a": "the exponent",
+    }
     colour = 4
     parameters: RIAParameters
     Parameters = RIAParameters

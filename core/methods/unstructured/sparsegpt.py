@@ -47,8 +47,24 @@ class SparseGPT(LinearMethod):
         authors="Frantar & Alistarh",
         year=2023,
         url="https://arxiv.org/abs/2301.00774",
+        part="algorithm 1",
     )
     summary = "Prunes column by column and updates the remaining weights with the inverse Hessian of the layer's input."
+    idea = (
+        "The columns of a layer are pruned from left to right, and the weights to the right of a removed one make up "
+        "for what it took from the output, as the inverse Hessian of the layer's inputs tells. In every block of "
+        "columns the weights that are cheapest to make up for become zero."
+    )
+    formulas = (
+        r"S_{ij} = \frac{W_{ij}^2}{U_{jj}^2}",
+        r"W_{i,\,j:} \leftarrow W_{i,\,j:} - \frac{W_{ij}}{U_{jj}}\, U_{j,\,j:}",
+        r"X X^\top + \lambda I = H, \qquad H^{-1} = U^\top U",
+    )
+    symbols = {
+        "U": "upper triangular factor of the inverse Hessian",
+        "H": "Hessian of the layer's output error, up to a factor",
+        r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
+    }
     reads = "calibration"
     patterns = True
     colour = 2

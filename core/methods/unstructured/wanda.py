@@ -23,10 +23,16 @@ class Wanda(ScoredByInputs):
         authors="Sun et al.",
         year=2023,
         url="https://arxiv.org/abs/2306.11695",
+        part="equation 1",
     )
     summary = (
         "Zeroes, in each output row, the weights with the smallest |weight| x input norm; changes no other weight."
     )
+    idea = (
+        "A weight matters by what it adds to an output: its size times the size of its input on a calibration text. "
+        "In every output row the weights with the lowest product become zero, and no other weight changes."
+    )
+    formulas = (r"S_{ij} = |W_{ij}| \cdot \lVert X_j \rVert_2",)
     colour = 1
     dash = "dash"
     compared = "row"

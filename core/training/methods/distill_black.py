@@ -40,6 +40,18 @@ class DistillBlack(LoRA):
         url="https://arxiv.org/abs/1606.07947",
     )
     summary = "Has a teacher answer prompts and trains low-rank adapters on its answers; any tokenizer will do."
+    idea = (
+        "Only the text of a teacher's answers is needed, so it may be any model with any tokenizer. It answers "
+        "prompts, and the compressed model learns those answers token by token, by low-rank adapters that are merged "
+        "in the end."
+    )
+    formulas = (r"y \sim Q(\,\cdot \mid x)", r"\mathcal{L} = -\sum_t \log P(y_t \mid x,\, y_{<t})")
+    symbols = {
+        "x": "a prompt",
+        "y": "the teacher's answer, t its tokens",
+        "Q": "prediction of the teacher",
+        "P": "prediction of the compressed model",
+    }
     mark = "diamond-tall"
     has_teacher = True
     parameters: DistillBlackParameters

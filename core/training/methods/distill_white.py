@@ -55,6 +55,21 @@ class DistillWhite(Recovery):
         url="https://arxiv.org/abs/1503.02531",
     )
     summary = "Trains low-rank adapters on what the uncompressed model predicts beside the next tokens of a text."
+    idea = (
+        "For every token the uncompressed model tells how likely each next one is, which says more than the one that "
+        "follows in the text. The compressed model learns that whole prediction beside the text, by low-rank adapters "
+        "that are merged in the end."
+    )
+    formulas = (
+        r"\mathcal{L} = \lambda\, T^2 \operatorname{KL}\left( Q_T \,\Vert\, P_T \right) "
+        r"+ (1 - \lambda)\, \mathcal{L}_{\mathrm{text}}",
+    )
+    symbols = {
+        r"\lambda": "teacher's share",
+        "T": "temperature",
+        r"Q_T,\ P_T": "predictions of teacher and student, softened by the temperature",
+        r"\mathcal{L}_{\mathrm{text}}": "loss on the next tokens of the text",
+    }
     mark = "x"
     has_teacher = compares = True
     parameters: DistillWhiteParameters

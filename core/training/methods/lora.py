@@ -29,6 +29,21 @@ class LoRA(Recovery):
         url="https://arxiv.org/abs/2106.09685",
     )
     summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, factors stay factors."
+    idea = (
+        "Two thin matrices beside each weight matrix are all that is trained, which takes little memory and few "
+        "steps. They learn the next tokens of a text, or answers to instructions, and are merged in the end; what was "
+        "zero stays zero."
+    )
+    formulas = (
+        r"W' = W + M \odot \frac{\alpha}{r}\, B A",
+        r"\mathcal{L} = -\sum_t \log P(y_t \mid y_{<t})",
+    )
+    symbols = {
+        "M": "mask, 0 where a weight must stay zero",
+        r"\alpha,\ r": "scale and rank of the adapter",
+        "P": "prediction of the compressed model",
+        "y_t": "token of the text",
+    }
     mark = "cross"
 
     def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:

@@ -31,8 +31,27 @@ class LoRAPruneTrained(WholeEnds, TrainedMethod):
     family = "structured"
     version = 2
     ratio_kind = "parameters"
-    citation = LoRAPrune.citation
+    citation = LoRAPrune.citation.model_copy(update={"part": "sections 3.2 and 3.3, equations 9 and 11"})
     summary = "Removes heads and channels little by little while low-rank adapters are trained, by their gradients."
+    idea = (
+        "The scores come from the adapters' own gradients at every step of their training, so the model adapts while "
+        "parts of it go. After a warm-up heads and channels go along a cubic curve, and a cool-down trains what is "
+        "left."
+    )
+    formulas = (
+        r"\hat{G} = \frac{\partial \mathcal{L}}{\partial B}\, A + B\, \frac{\partial \mathcal{L}}{\partial A} "
+        r"- \frac{\partial \mathcal{L}}{\partial B}\, \frac{\partial \mathcal{L}}{\partial A}",
+        r"s_u = \sum_{ij \in u} \left| \hat{G}_{ij}\, (W + c\,BA)_{ij} \right|",
+        r"S_u = \sum_{W} \overline{\, s_u / \lVert s \rVert_2 \,}",
+        r"p_t = p \left( 1 - (1 - t)^3 \right)",
+    )
+    symbols = {
+        "G": "estimate of the gradient of the loss by the weights",
+        "c": "scale of the adapter, alpha over rank",
+        "s": "what one matrix says of its units",
+        r"\overline{\,\cdot\,}": "moving average over steps",
+        "p_t": "share that is gone at time t, which runs from 0 after the warm-up to 1 before the cool-down",
+    }
     colour = 6
     highest_offered = 0.6
     whole = LoRAPrune.whole

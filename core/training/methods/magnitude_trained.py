@@ -35,8 +35,23 @@ class MagnitudeTrained(TrainedMethod):
         authors="Han et al.",
         year=2015,
         url="https://arxiv.org/abs/1506.02626",
+        part="section 3",
     )
     summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each."
+    idea = (
+        "Pruning in rounds with training in between lets the weights that stay take over from those that go. In each "
+        "round more of the smallest weights of every layer become zero, and low-rank adapters, masked like the "
+        "weights, are trained on a text."
+    )
+    formulas = (
+        r"S_{ij} = \left| W_{ij} + s\,(BA)_{ij} \right|",
+        r"p_n = \frac{n}{N}\, p",
+    )
+    symbols = {
+        "s": "scale of the adapter, alpha over rank",
+        "p_n": "share that is gone after round n",
+        "N": "number of rounds",
+    }
     colour = 0
     parameters: MagnitudeTrainedParameters
     Parameters = MagnitudeTrainedParameters

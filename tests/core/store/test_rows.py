@@ -12,6 +12,7 @@ from core import paths
 from core.cli.app import main
 from core.cli.tables import describe_result
 from core.errors import UserError
+from core.imports.files import find, keep
 from core.jobs.executor import log_file
 from core.jobs.queue import Queue
 from core.request.estimate import estimate, history
@@ -21,6 +22,7 @@ from core.store.shipped import append_shipped, read_measured
 from core.store.store import Store
 from core.store.tables import jobs, measurements, variants
 from tests.core.commands import RUN
+from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet
 from tests.core.made import KEY, LAYER, OTHER, make, perplexity, trained
 from tests.core.queues import ended, spec, until
 
@@ -250,3 +252,23 @@ def test_the_command_line_survives_names_and_deletes(capsys, shipped_folder, tmp
     assert "The result aaaaaaaaaaaa cannot be read; run it again, or delete it." in capsys.readouterr().err
     assert main(["delete", KEY[:10]]) == 0
     assert KEY not in Store().local_keys()
+
+
+def test_an_imported_variant_that_is_damaged_is_named_and_not_said_to_be_made_again(caplog):
+    store = Store()
+    keep(find([sheet(PERPLEXITY, ACCURACY)], None, store), store)
+    with store.begin() as connection:
+        connection.execute(update(measurements).where(measurements.c.metric == "acc").values(data="{"))
+    (warning,) = store.read().warnings
+    assert "A number of the stored variant" in warning and warning.endswith("import it again.")
+    (result,) = store.results()
+    assert [row.metric for row in result.measurements] == ["perplexity"] and result.footprint is None
+
+
+def test_a_variant_that_was_made_here_needs_its_footprint():
+    store = Store()
+    store.put(make(perplexity(20.0)))
+    with store.begin() as connection:
+        connection.execute(update(variants).values(footprint="null"))
+    (warning,) = store.read().warnings
+    assert warning.startswith(f"The footprint of the stored variant {KEY[:12]} is skipped") and not store.results()

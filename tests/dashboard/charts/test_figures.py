@@ -16,6 +16,8 @@ from core.store import shipped
 from core.training.base import TrainedMethod
 from dashboard.charts import dots, figures, papers, points
 from dashboard.charts.comparison import comparison
+from dashboard.charts.curve import DIVERGED, perplexity_curve
+from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
 from tests.dashboard.synthetic import chained, curve, result
@@ -25,7 +27,7 @@ UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 @pytest.fixture
 def chart(perplexities):
-    return figures.perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval", chosen=0.5)
+    return perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval", chosen=0.5)
 
 
 def trace(figure, name):
@@ -39,10 +41,10 @@ def texts(figure):
 def test_lines_join_ratios_but_never_patterns(chart):
     line = trace(chart, "SparseGPT")
     assert list(line.x) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-    hollow = [found for found in chart.data if found.legendgroup == "SparseGPT" and found.mode == "markers"]
+    hollow = [found for found in chart.data if found.name == "SparseGPT" and found.mode == "markers"]
     assert [list(found.marker.symbol) for found in hollow] == [["circle-dot", "circle"]]  # 4:8, then 2:4
     assert [sorted(found.y) for found in hollow] == [pytest.approx([37.0 * 1.6, 37.0 * 3])]
-    assert hollow[0].marker.color == LIGHT.paper and hollow[0].showlegend is False
+    assert hollow[0].marker.color == LIGHT.paper
 
 
 def test_seeds_collapse_to_mean_and_range_and_the_legend_says_so(chart):
@@ -59,44 +61,70 @@ def test_bars_are_the_standard_error(chart):
     assert line.error_y.array[0] == pytest.approx(20.3 * 0.02)
 
 
-def test_diverged_points_lie_at_the_cap_and_say_their_value(chart):
-    line = trace(chart, "Magnitude")
-    assert line.y[-1] == figures.DIVERGED and line.marker.symbol[-1] == "triangle-up"
-    assert line.customdata[-1][2] == pytest.approx(3.4e5)
+def test_diverged_points_lie_in_a_band_with_their_value_and_no_line_leads_there(chart):
+    line, apart = (found for found in chart.data if found.name == "Magnitude" and len(found.x) in (7, 1))
+    assert math.isnan(line.y[-1]) and not any(math.isnan(y) for y in line.y[:-1])
+    assert list(apart.marker.symbol) == ["triangle-up"] and apart.mode == "markers"
+    assert apart.customdata[0][2] == pytest.approx(3.4e5)
     assert "3.4e5" in texts(chart)
-    assert 10 ** chart.layout.yaxis.range[1] < 1e5
+    axis = chart.layout.yaxis
+    assert axis.ticktext[-1] == "diverged" and axis.tickvals[-1] == pytest.approx(apart.y[0])
+    assert max(y for y in line.y[:-1]) < axis.tickvals[-1] < 10 ** axis.range[1] < DIVERGED * 100
 
 
 def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     rows = frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")].copy()
     rows.loc[rows["ratio"] == 0.7, "value"] = math.inf
     rows.loc[rows["ratio"] == 0.6, "value"] = math.nan
-    broken = figures.perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
+    broken = perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
     assert texts(broken).count("∞") == 2
-    assert all(math.isfinite(value) for value in broken.data[0].y)
+    (apart,) = [found for found in broken.data if found.marker.symbol == ("triangle-up", "triangle-up")]
+    assert all(math.isfinite(value) for value in apart.y)
+
+
+def test_every_series_has_its_name_at_its_end_and_no_two_lie_on_each_other(chart):
+    names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
+    assert set(names) == {"Magnitude", "Wanda (mean,<br>range of 3<br>seeds)", "SparseGPT"}
+    right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
+    assert {found.x[0] for found in names.values()} == {right}
+    places = sorted((math.log10(found.y[0]) - low) / (high - low) * PHONE[1] for found in names.values())
+    assert places[0] > 0 and places[-1] < PHONE[1] and min(np.diff(places)) > 13
+    ends = [found for found in chart.data if found.mode == "lines" and found.x[-1] == right and len(found.x) == 2]
+    assert {found.y[1] for found in ends} >= {found.y[0] for found in names.values()}
+
+
+def test_what_is_not_bright_is_grey_and_has_no_name(perplexities):
+    found, dense = perplexities
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["SparseGPT"])
+    assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
+    assert "3.4e5" not in texts(figure) and texts(figure).count("2:4") == 1
+    grey = trace(figure, "Magnitude").line
+    assert grey.color == trace(figure, "Wanda (mean, range of 3 seeds)").line.color != LIGHT.palette[0]
+    assert grey.width < trace(figure, "SparseGPT").line.width
+    assert trace(figure, "Magnitude").customdata[0][0]  # is still pointed at and clicked
 
 
 def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
-    (line,) = [found for found in chart.data if found.mode == "lines"]
+    (line,) = [found for found in chart.data if found.mode == "lines" and found.line.dash == "dot"]
     assert set(line.y) == {20.1} and tuple(line.x) == tuple(chart.layout.xaxis.range)
     assert "dense 20.1" in texts(chart)
     assert trace(chart, "Dense").x == (0.0,)
 
 
 def test_the_same_input_gives_the_same_figure(perplexities):
-    one, two = (figures.perplexity_curve(*perplexities, figures.PACKED, DARK, "x").to_json() for _ in range(2))
+    one, two = (perplexity_curve(*perplexities, figures.PACKED, DARK, "x").to_json() for _ in range(2))
     assert one == two
 
 
 def test_every_axis_draws(perplexities):
     for axis in (figures.RATIO, figures.REMOVED, figures.PACKED):
-        figure = figures.perplexity_curve(*perplexities, axis, LIGHT, "x")
+        figure = perplexity_curve(*perplexities, axis, LIGHT, "x")
         assert len(trace(figure, "Magnitude").x) == 7
 
 
 def test_no_points_give_an_empty_chart(perplexities):
     nothing = perplexities[0].iloc[:0]
-    assert not figures.perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
+    assert not perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
 
 
 PHONE = (290, 250)  # px of the plot
@@ -106,7 +134,9 @@ def boxes(figure):
     """Left, bottom, right, top in px of each label beside or over a marker, on a phone."""
     ends = figure.layout.xaxis.range, figure.layout.yaxis.range
     found = []
-    for trace in (found for found in figure.data if "text" in found.mode and found.legendgroup != "Dense"):
+    for trace in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
+        if trace.text[0].startswith("dense"):
+            continue
         for x, y, text, side in zip(
             trace.x, trace.y, trace.text, np.broadcast_to(trace.textposition, len(trace.x)), strict=True
         ):
@@ -133,7 +163,7 @@ def test_no_label_lies_on_another(perplexities, axis):
     found = found.assign(packed_mb=found["packed_mb"] + nudge, prefill_ms=40 - 10 * found["ratio"] + nudge / 10)
     broken = found["ratio"] == 0.7
     found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
-    figure = figures.perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
+    figure = perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
     assert len(boxes(figure)) == 9  # three diverged, six patterns
     assert overlapping(boxes(figure)) == []
     assert max(top for *_, top in boxes(figure)) <= PHONE[1]
@@ -144,32 +174,17 @@ def test_a_label_without_room_is_left_out_of_the_first_view():
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     rows = points.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
-    rows = rows[points.followers(rows) <= points.few_followers(rows, figures.FEW_SERIES)]
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2")
+    lit = points.lit_at_first(found)
+    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= points.MOST_LIT
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
+    found = found[found["series"].isin(lit)]
     patterns = found["pattern"].notna().sum()
     assert patterns == 8 and 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
     assert overlapping(boxes(figure)) == []
 
 
-def test_all_that_is_of_a_series_hides_with_it():
-    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
-    rows = frame[frame["metric"] == "perplexity"]
-    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
-    assert not figure.layout.annotations and not figure.layout.shapes
-    groups = {text: found.legendgroup for found in figure.data if "text" in found.mode for text in found.text}
-    assert groups["3.4e5"] == "Magnitude" and groups["dense 20.1"] == "Dense"
-    assert sum(found.showlegend is not False for found in figure.data if found.legendgroup == "Magnitude") == 1
-
-
-@pytest.mark.parametrize("axis", [figures.RATIO, figures.PACKED])
-def test_the_legend_shows_the_marks_of_series_not_of_diverged_points(perplexities, axis):
-    found = perplexities[0].assign(value=perplexities[0]["value"].mask(perplexities[0]["ratio"].isin((0.1, 0.7)), 5e6))
-    figure = figures.perplexity_curve(found, perplexities[1], axis, LIGHT, "x")
-    shown = {one.name: one.marker.symbol for one in figure.data if one.showlegend is not False}
-    assert shown["Magnitude"] == shown["SparseGPT"] == "circle"
-    assert shown["2:4 pattern"] != shown["4:8 pattern"]
+def test_a_pattern_has_a_mark_of_its_own():
     drawn = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
     published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
@@ -218,9 +233,7 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
     rows = frame[frame["metric"] == "perplexity"]
     found = points.collapse(rows[rows["method"] != "dense"])
-    figure = figures.perplexity_curve(
-        found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x"
-    )
+    figure = perplexity_curve(found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x")
     (arrow,) = arrows(figure)
     assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
     left, right = figure.layout.xaxis.range
@@ -245,7 +258,7 @@ def test_chains_are_series_with_looks_and_arrows_of_their_own():
     frame = tidy([*curve(), *(chained(chain, value) for chain, value in zip(chains, values, strict=True))])
     rows = frame[frame["metric"] == "perplexity"]
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
     drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
     assert drawn == [
         (40, 35.0, "Wanda + AdaPrune + LoRA"),
@@ -283,7 +296,7 @@ def test_adaprune_is_drawn_as_where_it_is_printed():
 def test_missing_points_of_chains_are_those_beyond_what_is_gone_already():
     frame = tidy([*curve(), chained("magnitude@0.2+adaprune+magnitude@0.5+adaprune", 80.0)])
     rows = frame[frame["metric"] == "perplexity"]
-    wanted = points.missing_chains(points.collapse(rows), ["2:4"])
+    (wanted,) = points.missing_chains(points.collapse(rows), ["2:4"]).values()
     first = "magnitude@0.2+adaprune+magnitude@"
     assert wanted == [f"{first}{amount}+adaprune" for amount in ("0.3", "0.4", "0.6", "0.7", "2:4")]
     assert points.chain_amount(wanted[-1]) == (None, "2:4") and points.chain_amount("dense") == (None, None)
@@ -352,7 +365,7 @@ def link_to(one):
 def test_the_link_to_a_chain_names_it_and_its_texts():
     one = chained("wanda@0.3+adaprune+lora", 22.0, calibration="a:1x2", training="b:30x4")
     where = link_to(one)
-    assert where["explore_point"] == "wanda@0.3+adaprune+lora" and where["explore_at"] == "30 %"
+    assert where["explore_series"] == ["Wanda + AdaPrune + LoRA"] and where["explore_at"] == "30 %"
     assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")
     assert "explore_at" not in link_to(chained("lora", 22.0))
 
@@ -374,7 +387,7 @@ def test_the_link_to_a_trained_point_chooses_its_texts():
 def test_dense_alone_is_drawn_on_every_axis(perplexities):
     found, dense = perplexities
     for axis in figures.AXES:
-        figure = figures.perplexity_curve(found.iloc[:0], dense, axis, LIGHT, "x")
+        figure = perplexity_curve(found.iloc[:0], dense, axis, LIGHT, "x")
         assert "dense 20.1" in texts(figure)
 
 
@@ -401,9 +414,10 @@ def test_comparison_is_against_dense(perplexities, frame):
 
 def test_missing_points_are_those_of_the_grid(perplexities):
     found = perplexities[0]
-    assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == []
+    assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == {"Wanda": []}
     gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
-    assert points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"]) == ["wanda@0.3", "wanda@2:4"]
+    wanted = points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"])
+    assert wanted == {"Wanda": ["wanda@0.3", "wanda@2:4"], "SparseGPT": []}
 
 
 @pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
@@ -418,10 +432,10 @@ def test_papers_tables_draw_every_value(table):
             assert sum(len(one.y) for one in figure.data) == len(part) == 42
     if table.by == "ratio":
         part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
-        figure = figures.perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
+        figure = perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
         assert sum(len(one.y) for one in figure.data if one.customdata is not None) == len(part)
         both = read[read["dataset"] == "wikitext2"]
-        figure = figures.perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
+        figure = perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
         assert len(arrows(figure)) == both["tuned"].sum() > 0
         drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
         figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))

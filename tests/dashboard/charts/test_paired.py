@@ -11,10 +11,10 @@ from core.analysis.frame import tidy
 from core.analysis.paired import ALPHA
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN, TASKS
-from dashboard.charts import dots, figures, paired, points
+from dashboard.charts import dots, figures, paired, points, scores
 from dashboard.charts.comparison import comparison
+from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import DARK, LIGHT, faded
-from dashboard.exports.print_figures import draw
 from tests.dashboard.synthetic import answered, result
 
 UNTOLD = "no difference can be told"
@@ -73,55 +73,78 @@ def drawn(kept, at="50 %"):
     return paired.of_tasks(together, both), together
 
 
-def trace(figure, name):
+def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
+    """(figure, rows): the chart of scores, the series of `others` behind."""
+    rows, together = drawn(kept)
+    found, frame = told(kept)
+    here = points.at_amount(points.headline(frame), "50 %")
+    both = paired.with_baselines(points.with_mean(points.accuracies(here), here), found)
+    lines, shown = paired.lines(both), [one for one in both["series"].unique() if one not in others]
+    paired_rows = rows[rows["why"].isna() & rows["series"].isin(shown)]
+    rows = paired.beside_others(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
+    return scores.score_chart(rows, lines, theme, tasks or list(lines.index), difference), rows, together, lines
+
+
+def dots_of(figure, name):
     return [found for found in figure.data if found.name == name and found.customdata is not None]
 
 
 def test_the_chart_draws_the_differences_of_the_frame_in_points(kept):
-    rows, together = drawn(kept)
-    rows = rows[rows["why"].isna()]
-    assert set(rows["series"]) == {"Magnitude", "Wanda", "SparseGPT"} and len(rows) == 3 * 8
-    order = list(dict.fromkeys(rows["task"]))
-    figure = dots.difference_dots(rows, LIGHT, order)
-    assert order[-1] == "Mean of seven" and list(figure.layout.yaxis.ticktext) == order
+    figure, _, together, lines = score_chart(kept, others=["RIA"])
+    assert len(lines) == 8 and len({one.xaxis for one in figure.data}) == 8  # a panel each
     values = together.set_index(["key", "dataset"])
-    key = rows.loc[rows["series"] == "Magnitude", "key"].iloc[0]
+    key = kept[0][1].variant.key
     labels = {TASKS[name].label: name for name in SEVEN} | {"Mean of seven": MEAN}
-    seen = 0
-    for one in trace(figure, "Magnitude"):
-        for x, after, before, custom in zip(
-            one.x, one.error_x.array, one.error_x.arrayminus, one.customdata, strict=True
-        ):
-            wanted = values.loc[(key, labels[custom[1]])]
-            assert x == pytest.approx(100 * wanted["difference"])
-            assert (x - before, x + after) == pytest.approx((100 * wanted["low"], 100 * wanted["high"]))
-            assert f"{wanted['verdict']}, p " in custom[3] and "after Holm over the 3 shown" in custom[3]
-            seen += 1
-    assert seen == 8
-    (zero,) = [one for one in figure.data if one.name == "dense"]
-    assert set(zero.x) == {0}
+    found = dots_of(figure, "Magnitude")
+    assert [one.customdata[0][1] for one in found] == list(labels)
+    for one in found:
+        wanted = values.loc[(key, labels[one.customdata[0][1]])]
+        assert one.x[0] == pytest.approx(100 * wanted["difference"])
+        ends = one.x[0] - one.error_x.arrayminus[0], one.x[0] + one.error_x.array[0]
+        assert ends == pytest.approx((100 * wanted["low"], 100 * wanted["high"]))
+        assert f"{wanted['verdict']}, p " in one.hovertemplate and "after Holm over the 3 shown" in one.hovertemplate
+    assert {x for one in figure.data if one.name == "dense" for x in one.x} == {0}
+    assert sum(one.showlegend is not False for one in figure.data if one.name == "dense") == 1
+
+
+def test_one_panel_of_the_mean_has_a_row_a_variant_and_the_rest_behind_in_grey(kept):
+    figure, rows, _, lines = score_chart(kept, tasks=["Mean of seven"], others=["RIA", "Wanda"])
+    assert list(figure.layout.yaxis.ticktext) == ["Magnitude", "SparseGPT", scores.OTHERS]
+    assert figure.layout.title.text == "Mean of seven, zero-shot minus dense, points (higher is better)"
+    grey = [one for one in figure.data if one.name in ("RIA", "Wanda")]
+    assert len(grey) == 2 and {one.y[0] for one in grey} == {0} and {one.marker.color for one in grey} != {LIGHT.text}
+    assert not set(rows.loc[rows["lit"], "series"]) & {"RIA", "Wanda"}
+    (majority,) = [one for one in figure.data if one.name == "majority class"]
+    line = lines.loc["Mean of seven"]
+    assert majority.x[0] == pytest.approx(line["majority"] - line["dense"])
+
+
+def test_what_was_trained_has_a_row_of_its_own_under_what_it_came_of():
+    rows = pd.DataFrame({"series": ["Wanda", "SparseGPT + LoRA", "SparseGPT"], "untuned": [None, "SparseGPT", None]})
+    names = scores.row_names(rows)
+    assert list(names) == ["Wanda", "SparseGPT", "SparseGPT + LoRA"]
+    assert list(names.values()) == ["Wanda", "SparseGPT", "↳ + LoRA"]
+    alone = scores.row_names(rows[rows["series"] != "SparseGPT"])
+    assert list(alone.values()) == ["Wanda", "SparseGPT + LoRA"]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_what_cannot_be_told_is_faded_and_the_legend_says_so(kept, theme):
-    rows, _ = drawn(kept)
-    rows = rows[rows["why"].isna()]
+def test_what_cannot_be_told_is_faded(kept, theme):
+    figure, rows, _, _ = score_chart(kept, theme)
     assert not rows[rows["series"] == "SparseGPT"]["told"].any()  # it answers as dense does
-    assert rows[(rows["series"] == "Magnitude") & (rows["task"] == "Mean of seven")]["told"].all()
-    figure = dots.difference_dots(rows, theme, list(dict.fromkeys(rows["task"])))
-    (same,) = trace(figure, "SparseGPT")
     color = theme.palette[2]
-    assert same.marker.color == same.error_x.color == faded(color, theme) != color
-    assert all(UNTOLD in custom[3] and "p = 1 after Holm" in custom[3] for custom in same.customdata)
-    shades = {one.marker.color for one in trace(figure, "Magnitude")}
-    assert theme.palette[0] in shades
-    entries = {one.name: one.marker.color for one in figure.data if one.showlegend is not False}
-    assert entries["SparseGPT"] == color  # the legend shows a series as it is
-    assert dots.UNTOLD in entries
-    told_apart = rows[rows["told"]]
-    figure = dots.difference_dots(told_apart, theme, list(dict.fromkeys(told_apart["task"])))
-    assert dots.UNTOLD not in {one.name for one in figure.data}
-    assert len(draw(figure, "svg", "caption", 6, 6)) > 1000
+    for same in dots_of(figure, "SparseGPT"):
+        assert same.marker.color == same.error_x.color == faded(color, theme) != color
+        assert UNTOLD in same.hovertemplate and "p = 1 after Holm" in same.hovertemplate
+    assert dots_of(figure, "Magnitude")[-1].marker.color == theme.palette[0]
+
+
+def test_a_dense_model_below_its_majority_class_is_told(kept):
+    *_, lines = score_chart(kept, difference=False)
+    low = lines.assign(dense=lines["dense"].mask(lines.index == "BoolQ", 42.0), majority=10.0)
+    low.loc["BoolQ", "majority"] = 63.0
+    assert "on BoolQ (42.0 against 63.0 %), so" in paired.below_majority(low)
+    assert paired.below_majority(low.assign(majority=10.0)) == ""
 
 
 def test_a_faded_colour_lies_between_its_own_and_the_page_s():
@@ -194,7 +217,7 @@ def curve_of(kept):
 
 def test_a_curve_s_hover_says_the_ratio_and_the_verdict(without_wanda):
     curve, dense, found = curve_of(without_wanda)
-    figure = figures.perplexity_curve(paired.of_curve(found, curve), dense, figures.RATIO, LIGHT, "x")
+    figure = perplexity_curve(paired.of_curve(found, curve), dense, figures.RATIO, LIGHT, "x")
     said = {custom[0]: custom[3] for one in figure.data if one.customdata is not None for custom in one.customdata}
     results, _ = without_wanda
     key = results[1].variant.key

@@ -121,10 +121,3 @@ def test_means_of_seven_are_those_of_each_variant(rows):
     assert any(math.isnan(one["stderr"]) for one in expected)
     same(points.seven_means(scored), expected)
     assert points.seven_means(scored[:0]).empty and points.seven_means(scored[scored["dataset"] == "piqa"]).empty
-
-
-def test_what_follows_is_told_of_every_row(rows):
-    there = points.followers(rows)
-    assert there.index.equals(rows.index)
-    for chain, names in zip(rows["chain"], there, strict=True):
-        assert names == {name for name in points.FOLLOWERS if f"+{name}" in chain}

@@ -10,7 +10,7 @@ from dashboard.panels import widgets
 from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import curve, put_answered, result
 
-DIFFERENCES, ACCURACIES = "Accuracy minus dense, in points", "Zero-shot accuracy (higher is better)"
+DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
 NOT_KEPT = "what was answered, document by document, was not kept"
 
 
@@ -44,7 +44,7 @@ def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(
     control(app, "explore_as").set_value("Accuracy").run()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert "majority class" in titles(app)
-    assert "Dotted: chance" in said(app) and "Dashed: majority class" in said(app)
+    assert "Chance: guessing" in said(app) and "Majority class: always" in said(app)
     assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
 
 
@@ -60,7 +60,8 @@ def test_where_nothing_can_be_paired_accuracies_are_shown_and_a_sentence_says_wh
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert f"No difference to dense is shown: {NOT_KEPT}." in said(app)
     assert "explore_as" not in {group.key for group in app.get("button_group")}
-    assert "Dotted: chance" in said(app) and "majority" not in said(app)
+    control(app, "explore_tasks").set_value("Task by task").run()
+    assert "Chance: guessing" in said(app) and "Majority" not in said(app)
     assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}
     assert "Holm" not in said(app) and not app.exception
 
@@ -72,7 +73,7 @@ def test_no_statistics_are_imported_where_no_pair_exists(filled, monkeypatch):
 
 def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     items = []
-    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page))
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
     app = open_app()
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude", "Perplexity is"] == "worse" and table.loc["Magnitude", "Accuracy is"] == "worse"
@@ -81,11 +82,16 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     low, high = json.loads(table.loc["Magnitude", "Ratio, 95 %"])
     assert low <= table.loc["Magnitude", "Ratio to dense"] * 1.01 and low > 1
     assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
-    (points,) = [item for item in items if item.name == "explore_points"]
+    (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
-    (differences,) = [item for item in items if item.name == "explore_differences"]
+    (differences,) = [item for item in items if item.name == "explore_accuracy"]
     assert {"value", "low", "high", "p", "adjusted", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series"])
+    keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
+    told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(told) == [keys["Magnitude"]] and points.pivots[0].apart("50 %", keys["Wanda"], list(told)) == {
+        keys["Magnitude"]: True
+    }
 
 
 def test_a_point_is_compared_with_dense_and_with_any_other(answers):
@@ -126,8 +132,8 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
     for seed, one in enumerate(one for one in curve() if one.variant.method in ("dense", "wanda")):
         put_answered(filled, at_limit(one, 200), seed)
     app = open_app()
-    limits = next(group for group in app.get("button_group") if group.label == "Documents of each task")
-    assert limits.value == "first 200"
+    limits = app.selectbox(key="explore_documents")
+    assert limits.value == "First 200 documents of each task, float32"
     assert "first 200 documents of each task" in said(app)
     assert "No zero-shot numbers at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
@@ -136,7 +142,7 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
     assert set(table.loc[table["Mean accuracy (%)"].notna(), "Method"]) == {"Dense", "Wanda"}
     app.button(key="explore_run_tasks").click().run()
     assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
-    limits.set_value("first 100").run()
+    limits.set_value("First 100 documents of each task, float32").run()
     assert "SparseGPT" in titles(app) and "first 100 documents of each task" in said(app) and not app.exception
 
 
@@ -153,10 +159,10 @@ def test_numbers_scored_in_two_precisions_are_never_together(store):
     for seed, one in enumerate((dense, wanda, scored_in(dense, "bfloat16"), scored_in(wanda, "bfloat16"), magnitude)):
         put_answered(store, one, seed)
     app = open_app()
-    choice = next(group for group in app.get("button_group") if group.label == "Documents of each task")
-    assert choice.value == "first 100, float32"
+    choice = app.selectbox(key="explore_documents")
+    assert choice.value == "First 100 documents of each task, float32"
     assert "first 100 documents of each task, float32" in said(app) and "Magnitude" in titles(app)
-    choice.set_value("first 100, bfloat16").run()
+    choice.set_value("First 100 documents of each task, bfloat16").run()
     assert "first 100 documents of each task, bfloat16" in said(app) and not app.exception
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "Magnitude" not in chart

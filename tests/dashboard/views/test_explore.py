@@ -48,12 +48,23 @@ def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled
 CHAIN = "magnitude@0.5+lora+wanda@0.7"
 
 
+def drawer(app) -> str:
+    """The title of what is open beside the page."""
+    (dialog,) = app.get("dialog")
+    return dialog.proto.dialog.title
+
+
+def control(app, key):
+    (found,) = (group for group in app.get("button_group") if group.key == key)
+    return found
+
+
 def test_a_chain_is_shown_with_all_its_stages(filled):
     filled.put(chained(CHAIN, 25.0))
     app = open_app(explore_point=CHAIN)
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
-    assert "made in 180 s" in " ".join(text.value for text in app.markdown)
+    assert "Made in 180 s" in " ".join(text.value for text in app.markdown)
     told = app.dataframe[1].value
     assert list(told["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
     assert list(told["Gone after it (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
@@ -74,7 +85,7 @@ def test_a_pasted_address_whose_plus_became_a_space_opens_the_same_point(filled)
     filled.put(chained(CHAIN, 25.0))
     app = open_app(explore_point=CHAIN.replace("+", " "))
     assert app.selectbox(key="explore_point").value == chained(CHAIN, 25.0).variant.key
-    assert "Magnitude 50 % + LoRA + Wanda, 70 %" in " ".join(text.value for text in app.markdown)
+    assert drawer(app) == "Magnitude 50 % + LoRA + Wanda, 70 %"
     app = open_app(explore_point="nothing like it")
     assert app.selectbox(key="explore_point").value is None and not app.exception
 
@@ -94,26 +105,30 @@ def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
     filled.put(chained("magnitude@0.5+adaprune", 100.0))
     filled.put(chained("sparsegpt@0.5+lora", 30.0))
     app = open_app(explore_methods=["Magnitude"])
-    button = app.button(key="explore_run_chains")
-    assert button.label.startswith("Run the 8 missing points of chains (")
+    assert "8 points are not measured yet" in [box.label for box in app.expander]
+    boxes = control(app, "explore_missing_AdaPrune")
+    assert boxes.value == [] and len(boxes.options) == 8 and "2:4" in boxes.options
+    boxes.set_value(["10 %", "2:4"]).run()
+    button = app.button(key="explore_run_missing")
+    assert button.label.startswith("Run these 2 points (")
     button.click().run()
     chains = [written(job.spec.variant.stages) for job in data.queue().jobs()]
-    assert sorted(chains)[:2] == ["magnitude@0.1+adaprune", "magnitude@0.2+adaprune"] and len(chains) == 8
-    assert "magnitude@2:4+adaprune" in chains
+    assert sorted(chains) == ["magnitude@0.1+adaprune", "magnitude@2:4+adaprune"]
     app = open_app(explore_methods=["SparseGPT"])  # a training takes too long to offer many
-    assert "explore_run_chains" not in {button.key for button in app.button}
+    assert "explore_run_missing" not in {button.key for button in app.button}
     assert not app.exception
 
 
 def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     items = []
-    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page))
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.append(page()))
     filled.put(chained("wanda@2:4+adaprune", 30.0))
     assert not open_app(explore_point="wanda@2:4+adaprune").exception
     mine = "smollm2-135m-wanda@2of4+adaprune"
-    assert [item.name for item in items][-3:] == [f"{mine}-stages", f"{mine}-beside", f"{mine}-layers"]
-    assert items[0].name == "explore_curve"
-    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in items[-3:])
+    point, whole = items
+    assert [item.name for item in point] == [f"{mine}-stages", f"{mine}-layers", f"{mine}-beside"]
+    assert [item.name for item in whole] == ["explore_curve", "explore_accuracy", "explore_points"]
+    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in point)
 
 
 def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
@@ -121,7 +136,7 @@ def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
     app = open_app(explore_point="lora")
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
-    assert "**Dense + LoRA, nothing removed**" in " ".join(text.value for text in app.markdown)
+    assert drawer(app) == "Dense + LoRA, nothing removed"
     assert not app.exception
 
 
@@ -135,7 +150,7 @@ def test_explore_restores_a_view_from_its_address(filled):
     app = open_app(explore_methods="Wanda", explore_x="packed size", explore_at="30 %")
     assert app.multiselect(key="explore_methods").value == ["wanda"]
     assert app.selectbox(key="explore_x").value == "packed size"
-    assert app.select_slider(key="explore_at").value == "30 %"
+    assert control(app, "explore_at").value == "30 %"
     assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda"}
 
 
@@ -175,7 +190,7 @@ def two_calibrations(store):
 
 
 def drawn_accuracies(app) -> str:
-    (chart,) = [one.proto.spec for one in charts(app) if "Zero-shot accuracy (" in one.proto.spec]
+    (chart,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
     return chart
 
 
@@ -197,12 +212,15 @@ def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
     assert curve_drawn.count('"previous"') == 4  # arrows: SparseGPT at two ratios, trained in two ways
     table = app.dataframe[0].value.set_index(["Method", "Removed"])
     assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(42.6, abs=0.05)
-    (differences,) = [one.proto.spec for one in charts(app) if "Accuracy minus dense" in one.proto.spec]
+    (differences,) = [one.proto.spec for one in charts(app) if "zero-shot minus dense" in one.proto.spec]
     assert all(name in differences for name in ("Magnitude", "Wanda", "RIA", "SparseGPT"))
     (said,) = app.info  # only what was trained has no 500 documents
     assert "yet of SparseGPT + LoRA, SparseGPT + White-box distillation on the first 500 documents" in said.value
+    control(app, "explore_at").set_value("30 %").run()
+    assert "No zero-shot numbers at 30 % yet on the first 500 documents" in app.info[0].value
+    app.selectbox(key="explore_documents").set_value("First 100 documents of each task, float32").run()
     for amount in ("30 %", "70 %", "4:8", "2:4"):
-        app.select_slider(key="explore_at").set_value(amount).run()
+        control(app, "explore_at").set_value(amount).run()
         assert not app.info and "SparseGPT" in drawn_accuracies(app)
     assert not app.exception
 
@@ -211,7 +229,7 @@ def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_mis
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
     assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
     said = app.info[0].value
-    assert "No zero-shot numbers at 50 % yet of Wanda. Calibrated on passages-calibration:16x2048" in said
+    assert "No zero-shot numbers at 50 % yet of Wanda." in said
     assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
     table = app.dataframe[0].value
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
@@ -254,7 +272,7 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
     store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
     app = open_app()
     assert "wikitext2 is not here and cannot be fetched" in " ".join(caption.value for caption in app.caption)
-    assert not app.button
+    assert [button.key for button in app.button] == ["about"]
 
 
 def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
@@ -293,9 +311,7 @@ def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
     filled.delete(missing.variant.key)
     app = open_app()
     button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run the missing point (") and "20 %" in " ".join(
-        caption.value for caption in app.caption
-    )
+    assert button.label.startswith("Run this point (") and control(app, "explore_missing_Magnitude").value == ["20 %"]
     button.click().run()
     (job,) = data.queue().jobs()
     stage = job.spec.variant.stages[0]
@@ -325,17 +341,35 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
     assert len(filled.results()) == before - 1 and not app.exception
 
 
-def test_what_followed_a_method_is_shown_as_picked_at_first_what_a_chart_holds(filled):
+def test_at_first_so_many_series_are_shown_as_can_be_told_apart_and_others_stand_behind(filled):
     for chain in ("magnitude@0.5+adaprune", "wanda@0.5+lora", "magnitude@0.5+lora+wanda@0.6"):
         filled.put(chained(chain, 30.0))
-    shown = set(open_app().dataframe[0].value["Method"])
+    app = open_app()
+    shown = set(app.dataframe[0].value["Method"])
     assert {"AdaPrune", "Wanda + LoRA", "Magnitude 50 % + LoRA + Wanda"} < shown
-    shown = set(open_app(explore_then="AdaPrune").dataframe[0].value["Method"])
-    assert "AdaPrune" in shown and not any("LoRA" in name for name in shown)
+    assert "explore_others" not in {toggle.key for toggle in app.toggle}
     for chain in ("wanda@0.5+adaprune", "sparsegpt@0.5+adaprune", "magnitude@0.2+adaprune+wanda@0.5+adaprune"):
         filled.put(chained(chain, 30.0))
-    shown = set(open_app().dataframe[0].value["Method"])
-    assert "SparseGPT + AdaPrune" in shown and not any("LoRA" in name for name in shown)
+    app = open_app()
+    shown = set(app.dataframe[0].value["Method"])
+    assert len(shown) <= 7 and {"Magnitude", "Wanda", "SparseGPT"} < shown
+    assert "SparseGPT + AdaPrune" not in shown and "SparseGPT + AdaPrune" in charts(app)[0].proto.spec
+    app.toggle(key="explore_others").set_value(False).run()
+    assert "SparseGPT + AdaPrune" not in charts(app)[0].proto.spec
+    control(app, "explore_series").set_value(["Wanda", "SparseGPT + AdaPrune"]).run()
+    assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda", "SparseGPT + AdaPrune"}
+    assert '"Magnitude"' not in charts(app)[0].proto.spec and not app.exception
+    app = open_app(explore_series=["Wanda"])
+    assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda"}
+
+
+def test_the_answer_names_the_best_and_what_it_costs(filled):
+    app = open_app(explore_at="30 %")
+    (said,) = [text.value for text in app.markdown if "reads text best" in text.value]
+    assert said.startswith("With 30 % of the weights removed, **SparseGPT** reads text best of those shown: its perple")
+    assert "times the dense model's" in said and "MB packed instead of" in said
+    control(app, "explore_at").set_value("2:4").run()
+    assert any(text.value.startswith("In the pattern 2:4, **SparseGPT**") for text in app.markdown)
 
 
 def test_the_losses_of_a_point_are_shown_beside_the_choice_of_training_texts(filled):

@@ -1,5 +1,7 @@
 """The list of jobs beside the form, on a queue that starts no process."""
 
+import re
+import time
 from types import SimpleNamespace
 
 from sqlalchemy import update
@@ -16,13 +18,58 @@ from tests.dashboard.synthetic import TRAINING, result
 def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
     app = open_app("views/run.py")
     app.button(key="run_start").click().run()
-    app.button(key="run_Cancel_1").click().run()
+    app.button(key="run_waits_Cancel_1").click().run()
     assert [job.state for job in data.queue().jobs()] == ["cancelled"]
     app.button(key="run_Try again_1").click().run()
     assert [job.state for job in data.queue().jobs()] == ["queued", "cancelled"]
     app.button(key="run_Forget_1").click().run()
     assert [job.id for job in data.queue().jobs()] == [2]
     assert not app.exception
+
+
+def waiting(app):
+    """The rows of the jobs that wait, as they are shown."""
+    rows = [text.value.replace("\\", "") for text in app.markdown]
+    return [row for row in rows if re.match(r"\d+\. ", row)]
+
+
+def test_jobs_that_wait_stand_in_their_order_which_is_changed_by_hand(filled):
+    for chain in ("wanda@0.33", "wanda@0.44", "wanda@0.55"):
+        data.queue().submit(complete("smollm2-135m", chain))
+    app = open_app("views/run.py")
+    first, second, third = (f"Wanda, {share} %, smollm2-135m" for share in (33, 44, 55))
+    assert waiting(app) == [f"1. {first}", f"2. {second}", f"3. {third}"]
+    assert app.button(key="run_waits_Move up_1").disabled and app.button(key="run_waits_Move down_3").disabled
+    app.button(key="run_waits_Move up_3").click().run()
+    app.button(key="run_waits_Move down_1").click().run()
+    assert waiting(app) == [f"1. {third}", f"2. {first}", f"3. {second}"]
+    (told,) = (caption.value for caption in app.caption if "wait" in caption.value)
+    assert re.fullmatch(r"3 wait · about [\d.]+ (s|min|h) left", told)
+    with filled.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == 3).values(state="running", started=time.time()))
+    app.run()
+    assert waiting(app) == [f"1. {first}", f"2. {second}"]
+    app.button(key="run_cancel_all").click().run()
+    assert app.toast[0].value == "Cancelled 3 jobs."
+    assert not waiting(app) and "run_cancel_all" in [
+        button.key for button in app.button
+    ]  # as the third one still stops
+    assert [job.state for job in data.queue().jobs()] == ["running", "cancelled", "cancelled"]
+
+
+def test_the_job_that_ended_last_stays_in_sight_and_those_before_are_folded(filled):
+    for at, state in enumerate(("done", "failed", "cancelled"), start=1):
+        job = data.queue().submit(complete("smollm2-135m", f"wanda@0.{at}"))
+        with filled.begin() as connection:
+            values = {"state": state, "error": "The disk is full.", "finished": float(at)}
+            connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
+    app = open_app("views/run.py")
+    assert "run_Try again_3" in [button.key for button in app.button] and not app.error
+    assert app.expander[-1].label == "Ended before, 1 of them failed"
+    app.session_state["run_ended"] = True
+    app.run()
+    assert app.error[0].value == "The disk is full."
+    assert {"run_Forget_1", "run_Try again_2", "run_Forget_3"} <= {button.key for button in app.button}
 
 
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):

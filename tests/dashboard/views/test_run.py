@@ -1,5 +1,7 @@
 """The Run page: what it asks for beside the chain, what it queues, and what it says of a mistake."""
 
+import re
+
 import pytest
 
 from core.engine.variants import describe
@@ -25,12 +27,14 @@ def test_run_estimates_then_queues_what_was_asked(store):
     assert limit.value == DEFAULT_LIMIT
     limit.set_value(20).run()
     app.selectbox(key="run_scoring").set_value("bf16").run()
-    assert "Takes" in app.info[0].value and "GB of memory" in app.info[0].value
+    assert "Takes" in said(app) and "GB of memory" in said(app)
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
     assert [str(task) for task in job.spec.tasks] == ["piqa:20"] and job.spec.scoring == "bfloat16"
     assert "Wanda, 30 %, smollm2-135m" in read(app)
+    assert app.toast[0].value.replace("\\", "") == "Queued Wanda, 30 %, smollm2-135m."
+    assert "It is in the queue." in said(app) and app.button(key="run_start").disabled
 
 
 def test_texts_and_seed_are_asked_for_while_a_stage_reads_them(store):
@@ -62,6 +66,11 @@ def test_what_is_given_for_all_stages_gives_way_to_that_of_one(store):
     assert [stage.seed for stage in stages] == [3, 3, 5]
 
 
+def said(app):
+    """Return what the page says of the run that is asked for."""
+    return " ".join(text.value for text in (*app.markdown, *app.caption))
+
+
 def stored(store, spec):
     """Store a number that answers what a run asks for."""
     made = make(perplexity(30.0, "passages-eval"))
@@ -71,30 +80,44 @@ def stored(store, spec):
 def test_what_is_measured_already_is_not_started_but_shown(store):
     spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
     stored(store, spec)
-    app = open_app("views/run.py")
-    said = app.info[0].value
-    assert "with the dense model measured in the same way" in said and "This model is known already" in said
+    app = open_app("views/run.py", chain="sparsegpt@0.5")
+    assert "The dense model is measured in the same way" in said(app) and "This model is known already" in said(app)
     assert not app.button(key="run_start").disabled
     stored(store, baseline(spec))
     app.run()
-    assert app.info[0].value.startswith("All of this is measured already.")
+    assert "All of this is measured already." in said(app)
     assert app.button(key="run_start").disabled
     (way,) = app.page_link
     assert way.value == "See it on Explore" and "explore_point=sparsegpt%400.5" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
-    assert "Takes" in app.info[0].value and not app.button(key="run_start").disabled
+    assert "Takes" in said(app) and not app.button(key="run_start").disabled
+
+
+def test_the_first_form_has_something_to_run(store):
+    assert chain_field(open_app("views/run.py")).value == "wanda@0.5"
+    for chain in ("wanda@0.5", "wanda@0.45"):
+        spec = complete("smollm2-135m", chain, perplexity=TEXT)
+        stored(store, spec)
+        stored(store, baseline(spec))
+    app = open_app("views/run.py")
+    assert chain_field(app).value == "wanda@0.55"
+    assert "Takes" in said(app) and not app.button(key="run_start").disabled
 
 
 def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(store, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+
+    def minutes(app):
+        return int(re.search(r"Takes \*\*about (\d+) min", said(app))[1])
+
     app = open_app("views/run.py", chain="wanda@0.5+lora,minutes=7")
-    long = app.info[0].value
-    assert "goes on from" not in long
+    long = minutes(app)
+    assert "goes on from" not in said(app)
     chain_field(app).set_value("wanda@0.5").run()
-    assert int(long.split("about ")[1].split(" min")[0]) >= 7 + int(app.info[0].value.split("about ")[1].split(" ")[0])
+    assert long >= 7 + minutes(app)
     kept_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
     chain_field(app).set_value("wanda@0.5+lora,minutes=7").run()
-    assert "It goes on from an earlier run, which made 1 of its 2 stages." in app.info[0].value
+    assert "It goes on from an earlier run, which made 1 of its 2 stages." in said(app)
 
 
 def test_a_finished_run_is_shown_beside_the_dense_model(store):
@@ -120,10 +143,12 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_device", "gpu", "Unknown device 'gpu'"),
         ("run_perplexity", [], "at least one thing to measure"),
         ("run_perplexity", ["c4-sample"], "only to calibrate on"),
+        ("run_train_corpus", "/no/such/file.txt", "There is no text file"),
+        ("run_model", "", "Choose a model"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_typed_is_lost(store, typing, key, value, sentence):
-    app = open_app("views/run.py", chain="sparsegpt@0.35")
+    app = open_app("views/run.py", chain="sparsegpt@0.35+lora")
     app.session_state[key] = value
     app.run()
     (error,) = app.error

@@ -26,21 +26,23 @@ def test_a_folder_named_by_a_link_is_read_once_the_button_is_pressed(model_folde
     assert app.button(key="run_start").disabled and not app.error
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert not read
-    app.button(key="run_read").click().run()
-    assert read and "run_read" not in [button.key for button in app.button]
-    for key in ("run_window", "run_calibration_window"):
-        app.number_input(key=key).set_value(128).run()
+    app.button(key="run_model_read").click().run()
+    assert read and "run_model_read" not in [button.key for button in app.button]
+    assert app.number_input(key="run_window").placeholder == "auto (128)"  # the model's longest
     assert not app.error and not app.button(key="run_start").disabled
     app.selectbox(key="run_model").set_value("smollm2-135m").run()
     app.selectbox(key="run_model").set_value(str(model_folder)).run()
-    assert "run_read" not in [button.key for button in app.button]
+    assert "run_model_read" not in [button.key for button in app.button]
 
 
 def test_a_folder_that_is_typed_is_read_at_once(model_folder):
     app = open_app("views/run.py")
     app.selectbox(key="run_model").set_value(str(model_folder)).run()
-    assert "run_read" not in [button.key for button in app.button]
-    assert "this model was made for 128" in app.error[0].value
+    assert "run_model_read" not in [button.key for button in app.button]
+    assert not app.error
+    app.number_input(key="run_calibration_window").set_value(2048).run()
+    (error,) = app.error
+    assert "this model was made for 128" in error.value
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_a_folder_that_is_typed_is_read_at_once(model_folder):
 def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, sentence):
     (model_folder / "config.json").write_text(config)
     app = open_app("views/run.py", run_model=str(model_folder))
-    app.button(key="run_read").click().run()
+    app.button(key="run_model_read").click().run()
     assert sentence in app.error[0].value and not app.exception
 
 
@@ -58,3 +60,17 @@ def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, senten
 def test_a_name_that_is_no_path_in_a_link_is_a_sentence(name):
     app = open_app("views/run.py", run_model=name)
     assert name in app.error[0].value and not app.exception
+
+
+@pytest.mark.parametrize("field", ["run_perplexity", "run_calibration_corpus"])
+def test_a_text_file_named_by_a_link_is_read_once_the_button_is_pressed(tmp_path, monkeypatch, typing, field):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "own text.txt"
+    file.write_text("Some words of a text. " * 20000)
+    app = open_app("views/run.py", chain="wanda@0.5", **{field: str(file)})
+    assert str(file) in [text.value for text in app.text] and app.button(key="run_start").disabled
+    assert not list((tmp_path / "cache").glob("texts/*")) and not app.error
+    (button,) = (button for button in app.button if button.label == "Read this file")
+    button.click().run()
+    assert list((tmp_path / "cache").glob("texts/*")) and not app.error
+    assert not app.button(key="run_start").disabled

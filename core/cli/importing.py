@@ -1,0 +1,73 @@
+"""The command `import`: numbers that were measured elsewhere become series on every chart."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli.console import messages
+from core.cli.tables import SHORT_KEY, column, measured, print_table
+from core.errors import UserError
+from core.imports.files import find, keep
+from core.imports.harness import is_results, model_of
+from core.imports.series import DEFAULT_LABEL, KINDS, parse_series
+from core.imports.sheet import COLUMNS
+from core.imports.uploads import read_files
+from core.store.store import Store
+from core.words import chain_name
+
+HELP = (
+    "Import results of lm_eval, or a CSV, as series of their own.\n\n"
+    "A CSV has a header and a row a number; columns without a star may be left out, or empty:\n\n\b\n"
+    + "\n".join(f"{name + '*' * one.needed:<11} {one.told}" for name, one in COLUMNS.items())
+)
+
+
+def import_files(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="One results_*.json of lm_eval with its samples_*.jsonl, or CSV files; at most 20 MB each, samples 50 "
+            "MB together.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="For lm_eval: what the variant was made of, if the file names no hub id."),
+    ] = None,
+    label: Annotated[str, typer.Option(help="For lm_eval: what the series is called.")] = DEFAULT_LABEL,
+    ratio: Annotated[
+        str | None, typer.Option(metavar="R", help="For lm_eval: the share of weights removed; 0 for the dense model.")
+    ] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="For lm_eval: the pattern instead.")] = None,
+    kind: Annotated[str, typer.Option(help=f"For lm_eval: what the ratio is a share of, {' or '.join(KINDS)}.")] = (
+        KINDS[0]
+    ),
+) -> None:
+    """Import numbers that were measured elsewhere."""
+    uploads, store = read_files(files), Store()
+    results = [upload for upload in uploads if is_results(upload)]
+    told = None
+    if results:
+        named = model or model_of(results[0])
+        if named is None:
+            raise UserError(f"{results[0].shown} names no model by its hub id; say what it was made of with --model.")
+        told = parse_series(named, label, ratio, pattern, kind)
+    found = find(uploads, told, store)
+    keep(found, store)
+    rows = [
+        {
+            "key": result.variant.key[:SHORT_KEY],
+            "model": result.variant.model,
+            "series": chain_name(result.variant.stages),
+            "number": column(row),
+            "value": measured(row),
+            "n": str(row.n),
+        }
+        for result in found.results
+        for row in result.measurements
+    ]
+    print_table(rows)
+    for sentence in found.left_out:
+        messages.print(sentence, markup=False)

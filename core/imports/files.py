@@ -1,0 +1,66 @@
+"""From files to stored results: the one path of the command line and the Run page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.errors import UserError
+from core.imports.harness import is_results, read_harness
+from core.imports.series import Found, Series, revisions
+from core.imports.sheet import read_sheet
+from core.imports.uploads import WANTED, Upload, check
+from core.results import Result
+from core.store.store import Store
+
+
+def find(uploads: Sequence[Upload], told: Series | None, store: Store) -> Found:
+    """Return what files hold, all of it checked and nothing stored.
+
+    `told` is what the variant of a results file of lm_eval is called and what was removed, which that does not say;
+    a CSV says it itself. Raises `UserError` where a file cannot be read, or does not go with the others.
+    """
+    check(uploads)
+    results = [upload for upload in uploads if is_results(upload)]
+    samples = [upload for upload in uploads if upload.ending == ".jsonl"]
+    sheets = [upload for upload in uploads if upload.ending == ".csv"]
+    if len(results) > 1:
+        raise UserError(f"{len(results)} results files are given; import one variant at a time, with its samples.")
+    if samples and not results:
+        raise UserError(f"{samples[0].shown} needs the results_*.json that lm_eval wrote beside it.")
+    revision = revisions(store.results())
+    found = [read_sheet(sheet, revision) for sheet in sheets]
+    if results:
+        if told is None:
+            raise UserError(f"{results[0].shown} does not say which model it is of, and what was done to it; tell it.")
+        found.append(read_harness(results[0], samples, told, revision))
+    if not found:
+        raise UserError(f"There is nothing to import; give {WANTED}.")
+    return Found(
+        results=_joined([result for one in found for result in one.results]),
+        samples=tuple(sample for one in found for sample in one.samples),
+        left_out=tuple(sentence for one in found for sentence in one.left_out),
+    )
+
+
+def keep(found: Found, store: Store) -> None:
+    """Store results and samples beside what was imported of the same variants before."""
+    for key, measurement, frame in found.samples:  # first, as the rows are what tells others that there is more
+        store.put_samples(key, measurement, frame)
+    for result in found.results:
+        before = store.get(result.variant.key)
+        store.put(_with_details(result, before) if before else result)
+
+
+def _joined(results: Sequence[Result]) -> tuple[Result, ...]:
+    """Return the results, those of one variant as one."""
+    joined: dict[str, Result] = {}
+    for result in results:
+        key = result.variant.key
+        joined[key] = joined[key].updated(_with_details(result, joined[key])) if key in joined else result
+    return tuple(joined.values())
+
+
+def _with_details(result: Result, before: Result) -> Result:
+    """Return a result that still says what an earlier one did of the variant's size."""
+    made = ({**before.variant.details, **result.variant.details},)
+    return result.model_copy(update={"variant": result.variant.model_copy(update={"made": made})})

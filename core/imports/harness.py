@@ -1,0 +1,241 @@
+"""The files that `lm_eval --output_path` writes: `results_*.json`, and its samples (`core.imports.answers`).
+
+A number's protocol is that of ours where all that ours depend on is the same: task and its version, the first documents
+and how many, few-shot examples, precision. What else changes an answer stands in the protocol, too, so that it is
+another one: a chat template, a system instruction, documents that were chosen.
+
+Reference: lm_eval/result_schema.py and lm_eval/loggers/evaluation_tracker.py of lm-evaluation-harness 0.4.13.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from core.data.cards import TASKS, TaskCard
+from core.errors import UserError
+from core.fields import fault
+from core.imports.answers import Answers, read_answers
+from core.imports.series import UNKNOWN, Found, Revision, Series, parse_model
+from core.imports.uploads import Upload
+from core.outcomes import METRICS
+from core.protocols import task_protocol
+from core.results import Measurement, Result
+from core.specs import DTYPES, Task, sha256
+
+PROMPTS = ("chat_template", "system_instruction")  # what changes every prompt, where it is given
+NAMES = 10  # tasks that a sentence names
+
+
+class _Documents(BaseModel):
+    original: int = Field(ge=0)
+    effective: int = Field(ge=1)
+
+
+class _Config(BaseModel):
+    model_args: dict[str, Any] | str | None = None
+    model_dtype: str | None = None
+    limit: float | None = Field(default=None, gt=0)
+
+
+class _File(BaseModel):
+    """What is read of a results file, whatever else is in it."""
+
+    results: dict[str, dict[str, Any]] = Field(min_length=1)
+    versions: dict[str, Any] = {}
+    shots: dict[str, int | None] = Field(default={}, alias="n-shot")
+    documents: dict[str, _Documents] = Field(alias="n-samples")
+    config: _Config = _Config()
+    lm_eval_version: str | None = Field(default=None, max_length=40)
+    chat_template: str | None = None
+    system_instruction: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the model was loaded with; earlier versions write it as one text."""
+        given = self.config.model_args or {}
+        return dict(re.findall(r"([\w.]+)=([^,]*)", given)) if isinstance(given, str) else given
+
+    @property
+    def dtype(self) -> str:
+        """The precision that the model was run in, as it says itself or was told."""
+        said = (self.config.model_dtype, self.arguments.get("dtype"))
+        names = [str(name).removeprefix("torch.") for name in said if name]
+        return next((name for name in names if name in DTYPES), UNKNOWN)
+
+    @property
+    def model(self) -> str | None:
+        """The hub id that was run; None where that is a folder, or not told."""
+        name = self.arguments.get("pretrained")
+        if not isinstance(name, str) or "/" not in name or "\\" in name:
+            return None
+        try:
+            return parse_model(name)
+        except UserError:
+            return None
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A task of ours in a results file."""
+
+    card: TaskCard
+    numbers: Mapping[str, Any]
+    version: Any
+    shots: int
+    documents: int
+    limit: int | None
+    chosen: bool  # documents that are not the first ones
+
+
+def is_results(upload: Upload) -> bool:
+    """Whether a file is one of results, by its ending."""
+    return upload.ending == ".json"
+
+
+def model_of(upload: Upload) -> str | None:
+    """Return the hub id of the model that a results file names, None where it names none."""
+    return _parse(upload).model
+
+
+def read_harness(results: Upload, samples: Sequence[Upload], told: Series, revision: Revision) -> Found:
+    """Return the variant of a results file, which is `told` but for its dtype, with the samples that are given.
+
+    Tasks that have no card here are left out, and named. Raises `UserError` where nothing is left, or a file is none
+    of `lm_eval`, or the samples are not those behind the numbers.
+    """
+    file = _parse(results)
+    scored, left_out = _tasks(file, results.shown)
+    answers = read_answers(samples, list(file.results))
+    known = replace(told, dtype=file.dtype)
+    details = {"versions": {"lm_eval": file.lm_eval_version}} if file.lm_eval_version else {}
+    variant = known.variant(revision, details)
+    prompts = {name: sha256(text)[:8] for name in PROMPTS if (text := getattr(file, name))}
+    rows, behind = [], []
+    for task in scored:
+        found = _rows(task, file.dtype, prompts, results.shown)
+        rows += found
+        if answer := answers.pop(task.card.id, None):
+            _check_agree(answer, found)
+            behind.append((variant.key, found[0], answer.frame))
+    result = Result(variant=variant, footprint=None, measurements=tuple(rows))
+    if answers:
+        left_out += (f"Samples of {_named(answers)} are left out: they are of no whole task here.",)
+    return Found((result,), tuple(behind), left_out)
+
+
+def _parse(upload: Upload) -> _File:
+    try:
+        return _File.model_validate(json.loads(upload.text))
+    except (ValueError, RecursionError) as error:  # the latter where lists are nested too deep
+        why = fault(error) if isinstance(error, ValidationError) else "it is not JSON"
+        raise UserError(f"{upload.shown} is no results file of lm_eval 0.4.3 or newer: {why}.") from None
+
+
+def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
+    """Return the tasks that have a card, and a sentence for those that have none, or are not whole."""
+    scored, other, sentences = [], [], []
+    for task, numbers in file.results.items():
+        card = TASKS.get(task)
+        parts = [one for one in file.documents if one == task]
+        if card and card.subjects > 1:
+            parts = sorted(one for one in file.documents if one.startswith(f"{task}_"))
+        if card and len(parts) == card.subjects:
+            scored.append(_scored(file, card, numbers, parts))
+        elif card:
+            sentences.append(f"{card.label} is left out: {len(parts)} of its {card.subjects} parts were scored.")
+        elif not any(one.subjects > 1 and task.startswith(f"{one.id}_") for one in TASKS.values()):
+            other.append(task)
+    if other:
+        sentences.append(f"Left out, as there are no such tasks here: {_named(other)}.")
+    if not scored:
+        raise UserError(f"{name} has no task that is known here; known: {', '.join(TASKS)}.")
+    return scored, tuple(sentences)
+
+
+def _scored(file: _File, card: TaskCard, numbers: Mapping[str, Any], parts: Sequence[str]) -> _Scored:
+    """Return a task by its parts, which is itself, or the subjects of a group."""
+    counts, limit = [file.documents[part] for part in parts], file.config.limit
+    if limit is not None and limit < 1:  # a share of the documents
+        first = counts[0].effective if len(parts) == 1 else None
+    else:
+        first = None if limit is None else int(limit)
+    wanted = [min(first or count.original, count.original) for count in counts]
+    return _Scored(
+        card=card,
+        numbers=numbers,
+        version=file.versions.get(parts[0]),
+        shots=file.shots.get(parts[0]) or 0,
+        documents=sum(count.effective for count in counts),
+        limit=first,
+        chosen=wanted != [count.effective for count in counts],
+    )
+
+
+def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> list[Measurement]:
+    protocol = task_protocol(Task(task=task.card.id, limit=task.limit), dtype)
+    protocol |= {"fewshot": task.shots, "version": _version(task.version), "source": "imported", **prompts}
+    if task.chosen:
+        protocol |= {"documents": "chosen"}
+    rows = []
+    for metric in METRICS:
+        if (value := _number(task.numbers.get(f"{metric},none"))) is None:
+            continue
+        stderr = _number(task.numbers.get(f"{metric}_stderr,none"))  # "N/A" where there is none
+        try:
+            row = Measurement(
+                metric=metric,
+                dataset=task.card.id,
+                value=value,
+                stderr=stderr,
+                n=task.documents,
+                protocol=protocol,
+                origin="external",
+            )
+        except ValidationError as error:
+            raise UserError(f"{name}, {metric} of {task.card.id}: {fault(error)}.") from None
+        if metric != "perplexity" and not 0 <= value <= 1:
+            raise UserError(f"{name}, {metric} of {task.card.id}: {value:g} is no accuracy, which is from 0 to 1.")
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{name} has no number of {task.card.id} that is read here: {', '.join(METRICS)}, unfiltered.")
+    return rows
+
+
+def _version(version: Any) -> float | str | None:
+    """Return a task's version as the harness has it in memory, a number where it is one."""
+    if isinstance(version, int | float) and not isinstance(version, bool):
+        return float(version)
+    return None if version is None else str(version)[:40]
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:
+    """Raise `UserError` where what was answered is not what the numbers are the means of."""
+    for row in rows:
+        if row.metric not in answers.frame:
+            raise UserError(f"{answers.file} has no {row.metric}, which the results have.")
+        value, n = answers.gives(row.metric)
+        if n != row.n or not math.isclose(value, row.value, rel_tol=1e-5, abs_tol=1e-9):
+            raise UserError(
+                f"{answers.file} gives {row.metric} {value:.6g} of {n} documents, and the results say {row.value:.6g} "
+                f"of {row.n}: they are not of one run."
+            )
+
+
+def _named(names: Sequence[str] | Mapping[str, Any]) -> str:
+    """Return names for a sentence, not more of them than it can hold."""
+    listed = ["".join(sign if sign.isprintable() else "?" for sign in name)[:40] for name in names]
+    more = f" and {len(listed) - NAMES} more" if len(listed) > NAMES else ""
+    return ", ".join(listed[:NAMES]) + more

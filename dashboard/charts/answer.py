@@ -1,0 +1,55 @@
+"""The answer of Explore in words: which of the series that are shown is best at an amount, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.analysis.told import interval_words, point_words, ratio_words
+from core.words import number
+
+MOST_TIED = 3  # that are named
+
+
+def answer(
+    at: str, best: pd.Series, ties: Sequence[str], ratio: pd.Series, lost: pd.Series | None, dense: pd.Series | None
+) -> str:
+    """Return one sentence in Markdown.
+
+    `best` is the point with the lowest perplexity at the amount `at`, `ties` the series that no difference to it can be
+    told of. `ratio` and `lost` are its paired differences to dense (`paired.of_points`), of perplexity and of the mean
+    accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one.
+    """
+    where = f"With {at} of the weights removed" if "%" in at else f"In the pattern {at}"
+    said = f"{where}, **{best['series']}** reads text best of those shown: "
+    said += f"its perplexity is {_times(best, ratio, dense)}"
+    if ties:
+        named = ", ".join(ties[:MOST_TIED]) + (f" and {len(ties) - MOST_TIED} more" if len(ties) > MOST_TIED else "")
+        said += f" (no difference to {named} can be told)"
+    said += f", its mean accuracy {_accuracy(lost)}"
+    if pd.isna(best["packed_mb"]):  # imported without it
+        return f"{said}."
+    instead = "" if dense is None else f" instead of {dense['packed_mb']:.0f}"
+    return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
+
+
+def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:
+    if dense is None:
+        return number(best["value"])
+    if not ratio["paired"]:
+        return f"{ratio_words(best['value'] / dense['value'])} times the dense model's"
+    interval = interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words)
+    return f"{ratio_words(ratio['ratio'])} times the dense model's{f' {interval}' if interval else ''}"
+
+
+def _accuracy(lost: pd.Series | None) -> str:
+    if lost is None:
+        return "was not measured yet"
+    if not lost["paired"]:
+        return "cannot be paired with the dense model's"
+    interval = interval_words(lost["low"], lost["high"], point_words)
+    figures = f"{point_words(lost['difference'])} points{f' {interval}' if interval else ''}"
+    if lost["verdict"] in ("better", "worse"):
+        return f"is {figures} from dense"
+    return f"cannot be told from the dense model's ({figures})"

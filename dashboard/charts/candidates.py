@@ -1,0 +1,73 @@
+"""From tidy rows to the variants that a budget is asked of: one row each, with its qualities and what it takes up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.analysis.budget import ACCURACY, PERPLEXITY
+from dashboard.charts.points import by_seed, collapse, headline, is_dense, one_protocol, quickly_made, seven_means
+
+TRAINED, UNTRAINED = "trained", "not trained"
+TEXTS = ["calibration", "train"]  # what tells variants of one chain and amount apart, beside seeds
+
+
+def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the points of `collapse` of every variant, dense first, then those made with one of the texts `first`.
+
+    `measured` are perplexities of one model, text and protocol, and `scored` accuracies as of `of_documents`. Added are
+    perplexity and mean_accuracy (of seven tasks, a share) with their ends `_low` and `_high`, times_dense,
+    accuracy_lost (mean_accuracy minus that of the dense model), family, training (TRAINED or UNTRAINED) and the texts
+    each was made with; these are in `series`, too, where it does not tell two apart otherwise.
+    """
+    parts, stand_for = [], dict[str, str]()
+    for _, part in measured.groupby(TEXTS, dropna=False, sort=False):
+        parts.append(collapse(part).assign(**{name: part[name].iloc[0] for name in TEXTS}))
+        stand_for |= {key: keys[0] for keys in by_seed(part) for key in keys}
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts, ignore_index=True)
+    rows["family"] = rows["key"].map(measured.drop_duplicates("key").set_index("key")["family"])
+    rows["training"] = [UNTRAINED if quickly_made(chain) else TRAINED for chain in rows["chain"]]
+    rows = rows.rename(columns={"low": "perplexity_low", "high": "perplexity_high"}).assign(perplexity=rows["value"])
+    rows = rows.merge(_means(scored, stand_for), on="key", how="left")
+    mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
+    rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows))
+    rows = rows.sort_values(["compressed", "other"], kind="stable", ignore_index=True).drop(columns="other")
+    dense = rows[~rows["compressed"]]
+    base, accuracy = (dense[name].iloc[0] if len(dense) else float("nan") for name in (PERPLEXITY, ACCURACY))
+    rows["times_dense"] = rows[PERPLEXITY] / base
+    rows["accuracy_lost"] = rows[ACCURACY] - accuracy
+    alike = rows.duplicated(["series", "where"], keep=False)
+    said = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
+    rows["series"] = rows["series"].mask(alike, rows["series"].str.cat(said, sep=", "))
+    return rows.drop(columns="compressed")
+
+
+def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
+    """Return the accuracies that papers report by (documents of each task, 0 for all; precision that they were scored
+    in), those that most variants have first, then those of most documents."""
+    found = headline(rows)
+    found = found.assign(limit=found["limit"].fillna(0.0), scoring=found["scoring"].fillna(found["dtype"]))
+    there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
+    parts = {one: found[(found["limit"] == one[0]) & (found["scoring"] == one[1])] for one in there}
+    most = sorted(parts, key=lambda one: (-parts[one]["key"].nunique(), -(one[0] or float("inf")), one[1]))
+    return {one: one_protocol(parts[one]) for one in most}
+
+
+def _means(scored: pd.DataFrame, stand_for: dict[str, str]) -> pd.DataFrame:
+    """Return key, mean_accuracy and its ends of each point whose variants have all seven tasks.
+
+    The ends are one standard error away, or those of the seeds.
+    """
+    means = seven_means(scored) if len(scored) else pd.DataFrame(columns=["key", "mean", "stderr"])
+    means = means.assign(key=means["key"].map(stand_for)).dropna(subset="key")
+    names = ["key", ACCURACY, f"{ACCURACY}_low", f"{ACCURACY}_high"]
+    rows = []
+    for key, part in means.groupby("key", sort=False):
+        values, stderr = part["mean"], part["stderr"].fillna(0.0).iloc[0]
+        mean = values.mean()
+        ends = (values.min(), values.max()) if len(part) > 1 else (mean - stderr, mean + stderr)
+        rows.append((key, mean, *ends))
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], float))

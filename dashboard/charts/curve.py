@@ -1,0 +1,269 @@
+"""The curve: perplexity against what was removed, a line for each series with its name at its end.
+
+A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
+from core.specs import IMPORTED
+from core.words import number
+from dashboard.charts import labels, marks
+from dashboard.charts.figures import CHOSEN, RATIO, SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.style import Look, Theme, faded, layout, look
+
+HEIGHT = 440  # px, of which the plot has what the axes leave
+PLOT = HEIGHT - 80
+BAND, LEVEL = 0.09, 0.06  # of the plot's height: what diverged points take, and each level of labels over them
+ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
+LETTER, LINE, BETWEEN = 6.4, 15, 6  # px of a label at the end of a line, and from one to the next
+AFTER = 12  # px from the end of the plot to a label
+
+
+def perplexity_curve(
+    points: pd.DataFrame,
+    dense: pd.DataFrame,
+    axis: Axis,
+    theme: Theme,
+    corpus: str,
+    chosen: float | None = None,
+    bright: Collection[str] | None = None,
+) -> go.Figure:
+    """Draw perplexity (log) against `axis`, a line for each series and hollow markers for its N:M patterns.
+
+    `points` and `dense` are rows of `dashboard.charts.points.collapse`. Series that are not `bright` are thin and grey,
+    and named where they are pointed at; None is all. Diverged points lie in a band of their own, with their values, and
+    no line leads to them. `chosen` marks a ratio.
+    """
+    trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
+    points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
+    points = points.dropna(subset=[axis.column, "value"])
+    figure = go.Figure(layout=layout(theme, HEIGHT, showlegend=False))  # names stand at the ends
+    cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
+    figure.update_xaxes(title_text=axis.title, tickformat=".0%" if axis.percent else None)
+    if points.empty and dense.empty:
+        return figure
+    span = _span(points, dense, axis)
+    lit = points["series"].isin(points["series"] if bright is None else bright)
+    named, behind = points[lit], points[~lit]
+    finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
+    over = labels.over(diverged, axis.column, span)
+    levels = 1 + over["level"].max() if len(over) else 0
+    share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
+    low, top, high = _heights(pd.concat([finite, dense]), cap, share)
+    place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
+    if share:
+        _band(figure, top, high, span, theme)
+    for series, rows in behind.groupby("series", sort=False):
+        _draw_series(figure, str(series), rows, axis, theme, cap, place, quiet=True)
+    for series, rows in named.groupby("series", sort=False):
+        _draw_series(figure, str(series), rows, axis, theme, cap, place)
+    _draw_dense(figure, dense, axis, theme, span)
+    _arrows(figure, named[named["value"] <= cap], axis, theme, span)
+    beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))
+    for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
+        _text(figure, part, axis.column, look(part["parts"].iloc[0], theme).color)
+    _names(figure, named, axis, theme, span, (low, high), cap, place)
+    if chosen is not None and axis is RATIO:
+        line = {"color": theme.muted, "width": 1, "dash": "dot"}
+        figure.add_vline(x=chosen, line=line, opacity=0.6, layer="below", name=CHOSEN)
+    figure.update_layout(title_text=perplexity_title(corpus))
+    log_axis(figure, low, high, top)
+    if share:
+        figure.update_yaxes(tickvals=[*figure.layout.yaxis.tickvals, place])
+        figure.update_yaxes(ticktext=[*figure.layout.yaxis.ticktext, "diverged"])
+    figure.update_xaxes(range=span)
+    return figure
+
+
+def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
+    """Return the ends of the x axis."""
+    there = [*points[axis.column], *dense[axis.column].dropna()] or [0.0]
+    least, most = (0.0 if axis.percent else min(there)), max(there)
+    room = most - least or abs(most) or 1.0
+    return least - (0.03 if axis.percent else 0.06) * room, most + 0.06 * room
+
+
+def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, float, float]:
+    """Return the bottom of the y axis, the top of what is finite, and the top of the axis, `share` of it above that."""
+    values = pd.concat([finite[name].clip(upper=cap) for name in ("low", "value", "high")])
+    values = values[values > 0] if len(values) else pd.Series([1.0])
+    reach = max(values.max() / values.min(), 1.5)
+    low, top = values.min() / reach**0.09, values.min() * reach**1.07
+    return low, top, low * (top / low) ** (1 / (1 - share))
+
+
+def _band(figure: go.Figure, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
+    """Draw where the points lie that have diverged."""
+    figure.add_scatter(
+        x=[span[0], span[1], span[1], span[0]],
+        y=[top, top, high, high],
+        fill="toself",
+        fillcolor=theme.band,
+        mode="lines",
+        line={"width": 0},
+        hoverinfo="skip",
+    )
+
+
+def _draw_series(
+    figure: go.Figure,
+    series: str,
+    rows: pd.DataFrame,
+    axis: Axis,
+    theme: Theme,
+    cap: float,
+    place: float,
+    quiet: bool = False,
+) -> None:
+    """Draw the line through a series' ratios, its patterns, and, at the height `place`, what has diverged."""
+    style, name = look(rows["parts"].iloc[0], theme), marks.with_seeds(series, rows)
+    if quiet:
+        style = Look(faded(theme.muted, theme), style.dash, style.symbol)
+    finite = rows["value"] <= cap
+    curve = rows[rows["pattern"].isna()].sort_values(axis.column)
+    patterns = rows[finite & rows["pattern"].notna()].sort_values("value")
+    for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (rows[~finite], "markers")):
+        if part.empty:
+            continue
+        broken = part["value"] > cap
+        # A line ends before what has diverged, which is drawn apart.
+        shown = part["value"].mask(broken) if mode != "markers" else part["value"].mask(broken, place)
+        if shown.isna().all():
+            continue
+        mark = marks.marker(style, theme, part["pattern"].iloc[0])
+        mark["symbol"] = [
+            "triangle-up" if one else marks.symbol(style, pattern)
+            for pattern, one in zip(part["pattern"], broken, strict=True)
+        ]
+        if quiet:
+            mark["size"] = 5
+        figure.add_scatter(
+            x=part[axis.column],
+            y=shown,
+            mode=mode,
+            name=name,
+            legendgroup=series,
+            showlegend=False,
+            line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
+            marker=mark,
+            error_y=None if quiet else marks.bars(part, shown, ~broken, style.color),
+            customdata=part[["key", "where", "value", "spread"]].to_numpy(),
+            hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
+            "%{customdata[3]}<extra></extra>",
+        )
+    if not quiet:  # a print may need a legend
+        line = None if curve.empty else {"color": style.color, "dash": style.dash, "width": 2}
+        mark = marks.marker(style, theme, patterns["pattern"].iloc[0] if curve.empty and len(patterns) else None)
+        marks.entry(figure, name, series, "markers" if curve.empty else "lines+markers", mark, line)
+
+
+def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+    if dense.empty:
+        return
+    row = dense.iloc[0]
+    place = 0.0 if axis.column == "ratio" else row[axis.column]
+    right = bool(pd.isna(place) or place < sum(span) / 2)  # the label stands where its marker does not
+    line = {"color": theme.text, "dash": "dot", "width": 1.4}
+    figure.add_scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
+    figure.add_scatter(
+        x=[span[right]],
+        y=[row["value"]],
+        mode="markers+text",
+        marker=marks.UNSEEN,
+        text=[f"dense {number(row['value'])}"],
+        textposition="bottom left" if right else "bottom right",
+        textfont={"size": 12, "color": theme.text},
+        hoverinfo="skip",
+    )
+    if pd.notna(place):
+        figure.add_scatter(
+            x=[place],
+            y=[row["value"]],
+            mode="markers",
+            name="Dense",
+            marker={"symbol": look("dense", theme).symbol, "size": 11, "color": theme.text},
+            customdata=[[row["key"], "nothing removed", row["value"], row["spread"]]],
+            hovertemplate="<b>Dense</b><br>perplexity %{customdata[2]:.4g}%{customdata[3]}<extra></extra>",
+        )
+
+
+def _arrows(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+    """Draw an arrow to each trained point from what it came of, beside both."""
+    there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
+    for untuned, tuned in marks.pairs(points):
+        aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
+        there[tuned["ratio"]] += 1
+        start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
+        marks.arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
+
+
+def _text(figure: go.Figure, part: pd.DataFrame, column: str, color: str) -> None:
+    figure.add_scatter(
+        x=part[column],
+        y=part["place"],
+        mode="markers+text",
+        marker=marks.UNSEEN,
+        text=part["text"],
+        textposition=part["side"],
+        textfont={"size": 11, "color": color},
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+
+
+def _names(
+    figure: go.Figure,
+    points: pd.DataFrame,
+    axis: Axis,
+    theme: Theme,
+    span: tuple[float, float],
+    height: tuple[float, float],
+    cap: float,
+    place: float,
+) -> None:
+    """Write each series' name at the right of the plot, at the height at which it ends, with a thin line from there."""
+    ends = []
+    for series, rows in points.groupby("series", sort=False):
+        line = rows[rows["pattern"].isna()]
+        last = (rows if line.empty else line).sort_values(axis.column).iloc[-1]
+        y = place if last["value"] > cap else last["value"]
+        text = labels.wrapped(marks.with_seeds(str(series), rows))
+        ends.append((last[axis.column], y, text, look(last["parts"], theme)))
+    if not ends:
+        return
+    decades = math.log(height[1] / height[0])
+    wanted = [math.log(y / height[0]) / decades for _, y, _, _ in ends]
+    tall = [(LINE * (1 + text.count("<br>")) + BETWEEN) / PLOT for *_, text, _ in ends]
+    pixels = LETTER * max(len(part) for *_, text, _ in ends for part in text.split("<br>"))
+    figure.update_layout(margin_r=round(AFTER + pixels + 4))
+    for (x, y, text, style), at in zip(ends, labels.spread(wanted, tall), strict=True):
+        level = height[0] * math.exp(decades * at)
+        figure.add_scatter(
+            x=[x, span[1]],
+            y=[y, level],
+            mode="lines",
+            line={"color": style.color, "width": 1},
+            meta=SCREEN,
+            opacity=0.7,
+            hoverinfo="skip",
+        )
+        figure.add_scatter(
+            x=[span[1]],
+            y=[level],
+            mode="markers+text",
+            marker=marks.UNSEEN,
+            text=[text],
+            meta=SCREEN,
+            textposition="middle right",
+            textfont={"size": 12, "color": theme.text},
+            cliponaxis=False,
+            hoverinfo="skip",
+        )

@@ -1,0 +1,67 @@
+"""A plot with lines and texts in it that knows where these are, so that the next text is put on none of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.charts import labels
+from dashboard.charts.marks import UNSEEN
+
+CORNERS = ("bottom right", "bottom left", "top left", "top right")
+STEPS = 24  # places on a line across the plot that a text keeps off
+
+
+@dataclass
+class Plot:
+    """A figure's plot: its ends, left and right, below and above, and where texts and lines are."""
+
+    figure: go.Figure
+    across: labels.Place
+    up: labels.Place
+    log: bool  # upwards
+    texts: list[labels.Label] = field(default_factory=list)
+    lines: list[labels.Place] = field(default_factory=list)
+
+    def place(self, x: float, y: float) -> labels.Place:
+        """Return where a point is as shares of the plot's width and height."""
+        low, height, high = (math.log(value) if self.log else value for value in (self.up[0], y, self.up[1]))
+        return (x - self.across[0]) / (self.across[1] - self.across[0]), (height - low) / (high - low)
+
+    def places(self, xs: Iterable[float], heights: Iterable[float]) -> list[labels.Place]:
+        """Return `place` of several points."""
+        return [self.place(*at) for at in zip(xs, heights, strict=True)]
+
+    def line(self, xs: Sequence[float], heights: Sequence[float], style: dict, group: str) -> None:
+        """Draw a straight line from one end to another."""
+        self.figure.add_scatter(
+            x=xs, y=heights, mode="lines", line=style, legendgroup=group, showlegend=False, hoverinfo="skip"
+        )
+        self.lines += labels.along(np.array(self.places(xs, heights)), STEPS)
+
+    def write(self, at: tuple[float, float], text: str, side: str, color: str, group: str) -> None:
+        """Write a text on a side of a point."""
+        self.texts.append(labels.label_of(self.place(*at), text, side))
+        self.figure.add_scatter(
+            x=at[:1],
+            y=at[1:],
+            mode="markers+text",
+            marker=UNSEEN,
+            text=[text],
+            textposition=side,
+            textfont={"size": 11, "color": color},
+            cliponaxis=False,
+            legendgroup=group,
+            showlegend=False,
+            hoverinfo="skip",
+        )
+
+    def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> None:
+        """Write a text at a corner of a point where there is none and the plot does not end; or nowhere."""
+        ((text, side),) = labels.named([self.place(*at)], [[text]], [], CORNERS, self.texts)
+        if text:
+            self.write(at, text, side, color, group)

@@ -1,0 +1,188 @@
+"""Zero-shot accuracies: a row for each variant, and a panel for each task or one for their mean.
+
+A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts import marks
+from dashboard.charts.labels import wrapped
+from dashboard.charts.style import Look, Theme, faded, layout, look
+
+OTHERS = "others"
+LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
+ACROSS = 2  # panels beside each other, so that they can be read on a phone
+ROW, FRAME, TITLE = 30, 96, 34  # px: of a variant, of what is around all panels, over each panel
+
+
+def score_chart(
+    rows: pd.DataFrame, lines: pd.DataFrame, theme: Theme, tasks: Sequence[str], difference: bool
+) -> go.Figure:
+    """Draw the accuracies of variants, or what they gain or lose against the dense model, a panel for each of `tasks`.
+
+    `rows` have task, series, parts, pattern, untuned, key, value, low and high in percent or points, `said` for the
+    hover, `told` (what is not told from dense is faded) and `lit`; those that are not lit share the last row, in grey.
+    `lines` has by task (its index) the accuracies `dense`, `chance` and `majority` in percent, where they are known.
+    """
+    names = row_names(rows[rows["lit"]])
+    heights = {series: len(names) - place for place, series in enumerate(names)}  # `OTHERS` lies at 0
+    labels = {len(names) - place: label for place, label in enumerate(names.values())}
+    if not rows["lit"].all():
+        labels[0] = OTHERS
+    across = min(ACROSS, len(tasks))
+    down = -(-len(tasks) // across)
+    figure = go.Figure(layout=layout(theme, FRAME + down * (TITLE + ROW * len(labels))))
+    ends = _ends(rows, lines, tasks, difference)
+    known: dict[Any, dict[Any, Any]] = lines.to_dict("index")
+    for place, task in enumerate(tasks):
+        axes = _axes(figure, place, across, down, theme)
+        drawn = {"xaxis": axes[0], "yaxis": axes[1]}
+        _draw_lines(figure, known[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
+        _draw_rows(figure, rows[rows["task"] == task], heights, theme, drawn)
+        figure.update_layout(
+            {
+                f"xaxis{axes[0][1:]}": {"range": ends},
+                f"yaxis{axes[1][1:]}": {
+                    "range": [min(labels) - 0.5, max(labels) + 0.5],
+                    "tickvals": list(labels),
+                    "ticktext": list(labels.values()),
+                    "showticklabels": place % across == 0,
+                    "showgrid": False,
+                    "ticks": "",
+                },
+            }
+        )
+        if len(tasks) > 1:
+            figure.add_annotation(
+                text=f"<b>{task}</b>, dense {known[task]['dense']:.1f} %",
+                xref=f"{axes[0]} domain",
+                yref=f"{axes[1]} domain",
+                x=0,
+                y=1,
+                xanchor="left",
+                yanchor="bottom",
+                showarrow=False,
+                font={"size": 12, "color": theme.text},
+            )
+    what = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
+    unit = " minus dense, points" if difference else ", %"
+    figure.update_layout(title_text=f"{what}{unit} (higher is better)")
+    return figure
+
+
+def row_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return what each series' row is called, in the order of the rows, each after what it was made from.
+
+    What was made from the one above by stages that remove nothing is named by these alone.
+    """
+    before = {row["series"]: row["untuned"] for _, row in rows.iterrows()}
+    found: dict[str, str] = {}
+
+    def add(series: str, origin: str | None, depth: int) -> None:
+        short = series.removeprefix(f"{origin} ") if origin else series
+        found[series] = "↳ " * depth + wrapped(short)
+        for other, of in before.items():
+            if of == series and other not in found:
+                add(other, series, depth + 1)
+
+    for series, of in before.items():
+        if of not in before and series not in found:
+            add(series, None, 0)
+    return found
+
+
+def _axes(figure: go.Figure, place: int, across: int, down: int, theme: Theme) -> tuple[str, str]:
+    """Give the figure the axes of one panel; return their names, `x` and `y` or with a number."""
+    column, row = place % across, place // across
+    gap = 0.05 if across > 1 else 0.0
+    wide, high = (1 - gap * (across - 1)) / across, 1 / down
+    room = TITLE / (figure.layout.height - FRAME) if across > 1 else 0.0  # over each panel
+    number = str(place + 1) if place else ""
+    x, y = f"x{number}", f"y{number}"
+    left, top = column * (wide + gap), 1 - row * high
+    figure.update_layout(
+        {
+            f"xaxis{number}": {
+                **figure.layout.xaxis.to_plotly_json(),
+                "domain": [left, left + wide],
+                "anchor": y,
+                "showticklabels": row == down - 1 or place + across >= down * across,
+            },
+            f"yaxis{number}": {
+                **figure.layout.yaxis.to_plotly_json(),
+                "domain": [top - high, top - room],
+                "anchor": x,
+            },
+        }
+    )
+    return x, y
+
+
+def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], difference: bool) -> list[float]:
+    """Return the ends of the x axis, alike in all panels."""
+    shown, beside = rows[rows["task"].isin(tasks)], lines.loc[list(tasks)]
+    base = beside["dense"] if difference else 0.0
+    known = [shown[name] for name in ("value", "low", "high")] + [
+        beside[name] - base for name in LINES if name in beside
+    ]
+    values = pd.concat(known).astype(float).dropna()
+    room = 0.04 * (values.max() - values.min()) or 1.0
+    return [values.min() - room, values.max() + room]
+
+
+def _draw_lines(
+    figure: go.Figure,
+    values: Mapping[str, float],
+    ends: tuple[float, float],
+    difference: bool,
+    theme: Theme,
+    axes: dict[str, str],
+    place: int,
+) -> None:
+    for column, (name, dash) in LINES.items():
+        value = values.get(column)
+        if pd.isna(value):
+            continue
+        x = value - values["dense"] if difference else value
+        line = {"color": theme.text if column == "dense" else theme.muted, "dash": dash, "width": 1.4}
+        figure.add_scatter(
+            x=[x, x],
+            y=ends,
+            mode="lines",
+            name=name,
+            legendgroup=name,
+            showlegend=place == 0,
+            line=line,
+            hovertemplate=f"{name} {value:.1f} %<extra></extra>",
+            **axes,
+        )
+
+
+def _draw_rows(
+    figure: go.Figure, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: dict[str, str]
+) -> None:
+    for _, row in rows.iterrows():
+        style = look(row["parts"], theme)
+        if not row["lit"]:
+            style = Look(faded(theme.muted, theme), style.dash, style.symbol)
+        elif not row["told"]:
+            style = Look(faded(style.color, theme), style.dash, style.symbol)
+        part = pd.DataFrame([row])
+        figure.add_scatter(
+            x=[row["value"]],
+            y=[heights.get(row["series"], 0)],
+            mode="markers",
+            name=row["series"],
+            showlegend=False,
+            marker=marks.marker(style, theme, row["pattern"], size=10 if row["lit"] else 7),
+            error_x=marks.bars(part, part["value"], part["low"].notna(), style.color) if row["lit"] else None,
+            customdata=[[row["key"], row["task"]]],
+            hovertemplate=f"<b>{row['series']}</b>, {row['task']}<br>{row['said']}<extra></extra>",
+            **axes,
+        )

@@ -1,0 +1,281 @@
+"""The trade-off: quality against what a variant takes up, its Pareto front, and what a budget leaves of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, answers, limits, pareto
+from core.chain import DENSE
+from core.registry import METHODS, STAGES
+from core.words import number
+from dashboard.charts import labels, marks
+from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title
+from dashboard.charts.plot import Plot
+from dashboard.charts.style import ADDED, MORE_MARKS, Look, Theme, faded, layout, look
+
+BITS = Axis("bits_per_weight", "Bits per weight of the linear layers inside the blocks")
+MEMORY = Axis("memory_mb", "Measured peak memory (MB)")
+COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
+TOP_TIMES_DENSE = 30  # perplexities above this lie at the upper edge: nobody would choose them
+NEAREST = 3  # misses that are named where nothing fits
+KINDS = (  # of marks, in the legend's order
+    *dict.fromkeys(method.family.capitalize() for method in METHODS),
+    *(f"Then {stage.label}" for stage in STAGES if stage.name in ADDED),
+    SEVERAL := "Several stages",
+)
+
+
+EMPTY_SIDES = {  # where a front has nothing beyond it comes first: below a log axis' one, over another
+    True: ("bottom left", "middle left", "bottom right", "bottom center", "top right", "middle right"),
+    False: ("top left", "middle left", "top right", "top center", "bottom right", "middle right"),
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is drawn upwards: a column of the rows, and how people read it."""
+
+    column: str
+    title: str
+    times: float = 1.0
+
+    @property
+    def lower(self) -> bool:
+        """Whether less is better, on a log axis."""
+        return self.column == PERPLEXITY
+
+
+def quality_of(column: str, corpus: str) -> Quality:
+    """Return how PERPLEXITY, on a corpus, or ACCURACY is drawn."""
+    if column == PERPLEXITY:
+        return Quality(column, perplexity_title(corpus))
+    return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", 100.0)
+
+
+def tradeoff(
+    rows: pd.DataFrame, dense: pd.DataFrame, cost: Axis, quality: Quality, budget: Budget, theme: Theme
+) -> go.Figure:
+    """Draw a quality against a cost, a mark for each variant in the look of its method.
+
+    `rows` are of `core.analysis.budget.ranked`, made of `dashboard.charts.candidates`, and `dense` those of the dense
+    model. What does not fit the budget is grey. A line leads along the Pareto front of what fits, and a dotted one
+    along that of all. The front's points are named where there is room, and else numbered by their place among the
+    `answers`; where nothing fits, the nearest misses are. Limits of what is drawn are lines that say their value.
+    """
+    figure = go.Figure(layout=layout(theme, 480))
+    figure.update_xaxes(title_text=cost.title)
+    places = {key: place for place, key in enumerate(answers(rows)["key"], 1)}
+    rows = rows.assign(place=rows["key"].map(places)).dropna(subset=[cost.column, quality.column])
+    dense = dense.dropna(subset=[cost.column, quality.column])
+    figure.update_layout(title_text=quality.title)
+    if rows.empty and dense.empty:
+        return figure
+    limit = limits(budget).get(cost.column), _quality_limit(budget, dense, quality)
+    cap = _cap(dense, quality, limit[1])
+    rows, dense = (_drawn(part, cost, quality, cap) for part in (rows, dense))
+    plot = Plot(figure, *_ends(pd.concat([rows, dense]), quality, limit), log=quality.lower)
+    steps = _draw_fronts(plot, rows, quality, limit[0], theme)
+    others = rows[~rows["key"].isin(dense["key"])]
+    _draw_rest(figure, others[~others["fits"]], theme)
+    _draw_fitting(figure, others[others["fits"]], theme)
+    _draw_limits(plot, limit, _limit_words(budget, cost, quality), theme)
+    _draw_dense(plot, dense, theme)
+    _name(plot, others, steps, theme)
+    if quality.lower:
+        log_axis(figure, *plot.up)
+    else:
+        figure.update_yaxes(range=plot.up)
+    figure.update_xaxes(range=plot.across)
+    return figure
+
+
+def _quality_limit(budget: Budget, dense: pd.DataFrame, quality: Quality) -> float | None:
+    """Return the height of the budget's limit of a quality."""
+    if not quality.lower:
+        return None if budget.mean_accuracy is None else quality.times * budget.mean_accuracy
+    if budget.times_dense is None or dense.empty:
+        return None
+    return budget.times_dense * float(dense[PERPLEXITY].iloc[0])
+
+
+def _limit_words(budget: Budget, cost: Axis, quality: Quality) -> tuple[str, str]:
+    """Return what stands at the limits of the two axes, empty where there is none."""
+    asked, column = limits(budget), "times_dense" if quality.lower else quality.column
+    most, best = (LIMITS[name].said(asked[name]) if name in asked else "" for name in (cost.column, column))
+    return most, best
+
+
+def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
+    """Return the height above which points lie at the upper edge."""
+    if not quality.lower:
+        return math.inf
+    top = DIVERGED if dense.empty else TOP_TIMES_DENSE * float(dense[PERPLEXITY].iloc[0])
+    return min(DIVERGED, max(top, 1.5 * (limit or 0.0)))
+
+
+def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
+    """Return rows with their place (`x`, `height`), the ends `low` and `high` of their bars, whether they really lie
+    there (`lies`), and what is `said` of them."""
+    value, low, high = (quality.times * rows[f"{quality.column}{end}"].astype(float) for end in ("", "_low", "_high"))
+    said = [_said(row, cost, quality) for _, row in rows.iterrows()]
+    rows = rows.assign(x=rows[cost.column], height=value.clip(upper=cap), lies=value <= cap)
+    return rows.assign(low=low, high=high, said=said)
+
+
+def _said(row: pd.Series, cost: Axis, quality: Quality) -> str:
+    """Return the hover text: method, amount, quality, cost and packed size, and what is missed of the budget."""
+    if quality.lower:
+        told = f"perplexity {row[PERPLEXITY]:.4g}{row['spread']}"
+        told += f", {number(row['times_dense'])} x dense" if pd.notna(row["times_dense"]) else ""
+    else:
+        told = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
+    costs = dict.fromkeys((cost.column, PACKED.column))
+    taken = [f"{number(row[column])} {LIMITS[column].what}" for column in costs]
+    misses = row.get("misses")
+    return "<br>".join([f"<b>{row['series']}</b>, {row['where']}", told, *taken, *([misses] if misses else [])])
+
+
+def _ends(
+    rows: pd.DataFrame, quality: Quality, limit: tuple[float | None, float | None]
+) -> tuple[labels.Place, labels.Place]:
+    """Return the ends of both axes, between which all rows and limits lie with some room."""
+    xs, heights = (
+        [*values, *([one] if one is not None else [])]
+        for values, one in zip((rows["x"], rows["height"]), limit, strict=True)
+    )
+    wide = max(xs) - min(xs) or abs(max(xs)) or 1.0
+    across = min(xs) - 0.08 * wide, max(xs) + 0.08 * wide
+    if quality.lower:
+        reach = max(max(heights) / min(heights), 1.5)
+        return across, (min(heights) / reach**0.12, max(heights) * reach**0.08)
+    high = max(heights) - min(heights) or 1.0
+    return across, (min(heights) - 0.1 * high, max(heights) + 0.12 * high)
+
+
+def _draw_fronts(
+    plot: Plot, rows: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme
+) -> list[labels.Place]:
+    """Draw the front of what fits, up to the limit of its cost, and that of all where it is another.
+
+    Returns places on the former.
+    """
+    every, fitting = rows[pareto(rows, "x", quality.column)], rows[rows["front"]]
+    same = set(every["key"]) == set(fitting["key"])
+    if not same:
+        _steps(plot.figure, every, plot.across[1], ("Pareto front of all", theme.muted, "dot"))
+    end = plot.across[1] if limit is None else limit
+    name = "Pareto front" if same else "Pareto front of what fits"
+    corners = _steps(plot.figure, fitting, end, (name, theme.text, "solid"))
+    return labels.along(np.array([plot.place(*corner) for corner in corners]), 4) if corners else []
+
+
+def _steps(
+    figure: go.Figure, front: pd.DataFrame, end: float, style: tuple[str, str, str]
+) -> list[tuple[float, float]]:
+    """Draw, as steps, the best that is to be had at each cost up to `end`; return the corners."""
+    front = front.drop_duplicates(["x", "height"]).sort_values("x")
+    if front.empty:
+        return []
+    name, color, dash = style
+    starts, heights = list(front["x"]), list(front["height"])
+    spans = zip(starts, [*starts[1:], end], heights, strict=True)
+    corners = [(x, height) for start, stop, height in spans for x in (start, stop)]
+    xs, ys = zip(*corners, strict=True)
+    line = {"color": color, "dash": dash, "width": 1.4}
+    figure.add_scatter(x=xs, y=ys, mode="lines", name=name, line=line, hoverinfo="skip")
+    return corners
+
+
+def kind(parts: str, family: str, theme: Theme) -> str:
+    """Return what a variant's mark says, one of `KINDS`: its family, or what followed its method."""
+    last = parts.split("+")[-1]
+    if look(parts, theme).symbol in MORE_MARKS:
+        return SEVERAL
+    stage = next((stage for stage in STAGES if stage.name == last and last in ADDED), None)
+    return f"Then {stage.label}" if stage and "+" in parts else family.capitalize()
+
+
+def _draw_fitting(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+    """Draw what fits, an entry of the legend for each kind of mark, N:M patterns hollow, the front with error bars."""
+    kinds = [kind(*of, theme) for of in zip(rows["parts"], rows["family"], strict=True)]
+    rows = rows.assign(kind=kinds, hollow=rows["pattern"].notna())
+    known = {name: place for place, name in enumerate(KINDS)}
+    for name in sorted(set(kinds), key=lambda name: (known.get(name, len(known)), name)):
+        part = rows[rows["kind"] == name]
+        mark = marks.marker(Look(theme.muted, "solid", look(part["parts"].iloc[0], theme).symbol), theme)
+        marks.entry(figure, name, name, "markers", mark)
+        for (parts, _), some in part.groupby(["parts", "hollow"], sort=False):
+            style = look(str(parts), theme)
+            mark = marks.marker(style, theme, some["pattern"].iloc[0], symbol=_symbols(some, theme))
+            seen = some["lies"] & some["front"]
+            bars = marks.bars(some, some["height"], seen, style.color)
+            figure.add_scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
+
+
+def _draw_rest(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+    """Draw all that does not fit as one."""
+    if rows.empty:
+        return
+    grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
+    figure.add_scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
+    marks.entry(figure, "Does not fit", "rest", "markers", grey | {"symbol": "circle"})
+
+
+def _points(rows: pd.DataFrame) -> dict:
+    return {
+        "x": rows["x"],
+        "y": rows["height"],
+        "mode": "markers",
+        "showlegend": False,
+        "customdata": rows[["key", "said"]].to_numpy(),
+        "hovertemplate": "%{customdata[1]}<extra></extra>",
+    }
+
+
+def _symbols(rows: pd.DataFrame, theme: Theme) -> list[str]:
+    there = zip(rows["parts"], rows["pattern"], rows["lies"], strict=True)
+    return [marks.symbol(look(parts, theme), pattern) if lies else "triangle-up" for parts, pattern, lies in there]
+
+
+def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], said: tuple[str, str], theme: Theme) -> None:
+    """Draw the limits of the two axes with what is `said` of each."""
+    style = {"color": theme.text, "dash": "dash", "width": 1.4}
+    most, best = limit
+    if most is not None:
+        plot.line((most, most), plot.up, style, "limits")
+        plot.write_where_free((most, plot.up[1]), said[0], theme.text, "limits")
+    if best is not None:
+        plot.line(plot.across, (best, best), style, "limits")
+        plot.write((plot.across[1], best), said[1], "top left", theme.text, "limits")
+
+
+def _draw_dense(plot: Plot, dense: pd.DataFrame, theme: Theme) -> None:
+    """Draw the dense model's mark and a line at what it has."""
+    if dense.empty:
+        return
+    x, height = float(dense["x"].iloc[0]), float(dense["height"].iloc[0])
+    plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
+    mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
+    plot.figure.add_scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
+    plot.write_where_free((x, height), f"dense {number(height)}", theme.text, "Dense")
+
+
+def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:
+    """Name the front of what fits, or else the nearest misses, where neither the `front` nor others that fit are."""
+    named = rows[rows["front"]] if rows["fits"].any() else rows.head(NEAREST)
+    rest = rows.drop(named.index)
+    mine, others, grey = (
+        plot.places(part["x"], part["height"]) for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
+    )
+    texts = [(f"{row['series']}<br>{row['where']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
+    sides, lesser = EMPTY_SIDES[plot.log], [*grey, *plot.lines]
+    found = labels.named(mine, texts, [*others, *front], sides, plot.texts, lesser)
+    for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):
+        if text:
+            color = look(row["parts"], theme).color if row["fits"] else theme.muted
+            plot.write((row["x"], row["height"]), text, side, color, "names")

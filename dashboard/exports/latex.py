@@ -1,0 +1,141 @@
+"""Tables in LaTeX, in booktabs style: they need nothing but that package."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from dashboard.exports.pivots import DENSE_COLUMN, DENSE_ROW, METHOD, Pivot
+
+LONGEST_NAME = 26  # characters
+FEW_COLUMNS = 6  # beyond which a table spans both columns of a page
+NEEDS = "% needs \\usepackage{booktabs}\n"
+BOLD = "Bold: the best of a column, and what cannot be told from it"
+SIGNS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "∞": r"$\infty$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "−": "$-$",
+    "–": "--",
+    "\n": " ",
+} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+WORDS = {"∞": r"$\infty$", "inf": r"$\infty$", "nan": "--"}  # that numbers are written as
+POWER = re.compile(r"(-?[\d.]+)e(-?)0*(\d+)")
+
+
+def of_pivots(pivots: Sequence[Pivot], caption: str, label: str) -> str:
+    """Return the numbers, one block of rows after the other, each value with its error and the best in bold."""
+    names = list(dict.fromkeys(name for pivot in pivots for name in pivot.names))
+    only_dense = len(names) > 1 and DENSE_COLUMN in names
+    across = [name for name in names if not (only_dense and name == DENSE_COLUMN)]
+    body: list[str] = []
+    for pivot in pivots:
+        if len(pivots) > 1:
+            body.append(rf"\multicolumn{{{len(across) + 1}}}{{l}}{{\emph{{{escaped(pivot.title)}}}}} \\")
+        for series in pivot.rows:
+            body.append(f"{_broken(series)} & {_row(pivot, series, across)} \\\\")
+            if series == DENSE_ROW:
+                body.append(r"\midrule")
+        body.append(r"\midrule")
+    rows = [_header([METHOD, *across]), r"\midrule", *body[:-1]]
+    return NEEDS + _table(rows, "l" + "r" * len(across), f"{caption} {_legend(pivots)}", label)
+
+
+def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, label: str) -> str:
+    """Return a table as it is; `formats` are printf formats of its number columns."""
+    numbers = set(table.select_dtypes("number"))
+    rows = [_header([str(name) for name in table.columns]), r"\midrule"]
+    for _, row in table.iterrows():
+        cells = [_cell(row[name], formats.get(str(name)), name in numbers) for name in table.columns]
+        rows.append(" & ".join(cells) + r" \\")
+    return NEEDS + _table(rows, "".join("r" if name in numbers else "l" for name in table.columns), caption, label)
+
+
+def escaped(text: str) -> str:
+    """Return a text of which LaTeX takes no sign as its own."""
+    return "".join(SIGNS.get(sign, sign) for sign in text)
+
+
+def _legend(pivots: Sequence[Pivot]) -> str:
+    """Say what the signs of a table mean."""
+    paired = any(pivot.apart for pivot in pivots)
+    said = f"{BOLD}{' by a paired test or, where there is none,' if paired else ''} as it lies within the error."
+    if not any(cell.error == cell.error for pivot in pivots for cell in pivot.cells.values()):
+        return "Bold: the best of a column."
+    return f"±: {pivots[0].error_is}. {said}"
+
+
+def _broken(name: str) -> str:
+    """Return a method's name, a long chain in lines."""
+    lines = textwrap.wrap(name.replace(" + ", " +\N{NO-BREAK SPACE}"), LONGEST_NAME)
+    shown = [escaped(line.replace("\N{NO-BREAK SPACE}", " ")) for line in lines]
+    if len(shown) == 1:
+        return shown[0]
+    return r"\begin{tabular}[t]{@{}l@{}}" + r" \\ ".join(shown) + r"\end{tabular}"
+
+
+def _header(names: Sequence[str]) -> str:
+    return " & ".join(map(escaped, names)) + r" \\"
+
+
+def _row(pivot: Pivot, series: str, across: Sequence[str]) -> str:
+    alone = pivot.cells.get((series, DENSE_COLUMN))
+    if alone and DENSE_COLUMN not in across:
+        return rf"\multicolumn{{{len(across)}}}{{c}}{{{_with_error(*pivot.written(alone), False)}}}"
+    cells = []
+    for name in across:
+        cell = pivot.cells.get((series, name))
+        cells.append(_with_error(*pivot.written(cell), (series, name) in pivot.best) if cell else "--")
+    return " & ".join(cells)
+
+
+def _with_error(value: str, error: str, bold: bool) -> str:
+    text = _number(value)
+    if bold:
+        text = rf"\textbf{{{text}}}" if "$" not in text else rf"{{\boldmath\textbf{{{text}}}}}"
+    return text + (rf"\,{{\tiny$\pm${error}}}" if error else "")
+
+
+def _cell(value, form: str | None, is_number: bool) -> str:
+    if pd.isna(value):
+        return "--"
+    if not is_number:
+        return escaped(str(value))
+    return _number((form or ("%d" if float(value).is_integer() else "%.2f")) % value)
+
+
+def _number(text: str) -> str:
+    if power := POWER.fullmatch(text):
+        return rf"${power[1]}{{\times}}10^{{{power[2]}{power[3]}}}$"
+    if text in WORDS:
+        return WORDS[text]
+    return re.sub("^-", "$-$", text)
+
+
+def _table(rows: Sequence[str], columns: str, caption: str, label: str) -> str:
+    where = "table*" if len(columns) > FEW_COLUMNS else "table"
+    lines = [
+        rf"\begin{{{where}}}[t]",
+        r"\centering",
+        r"\setlength{\belowcaptionskip}{6pt}",  # as the caption stands over the table
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\label{{tab:{label}}}",
+        r"\small",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\end{{{where}}}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,67 @@
+"""A chart of several panels drawn with matplotlib: those of `dashboard.charts.scores`, in the order of the screen."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from dashboard.exports import print_labels
+from dashboard.exports.print_traces import draw_trace
+
+EDGE, GAP = 0.03, 0.1  # inches: around the page, and between its parts
+ROW, HEAD, TICKS, TITLE = 0.16, 0.22, 0.2, 0.18  # inches: of a variant, over each panel, and under the last ones
+SCALE = 0.9  # of the marks
+
+
+def several(figure: go.Figure) -> bool:
+    """Whether a chart has more than one panel."""
+    return len(list(figure.select_xaxes())) > 1
+
+
+def draw(page: Figure, figure: go.Figure, width: float, caption: str) -> None:
+    """Draw the panels on a page `width` inches wide, which becomes as tall as they need."""
+    names = [axis.plotly_name.removeprefix("xaxis") for axis in figure.select_xaxes()]
+    across = len({figure.layout[f"xaxis{name}"].domain[0] for name in names})
+    down = -(-len(names) // across)
+    rows = [text.replace("<br>", "\n") for text in figure.layout.yaxis.ticktext]
+    lines = sum(1 + row.count("\n") for row in rows)
+    left = EDGE + 0.08 + max(print_labels.wide(line) for row in rows for line in row.split("\n"))
+    wide = (width - left - EDGE - GAP * (across - 1)) / across
+    high = ROW * max(lines, len(rows) + 1)
+    entries = []
+    places = []
+    for place, name in enumerate(names):
+        axes = page.add_axes((0.1, 0.1, 0.1, 0.1))
+        places.append((axes, place % across, place // across))
+        for trace in figure.data:
+            if (trace.xaxis or "x") == f"x{name}":
+                entry = draw_trace(axes, trace, SCALE, ())
+                entries += [entry] if entry else []
+        x, y = figure.layout[f"xaxis{name}"], figure.layout[f"yaxis{name}"]
+        axes.set_xlim(*x.range)
+        axes.set_ylim(*y.range)
+        axes.set_yticks(y.tickvals, rows if y.showticklabels else [""] * len(rows))
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelbottom=x.showticklabels is not False)
+        axes.grid(axis="x", color=x.gridcolor, linewidth=0.5)
+        axes.set_axisbelow(True)
+        head = figure.layout.annotations[place].text.replace("<b>", "").replace("</b>", "")
+        if print_labels.wide(head) > wide:
+            head = head.partition(",")[0]
+        axes.set_title(head, loc="left", fontsize="medium", pad=2)
+    legend = print_labels.legend(page, entries, width - 2 * EDGE, high)
+    under = print_labels.caption(page, caption, width - 2 * EDGE)
+    rest = TICKS + TITLE + 2 * EDGE + sum(GAP + part.tall for part in (legend, under) if part)
+    tall = down * (high + HEAD) + rest
+    page.set_size_inches(width, tall)
+    for axes, column, row in places:
+        bottom = tall - EDGE - (row + 1) * (high + HEAD)
+        axes.set_position(((left + column * (wide + GAP)) / width, bottom / tall, wide / width, high / tall))
+    bottom = rest - EDGE - TICKS - TITLE
+    page.text(
+        (left + (width - EDGE - left) / 2) / width, bottom / tall, figure.layout.title.text, ha="center", va="bottom"
+    )
+    for part in (legend, under):
+        if part:
+            bottom -= GAP + part.tall
+            part.place(EDGE / width, bottom / tall)

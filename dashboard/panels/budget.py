@@ -1,0 +1,222 @@
+"""What fits a budget, on Explore: every variant's quality against what it takes up, limits, and what keeps them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
+from core.words import label
+from dashboard import data
+from dashboard.charts import points, ranking, tradeoff
+from dashboard.charts.candidates import candidates, of_documents
+from dashboard.charts.figures import Axis
+from dashboard.exports.files import Item
+from dashboard.panels import widgets
+from dashboard.panels.binding import BOUND
+from dashboard.panels.details import POINT, pick_point, show_details
+from dashboard.panels.literal import literal
+from dashboard.panels.pickers import Chosen
+
+CHART, TABLE = "explore_tradeoff", "explore_ranked"  # keys
+QUALITIES = {"Perplexity": PERPLEXITY, "Mean accuracy": ACCURACY}
+COSTS = dict(
+    zip(
+        (
+            *("packed size", "bits per weight", "parameters left"),
+            *("time to read a token", "time to write a token", "peak memory"),
+        ),
+        tradeoff.COSTS,
+        strict=True,
+    )
+)
+NO_TEXT = "no text"  # what a variant was calibrated on that read none
+LEAST, MOST = 0.001, 1e9  # that a limit can be
+
+
+class Field(NamedTuple):
+    """An input of a limit."""
+
+    label: str
+    help: str
+    step: float
+    most: float = MOST
+
+
+FIRST = {
+    "packed_mb": Field(
+        "MB packed, at most", "Packed size: each matrix in its smallest valid layout, at 16 bits a weight.", 10.0
+    ),
+    "times_dense": Field("x dense, at most", "Perplexity over that of the dense model.", 0.1),
+    "decode_ms": Field("ms a token, at most", "Measured time to write a token, at batch 1.", 1.0),
+    ACCURACY: Field("Accuracy (%), at least", "Mean accuracy of the seven tasks.", 1.0, 100.0),
+}
+MORE = {
+    "bits_per_weight": Field("Bits a weight, at most", "Of the linear layers inside the blocks.", 0.5),
+    "parameters": Field("M parameters, at most", "Millions that are not zero, of the whole model.", 10.0),
+    "prefill_ms": Field("ms to read, at most", "Measured time to read a token of a prompt, at batch 1.", 0.1),
+    "memory_mb": Field("MB of memory, at most", "Measured peak memory, at batch 1.", 10.0),
+}
+
+
+class Asked(NamedTuple):
+    """What is shown: a quality against a cost, within a budget."""
+
+    quality: str
+    cost: Axis
+    budget: Budget
+
+
+def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
+    """Show which variants of a model fit a budget, and one of them in detail.
+
+    `chosen` is of `pickers.pick`, and `rows` are all tidy rows of the model: every variant that was measured on the
+    chosen text is shown, whatever its method and the texts that it was made with, unless it is filtered out.
+    """
+    measured = rows[
+        (rows["metric"] == "perplexity") & (rows["dataset"] == chosen.corpus) & (rows["protocol_id"] == chosen.protocol)
+    ]
+    if measured.empty:
+        st.info("No perplexity of this model is there yet: run one, or choose another model or text at the left.")
+        return []
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        quality = st.segmented_control(
+            "Quality", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
+        )
+        cost = st.selectbox("Against", list(COSTS), key="explore_cost", width=210, **BOUND)
+    documents = chosen.documents
+    scored = of_documents(rows).get((documents.limit, documents.scoring), rows.iloc[:0])
+    every = _candidates(chosen, measured, scored)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        budget = _pick_budget()
+        left = _filtered(every)
+    if left.empty:
+        st.info("The filters leave no variant.")
+        return []
+    asked = Asked(QUALITIES[quality], COSTS[cost], budget)
+    found = ranked(left, budget, asked.cost.column, asked.quality)
+    st.markdown(ranking.answer(found, budget, asked.quality, literal))
+    dense = every[points.is_dense(every)]
+    items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
+    pick_point(every)
+    items.append(_table(chosen, found, asked))
+    show_details(every)
+    return items
+
+
+def _candidates(chosen: Chosen, measured: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    texts = tuple(text for text in (chosen.calibration, chosen.training) if text)
+    store = data.store()
+    return _made(
+        measured,
+        scored,
+        texts,
+        (chosen.model, chosen.corpus, chosen.protocol, str(chosen.documents), store.url, store.stamp()),
+    )
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _made(_measured: pd.DataFrame, _scored: pd.DataFrame, texts: tuple[str, ...], of: tuple) -> pd.DataFrame:
+    """Return `candidates`; `of` says which rows these are, which takes long to see from them."""
+    return candidates(_measured, _scored, texts)
+
+
+def _pick_budget() -> Budget:
+    """Let limits be typed, the usual ones at once; an empty field is no limit."""
+    given = {column: _limit(column, field) for column, field in FIRST.items()}
+    with st.popover("More limits", icon=":material/tune:"):
+        given |= {column: _limit(column, field) for column, field in MORE.items()}
+    return Budget(**{name: limit / LIMITS[name].times for name, limit in given.items() if limit is not None})
+
+
+def _limit(column: str, field: Field) -> float | None:
+    return st.number_input(
+        field.label,
+        LEAST,
+        field.most,
+        None,
+        field.step,
+        "%g",
+        key=f"explore_limit_{column}",
+        help=field.help,
+        placeholder="no limit",
+        width=170,
+        **BOUND,
+    )
+
+
+def _filtered(every: pd.DataFrame) -> pd.DataFrame:
+    """Return the variants that the filters leave; one without a choice leaves all."""
+    left = pd.Series(True, every.index)
+    with st.popover("Filters", icon=":material/filter_alt:"):
+        for name, values, shown in (
+            ("Family", every["family"], str.capitalize),
+            ("Method", every["method"], label),
+            ("Training", every["training"], str.capitalize),
+            ("Calibrated on", every["calibration"].fillna(NO_TEXT), str),
+        ):
+            key = f"explore_only_{name.split()[0].lower()}"
+            there = list(dict.fromkeys(values))
+            asked = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
+            left &= values.isin(asked or there)
+    return every[left]
+
+
+def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Asked, protocol: str) -> Item:
+    cost, quality = asked.cost, tradeoff.quality_of(asked.quality, str(chosen.corpus))
+    caption = f"{chosen.model}, variants calibrated and trained on whatever text."
+    if quality.lower:
+        caption += f" Perplexity on {chosen.corpus}: {protocol}. Triangles at the upper edge are above"
+        caption += f" {tradeoff.TOP_TIMES_DENSE} x dense."
+    else:
+        caption += f" Mean of the seven tasks, {chosen.documents}."
+    caption += " Pareto front: no other variant is as good at the same cost, or at less; bars there are one standard"
+    caption += " error, or the range over seeds. Hollow: N:M patterns. Sizes are packed, at 16 bits a weight."
+    for column in (cost.column, asked.quality):
+        if lacking := found[column].isna().sum():
+            caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
+    return widgets.show_chart(
+        CHART,
+        lambda theme: tradeoff.tradeoff(found, dense, cost, quality, asked.budget, theme),
+        caption,
+        found.drop(columns=["key", "spread", "value"]),
+        file=chosen.file("trade-off"),
+        alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
+        on_select=_clicked,
+    )
+
+
+def _clicked() -> None:
+    """Open the details of the point that was clicked."""
+    selected = st.session_state[CHART].selection.points
+    if selected and selected[0].get("customdata"):
+        st.session_state[POINT] = selected[0]["customdata"][0]
+
+
+def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
+    rows = answers(found)
+    keys = list(rows["key"])
+    stored = data.results(keys)
+    table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys])
+    fit = found["fits"].any()
+    st.subheader("What fits" if fit else "The nearest misses", anchor=False)
+
+    caption = f"{chosen.model}, numbered as on the chart; choose a row to open it."
+    caption += (
+        " First the Pareto front and the best of each family."
+        if fit
+        else " The nearest: its largest miss, as a share of the limit, is smallest."
+    )
+    caption += " fp16 and fp32: a checkpoint on disk, in which zeros take as much room as other weights."
+
+    def opened(row: int) -> None:
+        st.session_state[POINT] = keys[row]
+
+    return widgets.show_table(
+        *(TABLE, table, caption, ranking.FORMATS),
+        file=chosen.file("budget"),
+        widths=ranking.WIDTHS,
+        on_select=opened,
+    )

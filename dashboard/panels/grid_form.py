@@ -1,0 +1,144 @@
+"""The form of a grid: chains x amounts x seeds, expanded as a sweep of the command line is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.chain import Asked, parse
+from core.errors import UserError
+from core.methods.base import Reads
+from core.request.asked import check_seed, reads_of
+from core.request.stages import check_ratio
+from core.request.sweeps import Target, target
+from core.specs import WHOLE
+from dashboard.panels.binding import HELD
+from dashboard.panels.card import PATTERNS
+from dashboard.panels.mistakes import Mistakes
+
+CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
+PREFILLED = "run_chains_prefilled"  # what the form put into its chains by itself
+RATIOS = tuple(f"{place / 10:g}" for place in range(1, 10))
+FIRST_AMOUNTS = ["0.3", "0.5", "0.7"]
+MOST_RUNS = 200  # that one grid queues
+
+
+class Series(NamedTuple):
+    """What a grid is made of."""
+
+    chains: tuple[str, ...]
+    amounts: tuple[Target, ...]
+    stages: tuple[Asked, ...]  # of all chains that can be read
+    box: DeltaGenerator  # where to say what is wrong with the chains
+
+    @property
+    def reads(self) -> set[Reads]:
+        """What texts are read by stages that name none of their own."""
+        return {_reads(stage) for stage in self.stages if stage.text is None}
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a stage draws anything by the seeds of the grid."""
+        return any(_reads(stage) != "nothing" and stage.seed is None for stage in self.stages)
+
+
+def opened(chain: str) -> str:
+    """Return a written chain with its last amount left open; one without any, or that cannot be read, as it is."""
+    try:
+        stages = parse(chain)
+    except UserError:
+        return chain
+    last = next((stage for stage in reversed(stages) if stage.ratio is not None or stage.pattern), None)
+    if last is None:
+        return chain
+    place = last.amount_place
+    return chain[:place] + re.sub(r"^[^+,\s]*", "", chain[place:])
+
+
+def prefill(present: str) -> None:
+    """Put the chain of the form of one run into that of the grid, unless something else was entered there."""
+    state = st.session_state
+    if state.get(CHAINS, "") in ("", state.get(PREFILLED)):
+        state[CHAINS] = state[PREFILLED] = opened(present)
+
+
+def series_input(present: str, mistakes: Mistakes) -> Series:
+    """Ask for chains and amounts; `present` is the chain of the form of one run."""
+    usual = opened(present)
+    text = st.text_area(
+        "Chains, one a line",
+        key=CHAINS,
+        placeholder=usual,
+        height=100,
+        help="As the command line has them. An amount left open, as in `wanda@+adaprune`, is filled with each of the "
+        f"amounts below. Empty is the chain of the form of one run, `{usual}`.",
+        **HELD,
+    )
+    chains = tuple(dict.fromkeys(line.strip() for line in (text or usual).splitlines() if line.strip()))
+    stages: list[Asked] = []
+    box = st.container()
+    with box, mistakes.told():
+        for chain in chains:
+            stages += parse(chain)
+    amounts = _amounts(mistakes) if any(stage.open for stage in stages) else ()
+    return Series(chains, amounts, tuple(stages), box)
+
+
+def _amounts(mistakes: Mistakes) -> tuple[Target, ...]:
+    chosen = st.multiselect(
+        "Amounts",
+        [*RATIOS, *PATTERNS],
+        default=FIRST_AMOUNTS,
+        key=AMOUNTS,
+        accept_new_options=True,
+        help="Shares of the block weights that are gone, such as 0.35, or N:M patterns, such as 2:4.",
+        **HELD,
+    )
+    with mistakes.told():
+        if not chosen:
+            raise UserError("Choose at least one amount, such as 0.5 or 2:4: a chain leaves its amount open.")
+        amounts = tuple(target(text.strip()) for text in chosen)
+        for ratio, _ in amounts:
+            check_ratio(ratio or 0.0)
+        return amounts
+    return ()
+
+
+def seeds_input(mistakes: Mistakes) -> tuple[int, ...]:
+    """Ask for the seeds of a grid."""
+    chosen = st.multiselect(
+        "Seeds",
+        [str(seed) for seed in range(5)],
+        default=["0"],
+        key=SEEDS,
+        accept_new_options=True,
+        help="Each draws its own text, and what training draws; what draws nothing runs once.",
+        **HELD,
+    )
+    with mistakes.told():
+        if not chosen:
+            raise UserError("Choose at least one seed, such as 0.")
+        return tuple(map(_seed, chosen))
+    return ()
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(WHOLE, text.strip()):
+        raise UserError(f"Seed {text!r} is no whole number, such as 0, 1 or 2, of at most nine digits.")
+    return check_seed(int(text))
+
+
+def several(names: Sequence[str]) -> str:
+    """Return the first of some names and how many follow."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _reads(stage: Asked) -> Reads:
+    try:
+        return reads_of(stage)
+    except UserError:  # its parameters do not fit together, as is said once they are put to the model
+        return "nothing"

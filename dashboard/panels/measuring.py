@@ -1,0 +1,104 @@
+"""What is measured of a model, and how."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import streamlit as st
+
+from core.data.cards import SEVEN, TASKS
+from core.data.texts import CORPORA
+from core.models.shape import ModelFacts
+from core.request.complete import identified_perplexity, identified_task
+from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
+from core.specs import PRECISIONS, Dtype, Perplexity, Task
+from dashboard import data
+from dashboard.panels import local
+from dashboard.panels.binding import HELD
+from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.texts import window_input
+
+AS_COMPUTED = "as computed"
+TEXTS = "run_perplexity"
+
+
+class Measured(TypedDict):
+    perplexity: list[Perplexity]
+    tasks: list[Task]
+    scoring: Dtype | None
+    latency: bool
+
+
+def measuring_inputs(shape: ModelFacts | None, mistakes: Mistakes) -> Measured:
+    """Ask what to measure; say what does not fit the model's `shape` where that is known."""
+    perplexity = _perplexity(shape, mistakes)
+    tasks, scoring = _tasks(mistakes)
+    latency = st.toggle(
+        "Latency", key="run_latency", help="Time a token, reading and writing, on this machine.", **HELD
+    )
+    if not (perplexity or tasks or latency):
+        mistakes.add("Choose at least one thing to measure: a text, a task or the latency.")
+    return {"perplexity": perplexity, "tasks": tasks, "scoring": scoring, "latency": latency}
+
+
+def _perplexity(shape: ModelFacts | None, mistakes: Mistakes) -> list[Perplexity]:
+    corpora = st.multiselect(
+        "Perplexity on",
+        [corpus.id for corpus in CORPORA if not corpus.calibration_only],
+        default=[data.corpora_here()[0]],
+        key=TEXTS,
+        accept_new_options=True,
+        placeholder="None",
+        help="How well the model predicts a text; the path of a text file may be typed.",
+        on_change=local.allow_typed,
+        args=(TEXTS,),
+        **HELD,
+    )
+    with st.container(horizontal=True):
+        window = window_input(
+            "Tokens a window",
+            "run_window",
+            DEFAULT_WINDOW,
+            "2048 as in SparseGPT's paper, 128 as in SlimLLM's; numbers of different windows cannot be compared.",
+        )
+        windows = st.number_input(
+            "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 reads the whole text.", **HELD
+        )
+    wanted = [Perplexity(corpus=name, window=window, windows=windows or None) for name in corpora]
+    if local.held_back(TEXTS, [local.named_text(name) for name in corpora]):
+        mistakes.waits = True
+    elif shape:
+        with mistakes.told():
+            for one in wanted:
+                identified_perplexity(one, shape)
+    return wanted
+
+
+def _tasks(mistakes: Mistakes) -> tuple[list[Task], Dtype | None]:
+    names = st.multiselect(
+        "Zero-shot tasks",
+        list(TASKS),
+        format_func=lambda name: TASKS[name].label,
+        key="run_tasks",
+        placeholder="None",
+        help=f"The papers' seven: {', '.join(TASKS[name].label for name in SEVEN)}.",
+        **HELD,
+    )
+    if not names:
+        return [], None
+    with st.container(horizontal=True):
+        limit = st.number_input(
+            "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 reads all.", **HELD
+        )
+        scoring = st.selectbox(
+            "Scored in",
+            (AS_COMPUTED, *PRECISIONS),
+            key="run_scoring",
+            help="16 bits are quicker where the machine has them, and never share an axis with fp32.",
+            **HELD,
+        )
+    wanted = [Task(task=name, limit=limit or None) for name in names]
+    with mistakes.told():
+        for one in wanted:
+            identified_task(one)
+    return wanted, PRECISIONS.get(scoring)

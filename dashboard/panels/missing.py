@@ -1,0 +1,53 @@
+"""The points that a curve lacks: which of them to run, and how long that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.chain import DENSE
+from core.words import amount
+from dashboard import data
+from dashboard.charts import points
+from dashboard.panels import offers
+from dashboard.panels.pickers import Chosen
+
+
+def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
+    """Offer what the curve lacks: of plain methods, and of the chains that have a point and are `shown`."""
+    patterns = sorted(set(found["pattern"].dropna()))
+    wanted = points.missing(found, chosen.methods, patterns)
+    if dense.empty:
+        wanted = {DENSE.capitalize(): [DENSE]} | wanted
+    wanted |= points.missing_chains(found[found["series"].isin(shown)], patterns)
+    count = sum(map(len, wanted.values()))
+    if not count:
+        return
+    with st.expander(f"{count} points are not measured yet" if count > 1 else "One point is not measured yet"):
+        ticked = [chain for series, chains in wanted.items() if chains for chain in _tick(series, chains)]
+        if not ticked:
+            st.caption("Choose the points to run.")
+            return
+        with st.spinner("Estimating ..."):
+            offer = offers.offer(
+                *(chosen.model, ticked, chosen.calibration, chosen.training, [chosen.text]),
+                stamp=data.store().stamp(),
+            )
+        what = "Run these {} points" if len(ticked) > 1 else "Run this point"
+        offers.show_offer("explore_run_missing", offer, what)
+
+
+def _tick(series: str, chains: Sequence[str]) -> list[str]:
+    """Let amounts of a series be ticked; at first all of a method alone are, and none of a chain."""
+    by_amount = {amount(*points.chain_amount(chain)): chain for chain in chains}
+    plain = not any("+" in chain for chain in chains)
+    chosen = st.pills(
+        series,
+        list(by_amount),
+        selection_mode="multi",
+        default=list(by_amount) if plain else [],
+        key=f"explore_missing_{series}",
+    )
+    return [by_amount[one] for one in chosen]

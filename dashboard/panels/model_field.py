@@ -1,0 +1,56 @@
+"""Which model is compressed: one of the catalogue, a folder, or one of the hub."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.errors import UserError
+from core.models.catalogue import BY_ID, MODELS
+from core.models.facts import facts
+from core.models.shape import ModelFacts
+from core.models.sources import identify, named_folder
+from core.request.stages import DEFAULT_MODEL
+from dashboard.panels import local, texts
+from dashboard.panels.binding import HELD
+from dashboard.panels.mistakes import Mistakes
+
+KEY = "run_model"
+
+
+class Model(NamedTuple):
+    name: str
+    shape: ModelFacts | None  # None where it is not known, as the model is none, or may not be read yet
+
+
+def model_input(mistakes: Mistakes) -> Model:
+    """Let a model of the catalogue be chosen, or a folder or hub id be typed."""
+    name = st.selectbox(
+        "Model",
+        [card.id for card in MODELS],
+        index=list(BY_ID).index(DEFAULT_MODEL),
+        key=KEY,
+        accept_new_options=True,
+        help="Choose one, or type the path of a folder with a Hugging Face model, or a hub id such as org/name.",
+        on_change=local.allow_typed,
+        args=(KEY,),
+        **HELD,
+    )
+    name = name or ""
+    st.session_state.pop(texts.LONGEST, None)
+    if card := BY_ID.get(name):
+        gated = " Gated: accept its licence on the hub first." if card.gated else ""
+        st.caption(
+            f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
+        )
+    if local.held_back(KEY, [named_folder(name)]):
+        mistakes.waits = True
+        return Model(name, None)
+    with mistakes.told():
+        if not name:
+            raise UserError("Choose a model, or type a folder or a hub id.")
+        shape = facts(identify(name))
+        st.session_state[texts.LONGEST] = shape.max_window
+        return Model(name, shape)
+    return Model(name, None)

@@ -1,0 +1,169 @@
+"""Three things to see first: two sentences each, with numbers of stored rows, and a way to the chart that shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.chain import DENSE
+from core.request.stages import DEFAULT_MODEL
+from core.words import amount, number
+from dashboard import data
+from dashboard.charts import points
+from dashboard.panels import ways
+
+HALF = 0.5
+BROKEN = 5  # times the perplexity of the others, from which on a method has fallen off the cliff
+BUDGET = 2 / 3  # of the dense model's packed size
+# What of Explore's address a story sets besides what `ways` does.
+AT, MODE, MOST_PACKED = "explore_at", "explore_mode", "explore_limit_packed_mb"
+
+
+class Story(NamedTuple):
+    title: str
+    text: str  # two sentences
+    address: ways.Address  # of Explore
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was measured of the default model on one text: with one calibration and one training text, and with any."""
+
+    text: str  # as Explore names it
+    corpus: str
+    rows: pd.DataFrame  # of compressed variants
+    every: pd.DataFrame  # of those that were made with any texts
+    dense: pd.Series
+
+    def at_half(self, *parts: str) -> list[float]:
+        """Return the lowest perplexity at half of the weights of each that is made of these parts, where all are."""
+        half = self.rows[(self.rows["ratio"] == HALF) & self.rows["pattern"].isna()]
+        lowest = _averaged(half).groupby("parts")["value"].min()
+        return [float(lowest[one]) for one in parts] if set(parts) <= set(lowest.index) else []
+
+    def address(self, shown: pd.Series, **more: str) -> ways.Address:
+        """Return the address of Explore that shows these of the rows."""
+        return ways.shown(self.rows[shown], self.text) | more
+
+
+def stories(mine: pd.DataFrame) -> list[Story]:
+    """Return the stories that the default model's rows tell, each of the first text whose rows do, in Explore's order."""
+    rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
+    if rows.empty:
+        return []
+    tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget]
+    found: dict[int, Story] = {}
+    for text, (corpus, protocol) in points.texts(mine).items():
+        told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], text)
+        for place, tell in enumerate(tellers):
+            if told and place not in found and (story := tell(told)):
+                found[place] = story
+        if len(found) == len(tellers):
+            break
+    return [found[place] for place in sorted(found)]
+
+
+def cliff(told: Told) -> Story | None:
+    """Magnitude breaks where methods that read a text do not."""
+    names = "magnitude", "wanda", "sparsegpt"
+    values = told.at_half(*names)
+    if not values or values[0] < BROKEN * max(values[1:]):
+        return None
+    dense, magnitude, wanda, sparsegpt = map(number, (told.dense["value"], *values))
+    text = f"With half of the block weights gone, magnitude pruning takes perplexity on {told.corpus} from {dense} to "
+    text += f"{magnitude}. Wanda ({wanda}) and SparseGPT ({sparsegpt}) remove as many, but read a text first to see "
+    text += "which ones matter."
+    where = told.address(told.rows["parts"].isin(names), **{AT: amount(HALF, None)})
+    return Story("The cliff at 50 %", text, where)
+
+
+def trained_back(told: Told) -> Story | None:
+    """What a training wins back of what a pruning has lost."""
+    names = "sparsegpt", "sparsegpt+lora", "sparsegpt+distill-white"
+    values = told.at_half(*names)
+    if not values or max(values[1:]) >= values[0]:
+        return None
+    dense, pruned, lora, white = map(number, (told.dense["value"], *values))
+    text = f"SparseGPT at 50 % leaves perplexity on {told.corpus} at {pruned}, where the dense model has {dense}. "
+    text += f"Training what is left brings it back to {lora} with LoRA and to {white} with white-box distillation."
+    where = told.address(told.rows["parts"].isin(names), **{AT: amount(HALF, None)})
+    return Story("Trained back", text, where)
+
+
+def budget(told: Told) -> Story | None:
+    """What is best among all that is small enough."""
+    whole = float(told.dense["packed_mb"])
+    most = round(BUDGET * whole, -1)
+    fits = _averaged(told.every[told.every["packed_mb"] <= most]).sort_values("value")
+    if fits.empty:
+        return None
+    best = fits.iloc[0]
+    pattern = best["pattern"] if isinstance(best["pattern"], str) else None
+    text = f"Packed, the dense model takes {whole:.0f} MB. Of all that was measured at {most:.0f} MB or less, "
+    text += f"{_plain(best['label'])} at {amount(best['ratio'], pattern)} has the lowest perplexity on {told.corpus}: "
+    text += f"{number(best['value'])}, where dense has {number(told.dense['value'])}."
+    where: ways.Address = {
+        "explore_model": DEFAULT_MODEL,
+        "explore_text": told.text,
+        MODE: "Trade-off",
+        MOST_PACKED: f"{most:g}",
+    }
+    return Story("What fits a budget?", text, where)
+
+
+def _told(rows: pd.DataFrame, text: str) -> Told | None:
+    """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
+    texts = (next(iter(found), None) for found in (points.calibrations(rows), points.trainings(rows)))
+    mine = points.made_with(rows, *texts)
+    dense = mine[points.is_dense(mine)]
+    if dense.empty:
+        return None
+    alike, every = (these[these["method"] != DENSE] for these in (mine, rows))
+    return Told(text, rows["dataset"].iloc[0], alike, every, dense.iloc[0])
+
+
+def _averaged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a point, with the mean over its seeds."""
+    point = ["label", "parts", "method", "family", "ratio", "pattern"]
+    return rows.groupby(point, dropna=False, sort=False)["value"].mean().reset_index()
+
+
+def _plain(series: str) -> str:
+    """Return a series' name without what stands in brackets."""
+    return re.sub(r" \([^()]*\)", "", series)
+
+
+def show_stories() -> None:
+    """Show the stories beside each other, or under each other where that is too narrow."""
+    _show(_kept(str(data.store().url), data.store().stamp(DEFAULT_MODEL)))
+
+
+def show_first() -> None:
+    """Lead to the stories from the top of Explore, in one line, so that the chart is seen at once."""
+    with st.container(horizontal=True, key="stories"):
+        for story in _kept(str(data.store().url), data.store().stamp(DEFAULT_MODEL)):
+            st.page_link(
+                "views/explore.py",
+                label=story.title,
+                icon=":material/auto_stories:",
+                query_params=story.address,
+                help=story.text,
+                width="content",
+            )
+
+
+def _show(found: Sequence[Story]) -> None:
+    for column, story in zip(st.columns(len(found)) if found else (), found, strict=True):
+        with column.container(border=True, height="stretch"):
+            st.markdown(f"**{story.title}**  \n{story.text}")
+            st.page_link("views/explore.py", label="See it", icon=":material/show_chart:", query_params=story.address)
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _kept(url: str, stamp: tuple) -> list[Story]:
+    return stories(data.frame(DEFAULT_MODEL))

@@ -1,0 +1,83 @@
+"""The ways from a method to where it is shown and where it is run, as addresses of those pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.chain import DENSE
+from core.methods.base import Method, Reconstruction
+from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
+from core.words import label
+from dashboard.charts import points
+from dashboard.panels.binding import ALONE
+from dashboard.panels.chain_form import CHAIN
+from dashboard.panels.pickers import FAMILIES, SHOWN
+from dashboard.panels.series import SERIES
+
+Address = dict[str, str | list[str]]
+
+
+def run(method: type[Method]) -> Address:
+    """Return the address of the Run page with a chain that shows a method.
+
+    It is at half of the weights; what removes nothing follows a pruning.
+    """
+    if method.name == DENSE:
+        return {CHAIN: DENSE}
+    before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
+    removing = method.name if method.takes_amount else before
+    chain = f"{removing}@{DEFAULT_RATIO:g}"
+    return {CHAIN: chain if method.takes_amount else f"{chain}+{method.name}"}
+
+
+def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:
+    """Return the address of each method's curve on Explore, by name; none where nothing of it was measured.
+
+    It is of the default model where that has some, and of the text with most points. What removes nothing is shown
+    beside what it followed, in the family in which it has most points.
+    """
+    rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]
+    texts = {model: points.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
+    found = {}
+    for method in methods:
+        mine = rows[rows["parts"] == method.name]
+        if not method.takes_amount:
+            with_it = rows["chain"].map(lambda chain, wanted=method.name: wanted in _names(chain))
+            mine = rows[with_it & (rows["method"] != DENSE)]
+        if mine.empty:
+            continue
+        mine = _most(mine, "model", DEFAULT_MODEL)
+        mine = _most(mine, "family")
+        counts = mine.groupby(["dataset", "protocol_id"]).size()
+        named = texts[mine["model"].iloc[0]]
+        text = max(named, key=lambda name: counts.get(named[name], 0))
+        corpus, protocol = named[text]
+        found[method.name] = shown(mine[(mine["dataset"] == corpus) & (mine["protocol_id"] == protocol)], text)
+    return found
+
+
+def _names(chain: str) -> set[str]:
+    """Return the names of a written chain's stages."""
+    return {stage.partition(",")[0].partition("@")[0] for stage in chain.split("+")}
+
+
+def _most(rows: pd.DataFrame, column: str, first: str | None = None) -> pd.DataFrame:
+    """Return the rows of `first`, where it has any, or of what most of them are."""
+    kinds = rows[column].value_counts()
+    return rows[rows[column] == (first if first in kinds else kinds.index[0])]
+
+
+def shown(mine: pd.DataFrame, text: str) -> Address:
+    """Return the address of Explore that shows these perplexities of one model on one `text`, as Explore names it."""
+    found: Address = {
+        ALONE: "true",
+        "explore_model": mine["model"].iloc[0],
+        "explore_text": text,
+        FAMILIES: [family.capitalize() for family in dict.fromkeys(mine["family"])],
+        SHOWN: [label(name) for name in dict.fromkeys(mine["method"])],
+        SERIES: list(dict.fromkeys(mine["label"])),
+    }
+    made_with = (("explore_calibration", points.calibrations(mine)), ("explore_training", points.trainings(mine)))
+    return found | {key: texts[0] for key, texts in made_with if texts}

@@ -1,0 +1,163 @@
+"""What fits a budget, and what lies on the Pareto front."""
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as draw
+from pydantic import ValidationError
+
+from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, budget_words, fits, pareto, ranked
+
+NAN, INF = math.nan, math.inf
+few = draw.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, NAN, INF])  # few values, so that many are equal
+shares = draw.sampled_from([0.1, 0.2, 0.3, 0.4, NAN])
+
+
+def table(points) -> pd.DataFrame:
+    rows = pd.DataFrame(points, columns=["packed_mb", PERPLEXITY, ACCURACY], dtype=float)
+    families = [("a", "b", "c")[place % 3] for place in range(len(rows))]
+    keys = [f"{place:02d}" for place in range(len(rows))]
+    rows.index = pd.Index([10 * place + 7 for place in range(len(rows))])  # not 0, 1, 2, as after filters
+    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, family=families, key=keys)
+
+
+tables = draw.lists(draw.tuples(few, few, shares), max_size=12).map(table)
+qualities = draw.sampled_from([PERPLEXITY, ACCURACY])
+
+
+def loss(row, quality):
+    return row[quality] if quality == PERPLEXITY else -row[quality]
+
+
+def told(row, quality):
+    return math.isfinite(row["packed_mb"]) and math.isfinite(row[quality])
+
+
+def dominates(one, other, quality):
+    first, second = ((row["packed_mb"], loss(row, quality)) for row in (one, other))
+    return first[0] <= second[0] and first[1] <= second[1] and first != second
+
+
+@given(tables, qualities)
+def test_nothing_dominates_the_front_and_something_dominates_every_other(rows, quality):
+    on = pareto(rows, "packed_mb", quality)
+    assert list(on.index) == list(rows.index)
+    every = [row for _, row in rows.iterrows() if told(row, quality)]
+    for (_, row), front in zip(rows.iterrows(), on, strict=True):
+        if not told(row, quality):
+            assert not front
+        else:
+            assert front != any(dominates(other, row, quality) for other in every)
+
+
+@pytest.mark.parametrize(
+    ("perplexity", "times", "front"),
+    [(9999.0, 499.0, True), (10001.0, 499.0, False), (9999.0, 501.0, False), (9999.0, NAN, True)],
+)
+def test_what_has_diverged_is_on_no_front_of_perplexity_though_it_is_the_smallest(perplexity, times, front):
+    rows = table([(100, 20, 0.5), (10, perplexity, 0.3)]).assign(times_dense=[1.0, times])
+    assert list(pareto(rows, "packed_mb", PERPLEXITY)) == [True, front]
+    assert list(pareto(rows, "packed_mb", ACCURACY)) == [True, True]
+
+
+budgets = draw.builds(
+    Budget,
+    packed_mb=draw.sampled_from([None, 2.0, 3.5]),
+    times_dense=draw.sampled_from([None, 1.0, 3.0]),
+    mean_accuracy=draw.sampled_from([None, 0.2, 0.35]),
+)
+
+
+@given(tables, budgets, qualities)
+def test_what_fits_keeps_every_limit_and_stands_first_best_quality_first(rows, budget, quality):
+    found = ranked(rows, budget, "packed_mb", quality)
+    assert sorted(found.index) == sorted(rows.index)
+    for _, row in found.iterrows():
+        kept = (
+            (budget.packed_mb is None or row["packed_mb"] <= budget.packed_mb)
+            and (budget.times_dense is None or row["times_dense"] <= budget.times_dense)
+            and (budget.mean_accuracy is None or row[ACCURACY] >= budget.mean_accuracy)
+        )
+        assert row["fits"] == kept == (row["misses"] == "")
+        assert not (row["front"] or row["best"]) or row["fits"]
+    assert list(found["fits"]) == sorted(found["fits"], reverse=True)
+    losses = [loss(row, quality) for _, row in found[found["fits"]].iterrows() if math.isfinite(row[quality])]
+    assert losses == sorted(losses)
+    misses = list(found.loc[~found["fits"], "excess"].dropna())
+    assert misses == sorted(misses) and all(miss > 0 for miss in misses)
+    assert found.loc[~found["fits"], "excess"].isna().is_monotonic_increasing  # what is not known comes last
+    for _, part in found[found["fits"] & found[quality].map(math.isfinite)].groupby("family"):
+        best = part[part["best"]]
+        assert len(best) == 1 and loss(best.iloc[0], quality) == min(loss(row, quality) for _, row in part.iterrows())
+
+
+def test_a_point_at_its_limit_fits_and_one_over_it_says_by_what():
+    rows = table([(180, 2, 0.4), (196.1, 2, 0.379), (180, 2.5, 0.5), (180, 246.6, 0.5)])
+    found = fits(rows, Budget(packed_mb=180, times_dense=2, mean_accuracy=0.4))
+    assert list(found["fits"]) == [True, False, False, False]
+    assert list(found["misses"]) == [
+        "",
+        "16.1 MB packed over (8.9 %), 2.1 points of mean accuracy under (5.3 %)",
+        "0.5 x dense over (25 %)",
+        "245 x dense over (1.2e4 %)",
+    ]
+    assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25, 122.3])
+
+
+def test_what_is_not_known_does_not_fit_and_says_so():
+    rows = table([(150, 1.5, 0.4), (150, 1.5, NAN)]).assign(decode_ms=[NAN, 30.0])
+    found = fits(rows, Budget(packed_mb=100, decode_ms=35, mean_accuracy=0.3))
+    assert list(found["misses"]) == [
+        "50 MB packed over (50 %), latency not measured",
+        "50 MB packed over (50 %), mean accuracy not measured",
+    ]
+    assert not found["fits"].any() and found["excess"].isna().all()
+    assert list(fits(rows, Budget(packed_mb=150))["fits"]) == [True, True]
+
+
+def test_the_nearest_miss_is_that_of_the_smallest_largest_excess():
+    rows = table([(110, 4, NAN), (130, 2.2, NAN), (500, 2, NAN), (100, INF, NAN), (NAN, 2, NAN)])
+    found = ranked(rows, Budget(packed_mb=100, times_dense=2), "packed_mb", PERPLEXITY)
+    assert list(found["key"]) == ["01", "00", "02", "03", "04"]
+    assert list(found["excess"].round(6))[:4] == [0.3, 1.0, 4.0, INF]
+    assert found["misses"].iloc[3] == "diverged" and found["misses"].iloc[4] == "packed size not known"
+    assert not found["front"].any() and not found["best"].any()
+
+
+def test_the_front_is_of_what_fits():
+    rows = table([(100, 2, 0.2), (110, 3, 0.5), (120, 2.5, 0.6)])
+    found = ranked(rows, Budget(mean_accuracy=0.4), "packed_mb", PERPLEXITY)
+    assert list(found["key"]) == ["02", "01", "00"]
+    assert list(found["front"]) == [True, True, False] and not pareto(rows, "packed_mb", PERPLEXITY)[17]
+
+
+def test_an_accuracy_at_its_limit_is_not_under_it_by_a_rounding():
+    rows = table([(100, 2, sum([0.1] * 3) / 3 - 1e-17)]).assign(mean_accuracy=0.4 - 1e-16)
+    assert fits(rows, Budget(mean_accuracy=0.4))["fits"].all()
+
+
+def test_a_budget_in_words():
+    assert budget_words(Budget()) == ""
+    assert budget_words(Budget(packed_mb=180, times_dense=2)) == "at most 180 MB packed and 2 x dense"
+    every = Budget(
+        packed_mb=1800.5,
+        bits_per_weight=8,
+        parameters=90,
+        prefill_ms=1.2,
+        decode_ms=40,
+        memory_mb=500,
+        times_dense=1.5,
+        mean_accuracy=0.425,
+    )
+    assert budget_words(every) == (
+        "at most 1,800.5 MB packed, 8 bits a weight, 90 M parameters, 1.2 ms to read a token, 40 ms to write a token, "
+        "500 MB of memory and 1.5 x dense, at least 42.5 % mean accuracy"
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"packed_mb": 0}, {"times_dense": INF}, {"mean_accuracy": 1.2}, {"size": 3}])
+def test_a_limit_that_is_none_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        Budget(**wrong)

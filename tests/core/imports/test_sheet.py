@@ -1,0 +1,143 @@
+"""A CSV of one's own numbers: what it becomes, and a sentence for each row that is wrong."""
+
+import pytest
+
+from core.errors import UserError
+from core.imports.sheet import COLUMNS, MOST_ROWS, read_sheet
+from core.imports.uploads import Upload
+from core.protocols import perplexity_protocol
+from core.results import Measurement
+from core.specs import Perplexity
+from tests.core.imports.given import ACCURACY, HEADER, PERPLEXITY, sheet
+
+
+def read(upload):
+    return read_sheet(upload, lambda model: "r").results
+
+
+def refused(*rows, **more):
+    with pytest.raises(UserError) as error:
+        read(sheet(*rows, **more))
+    return str(error.value)
+
+
+def cells(row, **changes):
+    parts = dict(zip(HEADER.split(","), row.split(","), strict=True)) | changes
+    return ",".join(parts.values())
+
+
+def test_rows_of_one_label_and_amount_are_one_variant():
+    (result,) = read(sheet(PERPLEXITY, ACCURACY))
+    perplexity, accuracy = result.measurements
+    ours = perplexity_protocol(Perplexity.parse("wikitext2@2048:16"), "float32") | {"source": "hub"}
+    twin = Measurement(metric="perplexity", dataset="wikitext2", value=1, n=16, protocol=ours)
+    assert perplexity.identity == twin.identity and perplexity.origin == "external"
+    assert (accuracy.value, accuracy.stderr, accuracy.n) == (0.62, 0.02, 500)
+    assert accuracy.protocol["version"] == 1.0 and accuracy.protocol["limit"] == 500
+    variant = result.variant
+    assert (variant.ratio, variant.details["packed_mb"]) == (0.5, 178)
+    assert variant.stages[0].parameters == {"label": "my-pruner"}
+
+
+def test_amounts_labels_and_kinds_are_other_variants():
+    rows = [
+        PERPLEXITY,
+        cells(PERPLEXITY, ratio="0.6"),
+        cells(PERPLEXITY, ratio="", pattern="2:4"),
+        cells(PERPLEXITY, ratio=""),
+        cells(PERPLEXITY, label="other"),
+        cells(PERPLEXITY, model="org/name"),
+    ]
+    found = read(sheet(*rows))
+    assert len({result.variant.key for result in found}) == len(rows)
+    assert [result.variant.ratio for result in found][:4] == [0.5, 0.6, 0.5, None]
+    parts = read(sheet(f"{PERPLEXITY},parameters", header=f"{HEADER},kind"))
+    assert parts[0].variant.ratio_kind == "parameters"
+
+
+def test_columns_that_are_not_needed_may_be_left_out():
+    (result,) = read(sheet("m,x,perplexity,wikitext2,20,16,2048", header="model,label,metric,dataset,value,n,window"))
+    (row,) = result.measurements
+    assert row.protocol == {"window": 2048, "windows": None, "dtype": "unknown", "source": "imported"}
+    assert result.variant.ratio is None and result.variant.method == "imported"
+
+
+@pytest.mark.parametrize(
+    ("row", "changes", "told"),
+    [
+        (PERPLEXITY, {"ratio": "1.5"}, "row 2, column ratio: '1.5' is no ratio"),
+        (PERPLEXITY, {"ratio": "nan"}, "row 2, column ratio"),
+        (PERPLEXITY, {"pattern": "2:4"}, "row 2, column pattern: a ratio is given, too"),
+        (PERPLEXITY, {"ratio": "", "pattern": "4:2"}, "row 2, column pattern"),
+        (PERPLEXITY, {"model": "/etc/passwd"}, "row 2, column model: '/etc/passwd' is no id of a model"),
+        (PERPLEXITY, {"model": "../x"}, "row 2, column model"),
+        (PERPLEXITY, {"model": "a" * 101}, "row 2, column model"),
+        (PERPLEXITY, {"label": "a+b"}, "row 2, column label"),
+        (PERPLEXITY, {"label": "<b>"}, "row 2, column label"),
+        (PERPLEXITY, {"label": "x" * 61}, "row 2, column label"),
+        (PERPLEXITY, {"label": "x" * 201}, "row 2, column label: at most 200 signs"),
+        (PERPLEXITY, {"label": ""}, "row 2, column label is empty"),
+        (PERPLEXITY, {"metric": "accc"}, "row 2, column metric: Unknown metric 'accc'; did you mean 'acc'?"),
+        (PERPLEXITY, {"value": "0.5"}, "row 2, column value: 0.5 is no perplexity"),
+        (PERPLEXITY, {"value": "inf"}, "row 2, column value: 'inf' is not a number from 0 on"),
+        (PERPLEXITY, {"stderr": "-1"}, "row 2, column stderr"),
+        (PERPLEXITY, {"n": "0"}, "row 2, column n: '0' is no whole number from 1 on"),
+        (PERPLEXITY, {"window": ""}, "row 2, column window is empty"),
+        (PERPLEXITY, {"limit": "10"}, "row 2, column limit: wikitext2 is a text, which has none"),
+        (PERPLEXITY, {"dataset": "a/b"}, "row 2, column dataset"),
+        (PERPLEXITY, {"dtype": "fp32"}, "row 2, column dtype: Unknown dtype 'fp32'"),
+        (PERPLEXITY, {"packed_mb": "0"}, "row 2, column packed_mb"),
+        (ACCURACY, {"value": "62"}, "row 2, column value: 62 is no accuracy, which is from 0 to 1"),
+        (ACCURACY, {"dataset": "pica"}, "row 2, column dataset: Unknown task 'pica'; did you mean 'piqa'?"),
+        (ACCURACY, {"fewshot": ""}, "row 2, column fewshot is empty"),
+        (ACCURACY, {"window": "2048"}, "row 2, column window: piqa is a task, which has none"),
+    ],
+)
+def test_a_bad_row_is_one_sentence_with_its_place(row, changes, told):
+    sentence = refused(cells(row, **changes))
+    assert sentence.startswith(f"mine.csv, {told}") and "\n" not in sentence
+
+
+def test_every_bad_row_is_named_and_nothing_is_read():
+    bad = cells(PERPLEXITY, n="x")
+    told = refused(bad, PERPLEXITY, bad, "", bad).splitlines()
+    assert [line.split(", column")[0] for line in told] == [f"mine.csv, row {number}" for number in (2, 4, 6)]
+    told = refused(*[bad] * 12).splitlines()
+    assert len(told) == 11 and told[-1] == "2 more rows cannot be read."
+
+
+def test_rows_that_clash_are_refused():
+    assert "row 3 has the number of row 2" in refused(PERPLEXITY, cells(PERPLEXITY, value="30"))
+    other = cells(PERPLEXITY, windows="", packed_mb="90")
+    assert "row 3, column packed_mb: 90 is not the 178 of row 2" in refused(PERPLEXITY, other)
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (HEADER.replace("ratio", "ration"), "mine.csv: Unknown column 'ration'; did you mean 'ratio'?"),
+        (HEADER + ",n", "has the column n twice"),
+        (HEADER.replace("metric,", ""), "lacks the column metric"),
+        ("", "lacks the column model"),
+    ],
+)
+def test_a_header_says_what_it_lacks(header, told):
+    assert told in refused(PERPLEXITY, header=header)
+
+
+def test_files_that_are_no_table_are_refused():
+    assert "has a header and no row" in refused()
+    assert "row 2 has 1 cells, and the header 16" in refused("x")
+    assert "is no CSV" in refused('"a"b' + PERPLEXITY)
+    assert f"more than {MOST_ROWS} rows" in refused(*[PERPLEXITY] * (MOST_ROWS + 1))
+    with pytest.raises(UserError, match="not UTF-8"):
+        read(Upload("mine.csv", b"\xff"))
+
+
+def test_a_byte_order_mark_and_spaces_are_no_part_of_a_name():
+    content = ("\ufeff" + HEADER.replace(",", " , ") + "\r\n" + PERPLEXITY.replace(",", ", ") + "\r\n").encode()
+    assert len(read(Upload("mine.csv", content))) == 1
+
+
+def test_every_column_says_what_is_in_it():
+    assert all(column.told for column in COLUMNS.values())

@@ -1,0 +1,32 @@
+"""A grid: how many runs it asks for before any is looked at, and how an amount is written."""
+
+import pytest
+
+from core.errors import UserError
+from core.request.sweeps import Grid, count, points, target
+from core.specs import Perplexity
+
+TEXT = [Perplexity.parse("passages-eval@2048:2")]
+
+
+@pytest.mark.parametrize(
+    ("chains", "more", "most", "made"),
+    [
+        (("wanda@",), {"ratios": (0.3, 0.5), "patterns": ("2:4",)}, 4, 4),
+        (("wanda@", "magnitude@0.5"), {"ratios": (0.3, 0.5)}, 4, 4),
+        (("wanda@",), {"ratios": (0.3, 0.5), "seeds": (0, 1, 2)}, 7, 7),
+        (("magnitude@",), {"ratios": (0.3, 0.5), "seeds": (0, 1, 2)}, 7, 3),  # it draws nothing
+        (("wanda@0.5", "wanda@0.50"), {}, 3, 2),
+    ],
+)
+def test_a_grid_is_counted_before_it_is_made(chains, more, most, made):
+    grid = Grid(models=("smollm2-135m",), chains=chains, **more)
+    assert count(grid) == most
+    assert len(points(grid, perplexity=TEXT)[0]) == made
+
+
+def test_an_amount_is_a_ratio_or_a_pattern():
+    assert target("0.30") == (0.3, None) and target("2:4") == (None, "2:4")
+    for text in ("half", "4:2"):
+        with pytest.raises(UserError):
+            target(text)

@@ -1,0 +1,28 @@
+"""The map of kinds: every family has its place, and what has no methods is not on it."""
+
+from typing import get_args
+
+from core.methods.base import Family
+from core.registry import METHODS, RECOVERIES, STAGES
+from core.taxonomy import BLACK_BOX, BRANCHES, FINE_TUNING, OF_FAMILY, WHITE_BOX, grown, leaf_of
+from core.training.methods.distill_black import DistillBlack
+from core.training.methods.distill_white import DistillWhite
+from core.training.methods.lora import LoRA
+
+
+def test_every_family_has_its_place():
+    assert set(OF_FAMILY) == set(get_args(Family)) - {"dense", "recovery"}
+    leaves = [leaf for branch in BRANCHES for leaf in branch.leaves]
+    assert len(set(leaves)) == len(leaves) and set(OF_FAMILY.values()) <= set(leaves)
+
+
+def test_what_is_learnt_of_a_teacher_tells_recoveries_apart():
+    assert (leaf_of(DistillWhite), leaf_of(DistillBlack), leaf_of(LoRA)) == (WHITE_BOX, BLACK_BOX, FINE_TUNING)
+    assert len(RECOVERIES) == 3
+
+
+def test_the_map_has_each_stage_once_and_no_empty_branch():
+    shown = [method for _, kinds in grown(STAGES) for kind in kinds for method in kind.methods]
+    assert sorted(method.name for method in shown) == sorted(m.name for m in STAGES if m.family != "dense")
+    assert [branch.name for branch, _ in grown(METHODS[:3])] == ["Pruning"]
+    assert grown(()) == []

@@ -1,0 +1,62 @@
+"""Charts of made-up results, as items to export."""
+
+import pandas as pd
+import pytest
+
+from core.analysis.differences import differences
+from core.store import shipped
+from dashboard.charts import dots, figures, papers, points
+from dashboard.charts.comparison import comparison
+from dashboard.charts.style import LIGHT
+from dashboard.exports.files import Chart
+from dashboard.exports.pivots import Pivot, in_percent
+from tests.dashboard.synthetic import curve
+
+CAPTION = "smollm2-135m, perplexity on passages-eval: window 2048, first 16 windows, float32. Bars: one standard error."
+
+
+@pytest.fixture(scope="session")
+def perplexity_pivot(perplexities):
+    found, dense = perplexities
+    both = pd.concat([dense, found])
+    return Pivot("Perplexity on passages-eval", both, "where", True, order=points.amounts(found))
+
+
+@pytest.fixture(scope="session")
+def shown(frame):
+    """Accuracies with 50 % removed, and their mean."""
+    rows = points.at_amount(points.headline(frame), "50 %")
+    return points.with_mean(points.accuracies(rows), rows)
+
+
+@pytest.fixture(scope="session")
+def charts(frame, perplexities, perplexity_pivot, shown):
+    """A curve, accuracies, a map of layers, and a paper's perplexities by model."""
+    found, dense = perplexities
+    order = list(dict.fromkeys(shown["task"]))
+    layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
+    unpaired = differences([], curve()[0], lambda key, number: None)
+    table = comparison(found, points.seven_means(points.headline(frame)), dense, unpaired, unpaired)
+    rows = papers.rows_of(shipped.published(), papers.TABLES[0])
+    rows = rows[rows["dataset"] == "wikitext2"]
+    sizes, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))
+
+    def chart(name, table, build, *pivots):
+        return Chart(name=name, caption=CAPTION, table=table, build=build, pivots=pivots)
+
+    return {
+        "curve": chart(
+            "curve",
+            table,
+            lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval", 0.5),
+            perplexity_pivot,
+        ),
+        "tasks": chart(
+            "tasks",
+            shown,
+            lambda: dots.accuracy_dots(shown, LIGHT, order),
+            Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".1f"),
+        ),
+        "layers": chart("layers", layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Output error")),
+        "sizes": chart("sizes", sizes, lambda: figures.perplexity_by_model(sizes, models, LIGHT, "WikiText-2")),
+    }

@@ -1,0 +1,67 @@
+"""What a page exports: names, whole pages of HTML, and everything as one ZIP."""
+
+import io
+import re
+import zipfile
+
+import pytest
+
+from dashboard.exports import files, print_figures
+from dashboard.exports.names import LONGEST, export_name, model_part, text_part
+from tests.dashboard.exports.conftest import CAPTION
+
+
+def test_a_name_says_model_text_and_content():
+    text = text_part("wikitext2", 2048, 16)
+    assert export_name("smollm2-135m", text, "perplexity") == "slimscope-smollm2-135m-wikitext2-16x2048-perplexity"
+    assert export_name("m", text_part("c4", 128, None), "x") == "slimscope-m-c4-allx128-x"
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (("HuggingFaceTB/SmolLM2-135M", "accuracy-50 %"), "slimscope-huggingfacetb-smollm2-135m-accuracy-50pct"),
+        (("m", "accuracy-2:4"), "slimscope-m-accuracy-2of4"),
+        (("../ü=&\n?", "x"), "slimscope-x"),
+        (
+            ("SparseGPT: OPT, perplexity", "wikitext2", "perplexity"),
+            "slimscope-sparsegpt-opt-perplexity-wikitext2-perplexity",
+        ),
+    ],
+)
+def test_a_name_has_safe_characters_only(parts, name):
+    assert export_name(*parts) == name
+
+
+def test_a_long_name_keeps_what_it_is_of():
+    name = export_name("m" * 300, "layers")
+    assert len(name) <= LONGEST + 1 and name.endswith("m-layers")
+
+
+def test_a_models_folder_stays_at_home():
+    assert model_part("/home/me/tiny") == "tiny" and model_part("org/tiny") == "org/tiny"
+
+
+def test_html_is_whole_and_says_the_protocol(charts):
+    page = files.html(charts["curve"]).decode()
+    assert page.startswith("<!doctype html>") and "Plotly.newPlot" in page and CAPTION in page
+    assert "<title>Perplexity on passages-eval (log scale, lower is better)</title>" in page
+    assert not re.search(r'<script[^>]+src="http', page)
+
+
+def test_the_bundle_holds_everything_and_draws_each_figure_once(charts, monkeypatch):
+    drawn, draw = [], print_figures.draw
+    monkeypatch.setattr(print_figures, "draw", lambda *args: drawn.append(args) or draw(*args))
+    items = [charts["curve"], charts["layers"]]
+    archive = zipfile.ZipFile(io.BytesIO(files.bundle(items, 6.75)))
+    endings = {".csv", ".tex", ".html", ".png", ".svg", ".pdf"}
+    names = {name + ending for name in ("curve", "layers") for ending in endings}
+    assert set(archive.namelist()) == names | {"curve-long.csv", "plotly.min.js", "README.txt"}
+    assert archive.testzip() is None and len(drawn) == 2
+    assert f"curve: {CAPTION}" in archive.read("README.txt").decode()
+    assert '<script charset="utf-8" src="plotly.min.js">' in archive.read("curve.html").decode()
+    assert b"/MediaBox [ 0 0 486 " in archive.read("curve.pdf")
+
+
+def test_captions_lose_their_marks():
+    assert files.plain("**bold** `code`<br>line") == "bold code line"

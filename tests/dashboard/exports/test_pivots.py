@@ -1,0 +1,213 @@
+"""Tables as papers print them: the frame's own numbers, what is best, and LaTeX that holds together."""
+
+import io
+import math
+import re
+
+import pandas as pd
+import pytest
+
+from dashboard.charts import papers
+from dashboard.exports import files
+from dashboard.exports.latex import escaped
+from dashboard.exports.pivots import DENSE_COLUMN, Pivot, of_means, wide
+from tests.dashboard.exports.conftest import CAPTION
+
+
+def points(values: dict[tuple[str, str], tuple[float, float]], **more) -> pd.DataFrame:
+    """Rows of (series, where): (value, error)."""
+    rows = [(*place, value, value - error, value + error) for place, (value, error) in values.items()]
+    return pd.DataFrame(rows, columns=["series", "where", "value", "low", "high"]).assign(**more)
+
+
+THREE = {
+    ("Wanda", "50 %"): (46.0, 1.0),
+    ("SparseGPT", "50 %"): (45.2, 0.5),
+    ("Magnitude", "50 %"): (420.0, 9.0),
+    ("Dense", "nothing removed"): (20.1, 0.4),
+    ("Wanda", "2:4"): (80.0, 2.0),
+    ("SparseGPT", "2:4"): (math.inf, 0.0),
+    ("Magnitude", "2:4"): (5.5e4, 100.0),
+}
+
+
+def pivot(values=THREE, **more) -> Pivot:
+    return Pivot("Perplexity", points(values), "where", True, **more)
+
+
+def item(*pivots, name="x", table=None, caption=CAPTION, **more):
+    return files.Item(
+        name=name, caption=caption, table=pd.DataFrame() if table is None else table, pivots=pivots, **more
+    )
+
+
+def body(text: str) -> list[str]:
+    """The lines of a LaTeX table from its header on."""
+    lines = text.splitlines()
+    return lines[lines.index(r"\toprule") + 1 : lines.index(r"\bottomrule")]
+
+
+def columns_of(line: str) -> int:
+    """How many columns a line of a table fills."""
+    cells = re.split(r"(?<!\\)&", line.removesuffix(r" \\"))
+    spans = [re.match(r" ?\\multicolumn\{(\d+)\}", cell) for cell in cells]
+    return sum(int(span[1]) if span else 1 for span in spans)
+
+
+def assert_parses(text: str) -> None:
+    """Check what can be without TeX: what is opened closes, and each line has as many columns as are declared."""
+    bare = re.sub(r"\\[\\{}%$&#_]", "", "\n".join(line for line in text.splitlines() if not line.startswith("%")))
+    depth = 0
+    for sign in bare:
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        assert depth >= 0
+    assert depth == 0 and bare.count("$") % 2 == 0
+    assert not re.search("[%#_^~]", re.sub(r"\$[^$]*\$", "", bare))
+    open_ones = []
+    for kind, name in re.findall(r"\\(begin|end)\{(table\*?|tabular)\}", text):
+        assert kind == "begin" or open_ones.pop() == name
+        open_ones += [name] if kind == "begin" else []
+    assert not open_ones
+    declared = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)[1]
+    rows = [line for line in body(text) if line != r"\midrule"]
+    assert {columns_of(re.sub(r"\\begin\{tabular\}.*?\\end\{tabular\}", "", row)) for row in rows} == {len(declared)}
+
+
+def test_a_pivot_has_the_frames_own_values(perplexity_pivot):
+    table, rows = wide([perplexity_pivot]).set_index("Method"), perplexity_pivot.points
+    seen = 0
+    for _, row in rows.iterrows():
+        column = row["where"].replace("nothing removed", DENSE_COLUMN)
+        assert table.loc[row["series"], column] == row["value"]
+        assert table.loc[row["series"], f"{column} error"] == pytest.approx((row["high"] - row["low"]) / 2)
+        seen += 1
+    assert seen == table.drop(columns=[name for name in table if name.endswith("error")]).count().sum()
+    assert table.index[0] == "Dense"
+    amounts = [name for name in table if not name.endswith("error")]
+    assert amounts == ["0 %", "10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %", "4:8", "2:4"]
+
+
+def test_the_best_of_a_column_and_what_is_within_the_error_is_bold():
+    assert pivot().best == {("SparseGPT", "50 %"), ("Wanda", "50 %"), ("Wanda", "2:4")}
+    higher = Pivot("Accuracy", points(THREE), "where", False)
+    assert ("Magnitude", "50 %") in higher.best and ("Wanda", "50 %") not in higher.best
+
+
+def test_a_paired_test_says_more_than_errors():
+    def apart(column, best, others):
+        assert (column, best) in {("50 %", "b"), ("2:4", "a")} and best not in others
+        return {"a": True, "c": False} if column == "50 %" else {}
+
+    keyed = points(THREE).assign(key=["a", "b", "c", "d", "a", "b", "c"])
+    found = Pivot("Perplexity", keyed, "where", True, apart=apart).best
+    assert found == {("SparseGPT", "50 %"), ("Magnitude", "50 %"), ("Wanda", "2:4")}
+
+
+def test_series_of_other_groups_are_not_compared():
+    rows = papers.by_task(
+        papers.rows_of(files_published(), papers.TABLES[2]).query("metric != 'perplexity' and not tuned")
+    )
+    found = Pivot("Accuracy", rows, "task", False, group="where").best
+    assert {rows.set_index("series")["where"][[series]].iloc[0] for series, _ in found} == {"20 %", "50 %"}
+
+
+def files_published():
+    from core.store import shipped
+
+    return shipped.published()
+
+
+def test_latex_of_a_pivot():
+    text = files.latex(item(pivot(order=["50 %", "2:4"]), name="slimscope-m-perplexity")).decode()
+    assert_parses(text)
+    assert text.startswith("% needs \\usepackage{booktabs}\n") and "\\label{tab:slimscope-m-perplexity}" in text
+    assert f"\\caption{{{CAPTION} $\\pm$: one standard error, or half" in text and "\\begin{table}[t]" in text
+    assert "what cannot be told from it as it lies within the error.}" in text
+    assert body(text) == [
+        r"Method & 50 \% & 2:4 \\",
+        r"\midrule",
+        r"Dense & \multicolumn{2}{c}{20.1\,{\tiny$\pm$0.4}} \\",
+        r"\midrule",
+        r"Wanda & \textbf{46.0}\,{\tiny$\pm$1.0} & \textbf{80.0}\,{\tiny$\pm$2.0} \\",
+        r"SparseGPT & \textbf{45.2}\,{\tiny$\pm$0.5} & $\infty$ \\",
+        r"Magnitude & 420\,{\tiny$\pm$9} & $5.5{\times}10^{4}$ \\",
+    ]
+
+
+def test_latex_says_what_its_signs_mean():
+    paired = files.latex(item(pivot(apart=lambda *_: {}, error_is="half"))).decode()
+    assert "$\\pm$: half. " in paired and "by a paired test or, where there is none, as it lies" in paired
+    exact = files.latex(item(pivot({("a", "x"): (1.0, 0.0), ("b", "x"): (2.0, 0.0)}))).decode()
+    assert "Bold: the best of a column.}" in exact and "$\\pm$" not in exact
+
+
+def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
+    means = pd.DataFrame(
+        [("k", "Dense", "nothing removed", 0.443, 0.01), ("l", "Wanda", "50 %", 0.4, 0.01)],
+        columns=["key", "label", "where", "mean", "stderr"],
+    )
+    both = [perplexity_pivot, Pivot("Mean accuracy (%)", of_means(means), "where", False, form=".1f")]
+    text = files.latex(item(*both)).decode()
+    assert_parses(text)
+    assert r"\multicolumn{10}{l}{\emph{Mean accuracy (\%)}} \\" in text and "\\begin{table*}" in text
+    assert [line for line in body(text) if line.startswith("Wanda")][1].count("--") == 8
+    table = wide(both)
+    assert table.set_index(["Number", "Method"]).loc[("Mean accuracy (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
+
+
+def test_means_of_several_seeds_are_one_point_with_their_range():
+    rows = [("a", "Wanda", "50 %", 0.40, 0.01), ("b", "Wanda", "50 %", 0.44, 0.01)]
+    (point,) = of_means(pd.DataFrame(rows, columns=["key", "label", "where", "mean", "stderr"])).to_dict("records")
+    assert (point["value"], point["low"], point["high"], point["key"]) == pytest.approx((42, 40, 44, "a"))
+
+
+@pytest.mark.parametrize("kind", ["curve", "tasks", "layers", "sizes"])
+def test_the_latex_of_every_chart_parses(charts, kind):
+    assert_parses(files.latex(charts[kind]).decode())
+
+
+def test_no_name_breaks_latex():
+    odd = "a_b & 50 % of $x^2 {#1} ~\\input <y>"
+    chain = "AdaPrune 20 % + AdaPrune 40 % + AdaPrune"
+    values = {(odd, "50 %"): (2.0, 0.1), (chain, "50 %"): (3.0, 0.1)}
+    text = files.latex(item(pivot(values), caption=odd)).decode()
+    assert_parses(text)
+    assert r"\textbackslash{}input" in text and r"\begin{tabular}[t]{@{}l@{}}AdaPrune 20 \% + AdaPrune \\ 40 \%" in text
+    assert escaped("1 → ∞, ±2") == r"1 $\to$ $\infty$, $\pm$2"
+
+
+def test_a_table_that_is_no_pivot_is_written_by_its_formats():
+    table = pd.DataFrame({"Stage": ["LoRA", "x_y"], "Seconds": [61.26, None], "Steps": [3, 4], "Why": [None, "a & b"]})
+    text = files.latex(item(table=table, formats={"Seconds": "%.1f"})).decode()
+    assert_parses(text)
+    assert body(text)[2:] == [r"LoRA & 61.3 & 3 & -- \\", r"x\_y & -- & 4 & a \& b \\"]
+    assert "{lrrl}" in text
+
+
+def test_the_errors_of_a_value_have_its_decimals():
+    found = pivot(
+        {("a", "x"): (25.0, 1.96), ("b", "x"): (1234.0, 45.6), ("c", "x"): (134.0, 0.3), ("d", "x"): (8.3, 0)}
+    )
+    written = {series: found.written(cell) for (series, _), cell in found.cells.items()}
+    assert written == {"a": ("25.0", "2.0"), "b": ("1,234", "46"), "c": ("134", "0.3"), "d": ("8.30", "")}
+
+
+def test_csv_reads_back_as_numbers(charts):
+    read = pd.read_csv(io.BytesIO(files.csv(charts["curve"])))
+    assert all(pd.api.types.is_numeric_dtype(read[name]) for name in read.columns if name != "Method")
+    assert "caption" not in read and len(read) == 4
+
+
+def test_the_long_csv_says_the_protocol_in_one_column(charts):
+    read = pd.read_csv(io.BytesIO(files.csv_long(charts["tasks"])))
+    assert len(read) == len(charts["tasks"].table) and set(read["caption"]) == {CAPTION}
+    assert read["value"].tolist() == pytest.approx(charts["tasks"].table["value"].tolist())
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+cmd", "-2+3", "@SUM(A1)", "\tx"])
+def test_no_cell_of_a_csv_is_a_formula(name):
+    values = {(name, "50 %"): (-1.5, 0.5)}
+    rows = files.csv(item(pivot(values))).decode().splitlines()
+    assert rows[1].lstrip('"').startswith(f"'{name}") and rows[1].endswith(",-1.5,0.5")
+    long = files.csv_long(item(table=pd.DataFrame({"Method": [name], "vs dense": [-1.5]}), caption=name)).decode()
+    assert long.count(f"'{name}") == 2 and ",-1.5," in long

@@ -1,0 +1,204 @@
+"""Printed figures: as wide as a column, no taller than a page, named, and whole by themselves."""
+
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from PIL import Image
+
+from dashboard.charts import dots, figures
+from dashboard.charts.style import LIGHT
+from dashboard.exports import files, print_figures, print_labels
+from tests.dashboard.exports.conftest import CAPTION
+
+KINDS = ("curve", "tasks", "layers", "sizes")
+
+
+def drawn(page) -> list[tuple[str, Bbox]]:
+    """Return what is written on a page, in one line each, and where."""
+    found, draw = [], Text.draw
+
+    def record(self, renderer, *args, **kwargs):
+        if self.get_visible() and self.get_text().strip():
+            found.append((self.get_text().replace("\n", " ").strip(), self.get_window_extent(renderer)))
+        draw(self, renderer, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", record)
+        page.canvas.draw()
+    return found
+
+
+def texts(page) -> list[str]:
+    return [text for text, _ in drawn(page)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", files.WIDTHS.values())
+def test_a_pdf_is_exactly_as_wide_as_a_column_and_embeds_its_font_and_title(charts, kind, width):
+    pdf = files.image(charts[kind], "pdf", width)
+    (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)
+    assert float(box[0]) == 72 * width and float(box[1]) <= 72 * 8.5
+    fonts, embedded = re.findall(rb"/BaseFont /\w+\+(\w+)\n", pdf), re.findall(rb"/FontFile2", pdf)
+    assert set(fonts) == {b"DejaVuSans"} and embedded and b"/Type3" not in pdf
+    title = charts[kind].build().layout.title.text.replace("(", r"\(").replace(")", r"\)")
+    assert f"/Title ({title})".encode() in pdf
+    assert b"window 2048" in pdf  # the caption, as the document's subject
+
+
+@pytest.mark.parametrize("dpi", files.DPI)
+def test_a_png_says_how_large_it_is_and_has_no_transparency(charts, dpi):
+    image = Image.open(io.BytesIO(files.image(charts["curve"], "png", 3.25, dpi)))
+    assert image.mode == "RGB" and image.width == 3.25 * dpi
+    assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.1)
+    assert image.text["Description"] == CAPTION
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_svg_needs_no_font(charts, kind):
+    svg = files.image(charts[kind], "svg", 3.25).decode()
+    assert "<text" not in svg and "font-family" not in svg and "@font-face" not in svg
+    assert 'width="234pt"' in svg and "window 2048" in svg
+
+
+def test_the_same_figure_gives_the_same_file(charts):
+    for format in files.IMAGES:
+        assert files.image(charts["tasks"], format, 3.25) == files.image(charts["tasks"], format, 3.25)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", files.WIDTHS.values())
+@pytest.mark.parametrize("caption", ["", CAPTION])
+def test_everything_that_is_written_is_inside_the_page(charts, kind, width, caption):
+    page = print_figures.draw(charts[kind].build(), width, caption)
+    for text, box in drawn(page):
+        assert box.x0 >= -1 and box.x1 <= page.bbox.x1 + 1, text
+        assert box.y0 >= -1 and box.y1 <= page.bbox.y1 + 1, text
+
+
+def test_a_caption_is_in_the_figure_only_where_it_is_asked_for(charts):
+    figure = charts["curve"].build()
+    with_it, without = (print_figures.draw(figure, 3.25, caption) for caption in (CAPTION, ""))
+    assert CAPTION in texts(with_it) and not any("window 2048" in text for text in texts(without))
+    assert with_it.get_figheight() > without.get_figheight()
+    calls = [files.image(charts["curve"], "svg", 3.25, captioned=captioned) for captioned in (True, False)]
+    assert calls[0] != calls[1]
+
+
+def test_the_print_says_what_the_screen_does(charts):
+    written = texts(print_figures.draw(charts["curve"].build(), 6.75))
+    for text in ("dense 20.1", "3.4e5", "Wanda (mean, range of 3 seeds)", "2:4 pattern", "Magnitude"):
+        assert text in written
+    assert "Perplexity on passages-eval (log scale, lower is better)" in written
+    assert "70%" in written
+
+
+def test_what_is_measured_stands_at_its_axis(charts):
+    def axes(kind):
+        return print_figures.draw(charts[kind].build(), 3.25).axes[0]
+
+    assert axes("curve").get_ylabel().startswith("Perplexity on passages-eval")
+    assert axes("tasks").get_xlabel() == "Zero-shot accuracy (higher is better)" and not axes("tasks").get_ylabel()
+    layers = axes("layers")
+    assert layers.get_xlabel() == "Block" and layers.child_axes[0].get_ylabel() == "Output error"
+
+
+def test_the_amount_that_is_chosen_on_the_page_is_neither_printed_nor_on_the_page_of_its_own(charts):
+    figure = charts["curve"].build()
+    (line,) = figure.layout.shapes
+    assert line.name == figures.CHOSEN
+    prints = []
+    for shapes in ([line], []):
+        figure.layout.shapes = shapes
+        prints.append(print_figures.save(print_figures.draw(figure, 3.25), "svg", "", ""))
+    assert prints[0] == prints[1]
+    assert '"chosen"' not in files.html(charts["curve"]).decode()
+
+
+def many(count: int, more: str = "") -> go.Figure:
+    """A curve of so many methods."""
+    figure = go.Figure(layout=figures.layout(LIGHT, 440))
+    look = {"mode": "lines+markers", "marker": {"symbol": "circle", "color": "#000"}, "line": {"color": "#000"}}
+    for index in range(count):
+        figure.add_scatter(x=[0.1, 0.5], y=[20, 30 + 10 * index], name=f"Method {index}{more}", **look)
+    return figure.update_layout(title_text="Perplexity", xaxis_title_text="Removed", yaxis_gridcolor="#eee")
+
+
+@pytest.mark.parametrize("width", files.WIDTHS.values())
+@pytest.mark.parametrize(("count", "more"), [(15, ""), (30, " + White-box distillation"), (90, " + AdaPrune")])
+def test_a_legend_of_many_series_leaves_the_plot_its_room_on_a_page(width, count, more):
+    page = print_figures.draw(many(count, more), width)
+    plot = page.axes[0].get_position()
+    assert page.get_figheight() <= 8.5 and plot.height * page.get_figheight() >= 1.19
+    legend = page.legends[0].get_window_extent()
+    assert legend.x1 <= page.bbox.x1 and legend.y0 >= 0 and legend.y1 < plot.y0 * page.bbox.height
+    assert len({text for text in texts(page) if text.startswith("Method")}) == count
+
+
+def test_a_legend_has_as_many_columns_as_the_letters_leave_room_for():
+    columns = [print_figures.draw(many(12), width).legends[0]._ncols for width in (3.25, 6.75)]
+    assert columns == [3, 6]
+
+
+def test_a_tall_chart_of_rows_shrinks_to_a_page(shown):
+    parts = [shown.assign(series=shown["series"] + f" {index}") for index in range(8)]
+    rows = pd.concat(parts)
+    page = print_figures.draw(dots.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
+    assert 8 < page.get_figheight() <= 8.5
+
+
+def test_few_lines_have_their_names_at_their_ends(perplexities):
+    found, dense = perplexities
+    one_seed = found.assign(seeds=1)
+    build = figures.perplexity_curve(one_seed, dense, figures.RATIO, LIGHT, "passages-eval")
+    page = print_figures.draw(build, 3.25)
+    axes, (legend,) = page.axes[0], page.legends
+    named = {text.get_text(): text for text in axes.texts}
+    assert {"Magnitude", "Wanda", "SparseGPT"} <= set(named)
+    assert [text.get_text() for text in legend.get_texts()] == ["2:4 pattern", "4:8 pattern"]
+    for series in ("Wanda", "SparseGPT"):
+        end = one_seed[(one_seed["series"] == series) & (one_seed["ratio"] == 0.7)]["value"].iloc[0]
+        place = axes.transData.inverted().transform(named[series].get_window_extent().get_points())
+        assert place[0][1] < end < place[1][1]
+
+
+def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
+    found, dense = perplexities
+    packed = figures.perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")
+    assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
+    short = found[(found["series"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
+    unlike = figures.perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
+    assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("heights", "places"), [([0, 4, 30], [-3, 7, 30]), ([3, 3, 3], [-7, 3, 13]), ([40, 0], [40, 0])]
+)
+def test_names_move_apart_as_little_as_they_must(heights, places):
+    moved = print_labels.apart(heights, 10)
+    assert moved == pytest.approx(places)
+
+
+def test_sizes_of_models_do_not_stand_on_each_other(charts):
+    page = print_figures.draw(charts["sizes"].build(), 3.25)
+    texts(page)
+    ticks = [text.get_window_extent() for text in page.axes[0].get_xticklabels()]
+    assert not any(one.overlaps(other) for one, other in zip(ticks, ticks[2:], strict=False))
+    assert {"125M", "350M", "175B"} <= {text.strip() for text in texts(page)}
+
+
+def test_a_dollar_is_a_dollar():
+    figure = many(2)
+    figure.data[0].name = "$HOME/a$b_c"
+    assert "$HOME/a$b_c" in texts(print_figures.draw(figure, 6.75))
+
+
+def test_sessions_may_export_at_once(charts):
+    with ThreadPoolExecutor(4) as sessions:
+        made = list(sessions.map(lambda _: files.image(charts["layers"], "pdf", 3.25), range(4)))
+    assert len(set(made)) == 1

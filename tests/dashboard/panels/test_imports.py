@@ -1,0 +1,152 @@
+"""Files with results of other programs, on the Run page, and the series that come of them on Explore."""
+
+import pandas as pd
+import pytest
+
+from core.analysis.frame import tidy
+from core.imports.files import find, keep
+from core.imports.sheet import COLUMNS
+from dashboard.charts import figures, points
+from dashboard.charts.style import LIGHT, look
+from dashboard.exports import browser
+from dashboard.exports import files as exports
+from dashboard.panels import imports
+from tests.core.imports.given import ACCURACY, HEADER, sheet, told, uploads
+from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.synthetic import curve
+
+RUN = "views/run.py"
+OWN = "smollm2-135m,my-pruner,{ratio},{pattern},perplexity,passages-eval,{value},0.9,16,2048,16,,,float32,,"
+ROWS = [OWN.format(ratio=ratio, pattern="", value=value) for ratio, value in ((0.3, 25), (0.5, 40))]
+PATTERN = OWN.format(ratio="", pattern="2:4", value=60)
+UNTOLD = OWN.format(ratio="", pattern="", value=30).replace("my-pruner", "quant")
+
+
+def given(app, *files):
+    types = {"json": "application/json", "csv": "text/csv", "jsonl": "application/jsonl"}
+    (field,) = app.file_uploader
+    field.set_value([(one.name, one.content, types[one.name.rpartition(".")[2]]) for one in files]).run()
+    assert not app.exception
+    return app
+
+
+def table(app) -> pd.DataFrame:
+    return app.dataframe[0].value
+
+
+def test_a_csv_is_shown_first_and_stored_at_the_press_of_the_button(store):
+    app = given(open_app(RUN), sheet(*ROWS))
+    assert list(table(app)["Series"]) == ["my-pruner (imported)"] * 2
+    assert list(table(app)["Removed"]) == ["30 %", "50 %"] and not store.results()
+    app.button(key="run_import_keep").click().run()
+    assert not app.exception and len(store.results()) == 2
+    assert "2 numbers of 2 variants" in app.success[0].value
+    assert not app.file_uploader[0].value
+
+
+def test_a_file_of_lm_eval_is_told_what_it_is_of(store):
+    app = given(open_app(RUN), *uploads())
+    assert app.info[-1].value == "Say which model it was made of." and not app.error
+    app.selectbox(key="run_import_model").set_value("smollm2-135m").run()
+    app.text_input(key="run_import_label").set_value("harness").run()
+    app.text_input(key="run_import_removed").set_value("2:4").run()
+    assert set(table(app)["Series"]) == {"harness (imported)"} and set(table(app)["Removed"]) == {"2:4"}
+    assert set(table(app)["Answers"]) == {"kept"}
+    app.button(key="run_import_keep").click().run()
+    (result,) = store.results()
+    assert (result.variant.pattern, len(result.measurements)) == ("2:4", 5)
+    assert len(store.samples(result.variant.key, result.measurements[0])) == 4
+
+
+def test_what_is_wrong_is_said_and_nothing_offered(store):
+    app = given(open_app(RUN), sheet(ROWS[0], "x"))
+    assert "Nothing can be imported" in app.error[0].value
+    assert "mine.csv, row 3 has 1 cells" in " ".join(text.value for text in app.text)
+    assert "run_import_keep" not in {button.key for button in app.button}
+
+
+def test_the_page_has_every_column(store):
+    assert list(table(open_app(RUN))["Column"]) == list(COLUMNS)
+
+
+@pytest.fixture
+def rows(filled):
+    found = find([sheet(*ROWS, PATTERN, UNTOLD)], None, filled)
+    return tidy([*curve(), *found.results])
+
+
+def collapsed(rows):
+    rows = rows[rows["metric"] == "perplexity"]
+    return points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+
+
+def test_a_series_is_hollow_and_says_what_it_is(rows):
+    found, dense = collapsed(rows)
+    figure = figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval")
+    mine = [
+        trace for trace in figure.data if trace.legendgroup == "my-pruner (imported)" and trace.customdata is not None
+    ]
+    symbols = {symbol for trace in mine for symbol in trace.marker.symbol}
+    assert symbols == {"hexagon-open"}
+    assert [tuple(trace.x) for trace in mine] == [(0.3, 0.5), (0.5,)]
+    assert "quant (imported)" not in {trace.legendgroup for trace in figure.data if trace.customdata is not None}
+    ours = {trace.marker.symbol for trace in figure.data if trace.legendgroup == "Wanda" and trace.showlegend is None}
+    assert ours == {"circle"}
+
+
+def test_what_has_no_amount_is_not_said_to_be_whole(rows):
+    found, _ = collapsed(rows)
+    assert set(found.loc[found["series"] == "quant (imported)", "where"]) == {points.NOT_TOLD}
+
+
+def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
+    keep(find(uploads(), told(), filled), filled)
+    keep(find(uploads(), told(label="some", ratio=None), filled), filled)
+    keep(find(uploads(), told(label="third", ratio="0.3"), filled), filled)
+    rows = points.headline(tidy(filled.results()))
+    labels = {at: set(points.at_amount(rows, at)["label"]) for at in ("30 %", "50 %")}
+    assert {"lm_eval (imported)", "some (imported)"} <= labels["30 %"] & labels["50 %"]
+    assert "third (imported)" in labels["30 %"] - labels["50 %"]
+
+
+def test_a_label_that_names_a_method_has_its_colour():
+    assert look("imported:Wanda", LIGHT).color == look("wanda", LIGHT).color
+    assert look("imported:x", LIGHT).symbol == look("imported:wanda", LIGHT).symbol == "hexagon-open"
+
+
+@pytest.mark.parametrize("format", exports.IMAGES)
+def test_it_is_printed_without_a_browser(rows, monkeypatch, format):
+    monkeypatch.setattr(browser.Browser, "render", lambda *args, **kwargs: None)
+    found, dense = collapsed(rows)
+    item = exports.Chart(
+        "curve", "x", found, lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval")
+    )
+    assert len(exports.image(item, format, 3.35)) > 1000
+
+
+def test_explore_shows_it_and_offers_only_to_delete_it(filled):
+    keep(find([sheet(*ROWS)], None, filled), filled)
+    app = open_app(explore_model="smollm2-135m", explore_point="imported@0.5,label=my-pruner")
+    assert charts(app)
+    said = read(app)
+    assert "made and measured elsewhere" in said
+    keys = {button.key for button in app.button}
+    assert "explore_delete" in keys and "explore_save" not in keys and not app.code
+    app.button(key="explore_delete").click().run()
+    assert not app.exception and sum(one.variant.imported for one in filled.results()) == 1
+
+
+def test_no_run_is_offered_for_it(filled):
+    keep(find([sheet(*ROWS, header=HEADER)], None, filled), filled)
+    frame = tidy(filled.results())
+    found, _ = collapsed(frame)
+    assert not [chain for chain in points.missing_chains(found) if "imported" in chain]
+    assert not points.quickly_made("imported@0.5,label=my-pruner")
+    assert imports.preview(find([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
+
+
+def test_explore_shows_a_model_that_was_never_run_here(filled):
+    rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
+    keep(find([sheet(*rows, ACCURACY.replace("smollm2-135m", "org/other"))], None, filled), filled)
+    assert len(charts(open_app(explore_model="org/name"))) == 1
+    assert not charts(open_app(explore_model="org/other"))  # accuracies, and no perplexity to draw a curve of

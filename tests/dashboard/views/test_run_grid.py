@@ -1,0 +1,105 @@
+"""A grid on the Run page: what it asks for, what it says before the start, and what it queues."""
+
+import pytest
+
+from core.chain import written
+from core.engine.variants import describe
+from core.request.complete import complete
+from core.specs import Perplexity
+from dashboard import data
+from dashboard.panels.grid_form import opened
+from tests.core.made import make, perplexity
+from tests.dashboard.opened import chain_field, open_app
+
+TEXT = [Perplexity.parse("passages-eval@2048:16")]
+
+
+def open_grid(chains, amounts=("0.3", "2:4"), **query):
+    app = open_app("views/run.py", run_mode="Grid", run_chains=chains, run_amounts=list(amounts), **query)
+    assert not app.exception
+    return app
+
+
+def said(app):
+    return " ".join(text.value for text in (*app.markdown, *app.caption))
+
+
+def queued():
+    return [(written(job.spec.variant.stages), job.spec.variant.stages[-1].seed) for job in data.queue().active()]
+
+
+def test_a_grid_queues_what_is_not_measured_yet(store):
+    spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
+    store.put(make(perplexity(30.0, "passages-eval")).model_copy(update={"variant": describe(spec.variant)}))
+    dense = complete("smollm2-135m", "dense", perplexity=TEXT)
+    app = open_grid("wanda@\nmagnitude@+adaprune", run_seeds=["0", "1"])
+    assert "9 runs, the dense model's among them: 9 left to start" in said(app)  # wanda@0.3 lacks its baseline
+    store.put(make(perplexity(20.0, "passages-eval")).model_copy(update={"variant": describe(dense.variant)}))
+    app.run()
+    assert "9 runs, the dense model's among them: 2 measured already; 7 left to start" in said(app)
+    app.button(key="run_start").click().run()
+    told = app.toast[0].value.replace("\\", "")
+    assert told == "Queued 7 runs of wanda@ and 1 more."
+    assert queued() == [
+        *(("wanda@0.3", 1), ("wanda@2:4", 0), ("wanda@2:4", 1)),
+        *(("magnitude@0.3+adaprune", 0), ("magnitude@0.3+adaprune", 1)),
+        *(("magnitude@2:4+adaprune", 0), ("magnitude@2:4+adaprune", 1)),
+    ]
+    assert "7 in the queue" in said(app) and app.button(key="run_start").disabled
+
+
+def test_a_grid_begins_with_the_chain_of_the_form(store):
+    app = open_app("views/run.py", chain="wanda@0.4+lora,minutes=5")
+    app.segmented_control(key="run_mode").set_value("Grid").run()
+    assert app.text_area(key="run_chains").value == "wanda@+lora,minutes=5"
+    assert "4 runs" in said(app)
+    assert {field.key for field in app.selectbox} >= {"run_calibration_corpus", "run_train_corpus"}
+    app.segmented_control(key="run_mode").set_value("One run").run()
+    assert chain_field(app).value == "wanda@0.4+lora,minutes=5"
+    chain_field(app).set_value("magnitude@2:4").run()
+    app.segmented_control(key="run_mode").set_value("Grid").run()
+    assert app.text_area(key="run_chains").value == "magnitude@"  # it was not edited
+    assert "run_seeds" not in {field.key for field in app.multiselect}  # nothing draws
+
+
+@pytest.mark.parametrize(
+    ("chain", "with_open"),
+    [
+        ("wanda@0.5", "wanda@"),
+        ("wanda@2:4,layers=0:9+lora", "wanda@,layers=0:9+lora"),
+        ("magnitude@0.3+lora+wanda@0.6,seed=2", "magnitude@0.3+lora+wanda@,seed=2"),
+        ("dense", "dense"),
+        ("wanda@0.5+", "wanda@0.5+"),
+    ],
+)
+def test_the_last_amount_of_a_chain_is_opened(chain, with_open):
+    assert opened(chain) == with_open
+
+
+@pytest.mark.parametrize(
+    ("chains", "more", "sentence"),
+    [
+        ("wanda@\nwandaa@", {}, "Unknown stage 'wandaa'"),
+        ("wanda@", {"run_amounts": ["half"]}, "'half' is neither a ratio"),
+        ("wanda@", {"run_amounts": ["1.5"]}, "Ratio 1.5 is outside [0, 1)"),
+        ("wanda@", {"run_amounts": []}, "Choose at least one amount"),
+        ("wanda@", {"run_seeds": ["-1"]}, "Seed '-1' is no whole number"),
+        ("wanda@", {"run_seeds": []}, "Choose at least one seed"),
+        ("shortgpt@", {}, "ShortGPT has no N:M patterns"),
+        ("wanda@@", {}, "cannot stand here"),
+    ],
+)
+def test_a_mistake_in_a_grid_is_one_sentence(store, chains, more, sentence):
+    app = open_grid(chains)
+    for key, value in more.items():
+        app.session_state[key] = value
+    app.run()
+    (error,) = app.error
+    assert sentence in error.value and app.button(key="run_start").disabled and not app.exception
+
+
+def test_a_grid_of_too_many_runs_is_refused_before_it_is_made(store):
+    app = open_grid("wanda@", ["0.1", "0.2"], run_seeds=[str(seed) for seed in range(101)])
+    (error,) = app.error
+    assert error.value == "The grid has 203 runs, and 200 are the most: leave out chains, amounts or seeds."
+    assert app.button(key="run_start").disabled

@@ -1,0 +1,114 @@
+"""The address of the Run page: it holds the whole form, and a value in it that does not fit is no harm."""
+
+import pytest
+
+from core.cache import hub
+from core.request.complete import complete
+from core.specs import Calibration, Perplexity, Task
+from dashboard import data
+from tests.dashboard.opened import chain_field, open_app
+
+pytestmark = pytest.mark.usefixtures("store")
+LINK = {
+    "run_model": "smollm2-360m",
+    "chain": "wanda@0.3+lora,minutes=5",
+    "run_calibration_corpus": "c4-sample",
+    "run_calibration_windows": "8",
+    "run_calibration_window": "1024",
+    "run_train_corpus": "alpaca",
+    "run_train_windows": "64",
+    "run_train_window": "128",
+    "run_seed": "3",
+    "run_perplexity": ["wikitext2", "ptb"],
+    "run_window": "512",
+    "run_windows": "0",
+    "run_tasks": ["PIQA", "BoolQ"],
+    "run_limit": "20",
+    "run_scoring": "bf16",
+    "run_latency": "true",
+    "run_dtype": "float16",
+    "run_device": "cuda:1",
+}
+
+
+def address(app):
+    return {name: values if len(values) > 1 else values[0] for name, values in app.query_params.items()}
+
+
+def test_a_link_restores_the_whole_form(monkeypatch, typing):
+    monkeypatch.setattr(hub, "revision", lambda *_: 40 * "0")
+    app = open_app("views/run.py", **LINK)
+    assert not app.error
+    app.button(key="run_start").click().run()
+    (job,) = data.queue().active()
+    assert job.spec == complete(
+        "smollm2-360m",
+        "wanda@0.3+lora,minutes=5",
+        calibration=Calibration.parse("c4-sample:8x1024"),
+        train=Calibration.parse("alpaca:64x128"),
+        seed=3,
+        perplexity=[Perplexity.parse("wikitext2@512"), Perplexity.parse("ptb@512")],
+        tasks=[Task.parse("piqa:20"), Task.parse("boolq:20")],
+        scoring="bfloat16",
+        latency=True,
+        dtype="float16",
+        device="cuda:1",
+    )
+    assert address(app) == LINK
+
+
+def test_what_is_as_the_form_has_it_is_left_out_of_the_address():
+    app = open_app("views/run.py", chain="wanda@0.3")
+    app.number_input(key="run_seed").set_value(0).run()
+    assert address(app) == {"chain": "wanda@0.3"}
+
+
+def test_a_link_restores_a_grid():
+    link = {
+        "run_mode": "Grid",
+        "run_chains": "wanda@\nmagnitude@+lora",
+        "run_amounts": ["0.35", "2:4"],
+        "run_seeds": ["0", "7"],
+    }
+    app = open_app("views/run.py", **link)
+    assert not app.error
+    assert app.text_area(key="run_chains").value == link["run_chains"]
+    assert app.multiselect(key="run_amounts").value == link["run_amounts"]
+    assert app.multiselect(key="run_seeds").value == link["run_seeds"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("run_windows", "many"), ("run_windows", "-1"), ("run_limit", "x"), ("run_latency", "maybe")),
+        *(("run_tasks", "nonsense"), ("run_dtype", "float8"), ("run_scoring", "fp8"), ("run_mode", "Nothing")),
+        *(("run_seed", "99999999999999"), ("run_window", "1")),
+    ],
+)
+def test_a_value_that_no_field_can_hold_is_left_out(field, value):
+    app = open_app("views/run.py", chain="wanda@0.3", **{field: value})
+    assert not app.error and not app.exception
+    assert not app.button(key="run_start").disabled and chain_field(app).value == "wanda@0.3"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("run_model", "nonsense", "Unknown model 'nonsense'"),
+        ("run_device", "gpu", "Unknown device 'gpu'"),
+        ("run_calibration_corpus", "nonsense", "Unknown corpus 'nonsense'"),
+        ("run_perplexity", "nonsense", "Unknown corpus 'nonsense'"),
+    ],
+)
+def test_a_value_that_might_be_is_one_sentence(field, value, sentence):
+    app = open_app("views/run.py", chain="wanda@0.3", **{field: value})
+    (error,) = app.error
+    assert sentence in error.value and not app.exception and app.button(key="run_start").disabled
+
+
+def test_all_is_kept_while_another_page_is_shown():
+    app = open_app("views/run.py", chain="wanda@0.3", run_windows="8", run_tasks="PIQA")
+    app.switch_page("views/published.py").run()
+    app.switch_page("views/run.py").run()
+    assert app.number_input(key="run_windows").value == 8
+    assert app.multiselect(key="run_tasks").value == ["piqa"]

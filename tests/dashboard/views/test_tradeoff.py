@@ -1,0 +1,215 @@
+"""What fits a budget on Explore: by the page as by hand from `results --csv`, and what a link restores."""
+
+import io
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from core.cli.app import main
+from dashboard.panels import budget, widgets
+from dashboard.panels.details import POINT
+from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.synthetic import curve, result
+
+SEVEN = {  # as the pruning papers take them
+    "boolq": "acc",
+    "piqa": "acc",
+    "hellaswag": "acc_norm",
+    "winogrande": "acc",
+    "arc_easy": "acc",
+    "arc_challenge": "acc_norm",
+    "openbookqa": "acc_norm",
+}
+
+
+def open_tradeoff(**query):
+    return open_app(explore_mode="Trade-off", **{f"explore_{name}": str(value) for name, value in query.items()})
+
+
+def table(app) -> pd.DataFrame:
+    return app.dataframe[0].value
+
+
+@pytest.fixture
+def variants(fresh, capsys):
+    """One row a variant of the shipped results, read from the CSV that the command line writes."""
+    assert main(["results", "--csv"]) == 0
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    read_on = (rows["metric"] == "perplexity") & (rows["dataset"] == "wikitext2") & (rows["window"] == 2048)
+    found = rows[read_on].set_index("key")
+    dense = found.loc[found["method"] == "dense", "value"].item()
+    counted = [
+        rows[(rows["dataset"] == task) & (rows["metric"] == metric) & (rows["limit"] == 100)].set_index("key")["value"]
+        for task, metric in SEVEN.items()
+    ]
+    accuracy = pd.concat(counted, axis=1).mean(axis=1, skipna=False)
+    return found.assign(times=found["value"] / dense, accuracy=100 * accuracy.reindex(found.index))
+
+
+def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
+    mb, times, accuracy, ms = (variants[name] for name in ("packed_mb", "times", "accuracy", "decode_ms"))
+
+    by_hand = variants[(mb <= 180) & (times <= 2)].sort_values("value")
+    by_page = open_tradeoff(limit_packed_mb=180, limit_times_dense=2)
+    assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
+    assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
+    first = by_hand.iloc[0]
+    best = (
+        f"**{first['label']}, {100 * first['ratio']:g} %** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} x"
+    )
+    assert f"At most 180 MB packed and 2 x dense: {best} dense" in read(by_page)
+    assert f"{len(by_hand) - 1} others fit" in read(by_page)
+
+    fitting = variants[(mb <= 230) & (accuracy >= 42)]
+    by_hand = fitting.sort_values("accuracy", ascending=False)
+    documents = "First 100 documents of each task, float32"
+    asked = {"limit_packed_mb": 230, "limit_mean_accuracy": 42, "documents": documents}
+    by_page = open_tradeoff(quality="Mean accuracy", **asked)
+    assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
+    assert table(by_page)["Accuracy (%)"].iloc[0] == pytest.approx(by_hand["accuracy"].iloc[0])
+    assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
+    best = by_hand.groupby("family")["chain"].first()
+    told = table(by_page).set_index("Chain")["It is"]
+    assert {family: told[chain].endswith(f"best {family}") for family, chain in best.items()} == dict.fromkeys(
+        best.index, True
+    )
+
+    least = int(mb.min()) - 10
+    over = pd.concat([mb / least - 1, times / 1.5 - 1], axis=1).max(axis=1)
+    by_hand = variants.assign(over=over).sort_values(["over", "value"]).head(10)
+    by_page = open_tradeoff(limit_packed_mb=least, limit_times_dense=1.5)
+    assert list(by_hand["chain"]) == list(table(by_page)["Chain"])
+    assert f"Nothing fits at most {least} MB packed and 1.5 x dense. Nearest:" in read(by_page)
+    first = by_hand.iloc[0]
+    said = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
+    assert table(by_page)["Misses by"].iloc[0].startswith(said)
+
+    by_hand = variants[(ms <= 40) & (times <= 2)].sort_values("value")
+    by_page = open_tradeoff(limit_decode_ms=40, limit_times_dense=2)
+    assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
+    assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
+
+
+def test_the_front_by_hand_is_that_of_the_page(variants):
+    better = float("inf")
+    by_hand = []
+    for chain, value in variants.sort_values(["packed_mb", "value"])[["chain", "value"]].itertuples(index=False):
+        if value < better:
+            better = value
+            by_hand.append(chain)
+    shown = table(open_tradeoff())
+    assert set(by_hand) == set(shown.loc[shown["It is"].str.contains("front"), "Chain"])
+
+
+def test_a_size_on_disk_is_said_by_precision_before_anything_is_saved(filled):
+    shown = table(open_tradeoff(limit_packed_mb=200)).set_index("Chain")
+    row = shown.loc["sparsegpt@0.5"]
+    assert row["fp32 MB"] == pytest.approx((4 * 134_500_000 + 106_000_000 // 8) / 1e6)
+    assert row["fp16 MB"] == pytest.approx((2 * 134_500_000 + 106_000_000 // 8) / 1e6)
+
+
+def test_a_link_with_nonsense_falls_back_quietly(filled):
+    app = open_tradeoff(limit_packed_mb="much", limit_times_dense=-3, limit_mean_accuracy=200, quality="x", cost="y")
+    assert [field.value for field in app.number_input] == [None] * len(app.number_input)
+    assert app.selectbox(key="explore_cost").value == "packed size"
+    assert len(table(app)) == len(curve())
+    assert "Set a limit to see what fits." in read(app)
+    app = open_tradeoff(limit_packed_mb="nan", limit_memory_mb="inf", only_family="nonsense", only_method="Wanda")
+    assert set(table(app)["Method"]) == {"Wanda"} and not app.exception
+
+
+def test_an_unknown_mode_shows_the_curve(filled):
+    app = open_app(explore_mode="nonsense")
+    assert {"explore_at", "explore_series"} < {group.key for group in app.get("button_group")} and len(charts(app)) == 2
+
+
+def test_what_was_not_measured_does_not_fit_and_is_said(filled):
+    app = open_tradeoff(limit_decode_ms=40)
+    assert set(table(app)["Misses by"]) == {"latency not measured"}
+    app = open_tradeoff(cost="time to write a token")
+    assert f"Not drawn: {len(curve())} (latency not measured)." in " ".join(one.value for one in app.caption)
+    assert not app.exception
+
+
+@pytest.fixture
+def mixed(filled):
+    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
+    filled.put(result("slimllm", 60.0, 0.5))
+    filled.put(result("wanda", 43.0, 0.5, calibration="c4-sample:16x2048"))
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("field", "choice", "left"),
+    [
+        ("family", ["structured"], {"slimllm@0.5"}),
+        ("training", ["trained"], {"sparsegpt@0.5+lora"}),
+        ("calibrated", ["c4-sample:16x2048"], {"wanda@0.5"}),
+        ("method", ["slimllm", "dense"], {"slimllm@0.5", "dense"}),
+    ],
+)
+def test_filters_leave_what_they_name(mixed, field, choice, left):
+    app = open_tradeoff()
+    app.multiselect(key=f"explore_only_{field}").set_value(choice).run()
+    assert set(table(app)["Chain"]) == left and not app.exception
+    assert '"Dense"' in charts(app)[0].proto.spec  # what the others are measured against stays
+
+
+def test_filters_that_leave_nothing_say_so(mixed):
+    app = open_tradeoff(only_family="Structured", only_training="Trained")
+    assert [info.value for info in app.info] == ["The filters leave no variant."]
+
+
+def test_variants_of_two_texts_are_two_points_and_told_apart(mixed):
+    shown = table(open_tradeoff(only_method="Wanda"))
+    twins = shown[shown["Chain"] == "wanda@0.5"].set_index("Method")
+    assert set(twins.index) == {"Wanda, passages-calibration:16x2048", "Wanda, c4-sample:16x2048"}
+    assert sorted(twins["Perplexity"]) == [43.0, 44.0]
+
+
+def test_seeds_are_one_point(filled):
+    filled.put(result("wanda", 46.0, 0.5, seed=1))
+    shown = table(open_tradeoff(only_method="Wanda")).set_index("Removed")
+    assert shown.loc["50 %", "Perplexity"] == 45.0
+
+
+def test_a_row_and_a_mark_open_their_point(monkeypatch):
+    state = {}
+    monkeypatch.setattr(budget.st, "session_state", state)
+    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "said"]}]))
+    budget._clicked()
+    assert state[POINT] == "third"
+    opened = []
+    monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
+    monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
+    state[budget.TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
+    widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, on_select=opened.append)
+    assert opened == [1]
+
+
+def test_the_opened_point_can_be_made_again_and_saved(filled):
+    app = open_tradeoff(limit_packed_mb=200, point="sparsegpt@0.5")
+    assert "run smollm2-135m sparsegpt@0.5" in app.code[0].value
+    assert any(button.key == "explore_save" for button in app.button) and not app.exception
+
+
+def test_a_model_without_perplexities_says_so(filled):
+    one = result("wanda", 43.0, 0.5, model="other")
+    filled.put(one.model_copy(update={"measurements": one.measurements[1:]}))
+    app = open_tradeoff(model="other")
+    assert "No perplexity of this model is there yet" in app.info[0].value and not app.exception
+
+
+def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(store):
+    store.put(result("wanda", float("inf"), 0.5, scored=False))
+    store.put(result("magnitude", float("nan"), 0.7, scored=False))
+    app = open_tradeoff()
+    assert len(table(app)) == 2 and len(charts(app)) == 1
+    app = open_tradeoff(limit_times_dense=2)
+    assert set(table(app)["Misses by"]) == {"times dense not known"} and not app.exception
+    app = open_tradeoff(limit_packed_mb=250)
+    assert "At most 250 MB packed: 2 fit, but perplexity diverged." in read(app)
+    app = open_tradeoff(quality="Mean accuracy")
+    assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
+    assert not app.exception
