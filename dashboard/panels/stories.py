@@ -52,7 +52,7 @@ class Told:
 
 
 def stories(mine: pd.DataFrame) -> list[Story]:
-    """Return the stories that the default model's rows tell, each of the first text whose rows do, in Explore's order."""
+    """Return the stories that the default model's rows tell, each of the first text whose rows do, in their order."""
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []

@@ -192,7 +192,7 @@ def test_rows_say_what_each_number_of_any_kind_says_by_itself():
         perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1}}),
         perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1.0}}),
         perplexity(20.0).model_copy(update={"protocol": {"window": 128.0, "windows": None, "version": True}}),
-        accuracy(0.6).model_copy(update={"origin": "external", "stderr": None}),
+        accuracy(0.6).model_copy(update={"stderr": None}),
     ]
     found = [
         make(*odd),
