@@ -207,9 +207,10 @@ def _given(method: type[Method], name: str, value: str) -> Any:
 
 def shared(stages: Sequence[Stage]) -> Shared:
     """Return what is given beside the chain of these stages."""
+    read = [(reads(stage), stage.calibration) for stage in stages]
 
     def one(kind: str) -> Calibration | None:
-        texts = {stage.calibration for stage in stages if reads(stage) == kind}
+        texts = {text for reads, text in read if reads == kind}
         return texts.pop() if len(texts) == 1 else None
 
     seeds = {stage.seed for stage in stages if stage.seed is not None}

@@ -5,6 +5,8 @@ A value is only checked, never changed: what is read is written again byte for b
 
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -15,6 +17,7 @@ from core.specs import Calibration, Stage, parse_pattern
 
 MOST = 2**63  # what tables and databases count with
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
+PLAIN = (str, int, float, type(None))  # what the values of a protocol are
 BATCHED = ("prefill", "decode", "memory")  # metrics that are of a batch
 
 Count = Annotated[int, Field(ge=0, lt=MOST)]
@@ -80,8 +83,15 @@ def _refuse(sentence: str) -> PydanticCustomError:
 def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
     """Raise where a number's protocol does not say what charts and tables tell numbers apart by."""
     for name, value in protocol.items():
-        if not isinstance(value, str | int | float | None):
+        if not isinstance(value, PLAIN):
             raise _refuse(f"protocol.{name} is neither text nor a number")
+    _check_plain(metric, *chain.from_iterable(protocol.items()))
+
+
+@lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
+def _check_plain(metric: str, *items: Any) -> None:
+    protocol = dict(zip(items[::2], items[1::2], strict=True))
+    for name, value in protocol.items():
         if name in ("dtype", "source") and not isinstance(value, str | None):
             raise _refuse(f"protocol.{name} is no text")
         if name in LEAST and value is not None and not _whole(value, LEAST[name]):

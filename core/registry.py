@@ -3,6 +3,8 @@
 Adding one is its file and a line here.
 """
 
+import json
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,7 +29,7 @@ from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
-from core.specs import Stage
+from core.specs import Stage, canonical_json
 from core.training.base import Recovery
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
@@ -78,11 +80,16 @@ def made(stage: Stage) -> Method:
 def reads(stage: Stage) -> Reads:
     """Return what text a stage reads, also one that this version does not have."""
     try:
-        return made(stage).reads
+        return _reads(stage.method, canonical_json(stage.parameters) if stage.parameters else "{}")
     except UserError:
         if stage.calibration is None:
             return "nothing"
         return "training" if stage.recovers else "calibration"
+
+
+@lru_cache(maxsize=1024)  # every name of every variant asks
+def _reads(method: str, parameters: str) -> Reads:
+    return made(Stage(method=method, parameters=json.loads(parameters))).reads
 
 
 def spelt_out(stage: Stage) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What a run gives: the one shape of a result, in memory, in JSON, in the store and in the shipped files."""
 
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -174,18 +176,25 @@ class Measurement(Frozen):
     @property
     def identity(self) -> tuple[str, str, str]:
         """(metric, dataset, protocol), unique on a variant; which text counts, not where it came from."""
-        protocol = {name: value for name, value in self.protocol.items() if name != "source"}
-        return self.metric, self.dataset, canonical_json(protocol)
+        return self.metric, self.dataset, _told(*chain.from_iterable(self.protocol.items()))[0]
 
     @property
     def protocol_id(self) -> str:
         """Eight digits that are equal where the protocols of `identity` are."""
-        return sha256(self.identity[2])[:8]
+        return _told(*chain.from_iterable(self.protocol.items()))[1]
 
     @property
     def of_text(self) -> bool:
         """Whether it is the perplexity of a text in windows; tasks such as LAMBADA have one of their own."""
         return self.metric == "perplexity" and self.protocol.get("window") is not None
+
+
+@lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
+def _told(*items: Any) -> tuple[str, str]:
+    """Return the protocol of `Measurement.identity` and its `protocol_id`, from names and values in turn."""
+    pairs = zip(items[::2], items[1::2], strict=True)
+    protocol = canonical_json({name: value for name, value in pairs if name != "source"})
+    return protocol, sha256(protocol)[:8]
 
 
 class LayerReport(Frozen):

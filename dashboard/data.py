@@ -1,20 +1,21 @@
-"""What pages read: the store, the queue and the tidy frame, cached; a change of the store shows at the next rerun."""
+"""What pages read: the store, the queue and the tidy rows, cached; a change of the store shows at the next rerun."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
 from core.analysis.differences import COLUMNS, differences, number_of, over_seeds
-from core.analysis.frame import tidy
+from core.analysis.frame import Told, joined, told
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
-from core.results import Result, Rows
+from core.results import Result
 from core.store import shipped
 from core.store.database import database_url
+from core.store.kept import MOST, Kept, Known
 from core.store.store import Store
 
 Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
@@ -47,22 +48,48 @@ def active_jobs() -> list[Job]:
     return queue().active()
 
 
-def frame() -> pd.DataFrame:
-    """Return every measurement as a tidy row; `frame.attrs["warnings"]` names what could not be read."""
-    return _frame(store().url, store().stamp())
-
-
-@st.cache_data(max_entries=2, show_spinner=False)
-def _frame(url: URL, stamp: tuple) -> pd.DataFrame:
-    results, warnings = _read(url, stamp)
-    tidied = tidy(results.values())
-    tidied.attrs["warnings"] = warnings
-    return tidied
+def models() -> list[str]:
+    """Return the models that there are variants of, the one with most first."""
+    return _models(store().url, store().stamp())
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _read(url: URL, stamp: tuple) -> Rows:
-    return _store(url).read()
+def _models(url: URL, stamp: tuple) -> list[str]:
+    return _store(url).models()
+
+
+def frame(model: str) -> pd.DataFrame:
+    """Return every measurement of a model as a tidy row; `frame.attrs["warnings"]` names what could not be read.
+
+    All pages are given the same frame: it is not to be changed.
+    """
+    url = store().url
+    known = _kept(url).of(model)
+    return _frame(url, model, known.stamp, known)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _kept(url: URL) -> Kept[Told]:
+    return Kept(_store(url), lambda result, own: told(result))
+
+
+@st.cache_resource(max_entries=MOST, show_spinner=False)
+def _frame(url: URL, model: str, stamp: tuple, _known: Known[Told]) -> pd.DataFrame:
+    tidied = joined(_known.made.values())
+    tidied.attrs["warnings"] = _known.warnings
+    return tidied
+
+
+def rows(metric: str, datasets: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of all models that are of a metric and of one of the data sets."""
+    return _rows(store().url, store().stamp(), metric, tuple(datasets))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> pd.DataFrame:
+    frames = [frame(model) for model in models()] or [joined([])]
+    parts = [rows[(rows["metric"] == metric) & rows["dataset"].isin(datasets)] for rows in frames]
+    return pd.concat(parts, ignore_index=True)
 
 
 def paired(
@@ -78,11 +105,11 @@ def paired(
     return _paired(store().url, store().stamp(), tuple(seeds), reference, None if numbers is None else tuple(numbers))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)  # an exported table has a reference a column
+@st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has a reference a column
 def _paired(
     url: URL, stamp: tuple, seeds: tuple[tuple[str, ...], ...], reference: str, numbers: tuple[Number, ...] | None
 ) -> pd.DataFrame:
-    results = _read(url, stamp).results
+    results = _store(url).some([reference, *(key for keys in seeds for key in keys)])
     groups = [[_only(results[key], numbers) for key in keys] for keys in seeds]
     samples = over_seeds(groups, _store(url).samples)
     return differences([group[0] for group in groups], _only(results[reference], numbers), samples)
@@ -101,9 +128,9 @@ def result(key: str) -> Result | None:
     return store().get(key)
 
 
-def results() -> dict[str, Result]:
-    """Return every variant's result by its key."""
-    return _read(store().url, store().stamp()).results
+def results(keys: Collection[str]) -> dict[str, Result]:
+    """Return those of the variants that there are, without the user's own layers."""
+    return store().some(keys)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -112,7 +112,7 @@ def shown_together(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows of `of_pairs` with `adjusted` and `verdict` as of these alone, where not all of them are shown."""
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)
-    told = rows.to_dict("records")
+    told = rows[[*NUMBER, "why", "n", "p", "difference", "ratio"]].to_dict("records")
     together: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(told):
         if pd.isna(row["why"]):
@@ -143,8 +143,9 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
+    twins = {measurement.identity: measurement for measurement in reversed(reference.measurements)}
     for measurement in result.measurements:
-        if measurement.metric in PAIRED and (twin := reference.measurement(measurement)):
+        if measurement.metric in PAIRED and (twin := twins.get(measurement.identity)):
             first, guess = of_reference(reference.variant.key, twin)
             second = samples(result.variant.key, measurement)
             if measurement.of_text and result.variant.model != reference.variant.model:

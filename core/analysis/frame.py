@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from core.chain import DENSE, series, shared, written
@@ -30,7 +33,10 @@ COLUMNS = (
     *("window", "windows", "limit", "fewshot", "scoring", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
+MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin")
 KNOWN = {stage.name: stage for stage in STAGES}
+# Each before what it was trained to.
+ORDER = [*[stage.name for stage in METHODS], None, *[stage.name for stage in STAGES[len(METHODS) :]]]
 
 
 class Identity(NamedTuple):
@@ -40,6 +46,20 @@ class Identity(NamedTuple):
     chain: str  # its last amount left open
     dtype: str
     cut_short: bool
+
+
+class _Protocol(NamedTuple):
+    """What a row says of how its number was measured."""
+
+    window: float | None
+    windows: float | None
+    limit: float | None
+    fewshot: float | None
+    scoring: str | None
+    version: Any
+    source: str | None
+    protocol: str
+    protocol_id: str
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
@@ -53,27 +73,69 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     millions that are not zero, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
     and peak memory at batch 1.
     """
-    # Each before what it was trained to.
-    names = [stage.name for stage in STAGES]
-    order = [*names[: len(METHODS)], None, *names[len(METHODS) :]]
+    return joined([told(result) for result in results])
 
-    def place(result: Result) -> tuple[int, ...]:
-        names = (result.variant.method, result.variant.recovery)
-        known = (order.index(name) if name in order else len(order) for name in names)
-        return *known, len(result.variant.stages)
 
-    results, rows = sorted(results, key=place), []
-    labels = _labels([result.variant for result in results])
-    for result in results:
-        known = _variant(result.variant, labels) | _size(result) | _latency(result)
-        rows += [known | _measurement(measurement) for measurement in result.measurements]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+class Told(NamedTuple):
+    """What the rows of one result say, but for the labels, which depend on the other results."""
+
+    place: tuple[int, ...]  # in the registry's order
+    identity: Identity
+    stages: tuple[Stage, ...]
+    before: tuple[Identity, tuple[Stage, ...]] | None  # what its last stage was applied to
+    known: dict[str, Any]  # what is the same in every row
+    protocols: tuple[_Protocol, ...]  # of each row
+    numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # of each row, as `MEASURED` names them
+
+
+def told(result: Result) -> Told:
+    """Return what the rows of a result say; `joined` makes the rows of several."""
+    variant, before = result.variant, _untuned(result.variant)
+    return Told(
+        place=_place(variant),
+        identity=_identity(variant),
+        stages=variant.stages,
+        before=(_identity(before), before.stages) if before else None,
+        known=_variant(variant) | _size(result) | _latency(result),
+        protocols=tuple(_protocol(row) for row in result.measurements),
+        numbers=tuple(
+            (row.metric, row.dataset, row.value, row.stderr, row.n, row.origin) for row in result.measurements
+        ),
+    )
+
+
+def joined(results: Iterable[Told]) -> pd.DataFrame:
+    """Return the rows of `tidy` of what is told of each result."""
+    ordered = [one for one in sorted(results, key=lambda one: one.place) if one.numbers]
+    labels = _labels(ordered)
+    variants = pd.DataFrame(
+        [
+            one.known | {"label": labels[one.identity], "untuned": labels[one.before[0]] if one.before else None}
+            for one in ordered
+        ],
+        columns=[name for name in COLUMNS if name not in (*MEASURED, *_Protocol._fields)],
+        dtype=object,  # many rows share a text
+    )
+    places: dict[_Protocol, int] = {}
+    of_protocol = [places.setdefault(one, len(places)) for result in ordered for one in result.protocols]
+    protocols = pd.DataFrame(list(places), columns=_Protocol._fields, dtype=object)
+    counts = [len(one.numbers) for one in ordered]
+    parts = [
+        variants.take(np.repeat(np.arange(len(ordered)), counts)),
+        protocols.take(of_protocol),
+        pd.DataFrame([number for one in ordered for number in one.numbers], columns=MEASURED, dtype=object),
+    ]
+    frame = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)[list(COLUMNS)]
     return frame.astype(dict.fromkeys(NUMBERS, float))
 
 
 def protocol_sentence(measurement: Measurement) -> str:
     """Return what a number depends on besides the variant, such as `window 2048, first 16 windows, float32`."""
-    protocol = {name: value for name, value in measurement.protocol.items() if name != "source"}
+    return _protocol(measurement).protocol
+
+
+def _sentence(protocol: dict[str, Any]) -> str:
+    protocol = {name: value for name, value in protocol.items() if name != "source"}
     parts = []
     if (window := protocol.pop("window", None)) is not None:
         windows = protocol.pop("windows", None)
@@ -86,8 +148,13 @@ def protocol_sentence(measurement: Measurement) -> str:
     return ", ".join([*parts, dtype] if dtype else parts)
 
 
-def _variant(variant: Variant, labels: dict[Identity, str]) -> dict[str, Any]:
-    beside, before = shared(variant.stages), _untuned(variant)
+def _place(variant: Variant) -> tuple[int, ...]:
+    names = (variant.method, variant.recovery)
+    return *(ORDER.index(name) if name in ORDER else len(ORDER) for name in names), len(variant.stages)
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    beside = shared(variant.stages)
     method = KNOWN.get(variant.method)  # None where a result comes from a version with more methods
     return {
         "key": variant.key,
@@ -96,7 +163,6 @@ def _variant(variant: Variant, labels: dict[Identity, str]) -> dict[str, Any]:
         "dtype": variant.dtype,
         "chain": written(variant.stages),
         "series": series(variant.stages),
-        "label": labels[_identity(variant)],
         "parts": "+".join(part.name for part in parts(variant.stages)),
         "method": variant.method,
         "family": method.family if method else IMPORTED if variant.imported else "other",
@@ -104,7 +170,6 @@ def _variant(variant: Variant, labels: dict[Identity, str]) -> dict[str, Any]:
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
         "recovery": variant.recovery,
-        "untuned": labels[_identity(before)] if before else None,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),
         "seed": beside.seed,
@@ -128,16 +193,18 @@ def _untuned(variant: Variant) -> Variant | None:
     return variant.model_copy(update={"stages": stages, "made": variant.made[:-1]})
 
 
-def _labels(variants: Iterable[Variant]) -> dict[Identity, str]:
+def _labels(results: Iterable[Told]) -> dict[Identity, str]:
     """Return the label of every series, and of those that its last stage was applied to.
 
     What was trained is told with its parameters only where others of the model have the same name without.
     """
-    every = [one for variant in variants for one in (variant, _untuned(variant)) if one]
-    first = {_identity(variant): variant for variant in reversed(every)}
-    found = {identity: _label(variant) for identity, variant in first.items()}
+    first: dict[Identity, tuple[Stage, ...]] = {}
+    for one in results:
+        for identity, stages in ((one.identity, one.stages), *([one.before] if one.before else [])):
+            first.setdefault(identity, stages)
+    found = {identity: _label(identity, stages) for identity, stages in first.items()}
     for identity in _alike(found):
-        found[identity] = _label(first[identity], trainings=True)
+        found[identity] = _label(identity, first[identity], trainings=True)
     for identity in _alike(found):
         found[identity] += f" ({identity.chain})"
     return found
@@ -149,8 +216,8 @@ def _alike(labels: dict[Identity, str]) -> list[Identity]:
     return [identity for identity, label in labels.items() if there[identity.model, label] > 1]
 
 
-def _label(variant: Variant, trainings: bool = False) -> str:
-    return series_name(variant.stages, variant.dtype, trainings) + (" (cancelled)" if variant.cut_short else "")
+def _label(identity: Identity, stages: tuple[Stage, ...], trainings: bool = False) -> str:
+    return series_name(stages, identity.dtype, trainings) + (" (cancelled)" if identity.cut_short else "")
 
 
 def _stages(variant: Variant) -> list[dict[str, Any]]:
@@ -190,16 +257,12 @@ def _latency(result: Result) -> dict[str, float]:
     }
 
 
-def _measurement(row: Measurement) -> dict[str, Any]:
-    return {
-        "metric": row.metric,
-        "dataset": row.dataset,
-        "value": row.value,
-        "stderr": row.stderr,
-        "n": row.n,
-        **{name: row.protocol.get(name) for name in ("window", "windows", "limit", "fewshot", "version", "source")},
-        "scoring": row.protocol.get("dtype"),
-        "protocol": protocol_sentence(row),
-        "protocol_id": row.protocol_id,
-        "origin": row.origin,
-    }
+def _protocol(row: Measurement) -> _Protocol:
+    return _one_protocol(row.protocol_id, *chain.from_iterable(row.protocol.items()))
+
+
+@lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
+def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
+    protocol = dict(zip(items[::2], items[1::2], strict=True))
+    names = ("window", "windows", "limit", "fewshot", "dtype", "version", "source")
+    return _Protocol._make([*map(protocol.get, names), _sentence(protocol), protocol_id])

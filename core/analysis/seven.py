@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 
@@ -28,11 +30,20 @@ def mean(rows: Sequence[Measurement]) -> tuple[float, float | None]:
 
     stderr is None where a task has none.
     """
-    value = sum(row.value for row in rows) / len(rows)
-    variances = [row.stderr**2 for row in rows if row.stderr is not None]
-    if len(variances) < len(rows):
-        return value, None
-    return value, math.sqrt(sum(variances)) / len(rows)
+    values = np.array([[row.value for row in rows]])
+    errors = np.array([[math.nan if row.stderr is None else row.stderr for row in rows]])
+    (value,), (stderr,) = mean_of(values), stderr_of(errors)
+    return float(value), None if math.isnan(stderr) else float(stderr)
+
+
+def mean_of(values: np.ndarray) -> np.ndarray:
+    """Return the mean (variants,) of accuracies (variants, tasks)."""
+    return sum(values.T) / values.shape[1]
+
+
+def stderr_of(errors: np.ndarray) -> np.ndarray:
+    """Return the standard error (variants,) of `mean_of` from the tasks' (variants, tasks); NaN where one is."""
+    return np.sqrt(sum(errors.T**2)) / errors.shape[1]
 
 
 def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], list[Measurement]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from core.protocols import missing
@@ -17,12 +18,18 @@ class Known(Protocol):
         """Return all that is known of a variant."""
 
 
+def keys_of(specs: Iterable[RunSpec]) -> set[str]:
+    """Return the keys of all that `left` asks for of some runs: of their variants and of their dense baselines."""
+    return {wanted.variant.key for spec in specs for wanted in (spec, baseline(spec)) if wanted is not None}
+
+
 def left(spec: RunSpec, store: Known) -> list[RunSpec]:
     """Return what the store does not have yet: the part of the run itself, and that of its dense baseline."""
     parts = []
     for wanted in (spec, baseline(spec)):
         if wanted is not None:
-            parts.append(missing(wanted, None if wanted.force else store.get(wanted.variant.key)))
+            key = wanted.variant.key
+            parts.append(missing(wanted, None if wanted.force else store.get(key)))
     return [part for part in parts if part is not None]
 
 

@@ -1,15 +1,17 @@
-"""Rows of the database as results. One that cannot be used is left out and named; all others stay."""
+"""Results as rows of the database, and back. A row that cannot be used is left out and named; all others stay."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeVar
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import Row
 
 from core.fields import fault
-from core.results import Footprint, LayerReport, Measurement, Result, Rows, Variant
+from core.results import Footprint, LayerReport, Measurement, Result, Variant
+from core.specs import sha256
 from core.store import schema1
 
 SHOWN = 12  # digits of a key
@@ -17,18 +19,44 @@ Part = TypeVar("Part", bound=BaseModel)
 LAYERS = TypeAdapter(tuple[LayerReport, ...])
 
 
-def read_rows(variants: Iterable[Row], measurements: Iterable[Row]) -> Rows:
-    """Return the results of rows of the tables `variants`, and `measurements` (variant, data)."""
+def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a result as a row of the table `variants`, and its numbers as rows of `measurements`."""
+    variant, key = result.variant, result.variant.key
+    row = {
+        "key": key,
+        "model": variant.model,
+        "method": variant.method,
+        "variant": variant.model_dump_json(),
+        "footprint": result.footprint.model_dump_json() if result.footprint else "null",
+        "layers": f"[{','.join(layer.model_dump_json() for layer in result.layers)}]",
+        "updated": time.time(),
+    }
+    numbers = []
+    for measurement in result.measurements:
+        metric, dataset, protocol = measurement.identity
+        identity = {"variant": key, "metric": metric, "dataset": dataset, "protocol": sha256(protocol)}
+        numbers.append(identity | {"data": measurement.model_dump_json()})
+    return row, numbers
+
+
+class Found(NamedTuple):
+    """What a row of `variants` gives with its rows of `measurements`."""
+
+    key: str
+    result: Result | None  # None where the row cannot be used
+    warnings: tuple[str, ...]  # what of it cannot be used
+
+
+def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[Found]:
+    """Yield the results of rows of the tables `variants`, and `measurements` (variant, data)."""
     by_variant: dict[str, list[Any]] = {}
     for key, data in measurements:
         by_variant.setdefault(key, []).append(data)
-    results: dict[str, Result] = {}
-    warnings: list[str] = []
     for row in variants:
-        result = _at_once(row, by_variant.get(row.key, ())) or _one_by_one(row, by_variant.get(row.key, ()), warnings)
-        if result:
-            results[row.key] = result
-    return Rows(results, tuple(warnings))
+        warnings: list[str] = []
+        numbers = by_variant.pop(row.key, ())
+        result = _at_once(row, numbers) or _one_by_one(row, numbers, warnings)
+        yield Found(row.key, result, tuple(warnings))
 
 
 def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:

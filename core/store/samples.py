@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from core import paths
 from core.errors import NotStored, UserError
-from core.outcomes import summary
+from core.outcomes import value
 from core.results import Measurement, Result
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from pyarrow import Table
 
 FOLDER = "samples"
 # What is compared of a document, and shipped beside its dataset and protocol.
@@ -77,8 +78,8 @@ def _gives(measurement: Measurement, frame: DataFrame) -> bool:
     """Whether samples are those of a number, and not of one that was measured at another time."""
     if measurement.metric not in frame:
         return False
-    found = summary(measurement.metric, frame)
-    return found["n"] == measurement.n and abs(found["value"] - measurement.value) <= SAME * abs(measurement.value)
+    same = abs(value(measurement.metric, frame) - measurement.value) <= SAME * abs(measurement.value)
+    return len(frame) == measurement.n and same
 
 
 def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
@@ -97,17 +98,28 @@ def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
     file = _shipped(key, paths.SHIPPED_MEASURED)
     if not file.exists():
         return None
-    part = _parts(file, file.stat().st_mtime_ns).get((measurement.dataset, measurement.protocol_id))
-    return None if part is None else _compared(part)
+    return _part(file, file.stat().st_mtime_ns, measurement.dataset, measurement.protocol_id)
+
+
+@lru_cache(maxsize=1024)  # every look at a page asks for the same ones, and acc_norm for acc's
+def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | None:
+    part = _parts(file, time).get((dataset, protocol))
+    return None if part is None else _compared(part.to_pandas())
 
 
 @lru_cache(maxsize=128)
-def _parts(file: Path, time: int) -> dict[tuple[str, str], DataFrame]:
-    """Return the samples in a shipped file by dataset and protocol."""
-    import pandas
+def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
+    """Return the samples in a shipped file by dataset and protocol; none is copied before it is asked for."""
+    from pyarrow import parquet
 
-    parts = pandas.read_parquet(file).groupby(["dataset", "protocol"])
-    return {(str(dataset), str(protocol)): part for (dataset, protocol), part in parts}
+    table = parquet.read_table(file)
+    places = table.select(["dataset", "protocol"]).to_pandas().groupby(["dataset", "protocol"]).indices
+    parts = {}
+    for (dataset, protocol), rows in places.items():
+        together = rows[-1] - rows[0] + 1 == len(rows)  # as they are written
+        part = table.slice(rows[0], len(rows)) if together else table.take(rows)
+        parts[str(dataset), str(protocol)] = part.drop_columns(["dataset", "protocol"])
+    return parts
 
 
 def _compared(frame: DataFrame) -> DataFrame:

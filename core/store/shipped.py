@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,10 @@ def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
 
 def parse_result(line: bytes) -> Result:
     """Return the result in a JSON text of this or an earlier schema; a `ValueError` says what is wrong with it."""
+    with suppress(ValidationError):  # what is wrong, or older, is looked at below
+        result = Result.model_validate_json(line)
+        if "schema_version" in result.model_fields_set and result.schema_version == SCHEMA:
+            return result
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):  # the latter where lists are nested too deep

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core import paths
 from core.errors import NotStored, UserError
 from core.results import Measurement, Result, Rows
-from core.specs import sha256
 from core.store import samples, shipped
 from core.store.database import database_url, open_database, sentences
-from core.store.rows import read_rows
+from core.store.rows import Found, read_each, written
 from core.store.tables import measurements, variants
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 log = logging.getLogger(__name__)
+
+MOST_NAMED = 500  # keys in one question
 
 
 class Store:
@@ -89,11 +91,46 @@ class Store:
         with self.begin() as connection:
             return set(connection.execute(select(variants.c.key)).scalars())
 
-    def stamp(self) -> tuple:
-        """Return a value that changes whenever `results()` would: cheap, for caches."""
+    def stamp(self, model: str | None = None) -> tuple:
+        """Return a value that changes whenever `results()` would, or those of one model: cheap, for caches."""
+        rows = select(func.count(), func.max(variants.c.updated)).select_from(variants)
+        if model is not None:
+            rows = rows.where(variants.c.model == model)
         with self.begin() as connection:
-            local = connection.execute(select(func.count(), func.max(variants.c.updated)).select_from(variants)).one()
+            local = connection.execute(rows).one()
         return tuple(local), shipped.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
+
+    def models(self) -> list[str]:
+        """Return the models that there are variants of, the one with most first."""
+        with self.begin() as connection:
+            rows = connection.execute(select(variants.c.key, variants.c.model).order_by(variants.c.updated)).all()
+        there = {key: result.variant.model for key, result in shipped.read_measured().results.items()}
+        return [model for model, _ in Counter((there | dict(map(tuple, rows))).values()).most_common()]
+
+    def times(self, model: str) -> dict[str, float]:
+        """Return when each of the user's own variants of a model was last written, by key, the oldest first."""
+        rows = select(variants.c.key, variants.c.updated).where(variants.c.model == model)
+        with self.begin() as connection:
+            return dict(map(tuple, connection.execute(rows.order_by(variants.c.updated))))
+
+    def each(self, keys: Collection[str]) -> Iterator[Found]:
+        """Yield the results of those of the variants that have numbers of the user's own, without layers of these."""
+        rows = select(variants.c.key, variants.c.variant, variants.c.footprint, literal("[]").label("layers"))
+        numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
+        results = shipped.read_measured().results
+        for some in _batches(keys):
+            with self.begin() as connection:
+                found = connection.execute(rows.where(variants.c.key.in_(some))).all()
+                local = list(read_each(found, connection.execute(numbers.where(measurements.c.variant.in_(some)))))
+            for key, result, warnings in self._told_once(local):
+                merged = results[key].updated(result) if result and key in results else result
+                yield Found(key, merged, warnings)
+
+    def some(self, keys: Collection[str]) -> dict[str, Result]:
+        """Return the results of those of the variants that there are, without the user's own layers."""
+        results = shipped.read_measured().results
+        found = {key: results[key] for key in keys if key in results}
+        return found | {key: result for key, result, _ in self.each(keys) if result}
 
     def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
         """Store the outcomes behind a measurement, one row a document."""
@@ -110,42 +147,43 @@ class Store:
         if key is not None:
             rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
         with self.begin() as connection:
-            local = read_rows(connection.execute(rows).all(), connection.execute(numbers))
+            found = self._told_once(read_each(connection.execute(rows).all(), connection.execute(numbers)))
+            local = list(found)
         results, warnings = shipped.read_measured()
         results = dict(results)
-        for found, result in local.results.items():
-            results[found] = results[found].updated(result) if found in results else result
-        for warning in local.warnings:
-            if warning not in self._told:
-                log.warning(warning)
-        self._told.update(local.warnings)
-        return Rows(results, warnings + local.warnings)
+        for name, result, _ in local:
+            if result:
+                results[name] = results[name].updated(result) if name in results else result
+        return Rows(results, warnings + tuple(warning for one in local for warning in one.warnings))
+
+    def _told_once(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Pass on what is read; a sentence of what cannot be used is logged once."""
+        for one in found:
+            for warning in one.warnings:
+                if warning not in self._told:
+                    log.warning(warning)
+            self._told.update(one.warnings)
+            yield one
 
     def _put(self, result: Result) -> None:
-        variant, key = result.variant, result.variant.key
-        values = {
-            "model": variant.model,
-            "method": variant.method,
-            "variant": variant.model_dump_json(),
-            "footprint": result.footprint.model_dump_json() if result.footprint else "null",
-            "updated": time.time(),
-        }
-        layers = {"layers": f"[{','.join(layer.model_dump_json() for layer in result.layers)}]"}
-        rows = []
-        for measurement in result.measurements:
-            metric, dataset, protocol = measurement.identity
-            identity = {"variant": key, "metric": metric, "dataset": dataset, "protocol": sha256(protocol)}
-            rows.append(identity | {"data": measurement.model_dump_json()})
+        row, numbers = written(result)
+        kept = row if result.layers else {name: value for name, value in row.items() if name != "layers"}
         with self.engine.begin() as connection:
             # The first statement writes, so that SQLite takes its write lock before anything has been read.
-            change = update(variants).where(variants.c.key == key).values(**values, **(layers if result.layers else {}))
+            change = update(variants).where(variants.c.key == result.variant.key).values(kept)
             if not connection.execute(change).rowcount:
-                connection.execute(insert(variants).values(key=key, **values, **layers))
-            for row in rows:
-                same = [measurements.c[name] == row[name] for name in ("variant", "metric", "dataset", "protocol")]
+                connection.execute(insert(variants).values(row))
+            for number in numbers:
+                same = [measurements.c[name] == number[name] for name in ("variant", "metric", "dataset", "protocol")]
                 connection.execute(delete(measurements).where(*same))
-            if rows:
-                connection.execute(insert(measurements), rows)
+            if numbers:
+                connection.execute(insert(measurements), numbers)
+
+
+def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(keys)
+    while some := list(islice(left, MOST_NAMED)):
+        yield some
 
 
 @contextmanager

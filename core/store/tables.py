@@ -1,8 +1,8 @@
 """The store's tables. A change here goes with a new file in `core/store/migrations/versions` and a new `HEAD`."""
 
-from sqlalchemy import Column, Float, ForeignKey, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-HEAD = "0001"  # the newest revision in core/store/migrations/versions
+HEAD = "0002"  # the newest revision in core/store/migrations/versions
 
 metadata = MetaData()
 
@@ -16,6 +16,8 @@ variants = Table(
     Column("footprint", Text, nullable=False),  # JSON of core.results.Footprint
     Column("layers", Text, nullable=False),  # JSON list of core.results.LayerReport
     Column("updated", Float, nullable=False),  # seconds since 1970
+    # What has changed is asked at every look at a page; the rows themselves are long.
+    Index("variants_of_model", "model", "updated", "key"),
 )
 
 measurements = Table(

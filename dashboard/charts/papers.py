@@ -114,12 +114,17 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
 
 
+def tasks_here(printed: pd.DataFrame) -> dict[str, str]:
+    """Return the names of printed accuracies' tasks by those that they have here."""
+    return {HERE.get(name, name): name for name in printed["dataset"]}
+
+
 def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     """Return what was measured here of printed accuracies, by the same methods at the same amounts, as `rows_of` does.
 
     `frame` is tidy. Of the model that has most of them, under the protocol with the most documents that dense has.
     """
-    names = {HERE.get(name, name): name for name in printed["dataset"]}
+    names = tasks_here(printed)
     rows = frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)]
     rows = rows[points.is_dense(rows) | rows["parts"].isin(printed["name"])]
     where = [amount(*one) for one in zip(rows["ratio"], rows["pattern"], strict=True)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from core.analysis.frame import COUNTED
-from core.analysis.seven import mean_of_seven
+from core.analysis.seven import mean_of, stderr_of
 from core.chain import DENSE, parse
-from core.data.cards import TASKS
+from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.registry import METHODS, STAGES, get_stage
 from core.request.asked import reads_of
@@ -25,12 +26,14 @@ NOT_TOLD = "amount not told"  # of what was imported without one
 FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
+SCORED = ["key", "label", "limit", "fewshot"]  # what the seven tasks of a mean have in common
 POINT_COLUMNS += ["parts", "chain", "open"]  # `series` is the label; `open` the chain with its last amount left open
 
 
 def scored(rows: pd.DataFrame) -> set[str]:
     """Return the keys of the compressed variants with zero-shot accuracies."""
-    return set(headline(rows[~is_dense(rows)])["key"])
+    few = rows[["key", "metric", "dataset", "method", "recovery"]]  # a row of all columns is long
+    return set(headline(few[~is_dense(few)])["key"])
 
 
 def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, str]]:
@@ -39,7 +42,8 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
     First the one with most points whose accuracies are known, so that a curve and the accuracies under it are of the
     same models; then the corpus that is `here`, then the one with most points.
     """
-    rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
+    few = frame[["key", "dataset", "window", "windows", "protocol", "protocol_id"]]
+    rows = few[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
     known = scored(frame)
     found: dict[str, tuple[str, str]] = {}
 
@@ -106,10 +110,10 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
 
 def addresses(points: pd.DataFrame) -> dict[str, str]:
     """Return what each point is called in an address, by its key: its chain, and the series where several share it."""
-    found: dict[str, str] = {}
-    for _, row in points.iterrows():
-        taken = row["chain"] in found.values()
-        found[row["key"]] = f"{row['chain']} ({row['series']})" if taken else row["chain"]
+    found, taken = {}, set[str]()
+    for key, chain, series in zip(points["key"], points["chain"], points["series"], strict=True):
+        found[key] = f"{chain} ({series})" if chain in taken else chain
+        taken.add(found[key])
     return found
 
 
@@ -169,7 +173,7 @@ def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     return rows[rows["method"].isin([*methods, DENSE, IMPORTED])]
 
 
-def removed(row: pd.Series) -> str:
+def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:
     """Return how much was removed of a row's variant, as `amount` writes it, or that this was not told."""
     if row["method"] == IMPORTED and pd.isna(row["ratio"]) and not isinstance(row["pattern"], str):
         return NOT_TOLD
@@ -187,35 +191,58 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
 
     `rows` are of one metric, data set and protocol. `low` and `high` are value -/+ stderr, or the range over seeds.
     """
+    return _collapsed(rows, [])
+
+
+def _collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
+    """Return what `collapse` does of each of several numbers, which differ in the columns `beside`."""
+    if rows.empty:
+        return pd.DataFrame(columns=[*POINT_COLUMNS, *COUNTED, *beside])
+    ordered = _by_point(rows, beside)
+    ordered["value"] = ordered["value"].fillna(math.inf)
+    ordered[list(COUNTED)] = ordered[list(COUNTED)].astype(float)
+    groups = ordered.groupby("point")
+    values, counted = groups["value"].agg(["mean", "min", "max", "size"]), groups[list(COUNTED)].mean()
     points = []
-    for _, part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
-        part = part.sort_values("seed")
-        values = part["value"].fillna(math.inf)
-        first = part.iloc[0]
-        value, seeds = float(values.mean()), len(values)
+    first = ordered.drop_duplicates("point").to_dict("records")
+    told, counts = values.itertuples(index=False, name=None), counted.to_dict("records")
+    for row, (value, least, most, seeds), of_counted in zip(first, told, counts, strict=True):
         if seeds > 1:
-            low, high = float(values.min()), float(values.max())
+            low, high = least, most
             spread = f", mean of {seeds} seeds from {low:.4g} to {high:.4g}"
         else:
-            stderr = float(first["stderr"]) if pd.notna(first["stderr"]) else 0.0
+            stderr = float(row["stderr"]) if pd.notna(row["stderr"]) else 0.0
             low, high = value - stderr, value + stderr
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
-        pattern = first["pattern"] if isinstance(first["pattern"], str) else None
-        where = removed(first)
-        fixed = [first["label"], first["method"], first["ratio"], pattern, first["key"], where, value, low, high, seeds]
-        counted = part[list(COUNTED)].astype(float).mean()
-        recovery = first["recovery"] if isinstance(first["recovery"], str) else None
-        untuned = first["untuned"] if isinstance(first["untuned"], str) else None
-        made = [recovery, untuned, first["parts"], first["chain"], first["series"]]
-        row = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
-        points.append(row | counted.to_dict())
-    return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED])
+        pattern, recovery, untuned = (_text(row[name]) for name in ("pattern", "recovery", "untuned"))
+        where = removed(row)
+        fixed = [row["label"], row["method"], row["ratio"], pattern, row["key"], where, value, low, high, seeds]
+        made = [recovery, untuned, row["parts"], row["chain"], row["series"]]
+        point = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
+        points.append(point | of_counted | {name: row[name] for name in beside})
+    return pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED, *beside])
+
+
+def _by_point(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
+    """Return rows with the number of the `point` that each is of, ordered by these and the seeds."""
+    place = rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False).ngroup()
+    if beside:
+        number = rows.groupby(beside, sort=False).ngroup()
+        place += number * (place.max() + 1)
+    return rows.assign(point=place).sort_values(["point", "seed"])
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def by_seed(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     """Return the keys of each point that `collapse` makes of the rows, by seed, the one first that it names."""
-    parts = rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False)
-    return [tuple(part.sort_values("seed")["key"].unique()) for _, part in parts]
+    found: dict[int, list[str]] = {}
+    ordered = _by_point(rows, []).drop_duplicates(["point", "key"]) if len(rows) else rows.assign(point=0)
+    for point, key in zip(ordered["point"], ordered["key"], strict=True):
+        found.setdefault(point, []).append(key)
+    return [tuple(keys) for keys in found.values()]
 
 
 def amounts(points: pd.DataFrame) -> list[str]:
@@ -227,11 +254,11 @@ def amounts(points: pd.DataFrame) -> list[str]:
 
 def headline(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracies that papers report: each known task's own metric, with its `task` label and `chance`."""
-    cards = frame["dataset"].str.split("@").str[0].map(TASKS)
-    known = cards.notna()
-    wanted = frame["metric"] == cards.map(lambda card: card.metric, na_action="ignore")
-    rows, cards = frame[known & wanted], cards[known & wanted]
-    return rows.assign(task=[card.label for card in cards], chance=[card.chance for card in cards])
+    named = {str(name): TASKS.get(str(name).partition("@")[0]) for name in frame["dataset"].unique()}
+    cards = {name: card for name, card in named.items() if card}
+    rows = frame[frame["metric"] == frame["dataset"].map({name: card.metric for name, card in cards.items()})]
+    found = [cards[name] for name in rows["dataset"]]
+    return rows.assign(task=[card.label for card in found], chance=[card.chance for card in found])
 
 
 def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
@@ -247,45 +274,60 @@ def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
 
     What was imported stands beside every amount where nothing was removed of it, or not told how much.
     """
-    there = pd.Series([removed(row) for _, row in rows.iterrows()], index=rows.index, dtype=object)
+    there = _removals(rows)
     anywhere = (rows["method"] == IMPORTED) & there.isin((NOT_TOLD, amount(0, None)))
     return rows[is_dense(rows) | anywhere | (there == chosen)]
 
 
+def _removals(rows: pd.DataFrame) -> pd.Series:
+    """Return what `removed` says of every row."""
+    told = rows[["method", "ratio", "pattern"]]
+    group = told.groupby(list(told), dropna=False, sort=False).ngroup()  # few, of many rows
+    first = told.assign(group=group).drop_duplicates("group")
+    return group.map({row["group"]: removed(row) for row in first.to_dict("records")}).astype(object)
+
+
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `dots.accuracy_dots` draws, seeds collapsed, from `headline` rows of one limit and amount."""
-    parts = []
-    for _, part in rows.groupby(["task", "chance", "metric"], sort=False):
-        first = part.iloc[0]
-        parts.append(collapse(part).assign(task=first["task"], chance=first["chance"], metric=first["metric"]))
-    return pd.concat(parts) if parts else pd.DataFrame()
+    return _collapsed(rows, ["task", "chance", "metric"]) if len(rows) else pd.DataFrame()
 
 
 def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return each variant's mean over the seven tasks (key, label, where, mean, stderr), where it has all seven."""
-    means = []
-    for (key, label), part in rows.groupby(["key", "label"], sort=False):
-        found = mean_of_seven(_measurement(row) for row in part.to_dict("records"))
-        if found:
-            means.append((key, label, removed(part.iloc[0]), *found))
-    return pd.DataFrame(means, columns=["key", "label", "where", "mean", "stderr"])
-
-
-def _measurement(row: dict) -> Measurement:
-    known = {name: None if pd.isna(row[name]) else row[name] for name in ("stderr", "limit", "fewshot")}
-    protocol = {"limit": known["limit"], "fewshot": known["fewshot"]}
-    numbers = {"value": row["value"], "stderr": known["stderr"], "n": int(row["n"])}
-    return Measurement(metric=row["metric"], dataset=row["dataset"], protocol=protocol, **numbers)
+    wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
+    of_seven = rows[rows["metric"] == wanted].drop_duplicates([*SCORED, "dataset"], keep="last")
+    size = of_seven.groupby(SCORED, dropna=False)["dataset"].transform("size")
+    whole = of_seven[size == len(SEVEN)]
+    if whole.empty:
+        return pd.DataFrame(columns=["key", "label", "where", "mean", "stderr"])
+    group = whole.groupby(SCORED, dropna=False, sort=False).ngroup()
+    task = whole["dataset"].map(SEVEN.index)
+    whole = whole.assign(group=group, task=task).sort_values(["group", "task"])
+    first = whole.iloc[:: len(SEVEN)]
+    values, errors, n = (whole[name].to_numpy(float).reshape(-1, len(SEVEN)) for name in ("value", "stderr", "n"))
+    means = pd.DataFrame(
+        {
+            "key": first["key"],
+            "label": first["label"],
+            "where": _removals(first),
+            "mean": mean_of(values),
+            "stderr": stderr_of(errors),
+        }
+    )
+    # Of several protocols the one with the most documents counts, and of these the first.
+    most = means.assign(n=n.sum(axis=1)).sort_values("n", ascending=False, kind="stable").drop_duplicates(SCORED[:2])
+    shown = rows[SCORED[:2]].drop_duplicates()
+    return shown.merge(most.drop(columns="n"), on=SCORED[:2])[list(means)]
 
 
 def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return `accuracies` with a last row of tasks, the mean of seven, for the points that have all seven."""
-    means = seven_means(rows)
+    means = {label: part for label, part in seven_means(rows).groupby("label")}
     added = []
-    for series, part in shown.groupby("series", sort=False):
-        mine = means[means["label"] == series]
-        if mine.empty:
+    for _, first in shown.drop_duplicates("series").iterrows():
+        if first["series"] not in means:
             continue
+        mine = means[first["series"]]
         value, values = mine["mean"].mean(), mine["mean"]
         if len(mine) > 1:
             low, high, spread = values.min(), values.max(), f", mean of {len(mine)} seeds"
@@ -293,7 +335,7 @@ def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
             stderr = mine["stderr"].fillna(0.0).iloc[0]
             low, high, spread = value - stderr, value + stderr, f" ± {stderr:.2g} (standard error)"
         row = {"task": MEAN_LABEL, "chance": None, "metric": "as the papers take it", "value": value}
-        added.append(part.iloc[0].to_dict() | row | {"low": low, "high": high, "spread": spread})
+        added.append(first.to_dict() | row | {"low": low, "high": high, "spread": spread})
     return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown
 
 

@@ -198,7 +198,8 @@ def _clicked() -> None:
 def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
     rows = answers(found)
     keys = list(rows["key"])
-    table = ranking.ranking(rows, asked.budget, asked.cost.column, [data.results()[key].footprint for key in keys])
+    stored = data.results(keys)
+    table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys])
     fit = found["fits"].any()
     st.subheader("What fits" if fit else "The nearest misses", anchor=False)
 

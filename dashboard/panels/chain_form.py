@@ -16,7 +16,7 @@ from core.chain import DENSE, parse, plain
 from core.errors import UserError
 from core.methods.base import Reads
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
-from core.request.baseline import left
+from core.request.baseline import keys_of, left
 from core.request.complete import complete
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from dashboard import data
@@ -96,9 +96,10 @@ def chain_input() -> Chain:
 
 def first_chain() -> str:
     """Return a chain that is quick to make and was not measured yet, at a ratio near the default one."""
-    stored = data.results()
     chains = [f"{FIRST}@{plain(at)}" for at in sorted(FIRST_AT, key=lambda at: abs(at - DEFAULT_RATIO))]
-    return next((chain for chain in chains if left(complete(DEFAULT_MODEL, chain), stored)), chains[0])
+    specs = {chain: complete(DEFAULT_MODEL, chain) for chain in chains}
+    stored = data.results(keys_of(specs.values()))
+    return next((chain for chain, spec in specs.items() if left(spec, stored)), chains[0])
 
 
 def present_chain() -> str:

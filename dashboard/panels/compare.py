@@ -51,8 +51,8 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
 
     `name` is the point's in captions, and `file` that of the exports.
     """
-    frame = data.frame()
-    rows = frame[(frame["model"] == result.variant.model) & (frame["key"] != result.variant.key)]
+    frame = data.frame(result.variant.model)
+    rows = frame[frame["key"] != result.variant.key]
     names = points.variant_names(rows)
     if not names:
         return []

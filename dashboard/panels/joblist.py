@@ -113,7 +113,7 @@ def explore_link(spec: RunSpec) -> None:
         "views/explore.py",
         label="See it on Explore",
         icon=":material/show_chart:",
-        query_params={ALONE: "true", **points.link(data.frame(), spec)},
+        query_params={ALONE: "true", **points.link(data.frame(spec.variant.model), spec)},
     )
 
 

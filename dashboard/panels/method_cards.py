@@ -133,19 +133,24 @@ def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _known(url: str, stamp: tuple, names: tuple[str, ...]) -> dict[str, Known]:
-    frame, methods = data.frame(), [get_stage(name) for name in names]
-    curves, took = ways.curves(frame, methods), _took(frame)
+    curves: dict[str, ways.Address] = {}
+    for model in dict.fromkeys((DEFAULT_MODEL, *data.models())):
+        methods = [get_stage(name) for name in names if name not in curves]
+        curves |= ways.curves(data.frame(model), methods) if methods else {}
+    took = _took(data.frame(DEFAULT_MODEL))
     return {name: Known(curves.get(name, {}), took.get(name)) for name in names}
 
 
 def _took(frame: pd.DataFrame) -> dict[str, str]:
     """Say how long stages took at half of the weights of the default model, by name, where that is stored."""
-    half = frame[(frame["model"] == DEFAULT_MODEL) & (frame["ratio"] == DEFAULT_RATIO) & frame["pattern"].isna()]
+    half = frame[(frame["ratio"] == DEFAULT_RATIO) & frame["pattern"].isna()]
     found: dict[str, str] = {}
-    for key, chain in half.drop_duplicates("key")[["key", "chain"]].itertuples(index=False):
-        if (result := data.result(key)) is None:
+    chains = dict(zip(half["key"], half["chain"], strict=True))
+    stored = data.results(chains)
+    for key, chain in chains.items():
+        if key not in stored:
             continue
-        variant, made = result.variant, result.variant.details
+        variant, made = stored[key].variant, stored[key].variant.details
         name = variant.stages[-1].method
         if name in found or not made.get("seconds") or (variant.stages[-1].removes and len(variant.stages) > 1):
             continue

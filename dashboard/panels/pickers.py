@@ -80,13 +80,12 @@ class Chosen:
         return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
-def pick(frame: pd.DataFrame) -> Chosen:
+def pick(models: list[str]) -> Chosen:
     """Show the pickers and return what was chosen."""
-    models = list(frame["model"].value_counts().index)
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
         model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
-        rows = frame[frame["model"] == model]
+        rows = data.frame(model)
         labels = {method.name: method.label for method in METHODS}
         there = _methods_there(rows)
         default = None if SHOWN in st.session_state else there
@@ -143,7 +142,8 @@ def pick(frame: pd.DataFrame) -> Chosen:
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
-    found = [method for method in METHODS if method.takes_amount and method.name in set(rows["method"])]
+    there = set(rows["method"].unique())
+    found = [method for method in METHODS if method.takes_amount and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
 

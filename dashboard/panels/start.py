@@ -8,7 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.errors import UserError
-from core.request.baseline import left
+from core.request.baseline import keys_of, left
 from core.request.estimate import Estimate, estimate_left, kept_stages
 from core.specs import RunSpec
 from core.words import duration, variant_name
@@ -32,7 +32,7 @@ def show_start(wanted: Wanted) -> None:
     if told := st.session_state.pop(TOLD, None):
         st.toast(told, icon=":material/playlist_add_check:")
     active = [job.spec for job in data.active_jobs() if not job.cancel]
-    stored = data.results()
+    stored = data.results(keys_of(wanted.specs))
     unmeasured = [spec for spec in wanted.specs if left(spec, stored)]
     new = [spec for spec in unmeasured if spec not in active]
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
@@ -90,7 +90,7 @@ def _more(wanted: Wanted, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec])
     if not new:
         return []
     (spec,), said = new, []
-    parts = left(spec, data.results())
+    parts = left(spec, data.results(keys_of(new)))
     if parts[-1].variant != spec.variant:
         said.append("The dense model is measured in the same way, to compare with.")
     if data.result(spec.variant.key):

@@ -51,9 +51,8 @@ class Told:
         return ways.shown(self.rows[shown], self.text) | more
 
 
-def stories(frame: pd.DataFrame) -> list[Story]:
-    """Return the stories that the measured rows tell, each of the first text whose rows do, in Explore's order."""
-    mine = frame[frame["model"] == DEFAULT_MODEL]
+def stories(mine: pd.DataFrame) -> list[Story]:
+    """Return the stories that the default model's rows tell, each of the first text whose rows do, in their order."""
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []
@@ -141,13 +140,13 @@ def _plain(series: str) -> str:
 
 def show_stories() -> None:
     """Show the stories beside each other, or under each other where that is too narrow."""
-    _show(_kept(str(data.store().url), data.store().stamp()))
+    _show(_kept(str(data.store().url), data.store().stamp(DEFAULT_MODEL)))
 
 
 def show_first() -> None:
     """Lead to the stories from the top of Explore, in one line, so that the chart is seen at once."""
     with st.container(horizontal=True, key="stories"):
-        for story in _kept(str(data.store().url), data.store().stamp()):
+        for story in _kept(str(data.store().url), data.store().stamp(DEFAULT_MODEL)):
             st.page_link(
                 "views/explore.py",
                 label=story.title,
@@ -167,4 +166,4 @@ def _show(found: Sequence[Story]) -> None:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _kept(url: str, stamp: tuple) -> list[Story]:
-    return stories(data.frame())
+    return stories(data.frame(DEFAULT_MODEL))

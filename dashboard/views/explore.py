@@ -150,21 +150,22 @@ def charts(shown: Shown, items: list[Item]) -> None:
 def page() -> None:
     arrive("explore_")
     st.title("Explore", anchor=False)
-    frame = data.frame()
-    widgets.show_skipped(frame.attrs["warnings"])
-    if frame[frame["metric"] == "perplexity"].empty:
+    models = data.models()
+    if not models:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     stories.show_first()
-    chosen = pick(frame)
+    chosen = pick(models)
+    frame = data.frame(chosen.model)
+    widgets.show_skipped(frame.attrs["warnings"])
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
     if mode == CURVE:
         show_curves(chosen)
     else:
-        items = show_tradeoff(chosen, frame[frame["model"] == chosen.model])
+        items = show_tradeoff(chosen, frame)
         if items:
             widgets.export_page("slimscope-tradeoff", lambda: items)
     refresh_when_done()

@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from core.analysis.frame import COLUMNS, tidy
+from core.analysis.frame import COLUMNS, protocol_sentence, tidy
 from core.chain import Shared, parse
 from core.request.asked import build_asked
 from core.results import Measurement
@@ -184,3 +184,28 @@ def test_an_unknown_method_is_of_no_family():
     frame = tidy([make(perplexity(math.inf), stages=[Stage(method="newer", ratio=0.5)])])
     assert list(frame.family) == ["other"]
     assert list(frame.value) == [math.inf]
+
+
+def test_rows_say_what_each_number_of_any_kind_says_by_itself():
+    odd = [
+        perplexity(math.inf, stderr=math.nan),
+        perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1}}),
+        perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1.0}}),
+        perplexity(20.0).model_copy(update={"protocol": {"window": 128.0, "windows": None, "version": True}}),
+        accuracy(0.6).model_copy(update={"stderr": None}),
+    ]
+    found = [
+        make(*odd),
+        make(key=OTHER),
+        make(perplexity(3.0), key="c" * 64, stages=[Stage(method="newer", ratio=0.5)]),
+    ]
+    frame = tidy(found)
+    measured = [(one.variant.key, row) for one in found for row in one.measurements]
+    assert list(frame["key"]) == [key for key, _ in measured]
+    assert list(frame["protocol_id"]) == [row.protocol_id for _, row in measured]
+    assert list(frame["protocol"]) == [protocol_sentence(row) for _, row in measured]
+    assert len(set(frame["protocol_id"][1:4])) == 3 and len(set(frame["protocol"][1:4])) == 3
+    for name in ("value", "stderr", "n"):
+        said = [getattr(row, name) for _, row in measured]
+        assert frame[name].to_numpy() == pytest.approx([math.nan if x is None else x for x in said], nan_ok=True)
+    assert list(frame["origin"]) == [row.origin for _, row in measured]

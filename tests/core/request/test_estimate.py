@@ -4,8 +4,12 @@ import pytest
 
 from core import paths
 from core.engine.variants import describe
+from core.models.facts import facts
+from core.models.sources import identify
+from core.request import speeds
+from core.request.baseline import left
 from core.request.complete import complete
-from core.request.estimate import Estimate, estimate, history
+from core.request.estimate import Estimate, estimate, estimate_left, history
 from core.results import Measurement, Result
 from core.specs import Calibration, Perplexity, RunSpec, Task
 from core.store.shipped import append_shipped
@@ -156,3 +160,49 @@ def test_rows_of_methods_and_parameters_that_are_gone_tell_no_speed():
         variant = known.variant.model_copy(update={"stages": (stage,)})
         rows.append(known.model_copy(update={"variant": variant, "measurements": ()}))
     assert estimate(again, [*rows, known]) == estimate(again, [known])
+
+
+def renamed(one: Result, model: str, key: str) -> Result:
+    return one.model_copy(update={"variant": one.variant.model_copy(update={"model": model, "key": key})})
+
+
+def test_what_is_left_takes_what_the_history_says_as_that_changes(monkeypatch):
+    shape = facts(identify(MODEL))
+    monkeypatch.setattr(speeds, "shape_of", lambda model, revision: None if model == "gone" else shape)
+    store, wanted = Store(), spec("wanda", windows=8)
+
+    def check():
+        expected = [estimate(part, history(store)) for part in left(wanted, store)]
+        found = estimate_left([wanted], store)
+        assert found.seconds == pytest.approx(sum(one.seconds for one in expected))
+        return found.seconds
+
+    known = [
+        renamed(result(spec("wanda"), 500.0, 400.0), "gone", "1" * 64),
+        renamed(result(spec("wanda"), 70.0, 60.0), "other", "2" * 64),
+        result(spec("sparsegpt"), 90.0, 20.0),
+        result(spec("wanda", seed=1), 10.0, 30.0, device="cuda (a card)"),
+        result(spec("wanda", seed=2), 40.0, 25.0),
+        result(spec("wanda", seed=3), 40.0, 28.0),  # made at the same moment: by way of the same one
+    ]
+    seconds = [check()]
+    for one in known:
+        store.put(one)
+        seconds.append(check())
+    assert seconds[1] == seconds[0] and seconds[2] != seconds[1] and seconds[4] == seconds[3] != seconds[2]
+    assert len(set(seconds)) == 5
+    for one in known:
+        store.delete(one.variant.key)
+        check()
+    assert check() == seconds[0]
+
+
+def test_a_model_whose_files_come_back_tells_its_speed_again(monkeypatch):
+    store, wanted = Store(), spec("wanda", windows=8)
+    store.put(result(spec("wanda"), 70.0, 60.0))
+    expected = estimate_left([wanted], store).seconds
+    fresh = Store()
+    with monkeypatch.context() as patched:
+        patched.setattr(speeds, "shape_of", lambda *_: None)
+        assert estimate_left([wanted], fresh).seconds != expected
+    assert estimate_left([wanted], fresh).seconds == expected

@@ -91,7 +91,7 @@ def opened(address):
 
 
 def test_every_curve_that_is_linked_shows_its_method(fresh):
-    found = ways.curves(data.frame(), SHOWN)
+    found = ways.curves(data.frame(DEFAULT_MODEL), SHOWN)
     assert {"magnitude", "slimllm", "svd-llm", "adaprune", "lora", "distill-white"} <= set(found)
     for name in ("slimllm", "distill-white", "svd"):
         app = opened(found[name])
@@ -102,7 +102,7 @@ def test_every_curve_that_is_linked_shows_its_method(fresh):
 
 @pytest.fixture
 def told(fresh):
-    return {story.title: story for story in stories.stories(data.frame())}
+    return {story.title: story for story in stories.stories(data.frame(DEFAULT_MODEL))}
 
 
 def test_there_are_three_stories_of_two_sentences_on_shipped_rows(told):
@@ -149,18 +149,18 @@ def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
 
 
 def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled):
-    told = [story.title for story in stories.stories(data.frame())]
+    told = [story.title for story in stories.stories(data.frame(DEFAULT_MODEL))]
     assert "Trained back" not in told and "What fits a budget?" in told
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="distill-white"))
-    assert "Trained back" not in [story.title for story in stories.stories(data.frame())]
+    assert "Trained back" not in [story.title for story in stories.stories(data.frame(DEFAULT_MODEL))]
     for recovery in ("lora", "distill-white"):
         filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
-    assert "Trained back" in [story.title for story in stories.stories(data.frame())]
+    assert "Trained back" in [story.title for story in stories.stories(data.frame(DEFAULT_MODEL))]
 
 
 def test_an_empty_store_has_no_stories_and_methods_are_explained_all_the_same(store):
-    assert stories.stories(data.frame()) == []
+    assert stories.stories(data.frame(DEFAULT_MODEL)) == []
     app = open_app(PAGE)
     assert cards(app) == {method.label for method in SHOWN} and not links(app, "See its curve")
 
@@ -176,7 +176,7 @@ def test_a_link_is_heeded_whatever_was_chosen_before(filled):
     (families,) = (group for group in app.get("button_group") if group.key == "explore_families")
     families.set_value(["structured"]).run()
     assert app.multiselect(key="explore_methods").value == ["slimllm"]
-    for name, value in ways.curves(data.frame(), SHOWN)["wanda"].items():
+    for name, value in ways.curves(data.frame(DEFAULT_MODEL), SHOWN)["wanda"].items():
         app.query_params[name] = value
     app.run()
     assert app.multiselect(key="explore_methods").value == ["wanda"] and not app.exception

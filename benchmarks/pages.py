@@ -1,0 +1,339 @@
+"""The dashboard's speed, on a made-up store of 10,000 variants with 200,000 numbers and on what ships.
+
+    python -m benchmarks.pages [--variants 10000] [--keep FOLDER]
+
+Of each store, every figure beside the one that is wanted: CPU seconds and peak memory of reading all results, of the
+tidy rows and of each page by Streamlit's own tester, at first and again; then, with a real server and Chromium, seconds
+until the first chart is there and until a choice is done: an amount, a method, a family. `--keep` leaves the store in a
+folder, and takes it from there where it is.
+"""
+
+import os
+import random
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice, product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import insert
+
+from core.chain import Shared, parse
+from core.data.cards import SEVEN, TASKS
+from core.paths import PROJECT
+from core.registry import METHODS
+from core.request.asked import build_asked
+from core.request.complete import complete
+from core.results import Footprint, LayerReport, Measurement, Result, Variant
+from core.specs import Calibration, RunSpec, VariantSpec
+from core.store.rows import written
+from core.store.store import Store
+from core.store.tables import measurements, variants
+
+MODELS = ("smollm2-135m", "opt-125m", "opt-350m", "smollm2-360m")
+RATIOS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
+FOLLOWED = ("", "+lora", "+distill-white", "+lora,rank=4")
+CALIBRATIONS = ("c4-sample:16x2048", "c4-sample:128x2048", "passages-calibration:16x2048")
+TRAINING = "c4-sample:2048x256"
+TEXTS = (("wikitext2", 2048, 16), ("ptb-valid", 128, 128), ("wikitext2", 128, 128), ("passages-eval", 2048, 16))
+LIMITS = (100, 500)
+BLOCKS, ROLES = 30, ("q", "k", "v", "o", "gate", "up", "down")
+AT_ONCE = 500  # variants that are inserted together
+FIRST_PART, MEMORY = 2.0, 600.0  # seconds, MB
+RERUN = 0.3  # seconds of a page
+
+Row = tuple[str, float, str, float | None]  # what, figure, unit, wanted
+
+
+# A made-up store
+
+
+def chains() -> list[str]:
+    """Return what variants are made by: every method at every amount that it takes, and what followed it."""
+    found = []
+    for method in (method for method in METHODS if method.takes_amount):
+        amounts = [ratio for ratio in RATIOS if float(ratio) <= method.highest_offered]
+        amounts += ["2:4", "4:8"] if method.patterns else []
+        found += [f"{method.name}@{amount}{then}" for amount, then in product(amounts, FOLLOWED)]
+    return found
+
+
+def made_up(count: int) -> Iterator[Result]:
+    """Yield so many results, as many of each model, its dense one first."""
+    drawn = random.Random(0)
+    for model in MODELS:
+        every = list(product(chains(), CALIBRATIONS, range(4)))
+        drawn.shuffle(every)
+        yield made_up_result(model, "dense", CALIBRATIONS[0], 0)
+        known = set()
+        results = (made_up_result(model, *one) for one in every)
+        new = (one for one in results if one.variant.key not in known and not known.add(one.variant.key))
+        yield from islice(new, count // len(MODELS) - 1)
+
+
+def made_up_result(model: str, chain: str, calibration: str, seed: int) -> Result:
+    """Return a result of 20 numbers and a report of each linear."""
+    beside = Shared(Calibration.parse(calibration), Calibration.parse(TRAINING), seed)
+    stages = build_asked(parse(chain), beside)
+    variant = Variant(
+        key=VariantSpec(model=model, revision="1", stages=stages).key,
+        model=model,
+        revision="1",
+        dtype="float32",
+        stages=stages,
+        made=tuple({"seconds": 60.0, "device": "cpu", "created": "2026-01-01T00:00:00+00:00"} for _ in stages),
+    )
+    ratio, drawn = variant.ratio or 0.0, random.Random(variant.key)
+    zeros = round(ratio * 106e6)
+    footprint = Footprint(
+        block_weights=106_000_000,
+        block_zeros=zeros,
+        model_parameters=134_500_000,
+        model_zeros=zeros,
+        dense_parameters=134_500_000,
+        dense_bytes=269_000_000,
+        packed_bytes=269_000_000 - 2 * zeros,
+        bits_per_weight=16 - 16 * ratio,
+    )
+    layers = tuple(
+        LayerReport(
+            name=f"model.layers.{block}.{role}",
+            block=block,
+            role=role,
+            shape=(576, 576),
+            sparsity=ratio,
+            error=drawn.random(),
+            stage=0,
+        )
+        for block, role in product(range(BLOCKS if stages[0].method != "dense" else 0), ROLES)
+    )
+    return Result(variant=variant, footprint=footprint, measurements=tuple(numbers(ratio, drawn)), layers=layers)
+
+
+def numbers(ratio: float, drawn: random.Random) -> Iterator[Measurement]:
+    """Yield 20 numbers: perplexities, the seven tasks at two limits, latencies."""
+    details = {"seconds": 30.0, "tokens": 32768, "device": "cpu", "created": "2026-01-02T00:00:00+00:00"}
+    for corpus, window, windows in TEXTS:
+        value = 20 / (1.05 - ratio) ** 2 * (1 + drawn.random() / 10)
+        protocol = {"window": window, "windows": windows, "source": "folder", "dtype": "float32"}
+        yield Measurement(
+            metric="perplexity", dataset=corpus, value=value, stderr=value / 50, n=windows, protocol=protocol
+        ).model_copy(update={"details": details})
+    for task, limit in product(SEVEN, LIMITS):
+        protocol = {"limit": limit, "fewshot": 0, "version": 1, "source": "folder", "dtype": "float32"}
+        value = TASKS[task].chance + 0.3 * (1 - ratio) * drawn.random()
+        yield Measurement(
+            metric=TASKS[task].metric, dataset=task, value=value, stderr=0.04, n=limit, protocol=protocol
+        ).model_copy(update={"details": details})
+    for metric in ("prefill", "decode"):
+        protocol = {"batch": 1, "prompt": 512, "dtype": "float32"}
+        yield Measurement(metric=metric, dataset="latency", value=5.0 - ratio, n=8, protocol=protocol)
+
+
+def fill(folder: Path, count: int) -> None:
+    """Write the made-up store into a folder of results."""
+    store, results = Store(f"sqlite:///{folder / 'local.db'}"), made_up(count)
+    while part := [written(result) for result in islice(results, AT_ONCE)]:
+        with store.begin() as connection:
+            connection.execute(insert(variants), [row for row, _ in part])
+            connection.execute(insert(measurements), [number for _, rows in part for number in rows])
+
+
+# Without a browser
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Return the CPU seconds that work takes, in all threads."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def peak() -> float:
+    """Return the most MB that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure_reading() -> list[Row]:
+    from core.analysis.frame import tidy
+
+    store = Store()
+    found: list[Result] = []
+    rows: list[Row] = [("results()", timed(lambda: found.extend(store.results())), "CPU s", None)]
+    rows.append(("tidy", timed(lambda: tidy(found)), "CPU s", None))
+    return [*rows, ("peak of these two", peak(), "MB", None)]
+
+
+def measure_estimate() -> list[Row]:
+    from core.request.estimate import estimate_left
+
+    store, spec = Store(), wanted_run()
+    first, again = (timed(lambda: estimate_left([spec], store)) for _ in range(2))
+    return [("an estimate", first, "CPU s", None), ("the same again", again, "CPU s", RERUN)]
+
+
+def wanted_run() -> RunSpec:
+    return complete(MODELS[0], "wanda@0.55", calibration=Calibration.parse(CALIBRATIONS[0]))
+
+
+def measure_page(name: str, page: str | None) -> list[Row]:
+    """Return what one page takes by Streamlit's tester."""
+    from streamlit.testing.v1 import AppTest
+
+    app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=300)
+    if page:
+        app.switch_page(page)
+    first = timed(app.run)
+    again = min(timed(app.run) for _ in range(3))
+    if app.exception:
+        raise SystemExit(f"{name} failed: {app.exception[0].value}")
+    return [
+        (f"{name}, first run", first, "CPU s", None),
+        (f"{name}, rerun", again, "CPU s", RERUN),
+        (f"{name}, peak", peak(), "MB", MEMORY),
+    ]
+
+
+def in_a_process(work: Callable[[], list[Row]]) -> list[Row]:
+    """Return what work gives in a process of its own, which has imported and cached nothing."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work).result()
+
+
+# With one
+
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+CHART = ".js-plotly-plot .main-svg"
+# Notes when anything in the page's own part last changed.
+WATCH = """() => {
+    window.changed = 0;
+    new MutationObserver(() => { window.changed = performance.now(); }).observe(
+        document.querySelector('[data-testid="stMain"]'), {subtree: true, childList: true, characterData: true}
+    );
+}"""
+IDLE = """() => {
+    const app = document.querySelector('[data-testid="stApp"]');
+    return app.dataset.testScriptState === 'notRunning' && window.changed > window.started
+        && performance.now() - window.changed > 1200;
+}"""
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, int]]:
+    """Give the address and the process id of a dashboard on this machine's results."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    options = ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
+    process = subprocess.Popen([*command, *options], cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def measure_browser() -> list[Row]:
+    from playwright.sync_api import sync_playwright
+
+    path = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
+    with sync_playwright() as playwright, server() as (address, process):
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        rows: list[Row] = []
+        for visit in ("first visit", "second visit"):
+            tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            tab.set_default_timeout(120_000)
+            tab.goto(address)
+            tab.wait_for_selector(CHART, state="attached")
+            painted, there = tab.evaluate(
+                "[performance.getEntriesByName('first-contentful-paint')[0].startTime, performance.now()]"
+            )
+            rows.append((f"{visit}, first chart after opening", there / 1000, "s", FIRST_PART))
+            rows.append((f"{visit}, first chart after first paint", (there - painted) / 1000, "s", FIRST_PART))
+        tab.wait_for_timeout(3000)
+        tab.evaluate(WATCH)
+        slider = tab.get_by_role("slider").first
+        if slider.count():
+            slider.focus()
+            rows.append(("a step of the amount", done(tab, lambda: tab.keyboard.press("ArrowRight")), "s", 0.3))
+        chosen = tab.get_by_test_id("stMultiSelect").first
+        off = chosen.get_by_role("button", name=re.compile("Remove")).or_(chosen.locator("[data-baseweb=tag] svg"))
+        rows.append(("a method off", done(tab, lambda: off.first.click()), "s", 0.4))
+        rows.append(("a family on", done(tab, lambda: pill(tab, "Structured").click()), "s", 0.6))
+        rows.append(("a family off", done(tab, lambda: pill(tab, "Structured").click()), "s", 0.6))
+        status = Path(f"/proc/{process}/status").read_text()
+        rows.append(("the server's peak", int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024, "MB", MEMORY))
+        browser.close()
+    return rows
+
+
+def pill(tab, name: str):
+    return tab.get_by_test_id("stSidebar").get_by_text(name, exact=True).first
+
+
+def done(tab, act: Callable[[], None]) -> float:
+    """Return the seconds from an act to the last change of the page, after which nothing runs."""
+    tab.evaluate("window.started = performance.now()")
+    act()
+    tab.wait_for_function(IDLE)
+    seconds = tab.evaluate("window.changed - window.started") / 1000
+    tab.wait_for_timeout(500)
+    return seconds
+
+
+def show(title: str, rows: list[Row]) -> None:
+    table = Table(title=title)
+    for column in ("what", "figure", "wanted"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for what, figure, unit, wanted in rows:
+        digits = 0 if unit == "MB" else 2
+        table.add_row(what, f"{figure:.{digits}f} {unit}", "" if wanted is None else f"{wanted:g} {unit}")
+    Console().print(table)
+
+
+PAGES = (("Explore", None), ("Run", "views/run.py"), ("Published", "views/published.py"))
+PARTS: tuple[Callable[[], list[Row]], ...] = (
+    measure_reading,
+    measure_estimate,
+    *(partial(measure_page, *page) for page in PAGES),
+    measure_browser,
+)
+
+
+def main(variants: int = 10_000, keep: Path | None = None) -> None:
+    os.environ.pop("SLIMSCOPE_DB", None)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (keep or Path(temporary) / "filled").absolute()
+        if not (folder / "local.db").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            in_a_process(partial(fill, folder, variants))
+        for title, results in (("what ships", Path(temporary)), (f"{variants:,} variants made up", folder)):
+            os.environ["SLIMSCOPE_RESULTS"] = str(results)
+            show(title, [row for part in PARTS for row in in_a_process(part)])
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,211 @@
+"""How fast this machine works: operations a second of each kind of work, from stored runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import product
+from threading import Lock
+from typing import Any, NamedTuple
+
+from core.errors import UserError
+from core.models.facts import facts
+from core.models.shape import ModelFacts
+from core.models.sources import identify_again
+from core.registry import made
+from core.request.cost import task_work
+from core.results import Result
+from core.specs import RunSpec, Stage, Task
+from core.store.kept import Kept
+from core.store.store import Store
+
+# Operations a second where nothing was measured yet.
+CPU_CORE, GPU, GPU_16_BIT = 30e9, 3e12, 15e12
+
+
+class Kind(NamedTuple):
+    """What tells work whose speed is one from other work of a model."""
+
+    device: str
+    kind: str
+    dtype: str
+    method: str
+    reads: bool | None  # whether a stage read a text; None for a measurement
+
+
+class Seen(NamedTuple):
+    """Work that was done, and how long it took."""
+
+    kind: Kind
+    work: float  # operations
+    seconds: float
+    made: tuple[Any, ...] | None = None  # what tells the making of one stage from another
+
+
+class Done(NamedTuple):
+    """All work of a kind together."""
+
+    work: float
+    seconds: float
+
+
+Sums = Mapping[Kind, Done]
+
+
+def own_numbers(result: Result) -> Result:
+    """Return a result of the user's own without the shipped numbers beside it.
+
+    A number can be no older than the variant it was measured on.
+    """
+    made = result.variant.details.get("created", "~")
+    rows = tuple(row for row in result.measurements if row.details.get("created", "") >= made)
+    return result.model_copy(update={"measurements": rows})
+
+
+def seen(result: Result, shape: ModelFacts) -> list[Seen]:
+    """Return the work of a result of a model of this shape."""
+    variant, found = result.variant, []
+
+    def see(kind: str, dtype: str, method: str, reads: bool | None, work: float, how: dict, told: Any = None) -> None:
+        device = how.get("device", "").partition(" ")[0]
+        found.append(Seen(Kind(device, kind, dtype, method, reads), work, how.get("seconds") or 0.0, told))
+
+    for stage, how in zip(variant.stages, variant.made, strict=False):
+        if "training" not in how and how.get("seconds"):
+            try:
+                work = made(stage).cost(shape, stage.calibration)
+            except UserError:  # a method or a parameter that this version does not have
+                continue
+            told = stage.method, how["seconds"], how.get("created")
+            see("compress", variant.dtype, stage.method, stage.calibration is not None, work, how, told)
+    for row in result.measurements:
+        dtype = row.protocol.get("dtype") or variant.dtype
+        if row.of_text:
+            work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
+            see("perplexity", dtype, variant.method, None, work, row.details)
+        elif row.metric == "acc":
+            work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit")))
+            see("tasks", dtype, variant.method, None, work, row.details)
+    return found
+
+
+def sums(rows: Iterable[Seen]) -> dict[Kind, Done]:
+    """Return all work of each kind; a stage that several variants were made by way of counts once."""
+    found: dict[Kind, Done] = {}
+    counted: set[tuple[Any, ...]] = set()
+    for row in rows:
+        if row.made is not None:
+            if row.made in counted:
+                continue
+            counted.add(row.made)
+        if row.work and row.seconds:
+            work, seconds = found.get(row.kind, Done(0.0, 0.0))
+            found[row.kind] = Done(work + row.work, seconds + row.seconds)
+    return found
+
+
+def shape_of(model: str, revision: str) -> ModelFacts | None:
+    """Return the shape of a model; None where its files are gone, while its numbers stay."""
+    try:
+        return facts(identify_again(model, revision))
+    except UserError:
+        return None
+
+
+class Speeds:
+    """The speeds of what was done on one model, and where that tells nothing, on `others`."""
+
+    def __init__(self, own: Sums, others: Callable[[], Sums]):
+        self.known = (lambda: own), others
+
+    def of(self, spec: RunSpec, kind: str, stage: Stage | None = None, dtype: str | None = None) -> float:
+        """Return operations a second over the likest work: of this kind before others, of this model before others.
+
+        `stage` is the one that is asked about, by default the first; `dtype`, by default the variant's, comes before
+        the variant's.
+        """
+        stage, own = stage or spec.variant.stages[0], spec.variant.dtype
+        # Ranking weights says nothing of the speed of running text through blocks, nor the other way round.
+        unlike = stage.calibration is None
+        for numbers, wanted in product(dict.fromkeys((dtype or own, own)), (kind, "perplexity", "compress")):
+            for known in self.known:
+                rows = {
+                    row: done
+                    for row, done in known().items()
+                    if (row.device, row.dtype, row.kind) == (spec.device, numbers, wanted) and row.reads is not unlike
+                }
+                likest = [done for row, done in rows.items() if row.method == stage.method] or list(rows.values())
+                if likest:
+                    return sum(done.work for done in likest) / sum(done.seconds for done in likest)
+        if spec.device == "cpu":
+            return CPU_CORE * max(1, (os.cpu_count() or 2))
+        return GPU if (dtype or own) == "float32" else GPU_16_BIT
+
+
+def speeds_of(model: str, results: Sequence[Result]) -> Speeds:
+    """Return the speeds of some results, beside those of one model."""
+    shape = lru_cache(shape_of)
+
+    def done(mine: bool) -> Sums:
+        rows = (one for one in results if (one.variant.model == model) is mine)
+        found = ((one, shape(one.variant.model, one.variant.revision)) for one in rows)
+        return sums(row for one, facts in found if facts for row in seen(one, facts))
+
+    return Speeds(done(True), lambda: done(False))
+
+
+@lru_cache(maxsize=4)
+def history_of(store: Store) -> History:
+    """Return what was done on this machine, kept as long as the store is looked at."""
+    return History(store)
+
+
+class History:
+    """The work behind the user's own results: read by model, again only where a variant has changed."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        self._kept = Kept(store, self._seen)
+        self._shapes: dict[tuple[str, str], ModelFacts | None] = {}
+        self._sums: dict[str, tuple[tuple, Sums]] = {}  # with the model's stamp
+        self._lock = Lock()
+
+    def speeds(self, model: str) -> Speeds:
+        """Return the speeds of this machine, beside those of one model."""
+        return Speeds(self._of(model), lambda: self._of_others(model))
+
+    def _of(self, model: str) -> Sums:
+        with self._lock:
+            if any(shape_of(*one) for one, shape in self._shapes.items() if one[0] == model and shape is None):
+                self._shapes.clear()  # its files are there again
+                self._sums.clear()
+                self._kept = Kept(self.store, self._seen)
+            if model not in self._sums or self._sums[model][0] != self.store.stamp(model):
+                known = self._kept.of(model)
+                self._sums[model] = known.stamp, sums(row for rows in known.made.values() for row in rows)
+            return self._sums[model][1]
+
+    def _of_others(self, model: str) -> Sums:
+        found: dict[Kind, Done] = {}
+        for other in self.store.models():
+            for kind, done in self._of(other).items() if other != model else ():
+                work, seconds = found.get(kind, Done(0.0, 0.0))
+                found[kind] = Done(work + done.work, seconds + done.seconds)
+        return found
+
+    def _seen(self, result: Result, own: bool) -> list[Seen]:
+        place = result.variant.model, result.variant.revision
+        if not own or result.variant.imported:
+            return []
+        if place not in self._shapes:
+            self._shapes[place] = shape_of(*place)
+        shape = self._shapes[place]
+        return list(_compact(seen(own_numbers(result), shape))) if shape else []
+
+
+def _compact(rows: list[Seen]) -> Iterable[Seen]:
+    """Return the measurements of one result with those of a kind together."""
+    yield from (row for row in rows if row.made is not None)
+    for kind, done in sums(row for row in rows if row.made is None).items():
+        yield Seen(kind, done.work, done.seconds)

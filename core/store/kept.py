@@ -1,0 +1,68 @@
+"""What is made of each result of a store, kept by model: when a variant changes, it alone is read and made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Generic, NamedTuple, TypeVar
+
+from core.results import Result
+from core.store import shipped
+from core.store.store import Store
+
+MOST = 8  # models that are kept; of more, the one that was asked for longest ago is forgotten
+Made = TypeVar("Made")
+
+
+class Known(NamedTuple, Generic[Made]):
+    """What is made of a model's results at one state of the store."""
+
+    stamp: tuple
+    made: dict[str, Made]  # by the variants' keys, in the order of `Store.results`
+    warnings: tuple[str, ...]  # as of `Store.read`, but for layers, which are not read
+
+
+class _Entry(NamedTuple, Generic[Made]):
+    updated: float
+    made: Made | None
+    warnings: tuple[str, ...]
+
+
+class Kept(Generic[Made]):
+    """Keeps what `make` gives of each result; it is told whether some of it is the user's own."""
+
+    def __init__(self, store: Store, make: Callable[[Result, bool], Made]):
+        self.store, self.make = store, make
+        self._lock = Lock()
+        self._known: dict[str, Known[Made]] = {}
+        self._entries: dict[str, dict[str, _Entry[Made]]] = {}  # of the user's own, by model and key
+
+    def of(self, model: str) -> Known[Made]:
+        """Return what is made of a model's results as they are now; the same object until one of them changes."""
+        with self._lock:
+            stamp, before = self.store.stamp(model), self._known.pop(model, None)
+            if before is None or before.stamp != stamp:
+                before = self._read(model, stamp, before)
+            self._known[model] = before
+            while len(self._known) > MOST:
+                forgotten = next(iter(self._known))
+                del self._known[forgotten], self._entries[forgotten]
+            return before
+
+    def _read(self, model: str, stamp: tuple, before: Known[Made] | None) -> Known[Made]:
+        results, warnings = shipped.read_measured()
+        mine = {key: result for key, result in results.items() if result.variant.model == model}
+        entries = self._entries.get(model, {})
+        if before is None or before.stamp[1] != stamp[1]:
+            entries = {}
+        times = self.store.times(model)
+        stale = {key for key, time in times.items() if key not in entries or entries[key].updated != time}
+        new: dict[str, _Entry[Made]] = {}
+        for key, result, told in self.store.each(stale):
+            new[key] = _Entry(times[key], self.make(result, True) if result else None, told)
+        entries = {key: (new if key in stale else entries)[key] for key in times if key in new or key not in stale}
+        self._entries[model] = entries
+        own = {key: entry.made for key, entry in entries.items() if entry.made is not None}
+        made = {key: own[key] if key in own else self.make(result, False) for key, result in mine.items()}
+        told = tuple(warning for entry in entries.values() for warning in entry.warnings)
+        return Known(stamp, made | own, warnings + told)

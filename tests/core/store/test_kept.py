@@ -1,0 +1,111 @@
+"""What is kept of a model's results: all of it as the store has it now, and nothing made twice without need."""
+
+import pytest
+from sqlalchemy import update
+
+from core import paths
+from core.store.kept import MOST, Kept
+from core.store.shipped import append_shipped
+from core.store.store import Store
+from core.store.tables import variants
+from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+
+
+@pytest.fixture(autouse=True)
+def folder(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    return tmp_path / "measured"
+
+
+@pytest.fixture
+def kept():
+    """(a store, what is kept of its results as they are, the keys of which something was made)"""
+    store, made = Store(), []
+
+    def make_of(result, own):
+        made.append(result.variant.key)
+        return result, own
+
+    return store, Kept(store, make_of), made
+
+
+def without_layers(store):
+    return {key: result.model_copy(update={"layers": ()}) for key, result in store.read().results.items()}
+
+
+def results(known):
+    return {key: result for key, (result, _) in known.made.items()}
+
+
+def test_only_what_has_changed_is_made_again(kept):
+    store, known, made = kept
+    store.put(make(perplexity(20.0), layers=(LAYER,)))
+    store.put(make(perplexity(5.0), key=OTHER))
+    assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER]
+    assert known.of("m") is known.of("m")
+    store.put(make(perplexity(21.0)))
+    assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER, KEY]
+    assert list(known.of("m").made) == list(store.read().results) == [OTHER, KEY]
+    store.delete(OTHER)
+    assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER, KEY]
+
+
+def test_shipped_numbers_are_among_them_and_told_from_the_users_own(kept, folder):
+    store, known, _ = kept
+    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
+    append_shipped(make(perplexity(5.0), key=OTHER), folder / "a.jsonl")
+    store.put(make(perplexity(21.0)))
+    assert results(known.of("m")) == without_layers(store)
+    assert {key: own for key, (_, own) in known.of("m").made.items()} == {KEY: True, OTHER: False}
+    append_shipped(make(perplexity(31.0, window=128)), folder / "b.jsonl")
+    assert results(known.of("m")) == without_layers(store)
+    assert [row.value for row in results(known.of("m"))[KEY].measurements] == [21.0, 31.0]
+
+
+def test_rows_that_cannot_be_used_are_named_as_long_as_they_are_there(kept):
+    store, known, made = kept
+    store.put(make(perplexity(20.0)))
+    store.put(make(perplexity(5.0), key=OTHER))
+    with store.begin() as connection:
+        connection.execute(update(variants).where(variants.c.key == KEY).values(footprint="{}"))
+    assert known.of("m").warnings == store.read().warnings != () and made == [OTHER]
+    store.put(make(perplexity(6.0), key=OTHER))
+    assert known.of("m").warnings == store.read().warnings != ()
+    store.put(make(perplexity(20.0)))
+    assert known.of("m").warnings == () and results(known.of("m")) == without_layers(store)
+
+
+def test_models_lie_apart_and_few_are_kept(kept):
+    store, known, made = kept
+    for place in range(MOST + 1):
+        one = make(perplexity(20.0), key=f"{place:064x}")
+        store.put(one.model_copy(update={"variant": one.variant.model_copy(update={"model": f"m{place}"})}))
+        assert len(known.of(f"m{place}").made) == 1
+    assert len(made) == MOST + 1
+    known.of(f"m{MOST}")
+    assert len(made) == MOST + 1
+    known.of("m0")
+    assert len(made) == MOST + 2
+    assert known.of("none").made == {}
+
+
+def test_models_are_named_by_how_many_variants_they_have(folder):
+    store = Store()
+    assert store.models() == []
+    append_shipped(make(perplexity(20.0)), folder / "a.jsonl")
+    store.put(make(perplexity(20.0)))
+    for key in ("1" * 64, "2" * 64):
+        one = make(perplexity(20.0), key=key)
+        store.put(one.model_copy(update={"variant": one.variant.model_copy(update={"model": "larger"})}))
+    assert store.models() == ["larger", "m"]
+
+
+def test_some_are_what_is_read_of_them_but_for_their_layers(folder):
+    store = Store()
+    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
+    store.put(make(perplexity(21.0)))
+    for place in range(600):  # more than are asked for at once
+        store.put(make(perplexity(float(place)), key=f"{place:064x}"))
+    keys = [KEY, *(f"{place:064x}" for place in range(599)), "f" * 64]
+    found = without_layers(store)
+    assert store.some(keys) == {key: found[key] for key in keys[:-1]}

@@ -1,0 +1,123 @@
+"""Points of many rows at once are those that are made one by one, also of odd rows."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from core.analysis.frame import tidy
+from core.analysis.seven import mean_of_seven
+from core.results import Measurement
+from core.words import amount
+from dashboard.charts import points
+from tests.dashboard.synthetic import accuracies, chained, curve, result
+
+
+def odd() -> pd.DataFrame:
+    """Rows of several seeds, limits and patterns, some without errors, some that diverged, one of another version."""
+    results = [*curve(), chained("wanda@0.5+lora", 30.0), chained("magnitude@2:4+adaprune", 31.0)]
+    results += [result("wanda", value, 0.5, seed=seed) for seed, value in ((3, 41.0), (1, math.inf), (2, 43.0))]
+    results += [result("ria", value, 0.5, seed=seed) for seed, value in ((1, math.nan), (0, 50.0))]
+    changed = []
+    for place, one in enumerate(results):
+        numbers = list(one.measurements)
+        if place % 3 == 0 and len(numbers) > 1:  # another limit beside the first, once without an error
+            more = [row.model_copy(update={"n": 200, "protocol": row.protocol | {"limit": 200}}) for row in numbers[1:]]
+            numbers += [more[0].model_copy(update={"stderr": None}), *more[1:]] if place % 2 else more
+        if place % 4 == 1:
+            numbers = [row for row in numbers if row.dataset != "piqa"]
+        numbers += [row.model_copy(update={"metric": "acc", "value": 0.1}) for row in accuracies(0.1)[2:3]]
+        changed.append(one.model_copy(update={"measurements": tuple(numbers)}))
+    newer = results[5].variant.model_copy(update={"key": "c" * 64, "stages": (results[5].variant.stages[0],)})
+    stage = newer.stages[0].model_copy(update={"method": "newer"})
+    changed.append(results[5].model_copy(update={"variant": newer.model_copy(update={"stages": (stage,)})}))
+    return tidy(changed)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return odd()
+
+
+def same(found: pd.DataFrame, expected: list[dict]) -> None:
+    names = list(expected[0])
+    pd.testing.assert_frame_equal(
+        found[names].astype(object).reset_index(drop=True),
+        pd.DataFrame(expected, columns=names, dtype=object),
+        check_dtype=False,
+    )
+
+
+def plain_points(rows: pd.DataFrame) -> list[dict]:
+    found = []
+    for (label, ratio, pattern), part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
+        part = part.sort_values("seed", kind="stable")
+        values, first = [math.inf if math.isnan(value) else value for value in part["value"]], part.iloc[0]
+        value, stderr = sum(values) / len(values), 0.0 if pd.isna(first["stderr"]) else first["stderr"]
+        low, high = (value - stderr, value + stderr) if len(values) == 1 else (min(values), max(values))
+        told = {"series": label, "key": first["key"], "where": amount(ratio, pattern), "seeds": len(values)}
+        found.append(told | {"value": value, "low": low, "high": high, "packed_mb": part["packed_mb"].mean()})
+    return found
+
+
+def test_points_are_those_of_each_group(rows):
+    perplexities = rows[rows["metric"] == "perplexity"]
+    same(points.collapse(perplexities), plain_points(perplexities))
+    assert [keys[0] for keys in points.by_seed(perplexities)] == list(points.collapse(perplexities)["key"])
+    assert sorted(key for keys in points.by_seed(perplexities) for key in keys) == sorted(perplexities["key"])
+    assert points.collapse(rows[:0]).empty and points.by_seed(rows[:0]) == []
+
+
+def test_accuracies_are_the_points_of_each_task(rows):
+    scored = points.headline(rows)
+    scored = scored[scored["limit"] == 100]
+    expected = []
+    for (task, _, metric), part in scored.groupby(["task", "chance", "metric"], sort=False):
+        expected += [{"task": task, "metric": metric} | point for point in plain_points(part)]
+    same(points.accuracies(scored), expected)
+
+
+def test_headline_rows_are_of_each_tasks_own_metric(rows):
+    told = [
+        (row["key"], row["dataset"])
+        for _, row in rows.iterrows()
+        if row["metric"]
+        == {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm"}.get(row["dataset"], "acc")
+    ]
+    found = points.headline(rows)
+    assert list(zip(found["key"], found["dataset"], strict=True)) == told
+    compressed = found[~points.is_dense(found)]
+    assert points.scored(rows) == set(compressed["key"])
+
+
+@pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %"])
+def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
+    dense = points.is_dense(rows)
+    wanted = [amount(*of) == chosen for of in zip(rows["ratio"], rows["pattern"], strict=True)]
+    assert points.at_amount(rows, chosen).equals(rows[dense | pd.Series(wanted, rows.index)])
+
+
+def test_means_of_seven_are_those_of_each_variant(rows):
+    scored = points.headline(rows)
+    expected = []
+    for (key, label), part in scored.groupby(["key", "label"], sort=False):
+        numbers = [
+            Measurement(
+                metric=row["metric"],
+                dataset=row["dataset"],
+                value=row["value"],
+                stderr=None if pd.isna(row["stderr"]) else row["stderr"],
+                n=int(row["n"]),
+                protocol={"limit": row["limit"], "fewshot": row["fewshot"]},
+            )
+            for row in part.to_dict("records")
+        ]
+        if found := mean_of_seven(numbers):
+            where = amount(part["ratio"].iloc[0], part["pattern"].iloc[0])
+            mean, stderr = found
+            told = {"key": key, "label": label, "where": where, "mean": mean}
+            expected.append(told | {"stderr": math.nan if stderr is None else stderr})
+    assert 0 < len(expected) < scored["key"].nunique()
+    assert any(math.isnan(one["stderr"]) for one in expected)
+    same(points.seven_means(scored), expected)
+    assert points.seven_means(scored[:0]).empty and points.seven_means(scored[scored["dataset"] == "piqa"]).empty
