@@ -65,6 +65,9 @@ def perplexity_curve(
         _draw_series(figure, str(series), rows, axis, theme, cap, place, quiet=True)
     for series, rows in named.groupby("series", sort=False):
         _draw_series(figure, str(series), rows, axis, theme, cap, place)
+    for pattern in dict.fromkeys(named["pattern"].dropna()):  # for prints, as the series' entries
+        mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
+        marks.entry(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(figure, dense, axis, theme, span)
     _arrows(figure, named[named["value"] <= cap], axis, theme, span)
     beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))

@@ -137,15 +137,17 @@ def at_ends(axes: Axes, figure: go.Figure, entries: Sequence[Entry], room: float
 
 
 def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:
-    """Return the right end of each line that has markers, by its group."""
-    found = {}
+    """Return the right end of each line that has markers, by its group: what has diverged ends it, too."""
+    found: dict[str, tuple[float, float]] = {}
     for trace in figure.data:
-        if trace.mode == "lines+markers" and not trace.marker.angleref:
+        line = trace.mode == "lines+markers" and not trace.marker.angleref
+        if line or (trace.mode == "markers" and "triangle-up" in (trace.marker.symbol or "")):
             there = [
                 (x, y) for x, y in zip(trace.x, trace.y, strict=True) if x is not None and y is not None and y == y
             ]
-            if there and not isinstance(there[0][0], str):
-                found[trace.legendgroup or trace.name] = max(there)
+            group = trace.legendgroup or trace.name
+            if there and not isinstance(there[0][0], str) and (line or group in found):
+                found[group] = max(there) if line else max(found[group], max(there))
     return found
 
 

@@ -17,6 +17,7 @@ from dashboard.panels.export_menu import export_menu
 
 Draw = Callable[[Theme], go.Figure]
 FEW = 3  # sentences that are shown at once
+LONG = 240  # letters of a caption that few read
 CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
 
@@ -114,8 +115,10 @@ def show_table(
 
 
 def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
-    """Show the caption's first sentence, which is the protocol, and its others where they are asked for."""
-    first, stop, rest = item.caption.partition(". ")
+    """Show the caption; of a long one the first sentence, which is the protocol, and the rest where it is asked for."""
+    first, stop, rest = item.caption, "", ""
+    if len(first) > LONG:
+        first, stop, rest = item.caption.partition(". ")
     if captioned:
         st.caption(first + stop.strip())
     with st.container(horizontal=True):

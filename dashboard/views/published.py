@@ -35,7 +35,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     rows = rows[rows["dataset"] == corpus]
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
-    caption = f"{cited(table)} Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks."
+    caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks. {cited(table)}"
     pivots = [Pivot(f"Perplexity on {CORPORA[corpus]}", shown, "model", True, group="kind")]
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
@@ -59,7 +59,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     shown = papers.by_task(rows)
     order = list(dict.fromkeys(shown["task"]))
     removed = f" {rows['removed'].iloc[-1]} removed." if table.by == "ratio" else ""
-    caption = f"{cited(table)} {papers.protocol(rows)}.{removed} Dotted: guessing."
+    caption = f"{papers.protocol(rows)}.{removed} Dotted: guessing. {cited(table)}"
     chart = widgets.show_chart(
         key,
         lambda theme: dots.accuracy_dots(shown, theme, order),
@@ -109,7 +109,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     drawn = widgets.show_chart(
         "published_ratios",
         lambda theme: curve.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
-        f"{cited(table)} {model}, {state}; perplexity on {papers.protocol(read)}.",
+        f"{model}, {state}; perplexity on {papers.protocol(read)}. {cited(table)}",
         found[["series", "ratio", "value"]],
         file=export_name(table.title, corpus, "perplexity"),
         pivots=[Pivot(f"Perplexity on {CORPORA[corpus]}", pd.concat([dense, found]), "where", True)],
@@ -118,7 +118,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     scored = mine[(mine["metric"] != "perplexity") & mine["removed"].isin(["0 %", step])]
     items = [drawn, *tasks(scored, table, "published_tasks")]
     caption = (
-        f"{cited(table)} {model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent."
+        f"{model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent. {cited(table)}"
     )
     file = export_name(table.title, "table")
     items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES, file=file))

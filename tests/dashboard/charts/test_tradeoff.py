@@ -139,7 +139,7 @@ def test_what_has_no_cost_or_quality_is_not_drawn_and_nothing_at_all_is_an_empty
 def test_the_same_input_gives_the_same_figure_and_it_prints(measured):
     one, two = (chart(measured, Budget(packed_mb=180), theme=DARK).to_json() for _ in range(2))
     assert one == two
-    assert draw(chart(measured, Budget(packed_mb=180)), "png", "A caption", 3.35, 3.0).startswith(b"\x89PNG")
+    assert draw(chart(measured, Budget(packed_mb=180)), 3.25, "A caption").get_figwidth() == 3.25
 
 
 def boxes(figure):

@@ -7,6 +7,7 @@ from core.analysis.differences import differences
 from core.store import shipped
 from dashboard.charts import dots, figures, papers, points
 from dashboard.charts.comparison import comparison
+from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot, in_percent
@@ -48,7 +49,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
         "curve": chart(
             "curve",
             table,
-            lambda: figures.perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval", 0.5),
+            lambda: perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval", 0.5),
             perplexity_pivot,
         ),
         "tasks": chart(

@@ -12,6 +12,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from dashboard.charts import dots, figures
+from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
 from dashboard.exports import files, print_figures, print_labels
 from tests.dashboard.exports.conftest import CAPTION
@@ -155,7 +156,7 @@ def test_a_tall_chart_of_rows_shrinks_to_a_page(shown):
 def test_few_lines_have_their_names_at_their_ends(perplexities):
     found, dense = perplexities
     one_seed = found.assign(seeds=1)
-    build = figures.perplexity_curve(one_seed, dense, figures.RATIO, LIGHT, "passages-eval")
+    build = perplexity_curve(one_seed, dense, figures.RATIO, LIGHT, "passages-eval")
     page = print_figures.draw(build, 3.25)
     axes, (legend,) = page.axes[0], page.legends
     named = {text.get_text(): text for text in axes.texts}
@@ -169,10 +170,10 @@ def test_few_lines_have_their_names_at_their_ends(perplexities):
 
 def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
     found, dense = perplexities
-    packed = figures.perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")
+    packed = perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
     short = found[(found["series"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
-    unlike = figures.perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
+    unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
 
 

@@ -84,9 +84,14 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
     (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
-    (differences,) = [item for item in items if item.name == "explore_accuracy"]
+    (differences,) = [item for item in items if item.name.endswith("-minus-dense")]
     assert {"value", "low", "high", "p", "adjusted", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series"])
+    keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
+    told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(told) == [keys["Magnitude"]] and points.pivots[0].apart("50 %", keys["Wanda"], list(told)) == {
+        keys["Magnitude"]: True
+    }
     keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
     told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
     assert list(told) == [keys["Magnitude"]] and points.pivots[0].apart("50 %", keys["Wanda"], list(told)) == {

@@ -124,10 +124,11 @@ def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     monkeypatch.setattr(widgets, "export_page", lambda name, page: items.append(page()))
     filled.put(chained("wanda@2:4+adaprune", 30.0))
     assert not open_app(explore_point="wanda@2:4+adaprune").exception
-    mine = "smollm2-135m-wanda@2of4+adaprune"
+    mine = "slimscope-smollm2-135m-wanda-2of4-adaprune"
     point, whole = items
     assert [item.name for item in point] == [f"{mine}-stages", f"{mine}-layers", f"{mine}-beside"]
-    assert [item.name for item in whole] == ["explore_curve", "explore_accuracy", "explore_points"]
+    start = "slimscope-smollm2-135m-passages-eval-16x2048"
+    assert [item.name for item in whole] == [f"{start}-perplexity", f"{start}-accuracy-50pct", f"{start}-points"]
     assert all("(`wanda@2:4+adaprune`)" in item.caption for item in point)
 
 

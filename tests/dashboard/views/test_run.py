@@ -88,7 +88,7 @@ def test_what_is_measured_already_is_not_started_but_shown(store):
     assert "All of this is measured already." in said(app)
     assert app.button(key="run_start").disabled
     (way,) = app.page_link
-    assert way.value == "See it on Explore" and "explore_point=sparsegpt%400.5" in way.proto.query_string
+    assert way.value == "See it on Explore" and "explore_series=SparseGPT" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert "Takes" in said(app) and not app.button(key="run_start").disabled
 

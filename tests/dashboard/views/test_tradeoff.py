@@ -184,7 +184,7 @@ def test_a_row_and_a_mark_open_their_point(monkeypatch):
     monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
     monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
     state[budget.TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
-    widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, on_select=opened.append)
+    widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
     assert opened == [1]
 
 
