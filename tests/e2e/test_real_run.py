@@ -23,6 +23,7 @@ def add(page, place, **parameters):
     """Add a stage, the one that the form proposes, and give it parameters; return its card."""
     page.get_by_role("button", name="Add a stage").click()
     page.get_by_role("combobox", name=f"Stage {place}").wait_for()
+    settled(page)  # a field that is drawn once more forgets what is being typed
     card = page.locator(f".st-key-run_card{place - 1}_box")
     if parameters:
         card.get_by_text("Parameters", exact=True).click()
@@ -41,7 +42,9 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     last = add(page, 4)
     method = page.get_by_role("combobox", name="Stage 4")
     method.fill("Wanda")
+    page.get_by_role("option", name="Wanda").first.wait_for()
     method.press("Enter")
+    settled(page)
     enter(last.get_by_label("Share of block weights gone after it", exact=True), "0.55")
     expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
     for label in ("Windows", "First windows"):
