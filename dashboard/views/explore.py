@@ -24,7 +24,8 @@ from dashboard.panels.missing import offer_points
 from dashboard.panels.pickers import Chosen, pick
 from dashboard.panels.series import pick_series
 
-CURVE, TRADE_OFF = MODES = ("Curve", "Trade-off")
+CURVE = "Curve"
+MODES = (CURVE, "Trade-off")
 AT = "explore_at"  # the chosen amount
 SIDE = 500  # px that each of two charts beside each other has at least
 
