@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, PERPLEXITY
-from dashboard.charts.points import by_seed, collapse, headline, is_dense, one_protocol, quickly_made, seven_means
+from dashboard.charts.points import (
+    by_seed,
+    collapse,
+    is_dense,
+    one_protocol,
+    over_seeds,
+    quickly_made,
+    scored_on,
+    seven_means,
+)
 
 TRAINED, UNTRAINED = "trained", "not trained"
 TEXTS = ["calibration", "train"]  # what tells variants of one chain and amount apart, beside seeds
@@ -48,8 +57,7 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
 def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
     """Return the accuracies that papers report by (documents of each task, 0 for all; precision that they were scored
     in), those that most variants have first, then those of most documents."""
-    found = headline(rows)
-    found = found.assign(limit=found["limit"].fillna(0.0), scoring=found["scoring"].fillna(found["dtype"]))
+    found = scored_on(rows)
     there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
     parts = {one: found[(found["limit"] == one[0]) & (found["scoring"] == one[1])] for one in there}
     most = sorted(parts, key=lambda one: (-parts[one]["key"].nunique(), -(one[0] or float("inf")), one[1]))
@@ -64,10 +72,5 @@ def _means(scored: pd.DataFrame, stand_for: dict[str, str]) -> pd.DataFrame:
     means = seven_means(scored) if len(scored) else pd.DataFrame(columns=["key", "mean", "stderr"])
     means = means.assign(key=means["key"].map(stand_for)).dropna(subset="key")
     names = ["key", ACCURACY, f"{ACCURACY}_low", f"{ACCURACY}_high"]
-    rows = []
-    for key, part in means.groupby("key", sort=False):
-        values, stderr = part["mean"], part["stderr"].fillna(0.0).iloc[0]
-        mean = values.mean()
-        ends = (values.min(), values.max()) if len(part) > 1 else (mean - stderr, mean + stderr)
-        rows.append((key, mean, *ends))
+    rows = [(key, *over_seeds(part)) for key, part in means.groupby("key", sort=False)]
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], float))

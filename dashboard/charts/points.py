@@ -261,6 +261,12 @@ def headline(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(task=[card.label for card in found], chance=[card.chance for card in found])
 
 
+def scored_on(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `headline` with the documents of each task in `limit`, 0 for all, and the precision in `scoring`."""
+    rows = headline(frame)
+    return rows.assign(limit=rows["limit"].fillna(0.0), scoring=rows["scoring"].fillna(rows["dtype"]))
+
+
 def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each data set's most frequent protocol, so that no other one shares its axis."""
     if rows.empty:
@@ -320,6 +326,13 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     return shown.merge(most.drop(columns="n"), on=SCORED[:2])[list(means)]
 
 
+def over_seeds(means: pd.DataFrame) -> tuple[float, float, float]:
+    """Return the mean of one point's `seven_means`, and its ends: one standard error away, or those of the seeds."""
+    values, stderr = means["mean"], means["stderr"].fillna(0.0).iloc[0]
+    value = float(values.mean())
+    return (value, values.min(), values.max()) if len(means) > 1 else (value, value - stderr, value + stderr)
+
+
 def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return `accuracies` with a last row of tasks, the mean of seven, for the points that have all seven."""
     means = {label: part for label, part in seven_means(rows).groupby("label")}
@@ -328,12 +341,8 @@ def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         if first["series"] not in means:
             continue
         mine = means[first["series"]]
-        value, values = mine["mean"].mean(), mine["mean"]
-        if len(mine) > 1:
-            low, high, spread = values.min(), values.max(), f", mean of {len(mine)} seeds"
-        else:
-            stderr = mine["stderr"].fillna(0.0).iloc[0]
-            low, high, spread = value - stderr, value + stderr, f" ± {stderr:.2g} (standard error)"
+        value, low, high = over_seeds(mine)
+        spread = f", mean of {len(mine)} seeds" if len(mine) > 1 else f" ± {high - value:.2g} (standard error)"
         row = {"task": MEAN_LABEL, "chance": None, "metric": "as the papers take it", "value": value}
         added.append(first.to_dict() | row | {"low": low, "high": high, "spread": spread})
     return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown

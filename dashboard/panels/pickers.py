@@ -173,8 +173,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
 
 def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
     """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
-    rows = points.headline(rows)
-    rows = rows.assign(limit=rows["limit"].fillna(0), scoring=rows["scoring"].fillna(rows["dtype"]))
+    rows = points.scored_on(rows)
     compressed = rows[~points.is_dense(rows)]
     there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
     found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
