@@ -16,7 +16,7 @@ from dashboard.charts.figures import Axis
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.details import POINT, pick_point, show_details
+from dashboard.panels.details import open_point, pick_point, show_details
 from dashboard.panels.literal import literal
 from dashboard.panels.pickers import Chosen
 
@@ -184,15 +184,8 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
         found.drop(columns=["key", "spread", "value"]),
         file=chosen.file("trade-off"),
         alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
-        on_select=_clicked,
+        on_select=open_point,
     )
-
-
-def _clicked() -> None:
-    """Open the details of the point that was clicked."""
-    selected = st.session_state[CHART].selection.points
-    if selected and selected[0].get("customdata"):
-        st.session_state[POINT] = selected[0]["customdata"][0]
 
 
 def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
@@ -211,12 +204,9 @@ def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
     )
     caption += " fp16 and fp32: a checkpoint on disk, in which zeros take as much room as other weights."
 
-    def opened(row: int) -> None:
-        st.session_state[POINT] = keys[row]
-
     return widgets.show_table(
         *(TABLE, table, caption, ranking.FORMATS),
         file=chosen.file("budget"),
         widths=ranking.WIDTHS,
-        on_select=opened,
+        on_select=lambda row: open_point(keys[row]),
     )

@@ -49,6 +49,11 @@ def model_file(model: str) -> str:
     return model.replace("/", "-")
 
 
+def open_point(key: str) -> None:
+    """Show a point's details from the next run on."""
+    st.session_state[POINT] = key
+
+
 def pick_point(found: pd.DataFrame) -> None:
     """Let one of the points be chosen, which a click on a chart or in a table does, too."""
     names = points.addresses(found)

@@ -40,19 +40,25 @@ def show_chart(
     *,
     file: str,
     pivots: Sequence[Pivot] = (),
-    on_select: Callable[[], None] | None = None,
+    on_select: Callable[[str], None] | None = None,
 ) -> exports.Item:
-    """Show a chart, its caption and its exports. `on_select` is called when a point is clicked, read from `name`.
+    """Show a chart, its caption and its exports. `on_select` is called with the key of a point that was clicked.
 
     `file` names the exports (`dashboard.exports.names`), and `pivots` are the table as papers print it.
     """
+
+    def clicked() -> None:
+        selected = st.session_state[name].selection.points
+        if on_select and selected and selected[0].get("customdata"):
+            on_select(selected[0]["customdata"][0])
+
     st.plotly_chart(
         _clickable(draw(page_theme())),
         key=name,
         theme=None,
         config=CONFIG,
         alt=alt,
-        on_select=on_select or "ignore",
+        on_select=clicked if on_select else "ignore",
         selection_mode="points",
     )
     item = exports.Chart(name=file, caption=caption, table=table, pivots=pivots, build=partial(draw, LIGHT))

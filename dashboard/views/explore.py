@@ -69,7 +69,7 @@ def show_curve(shown: Shown, at: str) -> list[Item]:
         pivots=[perplexities_of(shown)],
         alt=f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of {', '.join(names)}. "
         f"Lowest: {best['series']} at {best['where']}, {best['value']:.4g}.",
-        on_select=lambda: clicked(shown.found),
+        on_select=lambda key: clicked(key, shown.found),
     )
     return [item]
 
@@ -81,15 +81,12 @@ def perplexities_of(shown: Shown) -> Pivot:
     return Pivot(f"Perplexity on {shown.chosen.corpus}", there, "where", True, order=order, apart=apart)
 
 
-def clicked(found: pd.DataFrame) -> None:
+def clicked(key: str, found: pd.DataFrame) -> None:
     """Choose the amount of the point that was clicked, and open its details."""
-    selected = st.session_state["explore_curve"].selection.points
-    if selected and selected[0].get("customdata"):
-        key = selected[0]["customdata"][0]
-        st.session_state[details.POINT] = key
-        where = found.loc[found["key"] == key, "where"]
-        if len(where):
-            st.session_state[AT] = where.iloc[0]
+    details.open_point(key)
+    where = found.loc[found["key"] == key, "where"]
+    if len(where):
+        st.session_state[AT] = where.iloc[0]
 
 
 def all_points(shown: Shown) -> Item:
@@ -106,9 +103,6 @@ def all_points(shown: Shown) -> Item:
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
         caption += " over all points of the column."
 
-    def opened(row: int) -> None:
-        st.session_state[details.POINT] = table.index[row]
-
     means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]
     accuracy = Pivot("Mean accuracy of seven tasks (%)", of_means(means), "where", False, form=".1f")
     return widgets.show_table(
@@ -119,7 +113,7 @@ def all_points(shown: Shown) -> Item:
         file=shown.chosen.file("points"),
         pivots=[perplexities_of(shown), *([accuracy] if len(means) else [])],
         widths=WIDTHS,
-        on_select=opened,
+        on_select=lambda row: details.open_point(table.index[row]),
     )
 
 

@@ -4,11 +4,13 @@ import io
 from types import SimpleNamespace
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from core.cli.app import main
+from dashboard.charts.style import LIGHT
 from dashboard.panels import budget, widgets
-from dashboard.panels.details import POINT
+from dashboard.panels.details import POINT, open_point
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import curve, result
 
@@ -176,13 +178,16 @@ def test_seeds_are_one_point(filled):
 
 def test_a_row_and_a_mark_open_their_point(monkeypatch):
     state = {}
-    monkeypatch.setattr(budget.st, "session_state", state)
+    monkeypatch.setattr(widgets.st, "session_state", state)
+    monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
+    monkeypatch.setattr(widgets, "page_theme", lambda: LIGHT)
+    monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, on_select, **__: on_select())
     state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "said"]}]))
-    budget._clicked()
+    shown = {"file": "x", "alt": "", "on_select": open_point}
+    widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
     assert state[POINT] == "third"
     opened = []
     monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
-    monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
     state[budget.TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
     widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
     assert opened == [1]
