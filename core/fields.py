@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from core.errors import UserError
-from core.specs import Calibration, Stage, parse_pattern
+from core.specs import IMPORTED, Calibration, Stage, parse_pattern
 
 MOST = 2**63  # what tables and databases count with
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
@@ -60,8 +60,10 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
                 raise _refuse(str(error).rstrip(".")) from None
         if stage.seed is not None and not _whole(stage.seed, 0):
             raise _refuse("a seed is no whole number from 0 on")
-        if stage.imported and (len(stages) > 1 or not isinstance(stage.parameters.get("label"), str)):
-            raise _refuse("what was imported is one stage with a label")
+        if stage.elsewhere and not isinstance(stage.parameters.get("label"), str):
+            raise _refuse("what was made elsewhere has no label")
+    if stages[1:] and any(stage.method == IMPORTED for stage in stages):
+        raise _refuse("what was imported is one stage")
     return stages
 
 
@@ -102,11 +104,11 @@ def _check_plain(metric: str, *items: Any) -> None:
         raise _refuse(f"protocol.batch is missing, which {metric} depends on")
 
 
-def check_origins(imported: bool, counted: bool, external: Sequence[bool]) -> None:
+def check_origins(elsewhere: bool, counted: bool, origins: Sequence[str]) -> None:
     """Raise where numbers of elsewhere stand with a variant that was made here, or the other way round."""
-    if imported is counted:
-        raise _refuse("an imported variant has a footprint" if counted else "footprint is missing")
-    if not all(one is imported for one in external):
+    if elsewhere is counted:
+        raise _refuse("a variant of elsewhere has a footprint" if counted else "footprint is missing")
+    if not all((one != "measured") is elsewhere for one in origins):
         raise _refuse("a number's origin is not that of its variant")
 
 

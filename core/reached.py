@@ -50,7 +50,7 @@ def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, flo
 
 def missed(result: Result) -> str | None:
     """Return a sentence where a variant is further from its asked ratio than rounding to whole units explains."""
-    if (asked := result.variant.ratio) is None or result.variant.imported:
+    if (asked := result.variant.ratio) is None or result.variant.elsewhere:
         return None
     if abs((reached := removed(result)) - asked) <= max(TOLD, _half_a_unit(result)):
         return None

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.fields import Count, Details, Some, Stages, check_origins, check_protocol
-from core.specs import Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
+from core.specs import PUBLISHED, Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
@@ -40,13 +40,13 @@ class Variant(Frozen):
 
     @property
     def method(self) -> str:
-        """The name of the first stage that removes anything, or was imported; else that of the model as it is."""
-        return next((stage.method for stage in self.stages if stage.removes or stage.imported), "dense")
+        """The name of the first stage that removes anything, or was done elsewhere; else that of the model as it is."""
+        return next((stage.method for stage in self.stages if stage.removes or stage.elsewhere), "dense")
 
     @property
-    def imported(self) -> bool:
+    def elsewhere(self) -> bool:
         """Whether it was made and measured elsewhere: nothing of it can be made, or answers a run, here."""
-        return self.stages[0].imported
+        return self.stages[0].elsewhere or self.revision == PUBLISHED
 
     @property
     def ratio(self) -> float | None:
@@ -163,7 +163,7 @@ class Measurement(Frozen):
     dataset: str  # corpus or task id; `id@sha8` where the text is not the catalogue's
     value: float
     stderr: float | None = None
-    n: Count  # windows or documents
+    n: Count  # windows or documents; 0 where a paper does not say how many
     protocol: dict[str, Any]  # window, windows, limit, fewshot, version, source, dtype as they apply
     origin: Literal["measured", "published", "external"] = "measured"
     details: Details = {}  # seconds, tokens, peak_memory, device, threads, versions, created
@@ -216,21 +216,21 @@ class LayerReport(Frozen):
 class Result(Frozen):
     schema_version: int = SCHEMA
     variant: Variant
-    footprint: Footprint | None  # None of an imported variant, of which nothing could be counted
+    footprint: Footprint | None  # None of a variant that was made elsewhere, of which nothing could be counted
     measurements: tuple[Measurement, ...] = ()
     layers: tuple[LayerReport, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> "Result":
-        imported = self.variant.imported
-        check_origins(imported, self.footprint is not None, [row.origin == "external" for row in self.measurements])
+        origins = [row.origin for row in self.measurements]
+        check_origins(self.variant.elsewhere, self.footprint is not None, origins)
         return self
 
     @property
     def counted(self) -> Footprint:
         """The footprint of a variant that was made here."""
         if self.footprint is None:
-            raise TypeError(f"Nothing was counted of {self.variant.key}, which was imported.")
+            raise TypeError(f"Nothing was counted of {self.variant.key}, which was made elsewhere.")
         return self.footprint
 
     @property

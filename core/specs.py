@@ -19,7 +19,9 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
-IMPORTED = "imported"  # the one stage of a variant that was made and measured elsewhere
+IMPORTED, PUBLISHED = "imported", "published"
+UNKNOWN = "unknown"  # a precision or a revision that is not told
+ELSEWHERE = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
 
@@ -157,9 +159,9 @@ class Stage(Frozen):
         return not self.removes and self.method not in ("dense", IMPORTED)
 
     @property
-    def imported(self) -> bool:
+    def elsewhere(self) -> bool:
         """Whether nothing is known of what was done but a label, and perhaps an amount."""
-        return self.method == IMPORTED
+        return self.method in ELSEWHERE
 
 
 class VariantSpec(Frozen):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from core.chain import DENSE, Shared, shared
 from core.errors import UserError
 from core.registry import get_stage, reads
-from core.specs import IMPORTED, Stage, VariantSpec
+from core.specs import ELSEWHERE, Stage, VariantSpec
 
 # Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
 PAPERS = {("magnitude", "adaprune")}
@@ -16,7 +16,7 @@ PAPERS = {("magnitude", "adaprune")}
 class Part(NamedTuple):
     """One stage of a chain, or two that people know under one name."""
 
-    name: str  # of the stage whose label and look it has; `imported:LABEL` of what was made elsewhere
+    name: str  # of the stage whose label and look it has; `imported:LABEL`, say, of what was made elsewhere
     stages: tuple[Stage, ...]
 
     @property
@@ -51,8 +51,9 @@ def duration(seconds: float) -> str:
 
 def label(name: str) -> str:
     """Return what people call a part of a chain; a stage of another version goes by its name."""
-    if name.startswith(f"{IMPORTED}:"):
-        return f"{name.removeprefix(f'{IMPORTED}:')} ({IMPORTED})"
+    told, _, said = name.partition(":")
+    if told in ELSEWHERE:
+        return said
     try:
         return get_stage(name).label
     except UserError:
@@ -62,8 +63,8 @@ def label(name: str) -> str:
 def parts(stages: Sequence[Stage]) -> list[Part]:
     """Return what a chain is said to be made of; where nothing removes anything, that begins with the dense model."""
     left = [stage for stage in stages if stage.method != DENSE]
-    if any(stage.imported for stage in stages):
-        return [Part(f"{IMPORTED}:{stages[0].parameters['label']}", tuple(stages))]
+    if any(stage.elsewhere for stage in stages):
+        return [Part(f"{stage.method}:{stage.parameters['label']}", (stage,)) for stage in stages]
     found = [] if any(stage.removes for stage in left) else [Part(DENSE, ())]
     while left:
         first, *after = left
@@ -89,7 +90,7 @@ def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool
             name += f" {amount(removing.ratio, removing.pattern)}"
         told = _told(part, beside, trainings)
         names.append(_with(name, told if place or dtype == "float32" else [*told, dtype]))
-    return " + ".join(names)
+    return " + ".join(names) + _source(stages)
 
 
 def variant_name(variant: VariantSpec) -> str:
@@ -103,7 +104,7 @@ def chain_name(stages: Sequence[Stage]) -> str:
     beside, said = shared(stages), []
     for place, part in enumerate(parts(stages)):
         name = _with(label(part.name), _told(part, beside, trainings=True))
-        said.append(f"then {name}" if place else name)
+        said.append(f"then {name}" if place else name + _source(stages))
         if removing := part.removing:
             said.append(amount(removing.ratio, removing.pattern))
     return ", ".join(said)
@@ -111,7 +112,7 @@ def chain_name(stages: Sequence[Stage]) -> str:
 
 def changed(stage: Stage) -> list[str]:
     """Return the parameters that are not at their default, as words; a label is said already."""
-    if stage.imported:
+    if stage.elsewhere:
         return []
     try:
         fields = get_stage(stage.method).Parameters.model_fields
@@ -123,6 +124,11 @@ def changed(stage: Stage) -> list[str]:
             shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
             found.append(f"{name.replace('_', ' ')} {shown}")
     return found
+
+
+def _source(stages: Sequence[Stage]) -> str:
+    """Return who tells of a chain that was made elsewhere, in brackets."""
+    return f" ({stages[0].method})" if stages[0].elsewhere else ""
 
 
 def _told(part: Part, beside: Shared, trainings: bool) -> list[str]:

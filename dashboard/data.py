@@ -8,14 +8,17 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
+from core import paths
 from core.analysis.differences import COLUMNS, differences, number_of, over_seeds
 from core.analysis.frame import Told, joined, told
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.results import Result
+from core.specs import PUBLISHED
 from core.store import shipped
 from core.store.database import database_url
 from core.store.kept import MOST, Kept, Known
+from core.store.printed import models_of, printed
 from core.store.store import Store
 
 Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
@@ -58,14 +61,20 @@ def _models(url: URL, stamp: tuple) -> list[str]:
     return _store(url).models()
 
 
+def printed_models() -> list[str]:
+    """Return the models that papers have numbers of, the smallest first."""
+    return models_of(printed().values())
+
+
 def frame(model: str) -> pd.DataFrame:
-    """Return every measurement of a model as a tidy row; `frame.attrs["warnings"]` names what could not be read.
+    """Return every measurement of a model as a tidy row, the papers' among them; `frame.attrs["warnings"]` names what
+    could not be read.
 
     All pages are given the same frame: it is not to be changed.
     """
     url = store().url
-    known = _kept(url).of(model)
-    return _frame(url, model, known.stamp, known)
+    known, papers = _kept(url).of(model), [one for one in printed().values() if one.variant.model == model]
+    return _frame(url, model, known.stamp, shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"), known, papers)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -74,21 +83,26 @@ def _kept(url: URL) -> Kept[Told]:
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
-def _frame(url: URL, model: str, stamp: tuple, _known: Known[Told]) -> pd.DataFrame:
-    tidied = joined(_known.made.values())
+def _frame(
+    url: URL, model: str, stamp: tuple, of_papers: tuple, _known: Known[Told], _papers: list[Result]
+) -> pd.DataFrame:
+    tidied = joined([*_known.made.values(), *map(told, _papers)])
     tidied.attrs["warnings"] = _known.warnings
     return tidied
 
 
 def rows(metric: str, datasets: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of all models that are of a metric and of one of the data sets."""
+    """Return the rows of all models that are of a metric and of one of the data sets, without the papers'."""
     return _rows(store().url, store().stamp(), metric, tuple(datasets))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> pd.DataFrame:
     frames = [frame(model) for model in models()] or [joined([])]
-    parts = [rows[(rows["metric"] == metric) & rows["dataset"].isin(datasets)] for rows in frames]
+    parts = [
+        rows[(rows["metric"] == metric) & rows["dataset"].isin(datasets) & (rows["origin"] != PUBLISHED)]
+        for rows in frames
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -109,10 +123,15 @@ def paired(
 def _paired(
     url: URL, stamp: tuple, seeds: tuple[tuple[str, ...], ...], reference: str, numbers: tuple[Number, ...] | None
 ) -> pd.DataFrame:
-    results = _store(url).some([reference, *(key for keys in seeds for key in keys)])
-    groups = [[_only(results[key], numbers) for key in keys] for keys in seeds]
+    there = _some(url, [reference, *(key for keys in seeds for key in keys)])
+    groups = [[_only(there[key], numbers) for key in keys] for keys in seeds]
     samples = over_seeds(groups, _store(url).samples)
-    return differences([group[0] for group in groups], _only(results[reference], numbers), samples)
+    return differences([group[0] for group in groups], _only(there[reference], numbers), samples)
+
+
+def _some(url: URL, keys: Collection[str]) -> dict[str, Result]:
+    papers = printed()
+    return {key: papers[key] for key in keys if key in papers} | _store(url).some(keys)
 
 
 def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
@@ -125,12 +144,12 @@ def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
 
 def result(key: str) -> Result | None:
     """Return one variant's result."""
-    return store().get(key)
+    return store().get(key) or printed().get(key)
 
 
 def results(keys: Collection[str]) -> dict[str, Result]:
     """Return those of the variants that there are, without the user's own layers."""
-    return store().some(keys)
+    return _some(store().url, keys)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

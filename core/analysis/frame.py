@@ -15,7 +15,7 @@ import pandas as pd
 from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, spelt_out
 from core.results import Measurement, Result, Variant
-from core.specs import IMPORTED, Stage
+from core.specs import UNKNOWN, Stage
 from core.words import parts, series_name
 
 COUNTED = (
@@ -143,9 +143,14 @@ def _sentence(protocol: dict[str, Any]) -> str:
     if (fewshot := protocol.pop("fewshot", None)) is not None:
         limit = protocol.pop("limit", None)
         parts += [f"{fewshot}-shot", "all documents" if limit is None else f"first {limit} documents"]
-    dtype = protocol.pop("dtype", None)
+    dtype = told_precision(protocol.pop("dtype", None))
     parts += [f"{name} {value}" for name, value in protocol.items() if value is not None]
     return ", ".join([*parts, dtype] if dtype else parts)
+
+
+def told_precision(dtype: str | None) -> str | None:
+    """Return a precision as people read it."""
+    return "precision not told" if dtype == UNKNOWN else dtype
 
 
 def _place(variant: Variant) -> tuple[int, ...]:
@@ -165,7 +170,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "series": series(variant.stages),
         "parts": "+".join(part.name for part in parts(variant.stages)),
         "method": variant.method,
-        "family": method.family if method else IMPORTED if variant.imported else "other",
+        "family": method.family if method else variant.method if variant.elsewhere else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,

@@ -22,12 +22,12 @@ from core.data.cards import TASKS, TaskCard
 from core.errors import UserError
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
-from core.imports.series import UNKNOWN, Found, Revision, Series, parse_model
+from core.imports.series import Found, Revision, Series, parse_model
 from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import task_protocol
 from core.results import Measurement, Result
-from core.specs import DTYPES, Task, sha256
+from core.specs import DTYPES, UNKNOWN, Task, sha256
 
 PROMPTS = ("chat_template", "system_instruction")  # what changes every prompt, where it is given
 NAMES = 10  # tasks that a sentence names

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.results import Measurement, Result, Variant
-from core.specs import DTYPES, IMPORTED, Dtype, RatioKind, Stage, VariantSpec, parse_pattern
+from core.specs import DTYPES, IMPORTED, UNKNOWN, Dtype, RatioKind, Stage, VariantSpec, parse_pattern
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 MOST_LABEL, MOST_MODEL = 60, 100  # signs
 DEFAULT_LABEL = "lm_eval"
-UNKNOWN = "unknown"  # a dtype or a revision that is not told
 KINDS: tuple[RatioKind, ...] = ("sparsity", "parameters")
 
 Revision = Callable[[str], str]  # of a model by its id
@@ -68,7 +67,7 @@ class Found:
 
 def revisions(results: Sequence[Result]) -> Revision:
     """Return what tells a model's revision by its id: that in the catalogue's wheel, or of the last stored result."""
-    known = {one.variant.model: one.variant.revision for one in results if not one.variant.imported}
+    known = {one.variant.model: one.variant.revision for one in results if not one.variant.elsewhere}
 
     def revision(model: str) -> str:
         card = BY_ID.get(model)

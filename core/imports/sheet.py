@@ -16,7 +16,6 @@ from core.errors import UserError, unknown
 from core.fields import fault
 from core.imports.series import (
     KINDS,
-    UNKNOWN,
     Found,
     Revision,
     Series,
@@ -28,7 +27,7 @@ from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import perplexity_protocol, task_protocol
 from core.results import Measurement, Result
-from core.specs import DTYPES, Perplexity, Task, parse_pattern
+from core.specs import DTYPES, UNKNOWN, Perplexity, Task, parse_pattern
 
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # of a cell

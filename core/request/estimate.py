@@ -44,7 +44,9 @@ def history(store: Store) -> list[Result]:
     """Return what was measured on this machine: the user's own results, without the shipped numbers beside them."""
     local = store.local_keys()
     return [
-        own_numbers(result) for result in store.results() if result.variant.key in local and not result.variant.imported
+        own_numbers(result)
+        for result in store.results()
+        if result.variant.key in local and not result.variant.elsewhere
     ]
 
 

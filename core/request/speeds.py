@@ -196,7 +196,7 @@ class History:
 
     def _seen(self, result: Result, own: bool) -> list[Seen]:
         place = result.variant.model, result.variant.revision
-        if not own or result.variant.imported:
+        if not own or result.variant.elsewhere:
             return []
         if place not in self._shapes:
             self._shapes[place] = shape_of(*place)

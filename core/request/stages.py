@@ -186,8 +186,8 @@ def build_run(
 def variant_spec(variant: Variant) -> VariantSpec:
     """Return what makes a stored variant; a `UserError` where this version cannot make it or would make another."""
     name = f"Variant {variant.key[:12]}"
-    if variant.imported:
-        raise UserError(f"{name} was imported: how it was made is not known, so it cannot be made here.")
+    if variant.elsewhere:
+        raise UserError(f"{name} was {variant.method}: how it was made is not known, so it cannot be made here.")
     for place, stage in enumerate(variant.stages):
         try:
             found = get_stage(stage.method)

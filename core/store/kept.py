@@ -10,7 +10,7 @@ from core.results import Result
 from core.store import shipped
 from core.store.store import Store
 
-MOST = 8  # models that are kept; of more, the one that was asked for longest ago is forgotten
+MOST = 24  # models that are kept; of more, the one that was asked for longest ago is forgotten
 Made = TypeVar("Made")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,13 +14,20 @@ MOST_TIED = 3  # that are named
 
 
 def answer(
-    at: str, best: pd.Series, ties: Sequence[str], ratio: pd.Series, lost: pd.Series | None, dense: pd.Series | None
+    at: str,
+    best: pd.Series,
+    ties: Sequence[str],
+    ratio: pd.Series,
+    lost: pd.Series | None,
+    dense: pd.Series | None,
+    plainly: float = math.nan,
 ) -> str:
     """Return one sentence in Markdown.
 
     `best` is the point with the lowest perplexity at the amount `at`, `ties` the series that no difference to it can be
     told of. `ratio` and `lost` are its paired differences to dense (`paired.of_points`), of perplexity and of the mean
-    accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one.
+    accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one, and
+    `plainly` the difference of the mean accuracies where it has no pair.
     """
     where = f"With {at} of the weights removed" if "%" in at else f"In the pattern {at}"
     said = f"{where}, **{best['series']}** reads text best of those shown: "
@@ -27,7 +35,7 @@ def answer(
     if ties:
         named = ", ".join(ties[:MOST_TIED]) + (f" and {len(ties) - MOST_TIED} more" if len(ties) > MOST_TIED else "")
         said += f" (no difference to {named} can be told)"
-    said += f", its mean accuracy {_accuracy(lost)}"
+    said += f", its mean accuracy {_accuracy(lost, plainly)}"
     if pd.isna(best["packed_mb"]):  # imported without it
         return f"{said}."
     instead = "" if dense is None else f" instead of {dense['packed_mb']:.0f}"
@@ -43,11 +51,13 @@ def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:
     return f"{ratio_words(ratio['ratio'])} times the dense model's{f' {interval}' if interval else ''}"
 
 
-def _accuracy(lost: pd.Series | None) -> str:
+def _accuracy(lost: pd.Series | None, plainly: float) -> str:
     if lost is None:
         return "was not measured yet"
     if not lost["paired"]:
-        return "cannot be paired with the dense model's"
+        if math.isnan(plainly):
+            return "cannot be paired with the dense model's"
+        return f"is {point_words(plainly)} points from dense, where no interval is known"
     interval = interval_words(lost["low"], lost["high"], point_words)
     figures = f"{point_words(lost['difference'])} points{f' {interval}' if interval else ''}"
     if lost["verdict"] in ("better", "worse"):

@@ -253,7 +253,7 @@ def _names(
             x=[x, span[1]],
             y=[y, level],
             mode="lines",
-            line={"color": style.color, "width": 1},
+            line={"color": style.color, "width": 1, "dash": "1px,3px"},  # not to be taken for the series
             meta=SCREEN,
             opacity=0.7,
             hoverinfo="skip",

@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.registry import METHODS, STAGES, get_stage
 from core.request.asked import reads_of
 from core.results import Measurement, Result
-from core.specs import IMPORTED, RunSpec, parse_pattern
+from core.specs import ELSEWHERE, IMPORTED, RunSpec, parse_pattern
 from core.words import amount
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
@@ -169,8 +169,8 @@ def is_dense(rows: pd.DataFrame) -> pd.Series:
 
 
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of these methods, and of what no method is chosen for: the dense model, and what was imported."""
-    return rows[rows["method"].isin([*methods, DENSE, IMPORTED])]
+    """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
+    return rows[rows["method"].isin([*methods, DENSE, *ELSEWHERE])]
 
 
 def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from core.methods.base import NEUTRAL, Method
 from core.registry import STAGES
-from core.specs import IMPORTED, sha256
+from core.specs import IMPORTED, PUBLISHED, sha256
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
 FADED = 0.42  # the share of its own colour that a faded mark keeps
@@ -90,7 +90,7 @@ def look(parts: str, theme: Theme) -> Look:
     It has the colour of the first that has one, and mark and line of the last; where it has more parts than that shows,
     a mark that says how many.
     """
-    names = parts.split("+")
+    names = [_method(name) for name in parts.split("+")]
     known = [_drawn(name) for name in names]
     colour = next((one.colour for one in known if one.colour != NEUTRAL), NEUTRAL)
     trained = len(names) > 1 and names[-1] != names[0] and names[-1] in ADDED
@@ -99,13 +99,24 @@ def look(parts: str, theme: Theme) -> Look:
     return Look(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
 
 
+def _method(name: str) -> str:
+    """Return a part; what a paper made has the name of the method here, as it is the paper's."""
+    told, _, label = name.partition(":")
+    return (_called(label) or name) if told == PUBLISHED else name
+
+
+def _called(label: str) -> str | None:
+    """Return the name of the stage that a label names."""
+    return next((one.name for one in STAGES if label.casefold() in (one.name, one.label.casefold())), None)
+
+
 def _drawn(name: str) -> type[Method] | Drawn:
     """Return how a part is drawn. An import has the colour of the method that its label names, or one of few."""
-    if not name.startswith(f"{IMPORTED}:"):
+    told, _, label = name.partition(":")
+    if told != IMPORTED:
         return _KNOWN.get(name, OTHER)
-    said = name.removeprefix(f"{IMPORTED}:").casefold()
-    alike = next((one for one in STAGES if said in (one.name, one.label.casefold())), None)
-    colour = alike.colour if alike else IMPORTED_COLOURS[int(sha256(said), 16) % len(IMPORTED_COLOURS)]
+    alike, some = _called(label), int(sha256(label.casefold()), 16) % len(IMPORTED_COLOURS)
+    colour = _KNOWN[alike].colour if alike else IMPORTED_COLOURS[some]
     return Drawn(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 

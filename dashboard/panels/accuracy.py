@@ -94,7 +94,7 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
     lines = paired.lines(both)
     rows = paired.beside_others(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
     caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.made_with}"
-    caption += _explained(difference, lines.loc[tasks])
+    caption += _explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any()))
     item = widgets.show_chart(
         "explore_accuracy",
         lambda theme: scores.score_chart(rows[rows["task"].isin(tasks)], lines, theme, tasks, difference),
@@ -121,13 +121,13 @@ def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, differen
     return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", apart=apart)
 
 
-def _explained(difference: bool, lines: pd.DataFrame) -> str:
+def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
     if difference:
         said = " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
         said += " difference. Faded: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
         said += " variants shown in each panel."
     else:
-        said = " Bars: one standard error, or the range over seeds."
+        said = " Bars: one standard error, or the range over seeds." if bars else ""
     if lines["chance"].notna().any():
         said += " Chance: guessing among the choices."
     if lines["majority"].notna().any():

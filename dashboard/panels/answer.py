@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -22,12 +24,14 @@ def show_answer(
     place = int(here["value"].argmin())
     best, point = here.iloc[place], here.iloc[[place]]
     means = scored.means[(scored.means["label"] == best["series"]) & (scored.means["where"] == best["where"])]
-    lost = None
+    lost, plainly = None, math.nan
     if len(means):
+        base = scored.means.loc[scored.means["key"] == points.dense_key(chosen.scores), "mean"]
+        plainly = means["mean"].mean() - base.mean()
         lost = paired.of_points(scored.mean_differences, point.assign(seeds=len(means))).iloc[0]
     ratio = paired.of_points(perplexities, point).iloc[0]
     ties = _ties(chosen, here, best)
-    st.markdown(answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None))
+    st.markdown(answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None, plainly))
 
 
 def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:

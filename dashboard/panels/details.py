@@ -18,7 +18,7 @@ from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
 from core.shipping.saving import checkpoint_bytes, size_words
-from core.specs import DTYPES, Dtype, RunSpec, Stage, precision_name
+from core.specs import DTYPES, PUBLISHED, Dtype, RunSpec, Stage, precision_name
 from core.words import label
 from dashboard import data
 from dashboard.charts import figures, points, stages
@@ -94,10 +94,10 @@ def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None
     st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):
         st.caption(told)
-    if not result.variant.imported:
+    if not result.variant.elsewhere:
         _make_again(result)
     with st.container(horizontal=True):
-        if not result.variant.imported:
+        if not result.variant.elsewhere:
             _export(result)
         if result.variant.key in data.store().local_keys():
             with st.popover("Delete my numbers", icon=":material/delete:"):
@@ -119,6 +119,8 @@ def _facts(result: Result) -> list[str]:
     """Return in words how a variant was made and what it takes up."""
     details, size = result.variant.details, result.footprint
     if size is None:
+        if result.variant.revision == PUBLISHED:
+            return [f"published in [{details['paper']}, {details['table']}]({details['url']})"]
         told = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million parameters that are not zero"}
         stated = [form.format(details[name]) for name, form in told.items() if name in details]
         return ["made and measured elsewhere", f"imported on {details.get('created', '?')[:10]}", *stated]
@@ -147,7 +149,7 @@ def _make_again(result: Result) -> None:
 def _stages(point: Point) -> list[Item]:
     """Show what each stage cost, removed and did to the layers."""
     variant = point.result.variant
-    if variant.imported or (variant.method == DENSE and len(variant.stages) == 1):
+    if variant.elsewhere or (variant.method == DENSE and len(variant.stages) == 1):
         return []
     table = stages.stage_table(point.result)
     caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "

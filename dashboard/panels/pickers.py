@@ -9,15 +9,17 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.analysis.frame import told_precision
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
-from core.specs import DTYPES, Perplexity
+from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND
 
 FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
+OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
 AXES = dict(
     zip(
         (
@@ -38,7 +40,7 @@ class Documents(NamedTuple):
 
     def __str__(self) -> str:
         documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
-        return f"{documents} of each task, {self.scoring}"
+        return f"{documents} of each task, {told_precision(self.scoring)}"
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,17 @@ def pick(models: list[str]) -> Chosen:
     """Show the pickers and return what was chosen."""
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
-        model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
+        model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
         rows = data.frame(model)
+        if (rows["origin"] == PUBLISHED).all():
+            st.caption("Nothing was measured here: these are the numbers that papers print.")
         labels = {method.name: method.label for method in METHODS}
-        there = _methods_there(rows)
-        default = None if SHOWN in st.session_state else there
-        methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
+        there, methods = _methods_there(rows), []
+        if there:
+            default = None if SHOWN in st.session_state else there
+            methods = st.multiselect(
+                "Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND
+            )
         texts = points.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",

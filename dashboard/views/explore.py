@@ -21,11 +21,11 @@ from dashboard.panels.budget import show_tradeoff
 from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
+from dashboard.panels.models import show_models
 from dashboard.panels.pickers import Chosen, pick
 from dashboard.panels.series import pick_series
 
-CURVE = "Curve"
-MODES = (CURVE, "Trade-off")
+CURVE, TRADE_OFF, MODELS = MODES = ("Curve", "Trade-off", "Several models")
 AT = "explore_at"  # the chosen amount
 SIDE = 500  # px that each of two charts beside each other has at least
 
@@ -47,9 +47,9 @@ def show_curve(shown: Shown, at: str) -> list[Item]:
     chosen, lit = shown.chosen, shown.lit
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {chosen.corpus}: {protocol}.{chosen.made_with}"
-    caption += " Bars: one standard error" + (
-        ", or the range over seeds where a name says so." if (lit["seeds"] > 1).any() else "."
-    )
+    if (lit["low"] < lit["high"]).any():
+        seeds = ", or the range over seeds where a name says so" if (lit["seeds"] > 1).any() else ""
+        caption += f" Bars: one standard error{seeds}."
     if lit[chosen.axis.column].isna().all():
         st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
         return []
@@ -145,7 +145,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
 def page() -> None:
     arrive("explore_")
     st.title("Explore", anchor=False)
-    models = data.models()
+    models = _models()
     if not models:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
@@ -159,11 +159,16 @@ def page() -> None:
     )
     if mode == CURVE:
         show_curves(chosen)
-    else:
-        items = show_tradeoff(chosen, frame)
-        if items:
-            widgets.export_page("slimscope-tradeoff", lambda: items)
+    elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):
+        name = "tradeoff" if mode == TRADE_OFF else "models"
+        widgets.export_page(f"slimscope-{name}", lambda: items)
     refresh_when_done()
+
+
+def _models() -> list[str]:
+    """Return the models that were measured here, then those that papers have numbers of."""
+    measured = data.models()
+    return [*measured, *(model for model in data.printed_models() if model not in measured)]
 
 
 def show_curves(chosen: Chosen) -> None:

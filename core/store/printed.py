@@ -1,0 +1,78 @@
+"""The papers' values as results, so that they are read, drawn and exported as those that were measured here.
+
+What a paper made of a model is a stage of which its label and its amount are known. Its numbers of the dense model are
+kept apart, too, from those that were measured here. Accuracies on tasks that are not here, and those of which the paper
+does not say how they were normalised, are on the Published page alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from core import paths
+from core.chain import DENSE
+from core.data.cards import TASKS
+from core.models.catalogue import BY_ID
+from core.results import Measurement, Result, Variant
+from core.specs import PUBLISHED, UNKNOWN, RatioKind, Stage, VariantSpec
+from core.store import shipped
+
+PERPLEXITY = "perplexity"
+TUNED = "LoRA"  # what papers call recovery
+
+
+def printed() -> dict[str, Result]:
+    """Return a result for each variant in the papers' tables whose model is in the catalogue, by its key."""
+    return _printed(shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+
+
+@lru_cache(maxsize=2)
+def _printed(_files: shipped.Stamp) -> dict[str, Result]:
+    found: dict[str, Result] = {}
+    for row in shipped.published().to_dict("records"):
+        here = row["metric"] == PERPLEXITY or row["dataset"] in TASKS
+        if here and row["measure"] and row["model"].lower() in BY_ID:
+            result = _result(row)
+            key = result.variant.key
+            found[key] = found[key].updated(result) if key in found else result
+    return found
+
+
+def _result(row: Mapping[Any, Any]) -> Result:
+    model, stages = row["model"].lower(), _stages(row)
+    spec = VariantSpec(model=model, revision=PUBLISHED, stages=stages)
+    told = {name: row[name] for name in ("paper", "table", "note", "url")}
+    variant = Variant(
+        key=spec.key, model=model, revision=PUBLISHED, dtype=spec.dtype, stages=stages, made=(told,) * len(stages)
+    )
+    return Result(variant=variant, footprint=None, measurements=(_measurement(row),))
+
+
+def _stages(row: Mapping[Any, Any]) -> tuple[Stage, ...]:
+    if row["method"].lower() == DENSE:
+        return (Stage(method=DENSE),)
+    pattern = row["ratio_kind"] if ":" in row["ratio_kind"] else None
+    kind: RatioKind = "parameters" if row["ratio_kind"] == "structured" else "sparsity"
+    label = {"label": row["method"]}
+    first = Stage(method=PUBLISHED, ratio=row["ratio"], ratio_kind=kind, pattern=pattern, parameters=label)
+    return (first, Stage(method=PUBLISHED, parameters={"label": TUNED})) if row["tuned"] else (first,)
+
+
+def _measurement(row: Mapping[Any, Any]) -> Measurement:
+    source = f"{row['paper']}, {row['table']}"
+    if row["metric"] == PERPLEXITY:
+        protocol = {"window": int(row["window"]), "windows": None, "dtype": UNKNOWN, "paper": source}
+        value, n = row["value"], 0
+    else:
+        protocol = {"limit": None, "fewshot": int(row["fewshot"]), "dtype": UNKNOWN, "paper": source}
+        value, n = row["value"] / 100, TASKS[row["dataset"]].documents
+    return Measurement(
+        metric=row["measure"], dataset=row["dataset"], value=value, n=n, protocol=protocol, origin="published"
+    )
+
+
+def models_of(results: Iterable[Result]) -> list[str]:
+    """Return the models of results, the smallest first."""
+    return sorted({one.variant.model for one in results}, key=lambda model: BY_ID[model].parameters)

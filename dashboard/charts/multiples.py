@@ -1,0 +1,138 @@
+"""Several models on one chart: perplexities of different tokenizers share no axis, multiples of their own dense do.
+
+Pure functions: DataFrame in, DataFrame or plotly Figure out.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import cycle
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.models.catalogue import BY_ID
+from core.specs import PUBLISHED
+from dashboard.charts import points
+from dashboard.charts.curve import perplexity_curve
+from dashboard.charts.figures import RATIO, Axis
+from dashboard.charts.points import MOST_LIT
+from dashboard.charts.style import Theme
+
+SIZE = Axis("size", "Parameters of the dense model")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models in the order shown
+CLOSE = 0.04  # of the width, from one label of a size to the next
+FORMATS = {"Times dense": "%.3g", "Accuracy vs dense": "%+.1f", "Perplexity": "%.5g", "Dense parameters (M)": "%.0f"}
+
+
+def alike(frame: pd.DataFrame, corpus: str, window: int) -> pd.DataFrame:
+    """Return the perplexities of a model on a text in windows of a length, of the protocol and texts of most points.
+
+    None where the dense model is not among them, or nothing else is.
+    """
+    rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
+    if rows.empty:
+        return rows
+    rows = rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]]
+    texts = (next(iter(texts), None) for texts in (points.calibrations(rows), points.trainings(rows)))
+    rows = points.made_with(rows, *texts)
+    dense = points.is_dense(rows)
+    return rows if dense.any() and not dense.all() else rows[:0]
+
+
+def multiples(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the points of a model (`points.collapse`) as multiples of its dense perplexity; rows as of `alike`.
+
+    `perplexity` is as it was measured, `of` the series' name without the model's, and `size` the logarithm to base 10
+    of the dense model's parameters, where they are known.
+    """
+    dense, found = (points.collapse(part) for part in (rows[points.is_dense(rows)], rows[~points.is_dense(rows)]))
+    model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
+    size = math.log10(BY_ID[model].parameters) if model in BY_ID else math.nan
+    value = found["value"] / base
+    return found.assign(
+        perplexity=found["value"],
+        **dict.fromkeys(("value", "low", "high"), value),
+        spread="",
+        of=found["series"].str.removesuffix(f" ({PUBLISHED})"),
+        series=found["series"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True),
+        model=model,
+        size=size,
+    )
+
+
+def lit_at_first(found: pd.DataFrame) -> list[str]:
+    """Return the names of series, without a model's, that are shown at first: those of most models, the best first."""
+    of = found.groupby("of", sort=False).agg({"model": "nunique", "value": "median"})
+    lit, lines = list[str](), 0
+    for name, models in of.sort_values(["model", "value"], ascending=[False, True])["model"].items():
+        lines += models
+        if lines > MOST_LIT and lit:
+            break
+        lit.append(str(name))
+    return lit
+
+
+def by_amount(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
+    """Draw the multiples against what was removed: a line for each series of each model, in the dash of the model."""
+    figure = _titled(perplexity_curve(found, _dense(), RATIO, theme, corpus), corpus)
+    dashes = dict(zip(found["model"].unique(), cycle(DASHES)))
+    of = {series: dashes[model] for series, model in found[["series", "model"]].itertuples(index=False)}
+    for trace in figure.select_traces({"type": "scatter"}):
+        if trace.legendgroup in of and trace.line.dash:
+            trace.line.dash = of[trace.legendgroup]
+    return figure
+
+
+def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
+    """Draw the multiples at one amount against the models' sizes, a line for each series of each family of models."""
+    found = found.assign(series=found["of"] + ", " + found["model"].str.rpartition("-")[0])
+    figure = _titled(perplexity_curve(found, _dense(), SIZE, theme, corpus), corpus)
+    sizes = found.drop_duplicates("size").dropna(subset=["size"]).set_index("size")["model"].sort_index()
+    ticks: list[float] = []  # of models that are about as large only the first
+    for size in sizes.index:
+        if not ticks or size - ticks[-1] > CLOSE * (sizes.index[-1] - sizes.index[0]):
+            ticks.append(size)
+    return figure.update_xaxes(tickvals=ticks, ticktext=[sizes[size].rpartition("-")[2].upper() for size in ticks])
+
+
+def _dense() -> pd.DataFrame:
+    """Return every model's dense point."""
+    return pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "size": math.nan}])
+
+
+def _titled(figure: go.Figure, corpus: str) -> go.Figure:
+    return figure.update_layout(title_text=f"Perplexity on {corpus}, times own dense (log scale)")
+
+
+def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+    """Return the points as people read them; `means` are accuracies as of `minus_dense`."""
+    ordered = found.sort_values(["of", "size", "ratio", "pattern"], na_position="first")
+    lost = means.set_index("key")["difference"].reindex(ordered["key"]).to_numpy(float)
+    return pd.DataFrame(
+        {
+            "Method": ordered["of"],
+            "Model": ordered["model"],
+            "Removed": ordered["where"],
+            "Times dense": ordered["value"],
+            "Accuracy vs dense": 100 * lost,
+            "Perplexity": ordered["perplexity"],
+            "Dense parameters (M)": 10 ** (ordered["size"] - 6),
+        }
+    ).set_axis(ordered["key"])
+
+
+def minus_dense(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return each variant's mean accuracy of seven tasks minus its dense model's (key, difference), as shares.
+
+    On the documents of the tasks that the dense model was scored on most of.
+    """
+    rows = points.scored_on(frame)
+    dense = rows[points.is_dense(rows)]
+    if dense.empty:
+        return pd.DataFrame(columns=["key", "difference"])
+    most = dense.iloc[int(dense["n"].argmax())]
+    rows = points.one_protocol(rows[(rows["limit"] == most["limit"]) & (rows["scoring"] == most["scoring"])])
+    means = points.seven_means(rows)
+    base = means.loc[means["key"].isin(dense["key"]), "mean"]
+    return pd.DataFrame({"key": means["key"], "difference": means["mean"] - (base.iloc[0] if len(base) else math.nan)})

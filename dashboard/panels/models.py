@@ -1,0 +1,105 @@
+"""Several models beside each other on Explore, measured here or in papers, as multiples of their own dense ones."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.charts import multiples, points
+from dashboard.exports.files import Item
+from dashboard.exports.names import export_name
+from dashboard.exports.pivots import Pivot
+from dashboard.panels import widgets
+from dashboard.panels.binding import BOUND
+from dashboard.panels.pickers import Chosen
+
+MOST = 3  # models that are shown at first
+MIDDLE = "50 %"  # the amount that is shown at first
+AMOUNT, SIZE = "what was removed", "model size"
+
+
+def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
+    """Show the chosen model beside others that were measured on the same text in windows of the same length."""
+    if chosen.measured.empty:
+        st.info("No perplexity of this model is there yet; choose another model or text at the left.")
+        return []
+    corpus, window = str(chosen.corpus), int(chosen.measured["window"].iloc[0])
+    frames = {model: data.frame(model) for model in models} | {chosen.model: chosen.measured}
+    there = {model: rows for model in models if len(rows := multiples.alike(frames[model], corpus, window))}
+    picked = _pick_models(chosen.model, list(there), corpus, window)
+    if not picked:
+        return []
+    found = pd.concat([multiples.multiples(there[model]) for model in picked], ignore_index=True)
+    lit = _pick_series(found)
+    shown = found[found["of"].isin(lit)]
+    if shown.empty:
+        st.info("Choose at least one of the series to show.")
+        return []
+    means = pd.concat([multiples.minus_dense(data.frame(model)) for model in picked], ignore_index=True)
+    with st.container(horizontal=True):
+        against = st.segmented_control(
+            "Against", (AMOUNT, SIZE), default=AMOUNT, required=True, key="explore_against", **BOUND
+        )
+        steps, at = points.amounts(shown), None
+        if against == SIZE:
+            start = MIDDLE if MIDDLE in steps else steps[0]
+            at = st.segmented_control("Removed", steps, default=start, required=True, key="explore_size_at", **BOUND)
+    shown = shown[shown["where"] == at] if at else shown
+    content = f"multiples-at-{at}" if at else "multiples"
+    return _chart_and_table(shown, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+
+
+def _chart_and_table(shown: pd.DataFrame, at: str | None, corpus: str, means: pd.DataFrame, file: str) -> list[Item]:
+    """Show points against what was removed, or, where all are `at` one amount, against the models' sizes."""
+    draw = multiples.by_size if at else multiples.by_amount
+    caption = f"Perplexity on {corpus}, divided by that of the same model before compression, of each model by its own "
+    caption += "protocol, which is on its own curve, as are the errors. Numbers of papers are as they print them."
+    best = shown.iloc[int(shown["value"].argmin())]
+    chart = widgets.show_chart(
+        "explore_multiples",
+        lambda theme: draw(shown, theme, corpus),
+        f"With {at} removed. {caption}" if at else caption,
+        shown[["model", "of", "where", "value", "perplexity"]],
+        file=file,
+        pivots=[Pivot(f"Times dense, {corpus}", shown, "where", True, group="model", order=points.amounts(shown))],
+        alt=f"Perplexity as a multiple of dense, a line for each. Lowest: {best['series']}, {best['value']:.3g}.",
+    )
+    said = f"{caption} Accuracy: the mean of seven tasks minus the dense model's, in points."
+    table = multiples.table(shown, means)
+    return [chart, widgets.show_table("explore_models", table, said, multiples.FORMATS, file=f"{file}-table")]
+
+
+def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:
+    """Let models be chosen, at first the one at the left and the next ones in order."""
+    if model not in there:
+        st.info(f"No perplexity of {model} before and after compression is there on this text.")
+        return []
+    others = [one for one in there if one != model]
+    chosen = st.pills(
+        "Models",
+        [model, *others],
+        selection_mode="multi",
+        default=[model, *others[: MOST - 1]],
+        key="explore_models_shown",
+        help=f"Those with perplexities on {corpus} in windows of {window} tokens, before and after compression.",
+        **BOUND,
+    )
+    if not chosen:
+        st.info("Choose at least one model.")
+    return [one for one in (model, *others) if one in chosen]
+
+
+def _pick_series(found: pd.DataFrame) -> list[str]:
+    """Let series be chosen that have names and colours, at first those that most of the models have."""
+    there = list(dict.fromkeys(found["of"]))
+    chosen = st.pills(
+        "Shown",
+        there,
+        selection_mode="multi",
+        default=multiples.lit_at_first(found),
+        key="explore_multiples_shown",
+        help="These have names and colours, and stand in the table and in exports.",
+        **BOUND,
+    )
+    return [name for name in there if name in chosen]

@@ -1,0 +1,50 @@
+"""The papers' values as results."""
+
+import pytest
+
+from core.analysis.frame import tidy
+from core.errors import UserError
+from core.request.stages import variant_spec
+from core.store import shipped
+from core.store.printed import models_of, printed
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return tidy(printed().values())
+
+
+def test_every_value_of_a_known_task_or_text_is_there_once(frame):
+    rows = shipped.published()
+    wanted = rows[rows["measure"] != ""]
+    assert len(frame) == len(wanted) > 300
+    found = frame["value"].where(frame["metric"] == "perplexity", 100 * frame["value"])
+    assert sorted(round(value, 6) for value in found) == sorted(round(value, 6) for value in wanted["value"])
+    assert set(frame["origin"]) == {"published"} and frame["stderr"].isna().all()
+
+
+def test_models_are_those_of_the_catalogue_by_size():
+    models = models_of(printed().values())
+    assert models[0] == "opt-125m" and models[-1] == "opt-175b"
+    assert {"llama-7b", "llama-2-7b"} < set(models)
+
+
+def test_a_value_is_under_its_own_name(frame):
+    row = frame[
+        (frame["model"] == "opt-13b") & (frame["pattern"] == "2:4") & (frame["dataset"] == "wikitext2")
+    ].squeeze()
+    assert (row["label"], row["value"], row["window"]) == ("SparseGPT (published)", 12.96, 2048)
+    assert row["protocol"] == "window 2048, all windows, paper SparseGPT, table 1, precision not told"
+
+
+def test_what_was_tuned_comes_of_what_was_not(frame):
+    rows = frame[(frame["model"] == "llama-7b") & (frame["label"] == "SlimLLM + LoRA (published)")]
+    assert set(rows["untuned"]) == {"SlimLLM (published)"} and set(rows["ratio"]) == {0.2, 0.5}
+
+
+def test_nothing_of_it_is_made_here():
+    for result in printed().values():
+        assert result.variant.elsewhere and result.footprint is None
+    pruned = next(one for one in printed().values() if one.variant.method != "dense")
+    with pytest.raises(UserError, match="was published: how it was made is not known, so it cannot be made here"):
+        variant_spec(pruned.variant)

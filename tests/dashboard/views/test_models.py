@@ -1,0 +1,41 @@
+"""Explore of models that papers have numbers of, and of several models beside each other."""
+
+from dashboard.panels.details import POINT
+from tests.dashboard.opened import charts, open_app, read
+
+
+def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
+    app = open_app(explore_model="llama-7b", explore_text="wikitext2, all x 128 tokens")
+    assert not app.exception
+    said = " ".join(one.value for one in app.caption)
+    assert "numbers that papers print" in said and "paper SlimLLM, main table, precision not told" in said
+    assert "Bars:" not in said and len(charts(app)) == 2
+    assert "**SlimLLM (published)** reads text best" in read(app)
+    assert "points from dense, where no interval" in read(app)
+    assert "is 3.00 times the dense model's" in read(app) and not app.multiselect
+
+
+def test_a_papers_point_names_its_table_and_cannot_be_made(fresh):
+    app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
+    assert not app.exception
+    assert "ublished in [SlimLLM, main table](https://arxiv.org/abs/" in read(app)
+    assert "Make it again" not in read(app)
+
+
+def test_several_models_are_multiples_of_their_own_dense(fresh):
+    app = open_app(explore_mode="Several models")
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert set(table["Model"]) == {"smollm2-135m", "opt-125m", "opt-350m"}
+    row = table[(table["Model"] == "opt-125m") & (table["Method"] == "SparseGPT")].squeeze()
+    assert round(row["Times dense"], 3) == round(36.85 / 27.66, 3)
+    app.pills(key="explore_models_shown").set_value(["opt-125m", "opt-175b"]).run()
+    app.segmented_control(key="explore_against").set_value("model size").run()
+    assert not app.exception and set(app.dataframe[0].value["Removed"]) == {"50 %"}
+    app.pills(key="explore_models_shown").set_value([]).run()
+    assert "Choose at least one model." in [one.value for one in app.info]
+
+
+def test_the_trade_off_of_a_papers_model_says_what_is_missing(fresh):
+    app = open_app(explore_model="opt-125m", explore_mode="Trade-off")
+    assert not app.exception
