@@ -118,6 +118,18 @@ def test_no_label_lies_on_another(page, address, axis, width):
         assert not (across and down), (one, other)
 
 
+def test_papers_models_lie_over_each_other_and_against_their_sizes(page, address):
+    opened(page, f"{address}/?explore_model=opt-125m&explore_mode=Several+models")
+    page.locator(".js-plotly-plot .textpoint text").first.wait_for()
+    settled(page)
+    page.locator(".st-key-explore_models_shown").get_by_text("opt-175b").click()
+    drawn = "name => document.querySelector('.js-plotly-plot').textContent.includes(name)"
+    page.wait_for_function(drawn, arg="opt-175b")
+    page.get_by_text("model size").click()
+    page.wait_for_function(drawn, arg="175B")
+    assert "explore_against=model" in settled(page).url and "explore_models_shown=opt-175b" in page.url
+
+
 def test_a_series_that_is_not_chosen_goes_from_chart_table_and_address(page, address):
     opened(page, f"{address}/?{TOY}")
     chart = page.locator(".js-plotly-plot").first
