@@ -18,7 +18,7 @@ from typing import Any
 from core.errors import UserError
 from core.methods.base import Method, Reads
 from core.registry import get_stage, reads
-from core.specs import WHOLE, Calibration, Stage, parse_pattern
+from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_pattern
 
 DENSE = "dense"
 GIVEN = ("layers", "text", "seed")  # written like parameters, and of every method
@@ -180,9 +180,12 @@ def _stage(reader: _Reader) -> Asked:
 def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if not method.takes_amount:
         raise UserError(f"{method.name} removes nothing, so it takes no amount; write it without the @.")
-    allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.patterns else "")
     if text == "":
         return {"open": True}
+    if method.bits:
+        check_bits(method, text)
+        return {"pattern": text}
+    allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.patterns else "")
     if ":" in text:
         if not method.patterns:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio, such as {method.name}@0.5.")
@@ -191,6 +194,13 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if not NUMBER.fullmatch(text):
         raise UserError(f"{text!r} is no amount of {method.name}, which takes {allowed}.")
     return {"ratio": float(text)}
+
+
+def check_bits(method: type[Method], text: str) -> None:
+    """Raise `UserError` where an amount is not of the bits a weight that a method rounds to."""
+    if parse_bits(text) not in method.bits:
+        *most, last = (f"{bits}bit" for bits in method.bits)
+        raise UserError(f"{text!r} is no amount of {method.name}, which takes {', '.join(most)} or {last}.")
 
 
 def _given(method: type[Method], name: str, value: str) -> Any:

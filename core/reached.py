@@ -52,6 +52,8 @@ def missed(result: Result) -> str | None:
     """Return a sentence where a variant is further from its asked ratio than rounding to whole units explains."""
     if (asked := result.variant.ratio) is None or result.variant.elsewhere:
         return None
+    if result.variant.ratio_kind == "bits":  # which are exact
+        return None
     if abs((reached := removed(result)) - asked) <= max(TOLD, _half_a_unit(result)):
         return None
     return f"{share(reached)} of the block weights were removed, not the {share(asked)} that were asked for."

@@ -15,6 +15,9 @@ from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
+from core.methods.quantised.gptq import GPTQ
+from core.methods.quantised.hqq import HQQ
+from core.methods.quantised.rtn import RTN
 from core.methods.structured.flap import FLAP
 from core.methods.structured.hywia import HyWIA
 from core.methods.structured.llm_pruner import LLMPruner
@@ -57,6 +60,9 @@ METHODS: tuple[type[Method], ...] = (
     SVD,
     ASVD,
     SVDLLM,
+    RTN,
+    HQQ,
+    GPTQ,
 )
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)
 RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)

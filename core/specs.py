@@ -121,6 +121,12 @@ def parse_pattern(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def parse_bits(text: str) -> int | None:
+    """Return the bits a weight of `4bit`; None of an amount that is written otherwise."""
+    match = re.fullmatch(f"{WHOLE}bit", text)
+    return int(match[1]) if match else None
+
+
 class Stage(Frozen):
     """A method, reconstruction or recovery with its parameters; those at their default are absent from `parameters`."""
 
@@ -128,7 +134,7 @@ class Stage(Frozen):
     version: int = 1
     ratio: float | None = None  # asked share removed; None for dense and recoveries
     ratio_kind: RatioKind = "sparsity"
-    pattern: str | None = None  # n kept of m, such as 2:4
+    pattern: str | None = None  # what fixes the ratio: n kept of m, such as 2:4, or bits a weight, such as 4bit
     parameters: dict[str, Any] = {}
     calibration: Calibration | None = None  # only where the method reads activations
     seed: int | None = None  # only where the method draws anything, calibration included

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from core.chain import DENSE, Shared, shared
 from core.errors import UserError
 from core.registry import get_stage, reads
-from core.specs import ELSEWHERE, Stage, VariantSpec
+from core.specs import ELSEWHERE, Stage, VariantSpec, parse_bits
 
 # Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
 PAPERS = {("magnitude", "adaprune")}
@@ -26,9 +26,10 @@ class Part(NamedTuple):
 
 
 def amount(ratio: float | None, pattern: str | None) -> str:
-    """Write how much was removed: `50 %`, `2:4`, or `nothing removed`. What a table lacks may be NaN."""
+    """Write how much was removed: `50 %`, `2:4`, `4 bit`, or `nothing removed`. What a table lacks may be NaN."""
     if isinstance(pattern, str):
-        return pattern
+        bits = parse_bits(pattern)
+        return pattern if bits is None else f"{bits} bit"
     return "nothing removed" if ratio is None or math.isnan(ratio) else f"{100 * ratio:g} %"
 
 

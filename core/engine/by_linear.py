@@ -23,12 +23,13 @@ from core.methods.levels import level_shares
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
 from core.models.parts.constraints import constrain, constraint_of, held, release
+from core.models.parts.grids import put_on
 from core.models.parts.reference import remember, resolved
 from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
 from core.results import LayerReport
-from core.specs import parse_pattern
+from core.specs import parse_bits, parse_pattern
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,8 +44,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     share = given.share if method.takes_amount else 0.0
-    target = Target(share, parse_pattern(stage.pattern) if stage.pattern else None)
-    if stage.pattern:
+    bits = parse_bits(stage.pattern) if stage.pattern else None
+    target = Target(share, parse_pattern(stage.pattern) if stage.pattern and bits is None else None, bits or 16)
+    if target.pattern and stage.pattern:
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
 
@@ -127,6 +129,8 @@ class _Work:
         linear.set_weight(result.weight)
         if result.zeros is not None:
             constrain(linear.module, result.zeros, self.target.pattern)
+        if result.grid is not None:
+            put_on(linear.module, result.grid)
         more = {}
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
+from core.models.parts.grids import Grid, grid_of
 from core.results import Footprint
 
 if TYPE_CHECKING:
@@ -19,16 +20,18 @@ BITS = 16  # of one stored weight
 MAC_TOKENS = 64  # of the forward whose products are counted, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
-def packed_bits(weight: Tensor, pattern: Pattern | None = None) -> int:
-    """Return the bits of a matrix (out, in) in its smallest valid layout at 16 bits a kept weight.
+def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | None = None) -> int:
+    """Return the bits of a matrix (out, in) in its smallest valid layout.
 
-    Dense 16; bitmask 1 + 16 a kept weight; 2:4, where that is its pattern, 2 kept of 4 with a 2-bit index each.
+    A kept weight takes 16 bits, or those of its grid, whose scales and zeros come on top. Dense: all are kept; bitmask:
+    1 bit a weight says which are; 2:4, where that is its pattern, 2 kept of 4 with a 2-bit index each.
     """
     kept = int(torch.count_nonzero(weight))
-    layouts = [BITS * weight.numel(), weight.numel() + BITS * kept]
+    each, beside = (BITS, 0) if grid is None else (grid.bits, grid.beside)
+    layouts = [each * weight.numel(), weight.numel() + each * kept]
     if pattern == (2, 4):
-        layouts.append(weight.numel() // 4 * (2 * BITS + 2 * 2))
-    return min(layouts)
+        layouts.append(weight.numel() // 4 * (2 * each + 2 * 2))
+    return min(layouts) + beside
 
 
 def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights: int) -> Footprint:
@@ -39,8 +42,8 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
     block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
     constraints = [constraint_of(linear.module) for linear in linears]
     block_bits = sum(
-        packed_bits(weight, known.pattern if known else None)
-        for weight, known in zip(weights, constraints, strict=True)
+        packed_bits(linear.weight, known.pattern if known else None, grid_of(linear.module))
+        for linear, known in zip(linears, constraints, strict=True)
     )
     parameters = {id(p): p for p in model.parameters()}.values()  # tied tensors once
     total = sum(p.numel() for p in parameters)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.parts.blocks import Linear
+    from core.models.parts.grids import Grid
     from core.models.shape import ModelFacts
 
 Family = Literal[
@@ -65,6 +66,7 @@ class Target:
 
     ratio: float
     pattern: tuple[int, int] | None = None
+    bits: int = 16  # a weight is rounded to
     zeros: Tensor | None = None  # (out, in) True where an earlier stage bound a weight to zero; None: it bound none
     reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` and where a weight is bound
 
@@ -126,6 +128,7 @@ class Compressed:
     zeros: Tensor | None = None  # (out, in) True where a weight is removed, None where none is: must stay zero
     damping: float | None = None
     note: str | None = None
+    grid: Grid | None = None  # that all of `weight` lies on
     factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in) whose product `weight` is
 
 
@@ -148,6 +151,7 @@ class Method:
     takes_amount: ClassVar[bool] = True  # whether it removes weights, so that a ratio or a pattern is asked for
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
+    bits: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     keeps: ClassVar[Keeps] = "all"
     highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points

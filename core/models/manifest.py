@@ -16,6 +16,7 @@ from core.models.loading import from_folder, sentences
 from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
+from core.models.parts.grids import load_grids, save_grids
 from core.models.parts.units import KV_COUNTS, QUERY_COUNTS, find_units
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def save_model(model: PreTrainedModel, folder: Path) -> bool:
             model.config.auto_map = {"AutoModelForCausalLM": f"{CODE.stem}.SlimscopeForCausalLM"}
         model.save_pretrained(folder)
         save_constraints(model, folder)
+        save_grids(model, folder)
     finally:
         model.config = original
     if plain is None:
@@ -120,6 +122,7 @@ def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     model = from_folder(kind, folder, dtype, str(folder), config=config)
     with sentences(failed):
         load_constraints(model, folder)
+        load_grids(model, folder)
     return model
 
 

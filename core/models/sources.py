@@ -107,7 +107,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     from core.models.loading import check_numbers, from_folder, sentences
-    from core.models.parts import constraints
+    from core.models.parts import constraints, grids
 
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
@@ -117,6 +117,7 @@ def load_model(
         if (folder / constraints.FILE).is_file():
             with sentences(f"{source.id} could not be loaded as a causal language model"):
                 constraints.load_constraints(model, folder)
+                grids.load_grids(model, folder)
         return model
 
     model = _opened(source, progress, load)

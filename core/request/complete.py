@@ -99,7 +99,7 @@ def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
     """Raise `UserError` for a pattern that does not divide the layers of the model while all have their shape."""
     for stage in stages:
         if stage.removes and stage.ratio_kind != "sparsity":
-            return
+            return  # also of bits, after which no pattern follows
         if stage.pattern and stage.layers is None:
             for width in shape.widths:
                 check_divides(stage.pattern, width, "a layer")

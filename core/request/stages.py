@@ -3,17 +3,30 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.chain import check_bits
 from core.errors import UserError
 from core.methods.base import Method, Reconstruction
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
 from core.results import Variant
-from core.specs import DTYPES, Calibration, Dtype, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
+from core.specs import (
+    DTYPES,
+    Calibration,
+    Dtype,
+    Perplexity,
+    RunSpec,
+    Stage,
+    Task,
+    VariantSpec,
+    parse_bits,
+    parse_pattern,
+)
 
 COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
+DEFAULT_BITS, WHOLE_BITS = "4bit", 16  # of a weight that is rounded, and of one that is not
 RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
@@ -57,6 +70,11 @@ def check_follows(stages: Sequence[Stage]) -> None:
         method = made(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
+        if grid := next((stage for stage in before if stage.ratio_kind == "bits"), None):
+            raise UserError(
+                f"{method.label} would take the weights off the {grid.pattern} grid that {made(grid).label} left; put "
+                "it first, or leave it out."
+            )
         if later.removes:
             for earlier in before:
                 if reason := _unfit(earlier, later):
@@ -78,6 +96,8 @@ def _comparable(earlier: Stage, later: Stage) -> bool:
 def _unfit(earlier: Stage, later: Stage) -> str | None:
     """Return what a stage would do to what an earlier one left, None where it keeps that."""
     left, method = made(earlier), made(later)
+    if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
+        return f"has no code for the zeros that {left.label} left"
     if earlier.pattern and method.keeps != "all":
         return f"would not keep the {earlier.pattern} pattern that {left.label} left"
     if earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
@@ -98,6 +118,11 @@ def _ratio(
         if ratio or pattern:
             raise UserError(f"{method.name} has nothing removed; leave ratio and pattern out.")
         return None
+    if method.bits:
+        if ratio is not None:
+            raise UserError(f"{method.label} has no ratio; give bits a weight, such as {method.name}@{DEFAULT_BITS}.")
+        check_bits(method, pattern or DEFAULT_BITS)
+        return 1 - (parse_bits(pattern or DEFAULT_BITS) or WHOLE_BITS) / WHOLE_BITS
     if pattern is not None:
         if not method.patterns:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
@@ -145,7 +170,7 @@ def build_stage(
         version=found.version,
         ratio=_ratio(found, ratio, pattern, before),
         ratio_kind=found.ratio_kind,
-        pattern=pattern,
+        pattern=pattern or (DEFAULT_BITS if found.bits else None),
         parameters=wanted.parameters.model_dump(exclude_defaults=True),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,

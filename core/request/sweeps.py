@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.models.facts import facts
 from core.models.sources import identify
 from core.request.complete import complete
-from core.specs import Calibration, Dtype, Frozen, Perplexity, RunSpec, Task, parse_pattern
+from core.specs import Calibration, Dtype, Frozen, Perplexity, RunSpec, Task, parse_bits, parse_pattern
 
 Target = tuple[float | None, str | None]  # a ratio or a pattern
 
@@ -100,6 +100,8 @@ def _last(chain: Sequence[Asked]) -> Target:
 
 def target(text: str) -> Target:
     """Return the amount that is written as a ratio or a pattern; a `UserError` where it is neither."""
+    if parse_bits(text) is not None:
+        return None, text
     if ":" in text:
         parse_pattern(text)
         return None, text

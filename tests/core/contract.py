@@ -16,7 +16,9 @@ from core.methods.structured.base import RotationMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
+from core.models.parts.grids import grid_of
 from core.request.stages import parse_pattern
+from core.specs import parse_bits
 from core.training.base import TrainedMethod
 from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack
@@ -25,7 +27,10 @@ MIDDLE = f"1:{BLOCKS - 2}"  # layers
 
 
 def check_share(made: Made) -> None:
-    """The asked share of the selected linears' weights is gone, and the layer reports say so."""
+    """The asked share of the selected linears' weights is gone, and the layer reports say so; or all are rounded."""
+    if made.method.bits:
+        check_rounded(made)
+        return
     dense = made.ground.dense
     chosen = select(linears(dense), made.stage.layers, BLOCKS)
     sizes = {linear.name: tuple(linear.weight.shape) for linear in chosen}
@@ -42,6 +47,19 @@ def check_share(made: Made) -> None:
         assert told == pytest.approx(removed, abs=1e-3)
     if made.stage.ratio_kind == "sparsity":
         check_even(made, sizes)
+
+
+def check_rounded(made: Made) -> None:
+    """Every selected linear has no more values in a group than its bits can count, and lies on the grid beside it."""
+    bits = parse_bits(made.stage.pattern)
+    chosen = select(linears(made.model), made.stage.layers, BLOCKS)
+    assert sorted(report.name for report in made.reports) == sorted(linear.name for linear in chosen)
+    for linear in chosen:
+        grid = grid_of(linear.module)
+        assert grid is not None and grid.bits == bits
+        assert torch.allclose(grid.nearest(linear.weight), linear.weight, atol=1e-6)
+        for row in linear.weight.reshape(-1, grid.group)[:20]:
+            assert len(row.unique()) <= 2**bits
 
 
 def check_even(made: Made, sizes: dict[str, tuple[int, int]]) -> None:
@@ -187,6 +205,7 @@ def check_pattern_refused(ground: Ground, case: Case) -> None:
     try:
         ground.make(case, pattern="2:4")
     except UserError as error:
-        assert "N:M" in str(error) or "leave ratio and pattern out" in str(error)
+        allowed = ("N:M", "leave ratio and pattern out", "which takes 2bit")
+        assert any(words in str(error) for words in allowed)
     else:
         raise AssertionError(f"{case} takes a pattern that it does not declare")

@@ -27,6 +27,7 @@ from tests.core.commands import WORDS
 
 BLOCKS = 4
 RATIO = 0.4
+BITS = {RATIO: "4bit", 0.2: "8bit", 0.5: "2bit"}  # of what rounds, in the place of a ratio
 WINDOWS, WINDOW = 8, 24
 # So that a training takes a few steps; each of them where a method has it.
 QUICK = {
@@ -42,6 +43,7 @@ QUICK = {
     "answer_tokens": 8,
     "temperature": 0.1,  # so that a teacher says the same again and again, which is learnt at once
 }
+NARROW = {"group_size": 16}  # which divides the tiny model's widths
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Case:
 
     @property
     def all_settings(self) -> dict[str, Any]:
-        quick = QUICK if issubclass(self.method, TrainingMethod) else {}
+        quick = QUICK if issubclass(self.method, TrainingMethod) else NARROW if self.method.bits else {}
         fields = self.method.Parameters.model_fields
         return {name: value for name, value in quick.items() if name in fields} | dict(self.settings)
 
@@ -124,6 +126,8 @@ class Ground:
 
     def make(self, case: Case, ratio: float = RATIO, **asked: Any) -> Made:
         """Apply the case to a copy of the dense model. `asked` may hold a pattern, layers, a seed and another text."""
+        if case.method.bits:
+            asked = {"pattern": BITS[ratio]} | asked
         amount = ratio if case.method.takes_amount and not asked.get("pattern") else None
         asked = {"settings": case.all_settings, "calibration": self.text} | asked
         stage = build_stage(case.method.name, ratio=amount, **asked)

@@ -50,7 +50,9 @@ def stages(pick):
     settings = pick(parameters(method))
     ratio = pattern = None
     if method.takes_amount:
-        if method.patterns and pick(draw.booleans()):
+        if method.bits:
+            pattern = f"{pick(draw.sampled_from(method.bits))}bit"
+        elif method.patterns and pick(draw.booleans()):
             kept = pick(draw.integers(1, 20))
             pattern = f"{kept}:{kept + pick(draw.integers(1, 20))}"
         else:

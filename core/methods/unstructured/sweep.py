@@ -1,4 +1,4 @@
-"""The column sweep of SparseGPT on a transposed weight, so that a column is contiguous memory.
+"""The column sweep of SparseGPT and GPTQ on a transposed weight, so that a column is contiguous memory.
 
 The sweep is recursive: a range of columns is swept by sweeping its left half, updating the right half with one matrix
 product, and sweeping that. All error propagation but the innermost is thus a large product, and on entering a range
@@ -6,12 +6,25 @@ every column in it is up to date with all columns before it, which is what choos
 """
 
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from core.methods.levels import level_counts
 from core.methods.unstructured.masks import pattern_mask, smallest_mask, zeros_lowest
+
+
+class Rounding(Protocol):
+    """How columns are rounded that the sweep reaches, group by group."""
+
+    group: int  # columns that are looked at together
+
+    def enter(self, start: int, columns: Tensor) -> None:
+        """Look at the columns (group, out) from `start` on, which are up to date with all before them."""
+
+    def rounded(self, place: int, column: Tensor) -> Tensor:
+        """Return what a column (out,) becomes."""
 
 
 def sweep(
@@ -23,6 +36,7 @@ def sweep(
     block_size: int = 32,
     mask: Tensor | None = None,
     zeros: Tensor | None = None,
+    rounding: Rounding | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the pruned and updated weight (out, in), and where it is pruned; algorithm 1 of arXiv:2301.00774.
 
@@ -30,7 +44,8 @@ def sweep(
     block, the rounding carried so that the matrix loses exactly round(ratio * numel); an n:m pattern is chosen per
     group of m columns as the sweep reaches it. A fixed `mask` (out, in), True where pruned, replaces both choices.
     Where `zeros` (out, in) is True a weight is pruned in any case and counts; a block that has more of these than its
-    share keeps them, and the others lose less.
+    share keeps them, and the others lose less. What is kept stays as it is, or becomes what `rounding` makes of it, the
+    columns after it making up for that, too (GPTQ, arXiv:2210.17323).
     """
     rows, columns = weight.shape
     unit = pattern[1] if pattern else mask_block
@@ -41,6 +56,8 @@ def sweep(
     scale = diagonal.tolist()
     # A leaf lies inside one mask block; with a pattern, whose masks are chosen on the way, it holds whole groups.
     leaf = max(block_size, unit) if pattern else min(block_size, unit)
+    group = rounding.group if rounding else columns
+    steps = sorted({unit, group, leaf}, reverse=True)
 
     bound = None if zeros is None else zeros.T.contiguous()  # (in, out)
     counts = _counts(rows, columns, unit, ratio, bound)
@@ -58,8 +75,10 @@ def sweep(
     def visit(start: int, stop: int) -> None:
         if mask is None and not pattern and start % unit == 0 and stop == min(start + unit, columns):
             choose(start)
+        if rounding and start % group == 0 and stop == min(start + group, columns):
+            rounding.enter(start, swept[start:stop])
         if stop - start > leaf:
-            step = unit if stop - start > unit else leaf
+            step = next(size for size in steps if size < stop - start)
             middle = start + max(1, (stop - start) // step // 2) * step
             visit(start, middle)
             swept[middle:stop].addmm_(upper[start:middle, middle:stop].T, errors[start:middle], alpha=-1)
@@ -68,7 +87,12 @@ def sweep(
         for j in range(start, stop):
             if mask is None and pattern and j % unit == 0:
                 choose(j)
-            torch.mul(swept[j], pruned[j], out=errors[j]).div_(scale[j])  # kept weights leave no error
+            if rounding:
+                stays = rounding.rounded(j, swept[j]).masked_fill_(pruned[j], 0)
+                torch.sub(swept[j], stays, out=errors[j]).div_(scale[j])
+                swept[j] = stays
+            else:
+                torch.mul(swept[j], pruned[j], out=errors[j]).div_(scale[j])  # kept weights leave no error
             if j + 1 < stop:
                 swept[j + 1 : stop].addr_(upper[j, j + 1 : stop], errors[j], alpha=-1)
 

@@ -21,7 +21,8 @@ def followed(ground, first, case):
     """Return the model after `first` and a case, and the zeros by name that it had before the case."""
     model = copy.deepcopy(first.model)
     zeros = {linear.name: linear.zeros for linear in linears(model)}
-    stage = build_stage(case.method.name, SHARE, settings=case.all_settings, calibration=ground.text)
+    amount = (None, "4bit") if case.method.bits else (SHARE, None)
+    stage = build_stage(case.method.name, *amount, settings=case.all_settings, calibration=ground.text)
     tokens = None
     if case.made.reads == "calibration":
         tokens = calibration_windows(ground.text, ground.context.tokenizer, 0)
@@ -59,10 +60,14 @@ def test_a_pattern_stays_exact(case, ground, patterned):
     model, _ = followed(ground, patterned, case)
     for linear in linears(model):
         assert constraint_of(linear.module).pattern == (2, 4)
-        assert (linear.weight.unflatten(1, (-1, 4)).count_nonzero(-1) == 2).all()
+        kept = linear.weight.unflatten(1, (-1, 4)).count_nonzero(-1)
+        assert (kept <= 2).all() and (case.method.bits or (kept == 2).all())  # a small weight may be rounded to 0
 
 
-@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.keeps == "nothing"], ids=str)
+MIXING = [case for case in AMOUNTS if case.made.keeps == "nothing" and not case.method.bits]
+
+
+@pytest.mark.parametrize("case", MIXING, ids=str)
 def test_what_keeps_nothing_mixes_zeros_with_the_rest(case, ground, sparse):
     model, _ = followed(ground, sparse, case)
     freed = [linear for linear in linears(model) if linear.role in ("q", "o") and not linear.bound]

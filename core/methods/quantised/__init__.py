@@ -1,0 +1,1 @@
+"""Methods that keep weights as whole numbers of a few bits and a scale."""

@@ -1,0 +1,129 @@
+"""GPTQ: round column by column and let the columns that are not rounded yet make up for it.
+
+References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
+(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.unstructured.sweep`) with every column rounded.
+Group-aware order: groups stay whole, ordered by the largest diagonal entry of the Hessian in each, and inside each its
+columns by theirs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from core.methods.base import Citation, Compressed, Statistics, Sum, Target, WalkerParameters
+from core.methods.cost import solving
+from core.methods.quantised.base import GridParameters, Quantised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
+
+
+class GPTQParameters(GridParameters, WalkerParameters):
+    damping: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
+    )
+    order: Literal["none", "static", "groups"] = Field(
+        default="none",
+        description="Which columns are rounded first: as they stand; those with the largest inputs, on grids of the "
+        "weights as they were (act-order, static groups); or whole groups by their largest inputs (group-aware).",
+    )
+    statistics: Literal["current", "block"] = Field(
+        default="current",
+        description="Whether a group's grid is that of its weights as the sweep reaches them, or as they were at the "
+        "start of their block of 128 columns, as in the reference.",
+    )
+
+
+class GPTQ(Quantised):
+    name = "gptq"
+    label = "GPTQ"
+    citation = Citation(
+        title="GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+        authors="Frantar et al.",
+        year=2022,
+        url="https://arxiv.org/abs/2210.17323",
+        part="algorithm 1",
+    )
+    summary = "Rounds column by column and updates the remaining weights with the inverse Hessian of the layer's input."
+    idea = (
+        "Rounding every weight to its nearest value by itself ignores that errors add up in a layer's output. The "
+        "columns are rounded from left to right, and the weights to the right of each make up for what its rounding "
+        "changed, as the inverse Hessian of the layer's inputs tells."
+    )
+    formulas = (
+        r"W'_{ij} = s \, \left\lfloor \tfrac{W_{ij}}{s} \right\rceil",
+        r"W_{i,\,j:} \leftarrow W_{i,\,j:} - \frac{W_{ij} - W'_{ij}}{U_{jj}}\, U_{j,\,j:}",
+        r"X X^\top + \lambda I = H, \qquad H^{-1} = U^\top U",
+    )
+    symbols = {
+        "s": "scale of the group",
+        "U": "upper triangular factor of the inverse Hessian",
+        "H": "Hessian of the layer's output error, up to a factor",
+        r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
+    }
+    reads = "calibration"
+    colour = 2
+    dash = "dashdot"
+    parameters: GPTQParameters
+    Parameters = GPTQParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"gram"})
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        return super().cost(shape, text) + solving(shape)
+
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+        import torch
+
+        from core.methods.hessian import factorise
+        from core.methods.quantised.find import find_grid
+        from core.methods.quantised.rounding import AsReached, Before
+        from core.methods.unstructured.sweep import sweep
+        from core.models.parts.grids import Grid
+
+        how, group = self.parameters, self.group(weight.shape[1])
+
+        def find(part: Tensor) -> Grid:
+            return find_grid(part, target.bits, min(group, part.shape[1]), how.symmetric, how.clip)
+
+        def factored() -> tuple[Tensor, Any]:
+            order = self._order(statistics.gram.diagonal(), group)
+            return order, factorise(statistics.gram[order][:, order], how.damping)
+
+        order, factor = statistics.once(f"factor of {group}", factored)
+        weight = weight[:, order]
+        weight[:, factor.dead] = 0
+        zeros = torch.zeros_like(weight, dtype=torch.bool) if target.zeros is None else target.zeros[:, order]
+        back = order.argsort()
+        if how.order == "static":
+            rounding: AsReached | Before = Before(find(weight[:, back]), order)
+        else:
+            rounding = AsReached(find, group, how.statistics == "block")
+        swept, _ = sweep(weight, factor.upper, ratio=0.0, mask_block=group, mask=zeros, rounding=rounding)
+        grid = rounding.found()
+        if how.order == "groups":
+            groups = order.view(-1, group)[:, 0].div(group, rounding_mode="floor").argsort()
+            zero = None if grid.zero is None else grid.zero[:, groups]
+            grid = Grid(grid.bits, grid.group, grid.scale[:, groups], zero)
+        return Compressed(swept[:, back], grid=grid, damping=factor.damping, note=factor.note)
+
+    def _order(self, diagonal: Tensor, group: int) -> Tensor:
+        """Return which column is rounded when, (in,), by the diagonal of the Hessian."""
+        import torch
+
+        if self.parameters.order == "none":
+            return torch.arange(len(diagonal), device=diagonal.device)
+        if self.parameters.order == "static":
+            return diagonal.argsort(descending=True, stable=True)
+        inside = diagonal.view(-1, group).sort(dim=1, descending=True, stable=True).indices  # (groups, group)
+        whole = inside + group * torch.arange(len(inside), device=diagonal.device)[:, None]
+        return whole[diagonal.view(-1, group).amax(1).argsort(descending=True, stable=True)].flatten()

@@ -1,0 +1,72 @@
+"""HQQ: the zeros of the groups are moved until few weights are far from their grid; no text is read.
+
+References: Badri & Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023
+(mobiusml.github.io/hqq_blog). The scale is that of the range; the zero, any number, is solved for by alternating a
+shrinkage of the errors in an l_p norm with the mean that fits the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from core.methods.base import Citation, Compressed, Keeps, Statistics, Target
+from core.methods.quantised.base import GroupParameters, Quantised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class HQQParameters(GroupParameters):
+    norm: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="The p of the l_p norm of the errors; the smaller, the more outliers may be off.",
+    )
+    iterations: int = Field(
+        default=20, ge=0, le=1000, description="Rounds at most; it ends where errors no longer fall."
+    )
+
+
+class HQQ(Quantised):
+    name = "hqq"
+    label = "HQQ"
+    citation = Citation(
+        title="Half-Quadratic Quantization of Large Machine Learning Models",
+        authors="Badri & Shaji",
+        year=2023,
+        url="https://mobiusml.github.io/hqq_blog/",
+        part="the half-quadratic solver",
+    )
+    summary = "Rounds to a grid whose zero is chosen so that most weights lie close to it; reads no text."
+    idea = (
+        "The error of rounding is judged by a norm in which a few large errors weigh little, as outliers should not "
+        "bend the grid of all others. The zero of each group is solved for in a few rounds, in seconds for a model."
+    )
+    formulas = (
+        r"\min_{z} \lVert W - s\,(\mathcal{Q}(W) - z) \rVert_p^p",
+        r"z \leftarrow \frac{1}{n} \sum_j \left( \mathcal{Q}(W)_{ij} - \frac{W_{ij} - E_{ij}}{s} \right)",
+    )
+    symbols = {
+        "z": "zero of the group, any number",
+        "s": "scale of the group",
+        r"\mathcal{Q}": "codes",
+        "E": "errors, shrunk towards 0",
+        "p": "the norm, below 1",
+        "n": "inputs of the group",
+    }
+    keeps: ClassVar[Keeps] = "nothing"  # a zero that is no whole number has no code for a weight of 0
+    colour = 4
+    dash = "dash"
+    parameters: HQQParameters
+    Parameters = HQQParameters
+
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+        from core.methods.quantised.half_quadratic import fitted
+
+        grid = fitted(
+            weight, target.bits, self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
+        )
+        return Compressed(grid.nearest(weight), grid=grid)

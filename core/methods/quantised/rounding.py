@@ -1,0 +1,61 @@
+"""How GPTQ's sweep rounds its columns: on grids that are found as it reaches a group, or before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.models.parts.grids import Grid
+
+BLOCK = 128  # columns whose updates the reference's form of the statistics lacks
+
+Find = Callable[[Tensor], Grid]  # of the weights (out, in) of one group, or of all
+
+
+class AsReached:
+    """A group's grid is that of its columns as they are when the sweep reaches them.
+
+    With `lagging` it is that of its columns as they were at the start of their block of `BLOCK`, as in the reference.
+    """
+
+    def __init__(self, find: Find, group: int, lagging: bool = False):
+        self.find, self.lagging = find, lagging and group < BLOCK
+        self.group = BLOCK if self.lagging else group
+        self.size = group
+        self.grids: dict[int, Grid] = {}  # by group
+
+    def enter(self, start: int, columns: Tensor) -> None:
+        for at in range(0, len(columns), self.size):
+            self.grids[(start + at) // self.size] = self.find(columns[at : at + self.size].T)
+
+    def rounded(self, place: int, column: Tensor) -> Tensor:
+        return self.grids[place // self.size].nearest(column[:, None])[:, 0]
+
+    def found(self) -> Grid:
+        """Return the grids of all groups as one."""
+        grids = [self.grids[place] for place in sorted(self.grids)]
+        zeros = [grid.zero for grid in grids if grid.zero is not None]
+        scale = torch.cat([grid.scale for grid in grids], 1)
+        return Grid(grids[0].bits, self.size, scale, torch.cat(zeros, 1) if zeros else None)
+
+
+class Before:
+    """Every column's grid is that of its group in the weight as it was, whatever the order of the columns."""
+
+    def __init__(self, grid: Grid, order: Tensor):
+        """`order` (in,) says which column of the weight the sweep reaches when."""
+        self.group, self.grid = len(order), grid
+        self.places = (order // grid.group).tolist()
+
+    def enter(self, start: int, columns: Tensor) -> None:
+        pass
+
+    def rounded(self, place: int, column: Tensor) -> Tensor:
+        at = slice(self.places[place], self.places[place] + 1)
+        zero = None if self.grid.zero is None else self.grid.zero[:, at]
+        return Grid(self.grid.bits, 1, self.grid.scale[:, at], zero).nearest(column[:, None])[:, 0]
+
+    def found(self) -> Grid:
+        return self.grid

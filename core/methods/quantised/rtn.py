@@ -1,0 +1,52 @@
+"""Round to nearest: every weight to the nearest point of its group's grid, what every other method is told beside.
+
+References: Dettmers & Zettlemoyer, The case for 4-bit precision: k-bit Inference Scaling Laws, 2023 (arXiv:2212.09720),
+section 2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.methods.base import Citation, Compressed, Statistics, Target
+from core.methods.quantised.base import GridParameters, Quantised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RTN(Quantised):
+    name = "rtn"
+    label = "RTN"
+    citation = Citation(
+        title="The case for 4-bit precision: k-bit Inference Scaling Laws",
+        authors="Dettmers & Zettlemoyer",
+        year=2023,
+        url="https://arxiv.org/abs/2212.09720",
+        part="section 2",
+    )
+    summary = "Rounds each weight to the nearest of a few evenly spaced values; reads no text."
+    idea = (
+        "Weights of a trained model need far fewer digits than they are stored with. Each group of neighbouring inputs "
+        "gets a scale, and every weight becomes the nearest whole multiple of it that a few bits can count."
+    )
+    formulas = (
+        r"W'_{ij} = s\,(c_{ij} - z), \qquad c_{ij} = \left\lfloor \tfrac{W_{ij}}{s} \right\rceil + z",
+        r"s = \frac{\max W - \min W}{2^b - 1}",
+    )
+    symbols = {
+        "s": "scale of the group",
+        "c": "code, a whole number of b bits",
+        "z": "zero of the group",
+        "b": "bits a weight",
+    }
+    colour = 3
+    parameters: GridParameters
+    Parameters = GridParameters
+
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+        from core.methods.quantised.find import find_grid
+
+        how = self.parameters
+        grid = find_grid(weight, target.bits, self.group(weight.shape[1]), how.symmetric, how.clip)
+        return Compressed(grid.nearest(weight), grid=grid)

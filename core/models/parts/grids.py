@@ -1,0 +1,108 @@
+"""The n-bit grid that a linear's weights lie on, beside the linear: what later stages must keep, and what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+# Inside it is safetensors. Servers take every *.safetensors in a folder for weights, so it is called otherwise.
+FILE = "grids.bits"
+
+ATTRIBUTE = "grid"  # under which a linear has it; no buffer, as a constraint is none
+SCALE_BITS = 16
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Codes of a few bits: a weight (out, in) is (code - zero) * scale, both of each `group` consecutive inputs.
+
+    Without `zero` codes are signed, from -2^(bits-1) on, and code 0 is the weight 0; with it they begin at 0.
+    """
+
+    bits: int
+    group: int
+    scale: Tensor  # (out, groups) fp32, each a number that 16 bits hold
+    zero: Tensor | None = None  # (out, groups) fp32, whole or, where it is kept at 16 bits, any number
+
+    @property
+    def lowest(self) -> int:
+        return -(2 ** (self.bits - 1)) if self.zero is None else 0
+
+    @property
+    def zero_bits(self) -> int:
+        """The bits that a zero is kept in."""
+        if self.zero is None:
+            return 0
+        return self.bits if torch.equal(self.zero, self.zero.round()) else SCALE_BITS
+
+    @property
+    def beside(self) -> int:
+        """The bits of all scales and zeros."""
+        return self.scale.numel() * (SCALE_BITS + self.zero_bits)
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Return the code nearest to each weight (out, in), int16."""
+        scale, zero = self._spread(weight.shape[1])
+        exact = weight / scale if zero is None else weight / scale + zero
+        return exact.round_().clamp_(self.lowest, self.lowest + 2**self.bits - 1).to(torch.int16)
+
+    def weight(self, codes: Tensor) -> Tensor:
+        """Return the weights (out, in) fp32 that codes stand for."""
+        scale, zero = self._spread(codes.shape[1])
+        return (codes.float() if zero is None else codes - zero) * scale
+
+    def nearest(self, weight: Tensor) -> Tensor:
+        """Return weights (out, in) on the grid."""
+        return self.weight(self.codes(weight))
+
+    def _spread(self, inputs: int) -> tuple[Tensor, Tensor | None]:
+        """Return scale and zero of each weight, (out, in)."""
+        parts = (None if part is None else part.repeat_interleave(self.group, 1) for part in (self.scale, self.zero))
+        scale, zero = (None if part is None else part[:, :inputs] for part in parts)
+        assert scale is not None
+        return scale, zero
+
+
+def grid_of(module: nn.Module) -> Grid | None:
+    """Return the grid that a linear's weights lie on; None where they are on none."""
+    return getattr(module, ATTRIBUTE, None)
+
+
+def put_on(module: nn.Module, grid: Grid) -> None:
+    """Note of a linear that its weights lie on a grid."""
+    setattr(module, ATTRIBUTE, grid)
+
+
+def save_grids(model: nn.Module, folder: Path) -> None:
+    """Write the grids of a model's linears beside its weights; nothing where there is none."""
+    found = {name: grid for name, module in model.named_modules() if (grid := grid_of(module)) is not None}
+    if not found:
+        return
+    tensors = {f"{name}.scale": grid.scale.contiguous() for name, grid in found.items()}
+    tensors |= {f"{name}.zero": grid.zero.contiguous() for name, grid in found.items() if grid.zero is not None}
+    save_file(tensors, folder / FILE, metadata={name: f"{grid.bits} {grid.group}" for name, grid in found.items()})
+
+
+def load_grids(model: nn.Module, folder: Path) -> None:
+    """Give a model's linears what `save_grids` wrote.
+
+    Raises `OSError`, `SafetensorError` or `ValueError` where the file is damaged or another model's.
+    """
+    if not (folder / FILE).is_file():
+        return
+    linears = dict(model.named_modules())
+    with safe_open(folder / FILE, "pt") as file:
+        names = set(file.keys())
+        for name, told in (file.metadata() or {}).items():
+            if name == "format":
+                continue
+            if name not in linears or f"{name}.scale" not in names:
+                raise ValueError(f"{FILE} does not fit the model: {name}")
+            bits, group = map(int, told.split())
+            zero = file.get_tensor(f"{name}.zero") if f"{name}.zero" in names else None
+            put_on(linears[name], Grid(bits, group, file.get_tensor(f"{name}.scale"), zero))

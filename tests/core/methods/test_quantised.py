@@ -1,0 +1,174 @@
+"""Rounding to a few bits: grids, GPTQ's sweep and HQQ's solver against what follows from their definitions."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.evaluation.footprint import packed_bits
+from core.methods.base import Statistics, Target
+from core.methods.hessian import factorise
+from core.methods.quantised.find import find_grid
+from core.methods.quantised.gptq import GPTQ
+from core.methods.quantised.half_quadratic import fitted
+from core.methods.quantised.hqq import HQQ
+from core.methods.quantised.rtn import RTN
+from core.request.stages import build_stage, check_follows
+from core.specs import Calibration
+
+ROWS, INPUTS, GROUP = 24, 128, 32
+TEXT = Calibration.parse("any:4x24")
+
+
+@pytest.fixture
+def weight():
+    return torch.randn(ROWS, INPUTS, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def gram():
+    draw = torch.Generator().manual_seed(1)
+    inputs = torch.randn(INPUTS, 600, generator=draw) * torch.linspace(0.1, 3, INPUTS)[:, None]
+    inputs += inputs.mean(0)
+    return inputs @ inputs.T
+
+
+def gptq(weight, gram, bits=4, zeros=None, **settings):
+    method = GPTQ(GPTQ.parsed({"group_size": GROUP, **settings}))
+    return method.compress(weight.clone(), Statistics(600, {"gram": gram}), Target(0.75, bits=bits, zeros=zeros))
+
+
+def rtn(weight, bits=4, **settings):
+    method = RTN(RTN.parsed({"group_size": GROUP, **settings}))
+    return method.compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
+
+
+def loss(gram, weight, rounded):
+    """The squared error of the outputs: tr((W - W') X X^T (W - W')^T)."""
+    difference = (weight - rounded).double()
+    return float((difference @ gram.double() * difference).sum())
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_weight_is_at_most_half_a_step_from_its_grid(weight, bits, symmetric):
+    grid = find_grid(weight, bits, GROUP, symmetric)
+    codes = grid.codes(weight)
+    assert codes.min() >= grid.lowest and codes.max() < grid.lowest + 2**bits
+    step = grid.scale.repeat_interleave(GROUP, 1)
+    # The end of a symmetric range lies half a step beyond the last code; 16 bits round the scale.
+    assert ((grid.weight(codes) - weight).abs() <= 0.5 * step * (1 + 2**bits * 1e-3)).all()
+    assert not grid.nearest(torch.zeros_like(weight)).any()  # 0 is a code
+
+
+def test_scales_are_those_that_16_bits_hold(weight):
+    grid = find_grid(weight, 4, GROUP, symmetric=False)
+    assert torch.equal(grid.scale, grid.scale.half().float()) and torch.equal(grid.zero, grid.zero.round())
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_a_narrower_range_rounds_with_less_error_where_that_is_sought(weight, bits):
+    def error(rounded):
+        return float((rounded.weight - weight).abs().pow(2.4).sum())
+
+    assert error(rtn(weight, bits, clip=True)) < error(rtn(weight, bits))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize(
+    "settings", [{}, {"symmetric": False}, {"order": "static"}, {"order": "groups"}, {"clip": True}]
+)
+def test_gptq_changes_the_outputs_less_than_rounding_to_nearest(weight, gram, bits, settings):
+    plain = {name: value for name, value in settings.items() if name != "order"}
+    assert loss(gram, weight, gptq(weight, gram, bits, **settings).weight) < loss(
+        gram, weight, rtn(weight, bits, **plain).weight
+    )
+
+
+@pytest.mark.parametrize("order", ["none", "static", "groups"])
+@pytest.mark.parametrize("statistics", ["current", "block"])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_what_gptq_gives_lies_on_the_grid_that_it_tells(weight, gram, order, statistics, symmetric):
+    found = gptq(weight, gram, 3, order=order, statistics=statistics, symmetric=symmetric)
+    torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
+    assert found.grid.scale.shape == (ROWS, INPUTS // GROUP)
+
+
+def test_the_sweep_s_errors_add_up_to_the_loss(weight, gram):
+    """With H = X X^T + damping: sum of ((w - q) / U_jj)^2 over the sweep is tr((W - Q) H (W - Q)^T)."""
+    damped = gram + 0.01 * gram.diagonal().mean() * torch.eye(INPUTS)
+    upper = factorise(gram, 0.01).upper
+    found = gptq(weight, gram, 4)
+    current, total = weight.double().clone(), 0.0
+    for j in range(INPUTS):
+        error = (current[:, j] - found.weight[:, j].double()) / upper[j, j].double()
+        total += float(error.square().sum())
+        current[:, j:] -= error[:, None] * upper[j, j:].double()
+    assert total == pytest.approx(loss(damped, weight, found.weight), rel=1e-3)
+
+
+def test_without_correlations_gptq_is_rounding_to_nearest(weight):
+    torch.testing.assert_close(gptq(weight, torch.eye(INPUTS)).weight, rtn(weight).weight)
+
+
+def test_zeros_of_earlier_stages_stay(weight, gram):
+    zeros = torch.rand(ROWS, INPUTS, generator=torch.Generator().manual_seed(2)) < 0.5
+    found = gptq(weight.masked_fill(zeros, 0), gram, 4, zeros=zeros)
+    assert not found.weight[zeros].any()
+    torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
+
+
+def test_groups_of_a_whole_row_are_one_scale_a_row(weight, gram):
+    found = gptq(weight, gram, 4, group_size=0)
+    assert found.grid.scale.shape == (ROWS, 1) and found.grid.group == INPUTS
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
+    draw = torch.Generator().manual_seed(3)
+    codes = torch.randint(0, 2**bits, (ROWS, INPUTS), generator=draw).float().unflatten(1, (-1, GROUP))
+    codes[..., 0], codes[..., 1] = 0, 2**bits - 1  # the whole range is used
+    scale = torch.rand(ROWS, INPUTS // GROUP, 1, generator=draw).half().float() + 0.5
+    weight = ((codes - 1.37) * scale).flatten(1)  # 1.37 is no whole number
+    rounded = HQQ(HQQ.parsed({"group_size": GROUP})).compress(
+        weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
+    )
+    torch.testing.assert_close(rounded.weight, weight, atol=2e-3, rtol=2e-3)  # 16 bits round the zero
+
+
+def test_hqq_ends_no_further_from_the_weights_than_it_began(weight):
+    start, end = (fitted(weight, 3, GROUP, 0.7, iterations) for iterations in (0, 20))
+    assert (end.nearest(weight) - weight).abs().mean() < (start.nearest(weight) - weight).abs().mean()
+
+
+def test_packed_bits_are_codes_scales_and_zeros(weight):
+    groups = ROWS * INPUTS // GROUP
+    symmetric, other = (find_grid(weight, 4, GROUP, symmetric=one) for one in (True, False))
+    dense = torch.ones_like(weight)
+    assert packed_bits(dense, grid=symmetric) == 4 * dense.numel() + 16 * groups
+    assert packed_bits(dense, grid=other) == 4 * dense.numel() + (16 + 4) * groups
+    assert packed_bits(dense, grid=fitted(weight, 4, GROUP, 0.7, 1)) == 4 * dense.numel() + 32 * groups
+    sparse = dense.clone()
+    sparse[:, ::2] = 0  # 1 bit a weight and 4 a kept one
+    assert packed_bits(sparse, grid=symmetric) == 3 * dense.numel() + 16 * groups
+
+
+def test_nothing_follows_that_would_leave_the_grid():
+    rounded = build_stage("rtn")
+    for later in (
+        build_stage("magnitude", 0.5),
+        build_stage("lora", calibration=TEXT),
+        build_stage("rtn", None, "8bit"),
+    ):
+        with pytest.raises(UserError, match="would take the weights off the 4bit grid that RTN left"):
+            check_follows((rounded, later))
+    check_follows((build_stage("magnitude", 0.5), rounded))
+    with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
+        check_follows((build_stage("magnitude", 0.5), build_stage("hqq")))
+
+
+def test_bits_are_asked_for_as_bits():
+    assert (build_stage("rtn").pattern, build_stage("rtn").ratio) == ("4bit", 0.75)
+    with pytest.raises(UserError, match="RTN has no ratio; give bits a weight, such as rtn@4bit"):
+        build_stage("rtn", 0.5)
+    with pytest.raises(UserError, match="'5bit' is no amount of rtn, which takes 2bit, 3bit, 4bit or 8bit"):
+        build_stage("rtn", None, "5bit")
