@@ -117,6 +117,8 @@ def methods() -> None:
     """List the stages that a chain is made of, methods first, with their parameters."""
     for method in STAGES:
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
+        if method.bits:
+            targets = f" Bits a weight: {', '.join(map(str, method.bits))}."
         if not method.takes_amount:
             targets = ""
         reads = {"nothing": "", "training": " Trains on text.", "calibration": " Reads calibration text."}

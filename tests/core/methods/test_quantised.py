@@ -16,7 +16,6 @@ from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
 
 ROWS, INPUTS, GROUP = 24, 128, 32
-TEXT = Calibration.parse("any:4x24")
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
     rounded = HQQ(HQQ.parsed({"group_size": GROUP})).compress(
         weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
     )
-    torch.testing.assert_close(rounded.weight, weight, atol=2e-3, rtol=2e-3)  # 16 bits round the zero
+    torch.testing.assert_close(rounded.weight, weight, atol=1e-2, rtol=0)  # 16 bits round scale and zero
 
 
 def test_hqq_ends_no_further_from_the_weights_than_it_began(weight):
@@ -156,7 +155,7 @@ def test_nothing_follows_that_would_leave_the_grid():
     rounded = build_stage("rtn")
     for later in (
         build_stage("magnitude", 0.5),
-        build_stage("lora", calibration=TEXT),
+        build_stage("lora", calibration=Calibration.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
         with pytest.raises(UserError, match="would take the weights off the 4bit grid that RTN left"):
