@@ -145,12 +145,13 @@ def charts(shown: Shown, items: list[Item]) -> None:
 def page() -> None:
     arrive("explore_")
     st.title("Explore", anchor=False)
-    models = _models()
-    if not models:
+    measured = data.models()
+    if not measured:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     stories.show_first()
+    models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     chosen = pick(models)
     frame = data.frame(chosen.model)
     widgets.show_skipped(frame.attrs["warnings"])
@@ -163,12 +164,6 @@ def page() -> None:
         name = "tradeoff" if mode == TRADE_OFF else "models"
         widgets.export_page(f"slimscope-{name}", lambda: items)
     refresh_when_done()
-
-
-def _models() -> list[str]:
-    """Return the models that were measured here, then those that papers have numbers of."""
-    measured = data.models()
-    return [*measured, *(model for model in data.printed_models() if model not in measured)]
 
 
 def show_curves(chosen: Chosen) -> None:
