@@ -10,11 +10,13 @@ from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import find, keep
 from core.protocols import missing
-from core.request.estimate import history
+from core.request.baseline import left
+from core.request.estimate import estimate_left
 from core.request.stages import variant_spec
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
+from tests.core.estimates import estimate
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet, told, uploads
 from tests.core.made import make, perplexity
 
@@ -67,7 +69,9 @@ def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported)
 def test_it_answers_no_wish_and_tells_no_speed(store, imported):
     task = RunSpec(variant=DENSE, tasks=(Task(task="piqa", limit=4),))
     assert missing(task, store.get(DENSE.key)) == task
-    assert not history(store)
+    assert estimate_left([task], store).seconds == pytest.approx(
+        sum(estimate(part).seconds for part in left(task, store))
+    )
 
 
 def test_nothing_of_it_can_be_made_here(store, imported):
