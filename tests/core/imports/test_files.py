@@ -111,9 +111,10 @@ def test_a_series_without_an_amount_is_no_dense_model(store):
     assert (row["method"], row["label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
 
 
-def test_the_revision_is_that_of_the_model_here(store):
+def test_the_revision_is_that_of_the_model_here(store, monkeypatch):
     mine = perplexity(20.0)
     store.put(make(mine))
+    monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("the results of all models are read"))
     rows = [PERPLEXITY, PERPLEXITY.replace("smollm2-135m", "m"), PERPLEXITY.replace("smollm2-135m", "org/name")]
     found = find([sheet(*rows)], None, store).results
     assert [one.variant.revision for one in found] == [REVISION, "r", "unknown"]
