@@ -6,7 +6,6 @@ Widths are reckoned from those of Computer Modern.
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 COLUMN, PAGE = 3.25, 6.75  # inches
@@ -32,6 +31,7 @@ SIGNS = {
     "–": "--",
     "\n": " ",
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+BREAKS = re.compile(r"(?<=,)(?=[a-z])|(?<=\S\+)(?=[a-z])|(?<= )")
 NESTED = re.compile(r"\\begin\{tabular\}\[.\]\{@\{\}.@\{\}\}|\\end\{tabular\}")
 SIGN = re.compile(r"\$-\$|\\(?:pm|times|infty|to|text(?!bf)[a-z]+)\b")
 COMMAND = re.compile(r"\\[a-zA-Z]+|[{}$\\]")
@@ -45,9 +45,13 @@ def escaped(text: str) -> str:
 def in_lines(text: str, longest: int = LONGEST, side: str = "l", place: str = "t") -> str:
     """Return a cell: a long text in lines, at spaces and, in a chain of stages, at its commas and plus signs."""
     glued = text.replace(" + ", " +\N{NO-BREAK SPACE}")
-    parts = re.sub(r",(?=[a-z])|(?<=\S)\+(?=[a-z])", lambda found: f"{found[0]}\N{ZERO WIDTH SPACE}", glued)
-    lines = textwrap.wrap(parts.replace("\N{ZERO WIDTH SPACE}", " \0"), longest, break_long_words=False)
-    shown = [escaped(re.sub(" ?\0", "", line).replace("\N{NO-BREAK SPACE}", " ")) for line in lines]
+    lines = [""]
+    for part in BREAKS.split(glued):
+        if lines[-1] and len((lines[-1] + part).rstrip()) > longest:
+            lines.append(part)
+        else:
+            lines[-1] += part
+    shown = [escaped(line.strip().replace("\N{NO-BREAK SPACE}", " ")) for line in lines]
     if len(shown) < 2:
         return "".join(shown)
     return rf"\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}" + r" \\ ".join(shown) + r"\end{tabular}"

@@ -162,7 +162,7 @@ def test_long_chains_are_broken_at_their_commas_and_plus_signs():
     check_table(text)
     lines = re.search(r"\[t\]\{@\{\}l@\{\}\}(.*?)\\end", text)[1].replace(r"\_", "_").split(r" \\ ")
     assert "".join(lines) == chain and all(line.endswith(",") for line in lines[:-1])
-    assert len(lines) == 3 and max(map(len, lines)) <= 26
+    assert len(lines) == 4 and max(map(len, lines)) <= 26
 
 
 @pytest.mark.parametrize("kind", ["curve", "tasks", "layers", "sizes"])
