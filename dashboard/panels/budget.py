@@ -101,9 +101,9 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     st.markdown(ranking.answer(found, budget, asked.quality, literal))
     dense = every[points.is_dense(every)]
     items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
-    pick_point(every)
+    addresses = pick_point(every)
     items.append(_table(chosen, found, asked))
-    show_details(every)
+    show_details(every, addresses)
     return items
 
 

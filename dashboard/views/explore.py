@@ -145,7 +145,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
             drawn = st.container()
             at = pick_amount(steps, start)
             every = pd.concat([shown.dense, shown.found])
-            details.pick_point(every)
+            addresses = details.pick_point(every)
         with grid.cell():
             names = list(shown.lit["series"].unique())
             accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
@@ -154,7 +154,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
     with said:
         here = shown.lit[shown.lit["where"] == at]
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
-    details.show_details(every)
+    details.show_details(every, addresses)
 
 
 def page() -> None:
