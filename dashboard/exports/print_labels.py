@@ -143,7 +143,7 @@ def _aside(axes: Axes) -> float:
     page, box = page_of(axes), axes.get_window_extent()
     page.draw_without_rendering()
     over = [text.get_window_extent(renderer(page)).x1 - box.x1 for text in axes.texts if text.get_text()]
-    return max(0.0, *over) / page.dpi + ASIDE
+    return max([0.0, *over]) / page.dpi + ASIDE
 
 
 def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:
