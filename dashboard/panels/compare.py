@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import pandas as pd
 import streamlit as st
@@ -32,8 +33,12 @@ def told_apart(rows: pd.DataFrame) -> Apart:
     """
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
 
+    @cache  # as it is asked of each column, but only where a table is exported
+    def by_first() -> dict[str, tuple[str, ...]]:
+        return {keys[0]: keys for keys in points.by_seed(rows)}
+
     def apart(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
-        seeds = {keys[0]: keys for keys in points.by_seed(rows)}
+        seeds = by_first()
         if len(seeds.get(best, ())) != 1:
             return {}  # the others are paired with one variant
         found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)

@@ -54,8 +54,8 @@ def open_point(key: str) -> None:
     st.session_state[POINT] = key
 
 
-def pick_point(found: pd.DataFrame) -> None:
-    """Let one of the points be chosen, which a click on a chart or in a table does, too."""
+def pick_point(found: pd.DataFrame) -> dict[str, str]:
+    """Let one of the points be chosen, as a click on a chart or in a table does; return their `addresses`."""
     names = points.addresses(found)
     asked = st.query_params.get(POINT)
     meant = points.addressed(names, asked) if asked and POINT not in st.session_state else None
@@ -71,10 +71,14 @@ def pick_point(found: pd.DataFrame) -> None:
         bind="query-params",
         placeholder="Click it on the chart, or choose it here",
     )
+    return names
 
 
-def show_details(found: pd.DataFrame) -> None:
-    """Show what is known of the point that was chosen, beside the page, until that is closed."""
+def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
+    """Show what is known of the point that was chosen, beside the page, until that is closed.
+
+    `names` are the points' `addresses`.
+    """
     key = st.session_state[POINT]
     result = data.result(key) if key else None
     if result is None:
@@ -82,7 +86,7 @@ def show_details(found: pd.DataFrame) -> None:
     row = found[found["key"] == key].iloc[0]
     name = f"{row['series']}, {row['where']}"
     drawer = st.dialog(name, width=DRAWER, position="right", on_dismiss=_close)
-    drawer(_details)(result, name, points.addresses(found)[key], found)
+    drawer(_details)(result, name, names[key], found)
 
 
 def _close() -> None:

@@ -72,8 +72,9 @@ class Chosen:
 
     def file(self, content: str) -> str:
         """Return the name of an export's file, without ending."""
-        text = self._text
-        return export_name(model_part(self.model), text_part(text.corpus, text.window, text.windows), content)
+        text = None if self.measured.empty else self._text
+        read = [] if text is None else [text_part(text.corpus, text.window, text.windows)]
+        return export_name(model_part(self.model), *read, content)
 
     @property
     def _text(self) -> Perplexity:

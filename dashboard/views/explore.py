@@ -89,6 +89,23 @@ def clicked(key: str, found: pd.DataFrame) -> None:
         st.session_state[AT] = where.iloc[0]
 
 
+def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
+    """Show the accuracies of methods of which no perplexity is `found`, such as of what was imported without one."""
+    scored = chosen.scores[~points.is_dense(chosen.scores)]
+    if scored.empty:
+        return []
+    steps = points.amounts(scored) or [points.NOT_TOLD]
+    at = pick_amount(steps, steps[-1])
+    return show_accuracy(chosen, found, score(chosen), at, list(scored["label"].unique()), False)
+
+
+def pick_amount(steps: list[str], start: str) -> str:
+    """Let one of the amounts be chosen where there are several."""
+    if len(steps) < 2:
+        return start
+    return st.segmented_control("Removed", steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+
+
 def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
@@ -126,11 +143,9 @@ def charts(shown: Shown, items: list[Item]) -> None:
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
             drawn = st.container()
-            at = start
-            if len(steps) > 1:
-                at = st.segmented_control("Removed", steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+            at = pick_amount(steps, start)
             every = pd.concat([shown.dense, shown.found])
-            details.pick_point(every)
+            addresses = details.pick_point(every)
         with grid.cell():
             names = list(shown.lit["series"].unique())
             accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
@@ -139,7 +154,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
     with said:
         here = shown.lit[shown.lit["where"] == at]
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
-    details.show_details(every)
+    details.show_details(every, addresses)
 
 
 def page() -> None:
@@ -171,10 +186,12 @@ def show_curves(chosen: Chosen) -> None:
     measured = chosen.measured
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
-    if not chosen.methods and found.empty:
+    if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
         st.info("Choose at least one method at the left.")
         return
     if found.empty:
+        if scored := show_scores(chosen, found):
+            widgets.export_page("slimscope-explore", lambda: scored)
         st.info("No perplexity of these methods is there yet: run one, or choose another model or text at the left.")
         if len(measured):
             offer_points(chosen, dense, found, [])

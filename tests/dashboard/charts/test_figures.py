@@ -14,7 +14,7 @@ from core.registry import METHODS
 from core.results import Measurement
 from core.store import shipped
 from core.training.base import TrainedMethod
-from dashboard.charts import dots, figures, papers, points
+from dashboard.charts import dots, figures, labels, papers, points
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import DIVERGED, perplexity_curve
 from dashboard.charts.figures import SCREEN
@@ -482,3 +482,11 @@ def test_no_two_methods_look_alike_and_each_keeps_its_look(theme):
     # Adding a method repaints no other: these are what published figures show.
     fixed = {"magnitude": 0, "wanda": 1, "sparsegpt": 2, "slimllm": 8, "llm-pruner": 5, "svd-llm": 4}
     assert {name: theme.palette.index(look(name, theme).color) for name in fixed} == fixed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [([0.5, 0.54, 0.8], [0.47, 0.57, 0.8]), ([0.3] * 3, [0.2, 0.3, 0.4]), ([0.4, 0.1], [0.4, 0.1]), ([0], [0.05])],
+)
+def test_names_move_apart_as_little_as_they_must(wanted, places):
+    assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)

@@ -14,7 +14,7 @@ from PIL import Image
 from dashboard.charts import dots, figures
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
-from dashboard.exports import files, print_figures, print_labels
+from dashboard.exports import files, print_figures
 from tests.dashboard.exports.conftest import CAPTION
 
 KINDS = ("curve", "tasks", "layers", "sizes")
@@ -175,14 +175,6 @@ def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
     short = found[(found["series"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
     unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
-
-
-@pytest.mark.parametrize(
-    ("heights", "places"), [([0, 4, 30], [-3, 7, 30]), ([3, 3, 3], [-7, 3, 13]), ([40, 0], [40, 0])]
-)
-def test_names_move_apart_as_little_as_they_must(heights, places):
-    moved = print_labels.apart(heights, 10)
-    assert moved == pytest.approx(places)
 
 
 def test_sizes_of_models_do_not_stand_on_each_other(charts):

@@ -149,6 +149,16 @@ def test_no_run_is_offered_for_it(filled):
 
 def test_explore_shows_a_model_that_was_never_run_here(filled):
     rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
-    keep(find([sheet(*rows, ACCURACY.replace("smollm2-135m", "org/other"))], None, filled), filled)
+    keep(find([sheet(*rows)], None, filled), filled)
     assert len(charts(open_app(explore_model="org/name"))) == 1
-    assert not charts(open_app(explore_model="org/other"))  # accuracies, and no perplexity to draw a curve of
+
+
+def test_explore_shows_accuracies_without_a_perplexity(filled):
+    rows = [ACCURACY.replace("smollm2-135m", "org/other"), ACCURACY.replace("smollm2-135m", "org/third")]
+    rows += [rows[1].replace(",0.5,", f",{ratio},") for ratio in ("0.3", "")]
+    keep(find([sheet(*rows)], None, filled), filled)
+    app = open_app(explore_model="org/other")
+    assert len(charts(app)) == 1 and "zero-shot accuracy at 50 %" in app.caption[0].value
+    assert "No perplexity of these methods" in app.info[0].value
+    app = open_app(explore_model="org/third", explore_at="30 %")
+    assert "zero-shot accuracy at 30 %" in app.caption[0].value and len(charts(app)) == 1
