@@ -92,7 +92,7 @@ def clicked(key: str, found: pd.DataFrame) -> None:
 def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
-    st.subheader("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
+    st.header("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
     accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]

@@ -130,7 +130,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
 
     On a chart of its own, as it is another model.
     """
-    st.subheader("Measured here", anchor=False)
+    st.header("Measured here", anchor=False)
     read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
     rows = read[read["window"] == window]
     wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
@@ -165,7 +165,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
 
 def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     """Show the accuracies that were measured here on the printed tasks, at the printed amounts."""
-    st.subheader("Measured here", anchor=False)
+    st.header("Measured here", anchor=False)
     rows = papers.measured(data.rows("acc", tuple(papers.tasks_here(printed))), printed)
     if rows.empty:
         st.caption("None of them was measured here on these tasks yet.")
