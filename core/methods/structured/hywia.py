@@ -66,7 +66,6 @@ class HyWIA(GradientUnitMethod):
         "a_u": "share of the fine score, by attention over how both stand out in the block and among all",
     }
     colour = 0
-    dash = "dash"
     parameters: HyWIAParameters
     Parameters = HyWIAParameters
 

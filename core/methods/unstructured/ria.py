@@ -44,6 +44,7 @@ class RIA(ScoredByInputs):
         "a": "the exponent",
     }
     colour = 4
+    dash = "longdash"
     parameters: RIAParameters
     Parameters = RIAParameters
 
