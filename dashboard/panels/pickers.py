@@ -15,7 +15,7 @@ from core.specs import DTYPES, Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.exports.names import export_name, model_part, text_part
-from dashboard.panels.binding import BOUND
+from dashboard.panels.binding import BOUND, HELD
 
 FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
 AXES = dict(
@@ -80,16 +80,16 @@ class Chosen:
         return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
-def pick(models: list[str]) -> Chosen:
-    """Show the pickers and return what was chosen."""
+def pick(models: list[str], of_curve: bool = True) -> Chosen:
+    """Show the pickers and return what was chosen; methods, their texts and an axis are asked for of a curve only.
+
+    What else is shown has every variant, and filters of its own.
+    """
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
         model = st.selectbox("Model", models, index=start, key="explore_model", **BOUND)
         rows = data.frame(model)
-        labels = {method.name: method.label for method in METHODS}
-        there = _methods_there(rows)
-        default = None if SHOWN in st.session_state else there
-        methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
+        methods = _pick_methods(rows) if of_curve else [method.name for method in METHODS]
         texts = points.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
@@ -104,27 +104,22 @@ def pick(models: list[str]) -> Chosen:
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
         known, shown = points.scored(rows), points.shown(measured, methods)
+        offered = None if of_curve else 1  # the first is the default
         calibration = _pick_text(
             "Calibrated on",
-            points.calibrations(shown, known),
+            points.calibrations(shown, known)[:offered],
             "explore_calibration",
             "The text that methods read to decide which weights matter: corpus, windows x tokens.",
         )
         training = _pick_text(
             "Trained on",
-            points.trainings(shown, known),
+            points.trainings(shown, known)[:offered],
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
         rows = points.made_with(points.shown(rows, methods), calibration, training)
         documents, several, scores = _pick_documents(rows)
-        axis = st.selectbox(
-            "Compare by",
-            list(AXES),
-            key="explore_x",
-            **BOUND,
-            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
-        )
+        axis = _pick_axis() if of_curve else figures.RATIO
     return Chosen(
         model=model,
         methods=methods,
@@ -132,12 +127,30 @@ def pick(models: list[str]) -> Chosen:
         protocol=protocol,
         calibration=calibration,
         training=training,
-        axis=AXES[axis],
+        axis=axis,
         measured=measured[measured.index.isin(rows.index)],
         documents=documents,
         several_documents=several,
         scores=scores,
     )
+
+
+def _pick_methods(rows: pd.DataFrame) -> list[str]:
+    labels = {method.name: method.label for method in METHODS}
+    there = _methods_there(rows)
+    default = None if SHOWN in st.session_state else there
+    return st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
+
+
+def _pick_axis() -> figures.Axis:
+    name = st.selectbox(
+        "Compare by",
+        list(AXES),
+        key="explore_x",
+        **HELD,
+        help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+    )
+    return AXES[name]
 
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:
@@ -159,7 +172,7 @@ def _methods_there(rows: pd.DataFrame) -> list[str]:
             format_func=str.capitalize,
             key=FAMILIES,
             on_change=show_all,
-            **BOUND,
+            **HELD,
         )
     return [method.name for method in found if method.family in chosen]
 

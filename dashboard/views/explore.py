@@ -151,12 +151,14 @@ def page() -> None:
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     stories.show_first()
-    chosen = pick(models)
-    frame = data.frame(chosen.model)
-    widgets.show_skipped(frame.attrs["warnings"])
+    above = st.container()
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
+    chosen = pick(models, mode == CURVE)
+    frame = data.frame(chosen.model)
+    with above:
+        widgets.show_skipped(frame.attrs["warnings"])
     if mode == CURVE:
         show_curves(chosen)
     else:
