@@ -128,6 +128,7 @@ def _draw_series(
 ) -> None:
     """Draw the line through a series' ratios, its patterns, and, at the height `place`, what has diverged."""
     style, name = look(rows["parts"].iloc[0], theme), marks.with_seeds(series, rows)
+    own = style.color
     if quiet:
         style = Look(faded(theme.muted, theme), style.dash, style.symbol)
     finite = rows["value"] <= cap
@@ -161,6 +162,7 @@ def _draw_series(
             customdata=part[["key", "where", "value", "spread"]].to_numpy(),
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
+            hoverlabel={"bgcolor": own},  # also where it stands in grey, or hollow
         )
     if not quiet:  # a print may need a legend
         line = None if curve.empty else {"color": style.color, "dash": style.dash, "width": 2}

@@ -210,7 +210,7 @@ def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
     stored = data.results(keys)
     table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys])
     fit = found["fits"].any()
-    st.subheader("What fits" if fit else "The nearest misses", anchor=False)
+    st.header("What fits" if fit else "The nearest misses", anchor=False)
 
     caption = f"{chosen.model}, numbered as on the chart; choose a row to open it."
     caption += (

@@ -16,7 +16,7 @@ from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
 from dashboard.charts import figures, points
 from dashboard.exports.names import export_name, model_part, text_part
-from dashboard.panels.binding import BOUND
+from dashboard.panels.binding import BOUND, HELD
 
 FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
@@ -83,21 +83,19 @@ class Chosen:
         return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
-def pick(models: list[str]) -> Chosen:
-    """Show the pickers and return what was chosen."""
+def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> Chosen:
+    """Show the pickers and return what was chosen.
+
+    Methods and their texts are asked for of what is shown `by_method`, else there is every variant, with filters of its
+    own; an axis of what is drawn `along_axis`.
+    """
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
         model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
             st.caption("Nothing was measured here: these are the numbers that papers print.")
-        labels = {method.name: method.label for method in METHODS}
-        there, methods = _methods_there(rows), []
-        if there:
-            default = None if SHOWN in st.session_state else there
-            methods = st.multiselect(
-                "Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND
-            )
+        methods = _pick_methods(rows) if by_method else [method.name for method in METHODS]
         texts = points.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
@@ -112,27 +110,22 @@ def pick(models: list[str]) -> Chosen:
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
         known, shown = points.scored(rows), points.shown(measured, methods)
+        offered = None if by_method else 1  # the first is the default
         calibration = _pick_text(
             "Calibrated on",
-            points.calibrations(shown, known),
+            points.calibrations(shown, known)[:offered],
             "explore_calibration",
             "The text that methods read to decide which weights matter: corpus, windows x tokens.",
         )
         training = _pick_text(
             "Trained on",
-            points.trainings(shown, known),
+            points.trainings(shown, known)[:offered],
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
         rows = points.made_with(points.shown(rows, methods), calibration, training)
         documents, several, scores = _pick_documents(rows)
-        axis = st.selectbox(
-            "Compare by",
-            list(AXES),
-            key="explore_x",
-            **BOUND,
-            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
-        )
+        axis = _pick_axis() if along_axis else figures.RATIO
     return Chosen(
         model=model,
         methods=methods,
@@ -140,12 +133,32 @@ def pick(models: list[str]) -> Chosen:
         protocol=protocol,
         calibration=calibration,
         training=training,
-        axis=AXES[axis],
+        axis=axis,
         measured=measured[measured.index.isin(rows.index)],
         documents=documents,
         several_documents=several,
         scores=scores,
     )
+
+
+def _pick_methods(rows: pd.DataFrame) -> list[str]:
+    labels = {method.name: method.label for method in METHODS}
+    there = _methods_there(rows)
+    if not there:
+        return []
+    default = None if SHOWN in st.session_state else there
+    return st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
+
+
+def _pick_axis() -> figures.Axis:
+    name = st.selectbox(
+        "Compare by",
+        list(AXES),
+        key="explore_x",
+        **HELD,
+        help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+    )
+    return AXES[name]
 
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:
@@ -167,7 +180,7 @@ def _methods_there(rows: pd.DataFrame) -> list[str]:
             format_func=str.capitalize,
             key=FAMILIES,
             on_change=show_all,
-            **BOUND,
+            **HELD,
         )
     return [method.name for method in found if method.family in chosen]
 

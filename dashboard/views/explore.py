@@ -109,7 +109,7 @@ def pick_amount(steps: list[str], start: str) -> str:
 def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
-    st.subheader("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
+    st.header("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
     accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]
@@ -167,12 +167,14 @@ def page() -> None:
         return
     stories.show_first()
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
-    chosen = pick(models)
-    frame = data.frame(chosen.model)
-    widgets.show_skipped(frame.attrs["warnings"])
+    above = st.container()
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
+    chosen = pick(models, mode != TRADE_OFF, mode == CURVE)
+    frame = data.frame(chosen.model)
+    with above:
+        widgets.show_skipped(frame.attrs["warnings"])
     if mode == CURVE:
         show_curves(chosen)
     elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):

@@ -165,7 +165,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
 
 def begin_ours() -> None:
     """Begin the part of what was measured here."""
-    st.subheader("Measured here", anchor=False)
+    st.header("Measured here", anchor=False)
     st.caption("By Slimscope only: what was imported is shown on Explore.")
 
 

@@ -104,6 +104,7 @@ def test_what_is_not_bright_is_grey_and_has_no_name(perplexities):
     assert grey.color == trace(figure, "Wanda (mean, range of 3 seeds)").line.color != LIGHT.palette[0]
     assert grey.width < trace(figure, "SparseGPT").line.width
     assert trace(figure, "Magnitude").customdata[0][0]  # is still pointed at and clicked
+    assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as it is when lit
 
 
 def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
