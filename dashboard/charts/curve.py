@@ -16,8 +16,9 @@ from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import CHOSEN, RATIO, SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.style import Look, Theme, faded, layout, look
+from dashboard.charts.style import Look, Theme, faded, look
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
 PLOT = HEIGHT - 80
@@ -45,11 +46,15 @@ def perplexity_curve(
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
-    figure = go.Figure(layout=layout(theme, HEIGHT, showlegend=False))  # names stand at the ends
+    drawing = Drawing(theme, HEIGHT)
+    drawing.lay_out(
+        showlegend=False,  # names stand at the ends
+        title={"text": perplexity_title(corpus)},
+        xaxis={"title": {"text": axis.title}, "tickformat": ".0%" if axis.percent else None},
+    )
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
-    figure.update_xaxes(title_text=axis.title, tickformat=".0%" if axis.percent else None)
     if points.empty and dense.empty:
-        return figure
+        return drawing.figure()
     span = _span(points, dense, axis)
     lit = points["series"].isin(points["series"] if bright is None else bright)
     named, behind = points[lit], points[~lit]
@@ -60,30 +65,29 @@ def perplexity_curve(
     low, top, high = _heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
-        _band(figure, top, high, span, theme)
+        _band(drawing, top, high, span, theme)
     for series, rows in behind.groupby("series", sort=False):
-        _draw_series(figure, str(series), rows, axis, theme, cap, place, quiet=True)
+        _draw_series(drawing, str(series), rows, axis, theme, cap, place, quiet=True)
     for series, rows in named.groupby("series", sort=False):
-        _draw_series(figure, str(series), rows, axis, theme, cap, place)
+        _draw_series(drawing, str(series), rows, axis, theme, cap, place)
     for pattern in dict.fromkeys(named["pattern"].dropna()):  # for prints, as the series' entries
         mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
-        marks.entry(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
-    _draw_dense(figure, dense, axis, theme, span)
-    _arrows(figure, named[named["value"] <= cap], axis, theme, span)
+        marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
+    _draw_dense(drawing, dense, axis, theme, span)
+    _arrows(drawing, named[named["value"] <= cap], axis, theme, span)
     beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
-        _text(figure, part, axis.column, look(part["parts"].iloc[0], theme).color)
-    _names(figure, named, axis, theme, span, (low, high), cap, place)
+        _text(drawing, part, axis.column, look(part["parts"].iloc[0], theme).color)
+    _names(drawing, named, axis, theme, span, (low, high), cap, place)
     if chosen is not None and axis is RATIO:
         line = {"color": theme.muted, "width": 1, "dash": "dot"}
-        figure.add_vline(x=chosen, line=line, opacity=0.6, layer="below", name=CHOSEN)
-    figure.update_layout(title_text=perplexity_title(corpus))
-    log_axis(figure, low, high, top)
+        drawing.upright(chosen, line, opacity=0.6, layer="below", name=CHOSEN)
+    log_axis(drawing, low, high, top)
     if share:
-        figure.update_yaxes(tickvals=[*figure.layout.yaxis.tickvals, place])
-        figure.update_yaxes(ticktext=[*figure.layout.yaxis.ticktext, "diverged"])
-    figure.update_xaxes(range=span)
-    return figure
+        ticks = drawing.layout["yaxis"]
+        drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], place], "ticktext": [*ticks["ticktext"], "diverged"]})
+    drawing.lay_out(xaxis={"range": span})
+    return drawing.figure()
 
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
@@ -103,9 +107,9 @@ def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, flo
     return low, top, low * (top / low) ** (1 / (1 - share))
 
 
-def _band(figure: go.Figure, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
+def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
     """Draw where the points lie that have diverged."""
-    figure.add_scatter(
+    drawing.scatter(
         x=[span[0], span[1], span[1], span[0]],
         y=[top, top, high, high],
         fill="toself",
@@ -117,7 +121,7 @@ def _band(figure: go.Figure, top: float, high: float, span: tuple[float, float],
 
 
 def _draw_series(
-    figure: go.Figure,
+    drawing: Drawing,
     series: str,
     rows: pd.DataFrame,
     axis: Axis,
@@ -148,7 +152,7 @@ def _draw_series(
         ]
         if quiet:
             mark["size"] = 5
-        figure.add_scatter(
+        drawing.scatter(
             x=part[axis.column],
             y=shown,
             mode=mode,
@@ -165,18 +169,18 @@ def _draw_series(
     if not quiet:  # a print may need a legend
         line = None if curve.empty else {"color": style.color, "dash": style.dash, "width": 2}
         mark = marks.marker(style, theme, patterns["pattern"].iloc[0] if curve.empty and len(patterns) else None)
-        marks.entry(figure, name, series, "markers" if curve.empty else "lines+markers", mark, line)
+        marks.entry(drawing, name, series, "markers" if curve.empty else "lines+markers", mark, line)
 
 
-def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
     if dense.empty:
         return
     row = dense.iloc[0]
     place = 0.0 if axis.column == "ratio" else row[axis.column]
     right = bool(pd.isna(place) or place < sum(span) / 2)  # the label stands where its marker does not
     line = {"color": theme.text, "dash": "dot", "width": 1.4}
-    figure.add_scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
-    figure.add_scatter(
+    drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
+    drawing.scatter(
         x=[span[right]],
         y=[row["value"]],
         mode="markers+text",
@@ -187,7 +191,7 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
         hoverinfo="skip",
     )
     if pd.notna(place):
-        figure.add_scatter(
+        drawing.scatter(
             x=[place],
             y=[row["value"]],
             mode="markers",
@@ -198,18 +202,18 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
         )
 
 
-def _arrows(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+def _arrows(drawing: Drawing, points: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
     """Draw an arrow to each trained point from what it came of, beside both."""
     there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
     for untuned, tuned in marks.pairs(points):
         aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
-        marks.arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
+        marks.arrow(drawing, start, end, tuned["series"], look(tuned["parts"], theme).color)
 
 
-def _text(figure: go.Figure, part: pd.DataFrame, column: str, color: str) -> None:
-    figure.add_scatter(
+def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None:
+    drawing.scatter(
         x=part[column],
         y=part["place"],
         mode="markers+text",
@@ -223,7 +227,7 @@ def _text(figure: go.Figure, part: pd.DataFrame, column: str, color: str) -> Non
 
 
 def _names(
-    figure: go.Figure,
+    drawing: Drawing,
     points: pd.DataFrame,
     axis: Axis,
     theme: Theme,
@@ -246,10 +250,10 @@ def _names(
     wanted = [math.log(y / height[0]) / decades for _, y, _, _ in ends]
     tall = [(LINE * (1 + text.count("<br>")) + BETWEEN) / PLOT for *_, text, _ in ends]
     pixels = LETTER * max(len(part) for *_, text, _ in ends for part in text.split("<br>"))
-    figure.update_layout(margin_r=round(AFTER + pixels + 4))
+    drawing.lay_out(margin={"r": round(AFTER + pixels + 4)})
     for (x, y, text, style), at in zip(ends, labels.spread(wanted, tall), strict=True):
         level = height[0] * math.exp(decades * at)
-        figure.add_scatter(
+        drawing.scatter(
             x=[x, span[1]],
             y=[y, level],
             mode="lines",
@@ -258,7 +262,7 @@ def _names(
             opacity=0.7,
             hoverinfo="skip",
         )
-        figure.add_scatter(
+        drawing.scatter(
             x=[span[1]],
             y=[level],
             mode="markers+text",

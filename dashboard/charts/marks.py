@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import PATTERN_MARKS, Look, Theme
 
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
@@ -25,9 +25,9 @@ def symbol(style: Look, pattern: str | None) -> str:
     return style.symbol + PATTERN_MARKS.get(pattern or "", "")
 
 
-def entry(figure: go.Figure, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
+def entry(drawing: Drawing, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
     """Add an entry of the legend. A trace's own would show its first point's mark, which may be a diverged one's."""
-    figure.add_scatter(
+    drawing.scatter(
         x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=mark, line=line
     )
 
@@ -44,9 +44,9 @@ def pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
     return [(untuned, row) for untuned, row in wanted if untuned is not None]
 
 
-def arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
+def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
     """Draw an arrow of a series from one place to another."""
-    figure.add_scatter(
+    drawing.scatter(
         x=[start[0], end[0]],
         y=[start[1], end[1]],
         mode="lines+markers",
