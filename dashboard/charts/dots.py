@@ -59,7 +59,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
 
     What was trained lies in the lane of what it came of, with an arrow.
 
-    `rows` as of `dashboard.charts.points.accuracies`; value, low, high, chance and, where it is known, majority are in
+    `rows` as of `zeroshot.accuracies`; value, low, high, chance and, where it is known, majority are in
     [0, 1]. Chance is a dotted mark, the majority class a dashed one.
     """
     lanes = Lanes(_origins(rows), order)

@@ -12,7 +12,8 @@ from core.analysis.seven import MEAN
 from core.analysis.told import interval_words, p_words, point_words, ratio_words
 from core.data.cards import TASKS
 from core.words import number
-from dashboard.charts.points import MEAN_LABEL, is_dense
+from dashboard.charts.points import is_dense
+from dashboard.charts.zeroshot import MEAN_LABEL
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
@@ -21,7 +22,7 @@ CANNOT = "cannot be paired"
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Return what `scores.score_chart` draws, a row for each one of `shown` that is not the dense model.
 
-    `found` are the differences shown together, and `shown` rows as of `points.with_mean`. value, low and high are in
+    `found` are the differences shown together, and `shown` rows as of `zeroshot.with_mean`. value, low and high are in
     points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
     `why` not.
     """
@@ -116,7 +117,7 @@ def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `points.with_mean` with the task's `majority`, and `chance` as of the documents scored.
+    """Return rows of `zeroshot.with_mean` with the task's `majority`, and `chance` as of the documents scored.
 
     `found` are differences to the dense model; a task whose answers were not kept has the catalogue's chance, and no
     majority.

@@ -11,7 +11,7 @@ from core.analysis.differences import NUMBER, shown_together
 from core.analysis.paired import ALPHA
 from core.results import Result
 from dashboard import data
-from dashboard.charts import paired, points
+from dashboard.charts import naming, paired, points
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Apart
 from dashboard.panels import widgets
@@ -53,7 +53,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
     """
     frame = data.frame(result.variant.model)
     rows = frame[frame["key"] != result.variant.key]
-    names = points.variant_names(rows)
+    names = naming.variant_names(rows)
     if not names:
         return []
     dense = points.dense_key(rows)

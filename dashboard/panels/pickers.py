@@ -13,7 +13,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, Perplexity
 from dashboard import data
-from dashboard.charts import figures, points
+from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND
 
@@ -55,7 +55,7 @@ class Chosen:
     measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
     several_documents: bool  # whether there was a choice of them
-    scores: pd.DataFrame  # accuracies on the chosen documents, as of `points.headline`
+    scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
     def made_with(self) -> str:
@@ -90,7 +90,7 @@ def pick(models: list[str]) -> Chosen:
         there = _methods_there(rows)
         default = None if SHOWN in st.session_state else there
         methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
-        texts = points.texts(rows, data.corpora_here()[0])
+        texts = choices.texts(rows, data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
@@ -103,20 +103,20 @@ def pick(models: list[str]) -> Chosen:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = points.scored(rows), points.shown(measured, methods)
+        known, shown = zeroshot.scored(rows), choices.shown(measured, methods)
         calibration = _pick_text(
             "Calibrated on",
-            points.calibrations(shown, known),
+            choices.calibrations(shown, known),
             "explore_calibration",
             "The text that methods read to decide which weights matter: corpus, windows x tokens.",
         )
         training = _pick_text(
             "Trained on",
-            points.trainings(shown, known),
+            choices.trainings(shown, known),
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
-        rows = points.made_with(points.shown(rows, methods), calibration, training)
+        rows = choices.made_with(choices.shown(rows, methods), calibration, training)
         documents, several, scores = _pick_documents(rows)
         axis = st.selectbox(
             "Compare by",
@@ -173,7 +173,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
 
 def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
     """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
-    rows = points.scored_on(rows)
+    rows = zeroshot.scored_on(rows)
     compressed = rows[~points.is_dense(rows)]
     there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
     found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
@@ -185,4 +185,4 @@ def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
         scored = names.get(chosen, scored)
     shown = rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)]
-    return scored, len(choices) > 1, points.one_protocol(shown)
+    return scored, len(choices) > 1, zeroshot.one_protocol(shown)

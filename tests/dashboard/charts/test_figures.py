@@ -14,7 +14,7 @@ from core.registry import METHODS
 from core.results import Measurement
 from core.store import shipped
 from core.training.base import TrainedMethod
-from dashboard.charts import dots, figures, papers, points
+from dashboard.charts import choices, dots, figures, latency, missing, naming, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import DIVERGED, perplexity_curve
 from dashboard.charts.figures import SCREEN
@@ -174,11 +174,11 @@ def test_no_label_lies_on_another(perplexities, axis):
 def test_a_label_without_room_is_left_out_of_the_first_view():
     frame = tidy(shipped.read_measured().results.values())
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
-    rows = points.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
+    rows = choices.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    lit = points.lit_at_first(found)
-    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= points.MOST_LIT
+    lit = choices.lit_at_first(found)
+    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= choices.MOST_LIT
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
     found = found[found["series"].isin(lit)]
     patterns = found["pattern"].notna().sum()
@@ -215,8 +215,8 @@ def test_markers_tell_families_and_colours_tell_methods(family):
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
-    rows = points.at_amount(points.headline(frame), "50 %")
-    shown = points.with_mean(points.accuracies(rows), rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(order) == 8 and order[-1] == "Mean of seven"
@@ -244,8 +244,8 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
     assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
 
-    rows = points.at_amount(points.headline(frame), "50 %")
-    shown = points.with_mean(points.accuracies(rows), rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(arrows(figure)) == 8  # seven tasks and their mean
@@ -278,8 +278,8 @@ def test_chains_are_series_with_looks_and_arrows_of_their_own():
     ]
     looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
     assert len(set(looks)) == len(names)
-    rows = points.at_amount(points.headline(frame), "50 %")
-    shown = points.accuracies(rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.accuracies(rows)
     drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
     assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
     assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, 6.75).axes) == 1
@@ -298,10 +298,10 @@ def test_adaprune_is_drawn_as_where_it_is_printed():
 def test_missing_points_of_chains_are_those_beyond_what_is_gone_already():
     frame = tidy([*curve(), chained("magnitude@0.2+adaprune+magnitude@0.5+adaprune", 80.0)])
     rows = frame[frame["metric"] == "perplexity"]
-    (wanted,) = points.missing_chains(points.collapse(rows), ["2:4"]).values()
+    (wanted,) = missing.of_chains(points.collapse(rows), ["2:4"]).values()
     first = "magnitude@0.2+adaprune+magnitude@"
     assert wanted == [f"{first}{amount}+adaprune" for amount in ("0.3", "0.4", "0.6", "0.7", "2:4")]
-    assert points.chain_amount(wanted[-1]) == (None, "2:4") and points.chain_amount("dense") == (None, None)
+    assert missing.chain_amount(wanted[-1]) == (None, "2:4") and missing.chain_amount("dense") == (None, None)
 
 
 def test_losses_are_drawn_by_step():
@@ -312,15 +312,15 @@ def test_losses_are_drawn_by_step():
 
 
 def test_the_mean_needs_all_seven_tasks(frame):
-    rows = points.headline(frame)
-    assert points.seven_means(rows[rows["dataset"] != "boolq"]).empty
+    rows = zeroshot.headline(frame)
+    assert zeroshot.seven_means(rows[rows["dataset"] != "boolq"]).empty
 
 
 def test_two_protocols_never_share_an_axis(frame):
-    rows = points.headline(frame)
+    rows = zeroshot.headline(frame)
     other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
     mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
-    kept = points.one_protocol(mixed)
+    kept = zeroshot.one_protocol(mixed)
     assert set(kept["protocol_id"]) == set(rows["protocol_id"]) and len(kept) == len(rows) - other.sum()
 
 
@@ -342,9 +342,9 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
     trained = result("loraprune-trained", 30.0, 0.3)
     frame = tidy([result("wanda", 24.0, 0.3), trained])
     frame = frame[frame["metric"] == "perplexity"]
-    assert points.calibrations(frame) == ["passages-calibration:16x2048"]
+    assert choices.calibrations(frame) == ["passages-calibration:16x2048"]
     chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
-    assert list(points.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
+    assert list(choices.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
 
 
 def test_two_training_texts_never_become_two_seeds():
@@ -353,15 +353,15 @@ def test_two_training_texts_never_become_two_seeds():
     tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
     frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
     frame = frame[frame["metric"] == "perplexity"]
-    assert points.trainings(frame) == list(texts)
+    assert choices.trainings(frame) == list(texts)
     for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
-        shown = points.collapse(points.made_with(frame, "passages-calibration:16x2048", text))
+        shown = points.collapse(choices.made_with(frame, "passages-calibration:16x2048", text))
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
 
 
 def link_to(one):
     spec = SimpleNamespace(variant=SimpleNamespace(key=one.variant.key), perplexity=())
-    return points.link(tidy([one]), spec)
+    return naming.link(tidy([one]), spec)
 
 
 def test_the_link_to_a_chain_names_it_and_its_texts():
@@ -374,9 +374,9 @@ def test_the_link_to_a_chain_names_it_and_its_texts():
 
 def test_points_that_share_a_chain_have_addresses_of_their_own():
     shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series": ["x", "x (cancelled)"]})
-    found = points.addresses(shared)
+    found = naming.addresses(shared)
     assert found == {"a": "wanda@0.5+lora", "b": "wanda@0.5+lora (x (cancelled))"}
-    assert points.addressed(found, "wanda@0.5 lora") == "a" and points.addressed(found, "wanda@0.5") is None
+    assert naming.addressed(found, "wanda@0.5 lora") == "a" and naming.addressed(found, "wanda@0.5") is None
 
 
 def test_the_link_to_a_trained_point_chooses_its_texts():
@@ -395,7 +395,7 @@ def test_dense_alone_is_drawn_on_every_axis(perplexities):
 
 def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
-    means = points.seven_means(points.headline(frame))
+    means = zeroshot.seven_means(zeroshot.headline(frame))
     seeds = means[(means["label"] == "Wanda") & (means["where"] == "50 %")]["mean"]
     assert len(seeds) == 3
     dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
@@ -406,7 +406,7 @@ def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
 
 def test_comparison_is_against_dense(perplexities, frame):
     found, dense = perplexities
-    means = points.seven_means(points.headline(frame))
+    means = zeroshot.seven_means(zeroshot.headline(frame))
     table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
     assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Ratio to dense"] == 1
     row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "30 %")].iloc[0]
@@ -416,9 +416,9 @@ def test_comparison_is_against_dense(perplexities, frame):
 
 def test_missing_points_are_those_of_the_grid(perplexities):
     found = perplexities[0]
-    assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == {"Wanda": []}
+    assert missing.of_methods(found, ["wanda"], ["2:4", "4:8"]) == {"Wanda": []}
     gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
-    wanted = points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"])
+    wanted = missing.of_methods(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"])
     assert wanted == {"Wanda": ["wanda@0.3", "wanda@2:4"], "SparseGPT": []}
 
 
@@ -467,12 +467,12 @@ def timed(method, prefill, device="cpu (x86_64)"):
 
 
 def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
-    table = points.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
+    table = latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
     assert list(table["What"]) == ["Read a token (ms)"] * 2
     assert list(table["Dense / measured"]) == [1.5, 1.5]
-    assert points.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
-    assert points.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
-    assert points.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty
+    assert latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
+    assert latency.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
+    assert latency.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dashboard.charts import dots, figures
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT
+from dashboard.charts.style import LIGHT, layout
 from dashboard.exports import files, print_figures, print_labels
 from tests.dashboard.exports.conftest import CAPTION
 
