@@ -53,7 +53,7 @@ def dashboard() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
         free.close()
-        command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", port]
+        command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", port]
         known = environ | {"SLIMSCOPE_RESULTS": results, "PYTHONPATH": str(PROJECT)}
         server = subprocess.Popen(command, cwd=PROJECT, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from operator import itemgetter
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -66,10 +68,10 @@ def perplexity_curve(
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
         _band(drawing, top, high, span, theme)
-    for series, rows in behind.groupby("series", sort=False):
-        _draw_series(drawing, str(series), rows, axis, theme, cap, place, quiet=True)
-    for series, rows in named.groupby("series", sort=False):
-        _draw_series(drawing, str(series), rows, axis, theme, cap, place)
+    for series, rows in _by_series(behind).items():
+        _draw_series(drawing, series, rows, axis, theme, cap, place, quiet=True)
+    for series, rows in _by_series(named).items():
+        _draw_series(drawing, series, rows, axis, theme, cap, place)
     for pattern in dict.fromkeys(named["pattern"].dropna()):  # for prints, as the series' entries
         mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
@@ -123,7 +125,7 @@ def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], 
 def _draw_series(
     drawing: Drawing,
     series: str,
-    rows: pd.DataFrame,
+    rows: Sequence[marks.Row],
     axis: Axis,
     theme: Theme,
     cap: float,
@@ -131,29 +133,28 @@ def _draw_series(
     quiet: bool = False,
 ) -> None:
     """Draw the line through a series' ratios, its patterns, and, at the height `place`, what has diverged."""
-    style, name = look(rows["parts"].iloc[0], theme), marks.with_seeds(series, rows)
+    style = look(rows[0]["parts"], theme)
     if quiet:
         style = Look(faded(theme.muted, theme), style.dash, style.symbol)
-    finite = rows["value"] <= cap
-    curve = rows[rows["pattern"].isna()].sort_values(axis.column)
-    patterns = rows[finite & rows["pattern"].notna()].sort_values("value")
-    for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (rows[~finite], "markers")):
-        if part.empty:
-            continue
-        broken = part["value"] > cap
+    name = marks.with_seeds(series, (row["seeds"] for row in rows))
+    curve = _ordered(rows, axis)
+    patterns = sorted(
+        (row for row in rows if isinstance(row["pattern"], str) and row["value"] <= cap), key=itemgetter("value")
+    )
+    diverged = [row for row in rows if row["value"] > cap]
+    for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
         # A line ends before what has diverged, which is drawn apart.
-        shown = part["value"].mask(broken) if mode != "markers" else part["value"].mask(broken, place)
-        if shown.isna().all():
+        apart = math.nan if part is curve else place
+        shown = np.array([apart if row["value"] > cap else row["value"] for row in part], float)
+        if np.isnan(shown).all():  # also where there is none
             continue
-        mark = marks.marker(style, theme, part["pattern"].iloc[0])
-        mark["symbol"] = [
-            "triangle-up" if one else marks.symbol(style, pattern)
-            for pattern, one in zip(part["pattern"], broken, strict=True)
-        ]
+        mark = marks.marker(style, theme, part[0]["pattern"])
+        mark["symbol"] = ["triangle-up" if row["value"] > cap else marks.symbol(style, row["pattern"]) for row in part]
         if quiet:
             mark["size"] = 5
+        low, high = ([row[end] for row in part] for end in ("low", "high"))
         drawing.scatter(
-            x=part[axis.column],
+            x=np.array([row[axis.column] for row in part]),
             y=shown,
             mode=mode,
             name=name,
@@ -161,15 +162,28 @@ def _draw_series(
             showlegend=False,
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
-            error_y=None if quiet else marks.bars(part, shown, ~broken, style.color),
-            customdata=part[["key", "where", "value", "spread"]].to_numpy(),
+            error_y=None if quiet else marks.bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
+            customdata=[[row[of] for of in ("key", "where", "value", "spread")] for row in part],
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
         )
     if not quiet:  # a print may need a legend
-        line = None if curve.empty else {"color": style.color, "dash": style.dash, "width": 2}
-        mark = marks.marker(style, theme, patterns["pattern"].iloc[0] if curve.empty and len(patterns) else None)
-        marks.entry(drawing, name, series, "markers" if curve.empty else "lines+markers", mark, line)
+        line = {"color": style.color, "dash": style.dash, "width": 2} if curve else None
+        mark = marks.marker(style, theme, patterns[0]["pattern"] if patterns and not curve else None)
+        marks.entry(drawing, name, series, "lines+markers" if curve else "markers", mark, line)
+
+
+def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
+    """Return the points of each series; a chart has many series of few points."""
+    found: dict[str, list[marks.Row]] = {}
+    for row in points.to_dict("records"):
+        found.setdefault(row["series"], []).append(row)
+    return found
+
+
+def _ordered(rows: Sequence[marks.Row], axis: Axis) -> list[marks.Row]:
+    """Return the points on the line of a series, in the order in which it goes through them."""
+    return sorted((row for row in rows if not isinstance(row["pattern"], str)), key=itemgetter(axis.column))
 
 
 def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
@@ -238,11 +252,10 @@ def _names(
 ) -> None:
     """Write each series' name at the right of the plot, at the height at which it ends, with a thin line from there."""
     ends = []
-    for series, rows in points.groupby("series", sort=False):
-        line = rows[rows["pattern"].isna()]
-        last = (rows if line.empty else line).sort_values(axis.column).iloc[-1]
+    for series, rows in _by_series(points).items():
+        last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
         y = place if last["value"] > cap else last["value"]
-        text = labels.wrapped(marks.with_seeds(str(series), rows))
+        text = labels.wrapped(marks.with_seeds(series, (row["seeds"] for row in rows)))
         ends.append((last[axis.column], y, text, look(last["parts"], theme)))
     if not ends:
         return

@@ -73,10 +73,10 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             x=part["value"],
             y=[lanes.height(str(name), task) for task in part["task"]],
             mode="markers",
-            name=marks.with_seeds(str(name), part),
+            name=marks.with_seeds(str(name), part["seeds"]),
             legendgroup=name,
             marker=marks.marker(style, theme, part["pattern"].iloc[0]),
-            error_x=marks.bars(part, part["value"], part["value"] >= 0, style.color),
+            error_x=marks.bars(part["low"], part["value"], part["high"], part["value"] >= 0, style.color),
             customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
             "<extra></extra>",

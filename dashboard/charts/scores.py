@@ -82,7 +82,7 @@ def row_names(rows: pd.DataFrame) -> dict[str, str]:
 
     What was made from the one above by stages that remove nothing is named by these alone.
     """
-    before = {row["series"]: row["untuned"] for _, row in rows.iterrows()}
+    before = dict(zip(rows["series"], rows["untuned"], strict=True))
     found: dict[str, str] = {}
 
     def add(series: str, origin: str | None, depth: int) -> None:
@@ -168,13 +168,13 @@ def _draw_lines(
 def _draw_rows(
     drawing: Drawing, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: dict[str, str]
 ) -> None:
-    for _, row in rows.iterrows():
+    for row in rows.to_dict("records"):
         style = look(row["parts"], theme)
         if not row["lit"]:
             style = Look(faded(theme.muted, theme), style.dash, style.symbol)
         elif not row["told"]:
             style = Look(faded(style.color, theme), style.dash, style.symbol)
-        part = pd.DataFrame([row])
+        bars = marks.bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
         drawing.scatter(
             x=[row["value"]],
             y=[heights.get(row["series"], 0)],
@@ -182,7 +182,7 @@ def _draw_rows(
             name=row["series"],
             showlegend=False,
             marker=marks.marker(style, theme, row["pattern"], size=10 if row["lit"] else 7),
-            error_x=marks.bars(part, part["value"], part["low"].notna(), style.color) if row["lit"] else None,
+            error_x=bars if row["lit"] else None,
             customdata=[[row["key"], row["task"]]],
             hovertemplate=f"<b>{row['series']}</b>, {row['task']}<br>{row['said']}<extra></extra>",
             **axes,

@@ -211,7 +211,7 @@ def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
             style = look(str(parts), theme)
             mark = marks.marker(style, theme, some["pattern"].iloc[0], symbol=_symbols(some, theme))
             seen = some["lies"] & some["front"]
-            bars = marks.bars(some, some["height"], seen, style.color)
+            bars = marks.bars(some["low"], some["height"], some["high"], seen, style.color)
             drawing.scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
 
 

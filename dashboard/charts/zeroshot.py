@@ -85,12 +85,12 @@ def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return `accuracies` with a last row of tasks, the mean of seven, for the points that have all seven."""
     means = {label: part for label, part in seven_means(rows).groupby("label")}
     added = []
-    for _, first in shown.drop_duplicates("series").iterrows():
+    for first in shown.drop_duplicates("series").to_dict("records"):
         if first["series"] not in means:
             continue
         mine = means[first["series"]]
         value, low, high = over_seeds(mine)
         spread = f", mean of {len(mine)} seeds" if len(mine) > 1 else f" ± {high - value:.2g} (standard error)"
         row = {"task": MEAN_LABEL, "chance": None, "metric": "as the papers take it", "value": value}
-        added.append(first.to_dict() | row | {"low": low, "high": high, "spread": spread})
+        added.append(first | row | {"low": low, "high": high, "spread": spread})
     return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown

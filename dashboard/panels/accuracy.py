@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -30,7 +30,7 @@ TASKS = "Task by task"
 
 
 class Scored(NamedTuple):
-    """Of every amount the means of seven and, of these and of each task, the differences to dense."""
+    """Of every amount the means of seven and, of these and of each task, the differences to dense of what is shown."""
 
     means: pd.DataFrame
     differences: pd.DataFrame
@@ -40,9 +40,9 @@ class Scored(NamedTuple):
         return self.differences[self.differences["dataset"] == MEAN]
 
 
-def score(chosen: Chosen) -> Scored:
-    """Return what is known of the accuracies that were chosen."""
-    return Scored(zeroshot.seven_means(chosen.scores), beside_dense(chosen.scores))
+def score(chosen: Chosen, shown: Collection[str]) -> Scored:
+    """Return what is known of the accuracies that were chosen; `shown` are the series that have names."""
+    return Scored(zeroshot.seven_means(chosen.scores), beside_dense(chosen.scores, shown))
 
 
 def show_accuracy(

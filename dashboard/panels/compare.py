@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -19,8 +19,9 @@ from dashboard.panels import widgets
 WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
 
 
-def beside_dense(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the paired differences to the dense model of the variants and in the numbers of tidy rows."""
+def beside_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
+    """Return the paired differences to the dense model of the variants of these series, in the numbers of tidy rows."""
+    rows = rows[points.is_dense(rows) | rows["label"].isin(series)]
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers)
 

@@ -14,6 +14,8 @@ from dashboard.charts import missing
 from dashboard.panels import offers
 from dashboard.panels.pickers import Chosen
 
+OPEN = "explore_missing"  # the key of the part that is opened
+
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
     """Offer what the curve lacks: of plain methods, and of the chains that have a point and are `shown`."""
@@ -25,7 +27,11 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
     count = sum(map(len, wanted.values()))
     if not count:
         return
-    with st.expander(f"{count} points are not measured yet" if count > 1 else "One point is not measured yet"):
+    title = f"{count} points are not measured yet" if count > 1 else "One point is not measured yet"
+    box = st.expander(title, key=OPEN, on_change="rerun")
+    if not box.open:  # an estimate reads all that was measured
+        return
+    with box:
         ticked = [chain for series, chains in wanted.items() if chains for chain in _tick(series, chains)]
         if not ticked:
             st.caption("Choose the points to run.")

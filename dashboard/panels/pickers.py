@@ -90,7 +90,7 @@ def pick(models: list[str]) -> Chosen:
         there = _methods_there(rows)
         default = None if SHOWN in st.session_state else there
         methods = st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND)
-        texts = choices.texts(rows, data.corpora_here()[0])
+        texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
@@ -103,7 +103,7 @@ def pick(models: list[str]) -> Chosen:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = zeroshot.scored(rows), choices.shown(measured, methods)
+        shown = choices.shown(measured, methods)
         calibration = _pick_text(
             "Calibrated on",
             choices.calibrations(shown, known),
@@ -116,8 +116,9 @@ def pick(models: list[str]) -> Chosen:
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
-        rows = choices.made_with(choices.shown(rows, methods), calibration, training)
-        documents, several, scores = _pick_documents(rows)
+        documents, several, scores = _pick_documents(
+            choices.made_with(choices.shown(rows, methods), calibration, training)
+        )
         axis = st.selectbox(
             "Compare by",
             list(AXES),
@@ -133,11 +134,18 @@ def pick(models: list[str]) -> Chosen:
         calibration=calibration,
         training=training,
         axis=AXES[axis],
-        measured=measured[measured.index.isin(rows.index)],
+        measured=choices.made_with(shown, calibration, training),
         documents=documents,
         several_documents=several,
         scores=scores,
     )
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], set[str]]:
+    """Return the texts to choose from, and the variants with accuracies."""
+    rows = data.frame(model)
+    return choices.texts(rows, here), zeroshot.scored(rows)
 
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:

@@ -185,8 +185,7 @@ def show_curves(chosen: Chosen) -> None:
     if lit.empty:
         above.info("Choose at least one of the series to show.")
         return
-    perplexities = shown_together(paired.of_shown(beside_dense(measured), lit))
-    shown = Shown(chosen, dense, found, lit, others, perplexities, score(chosen))
+    shown = Shown(chosen, dense, found, lit, others, beside_dense(measured, names), score(chosen, names))
     items: list[Item] = []  # of the charts, as they are when all is exported
     with above:
         charts(shown, items)
