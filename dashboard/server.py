@@ -1,31 +1,24 @@
-"""The dashboard's server: `streamlit run dashboard/server.py` from the project's folder."""
+"""The dashboard's server: `streamlit run dashboard/server.py` from the project's folder.
+
+It loads what the first page needs, and reads what ships, before it takes visits: that takes longer than to draw a page.
+"""
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 
+import plotly.graph_objects as go
+import pyarrow.parquet  # noqa: F401
+import scipy.special  # noqa: F401
 import streamlit as st
 
 PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
     sys.path.insert(0, PROJECT)
-FIRST = ("dashboard.panels.accuracy", "dashboard.panels.about", "dashboard.panels.budget", "plotly.graph_objs.scatter")
 
+from core.store import shipped  # noqa: E402
+from dashboard.panels import about, accuracy, answer, budget, details, missing, series  # noqa: E402, F401
 
-def load() -> None:
-    """Load what the first page needs, which takes longer than to draw it."""
-    for name in FIRST:
-        import_module(name)
+go.Figure(go.Scatter())  # plotly loads its parts when they are first used
+shipped.read_measured()
 
-
-@asynccontextmanager
-async def loading(_: st.App) -> AsyncIterator[None]:
-    """Load while the first browser has yet to ask for a page."""
-    Thread(target=load, daemon=True).start()
-    yield
-
-
-app = st.App("app.py", lifespan=loading)
+app = st.App("app.py")
