@@ -1,4 +1,4 @@
-"""The dashboard's entry: `streamlit run dashboard/app.py` from the project's folder."""
+"""The dashboard's script, which every visit runs: pages and what is above them."""
 
 import sys
 from pathlib import Path

@@ -14,7 +14,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
-from dashboard.charts import figures, points
+from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND, HELD
 
@@ -57,7 +57,7 @@ class Chosen:
     measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
     several_documents: bool  # whether there was a choice of them
-    scores: pd.DataFrame  # accuracies on the chosen documents, as of `points.headline`
+    scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
     def made_with(self) -> str:
@@ -96,7 +96,7 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> 
         if (rows["origin"] == PUBLISHED).all():
             st.caption("Nothing was measured here: these are the numbers that papers print.")
         methods = _pick_methods(rows) if by_method else [method.name for method in METHODS]
-        texts = points.texts(rows, data.corpora_here()[0])
+        texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
@@ -109,22 +109,23 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> 
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = points.scored(rows), points.shown(measured, methods)
+        shown = choices.shown(measured, methods)
         offered = None if by_method else 1  # the first is the default
         calibration = _pick_text(
             "Calibrated on",
-            points.calibrations(shown, known)[:offered],
+            choices.calibrations(shown, known)[:offered],
             "explore_calibration",
             "The text that methods read to decide which weights matter: corpus, windows x tokens.",
         )
         training = _pick_text(
             "Trained on",
-            points.trainings(shown, known)[:offered],
+            choices.trainings(shown, known)[:offered],
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
-        rows = points.made_with(points.shown(rows, methods), calibration, training)
-        documents, several, scores = _pick_documents(rows)
+        documents, several, scores = _pick_documents(
+            choices.made_with(choices.shown(rows, methods), calibration, training)
+        )
         axis = _pick_axis() if along_axis else figures.RATIO
     return Chosen(
         model=model,
@@ -134,7 +135,7 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> 
         calibration=calibration,
         training=training,
         axis=axis,
-        measured=measured[measured.index.isin(rows.index)],
+        measured=choices.made_with(shown, calibration, training),
         documents=documents,
         several_documents=several,
         scores=scores,
@@ -159,6 +160,13 @@ def _pick_axis() -> figures.Axis:
         help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
     )
     return AXES[name]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], set[str]]:
+    """Return the texts to choose from, and the variants with accuracies."""
+    rows = data.frame(model)
+    return choices.texts(rows, here), zeroshot.scored(rows)
 
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:
@@ -194,7 +202,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
 
 def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
     """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
-    rows = points.scored_on(rows)
+    rows = zeroshot.scored_on(rows)
     compressed = rows[~points.is_dense(rows)]
     there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
     found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
@@ -206,4 +214,4 @@ def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
         scored = names.get(chosen, scored)
     shown = rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)]
-    return scored, len(choices) > 1, points.one_protocol(shown)
+    return scored, len(choices) > 1, zeroshot.one_protocol(shown)

@@ -96,7 +96,8 @@ def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
         return []
     steps = points.amounts(scored) or [points.NOT_TOLD]
     at = pick_amount(steps, steps[-1])
-    return show_accuracy(chosen, found, score(chosen), at, list(scored["label"].unique()), False)
+    names = list(scored["label"].unique())
+    return show_accuracy(chosen, found, score(chosen, names), at, names, False)
 
 
 def pick_amount(steps: list[str], start: str) -> str:
@@ -204,8 +205,7 @@ def show_curves(chosen: Chosen) -> None:
     if lit.empty:
         above.info("Choose at least one of the series to show.")
         return
-    perplexities = shown_together(paired.of_shown(beside_dense(measured), lit))
-    shown = Shown(chosen, dense, found, lit, others, perplexities, score(chosen))
+    shown = Shown(chosen, dense, found, lit, others, beside_dense(measured, names), score(chosen, names))
     items: list[Item] = []  # of the charts, as they are when all is exported
     with above:
         charts(shown, items)

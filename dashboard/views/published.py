@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.charts import curve, dots, figures, papers, points
+from dashboard.charts import choices, curve, dots, figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot, in_percent
@@ -140,8 +140,8 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
         return []
     best = rows.groupby(["model", "protocol_id"]).size().idxmax()
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
-    rows = points.made_with(
-        rows, *(next(iter(texts), None) for texts in (points.calibrations(rows), points.trainings(rows)))
+    rows = choices.made_with(
+        rows, *(next(iter(texts), None) for texts in (choices.calibrations(rows), choices.trainings(rows)))
     )
     dense = points.collapse(rows[points.is_dense(rows)])
     found = points.collapse(rows[~points.is_dense(rows)])

@@ -64,7 +64,7 @@ def dashboard(results: Path) -> Iterator[Dashboard]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", port]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", port]
     known = os.environ | {"SLIMSCOPE_RESULTS": str(results), "PYTHONPATH": str(PROJECT)}
     known.pop("SLIMSCOPE_DB", None)
     with open(results / "server.log", "wb") as log:

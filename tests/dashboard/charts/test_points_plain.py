@@ -11,7 +11,7 @@ from core.imports.series import parse_series
 from core.results import Measurement, Result
 from core.specs import IMPORTED
 from core.words import amount
-from dashboard.charts import points
+from dashboard.charts import points, zeroshot
 from tests.dashboard.synthetic import accuracies, chained, curve, result
 
 
@@ -86,12 +86,12 @@ def test_points_are_those_of_each_group(rows):
 
 
 def test_accuracies_are_the_points_of_each_task(rows):
-    scored = points.headline(rows)
+    scored = zeroshot.headline(rows)
     scored = scored[scored["limit"] == 100]
     expected = []
     for (task, _, metric), part in scored.groupby(["task", "chance", "metric"], sort=False):
         expected += [{"task": task, "metric": metric} | point for point in plain_points(part)]
-    same(points.accuracies(scored), expected)
+    same(zeroshot.accuracies(scored), expected)
 
 
 def test_headline_rows_are_of_each_tasks_own_metric(rows):
@@ -101,10 +101,10 @@ def test_headline_rows_are_of_each_tasks_own_metric(rows):
         if row["metric"]
         == {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm"}.get(row["dataset"], "acc")
     ]
-    found = points.headline(rows)
+    found = zeroshot.headline(rows)
     assert list(zip(found["key"], found["dataset"], strict=True)) == told
     compressed = found[~points.is_dense(found)]
-    assert points.scored(rows) == set(compressed["key"])
+    assert zeroshot.scored(rows) == set(compressed["key"])
 
 
 @pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.NOT_TOLD])
@@ -117,7 +117,7 @@ def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
 
 
 def test_means_of_seven_are_those_of_each_variant(rows):
-    scored = points.headline(rows)
+    scored = zeroshot.headline(rows)
     expected = []
     for (key, label), part in scored.groupby(["key", "label"], sort=False):
         numbers = [
@@ -137,5 +137,5 @@ def test_means_of_seven_are_those_of_each_variant(rows):
             expected.append(told | {"stderr": math.nan if stderr is None else stderr})
     assert 0 < len(expected) < scored["key"].nunique()
     assert any(math.isnan(one["stderr"]) for one in expected)
-    same(points.seven_means(scored), expected)
-    assert points.seven_means(scored[:0]).empty and points.seven_means(scored[scored["dataset"] == "piqa"]).empty
+    same(zeroshot.seven_means(scored), expected)
+    assert zeroshot.seven_means(scored[:0]).empty and zeroshot.seven_means(scored[scored["dataset"] == "piqa"]).empty

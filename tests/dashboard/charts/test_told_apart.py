@@ -8,7 +8,7 @@ import pytest
 from core.analysis.frame import tidy
 from core.registry import METHODS, STAGES
 from core.store import shipped
-from dashboard.charts import points
+from dashboard.charts import choices, points, zeroshot
 from dashboard.charts.style import DARK, LIGHT, Look, look
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
@@ -55,14 +55,14 @@ def shown():
     frame = tidy(list(shipped.read_measured().results.values()))
     found = {}
     for model, rows in frame.groupby("model"):
-        corpus, protocol = next(iter(points.texts(rows).values()))
+        corpus, protocol = next(iter(choices.texts(rows).values()))
         read = rows[(rows["metric"] == "perplexity") & (rows["protocol_id"] == protocol) & (rows["dataset"] == corpus)]
-        known = points.scored(rows)
+        known = zeroshot.scored(rows)
         for family in FAMILIES:
-            mine = points.shown(read, [method.name for method in METHODS if method.family == family])
-            of = [next(iter(texts(mine, known)), None) for texts in (points.calibrations, points.trainings)]
-            made = points.collapse(points.made_with(mine[~points.is_dense(mine)], *of))
-            lit = made[made["series"].isin(points.lit_at_first(made))] if len(made) else made
+            mine = choices.shown(read, [method.name for method in METHODS if method.family == family])
+            of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
+            made = points.collapse(choices.made_with(mine[~points.is_dense(mine)], *of))
+            lit = made[made["series"].isin(choices.lit_at_first(made))] if len(made) else made
             found[str(model), family] = list(dict.fromkeys(lit["parts"]))
     return found
 
@@ -70,7 +70,7 @@ def shown():
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
 @pytest.mark.parametrize("eyes", ["deuteranopia", "grey"])
 def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
-    assert max(map(len, shown.values())) == points.MOST_LIT
+    assert max(map(len, shown.values())) == choices.MOST_LIT
     alike = [
         (model, one, other)
         for (model, _), parts in shown.items()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dashboard.charts import dots, figures
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT
+from dashboard.charts.style import LIGHT, layout
 from dashboard.exports import files, print_figures
 from tests.dashboard.exports.conftest import CAPTION
 
@@ -123,7 +123,7 @@ def test_the_amount_that_is_chosen_on_the_page_is_neither_printed_nor_on_the_pag
 
 def many(count: int, more: str = "") -> go.Figure:
     """A curve of so many methods."""
-    figure = go.Figure(layout=figures.layout(LIGHT, 440))
+    figure = go.Figure(layout=layout(LIGHT, 440))
     look = {"mode": "lines+markers", "marker": {"symbol": "circle", "color": "#000"}, "line": {"color": "#000"}}
     for index in range(count):
         figure.add_scatter(x=[0.1, 0.5], y=[20, 30 + 10 * index], name=f"Method {index}{more}", **look)
