@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 run: .venv/installed-run
 	@echo "Slimscope is at http://127.0.0.1:8501 (Ctrl+C stops it)"
-	$(BIN)/python -m streamlit run dashboard/app.py --server.address 127.0.0.1 --server.port 8501
+	$(BIN)/python -m streamlit run dashboard/server.py --server.address 127.0.0.1 --server.port 8501
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder

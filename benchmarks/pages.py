@@ -12,16 +12,10 @@ import os
 import random
 import re
 import resource
-import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice, product
 from multiprocessing import get_context
@@ -35,7 +29,7 @@ from sqlalchemy import insert
 
 from core.chain import Shared, parse
 from core.data.cards import SEVEN, TASKS
-from core.paths import PROJECT
+from core.paths import PROJECT, local_results_dir
 from core.registry import METHODS
 from core.request.asked import build_asked
 from core.request.complete import complete
@@ -44,6 +38,7 @@ from core.specs import Calibration, RunSpec, VariantSpec
 from core.store.rows import written
 from core.store.store import Store
 from core.store.tables import measurements, variants
+from tests.e2e.browser import chromium, dashboard
 
 MODELS = ("smollm2-135m", "opt-125m", "opt-350m", "smollm2-360m")
 RATIOS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
@@ -218,7 +213,6 @@ def in_a_process(work: Callable[[], list[Row]]) -> list[Row]:
 # With one
 
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 CHART = ".js-plotly-plot .main-svg"
 # Notes when anything in the page's own part last changed.
 WATCH = """() => {
@@ -234,34 +228,8 @@ IDLE = """() => {
 }"""
 
 
-@contextmanager
-def server() -> Iterator[tuple[str, int]]:
-    """Give the address and the process id of a dashboard on this machine's results."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    options = ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
-    process = subprocess.Popen([*command, *options], cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def measure_browser() -> list[Row]:
-    from playwright.sync_api import sync_playwright
-
-    path = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
-    with sync_playwright() as playwright, server() as (address, process):
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with chromium() as browser, dashboard(local_results_dir()) as (address, process):
         rows: list[Row] = []
         for visit in ("first visit", "second visit"):
             tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
@@ -284,7 +252,6 @@ def measure_browser() -> list[Row]:
         rows.append(("a family off", done(tab, lambda: pill(tab, "Structured").click()), "s", 0.6))
         status = Path(f"/proc/{process}/status").read_text()
         rows.append(("the server's peak", int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024, "MB", MEMORY))
-        browser.close()
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The dashboard's entry: `streamlit run dashboard/app.py` from the project's folder."""
+"""The dashboard's script, which every visit runs: pages and what is above them."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
     sys.path.insert(0, PROJECT)
 
-from dashboard.panels import about  # noqa: E402
+from dashboard.panels import about, contrast  # noqa: E402
 
 st.set_page_config(page_title="Slimscope", page_icon=":material/compress:", layout="wide")
 PAGES = [
@@ -19,5 +19,6 @@ PAGES = [
     st.Page("views/methods.py", title="Methods", icon=":material/account_tree:"),
 ]
 page = st.navigation(PAGES, position="top")
+contrast.strengthen()
 about.show_identity()
 page.run()

@@ -9,7 +9,7 @@ import streamlit as st
 from sqlalchemy import URL
 
 from core import paths
-from core.analysis.differences import COLUMNS, differences, number_of, over_seeds
+from core.analysis.differences import COLUMNS, differences, number_of, over_seeds, shown_together
 from core.analysis.frame import Told, joined, told
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
@@ -116,25 +116,33 @@ def paired(
     """
     if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
-    return _paired(store().url, store().stamp(), tuple(seeds), reference, None if numbers is None else tuple(numbers))
+    known = _pairs(store().url, store().stamp(), reference, None if numbers is None else tuple(numbers))
+    if lacking := [keys for keys in seeds if keys not in known]:
+        known |= _paired(lacking, reference, numbers)
+    return shown_together(pd.DataFrame([row for keys in seeds for row in known[keys]], columns=COLUMNS))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has a reference a column
+def _pairs(url: URL, stamp: tuple, reference: str, numbers: tuple[Number, ...] | None) -> dict[tuple[str, ...], list]:
+    """Return where the rows of `paired` are kept that are known, by the variant's keys."""
+    return {}
+
+
 def _paired(
-    url: URL, stamp: tuple, seeds: tuple[tuple[str, ...], ...], reference: str, numbers: tuple[Number, ...] | None
-) -> pd.DataFrame:
-    there = _some(url, [reference, *(key for keys in seeds for key in keys)])
+    seeds: Sequence[tuple[str, ...]], reference: str, numbers: Sequence[Number] | None
+) -> dict[tuple[str, ...], list]:
+    there = results([reference, *(key for keys in seeds for key in keys)])
     groups = [[_only(there[key], numbers) for key in keys] for keys in seeds]
-    samples = over_seeds(groups, _store(url).samples)
-    return differences([group[0] for group in groups], _only(there[reference], numbers), samples)
+    samples = over_seeds(groups, store().samples)
+    found = differences([group[0] for group in groups], _only(there[reference], numbers), samples)
+    rows: dict[tuple[str, ...], list] = {keys: [] for keys in seeds}
+    of_first = {keys[0]: keys for keys in seeds}
+    for row in found.to_dict("records"):
+        rows[of_first[row["key"]]].append(row)
+    return rows
 
 
-def _some(url: URL, keys: Collection[str]) -> dict[str, Result]:
-    papers = printed()
-    return {key: papers[key] for key in keys if key in papers} | _store(url).some(keys)
-
-
-def _only(result: Result, numbers: tuple[Number, ...] | None) -> Result:
+def _only(result: Result, numbers: Sequence[Number] | None) -> Result:
     """Return a result with these of its numbers, or all."""
     if numbers is None:
         return result
@@ -149,7 +157,8 @@ def result(key: str) -> Result | None:
 
 def results(keys: Collection[str]) -> dict[str, Result]:
     """Return those of the variants that there are, without the user's own layers."""
-    return _some(store().url, keys)
+    papers = printed()
+    return {key: papers[key] for key in keys if key in papers} | store().some(keys)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -6,23 +6,13 @@ of Explore: `python -m docs.screenshots docs --readme` writes it.
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from os import environ
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
-from core.paths import PROJECT
+from tests.e2e.browser import chromium, dashboard
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 WIDTHS, SCHEMES = (1280, 400, 1920), ("light", "dark")
 HIGH, TALLEST = 900, 6000  # pixels: of the window, and of a page that is shown whole
 BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
@@ -49,34 +39,6 @@ STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
 README = {"explore_at": "50 %"}
 
 
-@contextmanager
-def dashboard() -> Iterator[str]:
-    """Run a dashboard on a free port, with no results but the shipped ones; yield its address."""
-    with socket.socket() as free, tempfile.TemporaryDirectory() as results:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
-        command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", port]
-        known = environ | {"SLIMSCOPE_RESULTS": results, "PYTHONPATH": str(PROJECT)}
-        server = subprocess.Popen(command, cwd=PROJECT, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            _wait(f"http://127.0.0.1:{port}/_stcore/health")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait(20)
-
-
-def _wait(url: str) -> None:
-    for _ in range(240):
-        try:
-            if urllib.request.urlopen(url, timeout=1).read() == b"ok":
-                return
-        except OSError:
-            time.sleep(0.25)
-    raise SystemExit("The dashboard was not up after a minute.")
-
-
 def picture(browser, address: str, file: Path, width: int, scheme: str, whole: bool = True) -> None:
     """Take one picture, of the whole page or of what a window shows at once."""
     context = browser.new_context(viewport={"width": width, "height": HIGH}, color_scheme=scheme)
@@ -97,16 +59,10 @@ def picture(browser, address: str, file: Path, width: int, scheme: str, whole: b
 
 
 def main(folder: Path, asked: list[str]) -> None:
-    from playwright.sync_api import sync_playwright
-
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    if path is None:
-        raise SystemExit("No Chromium on this machine; install it, such as by `apt-get install chromium`.")
     if unknown := set(asked) - {*STATES, "--readme"}:
         raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(STATES)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    with dashboard() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with chromium() as browser, TemporaryDirectory() as results, dashboard(Path(results)) as (address, _):
         if "--readme" in asked:
             picture(browser, f"{address}/?{urlencode(README)}", folder / "explore.png", 1600, "light", whole=False)
         for name in [name for name in asked or STATES if name in STATES]:
@@ -117,7 +73,6 @@ def main(folder: Path, asked: list[str]) -> None:
                     file = folder / f"{name}-{width}-{scheme}.png"
                     picture(browser, f"{address}/{page}?{urlencode(query)}", file, width, scheme, whole)
                     print(file)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def joined(results: Iterable[Told]) -> pd.DataFrame:
         pd.DataFrame([number for one in ordered for number in one.numbers], columns=MEASURED, dtype=object),
     ]
     frame = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)[list(COLUMNS)]
-    return frame.astype(dict.fromkeys(NUMBERS, float))
+    return frame.astype(dict.fromkeys(NUMBERS, float)).copy()  # which joins columns of a type: rows are quickly taken
 
 
 def protocol_sentence(measurement: Measurement) -> str:

@@ -14,17 +14,6 @@ from core.results import Measurement
 MEAN = "mean of seven"
 
 
-def mean_of_seven(measurements: Iterable[Measurement]) -> tuple[float, float | None] | None:
-    """Return (mean, stderr) of one variant's seven accuracies; None unless all seven are there under one protocol.
-
-    Where several protocols are whole, the one with the most documents counts.
-    """
-    whole = sevens(measurements).values()
-    if not whole:
-        return None
-    return mean(max(whole, key=lambda group: sum(row.n for row in group)))
-
-
 def mean(rows: Sequence[Measurement]) -> tuple[float, float | None]:
     """Return (mean, stderr) of accuracies. Tasks are independent samples, so their variances add.
 

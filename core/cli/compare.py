@@ -70,7 +70,7 @@ def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> No
         pair, one = shown[shown["key"] == key], names[key]
         rows = table(pair, len(keys), reference, one, other)
         if latex:
-            typer.echo(to_latex(rows), nl=False)
+            typer.echo(to_latex(rows))  # with an empty line, as each begins a paragraph
             continue
         print_table(rows, f"{one} ({key[:SHORT_KEY]}) beside {other} ({reference.variant.key[:SHORT_KEY]})")
         words = [said(row) for row in pair.to_dict("records")]

@@ -1,12 +1,14 @@
 """The commands that list or delete: `results`, `delete`, `models`, `methods`."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from pydantic.fields import FieldInfo
 
+from core.analysis import latex as tex
 from core.cli.console import messages, output
-from core.cli.tables import SHORT_KEY, as_json, print_table, summary
+from core.cli.tables import SHORT_KEY, Row, as_json, print_table, summary
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
@@ -15,6 +17,7 @@ from core.registry import STAGES
 from core.results import Result
 from core.store.store import Store
 
+OF = ("model", "chain", "seed")  # columns of `summary` that say what a row is of
 TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
@@ -36,7 +39,7 @@ def results(
         typer.echo(csv_text(tidy_beside_dense(found, store.samples)), nl=False)
     elif latex:
         rows = summary(found, store.samples)
-        typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in rows]), nl=False)
+        typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in rows], len(OF)), nl=False)
     elif found:
         print_table(summary(found, store.samples))
     else:
@@ -49,12 +52,36 @@ def check_one_format(csv: bool, json: bool, latex: bool) -> None:
         raise UserError("Choose one of --csv, --json and --latex.")
 
 
-def to_latex(rows: list[dict[str, str]]) -> str:
-    """Return rows as a LaTeX tabular with booktabs rules."""
-    from pandas import DataFrame
+def to_latex(rows: Sequence[Row], first: int = 1) -> str:
+    """Return rows as LaTeX tables with booktabs rules, as many as it takes for each to fit a page's width.
 
-    style = DataFrame(rows).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    return style.to_latex(hrules=True).replace("±", r"$\pm$")
+    Every one has the `first` columns, which say what a row is of, and the rows that say anything in its others.
+    """
+    names = list(rows[0])
+    cells = [[tex.in_lines(text) for text in row.values()] for row in rows]
+    tables: list[list[str]] = []
+    here: list[int] = []
+    for place in range(first, len(names)):
+        wider = _part(names, cells, first, [*here, place])
+        if here and tex.letters(wider, tex.PAGE) is None:
+            tables.append(_part(names, cells, first, here))
+            here = []
+        here.append(place)
+    tables.append(_part(names, cells, first, here))
+    return "\n".join(_set(table) for table in tables)
+
+
+def _part(names: Sequence[str], cells: Sequence[Sequence[str]], first: int, places: Sequence[int]) -> list[str]:
+    """Return the lines of a table of the first columns and those at some places."""
+    every = [*range(first), *places]
+    rows = [[row[place] for place in every] for row in cells if any(row[place] for place in places)]
+    return tex.headed([names[place] for place in every], rows, "l" * len(every))
+
+
+def _set(table: Sequence[str]) -> str:
+    columns = "l" * (table[0].count(" & ") + 1)
+    lines = tex.tabular(table, columns, tex.letters(table, tex.PAGE) or tex.SMALLEST)
+    return "{" + "\n".join(lines) + "}\n"
 
 
 def delete(

@@ -27,7 +27,7 @@ def find(uploads: Sequence[Upload], told: Series | None, store: Store) -> Found:
         raise UserError(f"{len(results)} results files are given; import one variant at a time, with its samples.")
     if samples and not results:
         raise UserError(f"{samples[0].shown} needs the results_*.json that lm_eval wrote beside it.")
-    revision = revisions(store.results())
+    revision = revisions(store)
     found = [read_sheet(sheet, revision) for sheet in sheets]
     if results:
         if told is None:

@@ -6,7 +6,7 @@ Nothing of it is looked up by a path: a model's name is an id, and its revision 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.results import Measurement, Result, Variant
 from core.specs import DTYPES, IMPORTED, UNKNOWN, Dtype, RatioKind, Stage, VariantSpec, parse_pattern
+from core.store.kept import Kept
+from core.store.store import Store
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -65,15 +67,16 @@ class Found:
     left_out: tuple[str, ...] = ()
 
 
-def revisions(results: Sequence[Result]) -> Revision:
+def revisions(store: Store) -> Revision:
     """Return what tells a model's revision by its id: that in the catalogue's wheel, or of the last stored result."""
-    known = {one.variant.model: one.variant.revision for one in results if not one.variant.elsewhere}
+    measured = Kept(store, lambda result, own: "" if result.variant.elsewhere else result.variant.revision)
 
     def revision(model: str) -> str:
         card = BY_ID.get(model)
         if card and card.kind == "wheel":
             return card.packed[0].requirement
-        return known.get(model, UNKNOWN)
+        known = [one for one in measured.of(model).made.values() if one]
+        return known[-1] if known else UNKNOWN
 
     return revision
 

@@ -50,6 +50,7 @@ class WalkerParameters(MethodParameters):
     """Parameters of every method that reads activations."""
 
     true_sequential: bool = Field(
+        title="Read what is compressed before",
         default=True,
         description="Statistics of each linear see the already compressed linears before it in its block; "
         "off is the reference form, one statistics pass on the dense block.",

@@ -16,8 +16,7 @@ from core.paths import kept_variant
 from core.registry import made
 from core.request.baseline import keys_of, left
 from core.request.cost import perplexity_work, task_work
-from core.request.speeds import Speeds, history_of, own_numbers, speeds_of
-from core.results import Result
+from core.request.speeds import Speeds, history_of
 from core.specs import BYTES, Frozen, RunSpec, VariantSpec
 from core.training.base import TrainingMethod
 
@@ -40,16 +39,6 @@ class Estimate(Frozen):
     stages: dict[str, float] = {}
 
 
-def history(store: Store) -> list[Result]:
-    """Return what was measured on this machine: the user's own results, without the shipped numbers beside them."""
-    local = store.local_keys()
-    return [
-        own_numbers(result)
-        for result in store.results()
-        if result.variant.key in local and not result.variant.elsewhere
-    ]
-
-
 def kept_stages(variant: VariantSpec) -> int:
     """Return how many of a variant's first stages need not be made again, as the model after them is in the cache."""
     counts = range(len(variant.stages), 0, -1)
@@ -61,7 +50,7 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     speeds = lru_cache(history_of(store).speeds)  # a question of the store for each model
     stored = store.some(keys_of(specs))
     parts = {part.model_dump_json(): part for spec in specs for part in left(spec, stored)}
-    found = [_estimate(part, speeds(part.variant.model)) for part in parts.values()]
+    found = [estimate(part, speeds(part.variant.model)) for part in parts.values()]
     return Estimate(
         seconds=sum(one.seconds for one in found),
         bytes=max((one.bytes for one in found), default=0),
@@ -69,13 +58,8 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     )
 
 
-def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> Estimate:
-    """Return what making the variant and measuring all of `spec` takes; `results` is this machine's `history`."""
-    return _estimate(spec, speeds_of(spec.variant.model, results))
-
-
-def _estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
-    """Return what `spec` takes at the speeds of this machine.
+def estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
+    """Return what making the variant and measuring all of `spec` takes at the speeds of this machine.
 
     Stages count from the longest prefix on that is kept in the cache.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import product
 from threading import Lock
@@ -141,18 +141,6 @@ class Speeds:
         if spec.device == "cpu":
             return CPU_CORE * max(1, (os.cpu_count() or 2))
         return GPU if (dtype or own) == "float32" else GPU_16_BIT
-
-
-def speeds_of(model: str, results: Sequence[Result]) -> Speeds:
-    """Return the speeds of some results, beside those of one model."""
-    shape = lru_cache(shape_of)
-
-    def done(mine: bool) -> Sums:
-        rows = (one for one in results if (one.variant.model == model) is mine)
-        found = ((one, shape(one.variant.model, one.variant.revision)) for one in rows)
-        return sums(row for one, facts in found if facts for row in seen(one, facts))
-
-    return Speeds(done(True), lambda: done(False))
 
 
 @lru_cache(maxsize=4)

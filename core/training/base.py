@@ -32,27 +32,63 @@ PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
 
 class RecoveryParameters(MethodParameters):
     preset: Literal["llm-pruner", "slimllm"] = Field(
+        title="Settings of a paper",
         default="llm-pruner",
         description="Whose rank and batch are taken where none is given: LLM-Pruner's 8 and 64, SlimLLM's 4 and 16.",
     )
     rank: int | None = Field(
-        default=None, ge=1, le=1024, description="Rank of the adapters; the preset's if not given."
+        title="Rank of the adapters",
+        default=None,
+        ge=1,
+        le=1024,
+        description="Rank of the adapters; the preset's if not given.",
     )
-    batch: int | None = Field(default=None, ge=1, le=4096, description="Examples in a step; the preset's if not given.")
-    alpha: float = Field(default=16.0, gt=0, description="Scale of the adapters: their product counts alpha / rank.")
+    batch: int | None = Field(
+        title="Examples in a step",
+        default=None,
+        ge=1,
+        le=4096,
+        description="Examples in a step; the preset's if not given.",
+    )
+    alpha: float = Field(
+        title="Scale of the adapters",
+        default=16.0,
+        gt=0,
+        description="Scale of the adapters: their product counts alpha / rank.",
+    )
     dropout: float = Field(
-        default=0.05, ge=0, lt=1, description="Share of an adapter's inputs that is dropped while it trains."
+        title="Dropout of the adapters",
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Share of an adapter's inputs that is dropped while it trains.",
     )
-    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Highest learning rate of AdamW.")
-    epochs: float = Field(default=2.0, gt=0, description="How often every example is seen, unless the training ends.")
-    steps: int | None = Field(default=None, ge=1, description="Most steps of the optimiser; no limit if not given.")
+    learning_rate: float = Field(
+        title="Learning rate", default=1e-4, gt=0, le=1, description="Highest learning rate of AdamW."
+    )
+    epochs: float = Field(
+        title="Passes over the examples",
+        default=2.0,
+        gt=0,
+        description="How often every example is seen, unless the training ends.",
+    )
+    steps: int | None = Field(
+        title="Most steps", default=None, ge=1, description="Most steps of the optimiser; no limit if not given."
+    )
     minutes: float | None = Field(
-        default=None, gt=0, description="Most minutes of training, held-out losses included; no limit if not given."
+        title="Most minutes",
+        default=None,
+        gt=0,
+        description="Most minutes of training, held-out losses included; no limit if not given.",
     )
     held_out: int = Field(
-        default=8, ge=1, description="Examples that are not trained on and show how far the training is."
+        title="Held-out examples",
+        default=8,
+        ge=1,
+        description="Examples that are not trained on and show how far the training is.",
     )
     patience: int = Field(
+        title="Patience with no gain",
         default=3,
         ge=0,
         description="End after so many held-out losses in a row, of ten a training, that are no better; 0 never does.",

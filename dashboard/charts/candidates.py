@@ -7,16 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, PERPLEXITY
-from dashboard.charts.points import (
-    by_seed,
-    collapse,
-    is_dense,
-    one_protocol,
-    over_seeds,
-    quickly_made,
-    scored_on,
-    seven_means,
-)
+from dashboard.charts.missing import quickly_made
+from dashboard.charts.points import by_seed, collapse, is_dense
+from dashboard.charts.zeroshot import one_protocol, over_seeds, scored_on, seven_means
 
 TRAINED, UNTRAINED = "trained", "not trained"
 TEXTS = ["calibration", "train"]  # what tells variants of one chain and amount apart, beside seeds

@@ -35,7 +35,7 @@ def comparison(
 ) -> pd.DataFrame:
     """Return the table of the points beside the dense model, dense first, indexed by the variants' keys.
 
-    `means` as of `points.seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
+    `means` as of `zeroshot.seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
     `perplexities` and `accuracies` are rows of `core.analysis.differences`, the latter of the mean of seven, shown
     together; where a point has none, its verdict says so.
     """

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from operator import itemgetter
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -16,8 +18,9 @@ from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import CHOSEN, RATIO, SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.style import Look, Theme, faded, layout, look
+from dashboard.charts.style import Look, Theme, faded, look
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
 PLOT = HEIGHT - 80
@@ -45,11 +48,15 @@ def perplexity_curve(
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
-    figure = go.Figure(layout=layout(theme, HEIGHT, showlegend=False))  # names stand at the ends
+    drawing = Drawing(theme, HEIGHT)
+    drawing.lay_out(
+        showlegend=False,  # names stand at the ends
+        title={"text": perplexity_title(corpus)},
+        xaxis={"title": {"text": axis.title}, "tickformat": ".0%" if axis.percent else None},
+    )
     cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
-    figure.update_xaxes(title_text=axis.title, tickformat=".0%" if axis.percent else None)
     if points.empty and dense.empty:
-        return figure
+        return drawing.figure()
     span = _span(points, dense, axis)
     lit = points["series"].isin(points["series"] if bright is None else bright)
     named, behind = points[lit], points[~lit]
@@ -60,30 +67,29 @@ def perplexity_curve(
     low, top, high = _heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
-        _band(figure, top, high, span, theme)
-    for series, rows in behind.groupby("series", sort=False):
-        _draw_series(figure, str(series), rows, axis, theme, cap, place, quiet=True)
-    for series, rows in named.groupby("series", sort=False):
-        _draw_series(figure, str(series), rows, axis, theme, cap, place)
+        _band(drawing, top, high, span, theme)
+    for series, rows in _by_series(behind).items():
+        _draw_series(drawing, series, rows, axis, theme, cap, place, quiet=True)
+    for series, rows in _by_series(named).items():
+        _draw_series(drawing, series, rows, axis, theme, cap, place)
     for pattern in dict.fromkeys(named["pattern"].dropna()):  # for prints, as the series' entries
         mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
-        marks.entry(figure, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
-    _draw_dense(figure, dense, axis, theme, span)
-    _arrows(figure, named[named["value"] <= cap], axis, theme, span)
+        marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
+    _draw_dense(drawing, dense, axis, theme, span)
+    _arrows(drawing, named[named["value"] <= cap], axis, theme, span)
     beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
-        _text(figure, part, axis.column, look(part["parts"].iloc[0], theme).color)
-    _names(figure, named, axis, theme, span, (low, high), cap, place)
+        _text(drawing, part, axis.column, look(part["parts"].iloc[0], theme).color)
+    _names(drawing, named, axis, theme, span, (low, high), cap, place)
     if chosen is not None and axis is RATIO:
         line = {"color": theme.muted, "width": 1, "dash": "dot"}
-        figure.add_vline(x=chosen, line=line, opacity=0.6, layer="below", name=CHOSEN)
-    figure.update_layout(title_text=perplexity_title(corpus))
-    log_axis(figure, low, high, top)
+        drawing.upright(chosen, line, opacity=0.6, layer="below", name=CHOSEN)
+    log_axis(drawing, low, high, top)
     if share:
-        figure.update_yaxes(tickvals=[*figure.layout.yaxis.tickvals, place])
-        figure.update_yaxes(ticktext=[*figure.layout.yaxis.ticktext, "diverged"])
-    figure.update_xaxes(range=span)
-    return figure
+        ticks = drawing.layout["yaxis"]
+        drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], place], "ticktext": [*ticks["ticktext"], "diverged"]})
+    drawing.lay_out(xaxis={"range": span})
+    return drawing.figure()
 
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
@@ -103,9 +109,9 @@ def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, flo
     return low, top, low * (top / low) ** (1 / (1 - share))
 
 
-def _band(figure: go.Figure, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
+def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
     """Draw where the points lie that have diverged."""
-    figure.add_scatter(
+    drawing.scatter(
         x=[span[0], span[1], span[1], span[0]],
         y=[top, top, high, high],
         fill="toself",
@@ -117,9 +123,9 @@ def _band(figure: go.Figure, top: float, high: float, span: tuple[float, float],
 
 
 def _draw_series(
-    figure: go.Figure,
+    drawing: Drawing,
     series: str,
-    rows: pd.DataFrame,
+    rows: Sequence[marks.Row],
     axis: Axis,
     theme: Theme,
     cap: float,
@@ -127,29 +133,29 @@ def _draw_series(
     quiet: bool = False,
 ) -> None:
     """Draw the line through a series' ratios, its patterns, and, at the height `place`, what has diverged."""
-    style, name = look(rows["parts"].iloc[0], theme), marks.with_seeds(series, rows)
+    style = look(rows[0]["parts"], theme)
+    own = style.color
     if quiet:
         style = Look(faded(theme.muted, theme), style.dash, style.symbol)
-    finite = rows["value"] <= cap
-    curve = rows[rows["pattern"].isna()].sort_values(axis.column)
-    patterns = rows[finite & rows["pattern"].notna()].sort_values("value")
-    for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (rows[~finite], "markers")):
-        if part.empty:
-            continue
-        broken = part["value"] > cap
+    name = marks.with_seeds(series, (row["seeds"] for row in rows))
+    curve = _ordered(rows, axis)
+    patterns = sorted(
+        (row for row in rows if isinstance(row["pattern"], str) and row["value"] <= cap), key=itemgetter("value")
+    )
+    diverged = [row for row in rows if row["value"] > cap]
+    for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
         # A line ends before what has diverged, which is drawn apart.
-        shown = part["value"].mask(broken) if mode != "markers" else part["value"].mask(broken, place)
-        if shown.isna().all():
+        apart = math.nan if part is curve else place
+        shown = np.array([apart if row["value"] > cap else row["value"] for row in part], float)
+        if np.isnan(shown).all():  # also where there is none
             continue
-        mark = marks.marker(style, theme, part["pattern"].iloc[0])
-        mark["symbol"] = [
-            "triangle-up" if one else marks.symbol(style, pattern)
-            for pattern, one in zip(part["pattern"], broken, strict=True)
-        ]
+        mark = marks.marker(style, theme, part[0]["pattern"])
+        mark["symbol"] = ["triangle-up" if row["value"] > cap else marks.symbol(style, row["pattern"]) for row in part]
         if quiet:
             mark["size"] = 5
-        figure.add_scatter(
-            x=part[axis.column],
+        low, high = ([row[end] for row in part] for end in ("low", "high"))
+        drawing.scatter(
+            x=np.array([row[axis.column] for row in part]),
             y=shown,
             mode=mode,
             name=name,
@@ -157,26 +163,40 @@ def _draw_series(
             showlegend=False,
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
-            error_y=None if quiet else marks.bars(part, shown, ~broken, style.color),
-            customdata=part[["key", "where", "value", "spread"]].to_numpy(),
+            error_y=None if quiet else marks.bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
+            customdata=[[row[of] for of in ("key", "where", "value", "spread")] for row in part],
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
+            hoverlabel={"bgcolor": own},  # also where it stands in grey, or hollow
         )
     if not quiet:  # a print may need a legend
-        line = None if curve.empty else {"color": style.color, "dash": style.dash, "width": 2}
-        mark = marks.marker(style, theme, patterns["pattern"].iloc[0] if curve.empty and len(patterns) else None)
-        marks.entry(figure, name, series, "markers" if curve.empty else "lines+markers", mark, line)
+        line = {"color": style.color, "dash": style.dash, "width": 2} if curve else None
+        mark = marks.marker(style, theme, patterns[0]["pattern"] if patterns and not curve else None)
+        marks.entry(drawing, name, series, "lines+markers" if curve else "markers", mark, line)
 
 
-def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
+    """Return the points of each series; a chart has many series of few points."""
+    found: dict[str, list[marks.Row]] = {}
+    for row in points.to_dict("records"):
+        found.setdefault(row["series"], []).append(row)
+    return found
+
+
+def _ordered(rows: Sequence[marks.Row], axis: Axis) -> list[marks.Row]:
+    """Return the points on the line of a series, in the order in which it goes through them."""
+    return sorted((row for row in rows if not isinstance(row["pattern"], str)), key=itemgetter(axis.column))
+
+
+def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
     if dense.empty:
         return
     row = dense.iloc[0]
     place = 0.0 if axis.column == "ratio" else row[axis.column]
     right = bool(pd.isna(place) or place < sum(span) / 2)  # the label stands where its marker does not
     line = {"color": theme.text, "dash": "dot", "width": 1.4}
-    figure.add_scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
-    figure.add_scatter(
+    drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
+    drawing.scatter(
         x=[span[right]],
         y=[row["value"]],
         mode="markers+text",
@@ -187,7 +207,7 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
         hoverinfo="skip",
     )
     if pd.notna(place):
-        figure.add_scatter(
+        drawing.scatter(
             x=[place],
             y=[row["value"]],
             mode="markers",
@@ -198,18 +218,18 @@ def _draw_dense(figure: go.Figure, dense: pd.DataFrame, axis: Axis, theme: Theme
         )
 
 
-def _arrows(figure: go.Figure, points: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+def _arrows(drawing: Drawing, points: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
     """Draw an arrow to each trained point from what it came of, beside both."""
     there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
     for untuned, tuned in marks.pairs(points):
         aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
-        marks.arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
+        marks.arrow(drawing, start, end, tuned["series"], look(tuned["parts"], theme).color)
 
 
-def _text(figure: go.Figure, part: pd.DataFrame, column: str, color: str) -> None:
-    figure.add_scatter(
+def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None:
+    drawing.scatter(
         x=part[column],
         y=part["place"],
         mode="markers+text",
@@ -223,7 +243,7 @@ def _text(figure: go.Figure, part: pd.DataFrame, column: str, color: str) -> Non
 
 
 def _names(
-    figure: go.Figure,
+    drawing: Drawing,
     points: pd.DataFrame,
     axis: Axis,
     theme: Theme,
@@ -234,11 +254,10 @@ def _names(
 ) -> None:
     """Write each series' name at the right of the plot, at the height at which it ends, with a thin line from there."""
     ends = []
-    for series, rows in points.groupby("series", sort=False):
-        line = rows[rows["pattern"].isna()]
-        last = (rows if line.empty else line).sort_values(axis.column).iloc[-1]
+    for series, rows in _by_series(points).items():
+        last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
         y = place if last["value"] > cap else last["value"]
-        text = labels.wrapped(marks.with_seeds(str(series), rows))
+        text = labels.wrapped(marks.with_seeds(series, (row["seeds"] for row in rows)))
         ends.append((last[axis.column], y, text, look(last["parts"], theme)))
     if not ends:
         return
@@ -246,10 +265,10 @@ def _names(
     wanted = [math.log(y / height[0]) / decades for _, y, _, _ in ends]
     tall = [(LINE * (1 + text.count("<br>")) + BETWEEN) / PLOT for *_, text, _ in ends]
     pixels = LETTER * max(len(part) for *_, text, _ in ends for part in text.split("<br>"))
-    figure.update_layout(margin_r=round(AFTER + pixels + 4))
+    drawing.lay_out(margin={"r": round(AFTER + pixels + 4)})
     for (x, y, text, style), at in zip(ends, labels.spread(wanted, tall), strict=True):
         level = height[0] * math.exp(decades * at)
-        figure.add_scatter(
+        drawing.scatter(
             x=[x, span[1]],
             y=[y, level],
             mode="lines",
@@ -258,7 +277,7 @@ def _names(
             opacity=0.7,
             hoverinfo="skip",
         )
-        figure.add_scatter(
+        drawing.scatter(
             x=[span[1]],
             y=[level],
             mode="markers+text",

@@ -12,7 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts import marks
-from dashboard.charts.style import Theme, layout, look
+from dashboard.charts.drawing import Drawing
+from dashboard.charts.style import Theme, look
 
 HALF = 0.42  # of a task's row, up and down: what a line in it spans
 BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
@@ -34,7 +35,7 @@ class Lanes:
         """Return how high a series lies in a task's row."""
         return self.task[task] + self._shift[self._slot[series]]
 
-    def arrows(self, figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+    def arrows(self, drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
         """Draw an arrow to each trained point from what it came of, over its points and under them in turn."""
         there: Counter[tuple[str, str]] = Counter()
         for untuned, tuned in marks.pairs(rows):
@@ -42,14 +43,15 @@ class Lanes:
             height = self.height(tuned["series"], tuned["task"]) + (-1 if there[lane] % 2 else 1) * self._step / 2
             there[lane] += 1
             start, end = ((row["value"], height) for row in (untuned, tuned))
-            marks.arrow(figure, start, end, tuned["series"], look(tuned["parts"], theme).color)
+            marks.arrow(drawing, start, end, tuned["series"], look(tuned["parts"], theme).color)
 
-    def finish(self, figure: go.Figure, theme: Theme) -> None:
+    def finish(self, drawing: Drawing, theme: Theme) -> None:
         """Name the tasks at the left, with a line between each and the next."""
         for line in range(len(self.task) - 1):
-            figure.add_hline(y=line + 0.5, line={"color": theme.grid, "width": 1}, layer="below")
-        figure.update_yaxes(tickvals=list(self.task.values()), ticktext=list(self.task), showgrid=False, ticks="")
-        figure.update_yaxes(range=[-0.5, len(self.task) - 0.5])
+            drawing.across(line + 0.5, {"color": theme.grid, "width": 1}, layer="below")
+        ends = [-0.5, len(self.task) - 0.5]
+        named = {"tickvals": list(self.task.values()), "ticktext": list(self.task)}
+        drawing.lay_out(yaxis=named | {"showgrid": False, "ticks": "", "range": ends})
 
 
 def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
@@ -57,35 +59,37 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
 
     What was trained lies in the lane of what it came of, with an arrow.
 
-    `rows` as of `dashboard.charts.points.accuracies`; value, low, high, chance and, where it is known, majority are in
+    `rows` as of `zeroshot.accuracies`; value, low, high, chance and, where it is known, majority are in
     [0, 1]. Chance is a dotted mark, the majority class a dashed one.
     """
     lanes = Lanes(_origins(rows), order)
-    figure = go.Figure(layout=layout(theme, lanes.pixels))
+    drawing = Drawing(theme, lanes.pixels)
     there = [column for column in BASELINES if column in rows]
     for column in there:
-        _draw_baseline(figure, rows, column, lanes, theme)
+        _draw_baseline(drawing, rows, column, lanes, theme)
     for name, part in rows.groupby("series", sort=False):
         style = look(part["parts"].iloc[0], theme)
-        figure.add_scatter(
+        drawing.scatter(
             x=part["value"],
             y=[lanes.height(str(name), task) for task in part["task"]],
             mode="markers",
-            name=marks.with_seeds(str(name), part),
+            name=marks.with_seeds(str(name), part["seeds"]),
             legendgroup=name,
             marker=marks.marker(style, theme, part["pattern"].iloc[0]),
-            error_x=marks.bars(part, part["value"], part["value"] >= 0, style.color),
+            error_x=marks.bars(part["low"], part["value"], part["high"], part["value"] >= 0, style.color),
             customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
             hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
             "<extra></extra>",
         )
-    lanes.arrows(figure, rows, theme)
-    lanes.finish(figure, theme)
+    lanes.arrows(drawing, rows, theme)
+    lanes.finish(drawing, theme)
     low = min(rows[column].min() for column in ("low", *there))
     high = max(rows[column].max() for column in ("high", *there))
-    figure.update_xaxes(tickformat=".0%", range=[low - 0.02, high + 0.02])
-    figure.update_layout(title_text="Zero-shot accuracy (higher is better)")
-    return figure
+    drawing.lay_out(
+        xaxis={"tickformat": ".0%", "range": [low - 0.02, high + 0.02]},
+        title={"text": "Zero-shot accuracy (higher is better)"},
+    )
+    return drawing.figure()
 
 
 def _origins(rows: pd.DataFrame) -> dict[str, str]:
@@ -98,7 +102,7 @@ def _origins(rows: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _draw_baseline(figure: go.Figure, rows: pd.DataFrame, column: str, lanes: Lanes, theme: Theme) -> None:
+def _draw_baseline(drawing: Drawing, rows: pd.DataFrame, column: str, lanes: Lanes, theme: Theme) -> None:
     name, dash = BASELINES[column]
     xs: list[float | None] = []
     ys: list[float | None] = []
@@ -107,4 +111,4 @@ def _draw_baseline(figure: go.Figure, rows: pd.DataFrame, column: str, lanes: La
         ys += [lanes.task[row["task"]] - HALF, lanes.task[row["task"]] + HALF, None]
     if xs:
         line = {"color": theme.muted, "dash": dash, "width": 1.6}
-        figure.add_scatter(x=xs, y=ys, mode="lines", name=name, hoverinfo="skip", line=line)
+        drawing.scatter(x=xs, y=ys, mode="lines", name=name, hoverinfo="skip", line=line)

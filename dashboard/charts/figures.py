@@ -15,7 +15,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts import marks
-from dashboard.charts.style import Look, Theme, layout, look
+from dashboard.charts.drawing import Drawing
+from dashboard.charts.style import Look, Theme, look
 
 CHOSEN = "chosen"  # the shape that marks the ratio chosen on the page, which no print shows
 SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
@@ -60,24 +61,26 @@ def perplexity_title(corpus: str) -> str:
     return f"Perplexity on {corpus} (log scale, lower is better)"
 
 
-def log_axis(figure: go.Figure, low: float, high: float, top: float | None = None) -> None:
+def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None) -> None:
     """Make the upright axis a log one from `low` to `high`, with ticks up to `top`, where that is not its end."""
     ticks = log_ticks(low, top or high)
-    figure.update_yaxes(
-        type="log",
-        range=[math.log10(low), math.log10(high)],
-        tickvals=ticks,
-        ticktext=[f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks],
-        minor={"dtick": "D1", "ticks": "outside", "ticklen": 2, "showgrid": False},
+    drawing.lay_out(
+        yaxis={
+            "type": "log",
+            "range": [math.log10(low), math.log10(high)],
+            "tickvals": ticks,
+            "ticktext": [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks],
+            "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 2, "showgrid": False},
+        }
     )
 
 
 def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
     """Draw a training's losses by step, a line for each `series`; `rows`: series, step, loss (nats a token)."""
-    figure = go.Figure(layout=layout(theme, 300))
+    drawing = Drawing(theme, 300)
     looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
     for (series, part), (color, dash, symbol) in zip(rows.groupby("series", sort=False), looks, strict=False):
-        figure.add_scatter(
+        drawing.scatter(
             x=part["step"],
             y=part["loss"],
             mode="lines+markers",
@@ -86,17 +89,19 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
             marker=marks.marker(Look(color, dash, symbol), theme),
             hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
         )
-    figure.update_xaxes(title_text="Step of the training")
-    figure.update_layout(title_text="Loss (nats a token, lower is better)")
-    return figure
+    drawing.lay_out(
+        xaxis={"title": {"text": "Step of the training"}}, title={"text": "Loss (nats a token, lower is better)"}
+    )
+    return drawing.figure()
 
 
 def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
     """Draw `column` of a layer report (block, role, sparsity, error) as blocks across and roles down."""
     roles = list(dict.fromkeys(layers["role"]))
     grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
-    figure = go.Figure(layout=layout(theme, 130 + 28 * len(roles)))
-    figure.add_heatmap(
+    drawing = Drawing(theme, 130 + 28 * len(roles))
+    drawing.trace(
+        "heatmap",
         z=grid.to_numpy(),
         x=list(grid.columns),
         y=roles,
@@ -106,11 +111,13 @@ def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -
         colorbar={"tickformat": ".1%", "thickness": 12, "outlinewidth": 0},
         hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:.2%}}<extra></extra>",
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
-    step = max(1, len(grid.columns) // 10)
-    figure.update_xaxes(title_text="Block", showgrid=False, showline=False, dtick=step)
-    figure.update_layout(title_text=title)
-    return figure
+    plain = {"showgrid": False, "showline": False}
+    drawing.lay_out(
+        xaxis={"title": {"text": "Block"}, "dtick": max(1, len(grid.columns) // 10), **plain},
+        yaxis={"autorange": "reversed", "ticks": "", **plain},
+        title={"text": title},
+    )
+    return drawing.figure()
 
 
 def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme, corpus: str) -> go.Figure:
@@ -118,11 +125,11 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
 
     `rows`: series, method, model, kind (`unstructured` or a pattern), value.
     """
-    figure = go.Figure(layout=layout(theme, 440))
+    drawing = Drawing(theme, 440)
     for series, part in rows.groupby("series", sort=False):
         style, kind = look(part["method"].iloc[0], theme), part["kind"].iloc[0]
         part = part.set_index("model").reindex([model for model in models if model in set(part["model"])])
-        figure.add_scatter(
+        drawing.scatter(
             x=list(part.index),
             y=part["value"],
             mode="lines+markers",
@@ -131,9 +138,10 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
             marker=marks.marker(style, theme, kind if ":" in kind else None),
             hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
         )
-    figure.update_layout(title_text=perplexity_title(corpus))
-    log_axis(figure, rows["value"].min() * 0.8, rows["value"].max() * 1.3)
+    log_axis(drawing, rows["value"].min() * 0.8, rows["value"].max() * 1.3)
     family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
-    figure.update_xaxes(categoryorder="array", categoryarray=list(models), tickvals=list(models), ticktext=sizes)
-    figure.update_xaxes(title_text=f"{family} model size")
-    return figure
+    ordered = {"categoryorder": "array", "categoryarray": list(models), "tickvals": list(models), "ticktext": sizes}
+    drawing.lay_out(
+        xaxis={"title": {"text": f"{family} model size"}, **ordered}, title={"text": perplexity_title(corpus)}
+    )
+    return drawing.figure()

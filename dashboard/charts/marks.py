@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pandas as pd
-import plotly.graph_objects as go
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import PATTERN_MARKS, Look, Theme
+
+Row = Mapping[Hashable, Any]
+Floats = Sequence[float] | np.ndarray | pd.Series
 
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
 
@@ -25,28 +32,28 @@ def symbol(style: Look, pattern: str | None) -> str:
     return style.symbol + PATTERN_MARKS.get(pattern or "", "")
 
 
-def entry(figure: go.Figure, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
+def entry(drawing: Drawing, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
     """Add an entry of the legend. A trace's own would show its first point's mark, which may be a diverged one's."""
-    figure.add_scatter(
+    drawing.scatter(
         x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=mark, line=line
     )
 
 
-def pairs(points: pd.DataFrame) -> list[tuple[pd.Series, pd.Series]]:
+def pairs(points: pd.DataFrame) -> list[tuple[Row, Row]]:
     """Return (untuned, tuned) rows: each point of which nothing more was removed, with that which it was made from.
 
     Only where that is shown.
     """
-    every = [row for _, row in points.iterrows()]
+    every = points.to_dict("records")
     there = {(row["series"], row["where"], row.get("task")): row for row in every}
     tuned = [row for row in every if isinstance(row["untuned"], str)]
     wanted = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
     return [(untuned, row) for untuned, row in wanted if untuned is not None]
 
 
-def arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
+def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
     """Draw an arrow of a series from one place to another."""
-    figure.add_scatter(
+    drawing.scatter(
         x=[start[0], end[0]],
         y=[start[1], end[1]],
         mode="lines+markers",
@@ -65,20 +72,21 @@ def arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float
     )
 
 
-def with_seeds(series: str, rows: pd.DataFrame) -> str:
-    """Return a series' entry in the legend."""
-    seeds = int(rows["seeds"].max())
-    return f"{series} (mean, range of {seeds} seeds)" if seeds > 1 else series
+def with_seeds(series: str, seeds: Iterable[float]) -> str:
+    """Return a series' entry in the legend, which says the most seeds that one of its points has."""
+    most = int(max(seeds))
+    return f"{series} (mean, range of {most} seeds)" if most > 1 else series
 
 
-def bars(part: pd.DataFrame, shown: pd.Series, finite: pd.Series, color: str) -> dict:
+def bars(low: Floats, shown: Floats, high: Floats, finite: Sequence[bool] | pd.Series, color: str) -> dict:
     """Return error bars from `low` to `high` around what is `shown`, where that is `finite`."""
-    seen = finite & (part["high"] > part["low"])
+    ends, middle = np.array([low, high], float), np.asarray(shown, float)
+    ends[:, ~(np.asarray(finite) & (ends[1] > ends[0]))] = np.nan
     return {
         "type": "data",
         "symmetric": False,
-        "array": (part["high"] - shown).where(seen),
-        "arrayminus": (shown - part["low"]).where(seen),
+        "array": ends[1] - middle,
+        "arrayminus": middle - ends[0],
         "color": color,
         "thickness": 1.2,
         "width": 3,

@@ -13,10 +13,10 @@ import plotly.graph_objects as go
 
 from core.models.catalogue import BY_ID
 from core.specs import PUBLISHED
-from dashboard.charts import points
+from dashboard.charts import choices, points, zeroshot
+from dashboard.charts.choices import MOST_LIT
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.figures import RATIO, Axis
-from dashboard.charts.points import MOST_LIT
 from dashboard.charts.style import Theme
 
 SIZE = Axis("size", "Parameters of the dense model")
@@ -34,8 +34,8 @@ def alike(frame: pd.DataFrame, corpus: str, window: int) -> pd.DataFrame:
     if rows.empty:
         return rows
     rows = rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]]
-    texts = (next(iter(texts), None) for texts in (points.calibrations(rows), points.trainings(rows)))
-    rows = points.made_with(rows, *texts)
+    texts = (next(iter(texts), None) for texts in (choices.calibrations(rows), choices.trainings(rows)))
+    rows = choices.made_with(rows, *texts)
     dense = points.is_dense(rows)
     return rows if dense.any() and not dense.all() else rows[:0]
 
@@ -127,12 +127,12 @@ def minus_dense(frame: pd.DataFrame) -> pd.DataFrame:
 
     On the documents of the tasks that the dense model was scored on most of.
     """
-    rows = points.scored_on(frame)
+    rows = zeroshot.scored_on(frame)
     dense = rows[points.is_dense(rows)]
     if dense.empty:
         return pd.DataFrame(columns=["key", "difference"])
     most = dense.iloc[int(dense["n"].argmax())]
-    rows = points.one_protocol(rows[(rows["limit"] == most["limit"]) & (rows["scoring"] == most["scoring"])])
-    means = points.seven_means(rows)
+    rows = zeroshot.one_protocol(rows[(rows["limit"] == most["limit"]) & (rows["scoring"] == most["scoring"])])
+    means = zeroshot.seven_means(rows)
     base = means.loc[means["key"].isin(dense["key"]), "mean"]
     return pd.DataFrame({"key": means["key"], "difference": means["mean"] - (base.iloc[0] if len(base) else math.nan)})

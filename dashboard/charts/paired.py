@@ -12,7 +12,9 @@ from core.analysis.seven import MEAN
 from core.analysis.told import interval_words, p_words, point_words, ratio_words
 from core.data.cards import TASKS
 from core.words import number
-from dashboard.charts.points import MEAN_LABEL, is_dense
+from dashboard.charts.marks import Row
+from dashboard.charts.points import is_dense
+from dashboard.charts.zeroshot import MEAN_LABEL
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
@@ -21,18 +23,18 @@ CANNOT = "cannot be paired"
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Return what `scores.score_chart` draws, a row for each one of `shown` that is not the dense model.
 
-    `found` are the differences shown together, and `shown` rows as of `points.with_mean`. value, low and high are in
+    `found` are the differences shown together, and `shown` rows as of `zeroshot.with_mean`. value, low and high are in
     points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
     `why` not.
     """
     wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
-    rows["why"] = [_why(row) for _, row in rows.iterrows()]
+    rows["why"] = [_why(row) for row in rows.to_dict("records")]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
     together = rows["task"].map(rows[rows["why"].isna()].groupby("task").size())
     rows["told"] = rows["verdict"].isin(("better", "worse"))
-    said = [_points(row) + _verdict(row, count) for (_, row), count in zip(rows.iterrows(), together, strict=True)]
+    said = [_points(row) + _verdict(row, count) for row, count in zip(rows.to_dict("records"), together, strict=True)]
     return rows.assign(said=said).drop(columns="difference")
 
 
@@ -73,7 +75,7 @@ def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
     rows = rows.assign(**{name: 100 * rows[name] for name in ("value", "low", "high")})
     said = [
         f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
-        for _, row in rows.iterrows()
+        for row in rows.to_dict("records")
     ]
     return rows.assign(said=said, told=True, lit=rows["series"].isin(shown))
 
@@ -94,7 +96,7 @@ def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     """Return the points of a curve whose `spread` goes on with the ratio to dense and the verdict, where paired."""
     beside = of_points(found, points)
     count = int(beside["paired"].sum())
-    said = [_ratio(row) + _verdict(row, count) if row["paired"] else "" for _, row in beside.iterrows()]
+    said = [_ratio(row) + _verdict(row, count) if row["paired"] else "" for row in beside.to_dict("records")]
     return points.assign(spread=points["spread"] + pd.Series(said, index=points.index, dtype=object))
 
 
@@ -116,7 +118,7 @@ def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `points.with_mean` with the task's `majority`, and `chance` as of the documents scored.
+    """Return rows of `zeroshot.with_mean` with the task's `majority`, and `chance` as of the documents scored.
 
     `found` are differences to the dense model; a task whose answers were not kept has the catalogue's chance, and no
     majority.
@@ -173,7 +175,7 @@ def task_labels(found: pd.DataFrame) -> pd.Series:
     return found["dataset"].map(_label)
 
 
-def _why(row: pd.Series) -> str | None:
+def _why(row: Row) -> str | None:
     """Return why a row of a chart has no pair."""
     if row["seeds"] > 1:
         return _seeds(row["seeds"])
@@ -182,11 +184,11 @@ def _why(row: pd.Series) -> str | None:
     return NOT_ALIKE if pd.isna(row["verdict"]) else None
 
 
-def _points(row: pd.Series) -> str:
+def _points(row: Row) -> str:
     return f"{point_words(row['difference'])} points{_interval(row['low'] / 100, row['high'] / 100, point_words)}"
 
 
-def _ratio(row: pd.Series) -> str:
+def _ratio(row: Row) -> str:
     return f"<br>{ratio_words(row['ratio'])} times dense{_interval(row['ratio_low'], row['ratio_high'], ratio_words)}"
 
 
@@ -194,7 +196,7 @@ def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
     return "" if pd.isna(low) else f", 95 % from {written(low)} to {written(high)}"
 
 
-def _verdict(row: pd.Series, count: float) -> str:
+def _verdict(row: Row, count: float) -> str:
     if not (p := p_words(row["adjusted"])):
         return f"<br>{row['verdict']}"
     holm = f" after Holm over the {count:.0f} shown" if count > 1 else ""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.data.cards import TASKS
 from core.words import amount
-from dashboard.charts import points
+from dashboard.charts import choices, points, zeroshot
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
 PRINTED = {"wikitext2": "WikiText-2 perplexity", "ptb-valid": "PTB perplexity"}
@@ -134,8 +134,8 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
         return rows[:0]
     rows = rows[rows["model"] == rows["model"].mode().iloc[0]]
     most = rows.loc[points.is_dense(rows), "n"].max()
-    rows = points.one_protocol(rows[rows["n"] == most])
-    rows = points.made_with(rows, next(iter(points.calibrations(rows)), None), None)
+    rows = zeroshot.one_protocol(rows[rows["n"] == most])
+    rows = choices.made_with(rows, next(iter(choices.calibrations(rows)), None), None)
     rows = rows.drop_duplicates(["label", "removed", "dataset"])
     tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
     rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks would be another one

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import plotly.graph_objects as go
 
 from dashboard.charts import labels
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.marks import UNSEEN
 
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
@@ -20,7 +20,7 @@ STEPS = 24  # places on a line across the plot that a text keeps off
 class Plot:
     """A figure's plot: its ends, left and right, below and above, and where texts and lines are."""
 
-    figure: go.Figure
+    drawing: Drawing
     across: labels.Place
     up: labels.Place
     log: bool  # upwards
@@ -38,7 +38,7 @@ class Plot:
 
     def line(self, xs: Sequence[float], heights: Sequence[float], style: dict, group: str) -> None:
         """Draw a straight line from one end to another."""
-        self.figure.add_scatter(
+        self.drawing.scatter(
             x=xs, y=heights, mode="lines", line=style, legendgroup=group, showlegend=False, hoverinfo="skip"
         )
         self.lines += labels.along(np.array(self.places(xs, heights)), STEPS)
@@ -46,7 +46,7 @@ class Plot:
     def write(self, at: tuple[float, float], text: str, side: str, color: str, group: str) -> None:
         """Write a text on a side of a point."""
         self.texts.append(labels.label_of(self.place(*at), text, side))
-        self.figure.add_scatter(
+        self.drawing.scatter(
             x=at[:1],
             y=at[1:],
             mode="markers+text",

@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts import marks
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.labels import wrapped
-from dashboard.charts.style import Look, Theme, faded, layout, look
+from dashboard.charts.style import Look, Theme, faded, look
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
@@ -37,16 +38,16 @@ def score_chart(
         labels[0] = OTHERS
     across = min(ACROSS, len(tasks))
     down = -(-len(tasks) // across)
-    figure = go.Figure(layout=layout(theme, FRAME + down * (TITLE + ROW * len(labels))))
+    drawing = Drawing(theme, FRAME + down * (TITLE + ROW * len(labels)))
     ends = _ends(rows, lines, tasks, difference)
     known: dict[Any, dict[Any, Any]] = lines.to_dict("index")
     for place, task in enumerate(tasks):
-        axes = _axes(figure, place, across, down, theme)
+        axes = _axes(drawing, place, across, down)
         drawn = {"xaxis": axes[0], "yaxis": axes[1]}
-        _draw_lines(figure, known[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
-        _draw_rows(figure, rows[rows["task"] == task], heights, theme, drawn)
-        figure.update_layout(
-            {
+        _draw_lines(drawing, known[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
+        _draw_rows(drawing, rows[rows["task"] == task], heights, theme, drawn)
+        drawing.lay_out(
+            **{
                 f"xaxis{axes[0][1:]}": {"range": ends},
                 f"yaxis{axes[1][1:]}": {
                     "range": [min(labels) - 0.5, max(labels) + 0.5],
@@ -59,7 +60,7 @@ def score_chart(
             }
         )
         if len(tasks) > 1:
-            figure.add_annotation(
+            drawing.write(
                 text=f"<b>{task}</b>, dense {known[task]['dense']:.1f} %",
                 xref=f"{axes[0]} domain",
                 yref=f"{axes[1]} domain",
@@ -72,8 +73,8 @@ def score_chart(
             )
     what = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
     unit = " minus dense, points" if difference else ", %"
-    figure.update_layout(title_text=f"{what}{unit} (higher is better)")
-    return figure
+    drawing.lay_out(title={"text": f"{what}{unit} (higher is better)"})
+    return drawing.figure()
 
 
 def row_names(rows: pd.DataFrame) -> dict[str, str]:
@@ -81,7 +82,7 @@ def row_names(rows: pd.DataFrame) -> dict[str, str]:
 
     What was made from the one above by stages that remove nothing is named by these alone.
     """
-    before = {row["series"]: row["untuned"] for _, row in rows.iterrows()}
+    before = dict(zip(rows["series"], rows["untuned"], strict=True))
     found: dict[str, str] = {}
 
     def add(series: str, origin: str | None, depth: int) -> None:
@@ -97,25 +98,25 @@ def row_names(rows: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _axes(figure: go.Figure, place: int, across: int, down: int, theme: Theme) -> tuple[str, str]:
+def _axes(drawing: Drawing, place: int, across: int, down: int) -> tuple[str, str]:
     """Give the figure the axes of one panel; return their names, `x` and `y` or with a number."""
     column, row = place % across, place // across
     gap = 0.05 if across > 1 else 0.0
     wide, high = (1 - gap * (across - 1)) / across, 1 / down
-    room = TITLE / (figure.layout.height - FRAME) if across > 1 else 0.0  # over each panel
+    room = TITLE / (drawing.layout["height"] - FRAME) if across > 1 else 0.0  # over each panel
     number = str(place + 1) if place else ""
     x, y = f"x{number}", f"y{number}"
     left, top = column * (wide + gap), 1 - row * high
-    figure.update_layout(
-        {
+    drawing.lay_out(
+        **{
             f"xaxis{number}": {
-                **figure.layout.xaxis.to_plotly_json(),
+                **drawing.layout["xaxis"],
                 "domain": [left, left + wide],
                 "anchor": y,
                 "showticklabels": row == down - 1 or place + across >= down * across,
             },
             f"yaxis{number}": {
-                **figure.layout.yaxis.to_plotly_json(),
+                **drawing.layout["yaxis"],
                 "domain": [top - high, top - room],
                 "anchor": x,
             },
@@ -137,7 +138,7 @@ def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], differe
 
 
 def _draw_lines(
-    figure: go.Figure,
+    drawing: Drawing,
     values: Mapping[str, float],
     ends: tuple[float, float],
     difference: bool,
@@ -151,7 +152,7 @@ def _draw_lines(
             continue
         x = value - values["dense"] if difference else value
         line = {"color": theme.text if column == "dense" else theme.muted, "dash": dash, "width": 1.4}
-        figure.add_scatter(
+        drawing.scatter(
             x=[x, x],
             y=ends,
             mode="lines",
@@ -165,23 +166,23 @@ def _draw_lines(
 
 
 def _draw_rows(
-    figure: go.Figure, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: dict[str, str]
+    drawing: Drawing, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: dict[str, str]
 ) -> None:
-    for _, row in rows.iterrows():
+    for row in rows.to_dict("records"):
         style = look(row["parts"], theme)
         if not row["lit"]:
             style = Look(faded(theme.muted, theme), style.dash, style.symbol)
         elif not row["told"]:
             style = Look(faded(style.color, theme), style.dash, style.symbol)
-        part = pd.DataFrame([row])
-        figure.add_scatter(
+        bars = marks.bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
+        drawing.scatter(
             x=[row["value"]],
             y=[heights.get(row["series"], 0)],
             mode="markers",
             name=row["series"],
             showlegend=False,
             marker=marks.marker(style, theme, row["pattern"], size=10 if row["lit"] else 7),
-            error_x=marks.bars(part, part["value"], part["low"].notna(), style.color) if row["lit"] else None,
+            error_x=bars if row["lit"] else None,
             customdata=[[row["key"], row["task"]]],
             hovertemplate=f"<b>{row['series']}</b>, {row['task']}<br>{row['said']}<extra></extra>",
             **axes,

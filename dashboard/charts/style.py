@@ -7,6 +7,7 @@ declaration says which of them it has, and its line and its marker, which shows 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -120,7 +121,7 @@ def _drawn(name: str) -> type[Method] | Drawn:
     return Drawn(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 
-def layout(theme: Theme, height: int, **extra) -> go.Layout:
+def layout(theme: Theme, height: int) -> dict[str, Any]:
     """Return the layout all charts share: what is measured above, legend below, light grid."""
     axis = {
         "gridcolor": theme.grid,
@@ -133,14 +134,14 @@ def layout(theme: Theme, height: int, **extra) -> go.Layout:
         "automargin": True,
         "title": {"standoff": 8, "font": {"size": 13}},
     }
-    base = go.Layout(
-        height=height,
-        font={"family": FONT, "size": 13, "color": theme.text},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 8, "r": 12, "t": 34, "b": 8, "autoexpand": True},
-        title={"font": {"size": 13}, "x": 0, "xanchor": "left", "pad": {"l": 4, "t": 6}, "y": 1, "yanchor": "top"},
-        legend={
+    return {
+        "height": height,
+        "font": {"family": FONT, "size": 13, "color": theme.text},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 34, "b": 8, "autoexpand": True},
+        "title": {"font": {"size": 13}, "x": 0, "xanchor": "left", "pad": {"l": 4, "t": 6}, "y": 1, "yanchor": "top"},
+        "legend": {
             "orientation": "h",
             "x": 0,
             "xref": "container",
@@ -151,15 +152,13 @@ def layout(theme: Theme, height: int, **extra) -> go.Layout:
             "itemsizing": "trace",
             "font": {"size": 12},
         },
-        hoverlabel={"font": {"family": FONT, "size": 12}, "align": "left"},
-        hovermode="closest",
-        dragmode=False,
-        xaxis=axis,
-        yaxis=axis,
-        template=go.layout.Template(),
-    )
-    base.update(extra)
-    return base
+        "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
+        "hovermode": "closest",
+        "dragmode": False,
+        "xaxis": axis,
+        "yaxis": axis,
+        "template": go.layout.Template(),
+    }
 
 
 def faded(color: str, theme: Theme) -> str:

@@ -14,9 +14,10 @@ from core.chain import DENSE
 from core.registry import METHODS, STAGES
 from core.words import number
 from dashboard.charts import labels, marks
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title
 from dashboard.charts.plot import Plot
-from dashboard.charts.style import ADDED, MORE_MARKS, Look, Theme, faded, layout, look
+from dashboard.charts.style import ADDED, MORE_MARKS, Look, Theme, faded, look
 
 BITS = Axis("bits_per_weight", "Bits per weight of the linear layers inside the blocks")
 MEMORY = Axis("memory_mb", "Measured peak memory (MB)")
@@ -67,31 +68,30 @@ def tradeoff(
     along that of all. The front's points are named where there is room, and else numbered by their place among the
     `answers`; where nothing fits, the nearest misses are. Limits of what is drawn are lines that say their value.
     """
-    figure = go.Figure(layout=layout(theme, 480))
-    figure.update_xaxes(title_text=cost.title)
+    drawing = Drawing(theme, 480)
+    drawing.lay_out(xaxis={"title": {"text": cost.title}}, title={"text": quality.title})
     places = {key: place for place, key in enumerate(answers(rows)["key"], 1)}
     rows = rows.assign(place=rows["key"].map(places)).dropna(subset=[cost.column, quality.column])
     dense = dense.dropna(subset=[cost.column, quality.column])
-    figure.update_layout(title_text=quality.title)
     if rows.empty and dense.empty:
-        return figure
+        return drawing.figure()
     limit = limits(budget).get(cost.column), _quality_limit(budget, dense, quality)
     cap = _cap(dense, quality, limit[1])
     rows, dense = (_drawn(part, cost, quality, cap) for part in (rows, dense))
-    plot = Plot(figure, *_ends(pd.concat([rows, dense]), quality, limit), log=quality.lower)
+    plot = Plot(drawing, *_ends(pd.concat([rows, dense]), quality, limit), log=quality.lower)
     steps = _draw_fronts(plot, rows, quality, limit[0], theme)
     others = rows[~rows["key"].isin(dense["key"])]
-    _draw_rest(figure, others[~others["fits"]], theme)
-    _draw_fitting(figure, others[others["fits"]], theme)
+    _draw_rest(drawing, others[~others["fits"]], theme)
+    _draw_fitting(drawing, others[others["fits"]], theme)
     _draw_limits(plot, limit, _limit_words(budget, cost, quality), theme)
     _draw_dense(plot, dense, theme)
     _name(plot, others, steps, theme)
     if quality.lower:
-        log_axis(figure, *plot.up)
+        log_axis(drawing, *plot.up)
     else:
-        figure.update_yaxes(range=plot.up)
-    figure.update_xaxes(range=plot.across)
-    return figure
+        drawing.lay_out(yaxis={"range": plot.up})
+    drawing.lay_out(xaxis={"range": plot.across})
+    return drawing.figure()
 
 
 def _quality_limit(budget: Budget, dense: pd.DataFrame, quality: Quality) -> float | None:
@@ -167,16 +167,14 @@ def _draw_fronts(
     every, fitting = rows[pareto(rows, "x", quality.column)], rows[rows["front"]]
     same = set(every["key"]) == set(fitting["key"])
     if not same:
-        _steps(plot.figure, every, plot.across[1], ("Pareto front of all", theme.muted, "dot"))
+        _steps(plot.drawing, every, plot.across[1], ("Pareto front of all", theme.muted, "dot"))
     end = plot.across[1] if limit is None else limit
     name = "Pareto front" if same else "Pareto front of what fits"
-    corners = _steps(plot.figure, fitting, end, (name, theme.text, "solid"))
+    corners = _steps(plot.drawing, fitting, end, (name, theme.text, "solid"))
     return labels.along(np.array([plot.place(*corner) for corner in corners]), 4) if corners else []
 
 
-def _steps(
-    figure: go.Figure, front: pd.DataFrame, end: float, style: tuple[str, str, str]
-) -> list[tuple[float, float]]:
+def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, str, str]) -> list[tuple[float, float]]:
     """Draw, as steps, the best that is to be had at each cost up to `end`; return the corners."""
     front = front.drop_duplicates(["x", "height"]).sort_values("x")
     if front.empty:
@@ -187,7 +185,7 @@ def _steps(
     corners = [(x, height) for start, stop, height in spans for x in (start, stop)]
     xs, ys = zip(*corners, strict=True)
     line = {"color": color, "dash": dash, "width": 1.4}
-    figure.add_scatter(x=xs, y=ys, mode="lines", name=name, line=line, hoverinfo="skip")
+    drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line, hoverinfo="skip")
     return corners
 
 
@@ -200,7 +198,7 @@ def kind(parts: str, family: str, theme: Theme) -> str:
     return f"Then {stage.label}" if stage and "+" in parts else family.capitalize()
 
 
-def _draw_fitting(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     """Draw what fits, an entry of the legend for each kind of mark, N:M patterns hollow, the front with error bars."""
     kinds = [kind(*of, theme) for of in zip(rows["parts"], rows["family"], strict=True)]
     rows = rows.assign(kind=kinds, hollow=rows["pattern"].notna())
@@ -208,22 +206,22 @@ def _draw_fitting(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     for name in sorted(set(kinds), key=lambda name: (known.get(name, len(known)), name)):
         part = rows[rows["kind"] == name]
         mark = marks.marker(Look(theme.muted, "solid", look(part["parts"].iloc[0], theme).symbol), theme)
-        marks.entry(figure, name, name, "markers", mark)
+        marks.entry(drawing, name, name, "markers", mark)
         for (parts, _), some in part.groupby(["parts", "hollow"], sort=False):
             style = look(str(parts), theme)
             mark = marks.marker(style, theme, some["pattern"].iloc[0], symbol=_symbols(some, theme))
             seen = some["lies"] & some["front"]
-            bars = marks.bars(some, some["height"], seen, style.color)
-            figure.add_scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
+            bars = marks.bars(some["low"], some["height"], some["high"], seen, style.color)
+            drawing.scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
 
 
-def _draw_rest(figure: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+def _draw_rest(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     """Draw all that does not fit as one."""
     if rows.empty:
         return
     grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
-    figure.add_scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
-    marks.entry(figure, "Does not fit", "rest", "markers", grey | {"symbol": "circle"})
+    drawing.scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
+    marks.entry(drawing, "Does not fit", "rest", "markers", grey | {"symbol": "circle"})
 
 
 def _points(rows: pd.DataFrame) -> dict:
@@ -261,7 +259,7 @@ def _draw_dense(plot: Plot, dense: pd.DataFrame, theme: Theme) -> None:
     x, height = float(dense["x"].iloc[0]), float(dense["height"].iloc[0])
     plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
     mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
-    plot.figure.add_scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
+    plot.drawing.scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
     plot.write_where_free((x, height), f"dense {number(height)}", theme.text, "Dense")
 
 

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from core.analysis.latex import (
+    COLUMN,
+    PAGE,
+    SMALLEST,
+    escaped,
+    headed,
+    in_lines,
+    letters,
+    line,
+    tabular,
+)
 from dashboard.exports.pivots import DENSE_COLUMN, DENSE_ROW, METHOD, Pivot
 
-LONGEST_NAME = 26  # characters
-FEW_COLUMNS = 6  # beyond which a table spans both columns of a page
+LONGEST_TEXTS = (26, 18, 12)  # characters of a line of text: the first with which a table fits
+LONGEST_HEAD = 12  # characters of a line over a column of numbers
 NEEDS = "% needs \\usepackage{booktabs}\n"
 BOLD = "Bold: the best of a column, and what cannot be told from it"
-SIGNS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "∞": r"$\infty$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "→": r"$\to$",
-    "−": "$-$",
-    "–": "--",
-    "\n": " ",
-} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
 WORDS = {"∞": r"$\infty$", "inf": r"$\infty$", "nan": "--"}  # that numbers are written as
 POWER = re.compile(r"(-?[\d.]+)e(-?)0*(\d+)")
 
@@ -42,27 +38,28 @@ def of_pivots(pivots: Sequence[Pivot], caption: str, label: str) -> str:
         if len(pivots) > 1:
             body.append(rf"\multicolumn{{{len(across) + 1}}}{{l}}{{\emph{{{escaped(pivot.title)}}}}} \\")
         for series in pivot.rows:
-            body.append(f"{_broken(series)} & {_row(pivot, series, across)} \\\\")
+            body.append(line([in_lines(series), _row(pivot, series, across)]))
             if series == DENSE_ROW:
                 body.append(r"\midrule")
         body.append(r"\midrule")
-    rows = [_header([METHOD, *across]), r"\midrule", *body[:-1]]
+    rows = [line([METHOD, *(in_lines(name, LONGEST_HEAD, "r", "b") for name in across)]), r"\midrule", *body[:-1]]
     return NEEDS + _table(rows, "l" + "r" * len(across), f"{caption} {_legend(pivots)}", label)
 
 
 def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, label: str) -> str:
     """Return a table as it is; `formats` are printf formats of its number columns."""
-    numbers = set(table.select_dtypes("number"))
-    rows = [_header([str(name) for name in table.columns]), r"\midrule"]
-    for _, row in table.iterrows():
-        cells = [_cell(row[name], formats.get(str(name)), name in numbers) for name in table.columns]
-        rows.append(" & ".join(cells) + r" \\")
-    return NEEDS + _table(rows, "".join("r" if name in numbers else "l" for name in table.columns), caption, label)
-
-
-def escaped(text: str) -> str:
-    """Return a text of which LaTeX takes no sign as its own."""
-    return "".join(SIGNS.get(sign, sign) for sign in text)
+    numbers, names = set(table.select_dtypes("number")), [str(name) for name in table.columns]
+    columns = "".join("r" if name in numbers else "l" for name in table.columns)
+    lines: list[str] = []
+    for longest in LONGEST_TEXTS:
+        cells = [
+            [_cell(row[name], formats.get(str(name)), name in numbers, longest) for name in table.columns]
+            for _, row in table.iterrows()
+        ]
+        lines = headed(names, cells, columns)
+        if letters(lines, PAGE):
+            break
+    return NEEDS + _table(lines, columns, caption, label)
 
 
 def _legend(pivots: Sequence[Pivot]) -> str:
@@ -72,19 +69,6 @@ def _legend(pivots: Sequence[Pivot]) -> str:
     if not any(cell.error == cell.error for pivot in pivots for cell in pivot.cells.values()):
         return "Bold: the best of a column."
     return f"±: {pivots[0].error_is}. {said}"
-
-
-def _broken(name: str) -> str:
-    """Return a method's name, a long chain in lines."""
-    lines = textwrap.wrap(name.replace(" + ", " +\N{NO-BREAK SPACE}"), LONGEST_NAME)
-    shown = [escaped(line.replace("\N{NO-BREAK SPACE}", " ")) for line in lines]
-    if len(shown) == 1:
-        return shown[0]
-    return r"\begin{tabular}[t]{@{}l@{}}" + r" \\ ".join(shown) + r"\end{tabular}"
-
-
-def _header(names: Sequence[str]) -> str:
-    return " & ".join(map(escaped, names)) + r" \\"
 
 
 def _row(pivot: Pivot, series: str, across: Sequence[str]) -> str:
@@ -105,11 +89,11 @@ def _with_error(value: str, error: str, bold: bool) -> str:
     return text + (rf"\,{{\tiny$\pm${error}}}" if error else "")
 
 
-def _cell(value, form: str | None, is_number: bool) -> str:
+def _cell(value, form: str | None, is_number: bool, longest: int) -> str:
     if pd.isna(value):
         return "--"
     if not is_number:
-        return escaped(str(value))
+        return in_lines(str(value), longest)
     return _number((form or ("%d" if float(value).is_integer() else "%.2f")) % value)
 
 
@@ -121,21 +105,18 @@ def _number(text: str) -> str:
     return re.sub("^-", "$-$", text)
 
 
-def _table(rows: Sequence[str], columns: str, caption: str, label: str) -> str:
-    where = "table*" if len(columns) > FEW_COLUMNS else "table"
-    lines = [
+def _table(lines: Sequence[str], columns: str, caption: str, label: str) -> str:
+    """Return a float of one column of a page or, where the smallest letters that are read easily are too wide, two."""
+    where, size = "table", letters(lines, COLUMN)
+    if size in (None, SMALLEST):
+        where, size = "table*", letters(lines, PAGE) or SMALLEST
+    found = [
         rf"\begin{{{where}}}[t]",
         r"\centering",
         r"\setlength{\belowcaptionskip}{6pt}",  # as the caption stands over the table
         rf"\caption{{{escaped(caption)}}}",
         rf"\label{{tab:{label}}}",
-        r"\small",
-        r"\setlength{\tabcolsep}{3pt}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
+        *tabular(lines, columns, size),
         rf"\end{{{where}}}",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(found) + "\n"

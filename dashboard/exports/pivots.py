@@ -12,7 +12,7 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.words import amount, label, number
-from dashboard.charts.points import over_seeds
+from dashboard.charts.zeroshot import over_seeds
 
 DENSE_ROW = label(DENSE)
 DENSE_COLUMN = "0 %"  # of the dense model, where amounts go across
@@ -112,7 +112,7 @@ def in_percent(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_means(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of means of seven (`dashboard.charts.points.seven_means`), in percent; seeds give one."""
+    """Return the points of means of seven (`dashboard.charts.zeroshot.seven_means`), in percent; seeds give one."""
     parts = means.groupby(["label", "where"], sort=False)
     rows = [(*names, part["key"].iloc[0], *over_seeds(part)) for names, part in parts]
     return in_percent(pd.DataFrame(rows, columns=["series", "where", "key", "value", "low", "high"]))

@@ -28,10 +28,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from dashboard.charts.figures import CHOSEN, SCREEN
 from dashboard.exports import print_labels, print_panels
+from dashboard.exports.print_labels import EDGE, GAP
 from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, Entry, draw_trace
 
 TALLEST = 8.5  # inches
-EDGE, GAP = 0.03, 0.08  # inches: around the page, and between its parts
 LOWEST_PLOT = 1.2  # inches
 PRINTED_PIXEL = 0.0073  # inches that a pixel of the height of a chart of rows becomes
 SCREEN_REST = 135  # pixels of such a chart's height that are not its rows

@@ -19,8 +19,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Annotation, Text
 
+from dashboard.charts.labels import spread
 from dashboard.exports.print_traces import FONT_SIZE, FONTS, PATTERN, Entry
 
+EDGE, GAP = 0.03, 0.08  # inches: around the page, and between its parts
 MOST_NAMED = 6  # lines that may have their names at their ends
 LINE_HEIGHT = 1.15 * FONT_SIZE / 72  # inches
 ASIDE = 0.06  # inches from the plot to a line's name
@@ -107,33 +109,41 @@ def stagger(axes: Axes, room: float) -> None:
 def at_ends(axes: Axes, figure: go.Figure, entries: Sequence[Entry], room: float) -> set[str]:
     """Write the lines' names at their right ends, `room` inches wide at most; return the groups that need no legend.
 
-    None do where there are many lines, where they do not all end at one place, or where their names would stand on
-    each other.
+    Those that end before the others keep their place in the legend. No name is written where there are many lines, or
+    where names would stand on each other.
     """
     ends = _ends(figure)
-    named = [entry for entry in entries if entry.group in ends]
-    if not 1 < len(named) <= MOST_NAMED or max(wide(entry.name) for entry in named) + ASIDE > room:
-        return set()
     left, right = axes.get_xlim()
-    if np.ptp([ends[entry.group][0] for entry in named]) > 0.02 * (right - left):
+    far = max((x for x, _ in ends.values()), default=right) - 0.02 * (right - left)
+    named = [entry for entry in entries if entry.group in ends and ends[entry.group][0] >= far]
+    box, aside = axes.get_window_extent(), _aside(axes)
+    if not 1 < len(named) <= MOST_NAMED or max(wide(entry.name) for entry in named) + aside > room:
         return set()
-    box = axes.get_window_extent()
-    heights = [axes.transData.transform(ends[entry.group])[1] for entry in named]
-    step = LINE_HEIGHT * page_of(axes).dpi
-    places = apart(heights, step)
+    ends_there = [axes.transData.transform(ends[entry.group])[1] for entry in named]
+    heights = [(height - box.y0) / box.height for height in ends_there]
+    step = LINE_HEIGHT * page_of(axes).dpi / box.height
+    places = spread(heights, [step] * len(heights))
     if max(abs(place - height) for place, height in zip(places, heights, strict=True)) > MOVED * step:
         return set()
     for entry, place in zip(named, places, strict=True):
         axes.annotate(
             entry.name,
-            (1, (place - box.y0) / box.height),
-            (72 * ASIDE, 0),
+            (1, place),
+            (72 * aside, 0),
             xycoords="axes fraction",
             textcoords="offset points",
             color=entry.sample.get_color(),
             va="center",
         )
     return {entry.group for entry in named} | _said(figure, entries)
+
+
+def _aside(axes: Axes) -> float:
+    """Return how many inches right of the plot names begin: beyond what is written at its last points."""
+    page, box = page_of(axes), axes.get_window_extent()
+    page.draw_without_rendering()
+    over = [text.get_window_extent(renderer(page)).x1 - box.x1 for text in axes.texts if text.get_text()]
+    return max([0.0, *over]) / page.dpi + ASIDE
 
 
 def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:
@@ -155,21 +165,6 @@ def _said(figure: go.Figure, entries: Sequence[Entry]) -> set[str]:
     """Return the groups whose name a text of the chart says already, such as the dense model's."""
     texts = [text for trace in figure.data if "text" in (trace.mode or "") for text in trace.text]
     return {entry.group for entry in entries if any(text.startswith(f"{entry.name.lower()} ") for text in texts)}
-
-
-def apart(heights: Sequence[float], step: float) -> list[float]:
-    """Return heights as near to the given ones as may be, in the same order and each `step` from the next at least."""
-    order = np.argsort(heights, kind="stable")
-    steps = step * np.arange(len(heights))
-    groups: list[list[float]] = []  # of heights less their steps, which may not fall: those that do share their mean
-    for wanted in np.asarray(heights)[order] - steps:
-        groups.append([wanted])
-        while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):
-            last = groups.pop()
-            groups[-1] += last
-    found = np.empty(len(heights))
-    found[order] = np.concatenate([[np.mean(group)] * len(group) for group in groups]) + steps
-    return found.tolist()
 
 
 def legend(page: Figure, entries: Sequence[Entry], room: float, most: float) -> Part | None:

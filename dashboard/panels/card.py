@@ -12,7 +12,8 @@ from core.errors import UserError
 from core.methods.base import Method, Reads
 from core.registry import get_stage
 from core.request.asked import reads_of
-from core.request.stages import DEFAULT_RATIO
+from core.request.stages import DEFAULT_BITS, DEFAULT_RATIO
+from core.words import amount
 from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
 
@@ -66,6 +67,7 @@ def fill(card: int, stage: Asked, first: bool) -> dict[str, Any]:
         "kind": "pattern" if stage.pattern else "ratio",
         "ratio": ratio,
         "pattern": stage.pattern or PATTERNS[0],
+        "bits": stage.pattern if method.bits and stage.pattern else DEFAULT_BITS,
         "layers": stage.layers or "",
         "text": str(stage.text) if stage.text else "",
         "seed": stage.seed,
@@ -77,9 +79,9 @@ def show_fields(card: int, first: bool, only: bool) -> Part:
     """Show what a card asks for below its method; `only` is whether the chain has no other stage."""
     method = method_of(card)
     st.caption(f"{method.summary}{cited(method)}")
-    amount = _amount(card, method, first)
+    asked = _amount(card, method, first)
     given, reads = _parameters(card, method, only)
-    text = method.name + amount + "".join(f",{name}={quoted(value)}" for name, value in given.items())
+    text = method.name + asked + "".join(f",{name}={quoted(value)}" for name, value in given.items())
     return Part(method, text, reads, "text" in given, "seed" in given)
 
 
@@ -90,9 +92,21 @@ def cited(method: type[Method]) -> str:
 
 
 def _amount(card: int, method: type[Method], first: bool) -> str:
-    """Ask how much is to be gone after the stage: a ratio, or a pattern where the method has them."""
+    """Ask how much is to be gone after the stage: a ratio, or a pattern or bits where the method has them."""
     if not method.takes_amount:
         return ""
+    if method.bits:
+        st.session_state.setdefault(key(card, "bits"), DEFAULT_BITS)
+        bits = st.segmented_control(
+            "Bits a weight",
+            [f"{bits}bit" for bits in method.bits],
+            required=True,
+            key=key(card, "bits"),
+            **KEPT,
+            format_func=lambda bits: amount(None, bits),
+            help="Of the linear layers inside the blocks, without the scales that groups of inputs share.",
+        )
+        return f"@{bits}"
     with st.container(horizontal=True):
         kind: str | None = "ratio"
         if method.patterns:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +12,7 @@ from core.analysis.differences import NUMBER, shown_together
 from core.analysis.paired import ALPHA
 from core.results import Result
 from dashboard import data
-from dashboard.charts import paired, points
+from dashboard.charts import naming, paired, points
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Apart
 from dashboard.panels import widgets
@@ -19,8 +20,9 @@ from dashboard.panels import widgets
 WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
 
 
-def beside_dense(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the paired differences to the dense model of the variants and in the numbers of tidy rows."""
+def beside_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
+    """Return the paired differences to the dense model of the variants of these series, in the numbers of tidy rows."""
+    rows = rows[points.is_dense(rows) | rows["label"].isin(series)]
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers)
 
@@ -32,8 +34,12 @@ def told_apart(rows: pd.DataFrame) -> Apart:
     """
     numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
 
+    @cache  # as it is asked of each column, but only where a table is exported
+    def by_first() -> dict[str, tuple[str, ...]]:
+        return {keys[0]: keys for keys in points.by_seed(rows)}
+
     def apart(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
-        seeds = {keys[0]: keys for keys in points.by_seed(rows)}
+        seeds = by_first()
         if len(seeds.get(best, ())) != 1:
             return {}  # the others are paired with one variant
         found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)
@@ -53,7 +59,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
     """
     frame = data.frame(result.variant.model)
     rows = frame[frame["key"] != result.variant.key]
-    names = points.variant_names(rows)
+    names = naming.variant_names(rows)
     if not names:
         return []
     dense = points.dense_key(rows)

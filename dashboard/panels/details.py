@@ -21,7 +21,7 @@ from core.shipping.saving import checkpoint_bytes, size_words
 from core.specs import DTYPES, PUBLISHED, Dtype, RunSpec, Stage, precision_name
 from core.words import label
 from dashboard import data
-from dashboard.charts import figures, points, stages
+from dashboard.charts import figures, latency, naming, points, stages
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
@@ -54,11 +54,11 @@ def open_point(key: str) -> None:
     st.session_state[POINT] = key
 
 
-def pick_point(found: pd.DataFrame) -> None:
-    """Let one of the points be chosen, which a click on a chart or in a table does, too."""
-    names = points.addresses(found)
+def pick_point(found: pd.DataFrame) -> dict[str, str]:
+    """Let one of the points be chosen, as a click on a chart or in a table does; return their `addresses`."""
+    names = naming.addresses(found)
     asked = st.query_params.get(POINT)
-    meant = points.addressed(names, asked) if asked and POINT not in st.session_state else None
+    meant = naming.addressed(names, asked) if asked and POINT not in st.session_state else None
     if meant and asked != names[meant]:
         st.query_params[POINT] = names[meant]  # before the field is there, which then has it
         st.rerun()
@@ -71,10 +71,14 @@ def pick_point(found: pd.DataFrame) -> None:
         bind="query-params",
         placeholder="Click it on the chart, or choose it here",
     )
+    return names
 
 
-def show_details(found: pd.DataFrame) -> None:
-    """Show what is known of the point that was chosen, beside the page, until that is closed."""
+def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
+    """Show what is known of the point that was chosen, beside the page, until that is closed.
+
+    `names` are the points' `addresses`.
+    """
     key = st.session_state[POINT]
     result = data.result(key) if key else None
     if result is None:
@@ -82,7 +86,7 @@ def show_details(found: pd.DataFrame) -> None:
     row = found[found["key"] == key].iloc[0]
     name = f"{row['series']}, {row['where']}"
     drawer = st.dialog(name, width=DRAWER, position="right", on_dismiss=_close)
-    drawer(_details)(result, name, points.addresses(found)[key], found)
+    drawer(_details)(result, name, names[key], found)
 
 
 def _close() -> None:
@@ -160,7 +164,7 @@ def _stages(point: Point) -> list[Item]:
 def _speed(point: Point, found: pd.DataFrame) -> list[Item]:
     """Show latency and peak memory beside those of the dense model, where they were measured."""
     dense = next((data.result(key) for key in found.loc[points.is_dense(found), "key"]), None)
-    table = points.speeds(point.result, dense)
+    table = latency.speeds(point.result, dense)
     if table.empty:
         return []
     caption = f"{point.name}: latency and memory on {point.result.variant.details.get('device', 'cpu')}, "

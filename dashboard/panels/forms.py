@@ -56,7 +56,8 @@ def _input(key: str, name: str, field: FieldInfo) -> Any:
     What it holds first is put into the session, as a text that is typed for the chain puts it there later.
     """
     st.session_state.setdefault(key, field.default)
-    label, kind, help = name.replace("_", " ").capitalize(), type_of(field), field.description
+    label, kind = field.title or name.replace("_", " ").capitalize(), type_of(field)
+    help = f"`{name}`: {field.description}"  # as a chain has it
     auto = AUTO if field.default is None else plain(field.default)
     if kind is bool:
         return st.toggle(label, key=key, help=help, **KEPT)

@@ -24,7 +24,7 @@ from core.shipping.saving import saved_words
 from core.specs import RunSpec, precision_name
 from core.words import variant_name
 from dashboard import data
-from dashboard.charts import points
+from dashboard.charts import naming
 from dashboard.panels.binding import ALONE
 from dashboard.panels.literal import literal
 
@@ -113,7 +113,7 @@ def explore_link(spec: RunSpec) -> None:
         "views/explore.py",
         label="See it on Explore",
         icon=":material/show_chart:",
-        query_params={ALONE: "true", **points.link(data.frame(spec.variant.model), spec)},
+        query_params={ALONE: "true", **naming.link(data.frame(spec.variant.model), spec)},
     )
 
 

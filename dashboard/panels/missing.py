@@ -10,22 +10,28 @@ import streamlit as st
 from core.chain import DENSE
 from core.words import amount
 from dashboard import data
-from dashboard.charts import points
+from dashboard.charts import missing
 from dashboard.panels import offers
 from dashboard.panels.pickers import Chosen
+
+OPEN = "explore_missing"  # the key of the part that is opened
 
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
     """Offer what the curve lacks: of plain methods, and of the chains that have a point and are `shown`."""
     patterns = sorted(set(found["pattern"].dropna()))
-    wanted = points.missing(found, chosen.methods, patterns)
+    wanted = missing.of_methods(found, chosen.methods, patterns)
     if dense.empty:
         wanted = {DENSE.capitalize(): [DENSE]} | wanted
-    wanted |= points.missing_chains(found[found["series"].isin(shown)], patterns)
+    wanted |= missing.of_chains(found[found["series"].isin(shown)], patterns)
     count = sum(map(len, wanted.values()))
     if not count:
         return
-    with st.expander(f"{count} points are not measured yet" if count > 1 else "One point is not measured yet"):
+    title = f"{count} points are not measured yet" if count > 1 else "One point is not measured yet"
+    box = st.expander(title, key=OPEN, on_change="rerun")
+    if not box.open:  # an estimate reads all that was measured
+        return
+    with box:
         ticked = [chain for series, chains in wanted.items() if chains for chain in _tick(series, chains)]
         if not ticked:
             st.caption("Choose the points to run.")
@@ -41,7 +47,7 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
 
 def _tick(series: str, chains: Sequence[str]) -> list[str]:
     """Let amounts of a series be ticked; at first all of a method alone are, and none of a chain."""
-    by_amount = {amount(*points.chain_amount(chain)): chain for chain in chains}
+    by_amount = {amount(*missing.chain_amount(chain)): chain for chain in chains}
     plain = not any("+" in chain for chain in chains)
     chosen = st.pills(
         series,

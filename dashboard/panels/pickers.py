@@ -14,9 +14,9 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
-from dashboard.charts import figures, points
+from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
-from dashboard.panels.binding import BOUND
+from dashboard.panels.binding import BOUND, HELD
 
 FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
@@ -57,7 +57,7 @@ class Chosen:
     measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
     several_documents: bool  # whether there was a choice of them
-    scores: pd.DataFrame  # accuracies on the chosen documents, as of `points.headline`
+    scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
     def made_with(self) -> str:
@@ -72,8 +72,9 @@ class Chosen:
 
     def file(self, content: str) -> str:
         """Return the name of an export's file, without ending."""
-        text = self._text
-        return export_name(model_part(self.model), text_part(text.corpus, text.window, text.windows), content)
+        text = None if self.measured.empty else self._text
+        read = [] if text is None else [text_part(text.corpus, text.window, text.windows)]
+        return export_name(model_part(self.model), *read, content)
 
     @property
     def _text(self) -> Perplexity:
@@ -82,22 +83,20 @@ class Chosen:
         return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
-def pick(models: list[str]) -> Chosen:
-    """Show the pickers and return what was chosen."""
+def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> Chosen:
+    """Show the pickers and return what was chosen.
+
+    Methods and their texts are asked for of what is shown `by_method`, else there is every variant, with filters of its
+    own; an axis of what is drawn `along_axis`.
+    """
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
         model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
             st.caption("Nothing was measured here: these are the numbers that papers print.")
-        labels = {method.name: method.label for method in METHODS}
-        there, methods = _methods_there(rows), []
-        if there:
-            default = None if SHOWN in st.session_state else there
-            methods = st.multiselect(
-                "Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **BOUND
-            )
-        texts = points.texts(rows, data.corpora_here()[0])
+        methods = _pick_methods(rows) if by_method else [method.name for method in METHODS]
+        texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
@@ -110,28 +109,24 @@ def pick(models: list[str]) -> Chosen:
         measured = rows[
             (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
         ]
-        known, shown = points.scored(rows), points.shown(measured, methods)
+        shown = choices.shown(measured, methods)
+        offered = None if by_method else 1  # the first is the default
         calibration = _pick_text(
             "Calibrated on",
-            points.calibrations(shown, known),
+            choices.calibrations(shown, known)[:offered],
             "explore_calibration",
             "The text that methods read to decide which weights matter: corpus, windows x tokens.",
         )
         training = _pick_text(
             "Trained on",
-            points.trainings(shown, known),
+            choices.trainings(shown, known)[:offered],
             "explore_training",
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
-        rows = points.made_with(points.shown(rows, methods), calibration, training)
-        documents, several, scores = _pick_documents(rows)
-        axis = st.selectbox(
-            "Compare by",
-            list(AXES),
-            key="explore_x",
-            **BOUND,
-            help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+        documents, several, scores = _pick_documents(
+            choices.made_with(choices.shown(rows, methods), calibration, training)
         )
+        axis = _pick_axis() if along_axis else figures.RATIO
     return Chosen(
         model=model,
         methods=methods,
@@ -139,18 +134,45 @@ def pick(models: list[str]) -> Chosen:
         protocol=protocol,
         calibration=calibration,
         training=training,
-        axis=AXES[axis],
-        measured=measured[measured.index.isin(rows.index)],
+        axis=axis,
+        measured=choices.made_with(shown, calibration, training),
         documents=documents,
         several_documents=several,
         scores=scores,
     )
 
 
+def _pick_methods(rows: pd.DataFrame) -> list[str]:
+    labels = {method.name: method.label for method in METHODS}
+    there = _methods_there(rows)
+    if not there:
+        return []
+    default = None if SHOWN in st.session_state else there
+    return st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
+
+
+def _pick_axis() -> figures.Axis:
+    name = st.selectbox(
+        "Compare by",
+        list(AXES),
+        key="explore_x",
+        **HELD,
+        help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+    )
+    return AXES[name]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], set[str]]:
+    """Return the texts to choose from, and the variants with accuracies."""
+    rows = data.frame(model)
+    return choices.texts(rows, here), zeroshot.scored(rows)
+
+
 def _methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
     there = set(rows["method"].unique())
-    found = [method for method in METHODS if method.takes_amount and method.name in there]
+    found = [method for method in METHODS if method.takes_amount and not method.bits and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
 
@@ -166,7 +188,7 @@ def _methods_there(rows: pd.DataFrame) -> list[str]:
             format_func=str.capitalize,
             key=FAMILIES,
             on_change=show_all,
-            **BOUND,
+            **HELD,
         )
     return [method.name for method in found if method.family in chosen]
 
@@ -180,7 +202,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
 
 def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
     """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
-    rows = points.scored_on(rows)
+    rows = zeroshot.scored_on(rows)
     compressed = rows[~points.is_dense(rows)]
     there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
     found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
@@ -192,4 +214,4 @@ def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
         scored = names.get(chosen, scored)
     shown = rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)]
-    return scored, len(choices) > 1, points.one_protocol(shown)
+    return scored, len(choices) > 1, zeroshot.one_protocol(shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts import points
+from dashboard.charts import choices
 from dashboard.panels.binding import BOUND
 
 SERIES = "explore_series"  # the field and its place in the address
@@ -17,7 +17,7 @@ def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
 
     At first they are so many as can be told apart.
     """
-    there, at_first = list(dict.fromkeys(found["series"])), points.lit_at_first(found)
+    there, at_first = list(dict.fromkeys(found["series"])), choices.lit_at_first(found)
     if len(there) < 2:
         return there, False
     _follow(there, at_first)
@@ -43,4 +43,4 @@ def _follow(there: list[str], at_first: list[str]) -> None:
     if before != there:
         kept = [name for name in st.session_state.get(SERIES, ()) if name in there]
         both = [*kept, *(name for name in at_first if name not in kept and name not in before)]
-        st.session_state[SERIES] = both if both and len(both) <= points.MOST_LIT else at_first
+        st.session_state[SERIES] = both if both and len(both) <= choices.MOST_LIT else at_first

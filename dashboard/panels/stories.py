@@ -14,7 +14,7 @@ from core.chain import DENSE
 from core.request.stages import DEFAULT_MODEL
 from core.words import amount, number
 from dashboard import data
-from dashboard.charts import points
+from dashboard.charts import choices, points
 from dashboard.panels import ways
 
 HALF = 0.5
@@ -58,7 +58,7 @@ def stories(mine: pd.DataFrame) -> list[Story]:
         return []
     tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget]
     found: dict[int, Story] = {}
-    for text, (corpus, protocol) in points.texts(mine).items():
+    for text, (corpus, protocol) in choices.texts(mine).items():
         told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], text)
         for place, tell in enumerate(tellers):
             if told and place not in found and (story := tell(told)):
@@ -118,8 +118,8 @@ def budget(told: Told) -> Story | None:
 
 def _told(rows: pd.DataFrame, text: str) -> Told | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
-    texts = (next(iter(found), None) for found in (points.calibrations(rows), points.trainings(rows)))
-    mine = points.made_with(rows, *texts)
+    texts = (next(iter(found), None) for found in (choices.calibrations(rows), choices.trainings(rows)))
+    mine = choices.made_with(rows, *texts)
     dense = mine[points.is_dense(mine)]
     if dense.empty:
         return None

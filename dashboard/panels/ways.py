@@ -10,7 +10,7 @@ from core.chain import DENSE
 from core.methods.base import Method, Reconstruction
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.words import label
-from dashboard.charts import points
+from dashboard.charts import choices
 from dashboard.panels.binding import ALONE
 from dashboard.panels.chain_form import CHAIN
 from dashboard.panels.pickers import FAMILIES, SHOWN
@@ -39,7 +39,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
     beside what it followed, in the family in which it has most points.
     """
     rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]
-    texts = {model: points.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
+    texts = {model: choices.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
     found = {}
     for method in methods:
         mine = rows[rows["parts"] == method.name]
@@ -79,5 +79,5 @@ def shown(mine: pd.DataFrame, text: str) -> Address:
         SHOWN: [label(name) for name in dict.fromkeys(mine["method"])],
         SERIES: list(dict.fromkeys(mine["label"])),
     }
-    made_with = (("explore_calibration", points.calibrations(mine)), ("explore_training", points.trainings(mine)))
+    made_with = (("explore_calibration", choices.calibrations(mine)), ("explore_training", choices.trainings(mine)))
     return found | {key: texts[0] for key, texts in made_with if texts}

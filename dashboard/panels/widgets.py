@@ -68,11 +68,10 @@ def show_chart(
 
 def _clickable(figure: go.Figure) -> go.Figure:
     """Let a click make its point larger and fade nothing: by default plotly fades all the others."""
-    for trace in figure.select_traces({"type": "scatter"}):
-        marker = {"size": 14} if trace.customdata is not None else {}
-        trace.update(
-            selected_marker=marker, unselected_marker_opacity=1, unselected_textfont_color=trace.textfont.color
-        )
+    for trace in figure.data:
+        if trace.type == "scatter":
+            trace.selected = {"marker": {"size": 14}} if trace.customdata is not None else None
+            trace.unselected = {"marker": {"opacity": 1}, "textfont": {"color": trace.textfont.color}}
     return figure
 
 

@@ -89,10 +89,28 @@ def clicked(key: str, found: pd.DataFrame) -> None:
         st.session_state[AT] = where.iloc[0]
 
 
+def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
+    """Show the accuracies of methods of which no perplexity is `found`, such as of what was imported without one."""
+    scored = chosen.scores[~points.is_dense(chosen.scores)]
+    if scored.empty:
+        return []
+    steps = points.amounts(scored) or [points.NOT_TOLD]
+    at = pick_amount(steps, steps[-1])
+    names = list(scored["label"].unique())
+    return show_accuracy(chosen, found, score(chosen, names), at, names, False)
+
+
+def pick_amount(steps: list[str], start: str) -> str:
+    """Let one of the amounts be chosen where there are several."""
+    if len(steps) < 2:
+        return start
+    return st.segmented_control("Removed", steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+
+
 def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
-    st.subheader("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
+    st.header("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
     accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]
@@ -126,11 +144,9 @@ def charts(shown: Shown, items: list[Item]) -> None:
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
             drawn = st.container()
-            at = start
-            if len(steps) > 1:
-                at = st.segmented_control("Removed", steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+            at = pick_amount(steps, start)
             every = pd.concat([shown.dense, shown.found])
-            details.pick_point(every)
+            addresses = details.pick_point(every)
         with grid.cell():
             names = list(shown.lit["series"].unique())
             accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
@@ -139,24 +155,27 @@ def charts(shown: Shown, items: list[Item]) -> None:
     with said:
         here = shown.lit[shown.lit["where"] == at]
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
-    details.show_details(every)
+    details.show_details(every, addresses)
 
 
 def page() -> None:
     arrive("explore_")
     st.title("Explore", anchor=False)
-    models = _models()
-    if not models:
+    measured = data.models()
+    if not measured:
         st.info("There are no results yet. Start with a run of the default model.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     stories.show_first()
-    chosen = pick(models)
-    frame = data.frame(chosen.model)
-    widgets.show_skipped(frame.attrs["warnings"])
+    models = [*measured, *(model for model in data.printed_models() if model not in measured)]
+    above = st.container()
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
+    chosen = pick(models, mode != TRADE_OFF, mode == CURVE)
+    frame = data.frame(chosen.model)
+    with above:
+        widgets.show_skipped(frame.attrs["warnings"])
     if mode == CURVE:
         show_curves(chosen)
     elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):
@@ -165,21 +184,17 @@ def page() -> None:
     refresh_when_done()
 
 
-def _models() -> list[str]:
-    """Return the models that were measured here, then those that papers have numbers of."""
-    measured = data.models()
-    return [*measured, *(model for model in data.printed_models() if model not in measured)]
-
-
 def show_curves(chosen: Chosen) -> None:
     """Show what the chosen methods lose at every amount."""
     measured = chosen.measured
     dense = points.collapse(measured[points.is_dense(measured)])
     found = points.collapse(measured[~points.is_dense(measured)])
-    if not chosen.methods and found.empty:
+    if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
         st.info("Choose at least one method at the left.")
         return
     if found.empty:
+        if scored := show_scores(chosen, found):
+            widgets.export_page("slimscope-explore", lambda: scored)
         st.info("No perplexity of these methods is there yet: run one, or choose another model or text at the left.")
         if len(measured):
             offer_points(chosen, dense, found, [])
@@ -190,8 +205,7 @@ def show_curves(chosen: Chosen) -> None:
     if lit.empty:
         above.info("Choose at least one of the series to show.")
         return
-    perplexities = shown_together(paired.of_shown(beside_dense(measured), lit))
-    shown = Shown(chosen, dense, found, lit, others, perplexities, score(chosen))
+    shown = Shown(chosen, dense, found, lit, others, beside_dense(measured, names), score(chosen, names))
     items: list[Item] = []  # of the charts, as they are when all is exported
     with above:
         charts(shown, items)

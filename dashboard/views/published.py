@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.charts import curve, dots, figures, papers, points
+from dashboard.charts import choices, curve, dots, figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot, in_percent
@@ -130,7 +130,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
 
     On a chart of its own, as it is another model.
     """
-    st.subheader("Measured here", anchor=False)
+    begin_ours()
     read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
     rows = read[read["window"] == window]
     wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
@@ -140,8 +140,8 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
         return []
     best = rows.groupby(["model", "protocol_id"]).size().idxmax()
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
-    rows = points.made_with(
-        rows, *(next(iter(texts), None) for texts in (points.calibrations(rows), points.trainings(rows)))
+    rows = choices.made_with(
+        rows, *(next(iter(texts), None) for texts in (choices.calibrations(rows), choices.trainings(rows)))
     )
     dense = points.collapse(rows[points.is_dense(rows)])
     found = points.collapse(rows[~points.is_dense(rows)])
@@ -163,9 +163,15 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     ]
 
 
+def begin_ours() -> None:
+    """Begin the part of what was measured here."""
+    st.header("Measured here", anchor=False)
+    st.caption("By Slimscope only: what was imported is shown on Explore.")
+
+
 def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     """Show the accuracies that were measured here on the printed tasks, at the printed amounts."""
-    st.subheader("Measured here", anchor=False)
+    begin_ours()
     rows = papers.measured(data.rows("acc", tuple(papers.tasks_here(printed))), printed)
     if rows.empty:
         st.caption("None of them was measured here on these tasks yet.")

@@ -10,9 +10,9 @@ from core.countdown import Countdown, left_words, queue_left
 from core.engine.runs import run
 from core.jobs.worker import Worker
 from core.request.complete import complete
-from core.request.estimate import estimate
 from core.specs import Calibration, Perplexity
 from core.store.store import Store
+from tests.core.estimates import estimate
 from tests.core.queues import change, spec
 
 

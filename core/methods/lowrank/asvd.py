@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 class ASVDParameters(WalkerParameters, LowRankParameters):
     alpha: float = Field(
-        default=0.5, ge=0, le=2, description="Power of the inputs' mean absolute value; 0 is the plain SVD."
+        title="Power of the inputs",
+        default=0.5,
+        ge=0,
+        le=2,
+        description="Power of the inputs' mean absolute value; 0 is the plain SVD.",
     )
 
 

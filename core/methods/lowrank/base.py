@@ -21,6 +21,7 @@ DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times it
 
 class LowRankParameters(MethodParameters):
     ranks: Literal["uniform", "global"] = Field(
+        title="Ranks of the matrices",
         default="uniform",
         description="Whether every matrix loses the same share of its weights, or those that lose least by it lose "
         "more and some stay whole.",

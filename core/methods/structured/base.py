@@ -31,6 +31,7 @@ Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
 class StructuredParameters(MethodParameters):
     attention: Mode = Field(
+        title="Heads that share keys",
         default="auto",
         description="How heads that share keys and values go: whole groups, or as many query heads from every group; "
         "auto takes groups where there are 8 or more of them.",

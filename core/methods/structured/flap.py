@@ -56,7 +56,7 @@ class FLAP(UnitMethod):
         "b": "bias that is added to its output",
     }
     colour = 1
-    dash = "dashdot"
+    dash = "dash"
     reads = "calibration"
     observes = "statistics"
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 class GradientParameters(StructuredParameters):
     whole_first: float | None = Field(
+        title="First blocks left whole",
         default=None,
         ge=0,
         le=1,
         description="Share of the blocks, from the first on, that is left whole; without one the paper's.",
     )
     whole_last: float | None = Field(
+        title="Last blocks left whole",
         default=None,
         ge=0,
         le=1,

@@ -27,14 +27,21 @@ MEMBERS = {"heads": ("q", "k", "v", "o"), "channels": ("gate", "up", "down")}
 
 class HyWIAParameters(GradientParameters):
     mixing: Literal["attention", "fixed"] = Field(
+        title="Mixing of importances",
         default="attention",
         description="Weight of the fine-grained importance: of each unit by attention, or the same for all.",
     )
     ranking: Literal["block", "global"] = Field(
-        default="block", description="Whether every pruned block loses as much, or the least important units of all go."
+        title="How units are ranked",
+        default="block",
+        description="Whether every pruned block loses as much, or the least important units of all go.",
     )
     fine_share: float = Field(
-        default=0.5, ge=0, le=1, description="The fixed weight of the fine-grained importance, where mixing is fixed."
+        title="Weight of the fine importance",
+        default=0.5,
+        ge=0,
+        le=1,
+        description="The fixed weight of the fine-grained importance, where mixing is fixed.",
     )
 
 
@@ -66,7 +73,6 @@ class HyWIA(GradientUnitMethod):
         "a_u": "share of the fine score, by attention over how both stand out in the block and among all",
     }
     colour = 0
-    dash = "dash"
     parameters: HyWIAParameters
     Parameters = HyWIAParameters
 

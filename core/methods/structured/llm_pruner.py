@@ -33,16 +33,19 @@ if TYPE_CHECKING:
 
 class LLMPrunerParameters(GradientParameters):
     granularity: Literal["block", "channel", "layer"] = Field(
+        title="What goes",
         default="block",
         description="What goes: heads and FFN channels inside blocks, entries of the hidden states in every matrix, or "
         "the last whole blocks.",
     )
     taylor: Literal["vector", "first", "second", "mix"] = Field(
+        title="Taylor score",
         default="first",
         description="Score of a unit from weight times gradient: absolute of the sum (vector), sum of the absolutes "
         "(first), of the curvature (second), or of both (mix).",
     )
     fold: Literal["contiguous", "llmpruner"] = Field(
+        title="Query heads that count",
         default="contiguous",
         description="Which query heads count with a shared key-value head: those that read it, or the strided ones "
         "that the authors' code takes.",

@@ -25,19 +25,25 @@ LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
 
 class LoRAPParameters(WalkerParameters, StructuredParameters):
     true_sequential: bool = Field(
+        title="Read what is compressed before",
         default=False,
         description="Whether the FFN's statistics see their block's compressed attention; off in the paper.",
     )
     weighting: Literal["activations", "none"] = Field(
-        default="activations", description="Whether the decomposition weighs inputs by their norm or is a plain SVD."
+        title="Weight of the inputs",
+        default="activations",
+        description="Whether the decomposition weighs inputs by their norm or is a plain SVD.",
     )
     value_share: float = Field(
+        title="Share for v and o",
         default=0.75,
         gt=0,
         lt=1,
         description="Share of attention's kept weights that v and o get; q and k get the rest.",
     )
-    spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
+    spare_least: bool = Field(
+        title="Spare the lowest channels", default=True, description="Keep the 1 % of channels with the lowest scores."
+    )
 
 
 class LoRAP(FactoredUnitMethod):

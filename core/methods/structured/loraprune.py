@@ -27,7 +27,13 @@ DECAY = 0.9  # of the moving average over windows
 
 
 class LoRAPruneParameters(GradientParameters):
-    rank: int = Field(default=8, ge=1, le=256, description="Rank of the adapter that the gradients are seen through.")
+    rank: int = Field(
+        title="Rank of the adapter",
+        default=8,
+        ge=1,
+        le=256,
+        description="Rank of the adapter that the gradients are seen through.",
+    )
 
 
 class LoraScore:

@@ -47,6 +47,7 @@ class SliceGPT(RotationMethod):
         r"R,\ P": "matrix on the residual connection; it leads from the basis before, P, to the next",
     }
     colour = 3
+    dash = "dashdot"
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:
         """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top."""

@@ -39,22 +39,30 @@ LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
 
 class SlimLLMParameters(StructuredParameters):
     greedy: bool = Field(
-        default=True, description="Swap removed heads against kept ones where that keeps the output's direction better."
+        title="Swap heads greedily",
+        default=True,
+        description="Swap removed heads against kept ones where that keeps the output's direction better.",
     )
     regression: Literal["none", "bias", "scale"] = Field(
+        title="Make up for removed units",
         default="scale",
         description="What each output channel gets to make up for removed units: nothing, a bias, or scale and bias.",
     )
     layer_ratio: Literal["uniform", "softmax"] = Field(
-        default="softmax", description="Whether blocks that change their input least lose more (softmax) or all alike."
+        title="Ratios of the blocks",
+        default="softmax",
+        description="Whether blocks that change their input least lose more (softmax) or all alike.",
     )
     alpha: float | None = Field(
+        title="Sharpness over blocks",
         default=None,
         ge=0,
         le=100,
         description="Sharpness of the softmax over blocks; without one the paper's, 10 up to a ratio of 0.35, else 7.",
     )
-    spare_least: bool = Field(default=True, description="Keep the 1 % of channels with the lowest scores.")
+    spare_least: bool = Field(
+        title="Spare the lowest channels", default=True, description="Keep the 1 % of channels with the lowest scores."
+    )
 
 
 class SlimLLM(WalkedUnitMethod):

@@ -25,6 +25,7 @@ HELD = 8  # matrices of a linear's size while its weights are solved for
 
 class AdaPruneParameters(WalkerParameters):
     iterations: int = Field(
+        title="Most iterations",
         default=50,
         ge=1,
         le=10_000,
@@ -32,6 +33,7 @@ class AdaPruneParameters(WalkerParameters):
         "Gram matrix of its inputs.",
     )
     tolerance: float = Field(
+        title="Tolerance of the residual",
         default=0.001,
         ge=0,
         lt=1,

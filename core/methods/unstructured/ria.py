@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class RIAParameters(ScoredByInputsParameters):
-    exponent: float = Field(default=0.5, ge=0, le=4, description="Power of the input's norm; 0 leaves inputs out.")
+    exponent: float = Field(
+        title="Power of the input's norm",
+        default=0.5,
+        ge=0,
+        le=4,
+        description="Power of the input's norm; 0 leaves inputs out.",
+    )
 
 
 class RIA(ScoredByInputs):
@@ -44,6 +50,7 @@ class RIA(ScoredByInputs):
         "a": "the exponent",
     }
     colour = 4
+    dash = "longdash"
     parameters: RIAParameters
     Parameters = RIAParameters
 

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 class ScoredParameters(MethodParameters):
     scope: Literal["layer", "global"] = Field(
+        title="Where weights are ranked",
         default="layer",
         description="Rank weights inside each linear, so that each reaches the ratio, or over all block linears.",
     )
     cap: float = Field(
+        title="Highest sparsity of a linear",
         default=0.95,
         gt=0,
         lt=1,

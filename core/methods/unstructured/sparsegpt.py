@@ -23,15 +23,20 @@ if TYPE_CHECKING:
 
 class SparseGPTParameters(WalkerParameters):
     damping: float = Field(
+        title="Damping of the Hessian",
         default=0.01,
         gt=0,
         le=10,
         description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
     )
     mask_block: int = Field(
-        default=128, ge=1, description="Columns whose mask is chosen together (unstructured only); the paper's is 128."
+        title="Columns masked together",
+        default=128,
+        ge=1,
+        description="Columns whose mask is chosen together (unstructured only); the paper's is 128.",
     )
     block_size: int = Field(
+        title="Columns in a lazy batch",
         default=32,
         ge=1,
         description="Columns swept one by one before a lazy batched update; changes rounding and speed only.",

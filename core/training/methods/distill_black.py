@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 
 
 class DistillBlackParameters(TeacherParameters):
-    answer_tokens: int = Field(default=128, ge=1, le=4096, description="Most tokens that the teacher answers with.")
+    answer_tokens: int = Field(
+        title="Tokens of an answer",
+        default=128,
+        ge=1,
+        le=4096,
+        description="Most tokens that the teacher answers with.",
+    )
     temperature: float = Field(
-        default=1.0, ge=0, le=10, description="Of the teacher's draws; 0 takes the likeliest token each time."
+        title="Temperature of the answers",
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Of the teacher's draws; 0 takes the likeliest token each time.",
     )
 
 

@@ -31,12 +31,14 @@ class DistillWhiteParameters(TeacherParameters):
     )
     temperature: float = Field(default=1.0, gt=0, le=100, description="Softens both predictions; above 1, more.")
     teacher_share: float = Field(
+        title="Weight of the teacher",
         default=0.5,
         ge=0,
         le=1,
         description="Weight of the teacher's prediction; the text's next tokens get the rest. 1: the teacher alone.",
     )
     hidden_weight: float = Field(
+        title="Weight of hidden states",
         default=0.0,
         ge=0,
         description="Weight of the distance between student and teacher after each block, relative to the teacher's "

@@ -20,9 +20,26 @@ if TYPE_CHECKING:
 
 
 class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
-    every: int = Field(default=10, ge=1, description="Steps of the optimiser between two looks at what may go.")
-    warmup: float = Field(default=0.1, ge=0, lt=0.5, description="Share of the training before anything goes.")
-    cooldown: float = Field(default=0.1, gt=0, lt=0.5, description="Share of the training after all that goes is gone.")
+    every: int = Field(
+        title="Steps between two looks",
+        default=10,
+        ge=1,
+        description="Steps of the optimiser between two looks at what may go.",
+    )
+    warmup: float = Field(
+        title="Share before the removal",
+        default=0.1,
+        ge=0,
+        lt=0.5,
+        description="Share of the training before anything goes.",
+    )
+    cooldown: float = Field(
+        title="Share after the removal",
+        default=0.1,
+        gt=0,
+        lt=0.5,
+        description="Share of the training after all that goes is gone.",
+    )
 
 
 class LoRAPruneTrained(WholeEnds, TrainedMethod):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 class MagnitudeTrainedParameters(RecoveryParameters):
     rounds: int = Field(
+        title="Rounds of removal",
         default=5,
         ge=1,
         le=100,

@@ -18,6 +18,7 @@ from core.cli.app import main
 from core.errors import UserError
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS, and_then
+from tests.core.latex import check_table
 from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -334,8 +335,8 @@ def test_results_in_every_format_and_deleted(capsys):
     assert list(frame["value"]) == pytest.approx([result["measurements"][0]["value"] for result in listed])
     assert main(["results", "--latex"]) == 0
     latex = capsys.readouterr().out
-    assert latex.startswith(r"\begin{tabular}")
-    assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"50.0\%"))
+    assert latex.startswith("{\\small\n") and r"50.0\%" in latex
+    check_table(latex)
     assert main(["results"]) == 0
     table = capsys.readouterr().out
     key = listed[1]["variant"]["key"]

@@ -13,6 +13,7 @@ from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
 from core.store.store import Store
+from tests.core.latex import check_table
 from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -98,7 +99,8 @@ def test_every_format(capsys):
     assert {row["against"] for row in listed} == {key_of(DENSE)}
     assert [row["why"] for row in listed] == [None] * len(listed)
     latex = compared(capsys, "dense", few, many, "--latex")
-    assert latex.count(r"\begin{tabular}") == latex.count(r"\bottomrule") == 2
+    assert latex.count("}\n\n") == 2
+    check_table(latex)
     assert r"75.0 \%" in latex and "is worse" not in latex
 
 
@@ -175,7 +177,9 @@ def test_results_stand_beside_dense(capsys):
     assert "x 1.65 [" in rows[many[:12]]
     assert "points" not in rows[old[:12]] and "points" not in rows[key_of(DENSE)[:12]]
     assert main(["results", "--latex"]) == 0
-    assert "0.5000, -25.0 [-39.0, -11.0] points" in capsys.readouterr().out
+    latex = capsys.readouterr().out
+    check_table(latex)
+    assert r"0.5000, -25.0 [-39.0, \\ -11.0] points" in latex
     assert main(["results", "--csv"]) == 0
     frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
     row = frame.loc[(many, "boolq", "acc")]

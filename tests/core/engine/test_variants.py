@@ -11,7 +11,8 @@ from core.engine.variants import make_variant
 from core.models.sources import identify, load_tokenizer
 from core.paths import kept_variant
 from core.progress import silent
-from core.request.estimate import estimate, history
+from core.request.estimate import estimate
+from core.request.speeds import history_of
 from core.request.stages import build_stage, variant_spec
 from core.specs import Calibration, RunSpec, VariantSpec
 from core.store.store import Store
@@ -87,7 +88,8 @@ def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):
         slow = tuple(one | {"seconds": 1e4} if place == 1 else one for place, one in enumerate(stored.variant.made))
         store.put(stored.model_copy(update={"variant": stored.variant.model_copy(update={"made": slow})}))
     wanda, magnitude = (chain.model_copy(update={"stages": chain.stages[at : at + 1]}) for at in (1, 0))
-    assert estimate(RunSpec(variant=wanda), history(store)).seconds > 9e3
-    assert estimate(RunSpec(variant=magnitude), history(store)).seconds < 9e3
-    assert estimate(RunSpec(variant=chain, force=True), history(store)).seconds > 9e3
-    assert estimate(RunSpec(variant=chain), history(store)).seconds < 9e3  # as it is kept
+    speeds = history_of(store).speeds(chain.model)
+    assert estimate(RunSpec(variant=wanda), speeds).seconds > 9e3
+    assert estimate(RunSpec(variant=magnitude), speeds).seconds < 9e3
+    assert estimate(RunSpec(variant=chain, force=True), speeds).seconds > 9e3
+    assert estimate(RunSpec(variant=chain), speeds).seconds < 9e3  # as it is kept

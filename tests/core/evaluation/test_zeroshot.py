@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from lm_eval.models.huggingface import HFLM
 
-from core.analysis.seven import mean_of_seven
+from core.analysis.seven import mean, sevens
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks, identify_task
 from core.errors import Cancelled, UserError
@@ -185,13 +185,11 @@ def accuracies(limit, value, stderr=0.01, **more):
 
 
 def test_mean_of_seven():
-    rows = accuracies(10, 0.4) + accuracies(100, 0.5)
-    mean, stderr = mean_of_seven(rows)
-    assert mean == pytest.approx(0.5)
-    assert stderr == pytest.approx(0.01 / 7**0.5)
-    assert mean_of_seven(accuracies(10, 0.4)[2:] + accuracies(100, 0.5)[:2]) is None
-    assert mean_of_seven(accuracies(10, 0.4, stderr=None)) == (pytest.approx(0.4), None)
-    assert mean_of_seven([]) is None
+    few, many = sevens(accuracies(10, 0.4) + accuracies(100, 0.5)).values()
+    assert mean(few) == pytest.approx((0.4, 0.01 / 7**0.5)) and mean(many) == pytest.approx((0.5, 0.01 / 7**0.5))
+    assert not sevens(accuracies(10, 0.4)[2:] + accuracies(100, 0.5)[:2]) and not sevens([])
+    (unsure,) = sevens(accuracies(10, 0.4, stderr=None)).values()
+    assert mean(unsure) == (pytest.approx(0.4), None)
 
 
 @pytest.mark.real

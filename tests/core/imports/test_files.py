@@ -10,11 +10,13 @@ from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import find, keep
 from core.protocols import missing
-from core.request.estimate import history
+from core.request.baseline import left
+from core.request.estimate import estimate_left
 from core.request.stages import variant_spec
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
+from tests.core.estimates import estimate
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet, told, uploads
 from tests.core.made import make, perplexity
 
@@ -67,7 +69,9 @@ def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported)
 def test_it_answers_no_wish_and_tells_no_speed(store, imported):
     task = RunSpec(variant=DENSE, tasks=(Task(task="piqa", limit=4),))
     assert missing(task, store.get(DENSE.key)) == task
-    assert not history(store)
+    assert estimate_left([task], store).seconds == pytest.approx(
+        sum(estimate(part).seconds for part in left(task, store))
+    )
 
 
 def test_nothing_of_it_can_be_made_here(store, imported):
@@ -107,9 +111,10 @@ def test_a_series_without_an_amount_is_no_dense_model(store):
     assert (row["method"], row["label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
 
 
-def test_the_revision_is_that_of_the_model_here(store):
+def test_the_revision_is_that_of_the_model_here(store, monkeypatch):
     mine = perplexity(20.0)
     store.put(make(mine))
+    monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("the results of all models are read"))
     rows = [PERPLEXITY, PERPLEXITY.replace("smollm2-135m", "m"), PERPLEXITY.replace("smollm2-135m", "org/name")]
     found = find([sheet(*rows)], None, store).results
     assert [one.variant.revision for one in found] == [REVISION, "r", "unknown"]

@@ -8,11 +8,12 @@ from core.engine.runs import run
 from core.errors import Cancelled, UserError
 from core.request.baseline import baseline, left
 from core.request.complete import complete
-from core.request.estimate import estimate, estimate_left
+from core.request.estimate import estimate_left
 from core.request.sweeps import Grid, points
 from core.specs import Calibration, Perplexity, RunSpec
 from core.store.store import Store
 from tests.core.commands import RUN, WORDS
+from tests.core.estimates import estimate
 
 pytestmark = pytest.mark.usefixtures("machine")
 

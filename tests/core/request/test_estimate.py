@@ -9,11 +9,12 @@ from core.models.sources import identify
 from core.request import speeds
 from core.request.baseline import left
 from core.request.complete import complete
-from core.request.estimate import Estimate, estimate, estimate_left, history
+from core.request.estimate import Estimate, estimate_left
 from core.results import Measurement, Result
 from core.specs import Calibration, Perplexity, RunSpec, Task
 from core.store.shipped import append_shipped
 from core.store.store import Store
+from tests.core.estimates import estimate
 from tests.core.made import make
 
 MODEL = "smollm2-135m"
@@ -138,17 +139,24 @@ def test_the_likest_rows_count_and_other_devices_do_not():
     assert estimate(spec(dtype="bfloat16"), rows).seconds == estimate(spec(dtype="bfloat16")).seconds
 
 
-def test_history_is_what_this_machine_measured():
+def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:
+    """The seconds of all that is left of a run, where these results were measured here."""
+    return sum(estimate(part, measured).seconds for part in left(wanted, store))
+
+
+def test_only_what_this_machine_measured_tells_its_speed():
     mine, shipped = result(spec("wanda"), 10.0, 20.0), result(spec("sparsegpt"), 90.0, 20.0)
     append_shipped(shipped, paths.SHIPPED_MEASURED / "one.jsonl")
     older = mine.measurements[0].model_copy(
         update={"dataset": "ptb", "details": {"created": "2025-01-01T00:00:00+00:00", "seconds": 1.0}}
     )
     append_shipped(mine.model_copy(update={"measurements": (older,)}), paths.SHIPPED_MEASURED / "two.jsonl")
-    store = Store()
-    assert history(store) == []
+    store, wanted = Store(), spec("wanda", windows=8)
+    nothing = in_all(wanted, store, [])
+    assert estimate_left([wanted], store).seconds == pytest.approx(nothing)
     store.put(mine)
-    assert history(store) == [mine]
+    assert estimate_left([wanted], store).seconds == pytest.approx(in_all(wanted, store, [mine]))
+    assert in_all(wanted, store, [mine]) != pytest.approx(nothing)
 
 
 def test_rows_of_methods_and_parameters_that_are_gone_tell_no_speed():
@@ -172,10 +180,10 @@ def test_what_is_left_takes_what_the_history_says_as_that_changes(monkeypatch):
     store, wanted = Store(), spec("wanda", windows=8)
 
     def check():
-        expected = [estimate(part, history(store)) for part in left(wanted, store)]
-        found = estimate_left([wanted], store)
-        assert found.seconds == pytest.approx(sum(one.seconds for one in expected))
-        return found.seconds
+        found = estimate_left([wanted], store).seconds
+        here = [one for one in known if one.variant.key in store.local_keys()]
+        assert found == pytest.approx(in_all(wanted, store, here))
+        return found
 
     known = [
         renamed(result(spec("wanda"), 500.0, 400.0), "gone", "1" * 64),

@@ -15,13 +15,13 @@ from core.errors import UserError
 from core.imports.files import find, keep
 from core.jobs.executor import log_file
 from core.jobs.queue import Queue
-from core.request.estimate import estimate, history
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage
 from core.store.shipped import append_shipped, read_measured
 from core.store.store import Store
 from core.store.tables import jobs, measurements, variants
 from tests.core.commands import RUN
+from tests.core.estimates import estimate
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet
 from tests.core.made import KEY, LAYER, OTHER, make, perplexity, trained
 from tests.core.queues import ended, spec, until
@@ -139,7 +139,6 @@ def test_a_stored_variant_that_cannot_be_read_is_named_and_made_again(kind, capl
     assert list(results) == [OTHER] and store.results() == [store.get(OTHER)]
     assert told in warning and KEY[:12] in warning and len(warning.splitlines()) == 1
     assert [record.getMessage() for record in caplog.records] == [warning]  # once, however often it is read
-    assert [result.variant.key for result in history(store)] == [OTHER]
     store.put(make(perplexity(20.0)))
     assert store.read().warnings == () and len(store.results()) == 2
 

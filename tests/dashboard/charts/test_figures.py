@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,9 @@ import pytest
 from core.analysis.differences import differences
 from core.analysis.frame import tidy
 from core.registry import METHODS
-from core.results import Measurement
 from core.store import shipped
 from core.training.base import TrainedMethod
-from dashboard.charts import dots, figures, papers, points
+from dashboard.charts import choices, dots, figures, labels, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import DIVERGED, perplexity_curve
 from dashboard.charts.figures import SCREEN
@@ -104,6 +102,7 @@ def test_what_is_not_bright_is_grey_and_has_no_name(perplexities):
     assert grey.color == trace(figure, "Wanda (mean, range of 3 seeds)").line.color != LIGHT.palette[0]
     assert grey.width < trace(figure, "SparseGPT").line.width
     assert trace(figure, "Magnitude").customdata[0][0]  # is still pointed at and clicked
+    assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as it is when lit
 
 
 def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
@@ -174,11 +173,11 @@ def test_no_label_lies_on_another(perplexities, axis):
 def test_a_label_without_room_is_left_out_of_the_first_view():
     frame = tidy(shipped.read_measured().results.values())
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
-    rows = points.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
+    rows = choices.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    lit = points.lit_at_first(found)
-    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= points.MOST_LIT
+    lit = choices.lit_at_first(found)
+    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= choices.MOST_LIT
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
     found = found[found["series"].isin(lit)]
     patterns = found["pattern"].notna().sum()
@@ -215,8 +214,8 @@ def test_markers_tell_families_and_colours_tell_methods(family):
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
-    rows = points.at_amount(points.headline(frame), "50 %")
-    shown = points.with_mean(points.accuracies(rows), rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(order) == 8 and order[-1] == "Mean of seven"
@@ -244,8 +243,8 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
     assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
 
-    rows = points.at_amount(points.headline(frame), "50 %")
-    shown = points.with_mean(points.accuracies(rows), rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), rows)
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(arrows(figure)) == 8  # seven tasks and their mean
@@ -278,8 +277,8 @@ def test_chains_are_series_with_looks_and_arrows_of_their_own():
     ]
     looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
     assert len(set(looks)) == len(names)
-    rows = points.at_amount(points.headline(frame), "50 %")
-    shown = points.accuracies(rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.accuracies(rows)
     drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
     assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
     assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, 6.75).axes) == 1
@@ -295,33 +294,11 @@ def test_adaprune_is_drawn_as_where_it_is_printed():
     assert look("dense+lora", LIGHT).color == look("dense", LIGHT).color != look("slimllm+lora", LIGHT).color
 
 
-def test_missing_points_of_chains_are_those_beyond_what_is_gone_already():
-    frame = tidy([*curve(), chained("magnitude@0.2+adaprune+magnitude@0.5+adaprune", 80.0)])
-    rows = frame[frame["metric"] == "perplexity"]
-    (wanted,) = points.missing_chains(points.collapse(rows), ["2:4"]).values()
-    first = "magnitude@0.2+adaprune+magnitude@"
-    assert wanted == [f"{first}{amount}+adaprune" for amount in ("0.3", "0.4", "0.6", "0.7", "2:4")]
-    assert points.chain_amount(wanted[-1]) == (None, "2:4") and points.chain_amount("dense") == (None, None)
-
-
 def test_losses_are_drawn_by_step():
     rows = pd.DataFrame({"series": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
     figure = figures.loss_curve(rows, LIGHT)
     assert list(trace(figure, "held out").y) == [4.2, 3.9]
     assert list(trace(figure, "training").x) == [4]
-
-
-def test_the_mean_needs_all_seven_tasks(frame):
-    rows = points.headline(frame)
-    assert points.seven_means(rows[rows["dataset"] != "boolq"]).empty
-
-
-def test_two_protocols_never_share_an_axis(frame):
-    rows = points.headline(frame)
-    other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
-    mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
-    kept = points.one_protocol(mixed)
-    assert set(kept["protocol_id"]) == set(rows["protocol_id"]) and len(kept) == len(rows) - other.sum()
 
 
 def test_layers_are_blocks_by_roles():
@@ -338,54 +315,6 @@ def test_a_trained_dense_model_is_not_the_dense_one():
     assert list(points.at_amount(frame, "30 %")["value"]) == [20.1, 24.0]
 
 
-def test_what_is_pruned_while_training_stands_beside_every_calibration():
-    trained = result("loraprune-trained", 30.0, 0.3)
-    frame = tidy([result("wanda", 24.0, 0.3), trained])
-    frame = frame[frame["metric"] == "perplexity"]
-    assert points.calibrations(frame) == ["passages-calibration:16x2048"]
-    chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
-    assert list(points.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
-
-
-def test_two_training_texts_never_become_two_seeds():
-    texts = ("c4-sample:512x256", "passages-calibration:512x256")
-    pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, training=text) for seen, text in enumerate(texts)]
-    tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
-    frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
-    frame = frame[frame["metric"] == "perplexity"]
-    assert points.trainings(frame) == list(texts)
-    for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
-        shown = points.collapse(points.made_with(frame, "passages-calibration:16x2048", text))
-        assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
-
-
-def link_to(one):
-    spec = SimpleNamespace(variant=SimpleNamespace(key=one.variant.key), perplexity=())
-    return points.link(tidy([one]), spec)
-
-
-def test_the_link_to_a_chain_names_it_and_its_texts():
-    one = chained("wanda@0.3+adaprune+lora", 22.0, calibration="a:1x2", training="b:30x4")
-    where = link_to(one)
-    assert where["explore_series"] == ["Wanda + AdaPrune + LoRA"] and where["explore_at"] == "30 %"
-    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")
-    assert "explore_at" not in link_to(chained("lora", 22.0))
-
-
-def test_points_that_share_a_chain_have_addresses_of_their_own():
-    shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series": ["x", "x (cancelled)"]})
-    found = points.addresses(shared)
-    assert found == {"a": "wanda@0.5+lora", "b": "wanda@0.5+lora (x (cancelled))"}
-    assert points.addressed(found, "wanda@0.5 lora") == "a" and points.addressed(found, "wanda@0.5") is None
-
-
-def test_the_link_to_a_trained_point_chooses_its_texts():
-    one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:30x4")
-    where = link_to(one)
-    assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")
-    assert "explore_training" not in link_to(result("wanda", 22.0, 0.3))
-
-
 def test_dense_alone_is_drawn_on_every_axis(perplexities):
     found, dense = perplexities
     for axis in figures.AXES:
@@ -395,7 +324,7 @@ def test_dense_alone_is_drawn_on_every_axis(perplexities):
 
 def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
-    means = points.seven_means(points.headline(frame))
+    means = zeroshot.seven_means(zeroshot.headline(frame))
     seeds = means[(means["label"] == "Wanda") & (means["where"] == "50 %")]["mean"]
     assert len(seeds) == 3
     dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
@@ -406,20 +335,12 @@ def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
 
 def test_comparison_is_against_dense(perplexities, frame):
     found, dense = perplexities
-    means = points.seven_means(points.headline(frame))
+    means = zeroshot.seven_means(zeroshot.headline(frame))
     table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
     assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Ratio to dense"] == 1
     row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "30 %")].iloc[0]
     assert row["Ratio to dense"] == pytest.approx(22.8 / 20.1)
     assert row["Accuracy vs dense"] < 0 and row["Packed MB"] < table.iloc[0]["Packed MB"]
-
-
-def test_missing_points_are_those_of_the_grid(perplexities):
-    found = perplexities[0]
-    assert points.missing(found, ["wanda"], ["2:4", "4:8"]) == {"Wanda": []}
-    gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
-    wanted = points.missing(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"])
-    assert wanted == {"Wanda": ["wanda@0.3", "wanda@2:4"], "SparseGPT": []}
 
 
 @pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
@@ -454,27 +375,6 @@ def test_the_papers_mean_is_the_printed_one():
     assert 100 * shown["SparseGPT 2:4", "Mean of 5"] == pytest.approx(69.11, abs=0.01)
 
 
-def timed(method, prefill, device="cpu (x86_64)"):
-    rows = [
-        Measurement(
-            metric="prefill", dataset="synthetic", value=prefill * batch, n=7, protocol={"batch": batch},
-            details={"device": device},
-        )
-        for batch in (1, 4)
-    ]  # fmt: skip
-    one = result(method, 30.0, None if method == "dense" else 0.5)
-    return one.model_copy(update={"measurements": (*one.measurements, *rows)})
-
-
-def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
-    table = points.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
-    assert list(table["What"]) == ["Read a token (ms)"] * 2
-    assert list(table["Dense / measured"]) == [1.5, 1.5]
-    assert points.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
-    assert points.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
-    assert points.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty
-
-
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_no_two_methods_look_alike_and_each_keeps_its_look(theme):
     looks = [look(method.name, theme) for method in METHODS]
@@ -482,3 +382,11 @@ def test_no_two_methods_look_alike_and_each_keeps_its_look(theme):
     # Adding a method repaints no other: these are what published figures show.
     fixed = {"magnitude": 0, "wanda": 1, "sparsegpt": 2, "slimllm": 8, "llm-pruner": 5, "svd-llm": 4}
     assert {name: theme.palette.index(look(name, theme).color) for name in fixed} == fixed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [([0.5, 0.54, 0.8], [0.47, 0.57, 0.8]), ([0.3] * 3, [0.2, 0.3, 0.4]), ([0.4, 0.1], [0.4, 0.1]), ([0], [0.05])],
+)
+def test_names_move_apart_as_little_as_they_must(wanted, places):
+    assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)

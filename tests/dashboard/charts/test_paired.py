@@ -11,7 +11,7 @@ from core.analysis.frame import tidy
 from core.analysis.paired import ALPHA
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN, TASKS
-from dashboard.charts import dots, figures, paired, points, scores
+from dashboard.charts import dots, figures, naming, paired, points, scores, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import DARK, LIGHT, faded
@@ -67,8 +67,8 @@ def told(kept):
 def drawn(kept, at="50 %"):
     """(rows of the differences' chart, the differences they are of)."""
     found, frame = told(kept)
-    here = points.at_amount(points.headline(frame), at)
-    both = points.with_mean(points.accuracies(here), here)
+    here = points.at_amount(zeroshot.headline(frame), at)
+    both = zeroshot.with_mean(zeroshot.accuracies(here), here)
     together = shown_together(paired.of_shown(found, both))
     return paired.of_tasks(together, both), together
 
@@ -77,8 +77,8 @@ def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     """(figure, rows): the chart of scores, the series of `others` behind."""
     rows, together = drawn(kept)
     found, frame = told(kept)
-    here = points.at_amount(points.headline(frame), "50 %")
-    both = paired.with_baselines(points.with_mean(points.accuracies(here), here), found)
+    here = points.at_amount(zeroshot.headline(frame), "50 %")
+    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), here), found)
     lines, shown = paired.lines(both), [one for one in both["series"].unique() if one not in others]
     paired_rows = rows[rows["why"].isna() & rows["series"].isin(shown)]
     rows = paired.beside_others(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
@@ -182,8 +182,8 @@ def test_holm_counts_what_is_shown_only(kept):
 
 def test_accuracies_have_both_baselines_of_the_documents_scored(kept):
     found, frame = told(kept)
-    here = points.at_amount(points.headline(frame), "50 %")
-    both = paired.with_baselines(points.with_mean(points.accuracies(here), here), found)
+    here = points.at_amount(zeroshot.headline(frame), "50 %")
+    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), here), found)
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
     lines = {one.name: one for one in figure.data if one.mode == "lines"}
     assert set(lines) == {"chance", "majority class"}
@@ -199,8 +199,8 @@ def test_accuracies_have_both_baselines_of_the_documents_scored(kept):
 def test_baselines_of_answers_that_were_not_kept_are_the_catalogue_s(kept):
     results, _ = kept
     found, frame = told((results, {one.variant.key: {} for one in results}))
-    here = points.at_amount(points.headline(frame), "50 %")
-    both = paired.with_baselines(points.with_mean(points.accuracies(here), here), found)
+    here = points.at_amount(zeroshot.headline(frame), "50 %")
+    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), here), found)
     assert both["majority"].isna().all()
     assert list(both.loc[both["task"] == "HellaSwag", "chance"].unique()) == [0.25]
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
@@ -232,7 +232,7 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     curve, dense, perplexities = curve_of(without_wanda)
     found, frame = told(without_wanda)
     accuracies = shown_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
-    table = comparison(curve, points.seven_means(points.headline(frame)), dense, perplexities, accuracies)
+    table = comparison(curve, zeroshot.seven_means(zeroshot.headline(frame)), dense, perplexities, accuracies)
     table = table.set_index(["Method", "Removed"])
     results, _ = without_wanda
     row, figure = table.loc[("Magnitude", "50 %")], perplexities.set_index("key").loc[results[1].variant.key]
@@ -280,7 +280,7 @@ def test_variants_are_named_as_briefly_as_tells_them_apart():
         result("wanda", 45.0, 0.5, calibration="c4-sample:16x2048"),
         result("magnitude", 24.0, 0.3),
     ]
-    names = list(points.variant_names(tidy(results)).values())
+    names = list(naming.variant_names(tidy(results)).values())
     assert names[0] == "Dense" and "Magnitude, 30 %" in names
     assert set(names[2:]) == {
         "Wanda, 50 %, passages-calibration:16x2048, seed 0",

@@ -6,15 +6,18 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
-from core.analysis.seven import mean_of_seven
-from core.results import Measurement
+from core.analysis.seven import mean, sevens
+from core.imports.series import parse_series
+from core.results import Measurement, Result
+from core.specs import IMPORTED
 from core.words import amount
-from dashboard.charts import points
+from dashboard.charts import points, zeroshot
 from tests.dashboard.synthetic import accuracies, chained, curve, result
 
 
 def odd() -> pd.DataFrame:
-    """Rows of several seeds, limits and patterns, some without errors, some that diverged, one of another version."""
+    """Rows of several seeds, limits and patterns, some without errors, some that diverged, one of another version, and
+    some that were imported."""
     results = [*curve(), chained("wanda@0.5+lora", 30.0), chained("magnitude@2:4+adaprune", 31.0)]
     results += [result("wanda", value, 0.5, seed=seed) for seed, value in ((3, 41.0), (1, math.inf), (2, 43.0))]
     results += [result("ria", value, 0.5, seed=seed) for seed, value in ((1, math.nan), (0, 50.0))]
@@ -31,7 +34,21 @@ def odd() -> pd.DataFrame:
     newer = results[5].variant.model_copy(update={"key": "c" * 64, "stages": (results[5].variant.stages[0],)})
     stage = newer.stages[0].model_copy(update={"method": "newer"})
     changed.append(results[5].model_copy(update={"variant": newer.model_copy(update={"stages": (stage,)})}))
-    return tidy(changed)
+    return tidy([*changed, *imported(changed[5])])
+
+
+def imported(like: Result) -> list[Result]:
+    """Results with the numbers of another: with half removed, by a pattern, with nothing removed, with no amount."""
+    numbers = tuple(row.model_copy(update={"origin": "external"}) for row in like.measurements)
+    told = [("a", "0.5", None), ("a", None, "2:4"), ("b", "0", None), ("c", None, None)]
+    every = [parse_series(like.variant.model, *one, "sparsity").variant(lambda model: "r", {}) for one in told]
+    return [Result(variant=variant, footprint=None, measurements=numbers) for variant in every]
+
+
+def where(row: pd.Series) -> str:
+    """What is said to be removed of a row's variant."""
+    untold = row["method"] == IMPORTED and pd.isna(row["ratio"]) and pd.isna(row["pattern"])
+    return points.NOT_TOLD if untold else amount(row["ratio"], row["pattern"])
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +67,12 @@ def same(found: pd.DataFrame, expected: list[dict]) -> None:
 
 def plain_points(rows: pd.DataFrame) -> list[dict]:
     found = []
-    for (label, ratio, pattern), part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
+    for (label, *_), part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
         part = part.sort_values("seed", kind="stable")
         values, first = [math.inf if math.isnan(value) else value for value in part["value"]], part.iloc[0]
         value, stderr = sum(values) / len(values), 0.0 if pd.isna(first["stderr"]) else first["stderr"]
         low, high = (value - stderr, value + stderr) if len(values) == 1 else (min(values), max(values))
-        told = {"series": label, "key": first["key"], "where": amount(ratio, pattern), "seeds": len(values)}
+        told = {"series": label, "key": first["key"], "where": where(first), "seeds": len(values)}
         found.append(told | {"value": value, "low": low, "high": high, "packed_mb": part["packed_mb"].mean()})
     return found
 
@@ -69,12 +86,12 @@ def test_points_are_those_of_each_group(rows):
 
 
 def test_accuracies_are_the_points_of_each_task(rows):
-    scored = points.headline(rows)
+    scored = zeroshot.headline(rows)
     scored = scored[scored["limit"] == 100]
     expected = []
     for (task, _, metric), part in scored.groupby(["task", "chance", "metric"], sort=False):
         expected += [{"task": task, "metric": metric} | point for point in plain_points(part)]
-    same(points.accuracies(scored), expected)
+    same(zeroshot.accuracies(scored), expected)
 
 
 def test_headline_rows_are_of_each_tasks_own_metric(rows):
@@ -84,21 +101,23 @@ def test_headline_rows_are_of_each_tasks_own_metric(rows):
         if row["metric"]
         == {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm"}.get(row["dataset"], "acc")
     ]
-    found = points.headline(rows)
+    found = zeroshot.headline(rows)
     assert list(zip(found["key"], found["dataset"], strict=True)) == told
     compressed = found[~points.is_dense(found)]
-    assert points.scored(rows) == set(compressed["key"])
+    assert zeroshot.scored(rows) == set(compressed["key"])
 
 
-@pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %"])
+@pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.NOT_TOLD])
 def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
     dense = points.is_dense(rows)
-    wanted = [amount(*of) == chosen for of in zip(rows["ratio"], rows["pattern"], strict=True)]
-    assert points.at_amount(rows, chosen).equals(rows[dense | pd.Series(wanted, rows.index)])
+    removed = rows.apply(where, axis=1)
+    anywhere = (rows["method"] == IMPORTED) & ~removed.isin(["50 %", "2:4"])
+    assert set(rows.loc[anywhere, "label"]) == {"b (imported)", "c (imported)"}
+    assert points.at_amount(rows, chosen).equals(rows[dense | anywhere | (removed == chosen)])
 
 
 def test_means_of_seven_are_those_of_each_variant(rows):
-    scored = points.headline(rows)
+    scored = zeroshot.headline(rows)
     expected = []
     for (key, label), part in scored.groupby(["key", "label"], sort=False):
         numbers = [
@@ -112,12 +131,11 @@ def test_means_of_seven_are_those_of_each_variant(rows):
             )
             for row in part.to_dict("records")
         ]
-        if found := mean_of_seven(numbers):
-            where = amount(part["ratio"].iloc[0], part["pattern"].iloc[0])
-            mean, stderr = found
-            told = {"key": key, "label": label, "where": where, "mean": mean}
+        if whole := list(sevens(numbers).values()):
+            value, stderr = mean(max(whole, key=lambda group: sum(row.n for row in group)))
+            told = {"key": key, "label": label, "where": where(part.iloc[0]), "mean": value}
             expected.append(told | {"stderr": math.nan if stderr is None else stderr})
     assert 0 < len(expected) < scored["key"].nunique()
     assert any(math.isnan(one["stderr"]) for one in expected)
-    same(points.seven_means(scored), expected)
-    assert points.seven_means(scored[:0]).empty and points.seven_means(scored[scored["dataset"] == "piqa"]).empty
+    same(zeroshot.seven_means(scored), expected)
+    assert zeroshot.seven_means(scored[:0]).empty and zeroshot.seven_means(scored[scored["dataset"] == "piqa"]).empty

@@ -5,7 +5,7 @@ import pytest
 
 from core.analysis.differences import differences
 from core.store import shipped
-from dashboard.charts import dots, figures, papers, points
+from dashboard.charts import dots, figures, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
@@ -26,8 +26,8 @@ def perplexity_pivot(perplexities):
 @pytest.fixture(scope="session")
 def shown(frame):
     """Accuracies with 50 % removed, and their mean."""
-    rows = points.at_amount(points.headline(frame), "50 %")
-    return points.with_mean(points.accuracies(rows), rows)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    return zeroshot.with_mean(zeroshot.accuracies(rows), rows)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
     order = list(dict.fromkeys(shown["task"]))
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     unpaired = differences([], curve()[0], lambda key, number: None)
-    table = comparison(found, points.seven_means(points.headline(frame)), dense, unpaired, unpaired)
+    table = comparison(found, zeroshot.seven_means(zeroshot.headline(frame)), dense, unpaired, unpaired)
     rows = papers.rows_of(shipped.published(), papers.TABLES[0])
     rows = rows[rows["dataset"] == "wikitext2"]
     sizes, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))

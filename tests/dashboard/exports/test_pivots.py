@@ -7,10 +7,11 @@ import re
 import pandas as pd
 import pytest
 
+from core.analysis.latex import escaped
 from dashboard.charts import papers
 from dashboard.exports import files
-from dashboard.exports.latex import escaped
 from dashboard.exports.pivots import DENSE_COLUMN, Pivot, of_means, wide
+from tests.core.latex import check_table
 from tests.dashboard.exports.conftest import CAPTION
 
 
@@ -45,32 +46,6 @@ def body(text: str) -> list[str]:
     """The lines of a LaTeX table from its header on."""
     lines = text.splitlines()
     return lines[lines.index(r"\toprule") + 1 : lines.index(r"\bottomrule")]
-
-
-def columns_of(line: str) -> int:
-    """How many columns a line of a table fills."""
-    cells = re.split(r"(?<!\\)&", line.removesuffix(r" \\"))
-    spans = [re.match(r" ?\\multicolumn\{(\d+)\}", cell) for cell in cells]
-    return sum(int(span[1]) if span else 1 for span in spans)
-
-
-def assert_parses(text: str) -> None:
-    """Check what can be without TeX: what is opened closes, and each line has as many columns as are declared."""
-    bare = re.sub(r"\\[\\{}%$&#_]", "", "\n".join(line for line in text.splitlines() if not line.startswith("%")))
-    depth = 0
-    for sign in bare:
-        depth += {"{": 1, "}": -1}.get(sign, 0)
-        assert depth >= 0
-    assert depth == 0 and bare.count("$") % 2 == 0
-    assert not re.search("[%#_^~]", re.sub(r"\$[^$]*\$", "", bare))
-    open_ones = []
-    for kind, name in re.findall(r"\\(begin|end)\{(table\*?|tabular)\}", text):
-        assert kind == "begin" or open_ones.pop() == name
-        open_ones += [name] if kind == "begin" else []
-    assert not open_ones
-    declared = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)[1]
-    rows = [line for line in body(text) if line != r"\midrule"]
-    assert {columns_of(re.sub(r"\\begin\{tabular\}.*?\\end\{tabular\}", "", row)) for row in rows} == {len(declared)}
 
 
 def test_a_pivot_has_the_frames_own_values(perplexity_pivot):
@@ -119,7 +94,7 @@ def files_published():
 
 def test_latex_of_a_pivot():
     text = files.latex(item(pivot(order=["50 %", "2:4"]), name="slimscope-m-perplexity")).decode()
-    assert_parses(text)
+    check_table(text)
     assert text.startswith("% needs \\usepackage{booktabs}\n") and "\\label{tab:slimscope-m-perplexity}" in text
     assert f"\\caption{{{CAPTION} $\\pm$: one standard error, or half" in text and "\\begin{table}[t]" in text
     assert "what cannot be told from it as it lies within the error.}" in text
@@ -148,7 +123,7 @@ def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
     )
     both = [perplexity_pivot, Pivot("Mean accuracy (%)", of_means(means), "where", False, form=".1f")]
     text = files.latex(item(*both)).decode()
-    assert_parses(text)
+    check_table(text)
     assert r"\multicolumn{10}{l}{\emph{Mean accuracy (\%)}} \\" in text and "\\begin{table*}" in text
     assert [line for line in body(text) if line.startswith("Wanda")][1].count("--") == 8
     table = wide(both)
@@ -161,9 +136,38 @@ def test_means_of_several_seeds_are_one_point_with_their_range():
     assert (point["value"], point["low"], point["high"], point["key"]) == pytest.approx((42, 40, 44, "a"))
 
 
+def test_what_is_too_wide_has_smaller_letters_or_both_columns():
+    long = {("a", f"{place} numbers of a long name"): (1234.5, 0.1) for place in range(12)}
+    names = {"few": 3, "some": 4, "many": 8}
+    texts = {
+        kind: files.latex(item(pivot(dict(list(long.items())[:count])), name=kind)).decode()
+        for kind, count in names.items()
+    }
+    forms = {
+        kind: re.search(r"\\begin\{(table\*?)\}.*\n(\\(?:small|footnotesize|scriptsize))\n", text, re.DOTALL)
+        for kind, text in texts.items()
+    }
+    assert [form.groups() for form in forms.values()] == [
+        ("table", r"\small"),
+        ("table*", r"\small"),
+        ("table*", r"\footnotesize"),
+    ]
+    for text in texts.values():
+        check_table(text)
+
+
+def test_long_chains_are_broken_at_their_commas_and_plus_signs():
+    chain = "sparsegpt@0.5+lora,batch=4,learning_rate=0.002,minutes=5"
+    text = files.latex(item(table=pd.DataFrame({"Chain": [chain], "MB": [1]}))).decode()
+    check_table(text)
+    lines = re.search(r"\[t\]\{@\{\}l@\{\}\}(.*?)\\end", text)[1].replace(r"\_", "_").split(r" \\ ")
+    assert "".join(lines) == chain and all(line.endswith(",") for line in lines[:-1])
+    assert len(lines) == 4 and max(map(len, lines)) <= 26
+
+
 @pytest.mark.parametrize("kind", ["curve", "tasks", "layers", "sizes"])
 def test_the_latex_of_every_chart_parses(charts, kind):
-    assert_parses(files.latex(charts[kind]).decode())
+    check_table(files.latex(charts[kind]).decode())
 
 
 def test_no_name_breaks_latex():
@@ -171,7 +175,7 @@ def test_no_name_breaks_latex():
     chain = "AdaPrune 20 % + AdaPrune 40 % + AdaPrune"
     values = {(odd, "50 %"): (2.0, 0.1), (chain, "50 %"): (3.0, 0.1)}
     text = files.latex(item(pivot(values), caption=odd)).decode()
-    assert_parses(text)
+    check_table(text)
     assert r"\textbackslash{}input" in text and r"\begin{tabular}[t]{@{}l@{}}AdaPrune 20 \% + AdaPrune \\ 40 \%" in text
     assert escaped("1 → ∞, ±2") == r"1 $\to$ $\infty$, $\pm$2"
 
@@ -179,7 +183,7 @@ def test_no_name_breaks_latex():
 def test_a_table_that_is_no_pivot_is_written_by_its_formats():
     table = pd.DataFrame({"Stage": ["LoRA", "x_y"], "Seconds": [61.26, None], "Steps": [3, 4], "Why": [None, "a & b"]})
     text = files.latex(item(table=table, formats={"Seconds": "%.1f"})).decode()
-    assert_parses(text)
+    check_table(text)
     assert body(text)[2:] == [r"LoRA & 61.3 & 3 & -- \\", r"x\_y & -- & 4 & a \& b \\"]
     assert "{lrrl}" in text
 

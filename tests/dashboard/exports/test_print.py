@@ -13,8 +13,8 @@ from PIL import Image
 
 from dashboard.charts import dots, figures
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT
-from dashboard.exports import files, print_figures, print_labels
+from dashboard.charts.style import LIGHT, layout
+from dashboard.exports import files, print_figures
 from tests.dashboard.exports.conftest import CAPTION
 
 KINDS = ("curve", "tasks", "layers", "sizes")
@@ -123,7 +123,7 @@ def test_the_amount_that_is_chosen_on_the_page_is_neither_printed_nor_on_the_pag
 
 def many(count: int, more: str = "") -> go.Figure:
     """A curve of so many methods."""
-    figure = go.Figure(layout=figures.layout(LIGHT, 440))
+    figure = go.Figure(layout=layout(LIGHT, 440))
     look = {"mode": "lines+markers", "marker": {"symbol": "circle", "color": "#000"}, "line": {"color": "#000"}}
     for index in range(count):
         figure.add_scatter(x=[0.1, 0.5], y=[20, 30 + 10 * index], name=f"Method {index}{more}", **look)
@@ -175,14 +175,6 @@ def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
     short = found[(found["series"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
     unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
-
-
-@pytest.mark.parametrize(
-    ("heights", "places"), [([0, 4, 30], [-3, 7, 30]), ([3, 3, 3], [-7, 3, 13]), ([40, 0], [40, 0])]
-)
-def test_names_move_apart_as_little_as_they_must(heights, places):
-    moved = print_labels.apart(heights, 10)
-    assert moved == pytest.approx(places)
 
 
 def test_sizes_of_models_do_not_stand_on_each_other(charts):

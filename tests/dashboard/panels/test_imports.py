@@ -6,7 +6,7 @@ import pytest
 from core.analysis.frame import tidy
 from core.imports.files import find, keep
 from core.imports.sheet import COLUMNS
-from dashboard.charts import figures, points
+from dashboard.charts import figures, missing, points, zeroshot
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT, look
 from dashboard.exports import files as exports
@@ -103,7 +103,7 @@ def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
     keep(find(uploads(), told(), filled), filled)
     keep(find(uploads(), told(label="some", ratio=None), filled), filled)
     keep(find(uploads(), told(label="third", ratio="0.3"), filled), filled)
-    rows = points.headline(tidy(filled.results()))
+    rows = zeroshot.headline(tidy(filled.results()))
     labels = {at: set(points.at_amount(rows, at)["label"]) for at in ("30 %", "50 %")}
     assert {"lm_eval (imported)", "some (imported)"} <= labels["30 %"] & labels["50 %"]
     assert "third (imported)" in labels["30 %"] - labels["50 %"]
@@ -142,13 +142,23 @@ def test_no_run_is_offered_for_it(filled):
     keep(find([sheet(*ROWS, header=HEADER)], None, filled), filled)
     frame = tidy(filled.results())
     found, _ = collapsed(frame)
-    assert not [chain for chain in points.missing_chains(found) if "imported" in chain]
-    assert not points.quickly_made("imported@0.5,label=my-pruner")
+    assert not [chain for chain in missing.of_chains(found) if "imported" in chain]
+    assert not missing.quickly_made("imported@0.5,label=my-pruner")
     assert imports.preview(find([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
 
 
 def test_explore_shows_a_model_that_was_never_run_here(filled):
     rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
-    keep(find([sheet(*rows, ACCURACY.replace("smollm2-135m", "org/other"))], None, filled), filled)
+    keep(find([sheet(*rows)], None, filled), filled)
     assert len(charts(open_app(explore_model="org/name"))) == 1
-    assert not charts(open_app(explore_model="org/other"))  # accuracies, and no perplexity to draw a curve of
+
+
+def test_explore_shows_accuracies_without_a_perplexity(filled):
+    rows = [ACCURACY.replace("smollm2-135m", "org/other"), ACCURACY.replace("smollm2-135m", "org/third")]
+    rows += [rows[1].replace(",0.5,", f",{ratio},") for ratio in ("0.3", "")]
+    keep(find([sheet(*rows)], None, filled), filled)
+    app = open_app(explore_model="org/other")
+    assert len(charts(app)) == 1 and "zero-shot accuracy at 50 %" in app.caption[0].value
+    assert "No perplexity of these methods" in app.info[0].value
+    app = open_app(explore_model="org/third", explore_at="30 %")
+    assert "zero-shot accuracy at 30 %" in app.caption[0].value and len(charts(app)) == 1

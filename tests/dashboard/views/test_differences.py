@@ -192,3 +192,17 @@ def test_several_seeds_are_one_pair_of_mean_losses_and_none_of_answers(answers):
     assert table.loc["Wanda", "Accuracy is"] == "a mean of 2 seeds"
     assert table.loc["Wanda", "Perplexity is"] == "worse"
     assert table.loc["Wanda", "Accuracy vs dense"] != 0 and table.loc["Wanda", "Seeds"] == 2
+
+
+def test_a_pair_is_read_once_and_told_beside_those_it_is_shown_with(answers, monkeypatch):
+    dense, *others = (one.variant.key for one in answers.results())
+    alone = data.paired([(others[0],)], dense)
+    read = []
+    monkeypatch.setattr(data, "_paired", lambda seeds, *of, made=data._paired: read.append(seeds) or made(seeds, *of))
+    both = data.paired([(key,) for key in others[:2]], dense)
+    assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
+    adjusted = both.loc[both["key"] == others[0], "adjusted"]
+    assert (adjusted.to_numpy() >= alone["adjusted"].to_numpy()).all()  # by Holm over two
+    columns = both.columns.drop(["adjusted", "verdict"])
+    again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
+    assert again.astype(object).equals(alone[columns].astype(object))

@@ -4,7 +4,7 @@ import pytest
 
 from core.chain import written
 from dashboard import data
-from dashboard.panels import offers, widgets
+from dashboard.panels import missing, offers, widgets
 from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import chained, curve, result
 
@@ -101,11 +101,19 @@ def test_where_no_command_makes_a_point_again_its_reason_is_said(filled):
     assert not app.code and not app.exception
 
 
+def opened(app):
+    """Open what lists the points that are not measured yet."""
+    app.session_state[missing.OPEN] = True
+    return app.run()
+
+
 def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
     filled.put(chained("magnitude@0.5+adaprune", 100.0))
     filled.put(chained("sparsegpt@0.5+lora", 30.0))
     app = open_app(explore_methods=["Magnitude"])
     assert "8 points are not measured yet" in [box.label for box in app.expander]
+    assert "explore_run_missing" not in {button.key for button in app.button}  # nothing is estimated before it is asked
+    opened(app)
     boxes = control(app, "explore_missing_AdaPrune")
     assert boxes.value == [] and len(boxes.options) == 8 and "2:4" in boxes.options
     boxes.set_value(["10 %", "2:4"]).run()
@@ -114,7 +122,7 @@ def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
     button.click().run()
     chains = [written(job.spec.variant.stages) for job in data.queue().jobs()]
     assert sorted(chains) == ["magnitude@0.1+adaprune", "magnitude@2:4+adaprune"]
-    app = open_app(explore_methods=["SparseGPT"])  # a training takes too long to offer many
+    app = opened(open_app(explore_methods=["SparseGPT"]))  # a training takes too long to offer many
     assert "explore_run_missing" not in {button.key for button in app.button}
     assert not app.exception
 
@@ -308,9 +316,9 @@ def test_a_new_result_shows_at_the_next_rerun(filled):
 
 
 def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
-    missing = next(one for one in curve() if one.variant.method == "magnitude" and one.variant.ratio == 0.2)
-    filled.delete(missing.variant.key)
-    app = open_app()
+    lacking = next(one for one in curve() if one.variant.method == "magnitude" and one.variant.ratio == 0.2)
+    filled.delete(lacking.variant.key)
+    app = opened(open_app())
     button = app.button(key="explore_run_missing")
     assert button.label.startswith("Run this point (") and control(app, "explore_missing_Magnitude").value == ["20 %"]
     button.click().run()

@@ -216,7 +216,7 @@ def test_every_word_of_the_glossary_is_a_sentence_or_two(filled):
 
 def test_headings_of_explore_explain_their_words(filled):
     app = open_app()
-    helps = {title.value: title.proto.help for title in app.subheader}
+    helps = {title.value: title.proto.help for title in app.header}
     assert glossary.term("packed size") in helps["All points"]
     (tasks,) = (group for group in app.get("button_group") if group.key == "explore_tasks")
     assert glossary.term("chance") in tasks.proto.help

@@ -11,7 +11,7 @@ from core.request.complete import complete
 from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
 from dashboard import data
-from dashboard.charts import points
+from dashboard.charts import naming
 from tests.core.made import make, perplexity
 from tests.dashboard.opened import chain_field, open_app, read
 
@@ -124,7 +124,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
     spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
     for one in (spec, baseline(spec)):
         stored(store, one)
-    app = open_app(**points.link(data.frame(spec.variant.model), spec))
+    app = open_app(**naming.link(data.frame(spec.variant.model), spec))
     assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
     assert list(app.dataframe[0].value["Ratio to dense"].dropna()) == [1.0, 1.0]
     assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)

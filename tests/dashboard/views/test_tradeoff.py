@@ -218,3 +218,22 @@ def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(sto
     app = open_tradeoff(quality="Mean accuracy")
     assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
     assert not app.exception
+
+
+def test_what_only_a_curve_heeds_is_asked_for_beside_a_curve_only_and_kept(filled):
+    filled.put(result("slimllm", 60.0, 0.5))  # another family
+    app = open_app(explore_methods="Wanda", explore_x="packed size")
+
+    def asked() -> set[str]:
+        return {field.key for kind in ("multiselect", "selectbox", "button_group") for field in app.get(kind)}
+
+    def turn(to: str) -> None:
+        next(group for group in app.get("button_group") if group.key == "explore_mode").set_value(to).run()
+
+    of_curve = {"explore_families", "explore_methods", "explore_x"}
+    assert of_curve <= asked()
+    turn("Trade-off")
+    assert of_curve.isdisjoint(asked()) and len(table(app)) > len(curve())  # whatever was chosen beside the curve
+    turn("Curve")
+    assert app.multiselect(key="explore_methods").value == ["wanda"]
+    assert app.selectbox(key="explore_x").value == "packed size" and not app.exception

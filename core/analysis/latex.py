@@ -1,0 +1,114 @@
+"""Tables in LaTeX that need nothing but booktabs and fit a page of two columns: their letters are as large as may be.
+
+Widths are reckoned from those of Computer Modern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+COLUMN, PAGE = 3.25, 6.75  # inches
+POINTS = 72.27  # an inch
+SIZES = {r"\small": 9.25, r"\footnotesize": 8.5, r"\scriptsize": 7.97}  # points that letters of 1 em are wide
+SMALLEST = next(reversed(SIZES))
+TINY = 6.81  # the same of `\tiny`
+GAP = 3  # points on each side of a column
+LONGEST = 26  # characters of a line in a cell
+NARROW, WIDE, BOLD = 0.33, 0.8, 1.15  # ems; and how much wider bold letters are
+OTHER, CAPITAL = 0.5, 0.7  # ems
+SIGNS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "∞": r"$\infty$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "−": "$-$",
+    "–": "--",
+    "\n": " ",
+} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+BREAKS = re.compile(r"(?<=,)(?=[a-z])|(?<=\S\+)(?=[a-z])|(?<= )")
+NESTED = re.compile(r"\\begin\{tabular\}\[.\]\{@\{\}.@\{\}\}|\\end\{tabular\}")
+SIGN = re.compile(r"\$-\$|\\(?:pm|times|infty|to|text(?!bf)[a-z]+)\b")
+COMMAND = re.compile(r"\\[a-zA-Z]+|[{}$\\]")
+
+
+def escaped(text: str) -> str:
+    """Return a text of which LaTeX takes no sign as its own."""
+    return "".join(SIGNS.get(sign, sign) for sign in text)
+
+
+def in_lines(text: str, longest: int = LONGEST, side: str = "l", place: str = "t") -> str:
+    """Return a cell: a long text in lines, at spaces and, in a chain of stages, at its commas and plus signs."""
+    glued = text.replace(" + ", " +\N{NO-BREAK SPACE}")
+    lines = [""]
+    for part in BREAKS.split(glued):
+        if lines[-1] and len((lines[-1] + part).rstrip()) > longest:
+            lines.append(part)
+        else:
+            lines[-1] += part
+    shown = [escaped(line.strip().replace("\N{NO-BREAK SPACE}", " ")) for line in lines]
+    if len(shown) < 2:
+        return "".join(shown)
+    return rf"\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}" + r" \\ ".join(shown) + r"\end{tabular}"
+
+
+def headed(names: Sequence[str], rows: Sequence[Sequence[str]], columns: str) -> list[str]:
+    """Return a table's lines: the names, no wider than what is under them where they have spaces, a rule, the rows."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(names)
+    longest = [max((len(plain) for cell in column for plain in _plain(cell)), default=0) for column in cells]
+    wanted = [max(room, *map(len, name.split())) for name, room in zip(names, longest, strict=True)]
+    head = [in_lines(*one, "b") for one in zip(names, wanted, columns, strict=True)]
+    return [line(head), r"\midrule", *map(line, rows)]
+
+
+def line(cells: Sequence[str]) -> str:
+    """Return the cells as a line of a table."""
+    return " & ".join(cells) + r" \\"
+
+
+def letters(lines: Sequence[str], room: float) -> str | None:
+    """Return the largest letters in which a table is no wider than `room` inches; None where it is wider in all."""
+    return next((size for size, em in SIZES.items() if width(lines, em) <= room), None)
+
+
+def width(lines: Sequence[str], em: float) -> float:
+    """Return how wide the lines of a table are in letters of an `em` in points, in inches."""
+    rows = [row.removesuffix(r" \\").split(" & ") for row in lines if row.endswith(r" \\") and "multicolumn" not in row]
+    columns = zip(*rows, strict=True)
+    return sum(2 * GAP + max(_cell_width(cell, em) for cell in column) for column in columns) / POINTS
+
+
+def tabular(lines: Sequence[str], columns: str, size: str) -> list[str]:
+    """Return the whole table in letters of a size."""
+    begin = rf"\begin{{tabular}}{{{columns}}}"
+    space = rf"\setlength{{\tabcolsep}}{{{GAP}pt}}"
+    return [size, space, begin, r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _plain(cell: str) -> list[str]:
+    """Return the lines of a cell as one reads them."""
+    return [COMMAND.sub("", SIGN.sub("m", one)) for one in NESTED.sub("", cell).split(r" \\ ")]
+
+
+def _cell_width(cell: str, em: float) -> float:
+    value, _, error = cell.partition(r"\tiny")
+    bold = BOLD if r"\textbf" in value else 1.0
+    return em * bold * max(map(_ems, _plain(value))) + TINY * max(map(_ems, _plain(error)))
+
+
+def _ems(text: str) -> float:
+    return sum(
+        NARROW
+        if sign in " .,:;'()[]|!-ijlft"
+        else WIDE
+        if sign in "mwMW%+=@<>"
+        else CAPITAL
+        if sign.isupper()
+        else OTHER
+        for sign in text
+    )

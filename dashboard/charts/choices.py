@@ -1,0 +1,99 @@
+"""What there is to choose among tidy rows (`core.analysis.frame`), first what is shown at first, and its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from core.chain import DENSE
+from core.registry import STAGES
+from core.specs import ELSEWHERE
+from dashboard.charts.zeroshot import scored
+
+SAID = ("window", "windows", "protocol")  # of what a perplexity was measured on
+MOST_LIT = 6  # series that are told apart at a glance, also without their colours
+FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
+
+
+def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, str]]:
+    """Return the perplexity protocols in the frame: what users read -> (corpus, protocol id).
+
+    First the one with most points whose accuracies are known, so that a curve and the accuracies under it are of the
+    same models; then the corpus that is `here`, then the one with most points.
+    """
+    few = frame[["key", "dataset", *SAID, "protocol_id"]]
+    rows = few[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
+    rows = rows.assign(known=rows["key"].isin(scored(frame)))
+    protocols = rows.groupby(["dataset", "protocol_id"]).agg(
+        known=("known", "sum"), size=("key", "size"), **{name: (name, "first") for name in SAID}
+    )
+    ranked = protocols.reset_index().to_dict("records")
+    ranked.sort(
+        key=lambda one: (-one["known"], one["dataset"] != here, -one["size"], one["dataset"], one["protocol_id"])
+    )
+    found: dict[str, tuple[str, str]] = {}
+    for one in ranked:
+        name = text_name(one["dataset"], one["window"], one["windows"])
+        while name in found:  # the same text and windows in another dtype or version
+            name += f" ({one['protocol']})"
+        found[name] = one["dataset"], one["protocol_id"]
+    return found
+
+
+def text_name(corpus: str, window: float, windows: float | None) -> str:
+    """Write what a perplexity was measured on: `wikitext2, 16 x 2048 tokens`."""
+    return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
+
+
+def calibrations(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
+    """Return the calibration sets of the rows: the one with most points among the keys `known`, then with most."""
+    return _by_points(rows, "calibration", known)
+
+
+def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
+    """Return the training texts of the rows, in the order of `calibrations`."""
+    return _by_points(rows, "train", known)
+
+
+def _by_points(rows: pd.DataFrame, kind: str, known: Collection[str]) -> list[str]:
+    counts = rows[[kind]].assign(known=rows["key"].isin(known)).groupby(kind)["known"].agg(["sum", "size"])
+    ranked = {str(text): (most, size) for text, most, size in counts.itertuples(name=None)}
+    return sorted(ranked, key=ranked.__getitem__, reverse=True)
+
+
+def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
+    """Return the rows of variants that read no other calibration text than this and were trained on no other text.
+
+    Those whose stages differ in their texts, which their labels say, are among them.
+    """
+    read, trained = rows["calibration"], rows["train"]
+    return rows[(read.isna() | (read == calibration)) & (trained.isna() | (trained == training))]
+
+
+def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
+    return rows[rows["method"].isin([*methods, DENSE, *ELSEWHERE])]
+
+
+def lit_at_first(points: pd.DataFrame) -> list[str]:
+    """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
+
+    First the methods alone, of too many those with the lowest perplexities at the amount that most have; then, by what
+    followed them, such as LoRA, all of a kind as long as they fit.
+    """
+    there = points.drop_duplicates("series").set_index("series")
+    several = there["open"].str.contains("+", regex=False)
+    plain = list(there.index[~several])
+    if len(plain) > MOST_LIT:
+        most = points["where"].mode().iloc[0]
+        value = points[points["where"] == most].groupby("series")["value"].min()
+        plain = sorted(plain, key=lambda series: value.get(series, math.inf))[:MOST_LIT]
+    lit, chosen = set(plain), set[str]()
+    for name in FOLLOWERS:
+        kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
+        more = lit | {series for series, kind in kinds.items() if kind and kind <= chosen | {name}}
+        if len(more) <= MOST_LIT:
+            lit, chosen = more, chosen | {name}
+    return [series for series in there.index if series in lit]

@@ -1,0 +1,75 @@
+"""The points that curves lack: chains that are written as on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.chain import parse
+from core.errors import UserError
+from core.registry import METHODS, get_stage
+from core.request.asked import reads_of
+from core.specs import parse_pattern
+
+GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
+
+
+def of_methods(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return by label the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
+    known = {method.name for method in METHODS}
+    return {get_stage(name).label: _lacking(points, f"{name}@", patterns) for name in methods if name in known}
+
+
+def of_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the same of each series of several stages, none of which trains, that has a point."""
+    several = points[points["open"].str.contains("+", regex=False)].drop_duplicates("open")
+    return {
+        row["series"]: _lacking(points, row["open"], patterns)
+        for _, row in several.iterrows()
+        if quickly_made(row["open"])
+    }
+
+
+def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:
+    """Return the chains that fill the open amount of a series by the grid, without those that are there."""
+    try:
+        stages = parse(name)
+    except UserError:  # of a version with other methods
+        return []
+    last = next((place for place, stage in enumerate(stages) if stage.open), None)
+    if last is None:
+        return []
+    method = get_stage(stages[last].name)
+    gone = max((_share(stage.ratio, stage.pattern) for stage in stages[:last]), default=0.0)
+    there = points["ratio"][points["pattern"].isna()].dropna()
+    ratios = sorted({*GRID, *(round(float(ratio), 6) for ratio in there)})
+    wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
+    if method.patterns:
+        wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
+    start = stages[last].amount_place
+    chains = [f"{name[:start]}{text}{name[start:]}" for text, share in wanted if share > gone]
+    have = set(points["chain"][points["open"] == name])
+    return [chain for chain in chains if chain not in have]
+
+
+def quickly_made(chain: str) -> bool:
+    """Whether a written chain can be made without training, which takes long."""
+    try:
+        return all(reads_of(stage) != "training" for stage in parse(chain))
+    except UserError:  # of a version with other methods
+        return False
+
+
+def _share(ratio: float | None, pattern: str | None) -> float:
+    """Return the share of weights that an amount removes."""
+    if pattern:
+        kept, group = parse_pattern(pattern)
+        return 1 - kept / group
+    return ratio or 0.0
+
+
+def chain_amount(chain: str) -> tuple[float | None, str | None]:
+    """Return the last amount of a written chain as ratio or pattern."""
+    amounts = [(stage.ratio, stage.pattern) for stage in parse(chain) if stage.ratio is not None or stage.pattern]
+    return amounts[-1] if amounts else (None, None)

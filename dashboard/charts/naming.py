@@ -1,0 +1,65 @@
+"""What points and variants are called: in addresses, and where one of them is chosen."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.chain import DENSE
+from core.specs import RunSpec
+from core.words import amount
+from dashboard.charts.choices import text_name
+from dashboard.charts.points import is_dense
+
+
+def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
+    """Return the address of a run on Explore: its series and amount, and the texts that it was made with."""
+    rows = frame[frame["key"] == spec.variant.key]
+    if rows.empty:
+        return {}
+    first = rows.iloc[0]
+    where: dict[str, str | list[str]] = {"explore_model": first["model"]}
+    if spec.perplexity:
+        text = spec.perplexity[0]
+        where["explore_text"] = text_name(text.corpus, text.window, text.windows)
+    for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
+        if isinstance(text, str):
+            where[name] = text
+    if first["ratio_kind"] == "bits":  # which no curve over what was removed shows
+        where["explore_mode"] = "Trade-off"
+    elif first["method"] != DENSE:
+        where["explore_families"] = first["family"].capitalize()
+        where["explore_at"] = amount(first["ratio"], first["pattern"])
+        labels = set(frame.loc[frame["model"] == first["model"], "label"])
+        where["explore_series"] = [name for name in (first["untuned"], first["label"]) if name in labels]
+    return where
+
+
+def addresses(points: pd.DataFrame) -> dict[str, str]:
+    """Return what each point is called in an address, by its key: its chain, and the series where several share it."""
+    found, taken = {}, set[str]()
+    for key, chain, series in zip(points["key"], points["chain"], points["series"], strict=True):
+        found[key] = f"{chain} ({series})" if chain in taken else chain
+        taken.add(found[key])
+    return found
+
+
+def addressed(found: dict[str, str], asked: str) -> str | None:
+    """Return the key of the point that an address asks for, also where each `+` of it has become a space."""
+    plain = _without_plus(asked)
+    return next((key for key, name in found.items() if _without_plus(name) == plain), None)
+
+
+def _without_plus(text: str) -> str:
+    return " ".join(text.replace("+", " ").split())
+
+
+def variant_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return a name of each variant by its key, the dense model's first: as short as tells it from the others."""
+    first = rows.drop_duplicates("key")
+    first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
+    removed = [amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
+    names = first["label"].str.cat([f", {one}" if one != amount(None, None) else "" for one in removed])
+    for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
+        told = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
+        names = names.mask(names.duplicated(keep=False), names.str.cat(told))
+    return dict(zip(first["key"], names, strict=True))

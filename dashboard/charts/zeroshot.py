@@ -1,0 +1,96 @@
+"""From tidy rows (`core.analysis.frame`) to the accuracies of zero-shot tasks and their mean that charts show."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.analysis.seven import mean_of, stderr_of
+from core.data.cards import SEVEN, TASKS
+from dashboard.charts.points import collapsed, is_dense, removals
+
+MEAN_LABEL = "Mean of seven"
+SCORED = ["key", "label", "limit", "fewshot"]  # what the seven tasks of a mean have in common
+
+
+def headline(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies that papers report: each known task's own metric, with its `task` label and `chance`."""
+    named = {str(name): TASKS.get(str(name).partition("@")[0]) for name in frame["dataset"].unique()}
+    cards = {name: card for name, card in named.items() if card}
+    rows = frame[frame["metric"] == frame["dataset"].map({name: card.metric for name, card in cards.items()})]
+    found = [cards[name] for name in rows["dataset"]]
+    return rows.assign(task=[card.label for card in found], chance=[card.chance for card in found])
+
+
+def scored(rows: pd.DataFrame) -> set[str]:
+    """Return the keys of the compressed variants with zero-shot accuracies."""
+    few = rows[["key", "metric", "dataset", "method", "recovery"]]  # a row of all columns is long
+    return set(headline(few[~is_dense(few)])["key"])
+
+
+def scored_on(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `headline` with the documents of each task in `limit`, 0 for all, and the precision in `scoring`."""
+    rows = headline(frame)
+    return rows.assign(limit=rows["limit"].fillna(0.0), scoring=rows["scoring"].fillna(rows["dtype"]))
+
+
+def one_protocol(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each data set's most frequent protocol, so that no other one shares its axis."""
+    if rows.empty:
+        return rows
+    most = rows.groupby("dataset")["protocol_id"].transform(lambda ids: ids.mode().iloc[0])
+    return rows[rows["protocol_id"] == most]
+
+
+def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what `dots.accuracy_dots` draws, seeds collapsed, from `headline` rows of one limit and amount."""
+    return collapsed(rows, ["task", "chance", "metric"]).astype({"chance": float}) if len(rows) else pd.DataFrame()
+
+
+def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return each variant's mean over the seven tasks (key, label, where, mean, stderr), where it has all seven."""
+    wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
+    of_seven = rows[rows["metric"] == wanted].drop_duplicates([*SCORED, "dataset"], keep="last")
+    size = of_seven.groupby(SCORED, dropna=False)["dataset"].transform("size")
+    whole = of_seven[size == len(SEVEN)]
+    if whole.empty:
+        return pd.DataFrame(columns=["key", "label", "where", "mean", "stderr"])
+    group = whole.groupby(SCORED, dropna=False, sort=False).ngroup()
+    task = whole["dataset"].map(SEVEN.index)
+    whole = whole.assign(group=group, task=task).sort_values(["group", "task"])
+    first = whole.iloc[:: len(SEVEN)]
+    values, errors, n = (whole[name].to_numpy(float).reshape(-1, len(SEVEN)) for name in ("value", "stderr", "n"))
+    means = pd.DataFrame(
+        {
+            "key": first["key"],
+            "label": first["label"],
+            "where": removals(first),
+            "mean": mean_of(values),
+            "stderr": stderr_of(errors),
+        }
+    )
+    # Of several protocols the one with the most documents counts, and of these the first.
+    most = means.assign(n=n.sum(axis=1)).sort_values("n", ascending=False, kind="stable").drop_duplicates(SCORED[:2])
+    shown = rows[SCORED[:2]].drop_duplicates()
+    return shown.merge(most.drop(columns="n"), on=SCORED[:2])[list(means)]
+
+
+def over_seeds(means: pd.DataFrame) -> tuple[float, float, float]:
+    """Return the mean of one point's `seven_means`, and its ends: one standard error away, or those of the seeds."""
+    values, stderr = means["mean"], means["stderr"].fillna(0.0).iloc[0]
+    value = float(values.mean())
+    return (value, values.min(), values.max()) if len(means) > 1 else (value, value - stderr, value + stderr)
+
+
+def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `accuracies` with a last row of tasks, the mean of seven, for the points that have all seven."""
+    means = {label: part for label, part in seven_means(rows).groupby("label")}
+    added = []
+    for first in shown.drop_duplicates("series").to_dict("records"):
+        if first["series"] not in means:
+            continue
+        mine = means[first["series"]]
+        value, low, high = over_seeds(mine)
+        spread = f", mean of {len(mine)} seeds" if len(mine) > 1 else f" ± {high - value:.2g} (standard error)"
+        row = {"task": MEAN_LABEL, "chance": None, "metric": "as the papers take it", "value": value}
+        added.append(first | row | {"low": low, "high": high, "spread": spread})
+    return pd.concat([shown, pd.DataFrame(added)], ignore_index=True) if added else shown

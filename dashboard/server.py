@@ -1,0 +1,24 @@
+"""The dashboard's server: `streamlit run dashboard/server.py` from the project's folder.
+
+It loads what the first page needs, and reads what ships, before it takes visits: that takes longer than to draw a page.
+"""
+
+import sys
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pyarrow.parquet  # noqa: F401
+import scipy.special  # noqa: F401
+import streamlit as st
+
+PROJECT = str(Path(__file__).resolve().parents[1])
+if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
+    sys.path.insert(0, PROJECT)
+
+from core.store import shipped  # noqa: E402
+from dashboard.panels import about, accuracy, answer, budget, details, missing, series  # noqa: E402, F401
+
+go.Figure(go.Scatter())  # plotly loads its parts when they are first used
+shipped.read_measured()
+
+app = st.App("app.py")

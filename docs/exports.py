@@ -1,0 +1,125 @@
+"""Every print and table that pages and the command line export, tried: `python -m docs.exports FOLDER [STATE ...]`.
+
+Of each chart and table in the pages' states (`docs.screenshots`) and on each published page, with the shipped results:
+a print of either width, to look at, and the LaTeX, which TeX sets on a page of two columns. What does not compile is
+named with TeX's own sentence, and so is a table that is wider than its column. TeX comes with
+`apt-get install texlive-latex-recommended`; without it the LaTeX is only written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from streamlit.testing.v1 import AppTest
+from typer.testing import CliRunner
+
+from core.cli.app import app as command_line
+from core.paths import PROJECT
+from core.store.store import Store
+from dashboard.charts.papers import TABLES
+from dashboard.exports import files
+from dashboard.panels import widgets
+from docs.screenshots import STATES
+
+COLUMN, PAGE = files.WIDTHS.values()  # inches
+DOCUMENT = rf"""\documentclass[twocolumn]{{article}}
+\usepackage{{booktabs}}
+\setlength{{\textwidth}}{{{PAGE}in}}
+\setlength{{\columnsep}}{{{PAGE - 2 * COLUMN}in}}
+\begin{{document}}
+%s
+\end{{document}}
+"""
+WIDE = "\\onecolumn\n\\noindent\n"  # as what the command line prints has no width of its own
+WRONG = re.compile(r"^! (.*)$", re.MULTILINE)
+TOO_WIDE = re.compile(r"^Overfull \\hbox \(([\d.]+)pt too wide\)", re.MULTILINE)
+INCH = 72.27  # TeX's points
+LONGEST = 300  # seconds until a page is there
+COMPARED = 3  # variants, beside dense
+PUBLISHED = {f"published-{place}": {"published_table_name": table.title} for place, table in enumerate(TABLES)}
+TUNED = {"published-tuned": {"published_table_name": TABLES[2].title, "published_tuned": "both"}}
+PAGES = STATES | {name: ("published", query) for name, query in (PUBLISHED | TUNED).items()}
+
+
+def exported(state: str) -> list[files.Item]:
+    """Return what has an Export button in a state of a page."""
+    page, query = PAGES[state]
+    items: list[files.Item] = []
+    widgets.export_menu = lambda name, item: items.append(item)
+    app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=LONGEST)
+    app.query_params.update(query)
+    if page:
+        app.switch_page(f"views/{page}.py")
+    app.run()
+    if app.exception:
+        raise SystemExit(f"{state} failed: {app.exception[0].value}")
+    return items
+
+
+def printed(*command: str) -> str:
+    """Return what a command prints."""
+    result = CliRunner().invoke(command_line, command)
+    if result.exit_code:
+        raise SystemExit(f"`{' '.join(command)}` failed: {result.output}")
+    return result.stdout
+
+
+def wrong_with(file: Path, before: str = "") -> str:
+    """Return what TeX finds wrong with the LaTeX in a file, `before` standing before it; empty where nothing is."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "page.tex").write_text(DOCUMENT % (before + file.read_text()))
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+        subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
+        log = Path(folder, "page.log").read_text(errors="replace")
+    if sentence := WRONG.search(log):
+        return f"does not compile: {sentence[1]}"
+    over = max(map(float, TOO_WIDE.findall(log)), default=0.0) / INCH
+    room = PAGE if before or r"\begin{table*}" in file.read_text() else COLUMN
+    return f"is {room + over:.2f} in wide, of {room} in" if over else ""
+
+
+def main(folder: Path, asked: list[str]) -> None:
+    if unknown := set(asked) - PAGES.keys():
+        raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(PAGES)}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[Path, str] = {}  # LaTeX, and what stands before it on a page
+    for state in asked or PAGES:
+        for item in exported(state):
+            start = folder / f"{state}-{item.name}"
+            if isinstance(item, files.Chart):
+                for width in files.WIDTHS.values():
+                    Path(f"{start}-{width}in.png").write_bytes(files.image(item, "png", width))
+            written[Path(f"{start}.tex")] = ""
+            Path(f"{start}.tex").write_bytes(files.latex(item))
+    if not asked:
+        made = [one for one in Store().results() if one.variant.key != one.variant.dense_key]
+        most = sorted(made, key=lambda one: -len(one.measurements))[:COMPARED]
+        keys = [one.variant.key for one in most]
+        for name, command in {"results": ("results",), "compare": ("compare", "dense", *keys)}.items():
+            written[folder / f"{name}.tex"] = WIDE
+            (folder / f"{name}.tex").write_text(printed(*command, "--latex"))
+    if not shutil.which("pdflatex"):
+        print(f"{len(written)} tables written to {folder}; there is no pdflatex here to compile them.")
+        return
+    found = {file: wrong for file, before in written.items() if (wrong := wrong_with(file, before))}
+    for file, wrong in found.items():
+        print(f"{file.name} {wrong}")
+    if found:
+        raise SystemExit(f"{len(found)} of {len(written)} tables are wrong.")
+    print(f"{len(written)} tables compile, each within its column.")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    logging.getLogger("streamlit").setLevel(logging.ERROR)  # it misses a browser
+    with TemporaryDirectory() as results:
+        os.environ["SLIMSCOPE_RESULTS"] = results
+        main(Path(sys.argv[1]), sys.argv[2:])

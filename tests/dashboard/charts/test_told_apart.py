@@ -1,0 +1,85 @@
+"""Series that are shown together at first are told apart without colour vision, and in a grey print."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from core.analysis.frame import tidy
+from core.registry import METHODS, STAGES
+from core.store import shipped
+from dashboard.charts import choices, points, zeroshot
+from dashboard.charts.style import DARK, LIGHT, Look, look
+
+DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+WHITE = TO_XYZ.sum(axis=1)
+APART = 10.0  # CIE 1976 distance in Lab that is seen at a glance between thin lines
+FAMILIES = list(dict.fromkeys(method.family for method in METHODS if method.takes_amount))
+
+
+def linear(colour: str) -> np.ndarray:
+    values = np.array([*bytes.fromhex(colour[1:])]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def lab(light: np.ndarray) -> np.ndarray:
+    x, y, z = np.cbrt(TO_XYZ @ np.clip(light, 0, 1) / WHITE)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def seen(colour: str, eyes: str) -> np.ndarray:
+    """Return a colour in Lab as it is seen with deuteranopia, or printed in grey."""
+    light = linear(colour)
+    return lab(DEUTERANOPIA @ light if eyes == "deuteranopia" else np.full(3, TO_XYZ[1] @ light))
+
+
+def apart(one: Look, other: Look, eyes: str) -> bool:
+    if (one.symbol, one.dash) != (other.symbol, other.dash):
+        return True
+    return float(np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes))) >= APART
+
+
+def test_what_is_simulated_is_what_the_literature_has():
+    red, green, blue = (seen(colour, "deuteranopia") for colour in ("#C85A3C", "#7F7F2E", "#0072B2"))
+    assert np.linalg.norm(red - green) < np.linalg.norm(red - blue) / 3
+    assert np.allclose(seen("#ffffff", "deuteranopia"), [100, 0, 0], atol=0.1)
+    assert np.allclose(seen("#808080", "grey"), lab(linear("#808080")), atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """The looks' parts of the series that Explore lights at first, by (model, family), of what ships."""
+    frame = tidy(list(shipped.read_measured().results.values()))
+    found = {}
+    for model, rows in frame.groupby("model"):
+        corpus, protocol = next(iter(choices.texts(rows).values()))
+        read = rows[(rows["metric"] == "perplexity") & (rows["protocol_id"] == protocol) & (rows["dataset"] == corpus)]
+        known = zeroshot.scored(rows)
+        for family in FAMILIES:
+            mine = choices.shown(read, [method.name for method in METHODS if method.family == family])
+            of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
+            made = points.collapse(choices.made_with(mine[~points.is_dense(mine)], *of))
+            lit = made[made["series"].isin(choices.lit_at_first(made))] if len(made) else made
+            found[str(model), family] = list(dict.fromkeys(lit["parts"]))
+    return found
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+@pytest.mark.parametrize("eyes", ["deuteranopia", "grey"])
+def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
+    assert max(map(len, shown.values())) == choices.MOST_LIT
+    alike = [
+        (model, one, other)
+        for (model, _), parts in shown.items()
+        for one, other in itertools.combinations(parts, 2)
+        if not apart(look(one, theme), look(other, theme), eyes)
+    ]
+    assert alike == []
+
+
+def test_no_two_stages_look_alike():
+    looks = [(one.colour, one.mark, one.dash) for one in STAGES]
+    assert len(set(looks)) == len(looks)

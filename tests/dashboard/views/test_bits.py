@@ -1,0 +1,28 @@
+"""Weights of a few bits on the pages: asked for as bits, and shown by size, not by a share removed."""
+
+import pandas as pd
+
+from dashboard.charts import points
+from tests.dashboard.opened import chain_field, open_app
+from tests.dashboard.synthetic import result
+
+
+def test_the_form_asks_for_bits(fresh):
+    app = open_app("views/run.py", chain="gptq@3bit,group_size=32")
+    control = next(one for one in app.segmented_control if one.label == "Bits a weight")
+    assert control.value == "3bit" and chain_field(app).value == "gptq@3bit,group_size=32"
+    control.set_value("2bit").run()
+    assert not app.exception and chain_field(app).value == "gptq@2bit,group_size=32"
+
+
+def test_the_curve_leaves_bits_to_the_trade_off(fresh):
+    fresh.put(result("rtn", 25.0, None, pattern="4bit"))
+    app = open_app()
+    assert "RTN" not in app.multiselect[0].options
+    trade_off = open_app(explore_mode="Trade-off", explore_text="passages-eval, 16 x 2048 tokens")
+    assert ("RTN", "4 bit") in set(map(tuple, trade_off.dataframe[0].value[["Method", "Removed"]].to_numpy()))
+
+
+def test_amounts_are_in_order():
+    rows = pd.DataFrame({"ratio": [0.5, 0.75, 0.5, 0.875], "pattern": [None, "4bit", "2:4", "2bit"]})
+    assert points.amounts(rows) == ["50 %", "4 bit", "2:4", "2 bit"]

@@ -1,0 +1,91 @@
+"""A running dashboard, and a browser to look at it: for tests, for pictures (`docs`) and for timings (`benchmarks`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from core.paths import PROJECT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LONGEST_START, STEP = 60.0, 0.25  # seconds
+
+
+class Dashboard(NamedTuple):
+    """A dashboard that runs."""
+
+    address: str
+    process: int
+
+
+def chromium_path() -> str | None:
+    """Return where this machine's Chromium is, if it has one."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Give a browser without a window."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium_path()
+    if path is None:
+        raise SystemExit("No Chromium on this machine; install it, such as by `apt-get install chromium`.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def dashboard(results: Path) -> Iterator[Dashboard]:
+    """Run a dashboard on a free port, beside the shipped results with those of a folder, where its log is kept too."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", port]
+    known = os.environ | {"SLIMSCOPE_RESULTS": str(results), "PYTHONPATH": str(PROJECT)}
+    known.pop("SLIMSCOPE_DB", None)
+    with open(results / "server.log", "wb") as log:
+        server = subprocess.Popen(command, cwd=PROJECT, env=known, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait(f"{address}/_stcore/health", server)
+        yield Dashboard(address, server.pid)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait(url: str, server: subprocess.Popen) -> None:
+    until = time.monotonic() + LONGEST_START
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise RuntimeError(f"The dashboard ended with code {server.returncode} before it was up.")
+        try:
+            if urllib.request.urlopen(url, timeout=1).read() == b"ok":
+                return
+        except OSError:
+            time.sleep(STEP)
+    raise RuntimeError("The dashboard was not up after a minute.")

@@ -1,0 +1,95 @@
+"""The pages for those who see little or use no mouse: axe-core's rules, and what the keyboard alone can do."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.e2e.test_browser import TOY, opened, settled
+
+pytestmark = pytest.mark.e2e
+STREAMLITS_OWN = {  # (rule, part of the element): why it stays
+    ("scrollable-region-focusable", 'class="katex-display"'): "A formula's box is two pixels narrower than its slanted "
+    "last letter, of which nothing is hidden; that none is wider than its card is another test.",
+}
+STATES = {
+    "explore": f"?{TOY}",
+    "trade-off": f"?{TOY}&explore_mode=Trade-off&explore_limit_times_dense=2",
+    "point": f"?{TOY}&explore_point=wanda%400.3",
+    "run": "run?chain=wanda%400.5%2Blora",
+    "run with a mistake": "run?chain=wanda%400.5%2Blorx",
+    "grid": "run?run_mode=Grid",
+    "published": "published",
+    "methods": "methods",
+}
+STILL = "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations > 1)"
+
+
+@pytest.fixture(params=["light", "dark"])
+def tab(browser, request):
+    """A tab in a colour scheme, without motion: what fades in has another contrast for a while."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme=request.param, reduced_motion="reduce"
+    )
+    tab = context.new_page()
+    tab.set_default_timeout(60_000)
+    yield tab
+    context.close()
+
+
+def violations(tab) -> list[str]:
+    """Return what axe-core finds on a page as it is, each with the rule and the element."""
+    tab.wait_for_function(f"document.querySelector('[data-stale=true]') === null && {STILL}")
+    found = [
+        (rule["id"], rule["help"], node["html"])
+        for rule in Axe().run(tab).response["violations"]
+        for node in rule["nodes"]
+    ]
+    return [
+        f"{rule}: {said}: {element}"
+        for rule, said, element in found
+        if not any(rule == own and part in element for own, part in STREAMLITS_OWN)
+    ]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_that_is_not_streamlits_own(tab, address, state):
+    settled(opened(tab, f"{address}/{STATES[state]}"))
+    expect(tab.get_by_role("dialog")).to_have_count(1 if state == "point" else 0)
+    assert violations(tab) == []
+
+
+def test_axe_finds_nothing_in_the_export_menu_and_about(tab, address):
+    settled(opened(tab, f"{address}/?{TOY}"))
+    tab.get_by_role("button", name="Export", exact=False).first.click()
+    tab.get_by_role("button", name="PDF", exact=True).wait_for()
+    assert violations(tab) == []
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="About").click()
+    parts = tab.get_by_role("dialog").locator("summary")
+    expect(parts).to_have_count(3)
+    for part in parts.all():
+        part.click()
+    settled(tab)
+    assert violations(tab) == []
+
+
+def test_a_point_is_opened_and_closed_by_keyboard(page, address):
+    opened(page, f"{address}/?{TOY}")
+    page.locator(".js-plotly-plot .point").first.wait_for()
+    settled(page)
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("combobox", name="Details of a point").focus()
+    page.keyboard.type("wanda@0.3")  # which opens the list
+    expect(page.get_by_role("option")).to_have_text(["wanda@0.3"])
+    for key in ("ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    dialog.get_by_text("Make it again").wait_for()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    page.locator(".st-key-explore_points canvas").first.focus()
+    for key in ("ArrowDown", "Shift+Space"):  # to a row of the table, and choose it
+        page.keyboard.press(key)
+    dialog.get_by_text("Make it again").wait_for()
+    dialog.get_by_role("button", name="Close").press("Enter")
+    dialog.wait_for(state="detached")
+    page.wait_for_function("!location.search.includes('explore_point')")
