@@ -279,7 +279,7 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
     monkeypatch.setattr("core.data.files.find", lambda name: None)
     store.put(result("dense", 20.0, corpus="wikitext2"))
     store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
-    app = open_app()
+    app = opened(open_app())
     assert "wikitext2 is not here and cannot be fetched" in " ".join(caption.value for caption in app.caption)
     assert [button.key for button in app.button] == ["about"]
 
@@ -333,7 +333,7 @@ def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
 def test_points_that_cannot_run_here_say_why(store):
     for one in (result("dense", 20.0, model="no-such-model"), result("wanda", 25.0, 0.3, model="no-such-model")):
         store.put(one)
-    app = open_app()
+    app = opened(open_app())
     said = " ".join(caption.value for caption in app.caption)
     assert "cannot add points here: Unknown model 'no-such-model'" in said
 
