@@ -1,7 +1,7 @@
 """GPTQ: round column by column and let the columns that are not rounded yet make up for it.
 
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
-(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.unstructured.sweep`) with every column rounded.
+(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded.
 Group-aware order: groups stay whole, ordered by the largest diagonal entry of the Hessian in each, and inside each its
 columns by theirs.
 """
@@ -87,7 +87,7 @@ class GPTQ(Quantised):
         from core.methods.hessian import factorise
         from core.methods.quantised.find import find_grid
         from core.methods.quantised.rounding import AsReached, Before
-        from core.methods.unstructured.sweep import sweep
+        from core.methods.sweep import sweep
         from core.models.parts.grids import Grid
 
         how, group = self.parameters, self.group(weight.shape[1])

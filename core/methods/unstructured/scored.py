@@ -52,7 +52,7 @@ class Scored(LinearMethod):
         """Return how many weights each linear loses where all are ranked together."""
         if self.parameters.scope == "layer" or target.pattern:
             return {}
-        from core.methods.unstructured.masks import global_counts, zeros_lowest
+        from core.methods.masks import global_counts, zeros_lowest
 
         weights = {linear.name: linear.weight for linear in linears}
         zeros = {linear.name: linear.zeros for linear in linears}
@@ -66,7 +66,7 @@ class Scored(LinearMethod):
         return global_counts(sizes, score, target.ratio, self.parameters.cap, bound)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.unstructured.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
+        from core.methods.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
 
         score = zeros_lowest(self.score(weight, statistics), target.zeros)  # (out, in)
         ratio = target.ratio if plan is None else plan / weight.numel()

@@ -86,7 +86,7 @@ class SparseGPT(LinearMethod):
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         from core.methods.hessian import factorise
-        from core.methods.unstructured.sweep import sweep
+        from core.methods.sweep import sweep
 
         factor = statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
         weight[:, factor.dead] = 0

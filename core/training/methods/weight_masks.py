@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.evaluation.layers import report
 from core.methods.levels import level_shares
-from core.methods.unstructured.masks import smallest_mask, zeros_lowest
+from core.methods.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
 from core.models.parts.constraints import constrain, constraint_of
 from core.results import LayerReport

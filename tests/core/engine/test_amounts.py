@@ -13,8 +13,8 @@ from core.engine.variants import make_variant
 from core.errors import UserError
 from core.methods.base import Statistics, Target
 from core.methods.hessian import factorise
-from core.methods.unstructured.masks import global_counts
-from core.methods.unstructured.sweep import sweep
+from core.methods.masks import global_counts
+from core.methods.sweep import sweep
 from core.methods.unstructured.wanda import Wanda
 from core.models.facts import dense_sizes
 from core.models.parts.blocks import find_blocks, select

@@ -6,8 +6,8 @@ import torch
 from core.errors import UserError
 from core.methods.base import Statistics, Target
 from core.methods.cost import solving
+from core.methods.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
-from core.methods.unstructured.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.reconstruct import reconstruct
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks

@@ -6,8 +6,8 @@ import torch
 from core.errors import UserError
 from core.methods.base import Statistics, Target
 from core.methods.hessian import factorise
+from core.methods.sweep import sweep
 from core.methods.unstructured.sparsegpt import SparseGPT, SparseGPTParameters
-from core.methods.unstructured.sweep import sweep
 
 COLUMNS, ROWS = 48, 12
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.methods.levels import level_counts
-from core.methods.unstructured.masks import pattern_mask, smallest_mask, zeros_lowest
+from core.methods.masks import pattern_mask, smallest_mask, zeros_lowest
 
 
 class Rounding(Protocol):
