@@ -57,7 +57,8 @@ def sweep(
     # A leaf lies inside one mask block; with a pattern, whose masks are chosen on the way, it holds whole groups.
     leaf = max(block_size, unit) if pattern else min(block_size, unit)
     group = rounding.group if rounding else columns
-    steps = sorted({unit, group, leaf}, reverse=True)
+    # A range is halved at whole groups, mask blocks or leaves; with a pattern, only at what holds whole groups of it.
+    steps = sorted({unit, group, min(leaf, unit)}, reverse=True)
 
     bound = None if zeros is None else zeros.T.contiguous()  # (in, out)
     counts = _counts(rows, columns, unit, ratio, bound)
