@@ -11,6 +11,7 @@ STREAMLITS_OWN = {  # (rule, part of the element): why it stays
     ("scrollable-region-focusable", 'class="katex-display"'): "A formula's box is two pixels narrower than its slanted "
     "last letter, of which nothing is hidden; that none is wider than its card is another test.",
 }
+AGAIN = 4  # times that a finding has to be there again
 STATES = {
     "explore": f"?{TOY}",
     "trade-off": f"?{TOY}&explore_mode=Trade-off&explore_limit_times_dense=2",
@@ -37,7 +38,19 @@ def tab(browser, request):
 
 
 def violations(tab) -> list[str]:
-    """Return what axe-core finds on a page as it is, each with the rule and the element."""
+    """Return what axe-core finds on a page and finds again, each with the rule and the element.
+
+    What is just being drawn anew, as where a job is looked for, is pale for a moment.
+    """
+    found = _violations(tab)
+    for _ in range(AGAIN):
+        if found:
+            tab.wait_for_timeout(1000)
+            found = [one for one in _violations(tab) if one in found]
+    return found
+
+
+def _violations(tab) -> list[str]:
     tab.wait_for_function(f"document.querySelector('[data-stale=true]') === null && {STILL}")
     found = [
         (rule["id"], rule["help"], node["html"])
