@@ -15,6 +15,7 @@ CORNERS = {  # of a marker: (their number, the first one's angle in degrees, the
     "diamond": (4, 0, 1.0),
     "diamond-tall": (4, 0, 0.6),
     "pentagon": (5, -90, 1.0),
+    "hexagon": (6, -90, 1.0),
     "star": (10, -90, 0.45),
 }
 BARS = {"cross": 0, "x": 45}  # two bars across each other, turned by so many degrees

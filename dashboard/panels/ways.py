@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.methods.base import Method, Reconstruction
-from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
+from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO
 from core.words import label
 from dashboard.charts import choices
 from dashboard.panels.binding import ALONE
@@ -22,10 +22,12 @@ Address = dict[str, str | list[str]]
 def run(method: type[Method]) -> Address:
     """Return the address of the Run page with a chain that shows a method.
 
-    It is at half of the weights; what removes nothing follows a pruning.
+    It is at half of the weights, or at the usual bits; what removes nothing follows a pruning.
     """
     if method.name == DENSE:
         return {CHAIN: DENSE}
+    if method.bits:
+        return {CHAIN: f"{method.name}@{DEFAULT_BITS}"}
     before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
     removing = method.name if method.takes_amount else before
     chain = f"{removing}@{DEFAULT_RATIO:g}"
@@ -46,7 +48,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
         if not method.takes_amount:
             with_it = rows["chain"].map(lambda chain, wanted=method.name: wanted in _names(chain))
             mine = rows[with_it & (rows["method"] != DENSE)]
-        if mine.empty:
+        if mine.empty or method.bits:  # bits are on no curve
             continue
         mine = _most(mine, "model", DEFAULT_MODEL)
         mine = _most(mine, "family")

@@ -99,6 +99,8 @@ def test_a_point_is_opened_and_closed_by_keyboard(page, address):
     dialog.get_by_text("Make it again").wait_for()
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
+    page.wait_for_function("!location.search.includes('explore_point')")
+    settled(page)  # a table that is drawn anew loses the focus
     page.locator(".st-key-explore_points canvas").first.focus()
     for key in ("ArrowDown", "Shift+Space"):  # to a row of the table, and choose it
         page.keyboard.press(key)
