@@ -183,7 +183,7 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if text == "":
         return {"open": True}
     if method.bits:
-        check_bits(method, text)
+        bits_of(method, text)
         return {"pattern": text}
     allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.patterns else "")
     if ":" in text:
@@ -196,11 +196,13 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     return {"ratio": float(text)}
 
 
-def check_bits(method: type[Method], text: str) -> None:
-    """Raise `UserError` where an amount is not of the bits a weight that a method rounds to."""
-    if parse_bits(text) not in method.bits:
+def bits_of(method: type[Method], text: str) -> int:
+    """Return the bits a weight of an amount; a `UserError` where a method does not round to so many."""
+    found = parse_bits(text)
+    if found is None or found not in method.bits:
         *most, last = (f"{bits}bit" for bits in method.bits)
         raise UserError(f"{text!r} is no amount of {method.name}, which takes {', '.join(most)} or {last}.")
+    return found
 
 
 def _given(method: type[Method], name: str, value: str) -> Any:

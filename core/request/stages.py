@@ -3,25 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.chain import check_bits
+from core.chain import bits_of
 from core.errors import UserError
 from core.methods.base import Method, Reconstruction
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
 from core.results import Variant
-from core.specs import (
-    DTYPES,
-    Calibration,
-    Dtype,
-    Perplexity,
-    RunSpec,
-    Stage,
-    Task,
-    VariantSpec,
-    parse_bits,
-    parse_pattern,
-)
+from core.specs import DTYPES, Calibration, Dtype, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
 
 COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
@@ -121,8 +110,7 @@ def _ratio(
     if method.bits:
         if ratio is not None:
             raise UserError(f"{method.label} has no ratio; give bits a weight, such as {method.name}@{DEFAULT_BITS}.")
-        check_bits(method, pattern or DEFAULT_BITS)
-        return 1 - (parse_bits(pattern or DEFAULT_BITS) or WHOLE_BITS) / WHOLE_BITS
+        return 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
     if pattern is not None:
         if not method.patterns:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")

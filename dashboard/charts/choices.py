@@ -72,6 +72,11 @@ def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None)
     return rows[(read.isna() | (read == calibration)) & (trained.isna() | (trained == training))]
 
 
+def made_with_most(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `made_with` of the texts with most points."""
+    return made_with(rows, *(next(iter(texts), None) for texts in (calibrations(rows), trainings(rows))))
+
+
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
     return rows[rows["method"].isin([*methods, DENSE, *ELSEWHERE])]

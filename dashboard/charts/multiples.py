@@ -33,9 +33,7 @@ def alike(frame: pd.DataFrame, corpus: str, window: int) -> pd.DataFrame:
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
     if rows.empty:
         return rows
-    rows = rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]]
-    texts = (next(iter(texts), None) for texts in (choices.calibrations(rows), choices.trainings(rows)))
-    rows = choices.made_with(rows, *texts)
+    rows = choices.made_with_most(rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]])
     dense = points.is_dense(rows)
     return rows if dense.any() and not dense.all() else rows[:0]
 

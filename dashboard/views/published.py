@@ -140,9 +140,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
         return []
     best = rows.groupby(["model", "protocol_id"]).size().idxmax()
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
-    rows = choices.made_with(
-        rows, *(next(iter(texts), None) for texts in (choices.calibrations(rows), choices.trainings(rows)))
-    )
+    rows = choices.made_with_most(rows)
     dense = points.collapse(rows[points.is_dense(rows)])
     found = points.collapse(rows[~points.is_dense(rows)])
     both = pd.concat([dense, found])
