@@ -32,6 +32,6 @@ lint: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-test: requirements.txt requirements-test.txt | .venv/bin/python
+.venv/installed-test: requirements.txt requirements-test.txt requirements-export.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch .venv/installed-run $@
