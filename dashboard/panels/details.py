@@ -18,7 +18,7 @@ from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
 from core.shipping.base import Format
-from core.shipping.formats import FORMATS, size_of
+from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import PUBLISHED, RunSpec, Stage, precision_name
 from core.words import label
 from dashboard import data
@@ -264,13 +264,14 @@ def _export(result: Result) -> None:
     """Let the variant be written for other programs, by a job like any other."""
     variant = result.variant
     with st.popover("Save for other programs", icon=":material/save:"):
-        form = st.radio(
+        name = st.radio(
             "Format",
-            FORMATS,
-            format_func=lambda form: form.label,
+            [form.name for form in FORMATS],
+            format_func=lambda name: find_format(name).label,
             captions=[form.purpose for form in FORMATS],
             key=f"explore_format_{variant.key[:8]}",
         )
+        form = find_format(name)
         try:
             form.check(variant)
         except UserError as error:
