@@ -264,14 +264,16 @@ def _export(result: Result) -> None:
     """Let the variant be written for other programs, by a job like any other."""
     variant = result.variant
     with st.popover("Save for other programs", icon=":material/save:"):
-        name = st.radio(
+        name = st.segmented_control(
             "Format",
             [form.name for form in FORMATS],
+            default=FORMATS[0].name,
+            required=True,
             format_func=lambda name: find_format(name).label,
-            captions=[form.purpose for form in FORMATS],
             key=f"explore_format_{variant.key[:8]}",
         )
         form = find_format(name)
+        st.caption(form.purpose)
         try:
             form.check(variant)
         except UserError as error:
@@ -279,9 +281,9 @@ def _export(result: Result) -> None:
             return
         # The inputs are another format's and point's with another key, so that they start from what fits that.
         own = f"{form.name}_{variant.key[:8]}"
-        kind = st.radio(
+        kind = st.selectbox(
             "Weights",
-            form.types.values(),
+            list(form.types.values()),
             index=list(form.types.values()).index(form.default(variant)),
             format_func=lambda kind: size_of(result, form, kind),
             key=f"explore_precision_{own}",
@@ -289,7 +291,7 @@ def _export(result: Result) -> None:
         )
         proposed = Path.home() / f"{model_file(variant.model)}-{file_name(variant.stages)}-{variant.key[:8]}"
         folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{own}")
-        st.caption("With a card of its numbers. It is made again if it is not kept, and read once as others read it.")
+        st.caption("With a card of its numbers. It is made again if it is not kept, then read by that program.")
         # Not a callback: that would get the folder of before a value that was typed just ahead of the click.
         if st.button("Save", type="primary", key="explore_save"):
             _queue_export(result, folder, form, kind)

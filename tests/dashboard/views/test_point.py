@@ -42,13 +42,13 @@ def save_inputs(app, spec, form="huggingface"):
     own = f"{form}_{spec.variant.key[:8]}"
     return (
         app.text_input(key=f"explore_folder_{own}"),
-        app.radio(key=f"explore_precision_{own}"),
+        app.selectbox(key=f"explore_precision_{own}"),
         app.button(key="explore_save"),
     )
 
 
 def choose_format(app, spec, name):
-    app.radio(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
+    app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
 
 
 def test_a_model_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
