@@ -58,11 +58,12 @@ class Proof(Frozen):
         """Say it in one sentence."""
         if self.reason is not None:
             return f"Not proved: {self.reason}"
-        read = " with ".join(f"{name} {version}" for name, version in reversed(self.versions.items()))
-        tokens = "" if self.same_tokens else "reads the prompts as other tokens, and "
+        read = " with ".join(f"{name} {version}" for name, version in self.versions.items())
+        other = "" if self.same_tokens else ", which splits them into other tokens"
         return (
-            f"Proved: {read} {tokens}gives the five likeliest next tokens of {self.prompts} prompts log-probabilities "
-            f"within {self.difference:.2g} of ours, and {self.tokens_per_second:.0f} tokens a second."
+            f"Read by {read}{other}: of {self.prompts} prompts the likeliest next token is ours in {self.same_first}, "
+            f"the five likeliest have log-probabilities within {self.difference:.2g} of ours, and it decodes "
+            f"{self.tokens_per_second:.0f} tokens a second."
         )
 
 

@@ -23,11 +23,13 @@ def told(ids=(1, 2), top=((0, -0.5), (1, -1.5))):
 def test_the_largest_difference_and_other_tokens_are_told():
     same = compared(told(), [([1, 2], OURS)])
     assert same.same_tokens and same.difference == 0 and same.same_first == 1
-    assert same.words().startswith("Proved: it 1 gives the five likeliest next tokens of 1 prompts log-probabilities ")
-    assert same.words().endswith(" within 0 of ours, and 7 tokens a second.")
+    assert same.words() == (
+        "Read by it 1: of 1 prompts the likeliest next token is ours in 1, the five likeliest have log-probabilities "
+        "within 0 of ours, and it decodes 7 tokens a second."
+    )
     other = compared(told((1, 3), ((1, -1.0), (5, -9.25))), [([1, 2], OURS)])
     assert other.difference == pytest.approx(0.5) and not other.same_tokens and other.same_first == 0
-    assert "it 1 reads the prompts as other tokens, and gives" in other.words()
+    assert other.words().startswith("Read by it 1, which splits them into other tokens: of 1 prompts ")
 
 
 def test_a_runtime_that_is_not_installed_is_named():
