@@ -172,7 +172,7 @@ def page() -> None:
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
-    chosen = pick(models, mode != TRADE_OFF, mode == CURVE)
+    chosen = pick(models, by_method=mode != TRADE_OFF, along_axis=mode == CURVE, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:
         widgets.show_skipped(frame.attrs["warnings"])
