@@ -10,6 +10,7 @@ import streamlit as st
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
 from core.analysis.differences import NUMBER
 from core.analysis.seven import MEAN
+from core.data.texts import called
 from core.words import label
 from dashboard import data
 from dashboard.charts import paired, points, ranking, tradeoff
@@ -173,7 +174,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
     cost, quality = asked.cost, tradeoff.quality_of(asked.quality, str(chosen.corpus))
     caption = f"{chosen.model}, variants calibrated and trained on whatever text."
     if quality.lower:
-        caption += f" Perplexity on {chosen.corpus}: {protocol}. Triangles at the upper edge are above"
+        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge are above"
         caption += f" {tradeoff.TOP_TIMES_DENSE} x dense."
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
