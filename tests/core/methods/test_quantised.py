@@ -155,12 +155,13 @@ def test_nothing_follows_that_would_leave_the_grid():
     rounded = build_stage("rtn")
     for later in (
         build_stage("magnitude", 0.5),
-        build_stage("lora", calibration=Calibration.parse("any:64x24")),
+        build_stage("magnitude-trained", 0.5, calibration=Calibration.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
         with pytest.raises(UserError, match="would take the weights off the 4bit grid that RTN left"):
             check_follows((rounded, later))
     check_follows((build_stage("magnitude", 0.5), rounded))
+    check_follows((rounded, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
     with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
         check_follows((build_stage("magnitude", 0.5), build_stage("hqq")))
 
