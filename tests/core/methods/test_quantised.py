@@ -10,7 +10,7 @@ from core.methods.hessian import factorise
 from core.methods.quantised.find import find_grid
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
-from core.methods.quantised.hqq import HQQ
+from core.methods.quantised.hqq import GIVEN_BACK, HQQ
 from core.methods.quantised.rtn import RTN
 from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
@@ -132,6 +132,9 @@ def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
         weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
     )
     torch.testing.assert_close(rounded.weight, weight, atol=1e-2, rtol=0)  # 16 bits round scale and zero
+    assert rounded.note == GIVEN_BACK
+    other = HQQ(HQQ.parsed({"group_size": INPUTS})).compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
+    assert other.note is None
 
 
 def test_hqq_ends_no_further_from_the_weights_than_it_began(weight):
