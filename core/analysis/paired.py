@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ ALPHA = 0.05  # the rate of false alarms that a verdict allows; intervals hold 1
 ACCURACIES = ("acc", "acc_norm")
 GRID = 2**14  # steps from zero to the furthest sum of a mean over tasks, whose distribution is computed in them
 
+NO_DIFFERENCE: Final = "no difference can be told"
 Verdict = Literal["better", "worse", "no difference can be told"]
 
 
@@ -134,7 +135,7 @@ def verdict(found: Difference, adjusted: float | None) -> Verdict:
     """
     told = math.isinf(found.difference) or (adjusted is not None and adjusted <= ALPHA)
     if not told or not found.difference:
-        return "no difference can be told"
+        return NO_DIFFERENCE
     lower_is_better = found.ratio is not None
     return "better" if (found.difference < 0) == lower_is_better else "worse"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from core import words
+from core.analysis.paired import NO_DIFFERENCE
 
 CLOSE = 0.1  # ratios this near to 1 need another digit
 FEW = 10  # ratios below have two decimals
@@ -71,9 +72,8 @@ def sentence(found: Sequence[tuple[str, str]], one: str, other: str) -> str:
         f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"
         for place, (verdict, where) in enumerate(parts)
     )
-    none = "no difference can be told"
-    rest = [f"{none} in {listed(groups[none])}"] if none in groups else []
-    reasons = [why for why in groups if why not in ("better", "worse", none)]
+    rest = [f"{NO_DIFFERENCE} in {listed(groups[NO_DIFFERENCE])}"] if NO_DIFFERENCE in groups else []
+    reasons = [why for why in groups if why not in ("better", "worse", NO_DIFFERENCE)]
     rest += [f"{listed(groups[why])} {why.rstrip('.')}" for why in reasons]
     return ("; ".join([told, *rest]) if told else f"Of {one} and {other}, {'; '.join(rest)}") + "."
 

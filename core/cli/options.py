@@ -100,7 +100,12 @@ Scoring = Annotated[
     str | None,
     typer.Option(metavar="fp32|fp16|bf16", help="Of the scoring of tasks; that which it is computed in by default."),
 ]
-Latency = Annotated[bool, typer.Option("--latency", help="Measure the time to read a prompt and to decode.")]
+Latency = Annotated[
+    bool,
+    typer.Option(
+        "--latency", help="Measure the time to read a prompt and to decode; of codes of few bits as they are."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
 
 LEAST_STEP = 0.001  # between the ratios of a sweep

@@ -12,6 +12,7 @@ class Corpus(Frozen):
 
     id: str
     label: str
+    name: str | None = None  # that papers have for it
     licence: str
     file: str
     column: str
@@ -28,6 +29,7 @@ CORPORA: tuple[Corpus, ...] = (
     Corpus(
         id="wikitext2",
         label="WikiText-2 raw, test",
+        name="WikiText-2",
         licence="CC BY-SA 3.0 and GFDL",
         file="wikitext2/wikitext-2-raw-v1_test.parquet",
         column="text",
@@ -38,6 +40,7 @@ CORPORA: tuple[Corpus, ...] = (
     Corpus(
         id="ptb",
         label="Penn Treebank, test",
+        name="PTB (test)",
         licence="not open (LDC)",
         file="ptb/ptb_text_only_test.parquet",
         column="sentence",
@@ -48,6 +51,7 @@ CORPORA: tuple[Corpus, ...] = (
     Corpus(
         id="ptb-valid",
         label="Penn Treebank, validation",
+        name="PTB (validation)",
         licence="not open (LDC)",
         file="ptb/ptb_text_only_validation.parquet",
         column="sentence",
@@ -57,6 +61,7 @@ CORPORA: tuple[Corpus, ...] = (
     Corpus(
         id="c4",
         label="C4, first 1100 documents of the validation split",
+        name="C4",
         licence="ODC-BY 1.0",
         file="c4/c4_en_validation_first1100.parquet",
         column="text",
@@ -110,3 +115,9 @@ CORPORA: tuple[Corpus, ...] = (
     ),
 )
 BY_ID = {corpus.id: corpus for corpus in CORPORA}
+
+
+def called(corpus: str) -> str:
+    """Return what papers call a corpus, and of one that they have no name for its own."""
+    known = BY_ID.get(corpus)
+    return known.name if known and known.name else corpus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from core.data.corpora import evaluation_windows, identify_corpus
 from core.engine.variants import check_revision, circumstances, make_variant
 from core.errors import Cancelled, UserError
 from core.evaluation.latency import latency
+from core.evaluation.packed import packed
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
@@ -22,11 +24,12 @@ from core.request.complete import check_save_folder
 from core.results import Measurement, Result
 from core.shipping.export import export
 from core.shipping.formats import asked_form
-from core.specs import RunSpec
+from core.specs import Perplexity, RunSpec
 from core.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 
@@ -50,23 +53,16 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
         raise
     store.put(result)
     move(model, device)
-    for reading in perplexity(model, texts, progress):
-        corpus = identify_corpus(reading.text.corpus)
-        row = Measurement(
-            metric="perplexity",
-            dataset=corpus.id,
-            protocol=perplexity_protocol(reading.text, spec.variant.dtype) | {"source": corpus.source},
-            details=circumstances(reading.seconds, spec.device) | {"tokens": texts[reading.text].numel()},
-            **summary("perplexity", reading.samples),
-        )
-        _keep(store, result, reading.samples, row)
+    _perplexities(model, texts, spec.variant.dtype, spec.device, result, store, progress)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
-        for row in latency(model, spec.variant.dtype, progress):
-            _keep(
-                store, result, None, row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
-            )
+        with packed(model) as how:
+            if how:  # what is as quick as this need not be as good as the weights themselves
+                _perplexities(model, texts, how, spec.device, result, store, progress)
+            for row in latency(model, how or spec.variant.dtype, progress):
+                told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
+                _keep(store, result, None, told)
     found = store.stored(result.variant.key)
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
         export(model, tokenizer, found, Path(spec.save), *asked_form(spec), progress)
@@ -81,6 +77,27 @@ def _check_identity(spec: RunSpec) -> None:
                 f"The text of {stage.calibration.corpus} on this machine is another than the catalogue's; "
                 f"calibrate on {here}, which names it."
             )
+
+
+def _perplexities(
+    model: PreTrainedModel,
+    texts: Mapping[Perplexity, Tensor],
+    dtype: str,
+    device: str,
+    result: Result,
+    store: Store,
+    progress: Progress,
+) -> None:
+    for reading in perplexity(model, texts, progress):
+        corpus = identify_corpus(reading.text.corpus)
+        row = Measurement(
+            metric="perplexity",
+            dataset=corpus.id,
+            protocol=perplexity_protocol(reading.text, dtype) | {"source": corpus.source},
+            details=circumstances(reading.seconds, device) | {"tokens": texts[reading.text].numel()},
+            **summary("perplexity", reading.samples),
+        )
+        _keep(store, result, reading.samples, row)
 
 
 def _tasks(

@@ -1,6 +1,7 @@
 """How long a model takes, measured: prefill of a prompt and decoding after it, warmed up, median and spread.
 
-Zeros stored in dense matrices cost what other weights cost: unstructured pruning alone saves no time here.
+Zeros stored in dense matrices cost what other weights cost: unstructured pruning alone saves no time here. Of what lies
+on a grid see `core.evaluation.packed`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.evaluation.packed import held_bytes
 from core.memory import memory_growth
 from core.progress import Progress
 from core.results import Measurement
@@ -56,7 +58,7 @@ def latency(model: PreTrainedModel, dtype: str, progress: Progress) -> list[Meas
         times = _timed(prefill, device)
         rows.append(_measurement("prefill", [1000 * t / (batch * PROMPT) for t in times], protocol))
         if (growth := memory_growth(prefill, device)) is not None:
-            held = (model.get_memory_footprint() + growth) / 1e6
+            held = (held_bytes(model) + growth) / 1e6
             rows.append(Measurement(metric="memory", dataset="synthetic", value=held, n=1, protocol=protocol))
         progress("latency", 2 * index + 1, 2 * len(BATCHES), f"prefill, batch {batch}")
         decode()

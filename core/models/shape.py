@@ -26,6 +26,15 @@ _GPT = {
     "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
     "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
 }
+# Linears of a block by name, {} being its index: as regular expressions for layers see it.
+_QKV = tuple(f"self_attn.{name}_proj" for name in "qkv")
+_OPT = tuple(f"model.decoder.layers.{{}}.{name}" for name in (*_QKV, "self_attn.out_proj", "fc1", "fc2"))
+_PHI = ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")
+_LLAMA = (*_QKV, "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+_NAMES = {family: tuple(f"model.layers.{{}}.{name}" for name in _LLAMA) for family in _GATED} | {
+    "phi3": tuple(f"model.layers.{{}}.{name}" for name in _PHI),
+    "opt": _OPT,
+}
 # All that must be whole numbers above 0 where a configuration has them.
 SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
@@ -43,6 +52,12 @@ class ModelFacts(Frozen):
     vocabulary: int
     max_window: int  # positions the model was made for
     widths: tuple[int, ...]  # the distinct input widths of block linears; empty where the family is not known
+    names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty where the family is not known
+
+    @property
+    def linears(self) -> list[tuple[int, str]]:
+        """The block's index and the name of every linear inside the blocks, where they are known."""
+        return [(block, name.format(block)) for block in range(self.blocks) for name in self.names]
 
     @property
     def saved(self) -> int:
@@ -69,13 +84,17 @@ def shape(config: Mapping[str, Any]) -> ModelFacts:
                 "where a whole number above 0 is expected."
             )
     try:
-        if family == "opt":
-            return _opt(config)
-        if family in _GPT:
-            return _gpt(config, *_GPT[family])
-        return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
+        return _facts(config, family).model_copy(update={"names": _NAMES.get(family, ())})
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
+
+
+def _facts(config, family: str) -> ModelFacts:
+    if family == "opt":
+        return _opt(config)
+    if family in _GPT:
+        return _gpt(config, *_GPT[family])
+    return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
 
 
 def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=False) -> ModelFacts:

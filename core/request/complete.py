@@ -14,7 +14,7 @@ from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError, unknown
 from core.models.facts import facts
-from core.models.parts.selection import selector
+from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
 from core.models.sources import identify
 from core.request.asked import build_asked, check_seed, reads_of, text_for
@@ -85,7 +85,7 @@ def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:
             text = identified_calibration(text or default_text(reads_of(one) == "training", shape), shape)
     with one.told("layers"):
         if one.layers is not None:
-            selector(one.layers, shape.blocks)  # refuses what selects nothing
+            selects(one.layers, shape.blocks, shape.linears)
     settings = one.settings
     if settings.get("teacher"):
         from core.training.teacher import identified_teacher

@@ -11,6 +11,7 @@ from core.methods.structured.base import BlockMethod, FactoredUnitMethod, Hidden
 from core.registry import get_stage, made
 from core.results import Variant
 from core.specs import DTYPES, Calibration, Dtype, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
+from core.training.base import Recovery
 
 COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
@@ -59,7 +60,8 @@ def check_follows(stages: Sequence[Stage]) -> None:
         method = made(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        if grid := next((stage for stage in before if stage.ratio_kind == "bits"), None):
+        grid = next((stage for stage in before if stage.ratio_kind == "bits"), None)
+        if grid and not isinstance(method, Recovery):  # which rounds again in every step
             raise UserError(
                 f"{method.label} would take the weights off the {grid.pattern} grid that {made(grid).label} left; put "
                 "it first, or leave it out."

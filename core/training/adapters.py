@@ -1,7 +1,9 @@
 """LoRA on every block linear, through PEFT; merged in the end with zeros still zero and factors still factors.
 
 References: Hu et al., LoRA, 2021 (arXiv:2106.09685). Where weights of W must stay zero, the adapter's product is
-masked like it while it trains, too: x -> (W + M * s B A) x, so that what is learnt is what is merged.
+masked like it while it trains, too: x -> (W + M * s B A) x, so that what is learnt is what is merged. Where W lies on a
+grid Q, x -> Q(W + s B A) x, with gradients as if it were not rounded: Bondarenko et al., Low-Rank Quantization-Aware
+Training for LLMs, 2024 (arXiv:2406.06385), section 3, the scales as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
+from core.models.parts.grids import grid_of
 from core.models.parts.reference import forget
 
 NAME = "default"
@@ -33,6 +36,7 @@ class SparseLora(LoraLinear):
         known = constraint_of(base)
         # As the weight is stored and in its dtype, 0 where it must stay zero; None costs one product a linear less.
         self.mask = None if known is None else self._rows(~known.zeros(base.weight.device)).to(base.weight.dtype)
+        self.grid = grid_of(base)
 
     @property
     def inner(self) -> nn.Linear | Conv1D:
@@ -62,7 +66,7 @@ class SparseLora(LoraLinear):
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         base, dropout = self.inner, self.lora_dropout[NAME]
         drops = self.training and isinstance(dropout, nn.Dropout)
-        if self.mask is None:
+        if self.mask is None and self.grid is None:
             rows = x.flatten(0, -2)  # (tokens, in)
             dropped = dropout(rows) if drops else None
             y = _LowRankUpdate.apply(rows, dropped, self._rows(base.weight), base.bias, *self.pair, self.scaling[NAME])
@@ -78,7 +82,18 @@ class SparseLora(LoraLinear):
 
     def get_delta_weight(self, adapter: str) -> Tensor:
         delta = super().get_delta_weight(adapter)
-        return delta if self.mask is None else delta * self.mask
+        delta = delta if self.mask is None else delta * self.mask
+        if self.grid is None:
+            return delta
+        weight = self.inner.weight.detach()
+        return delta + (self.rounded(weight + delta.detach()) - weight - delta).detach()
+
+    def rounded(self, weight: Tensor) -> Tensor:
+        """Return a weight, as it is stored, on the grid that its linear's has, and 0 where it must be."""
+        if self.grid is None:
+            return weight
+        found = self._rows(self.grid.nearest(self._rows(weight).float())).to(weight.dtype)
+        return found if self.mask is None else found * self.mask
 
 
 class _LowRankUpdate(torch.autograd.Function):
@@ -145,10 +160,14 @@ def adapters_of(model: nn.Module) -> dict[str, SparseLora]:
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add what was learnt to the weights and take the adapters away, in place; what must stay zero does."""
+    """Add what was learnt to the weights and take the adapters away, in place.
+
+    What must stay zero does, and what lies on a grid stays there.
+    """
     for name, layer in adapters_of(model).items():
         base = layer.inner
         layer.merge()
+        base.weight.data = layer.rounded(base.weight.data)
         if layer.mask is not None:
             base.weight.data.masked_fill_(layer.mask == 0, 0)
         forget(base)  # what was learnt is not to be undone

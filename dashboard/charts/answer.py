@@ -33,13 +33,18 @@ def answer(
     said = f"{where}, **{best['series']}** reads text best of those shown: "
     said += f"its perplexity is {_times(best, ratio, dense)}"
     if ties:
-        named = ", ".join(ties[:MOST_TIED]) + (f" and {len(ties) - MOST_TIED} more" if len(ties) > MOST_TIED else "")
-        said += f" (no difference to {named} can be told)"
+        said += f" ({tied(ties)})"
     said += f", its mean accuracy {_accuracy(lost, plainly)}"
     if pd.isna(best["packed_mb"]):  # imported without it
         return f"{said}."
     instead = "" if dense is None else f" instead of {dense['packed_mb']:.0f}"
     return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
+
+
+def tied(names: Sequence[str]) -> str:
+    """Say of the best that others cannot be told from it."""
+    named = ", ".join(names[:MOST_TIED]) + (f" and {len(names) - MOST_TIED} more" if len(names) > MOST_TIED else "")
+    return f"no difference to {named} can be told"
 
 
 def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:

@@ -12,6 +12,8 @@ import plotly.graph_objects as go
 
 from dashboard.charts.style import Theme, layout
 
+LOOKED_THROUGH = False  # plotly's look at every property takes as long as the rest of a chart; tests have it
+
 
 class Drawing:
     """The traces and the layout of a chart, as plotly names their properties."""
@@ -49,7 +51,7 @@ class Drawing:
 
     def figure(self) -> go.Figure:
         """Return what was drawn."""
-        return go.Figure(self.traces, self.layout)
+        return go.Figure(self.traces, self.layout, _validate=LOOKED_THROUGH)
 
 
 def _joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

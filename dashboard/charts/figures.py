@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.data.texts import called
 from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import Look, Theme, look
@@ -58,7 +59,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def perplexity_title(corpus: str) -> str:
     """Return what stands over a chart of perplexities."""
-    return f"Perplexity on {corpus} (log scale, lower is better)"
+    return f"Perplexity on {called(corpus)} (log scale, lower is better)"
 
 
 def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None) -> None:

@@ -11,6 +11,7 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.data.texts import called
 from core.models.catalogue import BY_ID
 from core.specs import PUBLISHED
 from dashboard.charts import choices, points, zeroshot
@@ -100,7 +101,7 @@ def _dense() -> pd.DataFrame:
 
 
 def _titled(figure: go.Figure, corpus: str) -> go.Figure:
-    return figure.update_layout(title_text=f"Perplexity on {corpus}, times own dense (log scale)")
+    return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times own dense (log scale)")
 
 
 def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:

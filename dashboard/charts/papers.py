@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.data.cards import TASKS
+from core.data.texts import CORPORA
 from core.words import amount
 from dashboard.charts import choices, points, zeroshot
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
-PRINTED = {"wikitext2": "WikiText-2 perplexity", "ptb-valid": "PTB perplexity"}
+PRINTED = {corpus.id: f"{corpus.name} perplexity" for corpus in CORPORA if corpus.name}
 TUNED = " + LoRA"
 HERE = {"lambada": "lambada_openai"}  # the tasks that another name has here
 CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_words, limits
+from core.analysis.paired import NO_DIFFERENCE
 from core.chain import DENSE
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
 from core.words import amount, number
+from dashboard.charts.answer import tied
 
 NAMED = 3  # nearest misses in the sentence
 ALWAYS = ("packed_mb", "times_dense", ACCURACY)  # what is said of the best, whatever is limited
@@ -37,7 +39,7 @@ FORMATS = {
     "Write (ms a token)": "%.2f",
     "Peak memory (MB)": "%.0f",
 }
-WIDTHS = {"It is": 170, "Misses by": 330}
+WIDTHS = {"It is": 170, "Misses by": 330, "Beside the first": 190}
 
 
 def name(row: pd.Series) -> str:
@@ -45,10 +47,16 @@ def name(row: pd.Series) -> str:
     return str(row["series"]) if row["where"] == amount(None, None) else f"{row['series']}, {row['where']}"
 
 
-def answer(found: pd.DataFrame, budget: Budget, quality: str, shown: Callable[[str], str] = str) -> str:
+def answer(
+    found: pd.DataFrame,
+    budget: Budget,
+    quality: str,
+    shown: Callable[[str], str] = str,
+    beside: Mapping[str, str] | None = None,
+) -> str:
     """Answer, in Markdown, which variant fits a budget best in a quality, or which miss it least and by what.
 
-    `shown` makes of a variant's name what Markdown shows as it is.
+    `shown` makes of a variant's name what Markdown shows as it is; `beside` says by key how others compare with it.
     """
     asked = budget_words(budget)
     if not asked:
@@ -70,13 +78,22 @@ def answer(found: pd.DataFrame, budget: Budget, quality: str, shown: Callable[[s
     ]
     others = len(fitting) - 1
     rest = f"{others} {'others fit' if others > 1 else 'other fits'}" if others else "nothing else fits"
+    ties = [shown(name(row)) for _, row in fitting.iterrows() if (beside or {}).get(row["key"]) == NO_DIFFERENCE]
+    if ties:
+        facts.append(tied(ties))
     return f"{said}: **{shown(name(best))}** ({', '.join(facts)}); {rest}."
 
 
-def ranking(found: pd.DataFrame, budget: Budget, cost: str, footprints: Sequence[Footprint | None]) -> pd.DataFrame:
+def ranking(
+    found: pd.DataFrame,
+    budget: Budget,
+    cost: str,
+    footprints: Sequence[Footprint | None],
+    beside: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Return `core.analysis.budget.answers` as a table, numbered as on the chart, with the sizes of checkpoints.
 
-    `footprints` are those of its rows. What is limited has a column, and so has `cost`.
+    `footprints` are those of its rows. What is limited has a column, and so has `cost`. `beside` is as of `answer`.
     """
     more = [column for column in COLUMNS if column in (cost, *limits(budget))]
     sizes = {
@@ -99,11 +116,13 @@ def ranking(found: pd.DataFrame, budget: Budget, cost: str, footprints: Sequence
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
             "It is": [_reasons(row) for _, row in found.iterrows()],
+            "Beside the first": found["key"].map(beside or {}),
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],
         }
     )
-    return table.drop(columns="Misses by" if found["fits"].any() else "It is")
+    idle = ["Misses by" if found["fits"].any() else "It is", *([] if beside else ["Beside the first"])]
+    return table.drop(columns=idle)
 
 
 def _reasons(row: pd.Series) -> str:

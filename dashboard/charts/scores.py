@@ -61,7 +61,7 @@ def score_chart(
         )
         if len(tasks) > 1:
             drawing.write(
-                text=f"<b>{task}</b>, dense {known[task]['dense']:.1f} %",
+                text=f"<b>{task}</b>, dense {known[task]['dense']:.1f}%",
                 xref=f"{axes[0]} domain",
                 yref=f"{axes[1]} domain",
                 x=0,
@@ -69,7 +69,7 @@ def score_chart(
                 xanchor="left",
                 yanchor="bottom",
                 showarrow=False,
-                font={"size": 12, "color": theme.text},
+                font={"size": 11, "color": theme.text},  # two beside each other on a phone
             )
     what = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
     unit = " minus dense, points" if difference else ", %"

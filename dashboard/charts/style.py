@@ -41,7 +41,7 @@ LIGHT = Theme(
     "#e3e7eb",
     "#ffffff",
     ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#882255", "#999933", "#332288"),
-    "cividis",
+    "Cividis",
     "#f1f3f5",
 )
 DARK = Theme(
@@ -51,7 +51,7 @@ DARK = Theme(
     "#323a43",
     "#14181d",
     ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2", "#D9669C", "#C9C95A", "#9A8CF0"),
-    "cividis",
+    "Cividis",
     "#1f252c",
 )
 

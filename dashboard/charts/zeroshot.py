@@ -81,14 +81,14 @@ def over_seeds(means: pd.DataFrame) -> tuple[float, float, float]:
     return (value, values.min(), values.max()) if len(means) > 1 else (value, value - stderr, value + stderr)
 
 
-def with_mean(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return `accuracies` with a last row of tasks, the mean of seven, for the points that have all seven."""
-    means = {label: part for label, part in seven_means(rows).groupby("label")}
+def with_mean(shown: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+    """Return `accuracies` with a last row of tasks, the mean of seven, for the points that `seven_means` has."""
+    by_label = dict(tuple(means.groupby("label")))
     added = []
     for first in shown.drop_duplicates("series").to_dict("records"):
-        if first["series"] not in means:
+        if first["series"] not in by_label:
             continue
-        mine = means[first["series"]]
+        mine = by_label[first["series"]]
         value, low, high = over_seeds(mine)
         spread = f", mean of {len(mine)} seeds" if len(mine) > 1 else f" ± {high - value:.2g} (standard error)"
         row = {"task": MEAN_LABEL, "chance": None, "metric": "as the papers take it", "value": value}

@@ -22,6 +22,7 @@ from dashboard.exports.pivots import DENSE_COLUMN, DENSE_ROW, METHOD, Pivot
 
 LONGEST_TEXTS = (26, 18, 12)  # characters of a line of text: the first with which a table fits
 LONGEST_HEAD = 12  # characters of a line over a column of numbers
+HIGHEST = 50  # lines of a table on a page, under its caption
 NEEDS = "% needs \\usepackage{booktabs}\n"
 BOLD = "Bold: the best of a column, and what cannot be told from it"
 WORDS = {"∞": r"$\infty$", "inf": r"$\infty$", "nan": "--"}  # that numbers are written as
@@ -106,17 +107,36 @@ def _number(text: str) -> str:
 
 
 def _table(lines: Sequence[str], columns: str, caption: str, label: str) -> str:
-    """Return a float of one column of a page or, where the smallest letters that are read easily are too wide, two."""
+    """Return a float, or several where one is higher than a page.
+
+    Each is of one column of a page or, where the smallest letters that are read easily are too wide, of two.
+    """
     where, size = "table", letters(lines, COLUMN)
     if size in (None, SMALLEST):
         where, size = "table*", letters(lines, PAGE) or SMALLEST
-    found = [
-        rf"\begin{{{where}}}[t]",
-        r"\centering",
-        r"\setlength{\belowcaptionskip}{6pt}",  # as the caption stands over the table
-        rf"\caption{{{escaped(caption)}}}",
-        rf"\label{{tab:{label}}}",
-        *tabular(lines, columns, size),
-        rf"\end{{{where}}}",
-    ]
+    found = []
+    for place, part in enumerate(_pages(lines)):
+        said = rf"\caption{{Continued from table \ref{{tab:{label}}}.}}"
+        told = [said] if place else [rf"\caption{{{escaped(caption)}}}", rf"\label{{tab:{label}}}"]
+        found += [
+            rf"\begin{{{where}}}[t]",
+            r"\centering",
+            r"\setlength{\belowcaptionskip}{6pt}",  # as the caption stands over the table
+            *told,
+            *tabular(part, columns, size),
+            rf"\end{{{where}}}",
+        ]
     return "\n".join(found) + "\n"
+
+
+def _pages(lines: Sequence[str]) -> list[list[str]]:
+    """Return a table's lines in parts that a page holds, each with the first two, the names and a rule."""
+    head, rows = list(lines[:2]), lines[2:]
+    parts, high = [[*head]], 0
+    for row in rows:
+        high += 1 + max((cell.count(r" \\ ") for cell in row.split(" & ")), default=0)
+        if high > HIGHEST:
+            parts.append([*head])
+            high = 1
+        parts[-1].append(row)
+    return parts

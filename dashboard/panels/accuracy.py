@@ -59,7 +59,8 @@ def show_accuracy(
     items = []
     if len(there):
         here = here[points.is_dense(here) | here["label"].isin(shown) | others]
-        items = [_chart(chosen, zeroshot.with_mean(zeroshot.accuracies(here), here), scored, at, shown)]
+        means = scored.means[scored.means["key"].isin(here["key"])]
+        items = [_chart(chosen, zeroshot.with_mean(zeroshot.accuracies(here), means), scored, at, shown)]
     if len(lacking):
         whose = f" of {', '.join(lacking['series'])}" if len(there) else ""
         on = f" on the {chosen.documents}" if chosen.several_documents else ""

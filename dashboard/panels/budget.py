@@ -8,9 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
+from core.analysis.differences import NUMBER
+from core.analysis.seven import MEAN
+from core.data.texts import called
 from core.words import label
 from dashboard import data
-from dashboard.charts import points, ranking, tradeoff
+from dashboard.charts import paired, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.figures import Axis
 from dashboard.exports.files import Item
@@ -33,6 +36,7 @@ COSTS = dict(
         strict=True,
     )
 )
+COMPARED = 20  # of those that fit, with the best by paired tests
 NO_TEXT = "no text"  # what a variant was calibrated on that read none
 LEAST, MOST = 0.001, 1e9  # that a limit can be
 
@@ -98,11 +102,12 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         return []
     asked = Asked(QUALITIES[quality], COSTS[cost], budget)
     found = ranked(left, budget, asked.cost.column, asked.quality)
-    st.markdown(ranking.answer(found, budget, asked.quality, literal))
+    beside = _beside_first(found, scored if asked.quality == ACCURACY else measured)
+    st.markdown(ranking.answer(found, budget, asked.quality, literal, beside))
     dense = every[points.is_dense(every)]
     items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
     addresses = pick_point(every)
-    items.append(_table(chosen, found, asked))
+    items.append(_table(chosen, found, asked, beside))
     show_details(every, addresses)
     return items
 
@@ -169,7 +174,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
     cost, quality = asked.cost, tradeoff.quality_of(asked.quality, str(chosen.corpus))
     caption = f"{chosen.model}, variants calibrated and trained on whatever text."
     if quality.lower:
-        caption += f" Perplexity on {chosen.corpus}: {protocol}. Triangles at the upper edge are above"
+        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge are above"
         caption += f" {tradeoff.TOP_TIMES_DENSE} x dense."
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
@@ -182,7 +187,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
         CHART,
         lambda theme: tradeoff.tradeoff(found, dense, cost, quality, asked.budget, theme),
         caption,
-        found.drop(columns=["key", "spread", "value"]),
+        found.drop(columns=["key", "keys", "spread", "value"]),
         file=chosen.file("trade-off"),
         pivots=_pivots(found, cost, quality),
         alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
@@ -204,11 +209,26 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[
     ]
 
 
-def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
+def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
+    """Return by key how what answers first compares with the best that fits, in the quality that `rows` are of.
+
+    By paired tests with Holm's correction over the `COMPARED` that are looked at; where there is no pair, that.
+    """
+    fitting = answers(found[found["fits"]]).head(COMPARED)
+    if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # others are paired with one variant
+        return {}
+    first = found["key"].iloc[0]
+    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+    pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers)
+    pairs = pairs[pairs["dataset"].eq(MEAN) | pairs["metric"].eq("perplexity")]
+    return dict(zip(pairs["key"], pairs["verdict"].fillna(paired.CANNOT), strict=True))
+
+
+def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: dict[str, str]) -> Item:
     rows = answers(found)
     keys = list(rows["key"])
     stored = data.results(keys)
-    table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys])
+    table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys], beside)
     fit = found["fits"].any()
     st.header("What fits" if fit else "The nearest misses", anchor=False)
 
@@ -218,6 +238,9 @@ def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked) -> Item:
         if fit
         else " The nearest: its largest miss, as a share of the limit, is smallest."
     )
+    if beside:
+        caption += f" Beside the first: in {asked.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
+        caption += f" correction over the first {COMPARED}."
     caption += " fp16 and fp32: a checkpoint on disk, in which zeros take as much room as other weights."
 
     return widgets.show_table(

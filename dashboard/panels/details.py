@@ -246,6 +246,7 @@ def _layers(point: Point) -> list[Item]:
     if choices[title] == "error":
         caption += f" Error: {what}."
     notes = [f"{layer.name}: {layer.note}" for layer in shown if layer.note]
+    alike = layers["note"].iloc[0] if layers["note"].nunique(dropna=False) == 1 else None
     item = widgets.show_chart(
         "explore_layers",
         lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),
@@ -254,7 +255,9 @@ def _layers(point: Point) -> list[Item]:
         alt=f"Heat map of {title} by block and layer role",
         file=point.file("layers"),
     )
-    if notes:
+    if alike:
+        st.caption(f"Of all layers: {alike}.")
+    elif notes:
         with st.expander(f"{len(notes)} notes of the method"):
             st.markdown("\n".join(f"- {note}" for note in notes))
     return [item]

@@ -34,7 +34,10 @@ def measuring_inputs(shape: ModelFacts | None, mistakes: Mistakes) -> Measured:
     perplexity = _perplexity(shape, mistakes)
     tasks, scoring = _tasks(mistakes)
     latency = st.toggle(
-        "Latency", key="run_latency", help="Time a token, reading and writing, on this machine.", **HELD
+        "Latency",
+        key="run_latency",
+        help="Time a token, reading and writing, on this machine; of a quantised model with its weights packed.",
+        **HELD,
     )
     if not (perplexity or tasks or latency):
         mistakes.add("Choose at least one thing to measure: a text, a task or the latency.")

@@ -28,7 +28,7 @@ from dashboard.panels.glossary import term
 READS = {"nothing": "no text", "calibration": "a calibration text", "training": "a training text"}
 STYLE = (
     "display:inline-flex;align-items:center;gap:0.35rem;margin:0 0.35rem 0.35rem 0;padding:0.1rem 0.6rem 0.1rem 0.4rem;"
-    "border:1px solid {grid};border-radius:0.5rem;color:{text};text-decoration:none;font-size:0.9rem;white-space:nowrap"
+    "border:1px solid {grid};border-radius:0.5rem;color:{text};text-decoration:none;font-size:0.9rem;max-width:100%"
 )
 
 
@@ -100,6 +100,8 @@ def facts(method: type[Method], stored: Known) -> list[str]:
 def _amounts(method: type[Method]) -> str:
     if not method.takes_amount:
         return "Removes nothing: it takes what an earlier stage has left"
+    if method.bits:
+        return f"Keeps {', '.join(map(str, method.bits[:-1]))} or {method.bits[-1]} bits of every block weight"
     said = "Removes a share of the block weights"
     if method.patterns:
         said += ", or leaves N of every M, such as 2:4"

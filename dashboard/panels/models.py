@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.data.texts import called
 from dashboard import data
 from dashboard.charts import multiples, points
 from dashboard.exports.files import Item
@@ -53,8 +54,8 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
 def _chart_and_table(shown: pd.DataFrame, at: str | None, corpus: str, means: pd.DataFrame, file: str) -> list[Item]:
     """Show points against what was removed, or, where all are `at` one amount, against the models' sizes."""
     draw = multiples.by_size if at else multiples.by_amount
-    caption = f"Perplexity on {corpus}, divided by that of the same model before compression, of each model by its own "
-    caption += "protocol, which is on its own curve, as are the errors. Numbers of papers are as they print them."
+    caption = f"Perplexity on {called(corpus)}, divided by that of the same model before compression, of each model by "
+    caption += "its own protocol, which is on its own curve, as are errors. Numbers of papers are as they print them."
     best = shown.iloc[int(shown["value"].argmin())]
     chart = widgets.show_chart(
         "explore_multiples",
@@ -62,7 +63,9 @@ def _chart_and_table(shown: pd.DataFrame, at: str | None, corpus: str, means: pd
         f"With {at} removed. {caption}" if at else caption,
         shown[["model", "of", "where", "value", "perplexity"]],
         file=file,
-        pivots=[Pivot(f"Times dense, {corpus}", shown, "where", True, group="model", order=points.amounts(shown))],
+        pivots=[
+            Pivot(f"Times dense, {called(corpus)}", shown, "where", True, group="model", order=points.amounts(shown))
+        ],
         alt=f"Perplexity as a multiple of dense, a line for each. Lowest: {best['series']}, {best['value']:.3g}.",
     )
     said = f"{caption} Accuracy: the mean of seven tasks minus the dense model's, in points."

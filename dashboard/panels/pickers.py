@@ -83,11 +83,11 @@ class Chosen:
         return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
-def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> Chosen:
+def pick(models: list[str], by_method: bool = True, along_axis: bool = True, scored: bool = True) -> Chosen:
     """Show the pickers and return what was chosen.
 
     Methods and their texts are asked for of what is shown `by_method`, else there is every variant, with filters of its
-    own; an axis of what is drawn `along_axis`.
+    own; an axis of what is drawn `along_axis`; documents of what shows accuracies of one choice of them (`scored`).
     """
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
@@ -124,7 +124,7 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True) -> 
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
         documents, several, scores = _pick_documents(
-            choices.made_with(choices.shown(rows, methods), calibration, training)
+            choices.made_with(choices.shown(rows, methods), calibration, training), scored
         )
         axis = _pick_axis() if along_axis else figures.RATIO
     return Chosen(
@@ -200,7 +200,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
-def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
+def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.DataFrame]:
     """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
     rows = zeroshot.scored_on(rows)
     compressed = rows[~points.is_dense(rows)]
@@ -208,7 +208,7 @@ def _pick_documents(rows: pd.DataFrame) -> tuple[Documents, bool, pd.DataFrame]:
     found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
     choices = sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
     scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
-    if len(choices) > 1:
+    if ask and len(choices) > 1:
         names = {str(one).capitalize(): one for one in choices}
         help = "How many documents of each task were read. Accuracies on different documents are never mixed."
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core.chain import DENSE
+from core.data.texts import called
 from core.request.stages import DEFAULT_MODEL
 from core.words import amount, number
 from dashboard import data
@@ -35,7 +36,7 @@ class Told:
     """What was measured of the default model on one text: with one calibration and one training text, and with any."""
 
     text: str  # as Explore names it
-    corpus: str
+    corpus: str  # as papers call it
     rows: pd.DataFrame  # of compressed variants
     every: pd.DataFrame  # of those that were made with any texts
     dense: pd.Series
@@ -124,7 +125,7 @@ def _told(rows: pd.DataFrame, text: str) -> Told | None:
     if dense.empty:
         return None
     alike, every = (these[these["method"] != DENSE] for these in (mine, rows))
-    return Told(text, rows["dataset"].iloc[0], alike, every, dense.iloc[0])
+    return Told(text, called(rows["dataset"].iloc[0]), alike, every, dense.iloc[0])
 
 
 def _averaged(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.differences import shown_together
+from core.data.texts import called
 from dashboard import data
 from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
@@ -46,7 +47,7 @@ def show_curve(shown: Shown, at: str) -> list[Item]:
     """Show perplexity against what was removed."""
     chosen, lit = shown.chosen, shown.lit
     protocol = chosen.measured["protocol"].iloc[0]
-    caption = f"{chosen.model}, perplexity on {chosen.corpus}: {protocol}.{chosen.made_with}"
+    caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.made_with}"
     if (lit["low"] < lit["high"]).any():
         seeds = ", or the range over seeds where a name says so" if (lit["seeds"] > 1).any() else ""
         caption += f" Bars: one standard error{seeds}."
@@ -78,7 +79,7 @@ def perplexities_of(shown: Shown) -> Pivot:
     """Return the points as papers print them: method by amount."""
     there, order = pd.concat([shown.dense, shown.lit]), points.amounts(shown.lit)
     apart = told_apart(shown.chosen.measured)
-    return Pivot(f"Perplexity on {shown.chosen.corpus}", there, "where", True, order=order, apart=apart)
+    return Pivot(f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, apart=apart)
 
 
 def clicked(key: str, found: pd.DataFrame) -> None:
@@ -114,7 +115,7 @@ def all_points(shown: Shown) -> Item:
     accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]
-    caption = f"{shown.chosen.model} on {shown.chosen.corpus}: {protocol}.{shown.chosen.made_with}"
+    caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.made_with}"
     caption += " Every point of the curve beside the dense model."
     if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
@@ -172,7 +173,7 @@ def page() -> None:
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
-    chosen = pick(models, mode != TRADE_OFF, mode == CURVE)
+    chosen = pick(models, by_method=mode != TRADE_OFF, along_axis=mode == CURVE, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:
         widgets.show_skipped(frame.attrs["warnings"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.data.texts import called
 from dashboard import data
 from dashboard.charts import choices, curve, dots, figures, papers, points
 from dashboard.exports.files import Item
@@ -13,8 +14,6 @@ from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.glossary import terms
-
-CORPORA = {"wikitext2": "WikiText-2", "ptb": "PTB (test)", "ptb-valid": "PTB (validation)", "c4": "C4"}
 
 PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
 TUNING = {"as pruned": (False,), "after LoRA tuning": (True,), "both": (False, True)}
@@ -27,7 +26,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         "Text",
         list(dict.fromkeys(rows["dataset"])),
         default="wikitext2",
-        format_func=CORPORA.__getitem__,
+        format_func=called,
         key="published_text",
         required=True,
         **BOUND,
@@ -36,16 +35,16 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
     caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks. {cited(table)}"
-    pivots = [Pivot(f"Perplexity on {CORPORA[corpus]}", shown, "model", True, group="kind")]
+    pivots = [Pivot(f"Perplexity on {called(corpus)}", shown, "model", True, group="kind")]
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
         "published_sizes",
-        lambda theme: figures.perplexity_by_model(shown, models, theme, CORPORA[corpus]),
+        lambda theme: figures.perplexity_by_model(shown, models, theme, corpus),
         caption,
         shown,
         file=file,
         pivots=pivots,
-        alt=f"Perplexity on {corpus} by model, a line for each method",
+        alt=f"Perplexity on {called(corpus)} by model, a line for each method",
     )
     wide = papers.wide(rows, "model")
     printed = widgets.show_table(
@@ -92,7 +91,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
             "Text",
             ["wikitext2", "ptb-valid"],
             default="wikitext2",
-            format_func=CORPORA.__getitem__,
+            format_func=called,
             key="published_corpus",
             required=True,
             **BOUND,
@@ -108,11 +107,11 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     model = rows["model"].iloc[0]
     drawn = widgets.show_chart(
         "published_ratios",
-        lambda theme: curve.perplexity_curve(found, dense, PARAMETERS, theme, CORPORA[corpus]),
+        lambda theme: curve.perplexity_curve(found, dense, PARAMETERS, theme, corpus),
         f"{model}, {state}; perplexity on {papers.protocol(read)}. {cited(table)}",
         found[["series", "ratio", "value"]],
         file=export_name(table.title, corpus, "perplexity"),
-        pivots=[Pivot(f"Perplexity on {CORPORA[corpus]}", pd.concat([dense, found]), "where", True)],
+        pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "where", True)],
         alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
     )
     scored = mine[(mine["metric"] != "perplexity") & mine["removed"].isin(["0 %", step])]
@@ -136,7 +135,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
     rows = rows[points.is_dense(rows) | rows["parts"].isin(wanted)]
     if points.is_dense(rows).all():
-        st.caption(f"None of them was measured here on {CORPORA[corpus]} in windows of {int(window)} tokens yet.")
+        st.caption(f"None of them was measured here on {called(corpus)} in windows of {int(window)} tokens yet.")
         return []
     best = rows.groupby(["model", "protocol_id"]).size().idxmax()
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
@@ -145,17 +144,17 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     found = points.collapse(rows[~points.is_dense(rows)])
     both = pd.concat([dense, found])
     caption = (
-        f"Measured by Slimscope on {best[0]}, {CORPORA[corpus]}: {rows['protocol'].iloc[0]}. Another model than the "
+        f"Measured by Slimscope on {best[0]}, {called(corpus)}: {rows['protocol'].iloc[0]}. Another model than the "
     )
     caption += "paper's, so compare the shape of the curves, not the numbers."
     return [
         widgets.show_chart(
             "published_ours",
-            lambda theme: curve.perplexity_curve(found, dense, figures.RATIO, theme, CORPORA[corpus]),
+            lambda theme: curve.perplexity_curve(found, dense, figures.RATIO, theme, corpus),
             caption,
             found[["series", "where", "value", "low", "high", "seeds"]],
             file=export_name(model_part(best[0]), corpus, "perplexity-as-published"),
-            pivots=[Pivot(f"Perplexity on {CORPORA[corpus]}", both, "where", True, order=points.amounts(found))],
+            pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "where", True, order=points.amounts(found))],
             alt=f"Perplexity of {best[0]} on {corpus} as measured here",
         )
     ]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# Such as GGUF's Q4_1, which has float minima; half of a 4-bit step is far more than what 16 bits round of a zero.
+ROUNDED = 1e-4  # squared, relative to the weights
+GIVEN_BACK = "the weights lay on such a grid before, as the model's file has them, so that nothing is lost by rounding"
+
+
 class HQQParameters(GroupParameters):
     norm: float = Field(
         default=0.7,
@@ -69,4 +74,6 @@ class HQQ(Quantised):
         grid = fitted(
             weight, target.bits, self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
         )
-        return Compressed(grid.nearest(weight), grid=grid)
+        rounded = grid.nearest(weight)
+        lost = (rounded - weight).square().sum() / weight.square().sum()
+        return Compressed(rounded, grid=grid, note=GIVEN_BACK if lost < ROUNDED else None)

@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError
 from core.models.parts.constraints import constraint_of, held
-from core.models.parts.selection import selector
+from core.models.parts.selection import selects
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -139,14 +139,8 @@ def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linea
     """Return the linears that `layers` names, all where it is None; a `UserError` where that is none."""
     if layers is None:
         return linears
-    selected = selector(layers, blocks)
-    chosen = [linear for linear in linears if selected(linear.block, linear.name)]
-    if not chosen:
-        raise UserError(
-            f"Layers {layers!r} selects none of the {len(linears)} linears in blocks 0 to {blocks - 1}, "
-            f"whose names look like {linears[0].name}."
-        )
-    return chosen
+    found = selects(layers, blocks, [(linear.block, linear.name) for linear in linears])
+    return [linear for linear, selected in zip(linears, found, strict=True) if selected]
 
 
 def first(output: Any) -> Tensor:

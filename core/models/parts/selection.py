@@ -1,7 +1,7 @@
 """Which linears a selection names, `first:last` block indices or a regular expression; imports no torch."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from core.errors import UserError
 
@@ -23,6 +23,18 @@ def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
     except re.error as error:
         raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
     return lambda block, name: pattern.search(name) is not None
+
+
+def selects(layers: str, blocks: int, linears: Sequence[tuple[int, str]]) -> list[bool]:
+    """Return of each linear, its block's index and its name, whether it is selected; a `UserError` where none is."""
+    selected = selector(layers, blocks)
+    found = [selected(block, name) for block, name in linears]
+    if linears and not any(found):
+        raise UserError(
+            f"Layers {layers!r} selects none of the {len(linears)} linears in blocks 0 to {blocks - 1}, "
+            f"whose names look like {linears[0][1]}."
+        )
+    return found
 
 
 def _index(digits: str) -> int:

@@ -5,8 +5,10 @@ import pytest
 from core.data.corpora import identify_corpus
 from core.engine.execute import execute
 from core.errors import Cancelled
+from core.evaluation.packed import FOUR
 from core.models.sources import identify
 from core.progress import silent
+from core.protocols import missing
 from core.request.stages import build_stage
 from core.specs import Perplexity, RunSpec, VariantSpec
 from core.store.store import Store
@@ -38,3 +40,16 @@ def test_a_run_that_is_stopped_keeps_the_texts_that_were_read(run, tmp_path):
     whole = numbers(execute(run, Store(f"sqlite:///{tmp_path}/whole.db"), silent))
     assert kept == {16: whole[16]}
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
+
+
+def test_the_latency_of_a_quantised_variant_has_the_perplexity_of_the_same_product_beside_it(run, tmp_path):
+    stages = (build_stage("rtn", None, "4bit", {"group_size": 0}),)
+    variant = run.variant.model_copy(update={"stages": stages})
+    asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})
+    found = execute(asked, Store(f"sqlite:///{tmp_path}/packed.db"), silent)
+    rows = {metric: [row for row in found.measurements if row.metric == metric] for metric in ("perplexity", "decode")}
+    assert {row.protocol["dtype"] for row in rows["perplexity"]} == {"float32", FOUR}
+    assert {row.protocol["dtype"] for row in rows["decode"]} == {FOUR}
+    assert missing(asked, found) is None
+    alone = found.model_copy(update={"measurements": tuple(rows["perplexity"])})
+    assert missing(asked, alone).perplexity == asked.perplexity

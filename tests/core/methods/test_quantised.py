@@ -10,7 +10,7 @@ from core.methods.hessian import factorise
 from core.methods.quantised.find import find_grid
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
-from core.methods.quantised.hqq import HQQ
+from core.methods.quantised.hqq import GIVEN_BACK, HQQ
 from core.methods.quantised.rtn import RTN
 from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
@@ -132,6 +132,9 @@ def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
         weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
     )
     torch.testing.assert_close(rounded.weight, weight, atol=1e-2, rtol=0)  # 16 bits round scale and zero
+    assert rounded.note == GIVEN_BACK
+    other = HQQ(HQQ.parsed({"group_size": INPUTS})).compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
+    assert other.note is None
 
 
 def test_hqq_ends_no_further_from_the_weights_than_it_began(weight):
@@ -155,12 +158,13 @@ def test_nothing_follows_that_would_leave_the_grid():
     rounded = build_stage("rtn")
     for later in (
         build_stage("magnitude", 0.5),
-        build_stage("lora", calibration=Calibration.parse("any:64x24")),
+        build_stage("magnitude-trained", 0.5, calibration=Calibration.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
         with pytest.raises(UserError, match="would take the weights off the 4bit grid that RTN left"):
             check_follows((rounded, later))
     check_follows((build_stage("magnitude", 0.5), rounded))
+    check_follows((rounded, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
     with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
         check_follows((build_stage("magnitude", 0.5), build_stage("hqq")))
 

@@ -9,12 +9,15 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from core.errors import UserError
 from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
 from core.registry import RECOVERIES, get_stage
+from core.request.stages import build_stage
 from core.training import examples as examples_module
 from core.training import losses as losses_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.training.examples import Example, collate
 from core.training.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
+from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 from tests.core.trained import CALIBRATION, cut, patterned, trained
 
@@ -114,6 +117,32 @@ def test_what_is_merged_computes_what_was_trained():
     merge_adapters(model)
     torch.testing.assert_close(model(windows()).logits, expected, rtol=1e-4, atol=1e-4)
     assert not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+@pytest.mark.parametrize("settings", [{}, {"symmetric": False}])
+def test_what_lies_on_a_grid_learns_and_stays_there(name, settings):
+    model = cut(tiny(name), "sparsegpt")
+    linears = list(find_blocks(model).all_linears())
+    zeros = {linear.name: linear.weight == 0 for linear in linears}
+    compress(model, build_stage("rtn", None, "3bit", {"group_size": 0, **settings}), None)
+    before = {linear.name: (linear.weight.clone(), grid_of(linear.module)) for linear in linears}
+    done = trained(model)
+    assert min(loss for _, loss in done.held_out) < done.held_out[0][1] - 0.1
+    for linear in find_blocks(model).all_linears():
+        weight, grid = before[linear.name]
+        assert grid_of(linear.module) is grid and torch.equal(grid.nearest(linear.weight), linear.weight)
+        assert not torch.equal(linear.weight, weight) and not linear.weight[zeros[linear.name]].any()
+
+
+def test_what_is_merged_on_a_grid_computes_what_was_trained():
+    model = tiny()
+    compress(model, build_stage("rtn", None, "3bit", {"group_size": 0}), None)
+    for parameter in add_adapters(model, 4, 16.0, 0.0, 0):
+        torch.nn.init.normal_(parameter, std=0.2)
+    expected = model(windows()).logits
+    merge_adapters(model)
+    torch.testing.assert_close(model(windows()).logits, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

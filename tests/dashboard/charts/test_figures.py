@@ -215,7 +215,7 @@ def test_markers_tell_families_and_colours_tell_methods(family):
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.with_mean(zeroshot.accuracies(rows), rows)
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(order) == 8 and order[-1] == "Mean of seven"
@@ -244,7 +244,7 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
 
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.with_mean(zeroshot.accuracies(rows), rows)
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
     assert len(arrows(figure)) == 8  # seven tasks and their mean

@@ -68,7 +68,7 @@ def drawn(kept, at="50 %"):
     """(rows of the differences' chart, the differences they are of)."""
     found, frame = told(kept)
     here = points.at_amount(zeroshot.headline(frame), at)
-    both = zeroshot.with_mean(zeroshot.accuracies(here), here)
+    both = zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here))
     together = shown_together(paired.of_shown(found, both))
     return paired.of_tasks(together, both), together
 
@@ -78,7 +78,7 @@ def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     rows, together = drawn(kept)
     found, frame = told(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), here), found)
+    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     lines, shown = paired.lines(both), [one for one in both["series"].unique() if one not in others]
     paired_rows = rows[rows["why"].isna() & rows["series"].isin(shown)]
     rows = paired.beside_others(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
@@ -183,7 +183,7 @@ def test_holm_counts_what_is_shown_only(kept):
 def test_accuracies_have_both_baselines_of_the_documents_scored(kept):
     found, frame = told(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), here), found)
+    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
     lines = {one.name: one for one in figure.data if one.mode == "lines"}
     assert set(lines) == {"chance", "majority class"}
@@ -200,7 +200,7 @@ def test_baselines_of_answers_that_were_not_kept_are_the_catalogue_s(kept):
     results, _ = kept
     found, frame = told((results, {one.variant.key: {} for one in results}))
     here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), here), found)
+    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     assert both["majority"].isna().all()
     assert list(both.loc[both["task"] == "HellaSwag", "chance"].unique()) == [0.25]
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))

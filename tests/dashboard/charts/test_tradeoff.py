@@ -10,9 +10,11 @@ from hypothesis import strategies as draw_from
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked
 from core.analysis.frame import tidy
+from core.analysis.paired import NO_DIFFERENCE
 from core.store import shipped
 from dashboard.charts import labels, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
+from dashboard.charts.paired import CANNOT
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
 from tests.dashboard.synthetic import curve, result
@@ -202,6 +204,16 @@ def test_the_answer_says_the_best_and_how_many_others_fit(every):
     said = ranking.answer(found, impossible, PERPLEXITY).split("\n")
     assert said[0] == "Nothing fits at most 10 MB packed. Nearest:" and len(said) == 4
     assert all("MB packed over (" in line for line in said[1:])
+
+
+def test_what_cannot_be_told_from_the_best_is_said(every):
+    budget = Budget(packed_mb=200, times_dense=2)
+    found = ranked(every, budget, "packed_mb", PERPLEXITY)
+    beside = dict(zip(found["key"][1:], [NO_DIFFERENCE, "worse", CANNOT], strict=False))
+    said = ranking.answer(found, budget, PERPLEXITY, beside=beside)
+    assert f"mean accuracy, no difference to {ranking.name(found.iloc[1])} can be told); 3 others fit." in said
+    shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Beside the first"]
+    assert shown.isna().iloc[0] and set(shown[1:]) == {NO_DIFFERENCE, "worse", CANNOT}
 
 
 def test_what_fits_without_the_quality_is_said(every):

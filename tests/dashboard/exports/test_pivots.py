@@ -10,6 +10,7 @@ import pytest
 from core.analysis.latex import escaped
 from dashboard.charts import papers
 from dashboard.exports import files
+from dashboard.exports.latex import HIGHEST
 from dashboard.exports.pivots import DENSE_COLUMN, Pivot, of_means, wide
 from tests.core.latex import check_table
 from tests.dashboard.exports.conftest import CAPTION
@@ -215,3 +216,13 @@ def test_no_cell_of_a_csv_is_a_formula(name):
     assert rows[1].lstrip('"').startswith(f"'{name}") and rows[1].endswith(",-1.5,0.5")
     long = files.csv_long(item(table=pd.DataFrame({"Method": [name], "vs dense": [-1.5]}), caption=name)).decode()
     assert long.count(f"'{name}") == 2 and ",-1.5," in long
+
+
+def test_a_table_that_is_higher_than_a_page_goes_on_in_another():
+    table = pd.DataFrame({"Layer": [f"layer-{place}" for place in range(2 * HIGHEST + 1)], "Sparsity": 0.5})
+    text = files.latex(item(name="layers", table=table)).decode()
+    check_table(text)
+    parts = re.findall(r"\\begin\{table\}.*?\\end\{table\}", text, re.DOTALL)
+    assert [part.count("layer-") for part in parts] == [HIGHEST, HIGHEST, 1]
+    assert all("Layer & Sparsity" in part for part in parts) and text.count(r"\label{") == 1
+    assert all(r"\caption{Continued from table \ref{tab:layers}.}" in part for part in parts[1:])

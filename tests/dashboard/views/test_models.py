@@ -25,6 +25,7 @@ def test_a_papers_point_names_its_table_and_cannot_be_made(fresh):
 def test_several_models_are_multiples_of_their_own_dense(fresh):
     app = open_app(explore_mode="Several models")
     assert not app.exception
+    assert "explore_documents" not in {field.key for field in app.selectbox}  # each model has its own
     table = app.dataframe[0].value
     assert set(table["Model"]) == {"smollm2-135m", "opt-125m", "opt-350m"}
     row = table[(table["Model"] == "opt-125m") & (table["Method"] == "SparseGPT")].squeeze()

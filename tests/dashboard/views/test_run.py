@@ -137,6 +137,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_model", "/no/such/folder", "There is no folder"),
         ("run_calibration_corpus", "wikitext3", "wikitext"),
         ("run_card0_layers", "99:100", "selects none of the model's blocks"),
+        ("run_card0_layers", "no_such_proj", "selects none of the 210 linears"),
         ("run_card0_layers", "(", "neither FIRST:LAST nor a regular expression"),
         ("run_card0_ratio", 1.5, "Ratio 1.5 is outside [0, 1)"),
         ("run_window", 99_999, "this model was made for"),

@@ -93,6 +93,14 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
 
 
+def test_what_fits_is_compared_with_the_best_by_paired_tests(fresh):
+    by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
+    told = table(by_page).set_index("Chain")["Beside the first"]
+    assert pd.isna(told.iloc[0]) and told["magnitude@0.5"] == "worse"
+    assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
+    assert "Beside the first" not in table(open_tradeoff(limit_packed_mb=1))
+
+
 def test_the_front_by_hand_is_that_of_the_page(variants):
     better = float("inf")
     by_hand = []

@@ -1,0 +1,87 @@
+"""Latency of packed weights against dense ones in bf16, on one model object, in one run.
+
+    python -m benchmarks.packed [--stage rtn@4bit] [--rounds 3] [--profile]
+
+Prefill and decode in ms a token at batch 1 and 4, and peak memory. The sides take turns, so that what else the machine
+does hits both; a figure is the best of the rounds. `--profile` prints where the time of decoding goes.
+"""
+
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from core.chain import Shared, parse
+from core.evaluation.latency import DECODED, PROMPT, latency
+from core.evaluation.packed import packed
+from core.models.parts.blocks import execution_device, move
+from core.models.parts.precision import in_precision
+from core.models.sources import identify, load_model
+from core.progress import silent
+from core.request.asked import build_asked
+from core.request.stages import DEFAULT_MODEL
+from tests.core.applied import compress
+
+DENSE = "bfloat16"
+UNITS = {"prefill": "ms a token", "decode": "ms a token", "memory": "MB"}
+
+
+def figures(model: nn.Module, dtype: str) -> dict[tuple[str, int], float]:
+    """Return ms a token and MB by what was measured and the batch."""
+    return {(row.metric, row.protocol["batch"]): row.value for row in latency(model, dtype, silent)}
+
+
+@torch.inference_mode()
+def decoding(model: nn.Module) -> str:
+    """Return where the time of decoding goes."""
+    prompt = torch.zeros(1, PROMPT, dtype=torch.long)
+    past = model(input_ids=prompt, use_cache=True).past_key_values
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(DECODED):
+            past = model(input_ids=prompt[:, :1], past_key_values=past, use_cache=True).past_key_values
+    return found.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=45)
+
+
+def main(
+    stage: str = "rtn@4bit",
+    model: str = DEFAULT_MODEL,
+    rounds: int = 3,
+    profiled: Annotated[bool, typer.Option("--profile")] = False,
+) -> None:
+    network = load_model(identify(model))
+    move(network, execution_device("cpu"))
+    quantised = load_model(identify(model))
+    (wanted,) = build_asked(parse(stage), Shared(None, None, 0))
+    compress(quantised, wanted, None, "cpu", silent)
+    best: dict[str, dict[tuple[str, int], float]] = {}
+    for _ in range(rounds):
+        with in_precision(network, DENSE):
+            sides = {DENSE: figures(network, DENSE)}
+        with packed(quantised) as how:
+            if how is None:
+                raise SystemExit(f"{stage} leaves nothing that is packed.")
+            sides[how] = figures(quantised, how)
+        for side, found in sides.items():
+            known = best.setdefault(side, found)
+            best[side] = {name: min(value, known[name]) for name, value in found.items()}
+    table = Table(title=f"{model}, {stage} packed against dense, {torch.get_num_threads()} threads")
+    for column in ("", "batch", *best, "dense over packed"):
+        table.add_column(column, justify="right" if column else "left")
+    dense, other = best.values()
+    for (metric, batch), value in dense.items():
+        mine = other[metric, batch]
+        table.add_row(f"{metric}, {UNITS[metric]}", str(batch), f"{value:.3g}", f"{mine:.3g}", f"{value / mine:.2f}")
+    Console().print(table)
+    if profiled:
+        with in_precision(network, DENSE):
+            typer.echo(decoding(network))
+        with packed(quantised):
+            typer.echo(decoding(quantised))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,120 @@
+"""Linears that compute on their codes: what a quantised model takes in time and memory where it is not unpacked.
+
+Codes of at most 4 bits go through torch's int4 product, with activations in bf16; codes of 8 bits through its dynamic
+int8 product, which rounds each row to a scale of its own and the activations to 8 bits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.grids import Grid, grid_of
+from core.models.parts.precision import in_precision
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+GROUPS = (256, 128, 64, 32)  # inputs that share a scale in the int4 product
+MIDDLE = 8  # the code that the int4 product takes for 0
+FOUR, EIGHT = "bfloat16 x int4", "float32 x int8"  # activations, and what they are multiplied with
+
+
+class Int4Linear(nn.Module):
+    """A linear on a grid of at most 4 bits, for activations in bf16."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, grid: Grid):
+        """`weight` (out, in) lies on the grid, whose groups `GROUPS` divide."""
+        super().__init__()
+        self.group = _group(grid.group)
+        repeats = grid.group // self.group
+        middle = MIDDLE - 2 ** (grid.bits - 1) - grid.lowest  # so that few bits, too, lie around it: bf16 is coarse
+        codes = grid.codes(weight).int() + middle  # (out, in) in 0 ... 15
+        zero = middle if grid.zero is None else grid.zero + middle
+        both = torch.stack([grid.scale, (MIDDLE - zero) * grid.scale], -1)  # (out, groups, 2)
+        both = both.repeat_interleave(repeats, 1).transpose(0, 1).contiguous()  # (groups, out, 2)
+        self.register_buffer("codes", torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 1))
+        self.register_buffer("scales", both.bfloat16())
+        self.register_buffer("bias", None if bias is None else bias.detach().bfloat16())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        rows = inputs.reshape(-1, inputs.shape[-1])  # (tokens, in)
+        found = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.codes, self.group, self.scales)
+        found = found if self.bias is None else found + self.bias
+        return found.view(*inputs.shape[:-1], -1)
+
+
+class Int8Linear(nn.Module):
+    """A linear in 8 bits with a scale a row, for activations in fp32 that are rounded to 8 bits as they come."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        super().__init__()
+        scale = weight.abs().amax(1).clamp_min(2.0**-24) / 127  # (out,)
+        zero = torch.zeros_like(scale, dtype=torch.long)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch announces that it will do without these tensors
+            rounded = torch.quantize_per_channel(weight.float(), scale.double(), zero, 0, torch.qint8)
+        self.held = rounded.numel() + scale.numel() * 4  # bytes, which no buffer counts
+        self.packed = torch.ops.quantized.linear_prepack(rounded, bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.ops.quantized.linear_dynamic(inputs, self.packed, True)
+
+
+@contextmanager
+def packed(model: PreTrainedModel) -> Iterator[str | None]:
+    """Have the linears that lie on grids compute on their codes, and yield in what the model then computes.
+
+    None, and the model as it is, where no linear lies on a grid that has such a product, or not on a CPU. Beside 4 bits
+    all else is in bf16.
+    """
+    linears = [linear for linear in find_blocks(model).all_linears() if _suits(linear)]
+    few = [linear for linear in linears if _bits(linear) <= 4]
+    chosen, how = (few, FOUR) if few else (linears, EIGHT)
+    if not chosen or model.device.type != "cpu":
+        yield None
+        return
+    made = {linear.name: _packed(linear) for linear in chosen}
+    own = {name: model.get_submodule(name) for name in made}
+    try:
+        for name, module in made.items():
+            model.set_submodule(name, module)
+        with in_precision(model, "bfloat16") if few else nullcontext():
+            yield how
+    finally:
+        for name, module in own.items():
+            model.set_submodule(name, module)
+
+
+def held_bytes(model: PreTrainedModel) -> int:
+    """Return the bytes of a model's weights, packed ones as they are."""
+    return model.get_memory_footprint() + sum(one.held for one in model.modules() if isinstance(one, Int8Linear))
+
+
+def _suits(linear: Linear) -> bool:
+    grid = grid_of(linear.module)
+    return grid is not None and (grid.bits == 8 or (grid.bits <= 4 and _group(grid.group) > 0))
+
+
+def _group(group: int) -> int:
+    """Return the largest group of the int4 product that divides a grid's; 0 where none does."""
+    return next((size for size in GROUPS if group % size == 0), 0)
+
+
+def _bits(linear: Linear) -> int:
+    grid = grid_of(linear.module)
+    assert grid is not None
+    return grid.bits
+
+
+def _packed(linear: Linear) -> nn.Module:
+    grid, bias = grid_of(linear.module), getattr(linear.module, "bias", None)
+    assert grid is not None
+    weight = linear.weight.detach()
+    return Int8Linear(weight, bias) if grid.bits == 8 else Int4Linear(weight, bias, grid)
