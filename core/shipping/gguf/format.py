@@ -69,9 +69,11 @@ class GGUF(Format):
         self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
     ) -> Written:
         from core.models.parts.precision import check_holds
+        from core.shipping.gguf.tensors import check_known
         from core.shipping.gguf.write import write_gguf
 
         check_llama(model.config.to_dict())
+        check_known(model)
         check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
         file = f"model-{kind}.gguf"
         notes = write_gguf(model, tokenizer, variant.model, folder / file, kind, tell)

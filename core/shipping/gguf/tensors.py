@@ -6,6 +6,7 @@ and k, and their biases, change places.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import grid_of
 from core.models.parts.units import Units, find_units
@@ -36,6 +38,10 @@ ROLES = {
 }
 NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 F32 = "F32"
+KNOWN = (
+    r"(model\.(embed_tokens|norm)|lm_head)\.weight|model\.layers\.\d+\."
+    r"((input|post_attention)_layernorm\.weight|(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj\.(weight|bias))"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,13 @@ class Part:
 def padded(channels: int, kind: str) -> int:
     """Return the FFN width that is written: rows of the down projection are whole blocks."""
     return channels + (-channels % BLOCK if kind in BITS else 0)
+
+
+def check_known(model: PreTrainedModel) -> None:
+    """Raise `UserError` where a model has weights that a plain Llama has not, and that a file could not hold."""
+    for name, _ in model.named_parameters():
+        if not re.fullmatch(KNOWN, name):
+            raise UserError(f"GGUF has no form for {name}, which no plain Llama model has; export it as huggingface.")
 
 
 def parts_of(model: PreTrainedModel, kind: str) -> Iterator[Part]:

@@ -134,6 +134,14 @@ def test_what_it_cannot_hold_is_refused_before_anything_is_written(chain, what, 
     assert not (tmp_path / "new").exists()
 
 
+def test_weights_that_no_plain_llama_has_are_refused_whatever_the_stages_say(tmp_path):
+    model, result = made("dense")
+    model.model.norm = torch.nn.Sequential(model.model.norm)
+    with pytest.raises(UserError, match=r"GGUF has no form for model\.norm\.0\.weight, which no plain Llama model has"):
+        exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_architecture_or_tokenizer_is_refused():
     with pytest.raises(UserError, match="for Llama models, and this one is qwen3"):
         gguf.check_llama(tiny("qwen3").config.to_dict())
