@@ -17,6 +17,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.perplexity
 	$(BIN)/python -m benchmarks.slimllm
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.shipping
 	$(BIN)/python -m benchmarks.pages
 
 lint: .venv/installed-test

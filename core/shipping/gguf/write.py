@@ -5,6 +5,8 @@ Both are llama.cpp's names of architectures; `deci` is Llama with as many heads 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,10 @@ def write_gguf(model: PreTrainedModel, tokenizer: Any, name: str, file: Path, ki
         for done, part in enumerate(parts):
             tell(done, len(parts))
             writer.write_tensor_data(part.make())
+    except OSError as error:
+        if error.errno is None:  # as of numpy, which says only how much it could not write
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
     finally:
         writer.close()
     return tuple(_notes(parts, shapes, kind))

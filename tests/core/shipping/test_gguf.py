@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFWriter
 from transformers import AutoModelForCausalLM
 
 from core.errors import Cancelled, UserError
@@ -155,6 +155,17 @@ def test_a_vocabulary_of_many_more_rows_is_filled_up(tmp_path):
     model, result = made("dense", vocab_size=LLAMA["vocab_size"] + 64, tie_word_embeddings=True)
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
     assert shown.same_tokens and shown.difference < CLOSE
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(writer, tensor):
+        raise OSError("186624 requested and 95712 written")  # numpy's words
+
+    monkeypatch.setattr(GGUFWriter, "write_tensor_data", full)
+    model, result = made("dense")
+    with pytest.raises(UserError, match=r"could not be saved in .*: No space left on device"):
+        exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16")
+    assert not list((tmp_path / "new").iterdir())
 
 
 @pytest.mark.parametrize("stage", ["save", "prove"])
