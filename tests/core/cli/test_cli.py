@@ -122,9 +122,17 @@ BAD = {
     "folder to save in has too long a name": ([*RUN, "--save", "n" * 300], "File name too long"),
     "layers of thousands of digits": ([*RUN, "--layers", f"{LONG}:"], "selects none"),
     "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
-    "unknown precision to save in": ([*RUN, "--save", "new", "--precision", "fp8"], "did you mean 'fp32'?"),
-    "precision without a folder": ([*RUN, "--precision", "fp16"], "add a folder with --save"),
-    "unknown precision to export in": (["export", "0" * 64, "new", "--precision", "int8"], "known: fp32, fp16, bf16"),
+    "unknown type to save in": ([*RUN, "--save", "new", "--type", "fp8"], "did you mean 'fp32'?"),
+    "unknown type of a format": (
+        [*RUN, "--save", "new", "--format", "gguf", "--type", "int8"],
+        "known: F16, Q8_0, Q4_0",
+    ),
+    "unknown format": ([*RUN, "--save", "new", "--format", "onnx"], "known: huggingface, gguf, compressed-tensors"),
+    "format without a folder": ([*RUN, "--format", "gguf"], "add a folder with --save"),
+    "format that cannot hold it": (
+        [*RUN, "--save", "new", "--format", "compressed-tensors"],
+        "no stage of this variant",
+    ),
     "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--scoring", "bfloat16"], "did you mean 'bf16'?"),
     "precision of scoring without tasks": ([*RUN, "--scoring", "bf16"], "add them with --tasks"),
     "precision of scoring without tasks in a sweep": (
