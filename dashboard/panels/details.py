@@ -98,6 +98,8 @@ def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None
     st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):
         st.caption(told)
+    if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
+        st.caption("Its zeros save memory and no time: they are multiplied with as other weights are, also in 2:4.")
     if not result.variant.elsewhere:
         _make_again(result)
     with st.container(horizontal=True):
@@ -134,7 +136,7 @@ def _facts(result: Result) -> list[str]:
         f"on {details['device']}" if "device" in details else None,
         f"{share(size.block_removed)} of block weights are zero or gone",
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
-        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense, at 16 bits a weight",
+        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense at 16 bits a weight",
     ]
     return [fact for fact in facts if fact]
 
