@@ -26,6 +26,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
+from dashboard.panels.headline import show_headline
 
 POINT = "explore_point"  # the field and its place in the address
 DRAWER = 720  # px, at first
@@ -84,16 +85,20 @@ def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
     if result is None:
         return
     row = found[found["key"] == key].iloc[0]
-    name = f"{row['series']}, {row['where']}"
-    drawer = st.dialog(name, width=DRAWER, position="right", on_dismiss=_close)
-    drawer(_details)(result, name, names[key], found)
+    drawer = st.dialog(_name(row), width=DRAWER, position="right", on_dismiss=_close)
+    drawer(_details)(result, row, names[key], found)
 
 
 def _close() -> None:
     st.session_state[POINT] = None
 
 
-def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None:
+def _name(row: pd.Series) -> str:
+    return f"{row['series']}, {row['where']}"
+
+
+def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
+    show_headline(row, found)
     said = ", ".join(_facts(result))
     st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):
@@ -110,7 +115,7 @@ def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None
                 st.write("This removes what was measured on this machine for this point.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    point = Point(result, f"{result.variant.model}, {name} (`{chain}`)")
+    point = Point(result, f"{result.variant.model}, {_name(row)} (`{chain}`)")
     items = [
         *_stages(point),
         *_layers(point),
