@@ -16,12 +16,14 @@ FIGURES = (  # column, what it is, its help
     ("bits_per_weight", "Bits a weight", "Of the linear layers inside the blocks, packed."),
 )
 
+NARROWEST = 150  # px that a figure has at least
+
 
 def show_headline(row: pd.Series, found: pd.DataFrame) -> None:
     """Show the figures of a point, one of the points `found`, beside the dense model's that is among them."""
     dense = found[is_dense(found)]
     series = found[(found["series"] == row["series"]) & found["pattern"].isna()].sort_values("ratio")
-    with st.container(horizontal=True):
+    with st.grid(len(FIGURES), min_column_width=NARROWEST, gap="small"):
         for column, what, explained in FIGURES:
             if pd.isna(row[column]) or math.isinf(row[column]):
                 continue
