@@ -17,6 +17,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.perplexity
 	$(BIN)/python -m benchmarks.slimllm
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.shipping
 	$(BIN)/python -m benchmarks.pages
 
 lint: .venv/installed-test
@@ -32,6 +33,6 @@ lint: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-test: requirements.txt requirements-test.txt | .venv/bin/python
+.venv/installed-test: requirements.txt requirements-test.txt requirements-export.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	@touch .venv/installed-run $@

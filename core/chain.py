@@ -229,6 +229,12 @@ def shared(stages: Sequence[Stage]) -> Shared:
     return Shared(one("calibration"), one("training"), seeds.pop() if len(seeds) == 1 else None)
 
 
+def options_of(beside: Shared) -> list[str]:
+    """Return what is given beside a chain, as options of the command line."""
+    texts = {"--calibration": beside.calibration, "--train": beside.train, "--seed": beside.seed or None}
+    return [word for option, value in texts.items() if value is not None for word in (option, str(value))]
+
+
 def written(stages: Sequence[Stage]) -> str:
     """Return the chain of stages, `parse` of which, completed with what is `shared`, gives the same stages."""
     return _joined(stages, None)

@@ -18,6 +18,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
+FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # of `core.shipping.formats`
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
@@ -200,15 +201,12 @@ class RunSpec(Frozen):
     tasks: tuple[Task, ...] = ()
     latency: bool = False
     scoring: Dtype | None = None  # that the tasks are scored in; None is that which the variant is computed in
-    save: str | None = None  # a new folder for a checkpoint of the variant
-    precision: Dtype | None = None  # of the saved weights; None is that which the variant is computed in
+    save: str | None = None  # a new folder for the variant
+    format: FormatName = "huggingface"  # that it is saved in
+    precision: str | None = None  # the type of the saved weights, of those of the format; None is what loses least
     device: str = "cpu"
     force: bool = False
 
     @property
     def scoring_dtype(self) -> Dtype:
         return self.scoring or self.variant.dtype
-
-    @property
-    def saved_dtype(self) -> Dtype:
-        return self.precision or self.variant.dtype

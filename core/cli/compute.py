@@ -1,7 +1,7 @@
 """The commands that compute: `run` one variant, `sweep` over many."""
 
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
@@ -21,8 +21,9 @@ from core.request.estimate import estimate_left
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, points
 from core.results import Result
-from core.shipping.saving import checkpoint_bytes, saved_words, size_words
-from core.specs import Dtype, RunSpec, parse_precision
+from core.shipping.formats import FORMATS, asked_form, find_format, size_of, type_words
+from core.shipping.saving import saved_words
+from core.specs import RunSpec
 from core.store.samples import ship_samples
 from core.store.shipped import append_shipped
 from core.store.store import Store, compute_lock
@@ -55,8 +56,9 @@ def run(
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     latency: options.Latency = False,
-    save: Annotated[Path | None, typer.Option(help="A new folder for the model, in Hugging Face form.")] = None,
-    precision: options.Precision = None,
+    save: Annotated[Path | None, typer.Option(help="A new folder for the model.")] = None,
+    format: options.Format = None,
+    type: options.Type = None,
     force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
@@ -78,9 +80,9 @@ def run(
     if train is not None and not any(reads(stage) == "training" for stage in spec.variant.stages):
         raise UserError(f"No stage of {written(spec.variant.stages)} trains; leave --train out.")
     if save is not None:
-        spec = spec.model_copy(update=saving(save, precision))
-    elif precision is not None:
-        raise UserError("A precision is given, but nothing to save; add a folder with --save.")
+        spec = saving(spec, save, format, type)
+    elif format is not None or type is not None:
+        raise UserError("A format or a type is given, but nothing to save; add a folder with --save.")
     store = Store()
     store.delete_cut_short(spec.variant.key)
     if parts := left(spec, store):
@@ -97,7 +99,7 @@ def run(
         beside = store.get(result.variant.dense_key)
         describe_result(result, beside, store.samples)
     if spec.save is not None:
-        messages.print(f"{saved_words(spec.save, spec.saved_dtype)}.", markup=False)
+        messages.print(saved_words(spec.save, type_words(spec)), markup=False)
 
 
 def sweep(
@@ -196,30 +198,27 @@ def sweep(
 
 def export(
     key: Annotated[str, typer.Argument(help="The key of a result, or the first 8 or more of its digits.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder for the checkpoint.")],
-    precision: options.Precision = None,
+    folder: Annotated[Path, typer.Argument(help="A new folder for the model.")],
+    format: options.Format = None,
+    type: options.Type = None,
 ) -> None:
-    """Write a variant as a checkpoint that transformers loads, made again where it is not kept."""
-    chosen = saving(folder, precision)
+    """Write a variant as files that other programs load, made again where it is not kept."""
     store = Store()
     found = find_result(store, key)
-    spec = RunSpec(variant=variant_spec(found.variant), **chosen)
-    size = size_words(checkpoint_bytes(found.counted, spec.saved_dtype), spec.saved_dtype)
-    messages.print(f"The checkpoint will take about {size}.")
+    spec = saving(RunSpec(variant=variant_spec(found.variant)), folder, format, type)
+    messages.print(f"It will take about {size_of(found, *asked_form(spec))}.")
     with bars() as progress:
         compute_once(spec, store, progress)
-    messages.print(f"{saved_words(chosen['save'], spec.saved_dtype)}; its README.md says how to load it.", markup=False)
+    messages.print(f"{saved_words(str(spec.save), type_words(spec))} Its README.md says how to load it.", markup=False)
 
 
-class Saving(TypedDict):
-    save: str
-    precision: Dtype | None
-
-
-def saving(folder: Path, precision: str | None) -> Saving:
-    """Return the fields of a run that say where it saves its model, and in which precision; checked."""
+def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) -> RunSpec:
+    """Return the run that also saves its model, in a format and a type; what can be told before is checked."""
     check_save_folder(folder)
-    return {"save": str(folder.resolve()), "precision": None if precision is None else parse_precision(precision)}
+    form = FORMATS[0] if format is None else find_format(format)
+    kind = form.default(spec.variant) if type is None else form.parse(type)
+    form.check(spec.variant)
+    return spec.model_copy(update={"save": str(folder.resolve()), "format": form.name, "precision": kind})
 
 
 def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:

@@ -16,9 +16,12 @@ from core.models.catalogue import BY_ID, SMOLLM2_WHEEL
 from core.models.sources import identify
 from core.paths import cache_dir, data_dir, local_results_dir
 from core.request.stages import DEFAULT_MODEL
+from core.shipping.formats import FORMATS
+from core.shipping.proof import HOW
 from core.specs import Frozen
 
 PACKAGES = ("torch", "transformers", "datasets", "lm_eval", "streamlit", "plotly", "matplotlib", "sqlalchemy")
+OPTIONAL = [package for form in FORMATS for package in form.runtime.packages if package not in PACKAGES]
 
 
 class Check(Frozen):
@@ -40,6 +43,12 @@ def _installed() -> Iterator[Check]:
             yield Check(group="installed", name=package, ok=True, detail=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             yield Check(group="installed", name=package, ok=False, detail="missing: pip install -r requirements.txt")
+    for package in OPTIONAL:
+        try:
+            yield Check(group="optional", name=package, ok=True, detail=importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            detail = f"not here, so that it cannot show that it reads exports: {HOW}"
+            yield Check(group="optional", name=package, ok=False, detail=detail)
 
 
 def _machine() -> Iterator[Check]:

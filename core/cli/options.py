@@ -14,6 +14,7 @@ from core.chain import Asked, parse
 from core.errors import UserError
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
+from core.shipping.formats import FORMATS
 from core.specs import WHOLE, Calibration, Perplexity, Task, parse_precision
 
 
@@ -77,9 +78,23 @@ TrainOption = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
-Precision = Annotated[
+Format = Annotated[
     str | None,
-    typer.Option(metavar="fp32|fp16|bf16", help="Of the saved weights; that which it is computed in by default."),
+    typer.Option(
+        "--format",
+        metavar="|".join(form.name for form in FORMATS),
+        help=f"What the model is saved in; {FORMATS[0].name} by default.",
+    ),
+]
+Type = Annotated[
+    str | None,
+    typer.Option(
+        "--type",
+        metavar="T",
+        help="Of the saved weights, what loses least by default: "
+        + "; ".join(f"{', '.join(form.types)} ({form.name})" for form in FORMATS)
+        + ".",
+    ),
 ]
 Scoring = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from core.chain import Shared, parse, shared, written
+from core.chain import options_of, parse, shared, written
 from core.errors import UserError
 from core.request.asked import build_asked
 from core.request.stages import variant_spec
@@ -25,7 +25,7 @@ def reproduce(result: Result) -> str:
     again = variant.model_copy(update={"stages": build_asked(parse(chain), beside)})
     if again.key != result.variant.key:
         raise UserError(f"Its chain, {chain}, makes another variant today.")
-    words = ["python", "-m", "core", "run", variant.model, chain, *_beside(beside)]
+    words = ["python", "-m", "core", "run", variant.model, chain, *options_of(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks: dict[Dtype, dict[str, None]] = {}  # by the precision that they were scored in
@@ -46,9 +46,3 @@ def _scoring(dtype: Dtype, tasks: Iterable[str], computed: Dtype) -> list[str]:
     """Return the options that have tasks scored in a precision."""
     words = ["--tasks", ",".join(tasks)]
     return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]
-
-
-def _beside(beside: Shared) -> list[str]:
-    """Return what is given beside a chain, as options."""
-    texts = {"--calibration": beside.calibration, "--train": beside.train, "--seed": beside.seed or None}
-    return [word for option, value in texts.items() if value is not None for word in (option, str(value))]

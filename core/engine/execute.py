@@ -22,8 +22,8 @@ from core.progress import Progress
 from core.protocols import perplexity_protocol
 from core.request.complete import check_save_folder
 from core.results import Measurement, Result
-from core.shipping.checkpoint import save_checkpoint
-from core.shipping.saving import checkpoint_bytes, size_words
+from core.shipping.export import export
+from core.shipping.formats import asked_form
 from core.specs import Perplexity, RunSpec
 from core.store.store import Store
 
@@ -37,6 +37,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     """Make the variant, measure all that `spec` asks for, and return the stored result."""
     if spec.save:
         check_save_folder(Path(spec.save))
+        asked_form(spec)[0].check(spec.variant)
     reuse_freed_memory()
     device = execution_device(spec.device)
     check_revision(spec.variant)
@@ -64,10 +65,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
                 _keep(store, result, None, told)
     found = store.stored(result.variant.key)
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
-        size = size_words(checkpoint_bytes(found.counted, spec.saved_dtype), spec.saved_dtype)
-        progress("save", 0, 1, size)
-        save_checkpoint(model, tokenizer, found, Path(spec.save), spec.saved_dtype)
-        progress("save", 1, 1, size)
+        export(model, tokenizer, found, Path(spec.save), *asked_form(spec), progress)
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +87,20 @@ def base_class(model: PreTrainedModel) -> type:
 
 
 def save_model(model: PreTrainedModel, folder: Path) -> bool:
-    """Write weights, configuration and constraints; return whether plain transformers loads it without our code.
+    """Write weights, configuration and constraints; return whether plain transformers loads it without our code."""
+    with describing(model, folder) as plain:
+        model.save_pretrained(folder)
+    save_constraints(model, folder)
+    save_grids(model, folder)
+    return plain
 
-    Where one configuration describes all shapes, that is the checkpoint's. Otherwise `config.slimscope` lists what
-    differs, and `modeling_slimscope.py` beside it, loaded with `trust_remote_code`, builds the model.
+
+@contextmanager
+def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
+    """Have `model.config` describe the model's shapes inside; tell whether it does so without our code.
+
+    Where one configuration describes all shapes, that is the model's. Otherwise `config.slimscope` lists what differs,
+    and `modeling_slimscope.py` in the folder, loaded with `trust_remote_code`, builds the model.
     """
     original = model.config
     plain = _uniform_config(model)
@@ -97,16 +109,13 @@ def save_model(model: PreTrainedModel, folder: Path) -> bool:
         if plain is None:
             model.config.slimscope = shapes_of(model)
             model.config.auto_map = {"AutoModelForCausalLM": f"{CODE.stem}.SlimscopeForCausalLM"}
-        model.save_pretrained(folder)
-        save_constraints(model, folder)
-        save_grids(model, folder)
+        yield plain is not None
     finally:
         model.config = original
     if plain is None:
         base = base_class(model).__name__
         code = CODE.read_text() + f"\n\nSlimscopeForCausalLM = slimmed(transformers.{base})\n"
         (folder / CODE.name).write_text(code)
-    return plain is not None
 
 
 def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:

@@ -110,9 +110,10 @@ def _ratio(
             raise UserError(f"{method.name} has nothing removed; leave ratio and pattern out.")
         return None
     if method.bits:
-        if ratio is not None:
+        gone = 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
+        if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
             raise UserError(f"{method.label} has no ratio; give bits a weight, such as {method.name}@{DEFAULT_BITS}.")
-        return 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
+        return gone
     if pattern is not None:
         if not method.patterns:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")

@@ -1,11 +1,12 @@
-"""A checkpoint on its way to the disk: its precision, its size, and what is said of it; imports no torch."""
+"""A saved model on its way to the disk: its size, and what is said of it; imports no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from core.results import Footprint
-from core.specs import BYTES, Dtype, precision_name
+from core.shipping.proof import read_proof
+from core.specs import BYTES, Dtype
 
 BY_CHANCE = 0.01  # share of weights that may be zero without having been pruned
 
@@ -17,16 +18,18 @@ def checkpoint_bytes(footprint: Footprint, dtype: Dtype) -> int:
     return footprint.model_parameters * BYTES[dtype] + (footprint.block_weights // 8 if pruned else 0)
 
 
-def size_words(size: float, dtype: Dtype) -> str:
-    """Write a size and a precision: `538 MB, fp32`."""
+def size_words(size: float, told: str) -> str:
+    """Write a size and in what it is: `538 MB, fp32`."""
     digits = 0 if size >= 10e6 else 2
-    return f"{size / 1e6:.{digits}f} MB, {precision_name(dtype)}"
+    return f"{size / 1e6:.{digits}f} MB, {told}"
 
 
-def saved_words(folder: str, dtype: Dtype) -> str:
-    """Say what has been saved and where, the size being that of the folder as it is now."""
+def saved_words(folder: str, told: str) -> str:
+    """Say what has been saved and where, the size being that of the folder as it is now, and whether it is proved."""
     try:
         size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
+        proof = read_proof(Path(folder))
     except OSError as error:
-        return f"Saved to {folder} as {precision_name(dtype)}, which cannot be read now: {error.strerror}"
-    return f"Saved to {folder}, {size_words(size, dtype)}"
+        return f"Saved to {folder} as {told}, which cannot be read now: {error.strerror}."
+    said = f"Saved to {folder}, {size_words(size, told)}."
+    return said if proof is None else f"{said} {proof.words()}"

@@ -17,8 +17,9 @@ from core.registry import RECONSTRUCTIONS
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
-from core.shipping.saving import checkpoint_bytes, size_words
-from core.specs import DTYPES, PUBLISHED, Dtype, RunSpec, Stage, precision_name
+from core.shipping.base import Format
+from core.shipping.formats import FORMATS, find_format, size_of
+from core.specs import PUBLISHED, RunSpec, Stage, precision_name
 from core.words import label
 from dashboard import data
 from dashboard.charts import figures, latency, naming, points, stages
@@ -270,41 +271,54 @@ def _layers(point: Point) -> list[Item]:
 
 
 def _export(result: Result) -> None:
-    """Let the variant be written as a checkpoint, by a job like any other."""
+    """Let the variant be written for other programs, by a job like any other."""
     variant = result.variant
-    with st.popover("Save as a checkpoint", icon=":material/save:"):
-        st.write(
-            "A folder that transformers loads, with a card of its numbers. It is made again if it is not kept. "
-            "Zeros take as much room as other weights."
+    with st.popover("Save for other programs", icon=":material/save:"):
+        name = st.segmented_control(
+            "Format",
+            [form.name for form in FORMATS],
+            default=FORMATS[0].name,
+            required=True,
+            format_func=lambda name: find_format(name).label,
+            key=f"explore_format_{variant.key[:8]}",
         )
-        proposed = Path.home() / f"{model_file(variant.model)}-{file_name(variant.stages)}-{variant.key[:8]}"
-        # The inputs are another point's with another key, so that they start from that point's folder and precision.
-        folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{variant.key[:8]}")
-        dtype = st.radio(
-            "Precision",
-            DTYPES,
-            index=DTYPES.index(variant.dtype),
-            format_func=lambda dtype: size_words(checkpoint_bytes(result.counted, dtype), dtype),
-            key=f"explore_precision_{variant.key[:8]}",
+        form = find_format(name)
+        st.caption(form.purpose)
+        try:
+            form.check(variant)
+        except UserError as error:
+            st.warning(str(error))
+            return
+        # The inputs are another format's and point's with another key, so that they start from what fits that.
+        own = f"{form.name}_{variant.key[:8]}"
+        kind = st.selectbox(
+            "Weights",
+            list(form.types.values()),
+            index=list(form.types.values()).index(form.default(variant)),
+            format_func=lambda kind: size_of(result, form, kind),
+            key=f"explore_precision_{own}",
             help=f"With the size on disk. The numbers here are of {precision_name(variant.dtype)}.",
         )
+        proposed = Path.home() / f"{model_file(variant.model)}-{file_name(variant.stages)}-{variant.key[:8]}"
+        folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{own}")
+        st.caption("With a card of its numbers. It is made again if it is not kept, then read by that program.")
         # Not a callback: that would get the folder of before a value that was typed just ahead of the click.
         if st.button("Save", type="primary", key="explore_save"):
-            _queue_export(result, folder, dtype)
+            _queue_export(result, folder, form, kind)
 
 
-def _queue_export(result: Result, folder: str, dtype: Dtype) -> None:
+def _queue_export(result: Result, folder: str, form: Format, kind: str) -> None:
     try:
         target = typed_path(folder)
         if not folder or not target.is_absolute():
             raise UserError("Give the whole path of the folder, such as /home/me/model.")
         check_save_folder(target)
-        data.queue().submit(RunSpec(variant=variant_spec(result.variant), save=str(target), precision=dtype))
+        variant = variant_spec(result.variant)
+        data.queue().submit(RunSpec(variant=variant, save=str(target), format=form.name, precision=kind))
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    size = size_words(checkpoint_bytes(result.counted, dtype), dtype)
-    st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size}.")
+    st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size_of(result, form, kind)}.")
 
 
 def _delete(key: str) -> None:

@@ -20,8 +20,9 @@ from core.models.facts import facts
 from core.models.sources import identify_again
 from core.reached import missed
 from core.request.estimate import estimate_left
+from core.shipping.formats import type_words
 from core.shipping.saving import saved_words
-from core.specs import RunSpec, precision_name
+from core.specs import RunSpec
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import naming
@@ -51,7 +52,8 @@ STAGES = {
     "tasks": "Zero-shot tasks",
     "latency": "Measuring latency",
     "keep": "Keeping the model for later runs",
-    "save": "Saving the checkpoint",
+    "save": "Saving the model",
+    "prove": "Having it read as others read it",
 }
 
 
@@ -198,8 +200,9 @@ def _show_waiting(job: Job, place: int, waiting: int) -> None:
 def _show_saved(job: Job) -> None:
     """Say where a job saves its model, or has saved it, where it does."""
     if job.spec.save:
-        planned = f"To be saved to {job.spec.save} as {precision_name(job.spec.saved_dtype)}"
-        st.caption(literal(saved_words(job.spec.save, job.spec.saved_dtype) if job.state == "done" else planned))
+        told = type_words(job.spec)
+        planned = f"To be saved to {job.spec.save} as {told}"
+        st.caption(literal(saved_words(job.spec.save, told) if job.state == "done" else planned))
 
 
 def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: tuple) -> None:

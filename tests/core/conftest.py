@@ -9,6 +9,7 @@ from core import paths
 from core.jobs import supervisor
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
+from core.shipping.proof import Proof
 from core.store.store import Store
 from tests.core.commands import WORDS
 from tests.core.queues import FAKE
@@ -92,8 +93,9 @@ def ground(folder, tmp_path_factory):
 
 @pytest.fixture
 def machine(folder, results_dir, tmp_path, monkeypatch):
-    """An empty machine in the folder of the model, so that relative paths name it."""
+    """An empty machine in the folder of the model, so that relative paths name it; no runtime reads what it saves."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    monkeypatch.setattr("core.shipping.export.prove", lambda *_: Proof(reason="not read here."))
     monkeypatch.chdir(folder)

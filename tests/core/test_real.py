@@ -145,3 +145,25 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
                 zeros = known.zeros(weight.device)
                 assert zeros.float().mean() == pytest.approx(0.5, abs=1e-4), name
                 assert not weight[zeros].any() and not after[name][zeros].any(), name
+
+
+def test_an_export_says_in_llama_cpp_what_the_variant_says_here(material, tmp_path):
+    """FLAP leaves other heads, channels and biases in every block."""
+    from core.engine.variants import describe
+    from core.evaluation.footprint import footprint
+    from core.models.parts.blocks import find_blocks
+    from core.models.parts.reference import mark_dense
+    from core.results import Result
+    from core.specs import VariantSpec
+    from tests.core.applied import compress
+    from tests.core.shipping.exported import exported
+
+    source, calibration, tokens, _ = material
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    mark_dense(find_blocks(model))
+    stage = build_stage("flap", 0.2, calibration=calibration)
+    compress(model, stage, tokens)
+    spec = VariantSpec(model=source.id, revision=source.revision, stages=(stage,))
+    result = Result(variant=describe(spec), footprint=footprint(model, 134_515_008, 106_168_320))
+    told = exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16")
+    assert told.same_tokens and told.same_first == told.prompts and told.difference < 0.02

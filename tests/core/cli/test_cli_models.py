@@ -8,7 +8,7 @@ import pytest
 
 from core.chain import quoted
 from core.cli.app import main
-from core.shipping import checkpoint as export
+from core.models import manifest
 from core.store.store import Store
 from tests.core.commands import RUN
 
@@ -81,7 +81,7 @@ def test_a_save_that_fails_can_be_run_again(error, there, tmp_path, capsys, monk
     if there:
         target.mkdir(parents=True)
     with monkeypatch.context() as patch:
-        patch.setattr(export, "save_model", fail)
+        patch.setattr(manifest, "save_model", fail)
         assert main([*RUN, "--save", str(target)]) in (2, 130)
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err

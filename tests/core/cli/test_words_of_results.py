@@ -1,18 +1,24 @@
 """Results in words: the command that makes a variant again, its line in tables, its card."""
 
+from pathlib import Path
+
 import pytest
 
 from core.cli.reproduce import reproduce
 from core.cli.tables import summary
 from core.errors import UserError
 from core.request.stages import build_stage
-from core.shipping.checkpoint import card
+from core.shipping.base import Written
+from core.shipping.card import card
+from core.shipping.formats import FORMATS
+from core.shipping.proof import Proof
 from core.specs import Calibration, Stage
 from tests.core.made import WANDA, make, perplexity
 
 TEXT = Calibration.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
 MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
+MADE, PROOF = Written(Path("folder"), "load()"), Proof(reason="not read.")
 CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
 
 
@@ -41,19 +47,21 @@ def test_tables_name_every_stage_and_what_it_was_asked_for():
 
 
 def test_the_card_tells_every_stage():
-    text = card(make(perplexity(20.0), stages=CHAIN), plain=True, dtype="float32")
+    text = card(make(perplexity(20.0), stages=CHAIN), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Magnitude, 50 %, then LoRA, then SparseGPT, 2:4" in text
     assert "by the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration text `passages-calibration:16x2048`, " in text
     told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: trained, on `", "3. SparseGPT: compressed, 2:4, on `")
     assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
     assert text.count("SparseGPT: Massive Language Models") == 1 and "LoRA: Low-Rank Adaptation" in text
-    assert "# m, Dense\n" in card(make(stages=[Stage(method="dense")]), plain=True, dtype="float32")
-    assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), plain=True, dtype="float32")
+    assert "python -m core run m magnitude@0.5+lora+sparsegpt@2:4 --calibration passages-calibration:16x2048" in text
+    assert "--save FOLDER --format huggingface --type fp32\n" in text and "\nNot proved: not read.\n" in text
+    assert "# m, Dense\n" in card(make(stages=[Stage(method="dense")]), FORMATS[0], "float32", MADE, PROOF)
+    assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), FORMATS[0], "float32", MADE, PROOF)
 
 
 def test_the_card_of_a_reconstruction_calls_it_one_and_cites_each_method_once():
     adaprune = build_stage("adaprune", calibration=TEXT)
-    text = card(make(stages=[MAGNITUDE, adaprune, MAGNITUDE, adaprune]), plain=True, dtype="float32")
+    text = card(make(stages=[MAGNITUDE, adaprune, MAGNITUDE, adaprune]), FORMATS[0], "float32", MADE, PROOF)
     assert "2. AdaPrune: reconstructed, on `passages-calibration:16x2048`" in text and "trained," not in text
     assert "# m, AdaPrune, 50 %, then AdaPrune, 50 %\n" in text
     assert text.count("Accelerated Sparse Neural Training") == 1 and "Method: None" not in text

@@ -10,6 +10,13 @@ from tests.core.made import make
 CALIBRATION = Calibration.parse("c4-sample:16x2048")
 
 
+def test_a_grid_is_made_again_with_its_bits():
+    stages = (build_stage("wanda", 0.5, calibration=CALIBRATION), build_stage("rtn", pattern="3bit"))
+    assert variant_spec(make(stages=stages).variant).stages == stages
+    with pytest.raises(UserError, match="RTN has no ratio"):
+        variant_spec(make(stages=(build_stage("rtn", pattern="3bit").model_copy(update={"ratio": 0.5}),)).variant)
+
+
 def test_a_chain_is_made_of_the_very_stages_it_was_made_of():
     stages = (
         build_stage("magnitude", 0.5),

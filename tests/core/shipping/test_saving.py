@@ -8,11 +8,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.cli.app import main
 from core.errors import UserError
-from core.shipping.checkpoint import save_checkpoint
+from core.progress import silent
+from core.shipping.export import export
+from core.shipping.formats import FORMATS
 from core.shipping.saving import checkpoint_bytes, saved_words
 from core.store.store import Store
 from tests.core.commands import RUN
 from tests.core.made import make
+from tests.core.shipping.exported import bpe
 from tests.core.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -39,12 +42,15 @@ def test_a_checkpoint_has_the_precision_and_the_size_that_were_told(method, larg
     footprint = Store().get(key).footprint
     for precision, dtype in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
         saved = tmp_path / precision
-        assert main(["export", key, str(saved), "--precision", precision]) == 0
+        assert main(["export", key, str(saved), "--type", precision]) == 0
         told = checkpoint_bytes(footprint, dtype)
         assert on_disk(saved) == pytest.approx(told, rel=0.04)
         said = capsys.readouterr().err
-        assert f"The checkpoint will take about {told / 1e6:.2f} MB, {precision}." in said
-        assert f"Saved to {saved}, {on_disk(saved) / 1e6:.2f} MB, {precision};" in said
+        assert f"It will take about {told / 1e6:.2f} MB, {precision}." in said
+        assert (
+            f"Saved to {saved}, {on_disk(saved) / 1e6:.2f} MB, {precision}. Not proved: not read here. Its README.md"
+            in said
+        )
         loaded = AutoModelForCausalLM.from_pretrained(saved, trust_remote_code=method == "slimllm")
         assert {parameter.dtype for parameter in loaded.parameters()} == {getattr(torch, dtype)}
         assert f"are stored, in {precision}." in (saved / "README.md").read_text()
@@ -56,7 +62,7 @@ def test_a_run_saves_beside_its_numbers_which_stay_those_of_its_own_precision(tm
     assert main([*RUN, "--json"]) == 0
     plain = json.loads(capsys.readouterr().out)
     saved = tmp_path / "saved"
-    assert main([*RUN, "--force", "--save", str(saved), "--precision", "bf16", "--json"]) == 0
+    assert main([*RUN, "--force", "--save", str(saved), "--type", "bf16", "--json"]) == 0
     captured = capsys.readouterr()
     again = json.loads(captured.out)
     assert again["variant"]["key"] == plain["variant"]["key"]
@@ -74,13 +80,13 @@ def test_by_default_it_is_saved_as_it_was_computed(tmp_path, capsys):
 
 
 def test_a_weight_beyond_the_precision_is_refused_and_nothing_is_written(tmp_path):
-    model = tiny()
+    model = tiny(vocab_size=320)
     model.model.norm.weight.data[0] = 1e5
     with pytest.raises(UserError, match="A weight of 1e\\+05 is beyond what fp16 holds"):
-        save_checkpoint(model, None, make(), tmp_path / "out", "float16")
+        export(model, bpe(), make(), tmp_path / "out", FORMATS[0], "float16", silent)
     assert not (tmp_path / "out").exists() and model.dtype == torch.float32
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path):
-    said = saved_words(str(tmp_path / "gone"), "float32")
-    assert said.endswith("as fp32, which cannot be read now: No such file or directory")
+    said = saved_words(str(tmp_path / "gone"), "fp32")
+    assert said.endswith("as fp32, which cannot be read now: No such file or directory.")

@@ -1,4 +1,4 @@
-"""One point on Explore: what is told of it, and its model saved as a checkpoint."""
+"""One point on Explore: what is told of it, and its model saved for other programs."""
 
 import pytest
 from sqlalchemy import update
@@ -37,32 +37,68 @@ def two_points(store):
     return specs
 
 
-def save_inputs(app, spec):
-    """The folder and the precision that a point is saved with, and the button."""
-    key = spec.variant.key[:8]
+def save_inputs(app, spec, form="huggingface"):
+    """The folder and the type that a point is saved with in a format, and the button."""
+    own = f"{form}_{spec.variant.key[:8]}"
     return (
-        app.text_input(key=f"explore_folder_{key}"),
-        app.radio(key=f"explore_precision_{key}"),
+        app.text_input(key=f"explore_folder_{own}"),
+        app.selectbox(key=f"explore_precision_{own}"),
         app.button(key="explore_save"),
     )
 
 
-def test_a_checkpoint_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
+def choose_format(app, spec, name):
+    app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
+
+
+def test_a_model_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
     spec = two_points[0]
     app = open_app(explore_point="magnitude@0.5")
-    folder, precision, save = save_inputs(app, spec)
-    assert precision.options == ["538 MB, fp32", "269 MB, bf16", "269 MB, fp16"] and precision.value == "float32"
+    folder, kind, save = save_inputs(app, spec)
+    assert kind.options == ["538 MB, fp32", "269 MB, fp16", "269 MB, bf16"] and kind.value == "float32"
     folder.set_value("model")
     save.click().run()
     assert not data.queue().jobs() and "Give the whole path" in app.toast[0].value
-    folder, precision, save = save_inputs(app, spec)
+    folder, kind, save = save_inputs(app, spec)
     folder.set_value(str(tmp_path / "model"))  # no rerun between these and the click
-    precision.set_value("float16")
+    kind.set_value("float16")
     save.click().run()
     (job,) = data.queue().jobs()
     assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
     assert job.spec.variant == spec.variant and not job.spec.perplexity
     assert f"It will be in {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
+
+
+def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
+    spec = two_points[0]
+    app = open_app(explore_point="magnitude@0.5")
+    choose_format(app, spec, "gguf")
+    folder, kind, save = save_inputs(app, spec, "gguf")
+    assert kind.options[:2] == ["269 MB, GGUF F16", "143 MB, GGUF Q8_0"] and kind.value == "F16"
+    folder.set_value(str(tmp_path / "model"))
+    kind.set_value("Q4_0")
+    save.click().run()
+    (job,) = data.queue().jobs()
+    assert (job.spec.format, job.spec.precision) == ("gguf", "Q4_0")
+    said = " ".join(caption.value.replace("\\", "") for caption in open_app("views/run.py").caption)
+    assert f"To be saved to {tmp_path / 'model'} as GGUF Q4_0" in said
+    data.queue().cancel(job.id)
+    assert data.queue().jobs()[0].state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("chain", "form", "why"),
+    [
+        ("svd@0.3", "gguf", "GGUF has no form for the pairs of thin matrices that SVD leaves"),
+        ("magnitude@0.5", "compressed-tensors", "no stage of this variant does that"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_point_says_why(two_points, chain, form, why):
+    spec = two_points[chain == "svd@0.3"]
+    app = open_app(explore_point=chain, explore_families=["Unstructured", "Low rank"])
+    choose_format(app, spec, form)
+    assert any(why in warning.value for warning in app.warning)
+    assert "explore_save" not in [button.key for button in app.button]
 
 
 def test_each_point_is_proposed_a_folder_of_its_own(two_points):

@@ -1,53 +1,22 @@
-"""A variant as a checkpoint for others: weights, tokenizer, and a card that says what it is and what it measured."""
+"""The card beside a saved model: what it is, what it measured, whom to cite, how to load it, and what proves it."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import shlex
 
-import torch
-
-from core.cache.kept import on_disk
-from core.chain import DENSE, shared, written
-from core.errors import UserError
+from core.chain import DENSE, options_of, shared, written
 from core.models.catalogue import BY_ID
-from core.models.manifest import save_model
-from core.models.parts.precision import check_holds
 from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
-from core.specs import Dtype, Stage, precision_name
+from core.shipping.base import Format, Written
+from core.shipping.proof import Proof
+from core.specs import Stage
 from core.training.base import Recovery
 from core.words import amount, chain_name
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
-
-def save_checkpoint(model: PreTrainedModel, tokenizer: Any, result: Result, folder: Path, dtype: Dtype) -> None:
-    """Write model, tokenizer, generation configuration and card to a new or empty folder, all of it or nothing.
-
-    The model itself is brought to `dtype`. Raises `UserError` where a weight does not fit that, or the folder cannot be
-    written.
-    """
-    check_holds(model, dtype, "save as bf16 or fp32")
-    model.to(getattr(torch, dtype))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as temporary:
-            content = Path(temporary) / "content"
-            content.mkdir()
-            plain = save_model(model, content)
-            tokenizer.save_pretrained(content)
-            (content / "README.md").write_text(card(result, plain, dtype))
-            on_disk(content)
-            content.replace(folder)
-    except OSError as error:
-        raise UserError(f"The model could not be saved in {folder}: {error.strerror or error}.") from None
-
-
-def card(result: Result, plain: bool, dtype: Dtype) -> str:
-    """Return the model card: how it was made, what it measured, whom to cite, how to load it."""
+def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -> str:
+    """Return the model card of what was saved in a type of a format."""
     variant, known = result.variant, BY_ID.get(result.variant.model)
     found = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
     papers = dict.fromkeys(method.citation for method in found.values() if method.citation)
@@ -55,10 +24,12 @@ def card(result: Result, plain: bool, dtype: Dtype) -> str:
     texts = [f"calibration text `{beside.calibration}`" if beside.calibration else None]
     texts += [f"training text `{beside.train}`" if beside.train else None]
     texts += [f"seed {beside.seed}" if beside.seed is not None else None]
+    command = ["python", "-m", "core", "run", variant.model, written(variant.stages), *options_of(beside)]
+    command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.told(kind)]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
-        "library_name: transformers",
+        f"library_name: {form.library}",
         "---",
         f"# {variant.model}, {chain_name(variant.stages)}",
         "",
@@ -70,15 +41,23 @@ def card(result: Result, plain: bool, dtype: Dtype) -> str:
         *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
         f"{result.counted.model_removed:.1%} of the model's parameters are zero or gone; "
-        f"{result.counted.model_parameters:,} are stored, in {precision_name(dtype)}.",
+        f"{result.counted.model_parameters:,} are stored, in {form.told(kind)}.",
+        "",
+        *made.notes,
+        *([""] if made.notes else []),
+        "Loaded by:",
         "",
         "```python",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        f'model = AutoModelForCausalLM.from_pretrained("FOLDER"{"" if plain else ", trust_remote_code=True"})',
-        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+        made.loading,
         "```",
         "",
-        "" if plain else "`modeling_slimscope.py` beside the weights builds blocks that no plain configuration has.",
+        "Made by:",
+        "",
+        "```",
+        shlex.join(command),
+        "```",
+        "",
+        proof.words(),
         "",
         "| metric | data | protocol | value |",
         "| --- | --- | --- | --- |",

@@ -1,0 +1,112 @@
+"""Exports on disk and in their own runtimes, beside the dense model in the same type, in one run.
+
+    python -m benchmarks.shipping [--chains 'slimllm@0.2,...'] [--calibration c4-sample:8x512] [--rounds 3]
+
+It prints MB on disk, tokens a second of decoding one sequence (median, least and most of the rounds, in which all are
+read in turn, so that what else the machine does hits all), both over those of dense, and the largest difference of a
+log-probability among the five likeliest next tokens from ours. Needs what requirements-export.txt names.
+"""
+
+import statistics
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.chain import DENSE
+from core.engine.variants import make_variant
+from core.errors import UserError
+from core.memory import reuse_freed_memory
+from core.models.sources import identify, load_tokenizer
+from core.progress import silent
+from core.request.complete import complete
+from core.request.stages import DEFAULT_MODEL
+from core.shipping.base import Runtime
+from core.shipping.formats import find_format
+from core.shipping.proof import Proof, expected, prove
+from core.specs import Calibration
+
+CHAINS = "slimllm@0.2;flap@0.2;sparsegpt@0.5+gptq@4bit,group_size=32"
+# Hugging Face last: it may bring the model to another precision.
+TYPES = (("gguf", "F16"), ("gguf", "Q8_0"), ("gguf", "Q4_0"), ("compressed-tensors", "fp32"), ("huggingface", "fp32"))
+
+
+class Export(NamedTuple):
+    """A variant in a type of a format, on disk."""
+
+    chain: str
+    form: str  # with the type
+    runtime: Runtime
+    path: Path  # that the runtime loads
+    size: int  # bytes
+    wanted: list  # what the variant itself says of the prompts
+
+
+def written(chain: str, calibration: Calibration, tokenizer, place: Path) -> list[Export]:
+    """Make a variant and write all exports that can hold it below a folder."""
+    spec = complete(DEFAULT_MODEL, chain, calibration=calibration).variant
+    model, result = make_variant(spec, tokenizer, "cpu", silent)
+    wanted, found = expected(model, tokenizer), []
+    for name, told in TYPES:
+        form = find_format(name)
+        folder = place / f"{chain}-{name}-{told}"
+        with suppress(UserError):
+            form.check(spec)
+            folder.mkdir()
+            made = form.write(model, tokenizer, result.variant, folder, form.parse(told), lambda *_: None)
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            found.append(Export(chain, f"{form.label} {told}", form.runtime, made.path, size, wanted))
+    return found
+
+
+def main(
+    chains: str = typer.Option(CHAINS, help="Separated by semicolons."),
+    calibration: str = "c4-sample:8x512",
+    rounds: int = 3,
+    threads: int = typer.Option(torch.get_num_threads()),
+) -> None:
+    reuse_freed_memory()
+    tokenizer = load_tokenizer(identify(DEFAULT_MODEL))
+    with TemporaryDirectory() as temporary:
+        exports = [
+            export
+            for chain in (DENSE, *chains.split(";"))
+            for export in written(chain, Calibration.parse(calibration), tokenizer, Path(temporary))
+        ]
+        proofs: list[list[Proof]] = [[] for _ in exports]
+        for _ in range(rounds):
+            for export, found in zip(exports, proofs, strict=True):
+                found.append(prove(export.runtime, export.path, export.wanted, threads, lambda: None))
+                typer.echo(f"{export.chain}, {export.form}: {found[-1].words()}", err=True)
+    table = Table(title=f"{DEFAULT_MODEL}, calibrated on {calibration}, {threads} threads, {rounds} rounds")
+    for column in ("chain", "saved as", "MB", "/ dense", "tokens/s", "least to most", "x dense", "difference"):
+        table.add_column(column, justify="left" if column in ("chain", "saved as") else "right", overflow="fold")
+    dense: dict[str, tuple[int, float]] = {}  # of each type: bytes and tokens a second
+    for export, found in zip(exports, proofs, strict=True):
+        speeds = [one.tokens_per_second for one in found if one.tokens_per_second is not None]
+        if len(speeds) < rounds:
+            table.add_row(export.chain, export.form, f"{export.size / 1e6:.0f}", "", found[-1].words())
+            continue
+        speed = statistics.median(speeds)
+        dense.setdefault(export.form, (export.size, speed))
+        size, other = dense[export.form]
+        table.add_row(
+            export.chain,
+            export.form,
+            f"{export.size / 1e6:.0f}",
+            f"{export.size / size:.2f}",
+            f"{speed:.0f}",
+            f"{min(speeds):.0f} to {max(speeds):.0f}",
+            f"{speed / other:.2f}x",
+            f"{found[-1].difference:.2g}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,125 @@
+"""A variant whose weights lie on a symmetric grid as a folder of packed codes, for compressed-tensors (pack-quantized).
+
+Servers such as vLLM read this form, too; transformers makes 16 or 32-bit weights of it when it loads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from core.errors import UserError
+from core.results import Footprint, Variant
+from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.grids import last_grid
+from core.shipping.huggingface import OWN_CODE, loading
+from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from core.models.parts.grids import Grid
+
+SCALE_BITS = 16
+NO_GRID = "compressed-tensors holds weights that were rounded to a grid, as by rtn or gptq, and {}; export it as {}."
+
+
+class CompressedTensors(Format):
+    name = "compressed-tensors"
+    label = "compressed-tensors"
+    purpose = (
+        "A folder of packed codes, for a variant that was rounded to a symmetric grid, such as gptq's; transformers "
+        "loads it with the compressed-tensors package."
+    )
+    library = "transformers"
+    runtime = Runtime("in_transformers", ("transformers", "compressed-tensors"))
+    types = PRECISIONS
+
+    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
+        bits, group = last_grid(variant) or (8 * BYTES[kind], 0)
+        packed = (bits + (SCALE_BITS / group if group else 0)) / 8 * footprint.block_weights
+        return packed + BYTES[kind] * (footprint.model_parameters - footprint.block_weights)
+
+    def check(self, variant: Variant | VariantSpec) -> None:
+        if last_grid(variant) is None:
+            raise UserError(NO_GRID.format("no stage of this variant does that", "huggingface or gguf"))
+
+    def write(
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
+    ) -> Written:
+        import torch
+
+        from core.models.manifest import describing
+        from core.models.parts.precision import check_holds
+
+        grids = grids_of(model)
+        check_holds(model, cast("Dtype", kind), "save as bf16 or fp32")
+        parts: dict[str, Tensor] = {}
+        for done, (name, (linear, grid)) in enumerate(grids.items()):
+            tell(done, len(grids))
+            stored = packed_parts(linear.weight.data.cpu(), grid)
+            parts |= {f"{name}.{part}": tensor for part, tensor in stored.items()}
+        model.to(getattr(torch, kind))
+        gone = {f"{name}.weight" for name in grids}
+        kept = {name: tensor for name, tensor in model.state_dict().items() if name not in gone}
+        with describing(model, folder) as plain:
+            model.config.quantization_config = described(model, grids)
+            model.save_pretrained(folder, state_dict=kept | parts)
+        tokenizer.save_pretrained(folder)
+        return Written(folder, loading(plain), () if plain else (OWN_CODE,))
+
+
+Grids = dict[str, "tuple[nn.Linear, Grid]"]  # of linears by name
+
+
+def grids_of(model: PreTrainedModel) -> Grids:
+    """Return the linears that lie on a grid, and the grids; a `UserError` where one is of another form."""
+    from torch import nn
+
+    from core.models.parts.grids import grid_of
+
+    found = {name: (module, grid) for name, module in model.named_modules() if (grid := grid_of(module)) is not None}
+    for name, (module, grid) in found.items():
+        if grid.zero is not None:
+            raise UserError(NO_GRID.format(f"the grid of {name} has zeros of its own, which it does not load", "gguf"))
+        if not isinstance(module, nn.Linear):
+            raise UserError(NO_GRID.format(f"{name} is no linear of the form that it knows", "huggingface"))
+    return cast("Grids", found)
+
+
+def packed_parts(weight: Tensor, grid: Grid) -> dict[str, Tensor]:
+    """Return what is stored of a weight (out, in) in its place."""
+    import torch
+
+    from core.shipping.packing import packed
+
+    return {
+        "weight_packed": packed(grid.codes(weight.float()), grid.bits),
+        "weight_scale": grid.scale.half().contiguous(),  # exact, as a grid's scales are numbers that 16 bits hold
+        "weight_shape": torch.tensor(weight.shape),
+    }
+
+
+def described(model: PreTrainedModel, grids: Grids) -> dict[str, Any]:
+    """Return the `quantization_config`: a group of linears for each kind of grid, and those that lie on none."""
+    from torch import nn
+
+    kinds: dict[tuple[int, int], list[str]] = {}
+    for name, (_, grid) in grids.items():
+        kinds.setdefault((grid.bits, grid.group), []).append(name)
+    others = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in grids]
+    groups = {
+        f"group_{place}": {
+            "targets": ["Linear"] if len(kinds) == 1 else names,
+            "weights": {"num_bits": bits, "type": "int", "symmetric": True, "strategy": "group", "group_size": group},
+        }
+        for place, ((bits, group), names) in enumerate(kinds.items())
+    }
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "ignore": others,
+        "config_groups": groups,
+    }

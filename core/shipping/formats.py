@@ -1,0 +1,42 @@
+"""Every format that variants are saved in, in the order shown to users, and what a run asks for of them."""
+
+from __future__ import annotations
+
+from core.errors import unknown
+from core.results import Result
+from core.shipping.base import Format
+from core.shipping.compressed_tensors import CompressedTensors
+from core.shipping.gguf.format import GGUF
+from core.shipping.huggingface import HuggingFace
+from core.shipping.saving import size_words
+from core.specs import RunSpec
+
+FORMATS: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
+
+
+def find_format(name: str) -> Format:
+    """Return the format of that name; a `UserError` names the nearest one otherwise."""
+    for one in FORMATS:
+        if one.name == name:
+            return one
+    raise unknown("format", name, [one.name for one in FORMATS])
+
+
+def asked_form(spec: RunSpec) -> tuple[Format, str]:
+    """Return the format and the type that a run saves its model in."""
+    form = find_format(spec.format)
+    return form, spec.precision or form.default(spec.variant)
+
+
+def type_words(spec: RunSpec) -> str:
+    """Return in what a run saves its model: `fp16`, or with the format where that is another than Hugging Face's."""
+    return _words(*asked_form(spec))
+
+
+def size_of(result: Result, form: Format, kind: str) -> str:
+    """Say what a variant will take on disk in a type of a format: `538 MB, fp32`."""
+    return size_words(form.size(result.variant, result.counted, kind), _words(form, kind))
+
+
+def _words(form: Format, kind: str) -> str:
+    return form.told(kind) if form is FORMATS[0] else f"{form.label} {form.told(kind)}"

@@ -1,0 +1,70 @@
+"""GGUF's types of tensors: 16-bit numbers, and blocks of 32 weights that share a scale.
+
+A block of Q4_0, Q5_0 or Q8_0 stands for (code - middle) * d, one of Q4_1 or Q5_1 for code * d + m, with d and m in 16
+bits. So a linear's own grid, where its groups are whole blocks, is such blocks already, and keeps its codes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.shipping.gguf.types import BITS, BLOCK, F16
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from core.models.parts.grids import Grid
+
+
+def exact_type(grid: Grid | None, wanted: str) -> str | None:
+    """Return the type as wide as `wanted` whose blocks hold a grid's codes and scales; None where there is none."""
+    bits = BITS.get(wanted)
+    if grid is None or bits is None or grid.bits > bits or grid.group % BLOCK:
+        return None
+    form = f"Q{bits}_{0 if grid.zero is None else 1}"
+    return form if form in BITS else None
+
+
+def type_for(inputs: int, wanted: str) -> str:
+    """Return the type of a matrix: F16 where its rows are no whole blocks."""
+    return F16 if inputs % BLOCK else wanted
+
+
+def encoded(weight: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return a matrix (out, in) fp32 in a type: fp16, or bytes, a row of blocks each."""
+    from gguf import GGMLQuantizationType
+    from gguf.quants import quantize
+
+    return weight.astype(np.float16) if kind == F16 else quantize(weight, GGMLQuantizationType[kind])
+
+
+def on_grid(weight: NDArray[Any], grid: Grid, kind: str) -> NDArray[Any]:
+    """Return a matrix (out, in) that lies on a grid as blocks of `exact_type`, bytes (out, blocks * bytes of one)."""
+    import torch
+
+    bits = BITS[kind]
+    codes = grid.codes(torch.from_numpy(weight)).numpy()  # (out, in)
+    if grid.zero is None and bits < 8:
+        codes = codes + 2 ** (bits - 1)
+    parts = [_spread(grid.scale.numpy(), grid.group)]
+    if grid.zero is not None:
+        parts.append(_spread((-grid.zero * grid.scale).numpy(), grid.group))
+    halves = [part.astype(np.float16)[..., None].view(np.uint8) for part in parts]  # (out, blocks, 2) each
+    return np.concatenate([*halves, *_packed(codes.reshape(len(codes), -1, BLOCK), bits)], -1).reshape(len(codes), -1)
+
+
+def _spread(values: NDArray[Any], group: int) -> NDArray[Any]:
+    """Return of each group's value one for each of its blocks."""
+    return np.repeat(values, group // BLOCK, 1)
+
+
+def _packed(codes: NDArray[Any], bits: int) -> list[NDArray[Any]]:
+    """Return codes (out, blocks, 32) as bytes: the fifth bits, where there are five, and the halves side by side."""
+    if bits == 8:
+        return [codes.astype(np.int8).view(np.uint8)]
+    whole = codes.astype(np.uint8)
+    low = whole & 15
+    nibbles = low[..., : BLOCK // 2] | low[..., BLOCK // 2 :] << 4
+    return [nibbles] if bits == 4 else [np.packbits(whole >> 4, axis=-1, bitorder="little"), nibbles]

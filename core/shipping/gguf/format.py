@@ -1,0 +1,93 @@
+"""A Llama model as one GGUF file, for llama.cpp and what is built on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from core.methods.lowrank.base import LowRank
+from core.methods.structured.base import FactoredUnitMethod, RotationMethod
+from core.models.facts import config_of
+from core.models.sources import identify_again
+from core.registry import get_stage
+from core.results import Footprint, Variant
+from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.gguf.types import BITS, BLOCK, F16, Q8, TYPES, bits_per_weight
+from core.shipping.grids import last_grid
+from core.specs import VariantSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ROTATIONS = ("default", "linear", "llama3")  # that only divide frequencies
+LOADING = """import xllamacpp
+wanted = xllamacpp.CommonParams()
+wanted.model.path = "FOLDER/{file}"
+wanted.fit_params = False
+answer = xllamacpp.Server(wanted).handle_completions({{"prompt": "The capital of Germany is", "max_tokens": 8}})"""
+
+
+class GGUF(Format):
+    name = "gguf"
+    label = "GGUF"
+    purpose = (
+        "One file for llama.cpp and what is built on it, which run it fast on a CPU; a Llama model, whose heads and "
+        "channels may differ from block to block."
+    )
+    library = "gguf"
+    runtime = Runtime("in_llama_cpp", ("xllamacpp",))
+    types = {kind: kind for kind in TYPES}
+
+    def default(self, variant: Variant | VariantSpec) -> str:
+        """Return the type whose blocks hold the codes of a variant's grid, or else F16."""
+        bits, group = last_grid(variant) or (16, 0)
+        if group % BLOCK:
+            return F16
+        return "Q4_0" if bits <= BITS["Q4_0"] else Q8 if bits <= BITS[Q8] else F16
+
+    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
+        outside = bits_per_weight(F16 if kind == F16 else Q8) * (footprint.model_parameters - footprint.block_weights)
+        return (outside + bits_per_weight(kind) * footprint.block_weights) / 8
+
+    def check(self, variant: Variant | VariantSpec) -> None:
+        for stage in variant.stages:
+            method = get_stage(stage.method)
+            if issubclass(method, (LowRank, FactoredUnitMethod)):
+                raise UserError(
+                    f"GGUF has no form for the pairs of thin matrices that {method.label} leaves; export it as "
+                    "huggingface, or compress with a method that removes heads and channels or rounds weights."
+                )
+            if issubclass(method, RotationMethod):
+                raise UserError(
+                    f"GGUF has no form for blocks that turn their states, as {method.label} leaves them; export it as "
+                    "huggingface, or compress with a method that removes heads and channels or rounds weights."
+                )
+        check_llama(config_of(identify_again(variant.model, variant.revision)))
+
+    def write(
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
+    ) -> Written:
+        from core.models.parts.precision import check_holds
+        from core.shipping.gguf.tensors import check_known
+        from core.shipping.gguf.write import write_gguf
+
+        check_llama(model.config.to_dict())
+        check_known(model)
+        check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
+        file = f"model-{kind}.gguf"
+        notes = write_gguf(model, tokenizer, variant.model, folder / file, kind, tell)
+        return Written(folder / file, LOADING.format(file=file), notes)
+
+
+def check_llama(config: dict[str, Any]) -> None:
+    """Raise `UserError` unless a configuration is that of a Llama model that GGUF describes whole."""
+    if config.get("model_type") != "llama" or config.get("hidden_act", "silu") != "silu":
+        raise UserError(
+            f"GGUF is written for Llama models, and this one is {config.get('model_type', 'of no named kind')}; "
+            "export it as huggingface."
+        )
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    turned = rope.get("rope_type") or rope.get("type") or "default"
+    if turned not in ROTATIONS:
+        raise UserError(f"GGUF is not written for positions of the kind {turned!r}; export it as huggingface.")

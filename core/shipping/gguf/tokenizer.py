@@ -1,0 +1,72 @@
+"""A tokenizer as GGUF has it: the tokens, merges and kinds of a byte-level BPE, and how text is split before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # GGUF's kinds of tokens
+# What llama.cpp calls the splits that it knows, by the pre-tokenizers that make them.
+SPLITS: dict[str, list[dict[str, Any]]] = {
+    "gpt-2": [{"type": "ByteLevel", "use_regex": True}],
+    "smollm": [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "use_regex": True}],
+    "llama-bpe": [
+        {
+            "type": "Split",
+            "pattern": {
+                "Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+                r"\s*[\r\n]+|\s+(?!\S)|\s+"
+            },
+            "behavior": "Isolated",
+        },
+        {"type": "ByteLevel", "use_regex": False},
+    ],
+}
+SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}  # transformers' names and GGUF's
+
+
+def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
+    """Write a tokenizer's fields, for an embedding of `size` tokens, so that llama.cpp reads text as it does.
+
+    Raises `UserError` where llama.cpp has none like it.
+    """
+    told = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "is_fast", False) else {}
+    name = split_name(told)
+    vocabulary, added = told["model"]["vocab"], {token["id"]: token for token in told["added_tokens"]}
+    tokens = {place: token for token, place in vocabulary.items()} | {i: one["content"] for i, one in added.items()}
+    kinds = {i: CONTROL if one["special"] else USER_DEFINED for i, one in added.items()}
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(name)
+    writer.add_token_list([tokens.get(i, f"[PAD{i}]") for i in range(size)])
+    writer.add_token_types([kinds.get(i, NORMAL if i in tokens else UNUSED) for i in range(size)])
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in told["model"]["merges"]]
+    if merges:
+        writer.add_token_merges(merges)
+    for theirs, ours in SPECIAL.items():
+        if (place := getattr(tokenizer, f"{theirs}_token_id")) is not None:
+            writer.add_uint32(f"tokenizer.ggml.{ours}_token_id", place)
+    first = tokenizer("a").input_ids[:1]
+    writer.add_add_bos_token(first == [tokenizer.bos_token_id])
+    if tokenizer.chat_template:
+        writer.add_chat_template(tokenizer.chat_template)
+
+
+def split_name(told: dict[str, Any]) -> str:
+    """Return what llama.cpp calls the split of a tokenizer, which is given as the JSON of `tokenizers`."""
+    model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
+    parts = before.get("pretokenizers", [before])
+    plain = not (model.get("byte_fallback") or told.get("normalizer"))
+    if model.get("type") == "BPE" and plain and not any(part.get("add_prefix_space") for part in parts):
+        for name, known in SPLITS.items():
+            pairs = zip(known, parts, strict=False)
+            if len(parts) == len(known) and all(one.items() <= part.items() for one, part in pairs):
+                return name
+    raise UserError(
+        "GGUF is written for byte-level BPE tokenizers that split text as GPT-2, SmolLM or Llama 3 do, and this "
+        "model's is another; export it as huggingface."
+    )

@@ -1,0 +1,55 @@
+"""Any variant as a folder that transformers loads: safetensors, with a module of its own where shapes need one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from core.results import Footprint, Variant
+from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.saving import checkpoint_bytes
+from core.specs import PRECISIONS, Dtype, VariantSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+OWN_CODE = "`modeling_slimscope.py` beside the weights builds blocks that no plain configuration has."
+
+
+class HuggingFace(Format):
+    name = "huggingface"
+    label = "Hugging Face"
+    purpose = "A folder of safetensors that transformers loads, whatever the chain; zeros take as much room as others."
+    library = "transformers"
+    runtime = Runtime("in_transformers", ("transformers",))
+    types = PRECISIONS
+
+    def check(self, variant: Variant | VariantSpec) -> None:
+        """Every variant has this form."""
+
+    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
+        return checkpoint_bytes(footprint, cast("Dtype", kind))
+
+    def write(
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
+    ) -> Written:
+        import torch
+
+        from core.models.manifest import save_model
+        from core.models.parts.precision import check_holds
+
+        check_holds(model, cast("Dtype", kind), "save as bf16 or fp32")
+        model.to(getattr(torch, kind))
+        plain = save_model(model, folder)
+        tokenizer.save_pretrained(folder)
+        return Written(folder, loading(plain), () if plain else (OWN_CODE,))
+
+
+def loading(plain: bool) -> str:
+    """Return the Python that loads a folder; what is not plain brings its own code."""
+    more = "" if plain else ", trust_remote_code=True"
+    return (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        f'model = AutoModelForCausalLM.from_pretrained("FOLDER"{more})\n'
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
+    )

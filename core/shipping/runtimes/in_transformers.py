@@ -1,0 +1,35 @@
+"""A folder read by plain transformers, with compressed-tensors where its configuration asks for that."""
+
+import importlib.metadata
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+import transformers
+
+
+@torch.inference_mode()
+def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict:
+    torch.set_num_threads(threads)
+    own_code = "slimscope" in json.loads(Path(path, "config.json").read_text())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(path, trust_remote_code=own_code).eval()
+    read = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        top = model(ids).logits[0, -1].float().log_softmax(-1).topk(5)
+        read.append({"ids": ids[0].tolist(), "top": list(zip(top.indices.tolist(), top.values.tolist(), strict=True))})
+    past = model(ids, use_cache=True)
+    started = time.perf_counter()
+    for _ in range(tokens):
+        likeliest = past.logits[:, -1:].argmax(-1)
+        past = model(likeliest, past_key_values=past.past_key_values, use_cache=True)
+    speed = tokens / (time.perf_counter() - started)
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"prompts": read, "tokens_per_second": speed, "versions": versions}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.load(sys.stdin))))

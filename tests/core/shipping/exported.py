@@ -1,0 +1,69 @@
+"""Tiny Llama models with a byte-level BPE tokenizer, and their exports."""
+
+import torch
+
+from core.chain import Shared, parse
+from core.context import Context, Given
+from core.engine.stages import apply
+from core.engine.variants import describe
+from core.evaluation.footprint import footprint
+from core.models.parts.blocks import find_blocks
+from core.models.parts.reference import mark_dense
+from core.models.parts.sizes import linear_sizes
+from core.progress import silent
+from core.request.asked import build_asked
+from core.results import Result
+from core.shipping.export import export
+from core.shipping.formats import find_format
+from core.shipping.proof import read_proof
+from core.specs import Calibration, VariantSpec
+from tests.core.tiny import tiny, windows
+
+TEXT = (
+    "The quick brown fox jumps over the lazy dog, doesn't it? It's 1984 again; we'll say so, they've said 12345 times. "
+)
+CALIBRATION = Calibration(corpus="text", windows=4, window=24)
+LLAMA = {"vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "num_hidden_layers": 3}
+
+
+def bpe(size=320, digits=False):
+    """Return a tokenizer trained on a few words, with a chat template and two special tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    trained = Tokenizer(models.BPE())
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    split = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), whole]) if digits else whole
+    trained.pre_tokenizer = split
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - 4,  # the embedding has more rows than there are tokens
+        special_tokens=["<|begin|>", "<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    trained.train_from_iterator([TEXT * 3], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=trained,
+        bos_token="<|begin|>",
+        eos_token="<|end|>",
+        chat_template="{% for message in messages %}{{ message['content'] }}{% endfor %}",
+    )
+
+
+def made(chain, **changes):
+    """Return a tiny Llama model that went through a chain, and its result."""
+    model = tiny("llama-gqa", **(LLAMA | changes))
+    mark_dense(find_blocks(model))
+    sizes, dense = linear_sizes(model), sum(p.numel() for p in model.parameters())
+    stages = build_asked(parse(chain), Shared(CALIBRATION, None, 0))
+    tokens = windows() + 200
+    for stage in stages:
+        apply(model, Given(stage, tokens, None, None, sizes), Context(torch.device("cpu"), silent))
+    spec = VariantSpec(model="m", revision="r", stages=stages)
+    return model, Result(variant=describe(spec), footprint=footprint(model, dense, sum(sizes.values())))
+
+
+def exported(model, result, tokenizer, folder, name, kind, progress=silent):
+    """Write an export and return what its proof was."""
+    form = find_format(name)
+    export(model, tokenizer, result, folder, form, form.parse(kind), progress)
+    return read_proof(folder)

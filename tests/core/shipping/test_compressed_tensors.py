@@ -1,0 +1,85 @@
+"""compressed-tensors: the words are those of the package itself, and transformers loads what was meant."""
+
+import copy
+import json
+
+import pytest
+import torch
+from compressed_tensors.compressors import pack_to_int32, unpack_from_int32
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from core.errors import UserError
+from core.methods.quantised.find import find_grid
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of, put_on
+from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
+from core.shipping.packing import packed
+from tests.core.made import make
+from tests.core.shipping.exported import LLAMA, bpe, exported, made
+from tests.core.tiny import tiny
+
+
+@given(
+    bits=st.sampled_from([2, 3, 4, 8]), rows=st.integers(1, 5), inputs=st.integers(1, 100), seed=st.integers(0, 1000)
+)
+def test_words_are_bit_for_bit_the_packages(bits, rows, inputs, seed):
+    draw = torch.Generator().manual_seed(seed)
+    codes = torch.randint(-(2 ** (bits - 1)), 2 ** (bits - 1), (rows, inputs), generator=draw).to(torch.int8)
+    words = packed(codes.to(torch.int16), bits)
+    assert words.dtype == torch.int32 and torch.equal(words, pack_to_int32(codes, bits))
+    assert torch.equal(unpack_from_int32(words, bits, codes.shape), codes)
+
+
+def test_a_variant_is_loaded_exactly_and_its_zeros_are_kept(tmp_path):
+    model, result = made("magnitude@0.5+rtn@4bit,group_size=32")
+    before = copy.deepcopy(model.state_dict())
+    shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
+    assert shown.reason is None and shown.same_tokens and shown.difference < 1e-3
+    assert set(shown.versions) == {"transformers", "compressed-tensors"}
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    loaded(torch.arange(4)[None])  # packed until then
+    read = loaded.state_dict()
+    for name in (name for name, _ in find_blocks(model).holder.named_parameters() if name.endswith("proj.weight")):
+        assert torch.equal(read[f"model.layers.{name}"], before[f"model.layers.{name}"])
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert stored["model.layers.0.mlp.up_proj.weight_packed"].shape == (96, 64 * 4 // 32)
+    assert CompressedTensors().size(result.variant, result.footprint, "float32") == pytest.approx(
+        sum(tensor.numel() * tensor.element_size() for name, tensor in stored.items() if "shape" not in name), rel=0.01
+    )
+
+
+def test_bits_and_groups_that_differ_are_groups_of_their_own(tmp_path):
+    model = tiny("llama-gqa", **LLAMA)
+    linears = [one for one in find_blocks(model).all_linears() if one.role != "k"]
+    for place, linear in enumerate(linears):
+        grid = find_grid(linear.weight, (2, 3, 4, 8)[place % 4], (16, 32)[place % 2])
+        linear.set_weight(grid.nearest(linear.weight))
+        put_on(linear.module, grid)
+    told = described(model, grids_of(model))
+    assert len(told["config_groups"]) == 4
+    assert told["ignore"] == [*(f"model.layers.{i}.self_attn.k_proj" for i in range(3)), "lm_head"]
+    ids = torch.arange(20)[None]
+    ours = model(ids).logits
+    CompressedTensors().write(model, bpe(), make().variant, tmp_path, "float32", lambda *_: None)
+    assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, ours)
+    assert json.loads((tmp_path / "config.json").read_text())["quantization_config"]["ignore"] == told["ignore"]
+
+
+def test_blocks_of_their_own_shapes_bring_their_own_code(tmp_path):
+    model, result = made("neuron-magnitude@0.3+rtn@4bit,group_size=0")
+    shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
+    assert shown.reason is None and shown.difference < 1e-3
+
+
+def test_what_it_cannot_hold_is_refused(tmp_path):
+    model, result = made("magnitude@0.5")
+    with pytest.raises(UserError, match="no stage of this variant does that; export it as huggingface or gguf"):
+        exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
+    model, result = made("rtn@4bit,group_size=32,symmetric=false")
+    assert grid_of(next(find_blocks(model).all_linears()).module).zero is not None
+    with pytest.raises(UserError, match=r"has zeros of its own, which it does not load; export it as gguf\."):
+        exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,180 @@
+"""GGUF files of tiny Llama models: read by transformers' own reader, and by llama.cpp in a process of its own."""
+
+import pytest
+import torch
+from gguf import GGUFReader, GGUFWriter
+from transformers import AutoModelForCausalLM
+
+from core.errors import Cancelled, UserError
+from core.models.parts.blocks import find_blocks
+from core.models.parts.units import find_units
+from core.shipping import proof
+from core.shipping.gguf import format as gguf
+from core.shipping.gguf.tokenizer import split_name
+from tests.core.shipping.exported import LLAMA, bpe, exported, made
+from tests.core.tiny import tiny
+
+CLOSE = 0.15  # nats, in a random model, whose states llama.cpp keeps in 16 bits
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    """The models of these tests lie nowhere; they are Llama."""
+    monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
+    monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "llama"})
+
+
+def fields(folder):
+    (file,) = folder.glob("*.gguf")
+    return {name: field.contents() for name, field in GGUFReader(file).fields.items()}
+
+
+def test_equal_blocks_are_an_ordinary_llama_whose_weights_any_reader_finds(tmp_path):
+    model, result = made("dense", attention_bias=True)
+    for name, bias in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(bias)
+    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
+    assert shown.same_tokens and shown.difference < CLOSE and shown.same_first == 4
+    told = fields(tmp_path / "out")
+    assert told["general.architecture"] == "llama" and told["llama.attention.head_count"] == 4
+    read = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model-F16.gguf", dtype=torch.float32)
+    ours = model.state_dict()
+    for name, weight in read.state_dict().items():
+        if not name.endswith("bias"):  # which that reader leaves in llama.cpp's order
+            assert torch.allclose(weight, ours[name], atol=1e-3, rtol=1e-3), name
+
+
+@pytest.mark.parametrize("chain", ["slimllm@0.3", "flap@0.3", "neuron-magnitude@0.3+rtn@4bit,group_size=16"])
+@pytest.mark.parametrize("kind", ["F16", "Q8_0"])
+def test_blocks_of_their_own_shapes_are_read_by_llama_cpp(chain, kind, tmp_path):
+    model, result = made(chain)
+    blocks = find_blocks(model)
+    shapes = [find_units(blocks, index).geometry for index in range(len(blocks.holder))]
+    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", kind)
+    assert shown.reason is None and shown.same_tokens and shown.difference < (CLOSE if kind == "F16" else 1.5)
+    told = fields(tmp_path / "out")
+    if len({(shape.query_heads, shape.channels) for shape in shapes}) == 1:
+        assert told["general.architecture"] == "llama"
+        return
+    assert told["deci.attention.head_count"] == [shape.query_heads for shape in shapes]
+    widths = [shape.channels if kind == "F16" else -(-shape.channels // 32) * 32 for shape in shapes]
+    assert told["deci.feed_forward_length"] == widths
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert ("filled up with channels of zeros" in card) == (widths != [shape.channels for shape in shapes])
+
+
+def test_blocks_that_are_gone_leave_no_number(tmp_path):
+    model, result = made("shortgpt@0.3")
+    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
+    assert fields(tmp_path / "out")["llama.block_count"] == 2 and shown.difference < CLOSE
+
+
+@pytest.mark.parametrize("settings", ["", ",symmetric=false"])
+def test_a_grid_keeps_its_codes(settings, tmp_path):
+    model, result = made(f"magnitude@0.5+rtn@4bit,group_size=32{settings}")
+    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", gguf.GGUF().default(result.variant))
+    assert "21 matrices keep the codes and scales of their grid." in (tmp_path / "out" / "README.md").read_text()
+    assert shown.reason is None and shown.difference < 1.5
+    (file,) = (tmp_path / "out").glob("*.gguf")
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+    assert kinds["blk.0.attn_q.weight"] == ("Q4_1" if settings else "Q4_0")
+    assert kinds["token_embd.weight"] == "Q8_0" and kinds["output_norm.weight"] == "F32"
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "linear", "factor": 2.0},
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32,
+        },
+    ],
+)
+def test_slower_rotations_are_read(rope, tmp_path):
+    model, result = made("dense", rope_parameters={"rope_theta": 10000.0, **rope})
+    assert exported(model, result, bpe(), tmp_path / "out", "gguf", "F16").difference < CLOSE
+
+
+ODD = (
+    "  two  spaces,\ttabs\n\n\nand lines ",
+    "1234567 numbers, 3.14 and x2y",
+    "<|begin|>special<|end|> tokens <|begin|>",
+    "naïve café, 日本語, emoji 🙂, don't WE'LL",
+)
+
+
+@pytest.mark.parametrize("digits", [False, True])
+def test_llama_cpp_splits_texts_as_transformers_does(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "PROMPTS", ODD)
+    tokenizer = bpe(digits=digits)
+    model, result = made("dense")
+    assert exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16").same_tokens
+    told = fields(tmp_path / "out")
+    assert told["tokenizer.ggml.pre"] == ("smollm" if digits else "gpt-2") and not told["tokenizer.ggml.add_bos_token"]
+    assert told["tokenizer.ggml.eos_token_id"] == 1 and told["tokenizer.chat_template"] == tokenizer.chat_template
+
+
+@pytest.mark.parametrize(
+    ("chain", "what"),
+    [
+        ("svd@0.3", "pairs of thin matrices that SVD leaves"),
+        ("lorap@0.3", "pairs of thin matrices that LoRAP leaves"),
+        ("slicegpt@0.3", "as SliceGPT leaves them"),
+    ],
+)
+def test_what_it_cannot_hold_is_refused_before_anything_is_written(chain, what, tmp_path):
+    model, result = made(chain)
+    with pytest.raises(UserError, match=f"GGUF has no form for .*{what}.*export it as huggingface"):
+        exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16")
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_that_no_plain_llama_has_are_refused_whatever_the_stages_say(tmp_path):
+    model, result = made("dense")
+    model.model.norm = torch.nn.Sequential(model.model.norm)
+    with pytest.raises(UserError, match=r"GGUF has no form for model\.norm\.0\.weight, which no plain Llama model has"):
+        exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_architecture_or_tokenizer_is_refused():
+    with pytest.raises(UserError, match="for Llama models, and this one is qwen3"):
+        gguf.check_llama(tiny("qwen3").config.to_dict())
+    with pytest.raises(UserError, match="positions of the kind 'yarn'"):
+        gguf.check_llama({"model_type": "llama", "rope_scaling": {"type": "yarn"}})
+    with pytest.raises(UserError, match="byte-level BPE tokenizers"):
+        split_name({"model": {"type": "WordLevel"}, "pre_tokenizer": {"type": "Whitespace"}})
+
+
+def test_a_vocabulary_of_many_more_rows_is_filled_up(tmp_path):
+    model, result = made("dense", vocab_size=LLAMA["vocab_size"] + 64, tie_word_embeddings=True)
+    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
+    assert shown.same_tokens and shown.difference < CLOSE
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(writer, tensor):
+        raise OSError("186624 requested and 95712 written")  # numpy's words
+
+    monkeypatch.setattr(GGUFWriter, "write_tensor_data", full)
+    model, result = made("dense")
+    with pytest.raises(UserError, match=r"could not be saved in .*: No space left on device"):
+        exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16")
+    assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.mark.parametrize("stage", ["save", "prove"])
+def test_one_that_is_cancelled_leaves_nothing(stage, tmp_path):
+    def stop(at, *_):
+        if at == stage:
+            raise Cancelled
+
+    model, result = made("dense")
+    with pytest.raises(Cancelled):
+        exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16", stop)
+    assert not list((tmp_path / "new").iterdir())

@@ -1,0 +1,73 @@
+"""The proof of an export: what is compared, what is said where there is none, and that it is made elsewhere."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.shipping import proof, runtimes
+from core.shipping.base import Runtime
+from core.shipping.formats import FORMATS
+from core.shipping.proof import Proof, compared, prove, read_proof
+from tests.core.shipping.exported import bpe, exported, made
+
+OURS = torch.tensor([-0.5, -1.5, -3.0, -4.0, -5.0, -9.0])
+
+
+def told(ids=(1, 2), top=((0, -0.5), (1, -1.5))):
+    return {"prompts": [{"ids": list(ids), "top": list(top)}], "tokens_per_second": 7.0, "versions": {"it": "1"}}
+
+
+def test_the_largest_difference_and_other_tokens_are_told():
+    same = compared(told(), [([1, 2], OURS)])
+    assert same.same_tokens and same.difference == 0 and same.same_first == 1
+    assert same.words() == (
+        "Read by it 1: of 1 prompts the likeliest next token is ours in 1, the five likeliest have log-probabilities "
+        "within 0 of ours, and it decodes 7 tokens a second."
+    )
+    other = compared(told((1, 3), ((1, -1.0), (5, -9.25))), [([1, 2], OURS)])
+    assert other.difference == pytest.approx(0.5) and not other.same_tokens and other.same_first == 0
+    assert other.words().startswith("Read by it 1, which splits them into other tokens: of 1 prompts ")
+
+
+def test_a_runtime_that_is_not_installed_is_named():
+    found = prove(Runtime("in_llama_cpp", ("no-such-package",)), Path("x"), [], 1, lambda: None)
+    assert found.words() == (
+        "Not proved: install no-such-package (pip install -r requirements-export.txt), which reads it."
+    )
+
+
+def test_files_that_a_runtime_cannot_read_are_said(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF and no more")
+    found = prove(Runtime("in_llama_cpp", ("xllamacpp",)), tmp_path / "model.gguf", [], 1, lambda: None)
+    assert found.reason.startswith("xllamacpp could not read it (exit code 1): RuntimeError: ")
+
+
+def test_what_is_no_proof_is_none(tmp_path):
+    assert read_proof(tmp_path) is None
+    (tmp_path / proof.FILE).write_text("{}x")
+    assert read_proof(tmp_path) is None
+    (tmp_path / proof.FILE).write_text(Proof(reason="why.").model_dump_json())
+    assert read_proof(tmp_path).words() == "Not proved: why."
+
+
+@pytest.mark.parametrize("script", sorted({form.runtime.script for form in FORMATS}))
+def test_a_runtime_imports_nothing_of_this_project(script):
+    parsed = ast.parse(Path(runtimes.__file__).with_name(f"{script}.py").read_text())
+    imported = [node for node in ast.walk(parsed) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = {
+        name.split(".")[0]
+        for node in imported
+        for name in (getattr(node, "module", None) or "", *(a.name for a in node.names))
+    }
+    assert imported and not names & {"core", "dashboard", "tests", "benchmarks"}
+
+
+def test_blocks_with_code_of_their_own_are_read_by_plain_transformers(tmp_path):
+    model, result = made("slicegpt@0.3")
+    shown = exported(model, result, bpe(), tmp_path / "out", "huggingface", "fp32")
+    assert shown.same_tokens and shown.difference < 1e-3 and list(shown.versions) == ["transformers"]
+    assert shown.words() in (tmp_path / "out" / "README.md").read_text()
+    assert json.loads((tmp_path / "out" / proof.FILE).read_text())["prompts"] == len(proof.PROMPTS)
