@@ -45,6 +45,7 @@ class GPTQParameters(GridParameters, WalkerParameters):
 class GPTQ(Quantised):
     name = "gptq"
     label = "GPTQ"
+    version = 2
     citation = Citation(
         title="GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
         authors="Frantar et al.",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class RTN(Quantised):
     name = "rtn"
     label = "RTN"
+    version = 2
     citation = Citation(
         title="The case for 4-bit precision: k-bit Inference Scaling Laws",
         authors="Dettmers & Zettlemoyer",

@@ -64,6 +64,16 @@ def test_scales_are_those_that_16_bits_hold(weight):
     assert torch.equal(grid.scale, grid.scale.half().float()) and torch.equal(grid.zero, grid.zero.round())
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_ends_of_a_symmetric_range_are_the_ends_of_the_codes(weight, bits):
+    """So that as many are rounded away from 0 as towards it, and the weights keep their size on the whole."""
+    groups = weight.unflatten(1, (-1, GROUP))
+    codes = find_grid(weight, bits, GROUP).codes(weight).unflatten(1, (-1, GROUP))
+    place = groups.abs().argmax(-1, keepdim=True)
+    end = torch.where(groups.gather(-1, place) < 0, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    assert torch.equal(codes.gather(-1, place).int(), end.int())
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_a_narrower_range_rounds_with_less_error_where_that_is_sought(weight, bits):
     def error(rounded):
