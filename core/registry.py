@@ -15,6 +15,7 @@ from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
+from core.methods.quantised.awq import AWQ
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rtn import RTN
@@ -62,6 +63,7 @@ METHODS: tuple[type[Method], ...] = (
     SVDLLM,
     RTN,
     HQQ,
+    AWQ,
     GPTQ,
 )
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -81,6 +82,11 @@ class Walker:
         if form == "spill":
             self.hidden = [_spilled(hidden) for hidden in self.hidden]
 
+    @property
+    def parts(self) -> int:
+        """How many micro-batches there are."""
+        return len(self.hidden)
+
     @torch.no_grad()
     def walk(self, selected: Sequence[Linear], compress: Compress, after: Callable[[int], None] | None = None) -> None:
         """Compress the selected linears in place, block by block; blocks after the last selected one do not run.
@@ -118,6 +124,20 @@ class Walker:
                 output = self._run(index, part)
                 look(index, self.hidden[part].to(self.device), output)
                 self._keep(part, output)
+            block.to(home)
+
+    @torch.no_grad()
+    def change(self, change: Callable[[int, Callable[[int], Tensor]], None]) -> None:
+        """Have each block changed in place by its index, on the output of the changed blocks before it.
+
+        `change` also gets what gives the block's output on a micro-batch, with the weights that it then has.
+        """
+        for index, block in enumerate(self.blocks.holder):
+            home = next(block.parameters()).device
+            block.to(self.device)
+            change(index, partial(self._run, index))
+            if index + 1 < len(self.blocks.holder):
+                self._forward(index)
             block.to(home)
 
     def _call(self, index: int, part: int) -> Call:
