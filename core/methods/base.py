@@ -197,6 +197,11 @@ class Method:
         return ()
 
     @property
+    def rounds(self) -> bool:
+        """Whether weights lie on a grid afterwards, which later stages would take them off."""
+        return False
+
+    @property
     def tells_first(self) -> str:
         """What the stage reports progress of first, which takes longest or tells its pace soonest."""
         return "observe" if self.observations else "compress"

@@ -59,10 +59,10 @@ def check_follows(stages: Sequence[Stage]) -> None:
         method = made(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        if grid := next((stage for stage in before if stage.ratio_kind == "bits"), None):
+        if rounded := next((left for stage in before if (left := made(stage)).rounds), None):
             raise UserError(
-                f"{method.label} would take the weights off the {grid.pattern} grid that {made(grid).label} left; put "
-                "it first, or leave it out."
+                f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
+                "it out."
             )
         if later.removes:
             for earlier in before:

@@ -85,9 +85,9 @@ class GPTQ(Quantised):
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         import torch
 
+        from core.methods.find import find_grid
         from core.methods.hessian import factorise
-        from core.methods.quantised.find import find_grid
-        from core.methods.quantised.rounding import AsReached, Before
+        from core.methods.rounding import AsReached, Before
         from core.methods.sweep import sweep
         from core.models.parts.grids import Grid
 

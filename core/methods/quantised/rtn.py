@@ -46,7 +46,7 @@ class RTN(Quantised):
     Parameters = GridParameters
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.quantised.find import find_grid
+        from core.methods.find import find_grid
 
         how = self.parameters
         grid = find_grid(weight, target.bits, self.group(weight.shape[1]), how.symmetric, how.clip)

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from core.methods.quantised.find import find_grid
+from core.methods.find import find_grid
 from core.methods.quantised.scaling import clipped, powers
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of

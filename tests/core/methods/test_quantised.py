@@ -6,8 +6,8 @@ import torch
 from core.errors import UserError
 from core.evaluation.footprint import packed_bits
 from core.methods.base import Statistics, Target
+from core.methods.find import find_grid
 from core.methods.hessian import factorise
-from core.methods.quantised.find import find_grid
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
 from core.methods.quantised.hqq import HQQ
@@ -168,8 +168,13 @@ def test_nothing_follows_that_would_leave_the_grid():
         build_stage("lora", calibration=Calibration.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
-        with pytest.raises(UserError, match="would take the weights off the 4bit grid that RTN left"):
+        with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
             check_follows((rounded, later))
+    text = Calibration.parse("any:8x24")
+    joint = build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text)
+    with pytest.raises(UserError, match="RTN would take the weights off the grid that SparseGPT left"):
+        check_follows((joint, rounded))
+    check_follows((build_stage("sparsegpt", 0.5, calibration=text), rounded))
     check_follows((build_stage("magnitude", 0.5), rounded))
     with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
         check_follows((build_stage("magnitude", 0.5), build_stage("hqq")))

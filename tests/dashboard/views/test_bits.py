@@ -15,6 +15,16 @@ def test_the_form_asks_for_bits(fresh):
     assert not app.exception and chain_field(app).value == "gptq@2bit,group_size=32"
 
 
+def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
+    """A pruning that rounds nothing has no fields for groups."""
+    labels = {one.label for one in open_app("views/run.py", chain="sparsegpt@0.5").number_input}
+    assert "Bits of a kept weight" in labels and "Group size" not in labels
+    app = open_app("views/run.py", chain="sparsegpt@0.5,bits=4")
+    size = next(one for one in app.number_input if one.label == "Group size")
+    size.set_value(32).run()
+    assert not app.exception and chain_field(app).value == "sparsegpt@0.5,bits=4,group_size=32"
+
+
 def test_the_curve_leaves_bits_to_the_trade_off(fresh):
     fresh.put(result("rtn", 25.0, None, pattern="4bit"))
     app = open_app()
