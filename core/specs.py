@@ -21,6 +21,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
+UNCHANGED = ("dense", "rotate")  # the stages after which a model computes what it did
 ELSEWHERE = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
@@ -162,7 +163,7 @@ class Stage(Frozen):
     @property
     def recovers(self) -> bool:
         """Whether it only makes better what earlier stages left."""
-        return not self.removes and self.method not in ("dense", IMPORTED)
+        return not self.removes and self.method not in (*UNCHANGED, IMPORTED)
 
     @property
     def elsewhere(self) -> bool:

@@ -12,8 +12,9 @@ from core.engine.by_block import round_blocks
 from core.engine.by_linear import compress_linears
 from core.engine.by_parts import remove_blocks, remove_hidden
 from core.engine.by_rotation import rotate
+from core.engine.by_turning import turn
 from core.engine.by_units import factor_and_remove_units, remove_units, remove_units_walking
-from core.methods.base import LinearMethod, Method
+from core.methods.base import LinearMethod, Method, Preparation
 from core.methods.dense import Dense
 from core.methods.quantised.blocks import BlockQuantised
 from core.methods.structured.base import (
@@ -58,6 +59,7 @@ KINDS = dict(
         _by(BlockMethod, remove_blocks),
         _by(HiddenMethod, remove_hidden),
         _by(RotationMethod, rotate),
+        _by(Preparation, turn),
         _by(TrainedMethod, prune_while_training),
         _by(Recovery, recover),
     ]

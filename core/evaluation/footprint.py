@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
 from core.models.parts.grids import Grid, grid_of
@@ -58,8 +59,15 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         dense_bytes=total * BITS // 8,
         packed_bytes=(total - block_weights) * BITS // 8 + math.ceil(block_bits / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
-        macs=MAC_TOKENS * (block_weights + model.get_output_embeddings().weight.numel() + _mixed(linears)),
+        macs=MAC_TOKENS
+        * (block_weights + _turning(model) + model.get_output_embeddings().weight.numel() + _mixed(linears)),
     )
+
+
+def _turning(model: PreTrainedModel) -> int:
+    """Return the weights that turn hidden states outside of the blocks."""
+    turned = (module for module in model.modules() if isinstance(module, (TurnedEmbedding, TurnedNorm)))
+    return sum(module.turn.weight.numel() for module in turned)
 
 
 def _mixed(linears: list[Linear]) -> int:

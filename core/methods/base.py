@@ -264,6 +264,21 @@ class LinearMethod(Method):
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
 
 
+class Preparation(Method):
+    """Writes the model in another way that suits later stages; what it computes stays the same, and nothing goes."""
+
+    takes_amount = False
+    keeps = "nothing"  # a rotation mixes zeros with the rest
+
+    def rotation(self, width: int) -> Tensor:
+        """Return the orthogonal matrix (width, width), fp64, that hidden states are turned by."""
+        raise NotImplementedError
+
+    def heads(self, width: int) -> Tensor | None:
+        """Return that of each head's values; None where they stay."""
+        raise NotImplementedError
+
+
 class Reconstruction(LinearMethod):
     """Changes the weights that masks have kept, to bring each linear close to its reference; removes nothing."""
 

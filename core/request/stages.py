@@ -5,12 +5,23 @@ from typing import Any
 
 from core.chain import bits_of
 from core.errors import UserError
-from core.methods.base import Method, Reconstruction
+from core.methods.base import Method, Preparation, Reconstruction
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
 from core.results import Variant
-from core.specs import DTYPES, Calibration, Dtype, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
+from core.specs import (
+    DTYPES,
+    UNCHANGED,
+    Calibration,
+    Dtype,
+    Perplexity,
+    RunSpec,
+    Stage,
+    Task,
+    VariantSpec,
+    parse_pattern,
+)
 
 COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
@@ -55,6 +66,7 @@ def check_follows(stages: Sequence[Stage]) -> None:
     shows when it is made.
     """
     for place, later in enumerate(stages):
+        prepared = [stage for stage in stages[:place] if stage.method in UNCHANGED]
         before = [stage for stage in stages[:place] if stage.removes and stage.ratio]
         method = made(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
@@ -64,8 +76,12 @@ def check_follows(stages: Sequence[Stage]) -> None:
                 f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
                 "it out."
             )
+        if isinstance(method, Preparation) and before:
+            raise UserError(
+                f"{method.label} would mix what {made(before[-1]).label} left; put it first, or leave it out."
+            )
         if later.removes:
-            for earlier in before:
+            for earlier in (*prepared, *before):
                 if reason := _unfit(earlier, later):
                     raise UserError(f"{made(later).label} {reason}; put it first, or leave it out.")
             most = max((stage.share for stage in before if _comparable(stage, later)), default=0.0)
@@ -85,6 +101,9 @@ def _comparable(earlier: Stage, later: Stage) -> bool:
 def _unfit(earlier: Stage, later: Stage) -> str | None:
     """Return what a stage would do to what an earlier one left, None where it keeps that."""
     left, method = made(earlier), made(later)
+    if isinstance(left, Preparation):
+        cuts = isinstance(method, HiddenMethod | RotationMethod)
+        return f"cannot cut the hidden states that {left.label} turned" if cuts else None
     if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"has no code for the zeros that {left.label} left"
     if earlier.pattern and method.keeps != "all":
