@@ -29,6 +29,7 @@ Family = Literal[
 Reads = Literal["nothing", "calibration", "training"]
 # What of earlier stages' zeros outlives a stage: none, those of the weights that stay, or their N:M pattern, too.
 Keeps = Literal["nothing", "zeros", "all"]
+Place = Literal["linears", "tables"]  # matrices of a model: linears in blocks; the embedding and the head
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
@@ -155,6 +156,7 @@ class Method:
     bits: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     keeps: ClassVar[Keeps] = "all"
+    touches: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards
     highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
     # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
     colour: ClassVar[int]
@@ -197,9 +199,9 @@ class Method:
         return ()
 
     @property
-    def rounds(self) -> bool:
-        """Whether weights lie on a grid afterwards, which later stages would take them off."""
-        return False
+    def rounds(self) -> frozenset[Place]:
+        """What lies on a grid afterwards, off which a later stage would take it that touches it."""
+        return frozenset()
 
     @property
     def tells_first(self) -> str:
@@ -262,6 +264,16 @@ class LinearMethod(Method):
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+
+
+class TableMethod(Method):
+    """Compresses the embedding, and the head where it is not tied to it. Subclasses override `compress_table`."""
+
+    touches = frozenset({"tables"})
+
+    def compress_table(self, weight: Tensor, target: Target) -> Compressed:
+        """Compress one table (tokens, hidden), fp32, which may be overwritten."""
+        raise NotImplementedError
 
 
 class Preparation(Method):

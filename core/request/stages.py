@@ -71,7 +71,7 @@ def check_follows(stages: Sequence[Stage]) -> None:
         method = made(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        if rounded := next((left for stage in before if (left := made(stage)).rounds), None):
+        if rounded := next((left for stage in before if (left := made(stage)).rounds & method.touches), None):
             raise UserError(
                 f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
                 "it out."
@@ -106,7 +106,7 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
         return f"cannot cut the hidden states that {left.label} turned" if cuts else None
     if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"has no code for the zeros that {left.label} left"
-    if earlier.pattern and method.keeps != "all":
+    if earlier.pattern and earlier.ratio_kind != "bits" and method.keeps != "all":
         return f"would not keep the {earlier.pattern} pattern that {left.label} left"
     if earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"would mix the zeros that {left.label} left"
@@ -181,7 +181,7 @@ def build_stage(
         parameters=wanted.parameters.model_dump(exclude_defaults=True),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,
-        layers=layers if found.by_layer else None,
+        layers=layers if wanted.by_layer else None,
     )
 
 

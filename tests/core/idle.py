@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.evaluation.layers import report
-from core.methods.base import Compressed, LinearMethod, Method
+from core.methods.base import Compressed, LinearMethod, Method, TableMethod
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 from core.methods.structured.base import (
     BlockMethod,
@@ -63,6 +63,7 @@ def _unrounded(method: Method, view: BlockView, *_: Any) -> dict[str, Rounded]:
 
 
 IDLE = {
+    TableMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
     BlockQuantised: {"round_block": _unrounded},
     LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},
     UnitMethod: {"heads": _all_heads, "channels": _all_channels},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from core.methods.base import Keeps, LinearMethod, MethodParameters, Target
+from core.methods.base import Keeps, LinearMethod, MethodParameters, Place, Target
 from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Quantised(LinearMethod):
     Parameters = GroupParameters
 
     @property
-    def rounds(self) -> bool:
-        return True
+    def rounds(self) -> frozenset[Place]:
+        return self.touches
 
     def group(self, inputs: int) -> int:
         """Return how many inputs share a scale."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation, Compressed, LinearMethod, Statistics, Sum, Target, WalkerParameters
+from core.methods.base import Citation, Compressed, LinearMethod, Place, Statistics, Sum, Target, WalkerParameters
 from core.methods.cost import solving
 from core.methods.fields import only_with
 from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
@@ -97,8 +97,8 @@ class SparseGPT(LinearMethod):
     Parameters = SparseGPTParameters
 
     @property
-    def rounds(self) -> bool:
-        return self.parameters.bits is not None
+    def rounds(self) -> frozenset[Place]:
+        return frozenset() if self.parameters.bits is None else self.touches
 
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.evaluation.footprint import packed_bits
+from core.evaluation.footprint import footprint, packed_bits
 from core.methods.base import Statistics, Target
 from core.methods.find import find_grid
 from core.methods.hessian import factorise
@@ -12,8 +12,12 @@ from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rtn import RTN
+from core.models.manifest import load_model_folder, save_model
 from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
+from tests.core.applied import compress
+from tests.core.ground import counts
+from tests.core.tiny import tiny
 
 ROWS, INPUTS, GROUP = 24, 128, 32
 
@@ -171,6 +175,16 @@ def test_nothing_follows_that_would_leave_the_grid():
         with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
             check_follows((rounded, later))
     text = Calibration.parse("any:8x24")
+    tables, coarser = (build_stage("rtn", None, bits, {"on": "embedding"}) for bits in ("8bit", "4bit"))
+    for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", 0.5), rounded)):
+        check_follows(chain)
+    check_follows((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
+    check_follows((tables, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
+    for later in (coarser, build_stage("slicegpt", 0.2, calibration=text)):
+        with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
+            check_follows((tables, later))
+    with pytest.raises(UserError, match="RTN would take the weights off the grid that RTN left"):
+        check_follows((rounded, tables, rounded))
     joint = build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text)
     with pytest.raises(UserError, match="RTN would take the weights off the grid that SparseGPT left"):
         check_follows((joint, rounded))
@@ -186,3 +200,21 @@ def test_bits_are_asked_for_as_bits():
         build_stage("rtn", 0.5)
     with pytest.raises(UserError, match="'5bit' is no amount of rtn, which takes 2bit, 3bit, 4bit or 8bit"):
         build_stage("rtn", None, "5bit")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_embedding_on_a_grid_is_counted_and_comes_back(tied, tmp_path):
+    model = tiny(tie_word_embeddings=tied)
+    dense = counts(model)
+    before = footprint(model, *dense)
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    reports = compress(model, build_stage("rtn", None, "8bit", {"on": "embedding", "group_size": 16}), None)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, kept[name])}
+    assert changed == {"model.embed_tokens.weight", "lm_head.weight"} and not reports
+    numbers = model.model.embed_tokens.weight.numel() * (1 if tied else 2)
+    after = footprint(model, *dense)
+    saved = (16 - 8) * numbers - 16 * numbers // 16  # bits, of which a scale for 16 weights goes again
+    assert after.packed_bytes == before.packed_bytes - saved // 8
+    assert after.bits_per_weight == before.bits_per_weight
+    save_model(model, tmp_path)
+    assert footprint(load_model_folder(tmp_path, torch.float32), *dense) == after
