@@ -122,10 +122,12 @@ def parse_pattern(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def parse_bits(text: str) -> int | None:
-    """Return the bits a weight of `4bit`; None of an amount that is written otherwise."""
-    match = re.fullmatch(f"{WHOLE}bit", text)
-    return int(match[1]) if match else None
+def parse_bits(text: str) -> float | None:
+    """Return the bits a weight of `4bit`, or the mean of `3.5bit`; None of an amount that is written otherwise."""
+    match = re.fullmatch(rf"{WHOLE}(\.[0-9]{{0,2}}[1-9])?bit", text)
+    if not match:
+        return None
+    return float(match[1] + match[2]) if match[2] else int(match[1])
 
 
 class Stage(Frozen):

@@ -32,8 +32,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: Given, c
     """
     blocks = find_blocks(model)
     linears = list(blocks.all_linears())
-    bits = parse_bits(given.stage.pattern or "")
-    target = Target(given.share, bits=bits or 16)
+    target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
     method.plan(linears, target, {})
     walker = make_walker(model, blocks, given.windows, method.sums, context.device, linears)
     reports: list[LayerReport] = []
@@ -50,9 +49,11 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: Given, c
             error = relative_error(rounded.before, rounded.after.weight, rounded.sample)
             forget(linear.module)  # its inputs need not be what they were
             linear.set_weight(rounded.after.weight)
-            if rounded.after.grid is not None:
-                put_on(linear.module, rounded.after.grid)
-            reports.append(report(linear, error=error, seconds=each, note=rounded.after.note))
+            grid = rounded.after.grid
+            if grid is not None:
+                put_on(linear.module, grid)
+            bits, note = grid and grid.bits, rounded.after.note
+            reports.append(report(linear, error=error, seconds=each, bits=bits, note=note))
             context.progress("compress", len(reports), len(linears), linear.name)
 
     walker.change(round_one)

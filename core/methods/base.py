@@ -68,7 +68,7 @@ class Target:
 
     ratio: float
     pattern: tuple[int, int] | None = None
-    bits: int = 16  # a weight is rounded to
+    bits: float = 16  # a weight is rounded to, or the mean of all
     zeros: Tensor | None = None  # (out, in) True where an earlier stage bound a weight to zero; None: it bound none
     reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` and where a weight is bound
 
@@ -154,6 +154,7 @@ class Method:
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     bits: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
+    mixes_bits: ClassVar[bool] = False  # whether linears may get different ones, so that only their mean is asked for
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     keeps: ClassVar[Keeps] = "all"
     touches: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards
@@ -242,8 +243,12 @@ class LinearMethod(Method):
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
         return frozenset()
 
+    def observations_for(self, target: Target) -> tuple[str, ...]:
+        """Return `observations`, of a method that wants to know more for some amounts than for others."""
+        return self.observations
+
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return what `plan` wants to know of one dense linear (out, in); only where `observations` names it."""
+        """Return what `plan` wants to know of one dense linear (out, in); only where something is observed."""
         raise NotImplementedError
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:

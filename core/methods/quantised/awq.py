@@ -96,7 +96,7 @@ class AWQ(BlockQuantised):
         how = self.parameters
 
         def grid_of(weight: Tensor) -> Grid:
-            return find_grid(weight, target.bits, self.group(weight.shape[1]), how.symmetric)
+            return find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric)
 
         def nearest(weight: Tensor) -> Tensor:
             return grid_of(weight).nearest(weight)

@@ -67,6 +67,6 @@ class HQQ(Quantised):
         from core.methods.quantised.half_quadratic import fitted
 
         grid = fitted(
-            weight, target.bits, self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
+            weight, int(target.bits), self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
         )
         return Compressed(grid.nearest(weight), grid=grid)

@@ -67,7 +67,7 @@ class RTN(Quantised):
         from core.methods.find import find_grid
 
         how = self.parameters
-        grid = find_grid(weight, target.bits, self.group(weight.shape[1]), how.symmetric, how.clip)
+        grid = find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric, how.clip)
         return Compressed(grid.nearest(weight), grid=grid)
 
 

@@ -1,5 +1,7 @@
 """Rounding to a few bits: grids, GPTQ's sweep and HQQ's solver against what follows from their definitions."""
 
+from itertools import product
+
 import pytest
 import torch
 
@@ -8,16 +10,20 @@ from core.evaluation.footprint import footprint, packed_bits
 from core.methods.base import Statistics, Target
 from core.methods.find import find_grid
 from core.methods.hessian import factorise
+from core.methods.quantised.allocation import allocate_bits
+from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rtn import RTN
 from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
 from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
 from tests.core.applied import compress
 from tests.core.ground import counts
-from tests.core.tiny import tiny
+from tests.core.tiny import tiny, windows
 
 ROWS, INPUTS, GROUP = 24, 128, 32
 
@@ -218,3 +224,48 @@ def test_the_embedding_on_a_grid_is_counted_and_comes_back(tied, tmp_path):
     assert after.bits_per_weight == before.bits_per_weight
     save_model(model, tmp_path)
     assert footprint(load_model_folder(tmp_path, torch.float32), *dense) == after
+
+
+LOSSES = {"a": [0.4, 0.1, 0.03, 0.001], "b": [0.5, 0.12, 0.03, 0.001], "c": [0.02, 0.01, 0.009, 0.001]}
+SIZES = {"a": 100, "b": 100, "c": 300}
+
+
+@pytest.mark.parametrize("mean", [2.3, 3.0, 3.5, 5.0, 7.9])
+def test_a_mean_of_bits_is_met_and_hardly_any_choice_loses_less(mean):
+    total = sum(SIZES.values())
+
+    def bits(choice):
+        return sum(SIZES[name] * width for name, width in choice.items()) / total
+
+    def lost(choice):
+        return sum(LOSSES[name][BITS.index(width)] for name, width in choice.items())
+
+    found = allocate_bits(LOSSES, SIZES, BITS, mean)
+    every = [dict(zip(LOSSES, widths, strict=True)) for widths in product(BITS, repeat=3)]
+    best = min(lost(choice) for choice in every if bits(choice) <= mean)
+    assert bits(found) <= mean and lost(found) <= best + 0.02 * sum(losses[0] for losses in LOSSES.values())
+
+
+def test_more_bits_go_where_they_save_most():
+    assert allocate_bits(LOSSES, SIZES, BITS, 3.0) == {"a": 4, "b": 4, "c": 2}
+
+
+@pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
+def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
+    model = tiny()
+    stage = build_stage("gptq", None, mean, {"group_size": 16}, Calibration.parse("any:4x24"))
+    reports = compress(model, stage, windows())
+    grids = {linear.name: grid_of(linear.module).bits for linear in find_blocks(model).all_linears()}
+    assert {report.name: report.bits for report in reports} == grids and len(set(grids.values())) > 1
+    weights = [linear.weight.numel() for linear in find_blocks(model).all_linears()]
+    reached = sum(bits * size for bits, size in zip(grids.values(), weights, strict=True)) / sum(weights)
+    asked = float(mean.removesuffix("bit"))
+    assert asked - 0.5 <= reached <= asked  # the largest linear is an eighth of the weights
+
+
+def test_means_are_written_in_one_way_and_lie_between():
+    for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
+        with pytest.raises(UserError, match=r"is no amount of gptq, which takes .*means between, such as 3.5bit"):
+            build_stage("gptq", None, text, calibration=Calibration.parse("any:4x24"))
+    with pytest.raises(UserError, match=r"'3.5bit' is no amount of hqq"):
+        build_stage("hqq", None, "3.5bit")
