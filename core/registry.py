@@ -15,6 +15,7 @@ from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
+from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
@@ -66,6 +67,7 @@ METHODS: tuple[type[Method], ...] = (
     HQQ,
     AWQ,
     GPTQ,
+    AutoRound,
 )
 PREPARATIONS: tuple[type[Preparation], ...] = (Rotate,)
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)

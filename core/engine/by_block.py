@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,10 +39,12 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: Given, c
     reports: list[LayerReport] = []
     context.progress("compress", 0, len(linears), "")
 
-    def round_one(index: int, run: Callable[[int], Tensor]) -> None:
+    def round_one(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:
         started = time.perf_counter()
         members = blocks.linears(index)
-        view = BlockView(f"{blocks.name}.{index}", blocks.holder[index], members, walker.parts, run)
+        name = f"{blocks.name}.{index}"
+        alive = partial(context.progress, "compress", len(reports), len(linears), name)
+        view = BlockView(name, blocks.holder[index], members, walker.parts, run, dense, alive)
         found = method.round_block(view, target)
         each = round((time.perf_counter() - started) / len(members), 4)
         for linear in members:
@@ -56,5 +59,5 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: Given, c
             reports.append(report(linear, error=error, seconds=each, bits=bits, note=note))
             context.progress("compress", len(reports), len(linears), linear.name)
 
-    walker.change(round_one)
+    walker.change(round_one, method.follows_dense)
     return Outcome(reports)

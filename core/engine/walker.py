@@ -127,15 +127,20 @@ class Walker:
             block.to(home)
 
     @torch.no_grad()
-    def change(self, change: Callable[[int, Callable[[int], Tensor]], None]) -> None:
+    def change(
+        self, change: Callable[[int, Callable[[int], Tensor], Sequence[Tensor]], None], dense: bool = False
+    ) -> None:
         """Have each block changed in place by its index, on the output of the changed blocks before it.
 
-        `change` also gets what gives the block's output on a micro-batch, with the weights that it then has.
+        `change` also gets what gives the block's output on a micro-batch, with the weights that it then has; and, with
+        `dense`, what the blocks up to here gave on each micro-batch before any was changed.
         """
+        unchanged = [hidden.clone() for hidden in self.hidden] if dense else []
         for index, block in enumerate(self.blocks.holder):
             home = next(block.parameters()).device
             block.to(self.device)
-            change(index, partial(self._run, index))
+            unchanged = [self._run(index, part, hidden) for part, hidden in enumerate(unchanged)]
+            change(index, partial(self._run, index), unchanged)
             if index + 1 < len(self.blocks.holder):
                 self._forward(index)
             block.to(home)
@@ -143,9 +148,9 @@ class Walker:
     def _call(self, index: int, part: int) -> Call:
         return self.calls[part][index].to(self.device)
 
-    def _run(self, index: int, part: int) -> Tensor:
+    def _run(self, index: int, part: int, hidden: Tensor | None = None) -> Tensor:
         call = self._call(index, part)
-        hidden = self.hidden[part].to(self.device)
+        hidden = (self.hidden[part] if hidden is None else hidden).to(self.device)
         return first(self.blocks.holder[index](hidden, *call.args, **call.kwargs))
 
     def _forward(self, index: int) -> None:

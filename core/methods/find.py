@@ -31,14 +31,14 @@ def find_grid(weight: Tensor, bits: int, group: int, symmetric: bool = True, cli
     if symmetric:
         high = torch.maximum(high, -low)
         low = -high
-    best = _grid(low, high, bits, group, symmetric)
+    best = grid_between(low, high, bits, group, symmetric)
     if not clip:
         return best
     least = _error(best, weight, groups.shape)
     scale, zero = best.scale, best.zero
     for step in range(1, CLIP_STEPS):
         share = 1 - step / CLIP_OF
-        tried = _grid(share * low, share * high, bits, group, symmetric)
+        tried = grid_between(share * low, share * high, bits, group, symmetric)
         error = _error(tried, weight, groups.shape)
         better = error < least
         least = torch.where(better, error, least)
@@ -47,7 +47,8 @@ def find_grid(weight: Tensor, bits: int, group: int, symmetric: bool = True, cli
     return Grid(bits, group, scale, zero)
 
 
-def _grid(low: Tensor, high: Tensor, bits: int, group: int, symmetric: bool) -> Grid:
+def grid_between(low: Tensor, high: Tensor, bits: int, group: int, symmetric: bool) -> Grid:
+    """Return the grid of ranges (out, groups) that hold 0, and reach as far below it as above if symmetric."""
     scale = _rounded_down((high - low) / (2**bits - 1)).clamp_min_(LEAST)
     return Grid(bits, group, scale, None if symmetric else (-low / scale).round_().clamp_(0, 2**bits - 1))
 

@@ -24,6 +24,8 @@ class BlockView:
     linears: Sequence[Linear]
     parts: int  # micro-batches of windows
     run: Callable[[int], Tensor]  # the block's output (windows, tokens, hidden) on a micro-batch, as its weights are
+    dense: Sequence[Tensor]  # that of the dense model, a micro-batch each, for a method that `follows_dense`
+    alive: Callable[[], None]  # to be called now and then in what takes long; raises where the run is to stop
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class BlockQuantised(Quantised):
     """Rounds all linears of a block, block after block, each on the output of the rounded blocks before it."""
 
     by_layer: ClassVar[bool] = False  # what a block computes is changed as a whole
+    follows_dense: ClassVar[bool] = False  # whether it compares with what comes out of the dense model's block
     reads = "calibration"
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, Rounded]:

@@ -28,7 +28,7 @@ def test_scaled_folds_leave_the_model_s_outputs(name):
     walker = make_walker(model, blocks, text, lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears()))
     found = []
 
-    def scale(index, run):
+    def scale(index, run, dense):
         folds = find_folds(blocks.holder[index], blocks.linears(index), lambda: run(0))
         for fold in folds:
             fold.scale(torch.rand(fold.readers[0].shape[1], generator=draw) + 0.5)
@@ -49,7 +49,7 @@ def test_scales_of_one_change_no_bit():
         model, blocks, windows(), lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears())
     )
 
-    def scale(index, run):
+    def scale(index, run, dense):
         for fold in find_folds(blocks.holder[index], blocks.linears(index), lambda: run(0)):
             fold.scale(torch.ones(fold.readers[0].shape[1]))
 
