@@ -237,6 +237,8 @@ def _layers(point: Point) -> list[Item]:
     layers = pd.DataFrame([layer.model_dump() for layer in shown])
     kind = layers["error_kind"].iloc[0]
     choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
+    if "bits" in layers and layers["bits"].nunique() > 1:
+        choices = {"bits a weight": "bits"} | choices
     if layers["error"].isna().all():
         choices.pop(f"relative {kind} error")
     title = st.segmented_control(
