@@ -27,6 +27,7 @@ SPLITS: dict[str, list[dict[str, Any]]] = {
         {"type": "ByteLevel", "use_regex": False},
     ],
 }
+WHOLE = ("llama-bpe",)  # of which a part that is a token is that token, whatever the merges say
 SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}  # transformers' names and GGUF's
 
 
@@ -60,11 +61,13 @@ def split_name(told: dict[str, Any]) -> str:
     """Return what llama.cpp calls the split of a tokenizer, which is given as the JSON of `tokenizers`."""
     model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
     parts = before.get("pretokenizers", [before])
+    whole = bool(model.get("ignore_merges"))
     plain = not (model.get("byte_fallback") or told.get("normalizer"))
     if model.get("type") == "BPE" and plain and not any(part.get("add_prefix_space") for part in parts):
         for name, known in SPLITS.items():
             pairs = zip(known, parts, strict=False)
-            if len(parts) == len(known) and all(one.items() <= part.items() for one, part in pairs):
+            same = len(parts) == len(known) and all(one.items() <= part.items() for one, part in pairs)
+            if same and whole == (name in WHOLE):
                 return name
     raise UserError(
         "GGUF is written for byte-level BPE tokenizers that split text as GPT-2, SmolLM or Llama 3 do, and this "

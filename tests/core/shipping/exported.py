@@ -15,6 +15,7 @@ from core.request.asked import build_asked
 from core.results import Result
 from core.shipping.export import export
 from core.shipping.formats import find_format
+from core.shipping.gguf.tokenizer import SPLITS
 from core.shipping.proof import read_proof
 from core.specs import Calibration, VariantSpec
 from tests.core.tiny import tiny, windows
@@ -26,21 +27,30 @@ CALIBRATION = Calibration(corpus="text", windows=4, window=24)
 LLAMA = {"vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "num_hidden_layers": 3}
 
 
-def bpe(size=320, digits=False):
-    """Return a tokenizer trained on a few words, with a chat template and two special tokens."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+def bpe(split="gpt-2"):
+    """Return a tokenizer trained on a few words, with a chat template and two special tokens.
+
+    It splits text as GPT-2, SmolLM or Llama 3 do, by llama.cpp's names; like Llama 3's, that begins each text.
+    """
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    trained = Tokenizer(models.BPE())
-    whole = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    split = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), whole]) if digits else whole
-    trained.pre_tokenizer = split
+    llama = split == "llama-bpe"
+    trained = Tokenizer(models.BPE(ignore_merges=llama))
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not llama)
+    first = {
+        "smollm": pre_tokenizers.Digits(individual_digits=True),
+        "llama-bpe": pre_tokenizers.Split(Regex(SPLITS["llama-bpe"][0]["pattern"]["Regex"]), "isolated"),
+    }
+    trained.pre_tokenizer = pre_tokenizers.Sequence([first[split], whole]) if split in first else whole
     trainer = trainers.BpeTrainer(
-        vocab_size=size - 4,  # the embedding has more rows than there are tokens
+        vocab_size=LLAMA["vocab_size"] - 4,  # the embedding has more rows than there are tokens
         special_tokens=["<|begin|>", "<|end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     trained.train_from_iterator([TEXT * 3], trainer)
+    if llama:
+        trained.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])
     return PreTrainedTokenizerFast(
         tokenizer_object=trained,
         bos_token="<|begin|>",

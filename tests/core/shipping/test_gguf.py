@@ -10,7 +10,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.units import find_units
 from core.shipping import proof
 from core.shipping.gguf import format as gguf
-from core.shipping.gguf.tokenizer import split_name
+from core.shipping.gguf.tokenizer import SPLITS, split_name
 from tests.core.shipping.exported import LLAMA, bpe, exported, made
 from tests.core.tiny import tiny
 
@@ -108,14 +108,15 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("digits", [False, True])
-def test_llama_cpp_splits_texts_as_transformers_does(digits, tmp_path, monkeypatch):
+@pytest.mark.parametrize("split", SPLITS)
+def test_llama_cpp_splits_texts_as_transformers_does(split, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "PROMPTS", ODD)
-    tokenizer = bpe(digits=digits)
+    tokenizer = bpe(split)
     model, result = made("dense")
     assert exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16").same_tokens
     told = fields(tmp_path / "out")
-    assert told["tokenizer.ggml.pre"] == ("smollm" if digits else "gpt-2") and not told["tokenizer.ggml.add_bos_token"]
+    assert told["tokenizer.ggml.pre"] == split
+    assert told["tokenizer.ggml.add_bos_token"] == (split == "llama-bpe")
     assert told["tokenizer.ggml.eos_token_id"] == 1 and told["tokenizer.chat_template"] == tokenizer.chat_template
 
 
