@@ -196,12 +196,14 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     return {"ratio": float(text)}
 
 
-def bits_of(method: type[Method], text: str) -> int:
+def bits_of(method: type[Method], text: str) -> float:
     """Return the bits a weight of an amount; a `UserError` where a method does not round to so many."""
     found = parse_bits(text)
-    if found is None or found not in method.bits:
+    mixed = method.mixes_bits and found is not None and method.bits[0] < found < method.bits[-1]
+    if found is None or not (mixed or found in method.bits):
         *most, last = (f"{bits}bit" for bits in method.bits)
-        raise UserError(f"{text!r} is no amount of {method.name}, which takes {', '.join(most)} or {last}.")
+        between = ", and means between, such as 3.5bit" if method.mixes_bits else ""
+        raise UserError(f"{text!r} is no amount of {method.name}, which takes {', '.join(most)} or {last}{between}.")
     return found
 
 

@@ -18,7 +18,7 @@ def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     perplexity = tuple(p for p in spec.perplexity if not any(answers(row, p, dtype) for row in rows))
     tasks = tuple(t for t in spec.tasks if not any(answers(row, t, spec.scoring_dtype) for row in rows))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
-    if latency and any(stage.ratio_kind == "bits" for stage in spec.variant.stages):
+    if latency and any(stage.ratio_kind == "bits" or stage.parameters.get("bits") for stage in spec.variant.stages):
         perplexity = spec.perplexity  # also of the packed weights, whose latency it is
     if not (perplexity or tasks or latency or spec.save):
         return None

@@ -1,4 +1,4 @@
-"""Every method, and what makes better what methods leave, in the order shown to users.
+"""Every method, what prepares a model for one and what makes better what methods leave, in the order shown to users.
 
 Adding one is its file and a line here.
 """
@@ -10,13 +10,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import UserError, unknown
-from core.methods.base import Method, Reads, Reconstruction
+from core.methods.base import Method, Preparation, Reads, Reconstruction
 from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
+from core.methods.quantised.autoround import AutoRound
+from core.methods.quantised.awq import AWQ
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
+from core.methods.quantised.rotate import Rotate
 from core.methods.quantised.rtn import RTN
 from core.methods.structured.flap import FLAP
 from core.methods.structured.hywia import HyWIA
@@ -62,11 +65,14 @@ METHODS: tuple[type[Method], ...] = (
     SVDLLM,
     RTN,
     HQQ,
+    AWQ,
     GPTQ,
+    AutoRound,
 )
+PREPARATIONS: tuple[type[Preparation], ...] = (Rotate,)
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)
 RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
-STAGES: tuple[type[Method], ...] = (*METHODS, *RECONSTRUCTIONS, *RECOVERIES)
+STAGES: tuple[type[Method], ...] = (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS, *RECOVERIES)
 
 
 def get_stage(name: str) -> type[Method]:

@@ -22,6 +22,7 @@ FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # of `core.sh
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
+UNCHANGED = ("dense", "rotate")  # the stages after which a model computes what it did
 ELSEWHERE = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
@@ -122,10 +123,12 @@ def parse_pattern(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def parse_bits(text: str) -> int | None:
-    """Return the bits a weight of `4bit`; None of an amount that is written otherwise."""
-    match = re.fullmatch(f"{WHOLE}bit", text)
-    return int(match[1]) if match else None
+def parse_bits(text: str) -> float | None:
+    """Return the bits a weight of `4bit`, or the mean of `3.5bit`; None of an amount that is written otherwise."""
+    match = re.fullmatch(rf"{WHOLE}(\.[0-9]{{0,2}}[1-9])?bit", text)
+    if not match:
+        return None
+    return float(match[1] + match[2]) if match[2] else int(match[1])
 
 
 class Stage(Frozen):
@@ -163,7 +166,7 @@ class Stage(Frozen):
     @property
     def recovers(self) -> bool:
         """Whether it only makes better what earlier stages left."""
-        return not self.removes and self.method not in ("dense", IMPORTED)
+        return not self.removes and self.method not in (*UNCHANGED, IMPORTED)
 
     @property
     def elsewhere(self) -> bool:

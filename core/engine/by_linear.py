@@ -64,9 +64,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
                 after(index)
 
     observed_here: Tensors = {}
-    if method.observations:
+    if wanted := method.observations_for(target):
         look = partial(_observe, method, walk, len(linears), progress)
-        observed_here = observed(given.before, stage, method.observations, look)
+        observed_here = observed(given.before, stage, wanted, look)
     plan = method.plan(linears, target, observed_here)
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
@@ -131,7 +131,7 @@ class _Work:
             constrain(linear.module, result.zeros, self.target.pattern)
         if result.grid is not None:
             put_on(linear.module, result.grid)
-        more = {}
+        more: dict[str, Any] = {"bits": result.grid.bits if result.grid else None}
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))
             more["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / before.numel()

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -81,6 +82,11 @@ class Walker:
         if form == "spill":
             self.hidden = [_spilled(hidden) for hidden in self.hidden]
 
+    @property
+    def parts(self) -> int:
+        """How many micro-batches there are."""
+        return len(self.hidden)
+
     @torch.no_grad()
     def walk(self, selected: Sequence[Linear], compress: Compress, after: Callable[[int], None] | None = None) -> None:
         """Compress the selected linears in place, block by block; blocks after the last selected one do not run.
@@ -120,12 +126,31 @@ class Walker:
                 self._keep(part, output)
             block.to(home)
 
+    @torch.no_grad()
+    def change(
+        self, change: Callable[[int, Callable[[int], Tensor], Sequence[Tensor]], None], dense: bool = False
+    ) -> None:
+        """Have each block changed in place by its index, on the output of the changed blocks before it.
+
+        `change` also gets what gives the block's output on a micro-batch, with the weights that it then has; and, with
+        `dense`, what the blocks up to here gave on each micro-batch before any was changed.
+        """
+        unchanged = [hidden.clone() for hidden in self.hidden] if dense else []
+        for index, block in enumerate(self.blocks.holder):
+            home = next(block.parameters()).device
+            block.to(self.device)
+            unchanged = [self._run(index, part, hidden) for part, hidden in enumerate(unchanged)]
+            change(index, partial(self._run, index), unchanged)
+            if index + 1 < len(self.blocks.holder):
+                self._forward(index)
+            block.to(home)
+
     def _call(self, index: int, part: int) -> Call:
         return self.calls[part][index].to(self.device)
 
-    def _run(self, index: int, part: int) -> Tensor:
+    def _run(self, index: int, part: int, hidden: Tensor | None = None) -> Tensor:
         call = self._call(index, part)
-        hidden = self.hidden[part].to(self.device)
+        hidden = (self.hidden[part] if hidden is None else hidden).to(self.device)
         return first(self.blocks.holder[index](hidden, *call.args, **call.kwargs))
 
     def _forward(self, index: int) -> None:

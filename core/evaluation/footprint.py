@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
 from core.models.parts.grids import Grid, grid_of
+from core.models.parts.tables import tables_of
 from core.results import Footprint
 
 if TYPE_CHECKING:
@@ -56,10 +58,23 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         model_zeros=zeros,
         dense_parameters=dense_parameters,
         dense_bytes=total * BITS // 8,
-        packed_bytes=(total - block_weights) * BITS // 8 + math.ceil(block_bits / 8),
+        packed_bytes=(total - block_weights) * BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
-        macs=MAC_TOKENS * (block_weights + model.get_output_embeddings().weight.numel() + _mixed(linears)),
+        macs=MAC_TOKENS
+        * (block_weights + _turning(model) + model.get_output_embeddings().weight.numel() + _mixed(linears)),
     )
+
+
+def _saved_on_tables(model: PreTrainedModel) -> int:
+    """Return by how many bits the tables of tokens are smaller than at 16 bits a weight."""
+    weights = [(table.get_parameter("weight"), grid_of(table)) for table in tables_of(model).values()]
+    return sum(BITS * weight.numel() - packed_bits(weight, grid=grid) for weight, grid in weights if grid is not None)
+
+
+def _turning(model: PreTrainedModel) -> int:
+    """Return the weights that turn hidden states outside of the blocks."""
+    turned = (module for module in model.modules() if isinstance(module, (TurnedEmbedding, TurnedNorm)))
+    return sum(module.turn.weight.numel() for module in turned)
 
 
 def _mixed(linears: list[Linear]) -> int:

@@ -29,6 +29,7 @@ Family = Literal[
 Reads = Literal["nothing", "calibration", "training"]
 # What of earlier stages' zeros outlives a stage: none, those of the weights that stay, or their N:M pattern, too.
 Keeps = Literal["nothing", "zeros", "all"]
+Place = Literal["linears", "tables"]  # matrices of a model: linears in blocks; the embedding and the head
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
@@ -67,7 +68,7 @@ class Target:
 
     ratio: float
     pattern: tuple[int, int] | None = None
-    bits: int = 16  # a weight is rounded to
+    bits: float = 16  # a weight is rounded to, or the mean of all
     zeros: Tensor | None = None  # (out, in) True where an earlier stage bound a weight to zero; None: it bound none
     reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` and where a weight is bound
 
@@ -153,8 +154,10 @@ class Method:
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     bits: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
+    mixes_bits: ClassVar[bool] = False  # whether linears may get different ones, so that only their mean is asked for
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     keeps: ClassVar[Keeps] = "all"
+    touches: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards
     highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
     # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
     colour: ClassVar[int]
@@ -197,6 +200,11 @@ class Method:
         return ()
 
     @property
+    def rounds(self) -> frozenset[Place]:
+        """What lies on a grid afterwards, off which a later stage would take it that touches it."""
+        return frozenset()
+
+    @property
     def tells_first(self) -> str:
         """What the stage reports progress of first, which takes longest or tells its pace soonest."""
         return "observe" if self.observations else "compress"
@@ -235,8 +243,12 @@ class LinearMethod(Method):
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
         return frozenset()
 
+    def observations_for(self, target: Target) -> tuple[str, ...]:
+        """Return `observations`, of a method that wants to know more for some amounts than for others."""
+        return self.observations
+
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return what `plan` wants to know of one dense linear (out, in); only where `observations` names it."""
+        """Return what `plan` wants to know of one dense linear (out, in); only where something is observed."""
         raise NotImplementedError
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -257,6 +269,31 @@ class LinearMethod(Method):
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+
+
+class TableMethod(Method):
+    """Compresses the embedding, and the head where it is not tied to it. Subclasses override `compress_table`."""
+
+    touches = frozenset({"tables"})
+
+    def compress_table(self, weight: Tensor, target: Target) -> Compressed:
+        """Compress one table (tokens, hidden), fp32, which may be overwritten."""
+        raise NotImplementedError
+
+
+class Preparation(Method):
+    """Writes the model in another way that suits later stages; what it computes stays the same, and nothing goes."""
+
+    takes_amount = False
+    keeps = "nothing"  # a rotation mixes zeros with the rest
+
+    def rotation(self, width: int) -> Tensor:
+        """Return the orthogonal matrix (width, width), fp64, that hidden states are turned by."""
+        raise NotImplementedError
+
+    def heads(self, width: int) -> Tensor | None:
+        """Return that of each head's values; None where they stay."""
+        raise NotImplementedError
 
 
 class Reconstruction(LinearMethod):

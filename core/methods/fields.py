@@ -3,6 +3,7 @@
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
 AUTO = "auto"  # how a value that may be left out is shown where it is
@@ -15,6 +16,17 @@ def type_of(field: FieldInfo) -> Any:
         (kind,) = (part for part in get_args(field.annotation) if part is not NoneType)
         return kind
     return field.annotation
+
+
+def only_with(name: str) -> dict[str, JsonValue]:
+    """Return the `json_schema_extra` of a parameter that matters only where the one of that name is given."""
+    return {"with": name}
+
+
+def goes_with(field: FieldInfo) -> str | None:
+    """Return the name of the parameter that one matters only together with."""
+    more = field.json_schema_extra
+    return str(more["with"]) if isinstance(more, dict) and "with" in more else None
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:

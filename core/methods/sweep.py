@@ -54,9 +54,10 @@ def sweep(
     pruned = torch.empty_like(swept, dtype=torch.bool) if mask is None else mask.T.contiguous()
     diagonal = upper.diagonal()
     scale = diagonal.tolist()
-    # A leaf lies inside one mask block; with a pattern, whose masks are chosen on the way, it holds whole groups.
-    leaf = max(block_size, unit) if pattern else min(block_size, unit)
     group = rounding.group if rounding else columns
+    # A leaf lies inside one mask block and one group that is rounded; with a pattern, whose masks are chosen on the
+    # way, it holds whole groups of that.
+    leaf = max(min(block_size, group), unit) if pattern else min(block_size, unit, group)
     # A range is halved at whole groups, mask blocks or leaves; with a pattern, only at what holds whole groups of it.
     steps = sorted({unit, group, min(leaf, unit)}, reverse=True)
 

@@ -15,7 +15,7 @@ from torch import nn
 from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.loading import from_folder, sentences
-from core.models.modeling_slimscope import Factors, SlicedBlock, UnitNorm, slimmed
+from core.models.modeling_slimscope import Factors, SlicedBlock, TurnedEmbedding, TurnedNorm, UnitNorm, slimmed
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
 from core.models.parts.grids import load_grids, save_grids
@@ -28,15 +28,20 @@ CODE = Path(modeling_slimscope.__file__)
 COUNTS = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
 
 
-def shapes_of(model: PreTrainedModel) -> dict[str, dict[str, Any]]:
+def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
     """Return what `modeling_slimscope.reshape` needs to give a plain model of this configuration the same shapes."""
     plain = dict(_plain(model).named_modules())
-    shapes: dict[str, dict[str, Any]] = {
+    shapes: dict[str, Any] = {
         kind: {} for kind in ("blocks", "norms", "vectors", "embeddings", "linears", "factors", "counts")
     }
+    shapes["turns"] = [
+        name for name, module in model.named_modules() if isinstance(module, (TurnedEmbedding, TurnedNorm))
+    ]
     inside = tuple(name + "." for name, module in model.named_modules() if isinstance(module, (Factors, SlicedBlock)))
     for name, module in model.named_modules():
         same = plain.get(name)
+        if name in shapes["turns"]:
+            continue
         if isinstance(module, SlicedBlock):
             sliced = module.attention_shortcut.in_features
             shapes["blocks"][name] = {"parts": module.parts, "width": module.width, "sliced": sliced}

@@ -68,6 +68,39 @@ class SlicedBlock(nn.Module):
         return self.ffn_shortcut(hidden) + self.feed(hidden)
 
 
+class TurnedEmbedding(nn.Embedding):
+    """A table of embeddings whose rows are turned as they are read; the table itself may be tied to the head."""
+
+    def __init__(self, table: nn.Embedding, rotation: Tensor | None = None):
+        super().__init__(table.num_embeddings, table.embedding_dim, table.padding_idx, device="meta")
+        self.weight = table.weight
+        self.turn = turning(table.weight, rotation)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.turn(super().forward(ids))
+
+
+class TurnedNorm(nn.Module):
+    """A norm after its inputs are turned back."""
+
+    def __init__(self, norm: nn.Module, rotation: Tensor | None = None):
+        super().__init__()
+        self.norm = norm
+        self.turn = turning(norm.get_parameter("weight"), rotation)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.norm(self.turn(hidden))
+
+
+def turning(like: Tensor, rotation: Tensor | None) -> nn.Linear:
+    """Return a linear of a rotation (width, width), or of none yet, of the kind of another weight (..., width)."""
+    width = like.shape[-1]
+    found = nn.Linear(width, width, bias=False, device="meta")
+    weight = like.new_empty(width, width) if rotation is None else rotation.to(like)
+    found.weight = nn.Parameter(weight.contiguous(), like.requires_grad)
+    return found
+
+
 def norm_eps(norm: nn.Module) -> float:
     """Return what a norm adds to the variance, by either of the names that norms use."""
     return getattr(norm, "variance_epsilon", 0.0) or getattr(norm, "eps", 0.0)
@@ -96,6 +129,9 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
         old = table.get_parameter("weight")
         table.weight = nn.Parameter(old.new_empty(old.shape[0], dimension))
         table.embedding_dim = dimension
+    for name in shapes.get("turns", ()):  # those of checkpoints without have none
+        module = model.get_submodule(name)
+        put(model, name, TurnedEmbedding(module) if isinstance(module, nn.Embedding) else TurnedNorm(module))
     for name, (inputs, outputs, bias) in shapes["linears"].items():
         put(model, name, nn.Linear(inputs, outputs, bias=bias))
     for name, (inputs, rank, outputs, bias) in shapes["factors"].items():

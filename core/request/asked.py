@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.chain import Asked, Shared
 from core.errors import UserError
-from core.methods.base import Reads
+from core.methods.base import Method, Reads
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_follows
 from core.specs import Calibration, Stage
@@ -16,9 +16,14 @@ MOST_SEED = 2**31  # every generator takes it
 
 def reads_of(one: Asked) -> Reads:
     """Return what text a stage will read. Raises `UserError` where its parameters do not fit."""
+    return _method(one).reads
+
+
+def _method(one: Asked) -> Method:
+    """Return the method of a stage, as its parameters make it. Raises `UserError` where these do not fit."""
     found = get_stage(one.name)
     with one.told():
-        return found.of(found.parsed(one.settings), None).reads
+        return found.of(found.parsed(one.settings), None)
 
 
 def text_for(one: Asked, beside: Shared) -> Calibration | None:
@@ -52,7 +57,7 @@ def stage_of(one: Asked, beside: Shared, before: Sequence[Stage] = ()) -> Stage:
     with one.told("seed"):
         seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
     with one.told("layers"):
-        if one.layers is not None and not get_stage(one.name).by_layer:
+        if one.layers is not None and not _method(one).by_layer:
             raise UserError(f"{get_stage(one.name).label} works on the whole model; leave the layers out.")
     with one.told("@"):
         ratio = _ratio(one, before)

@@ -98,8 +98,10 @@ def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:
 def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
     """Raise `UserError` for a pattern that does not divide the layers of the model while all have their shape."""
     for stage in stages:
+        if stage.ratio_kind == "bits":
+            continue
         if stage.removes and stage.ratio_kind != "sparsity":
-            return  # also of bits, after which no pattern follows
+            return
         if stage.pattern and stage.layers is None:
             for width in shape.widths:
                 check_divides(stage.pattern, width, "a layer")

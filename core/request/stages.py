@@ -5,12 +5,23 @@ from typing import Any
 
 from core.chain import bits_of
 from core.errors import UserError
-from core.methods.base import Method, Reconstruction
+from core.methods.base import Method, Preparation, Reconstruction
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
 from core.results import Variant
-from core.specs import DTYPES, Calibration, Dtype, Perplexity, RunSpec, Stage, Task, VariantSpec, parse_pattern
+from core.specs import (
+    DTYPES,
+    UNCHANGED,
+    Calibration,
+    Dtype,
+    Perplexity,
+    RunSpec,
+    Stage,
+    Task,
+    VariantSpec,
+    parse_pattern,
+)
 from core.training.base import Recovery
 
 COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
@@ -56,18 +67,23 @@ def check_follows(stages: Sequence[Stage]) -> None:
     shows when it is made.
     """
     for place, later in enumerate(stages):
+        prepared = [stage for stage in stages[:place] if stage.method in UNCHANGED]
         before = [stage for stage in stages[:place] if stage.removes and stage.ratio]
         method = made(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        grid = next((stage for stage in before if stage.ratio_kind == "bits"), None)
-        if grid and not isinstance(method, Recovery):  # which rounds again in every step
+        rounded = next((left for stage in before if (left := made(stage)).rounds & method.touches), None)
+        if rounded and not isinstance(method, Recovery):  # which rounds again in every step
             raise UserError(
-                f"{method.label} would take the weights off the {grid.pattern} grid that {made(grid).label} left; put "
-                "it first, or leave it out."
+                f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
+                "it out."
+            )
+        if isinstance(method, Preparation) and before:
+            raise UserError(
+                f"{method.label} would mix what {made(before[-1]).label} left; put it first, or leave it out."
             )
         if later.removes:
-            for earlier in before:
+            for earlier in (*prepared, *before):
                 if reason := _unfit(earlier, later):
                     raise UserError(f"{made(later).label} {reason}; put it first, or leave it out.")
             most = max((stage.share for stage in before if _comparable(stage, later)), default=0.0)
@@ -87,9 +103,12 @@ def _comparable(earlier: Stage, later: Stage) -> bool:
 def _unfit(earlier: Stage, later: Stage) -> str | None:
     """Return what a stage would do to what an earlier one left, None where it keeps that."""
     left, method = made(earlier), made(later)
+    if isinstance(left, Preparation):
+        cuts = isinstance(method, HiddenMethod | RotationMethod)
+        return f"cannot cut the hidden states that {left.label} turned" if cuts else None
     if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"has no code for the zeros that {left.label} left"
-    if earlier.pattern and method.keeps != "all":
+    if earlier.pattern and earlier.ratio_kind != "bits" and method.keeps != "all":
         return f"would not keep the {earlier.pattern} pattern that {left.label} left"
     if earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"would mix the zeros that {left.label} left"
@@ -165,7 +184,7 @@ def build_stage(
         parameters=wanted.parameters.model_dump(exclude_defaults=True),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,
-        layers=layers if found.by_layer else None,
+        layers=layers if wanted.by_layer else None,
     )
 
 

@@ -7,10 +7,16 @@ from core.results import Variant
 from core.specs import VariantSpec, parse_bits
 
 
-def last_grid(variant: Variant | VariantSpec) -> tuple[int, int] | None:
-    """Return the bits and the group size (0: the whole row) of the last stage that rounds weights; None without one."""
+def last_grid(variant: Variant | VariantSpec) -> tuple[float, int] | None:
+    """Return the bits, or their mean, and the group size (0: the whole row) of the last stage that rounds the linears.
+
+    None without one.
+    """
     for stage in reversed(variant.stages):
-        settings = made(stage).parameters
+        method = made(stage)
+        if "linears" not in method.rounds:
+            continue
+        settings = method.parameters
         bits = parse_bits(stage.pattern or "") or getattr(settings, "bits", None)
         if bits and (group := getattr(settings, "group_size", None)) is not None:
             return bits, group

@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from core.chain import DENSE
-from core.registry import STAGES
+from core.registry import RECONSTRUCTIONS, RECOVERIES
 from core.specs import ELSEWHERE
 from dashboard.charts.zeroshot import scored
 
 SAID = ("window", "windows", "protocol")  # of what a perplexity was measured on
 MOST_LIT = 6  # series that are told apart at a glance, also without their colours
-FOLLOWERS = {stage.name: stage.label for stage in STAGES if not stage.takes_amount and stage.name != DENSE}
+FOLLOWERS = {stage.name: stage.label for stage in (*RECONSTRUCTIONS, *RECOVERIES)}
 
 
 def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, str]]:

@@ -97,10 +97,11 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
 
 
 def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
-    """Draw `column` of a layer report (block, role, sparsity, error) as blocks across and roles down."""
+    """Draw `column` of a layer report (block, role, sparsity, error, bits) as blocks across and roles down."""
     roles = list(dict.fromkeys(layers["role"]))
     grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
     drawing = Drawing(theme, 130 + 28 * len(roles))
+    few, exact = ("d", "d") if column == "bits" else (".1%", ".2%")
     drawing.trace(
         "heatmap",
         z=grid.to_numpy(),
@@ -109,8 +110,8 @@ def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -
         colorscale=theme.scale,
         xgap=1,
         ygap=1,
-        colorbar={"tickformat": ".1%", "thickness": 12, "outlinewidth": 0},
-        hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:.2%}}<extra></extra>",
+        colorbar={"tickformat": few, "thickness": 12, "outlinewidth": 0},
+        hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:{exact}}}<extra></extra>",
     )
     plain = {"showgrid": False, "showline": False}
     drawing.lay_out(

@@ -113,10 +113,10 @@ def ranking(
             "x dense": found["times_dense"],
             "Accuracy (%)": 100 * found[ACCURACY],
             "vs dense": 100 * found["accuracy_lost"],
+            "Beside the first": found["key"].map(beside or {}),
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
             "It is": [_reasons(row) for _, row in found.iterrows()],
-            "Beside the first": found["key"].map(beside or {}),
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],
         }

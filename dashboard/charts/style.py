@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from core.methods.base import NEUTRAL, Method
-from core.registry import STAGES
+from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 
 FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
@@ -76,7 +76,7 @@ IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # of no method here, w
 IMPORTED_COLOURS = (5, 6, 7, 8)  # those that fewest methods have
 OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
-ADDED = {found.name for found in STAGES if not found.takes_amount}  # to what other stages have left
+ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # to what other stages have left
 _KNOWN: dict[str, type[Method] | Drawn] = {found.name: found for found in STAGES}
 
 

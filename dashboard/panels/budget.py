@@ -52,7 +52,9 @@ class Field(NamedTuple):
 
 FIRST = {
     "packed_mb": Field(
-        "MB packed, at most", "Packed size: each matrix in its smallest valid layout, at 16 bits a weight.", 10.0
+        "MB packed, at most",
+        "Packed size: each matrix in its smallest valid layout, at 16 bits a weight or those of its grid.",
+        10.0,
     ),
     "times_dense": Field("x dense, at most", "Perplexity over that of the dense model.", 0.1),
     "decode_ms": Field("ms a token, at most", "Measured time to write a token, at batch 1.", 1.0),
@@ -179,7 +181,8 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
     caption += " Pareto front: no other variant is as good at the same cost, or at less; bars there are one standard"
-    caption += " error, or the range over seeds. Hollow: N:M patterns. Sizes are packed, at 16 bits a weight."
+    caption += " error, or the range over seeds. Hollow: N:M patterns. Sizes are packed, at 16 bits a"
+    caption += " weight or those of its grid."
     for column in (cost.column, asked.quality):
         if lacking := found[column].isna().sum():
             caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."

@@ -97,14 +97,17 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
         return ""
     if method.bits:
         st.session_state.setdefault(key(card, "bits"), DEFAULT_BITS)
+        offered = [f"{bits}bit" for bits in method.bits]
+        asked = st.session_state[key(card, "bits")]
+        told = " A mean between, such as 3.5bit, can be typed into the chain." if method.mixes_bits else ""
         bits = st.segmented_control(
             "Bits a weight",
-            [f"{bits}bit" for bits in method.bits],
+            offered if asked in offered or not method.mixes_bits else [*offered, asked],
             required=True,
             key=key(card, "bits"),
             **KEPT,
             format_func=lambda bits: amount(None, bits),
-            help="Of the linear layers inside the blocks, without the scales that groups of inputs share.",
+            help=f"Of the linear layers inside the blocks, without the scales that groups of inputs share.{told}",
         )
         return f"@{bits}"
     with st.container(horizontal=True):

@@ -27,6 +27,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
+from dashboard.panels.headline import show_headline
 
 POINT = "explore_point"  # the field and its place in the address
 DRAWER = 720  # px, at first
@@ -85,20 +86,26 @@ def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
     if result is None:
         return
     row = found[found["key"] == key].iloc[0]
-    name = f"{row['series']}, {row['where']}"
-    drawer = st.dialog(name, width=DRAWER, position="right", on_dismiss=_close)
-    drawer(_details)(result, name, names[key], found)
+    drawer = st.dialog(_name(row), width=DRAWER, position="right", on_dismiss=_close)
+    drawer(_details)(result, row, names[key], found)
 
 
 def _close() -> None:
     st.session_state[POINT] = None
 
 
-def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None:
+def _name(row: pd.Series) -> str:
+    return f"{row['series']}, {row['where']}"
+
+
+def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
+    show_headline(row, found)
     said = ", ".join(_facts(result))
     st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):
         st.caption(told)
+    if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
+        st.caption("Its zeros save memory and no time: they are multiplied with as other weights are, also in 2:4.")
     if not result.variant.elsewhere:
         _make_again(result)
     with st.container(horizontal=True):
@@ -109,7 +116,7 @@ def _details(result: Result, name: str, chain: str, found: pd.DataFrame) -> None
                 st.write("This removes what was measured on this machine for this point.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    point = Point(result, f"{result.variant.model}, {name} (`{chain}`)")
+    point = Point(result, f"{result.variant.model}, {_name(row)} (`{chain}`)")
     items = [
         *_stages(point),
         *_layers(point),
@@ -135,7 +142,7 @@ def _facts(result: Result) -> list[str]:
         f"on {details['device']}" if "device" in details else None,
         f"{share(size.block_removed)} of block weights are zero or gone",
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
-        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense, at 16 bits a weight",
+        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense at 16 bits a weight",
     ]
     return [fact for fact in facts if fact]
 
@@ -230,6 +237,8 @@ def _layers(point: Point) -> list[Item]:
     layers = pd.DataFrame([layer.model_dump() for layer in shown])
     kind = layers["error_kind"].iloc[0]
     choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
+    if "bits" in layers and layers["bits"].nunique() > 1:
+        choices = {"bits a weight": "bits"} | choices
     if layers["error"].isna().all():
         choices.pop(f"relative {kind} error")
     title = st.segmented_control(

@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.chain import plain
 from core.errors import UserError
 from core.methods.base import Method
-from core.methods.fields import AUTO, bounds, choices, type_of
+from core.methods.fields import AUTO, bounds, choices, goes_with, type_of
 from dashboard.panels.binding import KEPT
 
 ENDS = ((">=", ">"), ("<=", "<"))
@@ -27,6 +27,9 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
     changed = {}
     row: list[DeltaGenerator] = []  # columns yet to be filled
     for name, field in method.Parameters.model_fields.items():
+        other = goes_with(field)
+        if other and st.session_state.get(_key(prefix, method, other)) is None:
+            continue
         row = row or list(st.columns(2, vertical_alignment="bottom"))
         with row.pop(0):
             value = _input(_key(prefix, method, name), name, field)

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.cli.listing import parameter_rows
-from core.methods.base import Method
+from core.methods.base import Method, Preparation
 from core.methods.formulas import legend
 from core.models.catalogue import BY_ID
 from core.models.shape import shape
@@ -98,6 +98,8 @@ def facts(method: type[Method], stored: Known) -> list[str]:
 
 
 def _amounts(method: type[Method]) -> str:
+    if issubclass(method, Preparation):
+        return "Removes nothing: it comes first, and what the model computes stays the same"
     if not method.takes_amount:
         return "Removes nothing: it takes what an earlier stage has left"
     if method.bits:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.chain import DENSE
-from core.methods.base import Method, Reconstruction
+from core.methods.base import Method, Preparation, Reconstruction
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO
 from core.words import label
 from dashboard.charts import choices
@@ -22,12 +22,15 @@ Address = dict[str, str | list[str]]
 def run(method: type[Method]) -> Address:
     """Return the address of the Run page with a chain that shows a method.
 
-    It is at half of the weights, or at the usual bits; what removes nothing follows a pruning.
+    It is at half of the weights, or at the usual bits; what prepares a model is rounded, and what else removes nothing
+    follows a pruning.
     """
     if method.name == DENSE:
         return {CHAIN: DENSE}
     if method.bits:
         return {CHAIN: f"{method.name}@{DEFAULT_BITS}"}
+    if issubclass(method, Preparation):
+        return {CHAIN: f"{method.name}+gptq@{DEFAULT_BITS}"}
     before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
     removing = method.name if method.takes_amount else before
     chain = f"{removing}@{DEFAULT_RATIO:g}"

@@ -206,9 +206,10 @@ def show_curves(chosen: Chosen) -> None:
     if lit.empty:
         above.info("Choose at least one of the series to show.")
         return
-    shown = Shown(chosen, dense, found, lit, others, beside_dense(measured, names), score(chosen, names))
     items: list[Item] = []  # of the charts, as they are when all is exported
     with above:
+        with st.skeleton(SIDE):  # as every answer of every document is read once
+            shown = Shown(chosen, dense, found, lit, others, beside_dense(measured, names), score(chosen, names))
         charts(shown, items)
     offer_points(chosen, dense, found, names)
     table = all_points(shown)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.base import Compressed, Statistics, Target
+from core.methods.base import Compressed, Statistics, TableMethod, Target
 from core.methods.structured.base import RotationMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
+from core.models.parts.tables import tables_of
 from core.request.stages import parse_pattern
 from core.specs import parse_bits
 from core.training.base import TrainedMethod
@@ -50,15 +51,20 @@ def check_share(made: Made) -> None:
 
 
 def check_rounded(made: Made) -> None:
-    """Every selected linear has no more values in a group than its bits can count, and lies on the grid beside it."""
+    """What is rounded has no more values in a group than its bits can count, and lies on the grid beside it."""
     bits = parse_bits(made.stage.pattern)
-    chosen = select(linears(made.model), made.stage.layers, BLOCKS)
+    on_tables = isinstance(made.method, TableMethod)
+    chosen = [] if on_tables else select(linears(made.model), made.stage.layers, BLOCKS)
     assert sorted(report.name for report in made.reports) == sorted(linear.name for linear in chosen)
-    for linear in chosen:
-        grid = grid_of(linear.module)
+    rounded = [(linear.module, linear.weight) for linear in chosen]
+    if on_tables:
+        rounded = [(table, table.weight) for table in tables_of(made.model).values()]
+        assert all(grid_of(linear.module) is None for linear in linears(made.model))
+    for module, weight in rounded:
+        grid = grid_of(module)
         assert grid is not None and grid.bits == bits
-        assert torch.allclose(grid.nearest(linear.weight), linear.weight, atol=1e-6)
-        for row in linear.weight.reshape(-1, grid.group)[:20]:
+        assert torch.allclose(grid.nearest(weight), weight, atol=1e-6)
+        for row in weight.reshape(-1, grid.group)[:20]:
             assert len(row.unique()) <= 2**bits
 
 

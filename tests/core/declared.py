@@ -80,7 +80,7 @@ def check_of(case: Case, ground: Ground) -> None:
     method, facts = case.made, shape(ground.dense.config.to_dict())
     for name in ("name", "label", "family", "summary", "idea", "formulas", "symbols", "citation", "version"):
         assert getattr(method, name) == getattr(case.method, name), name
-    for name in ("takes_amount", "ratio_kind", "by_layer", "patterns", "Parameters"):
+    for name in ("takes_amount", "ratio_kind", "patterns", "Parameters"):
         assert getattr(method, name) == getattr(case.method, name), name
     assert how(type(method))
     assert method.reads in get_args(Reads)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from core.evaluation.layers import report
-from core.methods.base import Compressed, LinearMethod, Method
+from core.methods.base import Compressed, LinearMethod, Method, TableMethod
+from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 from core.methods.structured.base import (
     BlockMethod,
     ChannelChoice,
@@ -56,7 +57,14 @@ def _whole(method: Method, view: View, role: str, rank: int) -> tuple[Tensor, Te
     return weight, torch.eye(weight.shape[1])
 
 
+def _unrounded(method: Method, view: BlockView, *_: Any) -> dict[str, Rounded]:
+    weights = {linear.name: linear.weight.clone() for linear in view.linears}
+    return {name: Rounded(weight, Compressed(weight), weight) for name, weight in weights.items()}
+
+
 IDLE = {
+    TableMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
+    BlockQuantised: {"round_block": _unrounded},
     LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},
     UnitMethod: {"heads": _all_heads, "channels": _all_channels},
     FactoredUnitMethod: {"factor": _whole, "channels": _all_channels},

@@ -39,7 +39,7 @@ def test_a_method_that_does_nothing(case, ground, monkeypatch):
     idle(monkeypatch, type(case.made))
     with pytest.raises(AssertionError):
         contract.check_share(ground.make(case))
-    if case.method.by_layer:
+    if case.made.by_layer:
         with pytest.raises(AssertionError):
             contract.check_layers(ground, case)
     if case.method.patterns:

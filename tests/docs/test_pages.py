@@ -8,7 +8,7 @@ from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.imports.sheet import COLUMNS
 from core.paths import PROJECT
-from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
+from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES
 from tests.docs.markdown import anchors, links, tables, text, tree
 
 README = PROJECT / "README.md"
@@ -38,7 +38,8 @@ def declared(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "known"), [("method", METHODS), ("reconstruction", RECONSTRUCTIONS), ("recovery", RECOVERIES)]
+    ("kind", "known"),
+    [("method", METHODS), ("preparation", PREPARATIONS), ("reconstruction", RECONSTRUCTIONS), ("recovery", RECOVERIES)],
 )
 def test_readme_names_everything_in_the_registry_once_with_its_paper(kind, known):
     rows = [row for table in declared(kind) for row in table]
@@ -57,10 +58,10 @@ def test_readme_says_what_each_method_reads():
     words = {"-": "nothing", "calibration text": "calibration", "gradients": "calibration", "training text": "training"}
     shown = {}
     for rows in tables(README):
-        if text(rows[0][0]) in ("method", "reconstruction"):
+        if text(rows[0][0]) in ("method", "preparation", "reconstruction"):
             assert text(rows[0][1]) == "reads"
             shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}
-    assert shown == {method.name: method().reads for method in (*METHODS, *RECONSTRUCTIONS)}
+    assert shown == {method.name: method().reads for method in (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS)}
 
 
 def test_the_page_of_imports_has_every_column():

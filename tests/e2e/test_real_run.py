@@ -76,3 +76,26 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     pdf.write_bytes(Path(download.value.path()).read_bytes())
     assert pdf.read_bytes().startswith(b"%PDF")
     assert b"%%EOF" in pdf.read_bytes()[-32:]
+
+
+@pytest.mark.timeout(600)
+def test_a_point_leaves_as_gguf_that_llama_cpp_has_read(page, address, tmp_path):
+    from gguf import GGUFReader
+
+    folder = tmp_path / "shipped"
+    settled(opened(page, f"{address}/?explore_point=magnitude@0.5"))
+    page.get_by_role("button", name="Save for other programs").click()
+    page.get_by_role("radio", name="GGUF", exact=True).click()
+    page.get_by_text("One file for llama.cpp").wait_for()
+    settled(page)
+    enter(page.get_by_label("New folder on this machine"), str(folder))
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Queued").wait_for()
+    opened(page, f"{address}/run")
+    job = page.locator("[class*=st-key-run_job_]").first
+    job.get_by_text("Read by xllamacpp").wait_for(timeout=8 * MINUTES)
+    (file,) = folder.glob("*.gguf")
+    tensors = {tensor.name: tensor for tensor in GGUFReader(file).tensors}
+    gate = tensors["blk.0.ffn_gate.weight"].data
+    assert 0.3 < (gate == 0).mean() < 0.7
+    assert "xllamacpp" in (folder / "README.md").read_text()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from core.errors import UserError
-from core.methods.base import Keeps, LinearMethod, MethodParameters, Target
+from core.methods.base import Keeps, LinearMethod, MethodParameters, Place, Target
+from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,21 +16,14 @@ if TYPE_CHECKING:
     from core.models.parts.blocks import Linear
 
 BITS = (2, 3, 4, 8)
-GROUPS = (16, 32, 64, 128)  # that are offered where one does not divide
 
 
 class GroupParameters(MethodParameters):
-    group_size: int = Field(
-        default=64, ge=0, le=65536, description="Consecutive inputs of a row that share a scale; 0 is the whole row."
-    )
+    group_size: int = Field(default=GROUP_SIZE, ge=0, le=65536, description=SHARED)
 
 
 class GridParameters(GroupParameters):
-    symmetric: bool = Field(
-        default=True,
-        description="Whether codes reach as far below 0 as above; otherwise each group has a zero of its own, which "
-        "takes as many bits as a weight.",
-    )
+    symmetric: bool = Field(default=True, description=SYMMETRIC)
     clip: bool = Field(
         default=False,
         description="Whether each group's range is narrowed to where its rounding errors are smallest, in 80 steps.",
@@ -48,18 +41,15 @@ class Quantised(LinearMethod):
     parameters: GroupParameters
     Parameters = GroupParameters
 
+    @property
+    def rounds(self) -> frozenset[Place]:
+        return self.touches
+
     def group(self, inputs: int) -> int:
         """Return how many inputs share a scale."""
         return self.parameters.group_size or inputs
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raise `UserError` where the groups do not divide a linear's inputs."""
-        widths = sorted({linear.shape[1] for linear in linears})
-        for linear in linears:
-            if linear.shape[1] % self.group(linear.shape[1]):
-                fit = [str(size) for size in GROUPS if not any(width % size for width in widths)]
-                raise UserError(
-                    f"Groups of {self.parameters.group_size} do not divide {linear.name}, of {linear.shape[1]} inputs; "
-                    f"choose {', '.join([*fit, ''])}or 0, the whole row."
-                )
+        check_groups(linears, self.parameters.group_size)
         return {}

@@ -3,11 +3,13 @@
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
 (arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded.
 Group-aware order: groups stay whole, ordered by the largest diagonal entry of the Hessian in each, and inside each its
-columns by theirs.
+columns by theirs. Where only a mean of bits is asked for, each linear's loss at every width is observed first
+(`core.methods.quantised.allocation`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -19,6 +21,8 @@ from core.methods.quantised.base import GridParameters, Quantised
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.models.parts.blocks import Linear
+    from core.models.parts.grids import Grid
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 
@@ -45,6 +49,7 @@ class GPTQParameters(GridParameters, WalkerParameters):
 class GPTQ(Quantised):
     name = "gptq"
     label = "GPTQ"
+    version = 2
     citation = Citation(
         title="GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
         authors="Frantar et al.",
@@ -69,11 +74,47 @@ class GPTQ(Quantised):
         "H": "Hessian of the layer's output error, up to a factor",
         r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
     }
+    mixes_bits = True
     reads = "calibration"
     colour = 2
     dash = "dashdot"
     parameters: GPTQParameters
     Parameters = GPTQParameters
+
+    def observations_for(self, target: Target) -> tuple[str, ...]:
+        """A mean of bits asks for the losses of every linear at each."""
+        if target.bits in self.bits:
+            return ()
+        how = self.parameters
+        return (f"rounding losses, groups {how.group_size}, symmetric {how.symmetric}, clip {how.clip}",)
+
+    def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
+        """Return the relative loss of the outputs at each of `bits`, (bits,), rounded to nearest."""
+        import torch
+
+        def energy(difference: Tensor) -> Tensor:
+            return ((difference @ statistics.gram) * difference).sum(dtype=torch.float64)
+
+        losses = [energy(self._find(weight, bits).nearest(weight) - weight) for bits in self.bits]
+        return torch.stack(losses) / energy(weight).clamp_min(1e-30)
+
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the bits of each linear by name, where only their mean is asked for."""
+        from core.methods.quantised.allocation import allocate_bits
+
+        super().plan(linears, target, observed)
+        if target.bits in self.bits:
+            return {}
+        sizes = {linear.name: linear.weight.numel() for linear in linears}
+        losses = {name: observed[name].tolist() for name in sizes}
+        return dict(allocate_bits(losses, sizes, self.bits, target.bits))
+
+    def _find(self, weight: Tensor, bits: int) -> Grid:
+        """Return the grid of a weight (out, in), or of some columns of it."""
+        from core.methods.find import find_grid
+
+        how, columns = self.parameters, weight.shape[1]
+        return find_grid(weight, bits, min(self.group(columns), columns), how.symmetric, how.clip)
 
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
@@ -85,15 +126,14 @@ class GPTQ(Quantised):
         import torch
 
         from core.methods.hessian import factorise
-        from core.methods.quantised.find import find_grid
-        from core.methods.quantised.rounding import AsReached, Before
+        from core.methods.rounding import AsReached, Before
         from core.methods.sweep import sweep
         from core.models.parts.grids import Grid
 
-        how, group = self.parameters, self.group(weight.shape[1])
+        how, group, bits = self.parameters, self.group(weight.shape[1]), int(plan or target.bits)
 
         def find(part: Tensor) -> Grid:
-            return find_grid(part, target.bits, min(group, part.shape[1]), how.symmetric, how.clip)
+            return self._find(part, bits)
 
         def factored() -> tuple[Tensor, Any]:
             order = self._order(statistics.gram.diagonal(), group)

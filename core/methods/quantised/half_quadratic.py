@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core.methods.quantised.find import LEAST
+from core.methods.find import LEAST
 from core.models.parts.grids import Grid
 
 BETA, GROWTH = 10.0, 1.01  # weight of the quadratic term, and what it grows by each round

@@ -72,7 +72,7 @@ class HQQ(Quantised):
         from core.methods.quantised.half_quadratic import fitted
 
         grid = fitted(
-            weight, target.bits, self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
+            weight, int(target.bits), self.group(weight.shape[1]), self.parameters.norm, self.parameters.iterations
         )
         rounded = grid.nearest(weight)
         lost = (rounded - weight).square().sum() / weight.square().sum()

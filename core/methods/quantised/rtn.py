@@ -6,18 +6,29 @@ section 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from core.methods.base import Citation, Compressed, Statistics, Target
+from pydantic import Field
+
+from core.methods.base import Citation, Compressed, Method, MethodParameters, Statistics, TableMethod, Target
 from core.methods.quantised.base import GridParameters, Quantised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+class RTNParameters(GridParameters):
+    on: Literal["linears", "embedding"] = Field(
+        default="linears",
+        description="What is rounded: the linear layers inside the blocks; or the embedding, and the head where it is "
+        "not tied to it, a row a token.",
+    )
+
+
 class RTN(Quantised):
     name = "rtn"
     label = "RTN"
+    version = 2
     citation = Citation(
         title="The case for 4-bit precision: k-bit Inference Scaling Laws",
         authors="Dettmers & Zettlemoyer",
@@ -41,12 +52,29 @@ class RTN(Quantised):
         "b": "bits a weight",
     }
     colour = 3
-    parameters: GridParameters
-    Parameters = GridParameters
+    parameters: RTNParameters
+    Parameters = RTNParameters
+
+    @classmethod
+    def of(cls, parameters: MethodParameters, seed: int | None) -> Method:
+        tables = isinstance(parameters, RTNParameters) and parameters.on == "embedding"
+        return (RTNOfTables if tables else RTN)(parameters, seed)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.quantised.find import find_grid
+        return self._rounded(weight, target)
+
+    def _rounded(self, weight: Tensor, target: Target) -> Compressed:
+        from core.methods.find import find_grid
 
         how = self.parameters
-        grid = find_grid(weight, target.bits, self.group(weight.shape[1]), how.symmetric, how.clip)
+        grid = find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric, how.clip)
         return Compressed(grid.nearest(weight), grid=grid)
+
+
+class RTNOfTables(TableMethod, RTN):
+    """Rounds the embedding."""
+
+    by_layer = False
+
+    def compress_table(self, weight: Tensor, target: Target) -> Compressed:
+        return self._rounded(weight, target)

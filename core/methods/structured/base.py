@@ -163,6 +163,7 @@ class FactoredUnitMethod(WalkedUnitMethod):
 class BlockMethod(Structured):
     """Removes whole blocks."""
 
+    touches = frozenset()  # what stays is as it was
     keeps = "all"
 
     def rounding(self, blocks: int, inputs: int) -> float:
@@ -176,6 +177,8 @@ class BlockMethod(Structured):
 class HiddenMethod(Structured):
     """Removes entries of the hidden states, from every matrix."""
 
+    touches = frozenset({"linears", "tables"})
+
     def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
         """Return the entries of the hidden states that stay, ascending."""
         raise NotImplementedError
@@ -184,6 +187,7 @@ class HiddenMethod(Structured):
 class RotationMethod(Structured):
     """Gives the hidden states another basis, block by block, and keeps its first directions."""
 
+    touches = frozenset({"linears", "tables"})
     keeps = "nothing"
 
     reads = "calibration"

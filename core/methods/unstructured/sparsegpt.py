@@ -1,22 +1,30 @@
 """SparseGPT: prune column by column and let the remaining weights of each row make up for it.
 
 References: Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023
-(arXiv:2301.00774), algorithm 1. W is (out, in), H = 2 X X^T + damping, H^-1 = U^T U with U upper triangular:
-U_jj^2 is the leading entry of the inverse of H's trailing part, and U[j, j:] / U_jj the update direction of OBS.
+(arXiv:2301.00774), algorithm 1, and with bits section 3.5: in the same sweep what a column keeps is rounded as in GPTQ
+(arXiv:2210.17323), on the grid of its group as the sweep reaches it. W is (out, in), H = 2 X X^T + damping,
+H^-1 = U^T U with U upper triangular: U_jj^2 is the leading entry of the inverse of H's trailing part, and
+U[j, j:] / U_jj the update direction of OBS.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, LinearMethod, Statistics, Sum, Target, WalkerParameters
+from core.errors import UserError
+from core.methods.base import Citation, Compressed, LinearMethod, Place, Statistics, Sum, Target, WalkerParameters
 from core.methods.cost import solving
+from core.methods.fields import only_with
+from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.methods.rounding import AsReached
+    from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 
@@ -41,6 +49,16 @@ class SparseGPTParameters(WalkerParameters):
         ge=1,
         description="Columns swept one by one before a lazy batched update; changes rounding and speed only.",
     )
+    bits: int | None = Field(
+        title="Bits of a kept weight",
+        default=None,
+        ge=2,
+        le=8,
+        description="What is kept is rounded to so many bits in the same sweep, which makes up for both errors; "
+        "without, it stays as it is.",
+    )
+    group_size: int = Field(default=GROUP_SIZE, ge=0, le=65536, description=SHARED, json_schema_extra=only_with("bits"))
+    symmetric: bool = Field(default=True, description=SYMMETRIC, json_schema_extra=only_with("bits"))
 
 
 class SparseGPT(LinearMethod):
@@ -78,8 +96,25 @@ class SparseGPT(LinearMethod):
     parameters: SparseGPTParameters
     Parameters = SparseGPTParameters
 
+    @property
+    def rounds(self) -> frozenset[Place]:
+        return frozenset() if self.parameters.bits is None else self.touches
+
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
+
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Raise `UserError` where groups that share a scale do not divide the inputs, or what is masked together."""
+        size = self.parameters.group_size
+        if self.rounds and size:
+            check_groups(linears, size)
+            masked = target.pattern[1] if target.pattern else self.parameters.mask_block
+            if size % masked and (target.pattern or masked % size):
+                raise UserError(
+                    f"Groups of {size} and the {masked} columns that are masked together lie across each other; "
+                    "choose a size of which one holds the other."
+                )
+        return {}
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         return super().cost(shape, text) + solving(shape)
@@ -88,6 +123,7 @@ class SparseGPT(LinearMethod):
         from core.methods.hessian import factorise
         from core.methods.sweep import sweep
 
+        rounding = self._rounding(weight.shape[1])
         factor = statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
         weight[:, factor.dead] = 0
         swept, pruned = sweep(
@@ -98,6 +134,19 @@ class SparseGPT(LinearMethod):
             mask_block=self.parameters.mask_block,
             block_size=self.parameters.block_size,
             zeros=target.zeros,
+            rounding=rounding,
         )
         pruned[:, factor.dead] = True
-        return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note)
+        grid = rounding.found() if rounding else None
+        return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note, grid=grid)
+
+    def _rounding(self, inputs: int) -> AsReached | None:
+        """Return how the columns of a linear with so many inputs are rounded, if they are."""
+        how = self.parameters
+        if how.bits is None:
+            return None
+        from core.methods.find import find_grid
+        from core.methods.rounding import AsReached
+
+        bits, group = how.bits, how.group_size or inputs
+        return AsReached(lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric), group)

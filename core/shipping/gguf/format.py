@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.methods.lowrank.base import LowRank
+from core.methods.quantised.rotate import Rotate
 from core.methods.structured.base import FactoredUnitMethod, RotationMethod
 from core.models.facts import config_of
 from core.models.sources import identify_again
@@ -63,7 +64,13 @@ class GGUF(Format):
                     f"GGUF has no form for blocks that turn their states, as {method.label} leaves them; export it as "
                     "huggingface, or compress with a method that removes heads and channels or rounds weights."
                 )
-        check_llama(config_of(identify_again(variant.model, variant.revision)))
+        config = config_of(identify_again(variant.model, variant.revision))
+        check_llama(config)
+        if config.get("tie_word_embeddings") and any(stage.method == Rotate.name for stage in variant.stages):
+            raise UserError(
+                f"GGUF has no form for what {Rotate.label} leaves of a model whose embedding is its head, too; export "
+                "it as huggingface."
+            )
 
     def write(
         self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell

@@ -1,19 +1,29 @@
 """Rounding to a few bits: grids, GPTQ's sweep and HQQ's solver against what follows from their definitions."""
 
+from itertools import product
+
 import pytest
 import torch
 
 from core.errors import UserError
-from core.evaluation.footprint import packed_bits
+from core.evaluation.footprint import footprint, packed_bits
 from core.methods.base import Statistics, Target
+from core.methods.find import find_grid
 from core.methods.hessian import factorise
-from core.methods.quantised.find import find_grid
+from core.methods.quantised.allocation import allocate_bits
+from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
 from core.methods.quantised.hqq import GIVEN_BACK, HQQ
 from core.methods.quantised.rtn import RTN
+from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
 from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
+from tests.core.applied import compress
+from tests.core.ground import counts
+from tests.core.tiny import tiny, windows
 
 ROWS, INPUTS, GROUP = 24, 128, 32
 
@@ -62,6 +72,16 @@ def test_a_weight_is_at_most_half_a_step_from_its_grid(weight, bits, symmetric):
 def test_scales_are_those_that_16_bits_hold(weight):
     grid = find_grid(weight, 4, GROUP, symmetric=False)
     assert torch.equal(grid.scale, grid.scale.half().float()) and torch.equal(grid.zero, grid.zero.round())
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_ends_of_a_symmetric_range_are_the_ends_of_the_codes(weight, bits):
+    """So that as many are rounded away from 0 as towards it, and the weights keep their size on the whole."""
+    groups = weight.unflatten(1, (-1, GROUP))
+    codes = find_grid(weight, bits, GROUP).codes(weight).unflatten(1, (-1, GROUP))
+    place = groups.abs().argmax(-1, keepdim=True)
+    end = torch.where(groups.gather(-1, place) < 0, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    assert torch.equal(codes.gather(-1, place).int(), end.int())
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
@@ -161,8 +181,23 @@ def test_nothing_follows_that_would_leave_the_grid():
         build_stage("magnitude-trained", 0.5, calibration=Calibration.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
-        with pytest.raises(UserError, match="would take the weights off the 4bit grid that RTN left"):
+        with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
             check_follows((rounded, later))
+    text = Calibration.parse("any:8x24")
+    tables, coarser = (build_stage("rtn", None, bits, {"on": "embedding"}) for bits in ("8bit", "4bit"))
+    for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", 0.5), rounded)):
+        check_follows(chain)
+    check_follows((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
+    check_follows((tables, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
+    for later in (coarser, build_stage("slicegpt", 0.2, calibration=text)):
+        with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
+            check_follows((tables, later))
+    with pytest.raises(UserError, match="RTN would take the weights off the grid that RTN left"):
+        check_follows((rounded, tables, rounded))
+    joint = build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text)
+    with pytest.raises(UserError, match="RTN would take the weights off the grid that SparseGPT left"):
+        check_follows((joint, rounded))
+    check_follows((build_stage("sparsegpt", 0.5, calibration=text), rounded))
     check_follows((build_stage("magnitude", 0.5), rounded))
     check_follows((rounded, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
     with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
@@ -175,3 +210,66 @@ def test_bits_are_asked_for_as_bits():
         build_stage("rtn", 0.5)
     with pytest.raises(UserError, match="'5bit' is no amount of rtn, which takes 2bit, 3bit, 4bit or 8bit"):
         build_stage("rtn", None, "5bit")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_embedding_on_a_grid_is_counted_and_comes_back(tied, tmp_path):
+    model = tiny(tie_word_embeddings=tied)
+    dense = counts(model)
+    before = footprint(model, *dense)
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    reports = compress(model, build_stage("rtn", None, "8bit", {"on": "embedding", "group_size": 16}), None)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, kept[name])}
+    assert changed == {"model.embed_tokens.weight", "lm_head.weight"} and not reports
+    numbers = model.model.embed_tokens.weight.numel() * (1 if tied else 2)
+    after = footprint(model, *dense)
+    saved = (16 - 8) * numbers - 16 * numbers // 16  # bits, of which a scale for 16 weights goes again
+    assert after.packed_bytes == before.packed_bytes - saved // 8
+    assert after.bits_per_weight == before.bits_per_weight
+    save_model(model, tmp_path)
+    assert footprint(load_model_folder(tmp_path, torch.float32), *dense) == after
+
+
+LOSSES = {"a": [0.4, 0.1, 0.03, 0.001], "b": [0.5, 0.12, 0.03, 0.001], "c": [0.02, 0.01, 0.009, 0.001]}
+SIZES = {"a": 100, "b": 100, "c": 300}
+
+
+@pytest.mark.parametrize("mean", [2.3, 3.0, 3.5, 5.0, 7.9])
+def test_a_mean_of_bits_is_met_and_hardly_any_choice_loses_less(mean):
+    total = sum(SIZES.values())
+
+    def bits(choice):
+        return sum(SIZES[name] * width for name, width in choice.items()) / total
+
+    def lost(choice):
+        return sum(LOSSES[name][BITS.index(width)] for name, width in choice.items())
+
+    found = allocate_bits(LOSSES, SIZES, BITS, mean)
+    every = [dict(zip(LOSSES, widths, strict=True)) for widths in product(BITS, repeat=3)]
+    best = min(lost(choice) for choice in every if bits(choice) <= mean)
+    assert bits(found) <= mean and lost(found) <= best + 0.02 * sum(losses[0] for losses in LOSSES.values())
+
+
+def test_more_bits_go_where_they_save_most():
+    assert allocate_bits(LOSSES, SIZES, BITS, 3.0) == {"a": 4, "b": 4, "c": 2}
+
+
+@pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
+def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
+    model = tiny()
+    stage = build_stage("gptq", None, mean, {"group_size": 16}, Calibration.parse("any:4x24"))
+    reports = compress(model, stage, windows())
+    grids = {linear.name: grid_of(linear.module).bits for linear in find_blocks(model).all_linears()}
+    assert {report.name: report.bits for report in reports} == grids and len(set(grids.values())) > 1
+    weights = [linear.weight.numel() for linear in find_blocks(model).all_linears()]
+    reached = sum(bits * size for bits, size in zip(grids.values(), weights, strict=True)) / sum(weights)
+    asked = float(mean.removesuffix("bit"))
+    assert asked - 0.5 <= reached <= asked  # the largest linear is an eighth of the weights
+
+
+def test_means_are_written_in_one_way_and_lie_between():
+    for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
+        with pytest.raises(UserError, match=r"is no amount of gptq, which takes .*means between, such as 3.5bit"):
+            build_stage("gptq", None, text, calibration=Calibration.parse("any:4x24"))
+    with pytest.raises(UserError, match=r"'3.5bit' is no amount of hqq"):
+        build_stage("hqq", None, "3.5bit")

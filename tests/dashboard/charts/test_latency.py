@@ -8,14 +8,9 @@ from tests.dashboard.synthetic import result
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
-def timed(method, prefill, device="cpu (x86_64)"):
-    rows = [
-        Measurement(
-            metric="prefill", dataset="synthetic", value=prefill * batch, n=7, protocol={"batch": batch},
-            details={"device": device},
-        )
-        for batch in (1, 4)
-    ]  # fmt: skip
+def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):
+    told = {"details": {"device": device}, "dataset": "synthetic", "metric": "prefill", "n": 7}
+    rows = [Measurement(value=prefill * batch, protocol={"batch": batch, "dtype": dtype}, **told) for batch in (1, 4)]
     one = result(method, 30.0, None if method == "dense" else 0.5)
     return one.model_copy(update={"measurements": (*one.measurements, *rows)})
 
@@ -25,5 +20,8 @@ def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
     assert list(table["What"]) == ["Read a token (ms)"] * 2
     assert list(table["Dense / measured"]) == [1.5, 1.5]
     assert latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
+    packed = latency.speeds(timed("slimllm", 1.0, dtype="bfloat16 x int4"), timed("dense", 3.0))
+    assert list(packed["In"]) == ["bfloat16 x int4 against float32"] * 2 and list(packed["Dense"]) == [3.0, 12.0]
+    assert set(table["In"]) == {"float32"}
     assert latency.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
     assert latency.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty

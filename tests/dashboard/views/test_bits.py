@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from dashboard.charts import points
+from dashboard.charts import figures, points
+from dashboard.charts.style import LIGHT
 from tests.dashboard.opened import chain_field, open_app
 from tests.dashboard.synthetic import result
 
@@ -13,6 +14,29 @@ def test_the_form_asks_for_bits(fresh):
     assert control.value == "3bit" and chain_field(app).value == "gptq@3bit,group_size=32"
     control.set_value("2bit").run()
     assert not app.exception and chain_field(app).value == "gptq@2bit,group_size=32"
+
+
+def test_a_mean_of_bits_that_is_typed_is_among_the_choices(fresh):
+    app = open_app("views/run.py", chain="gptq@3.5bit")
+    control = next(one for one in app.segmented_control if one.label == "Bits a weight")
+    assert not app.exception and control.value == "3.5bit" and chain_field(app).value == "gptq@3.5bit"
+    assert control.options[-1] == "3.5 bit"
+
+
+def test_a_map_of_bits_has_whole_numbers():
+    layers = pd.DataFrame({"block": [0, 0, 1, 1], "role": ["q", "k"] * 2, "bits": [4, 2, 3, 8]})
+    heat = figures.layer_heatmap(layers, LIGHT, "bits", "Bits a weight").data[0]
+    assert heat.z.tolist() == [[4, 3], [2, 8]] and "%{z:d}" in heat.hovertemplate
+
+
+def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
+    """A pruning that rounds nothing has no fields for groups."""
+    labels = {one.label for one in open_app("views/run.py", chain="sparsegpt@0.5").number_input}
+    assert "Bits of a kept weight" in labels and "Group size" not in labels
+    app = open_app("views/run.py", chain="sparsegpt@0.5,bits=4")
+    size = next(one for one in app.number_input if one.label == "Group size")
+    size.set_value(32).run()
+    assert not app.exception and chain_field(app).value == "sparsegpt@0.5,bits=4,group_size=32"
 
 
 def test_the_curve_leaves_bits_to_the_trade_off(fresh):

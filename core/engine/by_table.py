@@ -1,0 +1,32 @@
+"""The embedding, and the head where it is not tied to it, compressed in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.context import Context, Given, Outcome
+from core.methods.base import TableMethod, Target
+from core.models.parts.grids import put_on
+from core.models.parts.tables import tables_of
+from core.specs import parse_bits
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@torch.no_grad()
+def compress_tables(model: PreTrainedModel, method: TableMethod, given: Given, context: Context) -> Outcome:
+    """Compress the tables of the model in place; tied ones once."""
+    found = tables_of(model)
+    target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
+    for done, (name, table) in enumerate(found.items()):
+        context.progress("compress", done, len(found), name)
+        weight = table.get_parameter("weight").data
+        result = method.compress_table(weight.to(torch.float32, copy=True), target)
+        weight.copy_(result.weight)
+        if result.grid is not None:
+            put_on(table, result.grid)
+    context.progress("compress", len(found), len(found), "")
+    return Outcome([])

@@ -1,0 +1,85 @@
+"""The residual stream and each head's values turned, in place: the matrices around them take the rotations in.
+
+References: Ashkboos et al., QuaRot, 2024 (arXiv:2404.00456), section 4, stages 1a and 1b. States x become R^T x; gains
+of norms go into the matrices that read them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from core.context import Context, Given, Outcome
+from core.engine.recorder import Recorder
+from core.engine.residual import check_blocks, final_norm, fold_norm, like, parts_of, write
+from core.errors import UserError
+from core.methods.base import Preparation
+from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm, put
+from core.models.parts.blocks import find_blocks
+from core.models.parts.reference import forget
+from core.models.parts.units import Units, find_units
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TRIED = 64  # tokens that the model must give the same on, before and after
+NEAR = {torch.float32: 1e-4}  # relative
+NEAR_16 = 0.05
+
+
+@torch.no_grad()
+def turn(model: PreTrainedModel, method: Preparation, given: Given, context: Context) -> Outcome:
+    """Turn the model in place.
+
+    Raises `UserError` where its blocks are not of the kind that can be turned, before anything is changed.
+    """
+    blocks = find_blocks(model)
+    units = [find_units(blocks, index) for index in range(len(blocks.holder))]
+    parts = [parts_of(blocks.holder[unit.block], unit) for unit in units]
+    table = model.get_input_embeddings()
+    tokens = (torch.arange(TRIED) % table.get_parameter("weight").shape[0])[None]
+    home = torch.device(model.device)
+    check_blocks(blocks, parts[0], tokens, Recorder(model, blocks, home), home)
+    if type(table) is not nn.Embedding or isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm):
+        raise UserError(f"{method.label} needs a plain table of embeddings and norms that do not centre, RMS norms.")
+    holder, name = final_norm(model, blocks)
+    before = model(input_ids=tokens.to(home), use_cache=False).logits
+    rotation = method.rotation(units[0].geometry.hidden)
+    context.progress("compress", 0, len(units), "")
+    for unit, names in zip(units, parts, strict=True):
+        norms = [blocks.holder[unit.block].get_submodule(one) for one in names["norms"]]
+        _turn_stream(unit, norms, rotation.to(home))
+        if (values := method.heads(unit.geometry.head_dim)) is not None:
+            _turn_heads(unit, values.to(home))
+        for linear in unit.linears.values():
+            forget(linear.module)
+        context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
+    table_name = next(one for one, module in model.named_modules() if module is table)
+    put(model, table_name, TurnedEmbedding(table, rotation.T))
+    setattr(holder, name, TurnedNorm(getattr(holder, name), rotation))
+    after = model(input_ids=tokens.to(home), use_cache=False).logits
+    if (after - before).norm() > NEAR.get(before.dtype, NEAR_16) * before.norm():
+        raise UserError(f"{type(model).__name__} computes something else when it is turned, so it cannot be.")
+    return Outcome([])
+
+
+def _turn_stream(unit: Units, norms: list[nn.Module], rotation: Tensor) -> None:
+    """Turn what a block reads of the residual stream and writes to it; its norms' gains go into what reads them."""
+    attention = [unit.linears[role].plain for role in ("q", "k", "v")]
+    for norm, readers in zip(norms, (attention, [up.plain for up in unit.ffn_inputs]), strict=True):
+        for reader in readers:
+            fold_norm(reader, norm)
+            reader.weight = like(reader.weight, reader.weight.double() @ rotation)
+        norm.get_parameter("weight").fill_(1)
+    for role in ("o", "down"):
+        write(unit.linears[role].plain, lambda rows: rotation.T @ rows)
+
+
+def _turn_heads(unit: Units, rotation: Tensor) -> None:
+    """Turn each head's values, and back what o reads of them."""
+    width = len(rotation)
+    write(unit.linears["v"].plain, lambda rows: (rotation.T @ rows.unflatten(0, (-1, width))).flatten(0, 1))
+    output = unit.linears["o"].plain
+    output.weight = like(output.weight, (output.weight.double().unflatten(1, (-1, width)) @ rotation).flatten(1))

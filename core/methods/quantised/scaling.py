@@ -1,0 +1,97 @@
+"""AWQ's search: scales of a block's inputs by what comes out of the module that reads them, and clipped ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.methods.quantised.blocks import BlockView
+from core.models.parts.blocks import first
+from core.models.parts.folds import Fold
+
+LEAST = 1e-4  # a scale is no smaller, before all are divided by what is between the smallest and the largest
+CLIP_STEPS, CLIP_OF = 10, 20  # ranges that are compared: shrunk to a half by twentieths
+
+Round = Callable[[Tensor], Tensor]  # a weight (out, in) to the nearest one on its grid
+
+
+@dataclass
+class Inspected:
+    """Modules whose outputs judge scales: what they were called with, and what they gave."""
+
+    calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any], Tensor]] = field(default_factory=list)
+
+    def loss(self) -> float:
+        """Return by how much the outputs differ now: the sum of squares."""
+        return sum(
+            float((first(module(*args, **kwargs)).float() - output.float()).square().sum(dtype=torch.float64))
+            for module, args, kwargs, output in self.calls
+        )
+
+
+def inspect(view: BlockView, modules: Sequence[nn.Module], parts: int) -> Inspected:
+    """Return what modules of a block are called with and give on the first micro-batches."""
+    found = Inspected()
+
+    def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        found.calls.append((module, args, kwargs, first(output)))
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_hook(look, with_kwargs=True).remove)
+        for part in range(min(parts, view.parts)):
+            view.run(part)
+    return found
+
+
+def judges(view: BlockView, fold: Fold) -> list[nn.Module]:
+    """Return the modules whose outputs judge a fold's scales: what holds the readers of a norm, else the readers."""
+    parents = {reader.name.rpartition(".")[0] for reader in fold.readers}
+    names = {f"{view.name}.{name}": module for name, module in view.module.named_modules() if name}
+    of_norm = fold.source not in [linear.module for linear in view.linears]
+    if of_norm and len(parents) == 1 and (parent := next(iter(parents))) in names:
+        return [names[parent]]
+    return [reader.module for reader in fold.readers]
+
+
+def best_scales(fold: Fold, size: Tensor, judged: Inspected, round_to: Round, steps: int) -> Tensor:
+    """Return the scales (in,) of a fold, powers of the inputs' mean size (in,), that the outputs change least with."""
+    kept = [reader.weight.to(torch.float32, copy=True) for reader in fold.readers]
+    best, least = torch.ones_like(size), float("inf")
+    for step in range(steps):
+        scales = powers(size, step / steps)
+        for reader, weight in zip(fold.readers, kept, strict=True):
+            reader.weight.copy_(round_to(weight * scales) / scales)
+        loss = judged.loss()
+        if loss < least:
+            best, least = scales, loss
+    for reader, weight in zip(fold.readers, kept, strict=True):
+        reader.weight.copy_(weight)
+    return best
+
+
+def powers(size: Tensor, exponent: float) -> Tensor:
+    """Return size^exponent, (in,), over the geometric mean of its extremes; all 1 at an exponent of 0."""
+    scales = size.pow(exponent).clamp_min(LEAST)
+    return scales / (scales.max() * scales.min()).sqrt()
+
+
+def clipped(weight: Tensor, inputs: Tensor, group: int, round_to: Round) -> Tensor:
+    """Return a weight (out, in), each group's largest sizes cut to where its output changes least by rounding."""
+    rows = inputs.unflatten(1, (-1, group)).transpose(0, 1)  # (groups, tokens, group)
+    groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
+    wanted = rows @ groups.permute(1, 2, 0)  # (groups, tokens, out)
+    largest = groups.abs().amax(-1, keepdim=True)  # (out, groups, 1)
+    best, least = largest, torch.full_like(largest, float("inf"))
+    for step in range(CLIP_STEPS):
+        limit = largest * (1 - step / CLIP_OF)
+        rounded = round_to(groups.clamp(-limit, limit).flatten(1)).unflatten(1, (-1, group))
+        error = (rows @ rounded.permute(1, 2, 0) - wanted).square().sum(1).T[..., None]  # (out, groups, 1)
+        better = error < least
+        best, least = torch.where(better, limit, best), torch.where(better, error, least)
+    return groups.clamp(-best, best).flatten(1)

@@ -1,0 +1,104 @@
+"""Where the inputs of a block's linears can be scaled so that the block still computes the same.
+
+What makes an input, a norm or another linear, is divided by the scales that its readers' columns are multiplied by.
+Whether that leaves the block as it is depends on how it is built: it is tried, on no architecture's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.models.parts.blocks import Linear
+
+NEAR = {torch.float32: 1e-3}  # relative, of a block's output before and after
+NEAR_16 = 0.05
+SHIFTS = (0.0, 1.0)  # Gemma's norms multiply by 1 + weight
+COUPLED = (("v", "o"), ("up", "down"))  # roles: what the first makes, the second may read entry by entry
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Linears that read one input, and what makes that."""
+
+    readers: Sequence[Linear]
+    source: nn.Module
+    shift: float = 0.0  # what a norm adds to its weight before it multiplies by it
+
+    def scale(self, scales: Tensor) -> None:
+        """Multiply the readers' columns by scales (in,), and divide what they read by them."""
+        for reader in self.readers:
+            reader.weight.copy_(reader.weight.float() * scales)
+        weight = self.source.get_parameter("weight").data
+        each = scales if weight.dim() == 1 else scales[:, None]
+        weight.copy_(weight.float() / each + self.shift * (1 / each - 1))
+        bias = getattr(self.source, "bias", None)
+        if bias is not None:
+            bias.data.copy_(bias.float() / scales)
+
+
+def find_folds(block: nn.Module, linears: Sequence[Linear], run: Callable[[], Tensor]) -> list[Fold]:
+    """Return the folds of a block that leave `run()`, its output on some text, as it is."""
+    with _watched(block, linears) as (read, made):
+        expected = run()
+    found: list[Fold] = []
+    for fold in [*_after_norms(linears, read, made), *_after_linears(linears)]:
+        if all(fold.readers != known.readers for known in found) and _holds(fold, expected, run):
+            found.append(fold)
+    return found
+
+
+@contextmanager
+def _watched(
+    block: nn.Module, linears: Sequence[Linear]
+) -> Iterator[tuple[dict[str, Tensor], list[tuple[nn.Module, Tensor]]]]:
+    """Note what each linear reads, by name, and what each module with a weight vector makes."""
+    read: dict[str, Tensor] = {}
+    made: list[tuple[nn.Module, Tensor]] = []
+    with ExitStack() as stack:
+        for linear in linears:
+
+            def look(module: nn.Module, args: tuple[Tensor, ...], name: str = linear.name) -> None:
+                read[name] = args[0]
+
+            stack.callback(linear.module.register_forward_pre_hook(look).remove)
+        for module in block.modules():
+            weight = dict(module.named_parameters(recurse=False)).get("weight")
+            if weight is not None and weight.dim() == 1:
+                hook = module.register_forward_hook(lambda module, args, output: made.append((module, output)))
+                stack.callback(hook.remove)
+        yield read, made
+
+
+def _after_norms(
+    linears: Sequence[Linear], read: dict[str, Tensor], made: Sequence[tuple[nn.Module, Tensor]]
+) -> Iterator[Fold]:
+    """Yield the linears that read what one norm makes, for each way in which that may use its weight."""
+    for norm, output in made:
+        readers = [linear for linear in linears if read[linear.name] is output]
+        if readers:
+            yield from (Fold(readers, norm, shift) for shift in SHIFTS)
+
+
+def _after_linears(linears: Sequence[Linear]) -> Iterator[Fold]:
+    by_role = {linear.role: linear for linear in linears}
+    for first, second in COUPLED:
+        one, other = by_role.get(first), by_role.get(second)
+        if one and other and isinstance(one.module, nn.Linear) and one.shape[0] == other.shape[1]:
+            yield Fold([other], one.module)
+
+
+def _holds(fold: Fold, expected: Tensor, run: Callable[[], Tensor]) -> bool:
+    """Whether a block computes the same with a fold scaled; it is left as it was."""
+    touched = [fold.source, *(reader.module for reader in fold.readers)]
+    before = [(parameter, parameter.data.clone()) for module in touched for parameter in module.parameters()]
+    width = fold.readers[0].shape[1]
+    fold.scale(torch.arange(width, device=expected.device).cos().exp())
+    gap = (run() - expected).norm() / expected.norm()
+    for parameter, value in before:
+        parameter.data.copy_(value)
+    return bool(gap <= NEAR.get(expected.dtype, NEAR_16))

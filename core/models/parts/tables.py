@@ -1,0 +1,20 @@
+"""A model's tables of tokens: the embedding, and the head where that has weights of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def tables_of(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the modules that hold the tables, by name; of two that share a weight the first, the embedding."""
+    wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+    found: dict[int, tuple[str, nn.Module]] = {}
+    for name, module in model.named_modules():
+        if id(module) in wanted:
+            found.setdefault(id(module.get_parameter("weight")), (name, module))
+    return dict(found.values())

@@ -1,0 +1,103 @@
+"""AutoRound: what it learns against rounding to nearest."""
+
+import copy
+
+import pytest
+import torch
+
+from core.engine.forms import make_walker
+from core.errors import Cancelled
+from core.methods.quantised.signed import MOST, Learnt
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.applied import compress
+from tests.core.tiny import ARCHITECTURES, tiny, windows
+
+TEXT = Calibration.parse("any:4x24")
+
+
+def autoround(bits="3bit", **settings):
+    return build_stage("autoround", None, bits, {"group_size": 16, **settings}, TEXT)
+
+
+def rtn(bits="3bit", **settings):
+    return build_stage("rtn", None, bits, {"group_size": 16, **settings})
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_without_iterations_it_is_rounding_to_nearest(symmetric):
+    one, other = tiny(), tiny()
+    compress(one, autoround(iterations=0, symmetric=symmetric), windows())
+    compress(other, rtn(symmetric=symmetric), None)
+    theirs = other.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+def block_losses(dense, rounded):
+    """By how much the outputs of each block differ from the dense model's, on the rounded blocks before it."""
+    found = []
+    for model in (dense, rounded):
+        blocks = find_blocks(model)
+        walker = make_walker(
+            model, blocks, windows(), lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears())
+        )
+        outputs = []
+        walker.observe(lambda index, inputs, output, outputs=outputs: outputs.append((index, output)))
+        found.append(outputs)
+    losses = {}
+    for (index, ours), (_, theirs) in zip(*found, strict=True):
+        losses[index] = losses.get(index, 0.0) + float((ours - theirs).square().sum())
+    return losses
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2", "opt"])
+def test_blocks_come_closer_to_the_dense_model_s(name, symmetric):
+    dense, learnt, nearest = tiny(name), tiny(name), tiny(name)
+    compress(learnt, autoround("4bit", symmetric=symmetric, iterations=60), windows())
+    compress(nearest, rtn("4bit", symmetric=symmetric), None)
+    ours, theirs = block_losses(dense, learnt), block_losses(dense, nearest)
+    assert ours[0] < 0.9 * theirs[0] and ours[1] < 0.95 * theirs[1]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_was_rounded_lies_on_its_grid_and_nothing_else_changes(name):
+    model = tiny(name)
+    before = copy.deepcopy(model)
+    reports = compress(model, autoround(iterations=3), windows())
+    linears = list(find_blocks(model).all_linears())
+    assert [report.bits for report in reports] == [3] * len(linears)
+    for linear in linears:
+        torch.testing.assert_close(grid_of(linear.module).nearest(linear.weight), linear.weight)
+    assert {name: type(module) for name, module in model.named_modules()} == {
+        name: type(module) for name, module in before.named_modules()
+    }
+    inside = tuple(linear.name + ".weight" for linear in linears)
+    ours = dict(model.named_parameters())
+    assert all(torch.equal(ours[key], value) for key, value in before.named_parameters() if key not in inside)
+
+
+def test_what_is_learnt_stays_within_half_a_step_and_zeros_stay():
+    model = tiny()
+    linear = next(iter(find_blocks(model).all_linears()))
+    linear.weight[:, ::2] = 0
+    learnt = Learnt(linear, 3, 16, True)
+    learnt.step([torch.randn_like(parameter) for parameter in learnt.parameters()], 3.0)
+    assert learnt.added.abs().max() == MOST
+    assert learnt.below.min() >= 0 and learnt.above.max() <= 1
+    assert not learnt.settled(linear.weight)[0][:, ::2].any()
+
+
+def test_it_hears_between_iterations_that_it_is_to_stop():
+    model, calls = tiny(), []
+
+    def stop(*told):
+        calls.append(told)
+        if len(calls) == 5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        compress(model, autoround(), windows(), progress=stop)
+    assert type(next(iter(find_blocks(model).all_linears())).module) is torch.nn.Linear

@@ -1,0 +1,93 @@
+"""AWQ: scales and clipped ranges against rounding to nearest."""
+
+import copy
+
+import pytest
+import torch
+
+from core.methods.find import find_grid
+from core.methods.quantised.scaling import clipped, powers
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.applied import compress
+from tests.core.tiny import ARCHITECTURES, tiny, windows
+
+TEXT = Calibration.parse("any:4x24")
+
+
+def awq(bits="4bit", **settings):
+    return build_stage("awq", None, bits, {"group_size": 16, **settings}, TEXT)
+
+
+def rtn(bits="4bit", **settings):
+    return build_stage("rtn", None, bits, {"group_size": 16, **settings})
+
+
+@pytest.fixture
+def model():
+    """A model in which a few inputs of every layer are much larger than the others, as in language models."""
+    made = tiny("llama-mha")
+    for name, parameter in made.named_parameters():
+        if name.endswith("layernorm.weight"):
+            parameter.data[::7] *= 20
+        if name.endswith(("v_proj.weight", "up_proj.weight")):
+            parameter.data[::7] *= 20
+    return made
+
+
+def logits_off(model, stage):
+    """By how much a stage changes the model's outputs, relative."""
+    text, rounded = windows(), copy.deepcopy(model)
+    compress(rounded, stage, text)
+    with torch.no_grad():
+        dense = model(text).logits
+        return float((rounded(text).logits - dense).norm() / dense.norm())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_with_no_power_but_0_and_no_clipping_it_is_rounding_to_nearest(name, symmetric):
+    one, other = tiny(name), tiny(name)
+    compress(one, awq(steps=1, clip=False, symmetric=symmetric), windows())
+    compress(other, rtn(symmetric=symmetric), None)
+    theirs = other.state_dict()
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in one.state_dict().items())
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_scales_change_the_outputs_less_than_none(model, bits):
+    assert logits_off(model, awq(bits, clip=False)) < 0.9 * logits_off(model, rtn(bits))
+
+
+def test_what_is_scaled_is_told_and_what_was_rounded_lies_on_its_grid(model):
+    reports = compress(model, awq(), windows())
+    assert all(report.note is None for report in reports)
+    for linear in find_blocks(model).all_linears():
+        grid = grid_of(linear.module)
+        torch.testing.assert_close(grid.nearest(linear.weight), linear.weight)
+    reports = compress(tiny("llama-gqa"), awq(), windows())
+    assert {report.role for report in reports if report.note == "not scaled"} == {"o"}
+
+
+def test_powers_of_sizes_are_around_1():
+    size = torch.tensor([0.01, 1.0, 4.0])
+    assert torch.equal(powers(size, 0.0), torch.ones(3))
+    torch.testing.assert_close(powers(size, 0.5), torch.tensor([0.1, 1.0, 2.0]) / 0.2**0.5)
+
+
+def test_clipping_rounds_with_less_error_of_the_outputs():
+    draw = torch.Generator().manual_seed(0)
+    weight, inputs = torch.randn(24, 64, generator=draw), torch.randn(200, 64, generator=draw)
+    weight[:, ::16] *= 3
+
+    def nearest(one):
+        return find_grid(one, 3, 16).nearest(one)
+
+    def error(rounded):
+        return float((inputs @ (rounded - weight).T).square().sum())
+
+    cut = clipped(weight, inputs, 16, nearest)
+    assert error(nearest(cut)) < error(nearest(weight))
+    assert (cut.abs() <= weight.abs()).all()

@@ -1,0 +1,105 @@
+"""SparseGPT that rounds what it keeps: zeros, grid and pattern in one sweep."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.evaluation.footprint import footprint
+from core.methods.base import Statistics, Target
+from core.methods.quantised.gptq import GPTQ
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.models.parts.blocks import find_blocks
+from core.models.parts.constraints import constraint_of
+from core.models.parts.grids import grid_of
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.applied import compress
+from tests.core.tiny import tiny, windows
+
+ROWS, INPUTS, GROUP = 24, 128, 32
+TEXT = Calibration.parse("any:4x24")
+
+
+@pytest.fixture
+def weight():
+    return torch.randn(ROWS, INPUTS, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def gram():
+    draw = torch.Generator().manual_seed(1)
+    inputs = torch.randn(INPUTS, 600, generator=draw) * torch.linspace(0.1, 3, INPUTS)[:, None]
+    inputs += inputs.mean(0)
+    return inputs @ inputs.T
+
+
+def loss(gram, weight, found):
+    difference = (weight - found).double()
+    return float((difference @ gram.double() * difference).sum())
+
+
+def swept(method, weight, gram, target, **settings):
+    made = method(method.parsed({"group_size": GROUP, **settings}))
+    return made.compress(weight.clone(), Statistics(600, {"gram": gram}), target)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("settings", [{}, {"mask_block": 64}, {"group_size": 8, "block_size": 32}, {"group_size": 0}])
+@pytest.mark.parametrize("pattern", [None, (2, 4), (4, 8)])
+def test_zeros_and_grid_hold_together(weight, gram, pattern, settings, symmetric):
+    target = Target(0.5, pattern=pattern)
+    found = swept(SparseGPT, weight, gram, target, bits=4, symmetric=symmetric, **settings)
+    assert int(found.zeros.sum()) == weight.numel() // 2 and not found.weight[found.zeros].any()
+    torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
+    if pattern:
+        assert (found.zeros.reshape(-1, pattern[1]).sum(1) == pattern[0]).all()
+
+
+def test_with_nothing_pruned_it_is_gptq(weight, gram):
+    joint = swept(SparseGPT, weight, gram, Target(0.0), bits=4)
+    alone = swept(GPTQ, weight, gram, Target(0.75, bits=4))
+    torch.testing.assert_close(joint.weight, alone.weight)
+    torch.testing.assert_close(joint.grid.scale, alone.grid.scale)
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+def test_one_sweep_changes_the_outputs_less_than_rounding_what_is_left(weight, gram, bits):
+    joint = swept(SparseGPT, weight, gram, Target(0.5), bits=bits)
+    pruned = swept(SparseGPT, weight, gram, Target(0.5))
+    after = joint.grid.nearest(pruned.weight)
+    assert loss(gram, weight, joint.weight) < loss(gram, weight, after)
+
+
+def test_the_model_keeps_zeros_and_grids_and_its_footprint_counts_them():
+    plain, joint = tiny(), tiny()
+    dense = sum(p.numel() for p in plain.parameters()), sum(one.weight.numel() for one in linears(plain))
+    compress(plain, build_stage("sparsegpt", 0.5, calibration=TEXT), windows())
+    compress(joint, build_stage("sparsegpt", 0.5, settings={"bits": 4, "group_size": 16}, calibration=TEXT), windows())
+    for linear in linears(joint):
+        assert grid_of(linear.module).bits == 4 and constraint_of(linear.module)
+        torch.testing.assert_close(grid_of(linear.module).nearest(linear.weight), linear.weight)
+        assert not linear.weight[linear.zeros].any()
+    assert all(grid_of(linear.module) is None for linear in linears(plain))
+    # A bit a weight says which half is kept; a kept one takes 16 bits or 4, and a scale of 16 bits is for 16 weights.
+    assert footprint(plain, *dense).bits_per_weight == pytest.approx(1 + 0.5 * 16, abs=0.05)
+    assert footprint(joint, *dense).bits_per_weight == pytest.approx(1 + 0.5 * 4 + 16 / 16, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pattern", "message"),
+    [
+        ({"group_size": 10}, None, "Groups of 10 do not divide"),
+        ({"group_size": 16, "mask_block": 24}, None, "Groups of 16 and the 24 columns"),
+        ({"group_size": 2}, "2:4", "Groups of 2 and the 4 columns"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(settings, pattern, message):
+    stage = build_stage(
+        "sparsegpt", None if pattern else 0.5, pattern, settings={"bits": 4, **settings}, calibration=TEXT
+    )
+    with pytest.raises(UserError, match=message):
+        compress(tiny(), stage, windows())
+
+
+def linears(model):
+    return list(find_blocks(model).all_linears())

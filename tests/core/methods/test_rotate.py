@@ -1,0 +1,133 @@
+"""Rotations that change nothing that a model computes, and what they do to its weights."""
+
+import copy
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.evaluation.footprint import footprint
+from core.methods.base import Preparation
+from core.methods.quantised.hadamard import hadamard, random_rotation
+from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import find_blocks
+from core.registry import METHODS, PREPARATIONS
+from core.request.stages import build_stage, check_follows
+from core.specs import UNCHANGED, Calibration
+from tests.core.applied import compress
+from tests.core.ground import counts
+from tests.core.tiny import tiny, windows
+
+TURNED = ("llama-gqa", "llama-mha", "qwen2-sliding", "qwen3", "mistral", "smollm3", "granite")
+OTHERS = ("opt", "gpt2", "gemma2", "gemma3", "olmo2")
+TEXT = Calibration.parse("any:4x24")
+
+
+def rotate(**settings):
+    return build_stage("rotate", settings=settings)
+
+
+@pytest.mark.parametrize("order", [1, 2, 12, 20, 28, 36, 60, 64, 576, 1536])
+def test_hadamard_matrices_have_orthogonal_rows_of_1_and_minus_1(order):
+    found = hadamard(order)
+    assert (found.abs() == 1).all()
+    torch.testing.assert_close(found @ found.T, order * torch.eye(order, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("width", [8, 36, 52, 7])
+def test_rotations_are_orthogonal_and_follow_their_seed(width):
+    one, other = random_rotation(width, 0), random_rotation(width, 1)
+    torch.testing.assert_close(one @ one.T, torch.eye(width, dtype=torch.float64))
+    assert torch.equal(one, random_rotation(width, 0)) and not torch.equal(one, other)
+    assert (hadamard(width) is None) is (width in (52, 7))
+
+
+@pytest.fixture
+def gained():
+    """Make models whose norms have gains that matter, and biases where they have some."""
+
+    def make(name, **changes):
+        model, draw = tiny(name, **changes), torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.data.copy_(torch.rand(parameter.shape, generator=draw) + 0.5)
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("settings", [{}, {"heads": False}, {"draw": 3}], ids=str)
+@pytest.mark.parametrize("name", TURNED)
+def test_a_turned_model_computes_the_same_with_other_weights(name, settings, tied, gained, tmp_path):
+    model, text = gained(name, tie_word_embeddings=tied), windows()
+    dense = copy.deepcopy(model)
+    compress(model, rotate(**settings), None)
+    with torch.no_grad():
+        before, after = dense(text).logits, model(text).logits
+        assert (after - before).norm() < 1e-4 * before.norm()
+        save_model(model, tmp_path)
+        again = load_model_folder(tmp_path, torch.float32)
+        assert torch.equal(again(text).logits, after)
+    changed = {
+        one.role
+        for one, other in zip(linears(model), linears(dense), strict=True)
+        if not torch.allclose(one.weight, other.weight, atol=1e-3)
+    }
+    assert changed == {"q", "k", "v", "o", "gate", "up", "down"}
+    assert torch.equal(model.get_output_embeddings().weight, dense.get_output_embeddings().weight)
+    width = model.config.hidden_size
+    ours, theirs = (footprint(one, *counts(dense)) for one in (model, dense))
+    assert ours.model_parameters == theirs.model_parameters + 2 * width**2
+    assert ours.macs == theirs.macs + 64 * 2 * width**2
+    assert footprint(again, *counts(dense)) == ours
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_models_of_another_build_are_refused_and_stay(name):
+    model = tiny(name)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(UserError, match=r"needs (blocks|a plain|q, k)|Structured"):
+        compress(model, rotate(), None)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_outliers_are_spread_so_that_rounding_changes_less():
+    model, text = tiny("llama-mha"), windows()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight")):
+                parameter[:, 3] *= 30  # stretches the grid of its neighbours
+            elif name.endswith("layernorm.weight"):
+                parameter[3] /= 30
+        dense = model(text).logits
+
+        def off(*stages):
+            rounded = copy.deepcopy(model)
+            for stage in stages:
+                compress(rounded, stage, text)
+            return float((rounded(text).logits - dense).norm())
+
+        rtn = build_stage("rtn", None, "4bit", {"group_size": 16})
+        assert off(rotate(), rtn) < 0.7 * off(rtn)
+
+
+def test_it_comes_first_and_hidden_states_stay_whole_after_it():
+    check_follows((rotate(), build_stage("gptq", calibration=TEXT)))
+    check_follows((rotate(), build_stage("magnitude", 0.5)))
+    with pytest.raises(UserError, match="Rotate would mix what Magnitude left; put it first"):
+        check_follows((build_stage("magnitude", 0.5), rotate()))
+    with pytest.raises(UserError, match="Rotate would take the weights off the grid"):
+        check_follows((build_stage("rtn"), rotate()))
+    with pytest.raises(UserError, match="SliceGPT cannot cut the hidden states that Rotate turned"):
+        check_follows((rotate(), build_stage("slicegpt", 0.2, calibration=TEXT)))
+
+
+def test_what_leaves_a_model_as_it_computes_is_listed():
+    assert {"dense", *(stage.name for stage in PREPARATIONS)} == set(UNCHANGED)
+    assert not any(issubclass(method, Preparation) for method in METHODS)
+    assert not rotate().recovers
+
+
+def linears(model):
+    return list(find_blocks(model).all_linears())

@@ -1,0 +1,57 @@
+"""Scales that a block's weights take and undo: on every architecture the model computes the same."""
+
+import pytest
+import torch
+
+from core.engine.forms import make_walker
+from core.models.parts.blocks import find_blocks
+from core.models.parts.folds import find_folds
+from tests.core.tiny import ARCHITECTURES, OTHERS, tiny, windows
+
+ATTENTION, FFN, DOWN, OUT = ("q", "k", "v"), ("gate", "up"), ("down",), ("o",)
+FOLDED = {  # by what is scaled; up reaches down through more than a product where a GELU lies between
+    "llama-gqa": [ATTENTION, FFN, DOWN],
+    "llama-mha": [ATTENTION, FFN, OUT, DOWN],
+    "opt": [("k", "v", "q"), ("up",), OUT, DOWN],
+    "gpt2": [("qkv",), ("up",)],
+    "gemma2": [ATTENTION, FFN, DOWN],
+    "phi3": [("qkv",), ("gate_up",)],
+    "cohere": [(*ATTENTION, *FFN), DOWN],
+    "olmo2": [DOWN],  # its norms come after what they are of
+}
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
+def test_scaled_folds_leave_the_model_s_outputs(name):
+    model, text, draw = tiny(name), windows(), torch.Generator().manual_seed(0)
+    blocks = find_blocks(model)
+    walker = make_walker(model, blocks, text, lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears()))
+    found = []
+
+    def scale(index, run, dense):
+        folds = find_folds(blocks.holder[index], blocks.linears(index), lambda: run(0))
+        for fold in folds:
+            fold.scale(torch.rand(fold.readers[0].shape[1], generator=draw) + 0.5)
+        found.append([tuple(reader.role for reader in fold.readers) for fold in folds])
+
+    with torch.no_grad():
+        before = model(text).logits
+        walker.change(scale)
+        torch.testing.assert_close(model(text).logits, before, rtol=1e-4, atol=1e-4)
+    assert all(one == FOLDED.get(name, found[0]) for one in found) and all(found)
+
+
+def test_scales_of_one_change_no_bit():
+    model = tiny("gemma2")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    blocks = find_blocks(model)
+    walker = make_walker(
+        model, blocks, windows(), lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears())
+    )
+
+    def scale(index, run, dense):
+        for fold in find_folds(blocks.holder[index], blocks.linears(index), lambda: run(0)):
+            fold.scale(torch.ones(fold.readers[0].shape[1]))
+
+    walker.change(scale)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

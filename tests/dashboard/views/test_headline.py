@@ -1,0 +1,26 @@
+"""A point's figures at a glance."""
+
+import pytest
+
+from core.cli.reproduce import reproduce
+from core.store import shipped
+from dashboard.panels.details import POINT
+from tests.dashboard.opened import open_app
+
+COMMAND = "python -m core run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2048"
+
+
+def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_line(fresh):
+    app = open_app(**{POINT: "sparsegpt@0.5"})
+    (result,) = (one for one in shipped.read_measured().results.values() if reproduce(one).startswith(COMMAND))
+    told = {metric.label: metric for metric in app.metric}
+    assert set(told) == {"Perplexity", "Packed MB", "Bits a weight"}
+    assert float(told["Packed MB"].value) == pytest.approx(result.footprint.packed_bytes / 1e6, rel=5e-3)
+    assert told["Perplexity"].delta == "dense 20.7"
+    along = told["Perplexity"].proto.chart_data
+    assert len(along) == 7 and list(along) == sorted(along)  # 10 % to 70 %
+
+
+def test_a_papers_point_has_no_size(fresh):
+    app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
+    assert {metric.label for metric in app.metric} == {"Perplexity"}
