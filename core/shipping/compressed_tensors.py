@@ -74,12 +74,19 @@ Grids = dict[str, "tuple[nn.Linear, Grid]"]  # of linears by name
 
 
 def grids_of(model: PreTrainedModel) -> Grids:
-    """Return the linears that lie on a grid, and the grids; a `UserError` where one is of another form."""
+    """Return the linears that lie on a grid, and the grids; a `UserError` where one is of another form.
+
+    An embedding is written whole.
+    """
     from torch import nn
 
     from core.models.parts.grids import grid_of
 
-    found = {name: (module, grid) for name, module in model.named_modules() if (grid := grid_of(module)) is not None}
+    found = {
+        name: (module, grid)
+        for name, module in model.named_modules()
+        if (grid := grid_of(module)) is not None and not isinstance(module, nn.Embedding)
+    }
     for name, (module, grid) in found.items():
         if grid.zero is not None:
             raise UserError(NO_GRID.format(f"the grid of {name} has zeros of its own, which it does not load", "gguf"))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from core.methods.base import Place
 from core.registry import made
 from core.results import Variant
 from core.specs import VariantSpec, parse_bits
 
 
-def last_grid(variant: Variant | VariantSpec) -> tuple[float, int] | None:
-    """Return the bits, or their mean, and the group size (0: the whole row) of the last stage that rounds the linears.
-
-    None without one.
+def last_grid(variant: Variant | VariantSpec, place: Place = "linears") -> tuple[float, int] | None:
+    """Return the bits, or their mean, and the group size (0: the whole row) of the last stage that rounds the linears,
+    or the tables; None without one.
     """
     for stage in reversed(variant.stages):
         method = made(stage)
-        if "linears" not in method.rounds:
+        if place not in method.rounds:
             continue
         settings = method.parameters
         bits = parse_bits(stage.pattern or "") or getattr(settings, "bits", None)

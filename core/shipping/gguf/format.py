@@ -43,13 +43,16 @@ class GGUF(Format):
     def default(self, variant: Variant | VariantSpec) -> str:
         """Return the type whose blocks hold the codes of a variant's grid, or else F16."""
         bits, group = last_grid(variant) or (16, 0)
-        if group % BLOCK:
+        if not group or group % BLOCK or bits > BITS[Q8]:
             return F16
-        return "Q4_0" if bits <= BITS["Q4_0"] else Q8 if bits <= BITS[Q8] else F16
+        return "Q4_0" if bits in range(BITS["Q4_0"] + 1) else Q8  # of a mean some may be wider than it
 
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        outside = bits_per_weight(F16 if kind == F16 else Q8) * (footprint.model_parameters - footprint.block_weights)
-        return (outside + bits_per_weight(kind) * footprint.block_weights) / 8
+        bits, group = last_grid(variant, "tables") or (16, 0)
+        own = kind in BITS and bits <= BITS[kind] and group and not group % BLOCK
+        outside = bits_per_weight(kind if own or kind == F16 else Q8)
+        others = footprint.model_parameters - footprint.block_weights
+        return (outside * others + bits_per_weight(kind) * footprint.block_weights) / 8
 
     def check(self, variant: Variant | VariantSpec) -> None:
         for stage in variant.stages:

@@ -68,10 +68,9 @@ def check_known(model: PreTrainedModel) -> None:
 
 
 def parts_of(model: PreTrainedModel, kind: str) -> Iterator[Part]:
-    """Yield every tensor of a model whose linears are to be of a type; the embedding is at least Q8_0."""
-    outside = F16 if kind == F16 else Q8
-    embedding, head = (_weight(one) for one in (model.get_input_embeddings(), model.get_output_embeddings()))
-    yield _matrix("token_embd.weight", embedding, outside)
+    """Yield every tensor of a model whose linears are to be of a type."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    yield _table("token_embd.weight", embedding, kind)
     blocks = find_blocks(model)
     for index, block in enumerate(blocks.holder):
         prefix, units = f"blk.{index}.", find_units(blocks, index)
@@ -80,8 +79,8 @@ def parts_of(model: PreTrainedModel, kind: str) -> Iterator[Part]:
         for role, linear in units.linears.items():
             yield from _linear(prefix + ROLES[role], linear, units, kind)
     yield _vector("output_norm.weight", _weight(model.base_model.get_submodule("norm")))
-    if head is not embedding:
-        yield _matrix("output.weight", head, outside)
+    if _weight(head) is not _weight(embedding):
+        yield _table("output.weight", head, kind)
     if (factors := rope_factors(model)) is not None:
         yield _vector("rope_freqs.weight", factors)
 
@@ -98,9 +97,16 @@ def _weight(module: nn.Module) -> Tensor:
     return module.get_parameter("weight")
 
 
-def _matrix(name: str, weight: Tensor, kind: str) -> Part:
-    kind = type_for(weight.shape[1], kind)
-    return Part(name, kind, tuple(weight.shape), lambda: encoded(_numbers(weight), kind))
+def _table(name: str, table: nn.Module, kind: str) -> Part:
+    """Return the embedding or the head: of fewer bits than Q8_0 only where it lies on such a grid."""
+    weight, grid = _weight(table), grid_of(table)
+    exact = exact_type(grid, kind) or (exact_type(grid, Q8) if kind in BITS else None)
+    written = exact or type_for(weight.shape[1], F16 if kind == F16 else Q8)
+
+    def make() -> NDArray[Any]:
+        return on_grid(_numbers(weight), grid, exact) if exact and grid else encoded(_numbers(weight), written)
+
+    return Part(name, written, tuple(weight.shape), make, exact is not None)
 
 
 def _vector(name: str, values: Tensor) -> Part:

@@ -6,7 +6,7 @@ import torch
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
-from core.methods.quantised.find import find_grid
+from core.methods.find import find_grid
 from core.methods.quantised.half_quadratic import fitted
 from core.models.parts.grids import Grid
 from core.shipping.gguf.blocks import encoded, exact_type, on_grid, type_for

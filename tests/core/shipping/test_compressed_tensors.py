@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from core.errors import UserError
-from core.methods.quantised.find import find_grid
+from core.methods.find import find_grid
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of, put_on
 from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
@@ -72,6 +72,14 @@ def test_blocks_of_their_own_shapes_bring_their_own_code(tmp_path):
     model, result = made("neuron-magnitude@0.3+rtn@4bit,group_size=0")
     shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
     assert shown.reason is None and shown.difference < 1e-3
+
+
+def test_an_embedding_on_a_grid_is_written_whole(tmp_path):
+    model, result = made("rtn@4bit,group_size=32,on=embedding+rtn@4bit,group_size=32", tie_word_embeddings=True)
+    CompressedTensors().write(model, bpe(), result.variant, tmp_path, "float32", lambda *_: None)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(stored["model.embed_tokens.weight"], model.get_input_embeddings().weight)
+    assert not any("lm_head" in name for name in stored)
 
 
 def test_what_it_cannot_hold_is_refused(tmp_path):

@@ -76,10 +76,31 @@ def test_a_grid_keeps_its_codes(settings, tmp_path):
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", gguf.GGUF().default(result.variant))
     assert "21 matrices keep the codes and scales of their grid." in (tmp_path / "out" / "README.md").read_text()
     assert shown.reason is None and shown.difference < 1.5
-    (file,) = (tmp_path / "out").glob("*.gguf")
-    kinds = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+    kinds = _kinds(tmp_path / "out")
     assert kinds["blk.0.attn_q.weight"] == ("Q4_1" if settings else "Q4_0")
     assert kinds["token_embd.weight"] == "Q8_0" and kinds["output_norm.weight"] == "F32"
+
+
+def _kinds(folder):
+    (file,) = folder.glob("*.gguf")
+    return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+
+
+def test_an_embedding_on_a_grid_keeps_its_codes_and_linears_of_mixed_bits_theirs(tmp_path):
+    model, result = made("rtn@4bit,group_size=32,on=embedding+rtn@8bit,group_size=32", tie_word_embeddings=True)
+    form = gguf.GGUF()
+    assert form.default(result.variant) == "Q8_0"
+    assert exported(model, result, bpe(), tmp_path / "eight", "gguf", "Q8_0").reason is None
+    assert set(_kinds(tmp_path / "eight").values()) == {"Q8_0", "F32"}
+    card = (tmp_path / "eight" / "README.md").read_text()
+    assert "22 matrices keep the codes and scales of their grid." in card
+    assert exported(model, result, bpe(), tmp_path / "four", "gguf", "Q4_0").reason is None
+    assert _kinds(tmp_path / "four")["token_embd.weight"] == "Q4_0"
+    for name in ("eight", "four"):
+        (file,) = (tmp_path / name).glob("*.gguf")
+        tensors = sum(int(tensor.n_bytes) for tensor in GGUFReader(file).tensors)
+        told = form.size(result.variant, result.footprint, {"eight": "Q8_0", "four": "Q4_0"}[name])
+        assert told == pytest.approx(tensors, rel=0.03)
 
 
 @pytest.mark.parametrize(
