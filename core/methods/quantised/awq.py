@@ -105,6 +105,7 @@ class AWQ(BlockQuantised):
         inputs = read_inputs(view)
         scales: dict[str, Tensor] = {}
         for fold in find_folds(view.module, view.linears, lambda: view.run(0)):
+            view.alive()
             size = inputs[fold.readers[0].name].size
             judged = inspect(view, judges(view, fold), how.inspected)
             best = best_scales(fold, size, judged, nearest, how.steps)
@@ -112,6 +113,7 @@ class AWQ(BlockQuantised):
             fold.scale(best)
         found = {}
         for linear in view.linears:
+            view.alive()
             sample = inputs[linear.name].sample(scales.get(linear.name))
             before = linear.weight.float()
             weight = before
