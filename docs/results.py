@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
 from docs import apart, points, tables
+from docs.few_bits import few_bits, is_rounded
 
 HERE = Path(__file__).parent
 PAGE = HERE / "results.md"
@@ -15,8 +16,9 @@ PAGE = HERE / "results.md"
 
 def page() -> str:
     """Return the page as the shipped rows and the template make it."""
-    shipped = read_measured().results.values()
-    found, known = points.points(shipped), apart.known(shipped)
+    shipped = list(read_measured().results.values())
+    whole = [result for result in shipped if not is_rounded(result)]
+    found, known = points.points(whole), apart.known(whole)
     loader = FileSystemLoader(HERE)
     template = Environment(
         loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, trim_blocks=True
@@ -26,7 +28,8 @@ def page() -> str:
         gap_closed=partial(points.gap_closed, found),
         held_out=partial(points.held_out, found),
         documents=points.documents(found.loc[points.DENSE]),
-        seeds=markdown(apart.seeds(shipped)),
+        seeds=markdown(apart.seeds(whole)),
+        few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         **{name: markdown(table(found)) for name, table in tables.TABLES.items()},
         **{name: markdown(table(known, read_shipped_samples)) for name, table in apart.PAIRS.items()},
     )

@@ -24,7 +24,7 @@ RUNS = {
     "a pattern": ["wanda", *READ, "--pattern", "2:4"],
     "blocks": ["magnitude", "--layers", "0:0"],
     "an expression with what a shell reads": ["magnitude", "--layers", "mlp.(up|down)_proj$"],
-    "an expression with what a chain reads": ["magnitude", "--layers", r"mlp.\w+, |o_proj@"],
+    "an expression with what a chain reads": ["magnitude", "--layers", r"mlp.\w+, |o_proj@|q_proj"],
     "a choice and a small number": ["magnitude", "--set", "scope=global", "--set", "cap=1e-5", "--ratio", "0"],
     "a whole number, a number and a no": [
         *("sparsegpt", *READ, "--set", "mask_block=64", "--set", "damping=0.037", "--set", "true_sequential=no"),

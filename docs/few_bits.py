@@ -1,0 +1,57 @@
+"""The table of what was rounded to few bits: a variant is its chain, as its parameters tell it from others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.analysis.differences import Samples, differences
+from core.analysis.seven import MEAN
+from core.analysis.told import figures
+from core.chain import written
+from core.cli.tables import column
+from core.registry import made
+from core.results import Result
+from core.specs import ELSEWHERE
+from docs.points import DENSE, LONG, MODEL, number, point
+
+
+def is_rounded(result: Result) -> bool:
+    """Whether a variant's weights lie on a grid."""
+    stages = [stage for stage in result.variant.stages if stage.method not in ELSEWHERE]
+    return any(made(stage).rounds for stage in stages)
+
+
+def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Every rounded variant of the default model beside dense, the fewest packed bits first, then the best."""
+    mine = [result for result in results if result.variant.model == MODEL]
+    dense = next((one for one in mine if point(one.variant) == DENSE), None)
+    rounded = {one.variant.key: one for one in mine if is_rounded(one)}
+    if dense is None or not rounded:
+        return pd.DataFrame()
+    told = differences(list(rounded.values()), dense, samples)
+    told = told[told["why"].isna()].sort_values("n")  # of several numbers of documents the most
+    read = {row["key"]: figures(row) for row in told[told["metric"] == "perplexity"].to_dict("records")}
+    means = {
+        row["key"]: f"{figures(row)}: {row['verdict']}" for row in told[told["dataset"] == MEAN].to_dict("records")
+    }
+    rows = []
+    for key, result in rounded.items():
+        value = next((row.value for row in result.measurements if column(row) == LONG), None)
+        size = result.counted
+        if value is not None:
+            rows.append((size.bits_per_weight, value, key, written(result.variant.stages), size.packed_bytes / 1e6))
+    return pd.DataFrame(
+        [
+            {
+                "chain": f"`{chain}`",
+                "bits a weight": f"{bits:.2f}",
+                "MB packed": f"{packed:.1f}",
+                "perplexity": number(value),
+                "against dense": read.get(key, ""),
+                "mean of seven, points": means.get(key, ""),
+            }
+            for bits, value, key, chain, packed in sorted(rows)
+        ]
+    )

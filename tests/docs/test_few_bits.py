@@ -1,0 +1,32 @@
+"""What the page says of variants with few bits a weight."""
+
+from core.specs import Stage
+from docs.few_bits import few_bits, is_rounded
+from tests.docs.test_apart import pruned, variant
+
+
+def bits(method, amount, **parameters):
+    return Stage(
+        method=method, ratio=1 - float(amount) / 16, pattern=f"{amount}bit", ratio_kind="bits", parameters=parameters
+    )
+
+
+def test_each_variant_is_a_row_by_its_chain_beside_dense():
+    dense = variant("a", (Stage(method="dense"),))
+    plain = variant("b", (bits("rtn", 4),), right=20, loss=3.2)
+    other = variant("c", (bits("rtn", 4, clip=True),), right=30, loss=3.1, answers=False)
+    joint = variant("d", (Stage(method="sparsegpt", ratio=0.5, parameters={"bits": 4}),), loss=3.3)
+    made = [dense, plain, other, joint, variant("e", pruned("wanda"))]
+    results, kept = [result for result, _ in made], {result.variant.key: answers for result, answers in made}
+
+    def samples(key, row):
+        return kept[key].get(row.identity)
+
+    assert [is_rounded(one) for one in results] == [False, True, True, True, False]
+    table = few_bits(results, samples).set_index("chain")
+    assert set(table.index) == {"`rtn@4bit`", "`rtn@4bit,clip=true`", "`sparsegpt@0.5,bits=4`"}
+    assert list(table["perplexity"]) == sorted(table["perplexity"])
+    assert table.loc["`rtn@4bit`", "against dense"].startswith("x 1.22 [")
+    assert table.loc["`rtn@4bit`", "mean of seven, points"].endswith(": worse")
+    assert table.loc["`rtn@4bit,clip=true`", "against dense"] == ""
+    assert few_bits([results[0]], samples).empty
