@@ -13,7 +13,8 @@ DASHES = {"dot": "1.5 3", "dash": "5 3", "dashdot": "5 2.5 1.5 2.5", "longdash":
 CORNERS = {  # of a marker: (their number, the first one's angle in degrees, the distance of every second one)
     "square": (4, 45, 1.0),
     "diamond": (4, 0, 1.0),
-    "diamond-tall": (4, 0, 0.6),
+    "diamond-tall": (4, -90, 0.6),
+    "diamond-wide": (4, 0, 0.6),
     "pentagon": (5, -90, 1.0),
     "hexagon": (6, -90, 1.0),
     "star": (10, -90, 0.45),

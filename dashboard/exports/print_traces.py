@@ -12,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import PercentFormatter
 
 FONTS = ["DejaVu Sans"]  # which comes with matplotlib
@@ -33,6 +34,7 @@ MARKERS = {
     "cross": "P",
     "x": "X",
     "diamond-tall": "d",
+    "diamond-wide": MarkerStyle("d").rotated(deg=90),
 }
 ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center")}  # points, alignment
 UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}

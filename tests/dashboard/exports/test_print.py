@@ -11,10 +11,12 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from core.registry import STAGES
 from dashboard.charts import dots, figures
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT, layout
+from dashboard.charts.style import LIGHT, layout, look
 from dashboard.exports import files, print_figures
+from dashboard.exports.print_traces import MARKERS
 from tests.dashboard.exports.conftest import CAPTION
 
 KINDS = ("curve", "tasks", "layers", "sizes")
@@ -195,3 +197,7 @@ def test_sessions_may_export_at_once(charts):
     with ThreadPoolExecutor(4) as sessions:
         made = list(sessions.map(lambda _: files.image(charts["layers"], "pdf", 3.25), range(4)))
     assert len(set(made)) == 1
+
+
+def test_every_methods_mark_can_be_printed():
+    assert {look(stage.name, LIGHT).symbol for stage in STAGES} <= set(MARKERS)
