@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from core.chain import DENSE, options_of, shared, written
+from core.methods.base import Preparation
 from core.models.catalogue import BY_ID
 from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
@@ -76,7 +77,8 @@ def _told(stage: Stage) -> str:
     if stage.removes:
         done = f"compressed, {amount(stage.ratio, stage.pattern)}"
     else:
-        done = "trained" if issubclass(method, Recovery) else "reconstructed"
+        kinds = {Recovery: "trained", Preparation: "turned"}
+        done = next((said for kind, said in kinds.items() if issubclass(method, kind)), "reconstructed")
     parts = [f"{method.label}: {done}"]
     if stage.layers:
         parts.append(f"layers {stage.layers}")

@@ -34,10 +34,10 @@ class GPTQParameters(GridParameters, WalkerParameters):
         le=10,
         description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
     )
-    order: Literal["none", "static", "groups"] = Field(
-        default="none",
-        description="Which columns are rounded first: as they stand; those with the largest inputs, on grids of the "
-        "weights as they were (act-order, static groups); or whole groups by their largest inputs (group-aware).",
+    order: Literal["static", "groups", "none"] = Field(
+        default="static",
+        description="Which columns are rounded first: those with the largest inputs, on grids of the weights as they "
+        "were (act-order, static groups); whole groups by their largest inputs (group-aware); or as they stand.",
     )
     statistics: Literal["current", "block"] = Field(
         default="current",
@@ -49,7 +49,7 @@ class GPTQParameters(GridParameters, WalkerParameters):
 class GPTQ(Quantised):
     name = "gptq"
     label = "GPTQ"
-    version = 2
+    version = 3
     citation = Citation(
         title="GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
         authors="Frantar et al.",

@@ -42,7 +42,7 @@ def gram():
 
 
 def gptq(weight, gram, bits=4, zeros=None, **settings):
-    method = GPTQ(GPTQ.parsed({"group_size": GROUP, **settings}))
+    method = GPTQ(GPTQ.parsed({"group_size": GROUP, "order": "none", **settings}))
     return method.compress(weight.clone(), Statistics(600, {"gram": gram}), Target(0.75, bits=bits, zeros=zeros))
 
 
