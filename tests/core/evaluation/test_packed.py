@@ -5,7 +5,7 @@ import torch
 
 from core.evaluation.latency import latency
 from core.evaluation.packed import EIGHT, FOUR, Int4Linear, Int8Linear, held_bytes, packed
-from core.methods.quantised.find import find_grid
+from core.methods.find import find_grid
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import put_on
 from core.progress import silent
