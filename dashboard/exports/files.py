@@ -52,7 +52,8 @@ def images(
     from dashboard.exports import print_figures  # matplotlib, which takes long to load
 
     title, caption = figure.layout.title.text or "", plain(item.caption)
-    page = print_figures.draw(figure, width, caption if captioned else "")
+    whole = go.Figure(figure)  # which plotly looks through, so that each property is of one kind
+    page = print_figures.draw(whole, width, caption if captioned else "")
     return {format: print_figures.save(page, format, title, caption, dpi) for format in formats}
 
 

@@ -61,7 +61,8 @@ class AWQ(BlockQuantised):
         "which the norm or the layer before undoes, and the power is the one that the module's output changes least by."
     )
     formulas = (
-        r"W' = \mathcal{Q}(W\,\mathrm{diag}(s)), \qquad X' = \mathrm{diag}(s)^{-1} X",
+        r"W' = \mathcal{Q}(W\,\mathrm{diag}(s))",
+        r"X' = \mathrm{diag}(s)^{-1} X",
         r"s = a^{\alpha}, \qquad a_j = \operatorname{mean} |X_j|",
         r"\alpha = \arg\min_{\alpha} \lVert f(X') - f(X) \rVert^2",
     )

@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from core.registry import STAGES
-from dashboard.charts import dots, figures
+from dashboard.charts import dots, drawing, figures
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT, layout, look
 from dashboard.exports import files, print_figures
@@ -201,3 +201,9 @@ def test_sessions_may_export_at_once(charts):
 
 def test_every_methods_mark_can_be_printed():
     assert {look(stage.name, LIGHT).symbol for stage in STAGES} <= set(MARKERS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_page_draws_unchecked_can_be_printed(charts, kind, monkeypatch):
+    monkeypatch.setattr(drawing, "LOOKED_THROUGH", False)
+    assert files.image(charts[kind], "pdf", 3.25).startswith(b"%PDF")
