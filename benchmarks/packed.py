@@ -1,6 +1,6 @@
 """Latency of packed weights against dense ones in bf16, on one model object, in one run.
 
-    python -m benchmarks.packed [--stage rtn@4bit] [--rounds 3] [--profile]
+    python -m benchmarks.packed [--stage rtn@4bit] [--rounds 2] [--profile]
 
 Prefill and decode in ms a token at batch 1 and 4, and peak memory. The sides take turns, so that what else the machine
 does hits both; a figure is the best of the rounds. `--profile` prints where the time of decoding goes.
@@ -49,7 +49,7 @@ def decoding(model: nn.Module) -> str:
 def main(
     stage: str = "rtn@4bit",
     model: str = DEFAULT_MODEL,
-    rounds: int = 3,
+    rounds: int = 2,
     profiled: Annotated[bool, typer.Option("--profile")] = False,
 ) -> None:
     network = load_model(identify(model))
