@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.specs import parse_bits
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import PATTERN_MARKS, Look, Theme
 
@@ -21,10 +22,15 @@ def marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> di
     """Return a marker: filled, or hollow in the way of its N:M pattern; that of what was imported is hollow anyway."""
     if style.symbol.endswith("-open"):
         return {"symbol": symbol(style, pattern), "size": 9, "color": style.color, "line": {"width": 2}} | extra
-    if not isinstance(pattern, str):
+    if not is_hollow(pattern):
         return {"symbol": style.symbol, "size": 9, "color": style.color, "line": {"width": 0}} | extra
     edge = {"width": 2, "color": style.color}
     return {"symbol": symbol(style, pattern), "size": 9, "color": theme.paper, "line": edge} | extra
+
+
+def is_hollow(pattern: Any) -> bool:
+    """Whether an amount is an N:M pattern, and neither a ratio nor bits a weight."""
+    return isinstance(pattern, str) and parse_bits(pattern) is None
 
 
 def symbol(style: Look, pattern: str | None) -> str:

@@ -201,7 +201,7 @@ def kind(parts: str, family: str, theme: Theme) -> str:
 def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     """Draw what fits, an entry of the legend for each kind of mark, N:M patterns hollow, the front with error bars."""
     kinds = [kind(*of, theme) for of in zip(rows["parts"], rows["family"], strict=True)]
-    rows = rows.assign(kind=kinds, hollow=rows["pattern"].notna())
+    rows = rows.assign(kind=kinds, hollow=rows["pattern"].map(marks.is_hollow).astype(bool))
     known = {name: place for place, name in enumerate(KINDS)}
     for name in sorted(set(kinds), key=lambda name: (known.get(name, len(known)), name)):
         part = rows[rows["kind"] == name]

@@ -12,7 +12,7 @@ from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked
 from core.analysis.frame import tidy
 from core.analysis.paired import NO_DIFFERENCE
 from core.store import shipped
-from dashboard.charts import labels, points, ranking, tradeoff
+from dashboard.charts import labels, marks, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.paired import CANNOT
 from dashboard.charts.style import DARK, LIGHT, look
@@ -231,3 +231,9 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", "It is"} <= set(shown)
     assert "Misses by" not in shown and "Read (ms a token)" not in shown
     assert list(shown["#"]) == list(range(1, len(rows) + 1))
+
+
+def test_only_patterns_of_zeros_are_hollow():
+    style = look("rtn", LIGHT)
+    assert marks.marker(style, LIGHT, "4bit")["color"] == style.color
+    assert marks.marker(style, LIGHT, "2:4")["color"] == LIGHT.paper
