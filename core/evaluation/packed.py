@@ -74,13 +74,14 @@ def packed(model: PreTrainedModel) -> Iterator[str | None]:
     None, and the model as it is, where no linear lies on a grid that has such a product, or not on a CPU. Beside 4 bits
     all else is in bf16.
     """
-    linears = [linear for linear in find_blocks(model).all_linears() if _suits(linear)]
-    few = [linear for linear in linears if _bits(linear) <= 4]
-    chosen, how = (few, FOUR) if few else (linears, EIGHT)
+    every = [(linear, grid_of(linear.module)) for linear in find_blocks(model).all_linears()]
+    there = [(linear, grid) for linear, grid in every if grid is not None and _suits(grid)]
+    few = [(linear, grid) for linear, grid in there if grid.bits <= 4]
+    chosen, how = (few, FOUR) if few else (there, EIGHT)
     if not chosen or model.device.type != "cpu":
         yield None
         return
-    made = {linear.name: _packed(linear) for linear in chosen}
+    made = {linear.name: _packed(linear, grid) for linear, grid in chosen}
     own = {name: model.get_submodule(name) for name in made}
     try:
         for name, module in made.items():
@@ -97,9 +98,8 @@ def held_bytes(model: PreTrainedModel) -> int:
     return model.get_memory_footprint() + sum(one.held for one in model.modules() if isinstance(one, Int8Linear))
 
 
-def _suits(linear: Linear) -> bool:
-    grid = grid_of(linear.module)
-    return grid is not None and (grid.bits == 8 or (grid.bits <= 4 and _group(grid.group) > 0))
+def _suits(grid: Grid) -> bool:
+    return grid.bits == 8 or (grid.bits <= 4 and _group(grid.group) > 0)
 
 
 def _group(group: int) -> int:
@@ -107,14 +107,6 @@ def _group(group: int) -> int:
     return next((size for size in GROUPS if group % size == 0), 0)
 
 
-def _bits(linear: Linear) -> int:
-    grid = grid_of(linear.module)
-    assert grid is not None
-    return grid.bits
-
-
-def _packed(linear: Linear) -> nn.Module:
-    grid, bias = grid_of(linear.module), getattr(linear.module, "bias", None)
-    assert grid is not None
-    weight = linear.weight.detach()
+def _packed(linear: Linear, grid: Grid) -> nn.Module:
+    weight, bias = linear.weight.detach(), getattr(linear.module, "bias", None)
     return Int8Linear(weight, bias) if grid.bits == 8 else Int4Linear(weight, bias, grid)

@@ -14,28 +14,10 @@ from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
 from core.specs import Calibration
 from tests.core.applied import compress
+from tests.core.methods.linear import GROUP, loss
 from tests.core.tiny import tiny, windows
 
-ROWS, INPUTS, GROUP = 24, 128, 32
 TEXT = Calibration.parse("any:4x24")
-
-
-@pytest.fixture
-def weight():
-    return torch.randn(ROWS, INPUTS, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def gram():
-    draw = torch.Generator().manual_seed(1)
-    inputs = torch.randn(INPUTS, 600, generator=draw) * torch.linspace(0.1, 3, INPUTS)[:, None]
-    inputs += inputs.mean(0)
-    return inputs @ inputs.T
-
-
-def loss(gram, weight, found):
-    difference = (weight - found).double()
-    return float((difference @ gram.double() * difference).sum())
 
 
 def swept(method, weight, gram, target, **settings):

@@ -23,22 +23,8 @@ from core.request.stages import build_stage, check_follows
 from core.specs import Calibration
 from tests.core.applied import compress
 from tests.core.ground import counts
+from tests.core.methods.linear import GROUP, INPUTS, ROWS, loss
 from tests.core.tiny import tiny, windows
-
-ROWS, INPUTS, GROUP = 24, 128, 32
-
-
-@pytest.fixture
-def weight():
-    return torch.randn(ROWS, INPUTS, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def gram():
-    draw = torch.Generator().manual_seed(1)
-    inputs = torch.randn(INPUTS, 600, generator=draw) * torch.linspace(0.1, 3, INPUTS)[:, None]
-    inputs += inputs.mean(0)
-    return inputs @ inputs.T
 
 
 def gptq(weight, gram, bits=4, zeros=None, **settings):
@@ -49,12 +35,6 @@ def gptq(weight, gram, bits=4, zeros=None, **settings):
 def rtn(weight, bits=4, **settings):
     method = RTN(RTN.parsed({"group_size": GROUP, **settings}))
     return method.compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
-
-
-def loss(gram, weight, rounded):
-    """The squared error of the outputs: tr((W - W') X X^T (W - W')^T)."""
-    difference = (weight - rounded).double()
-    return float((difference @ gram.double() * difference).sum())
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
