@@ -216,7 +216,7 @@ def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) ->
     """Return the run that also saves its model, in a format and a type; what can be told before is checked."""
     check_save_folder(folder)
     form = FORMATS[0] if format is None else find_format(format)
-    kind = form.default(spec.variant) if type is None else form.parse(type)
+    kind = None if type is None else form.parse(type)  # else what `asked_form` takes
     form.check(spec.variant)
     return spec.model_copy(update={"save": str(folder.resolve()), "format": form.name, "precision": kind})
 

@@ -7,11 +7,11 @@ import math
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import NUMBER
 from dashboard import data
 from dashboard.charts import paired, points
 from dashboard.charts.answer import answer
 from dashboard.panels.accuracy import Scored
+from dashboard.panels.compare import numbers_of
 from dashboard.panels.pickers import Chosen
 
 
@@ -38,7 +38,6 @@ def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:
     """Return the series whose windows' losses cannot be told from the best one's, by Holm over all beside it."""
     seeds = {keys[0]: keys for keys in points.by_seed(chosen.measured)}
     others = here[here["key"] != best["key"]]
-    numbers = list(chosen.measured[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    found = data.paired([seeds[key] for key in others["key"]], best["key"], numbers)
+    found = data.paired([seeds[key] for key in others["key"]], best["key"], numbers_of(chosen.measured))
     tied = found.loc[found["verdict"].notna() & ~found["verdict"].isin(("better", "worse")), "key"]
     return list(others.loc[others["key"].isin(tied), "series"])

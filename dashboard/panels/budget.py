@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
-from core.analysis.differences import NUMBER
 from core.analysis.seven import MEAN
 from core.data.texts import called
 from core.words import label
@@ -20,6 +19,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
+from dashboard.panels.compare import numbers_of
 from dashboard.panels.details import open_point, pick_point, show_details
 from dashboard.panels.literal import literal
 from dashboard.panels.pickers import Chosen
@@ -221,8 +221,7 @@ def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
     if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # others are paired with one variant
         return {}
     first = found["key"].iloc[0]
-    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers)
+    pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers_of(rows))
     pairs = pairs[pairs["dataset"].eq(MEAN) | pairs["metric"].eq("perplexity")]
     return dict(zip(pairs["key"], pairs["verdict"].fillna(paired.CANNOT), strict=True))
 

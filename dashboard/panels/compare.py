@@ -20,11 +20,15 @@ from dashboard.panels import widgets
 WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
 
 
+def numbers_of(rows: pd.DataFrame) -> list[data.Number]:
+    """Return the numbers that tidy rows are of, as `data.paired` takes them."""
+    return list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+
+
 def beside_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
     """Return the paired differences to the dense model of the variants of these series, in the numbers of tidy rows."""
     rows = rows[points.is_dense(rows) | rows["label"].isin(series)]
-    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
-    return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers)
+    return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers_of(rows))
 
 
 def told_apart(rows: pd.DataFrame) -> Apart:
@@ -32,7 +36,7 @@ def told_apart(rows: pd.DataFrame) -> Apart:
 
     The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.
     """
-    numbers = list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+    numbers = numbers_of(rows)
 
     @cache  # as it is asked of each column, but only where a table is exported
     def by_first() -> dict[str, tuple[str, ...]]:

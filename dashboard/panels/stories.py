@@ -119,8 +119,7 @@ def budget(told: Told) -> Story | None:
 
 def _told(rows: pd.DataFrame, text: str) -> Told | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
-    texts = (next(iter(found), None) for found in (choices.calibrations(rows), choices.trainings(rows)))
-    mine = choices.made_with(rows, *texts)
+    mine = choices.made_with_most(rows)
     dense = mine[points.is_dense(mine)]
     if dense.empty:
         return None
