@@ -99,9 +99,22 @@ def reads(stage: Stage) -> Reads:
         return "training" if stage.recovers else "calibration"
 
 
+def rounds(stage: Stage) -> bool:
+    """Whether a stage leaves weights on a grid of few bits; of one that this version does not have nothing is known."""
+    try:
+        return _rounds(stage.method, canonical_json(stage.parameters))
+    except UserError:
+        return False
+
+
 @lru_cache(maxsize=1024)  # every name of every variant asks
 def _reads(method: str, parameters: str) -> Reads:
     return made(Stage(method=method, parameters=json.loads(parameters))).reads
+
+
+@lru_cache(maxsize=1024)  # every row of every variant asks
+def _rounds(method: str, parameters: str) -> bool:
+    return bool(made(Stage(method=method, parameters=json.loads(parameters))).rounds)
 
 
 def spelt_out(stage: Stage) -> dict[str, Any]:

@@ -11,16 +11,14 @@ from core.analysis.seven import MEAN
 from core.analysis.told import figures
 from core.chain import written
 from core.cli.tables import column
-from core.registry import made
+from core.registry import rounds
 from core.results import Result
-from core.specs import ELSEWHERE
 from docs.points import DENSE, LONG, MODEL, number, point
 
 
 def is_rounded(result: Result) -> bool:
     """Whether a variant's weights lie on a grid."""
-    stages = [stage for stage in result.variant.stages if stage.method not in ELSEWHERE]
-    return any(made(stage).rounds for stage in stages)
+    return any(rounds(stage) for stage in result.variant.stages)
 
 
 def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:

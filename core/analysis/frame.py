@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core.chain import DENSE, series, shared, written
-from core.registry import METHODS, STAGES, spelt_out
+from core.registry import METHODS, STAGES, rounds, spelt_out
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, Stage
 from core.words import parts, series_name
@@ -28,7 +28,7 @@ NUMBERS = (
 )
 COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
-    *("method", "family", "ratio", "ratio_kind", "pattern", "recovery", "untuned"),
+    *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "recovery", "untuned"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "limit", "fewshot", "scoring", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
@@ -174,6 +174,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
+        "rounded": not variant.elsewhere and any(rounds(stage) for stage in variant.stages),
         "recovery": variant.recovery,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),

@@ -77,6 +77,11 @@ def made_with_most(rows: pd.DataFrame) -> pd.DataFrame:
     return made_with(rows, *(next(iter(texts), None) for texts in (calibrations(rows), trainings(rows))))
 
 
+def by_share(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of variants that a share of the weights tells apart: bits a weight are on no axis with it."""
+    return rows[~rows["rounded"].astype(bool)]
+
+
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
     return rows[rows["method"].isin([*methods, DENSE, *ELSEWHERE])]

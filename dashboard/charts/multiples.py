@@ -32,6 +32,7 @@ def alike(frame: pd.DataFrame, corpus: str, window: int) -> pd.DataFrame:
     None where the dense model is not among them, or nothing else is.
     """
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
+    rows = choices.by_share(rows)
     if rows.empty:
         return rows
     rows = choices.made_with_most(rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]])

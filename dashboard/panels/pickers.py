@@ -95,7 +95,8 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
             st.caption("Nothing was measured here: these are the numbers that papers print.")
-        methods = _pick_methods(rows) if by_method else [method.name for method in METHODS]
+        curved = choices.by_share(rows) if by_method else rows
+        methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
         texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
@@ -106,8 +107,8 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
             "Perplexities on different texts or windows cannot be compared.",
         )
         corpus, protocol = texts.get(text, (None, None))
-        measured = rows[
-            (rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)
+        measured = curved[
+            (curved["metric"] == "perplexity") & (curved["dataset"] == corpus) & (curved["protocol_id"] == protocol)
         ]
         shown = choices.shown(measured, methods)
         offered = None if by_method else 1  # the first is the default
@@ -124,7 +125,7 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
         documents, several, scores = _pick_documents(
-            choices.made_with(choices.shown(rows, methods), calibration, training), scored
+            choices.made_with(choices.shown(curved, methods), calibration, training), scored
         )
         axis = _pick_axis() if along_axis else figures.RATIO
     return Chosen(
@@ -172,7 +173,7 @@ def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tup
 def _methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
     there = set(rows["method"].unique())
-    found = [method for method in METHODS if method.takes_amount and not method.bits and method.name in there]
+    found = [method for method in METHODS if method.takes_amount and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
 

@@ -43,7 +43,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
     It is of the default model where that has some, and of the text with most points. What removes nothing is shown
     beside what it followed, in the family in which it has most points.
     """
-    rows = frame[(frame["metric"] == "perplexity") & frame["window"].notna()]
+    rows = choices.by_share(frame[(frame["metric"] == "perplexity") & frame["window"].notna()])
     texts = {model: choices.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
     found = {}
     for method in methods:
@@ -51,7 +51,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
         if not method.takes_amount:
             with_it = rows["chain"].map(lambda chain, wanted=method.name: wanted in _names(chain))
             mine = rows[with_it & (rows["method"] != DENSE)]
-        if mine.empty or method.bits:  # bits are on no curve
+        if mine.empty:
             continue
         mine = _most(mine, "model", DEFAULT_MODEL)
         mine = _most(mine, "family")

@@ -41,10 +41,17 @@ def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
 
 def test_the_curve_leaves_bits_to_the_trade_off(fresh):
     fresh.put(result("rtn", 25.0, None, pattern="4bit"))
+    joint = result("sparsegpt", 27.0, 0.5)
+    stage = joint.variant.stages[0].model_copy(update={"parameters": {"bits": 4}})
+    fresh.put(
+        joint.model_copy(update={"variant": joint.variant.model_copy(update={"key": "b" * 64, "stages": (stage,)})})
+    )
     app = open_app()
     assert "RTN" not in app.multiselect[0].options
+    assert not any("bits" in name for name in app.pills(key="explore_series").options)
     trade_off = open_app(explore_mode="Trade-off", explore_text="passages-eval, 16 x 2048 tokens")
-    assert ("RTN", "4 bit") in set(map(tuple, trade_off.dataframe[0].value[["Method", "Removed"]].to_numpy()))
+    there = set(map(tuple, trade_off.dataframe[0].value[["Method", "Removed"]].to_numpy()))
+    assert {("RTN", "4 bit"), ("SparseGPT (bits 4)", "50 %")} <= there
 
 
 def test_amounts_are_in_order():
