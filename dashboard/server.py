@@ -3,6 +3,7 @@
 It loads what the first page needs, and reads what ships, before it takes visits: that takes longer than to draw a page.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -20,5 +21,7 @@ from dashboard.panels import about, accuracy, answer, budget, details, missing, 
 
 go.Figure(go.Scatter())  # plotly loads its parts when they are first used
 shipped.read_measured()
+gc.collect()
+gc.freeze()  # Streamlit collects after every run, which would look through all of this each time
 
 app = st.App("app.py")

@@ -19,7 +19,7 @@ from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.figures import CHOSEN, RATIO, SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
 from dashboard.charts.style import Look, Theme, faded, look
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
@@ -36,14 +36,13 @@ def perplexity_curve(
     axis: Axis,
     theme: Theme,
     corpus: str,
-    chosen: float | None = None,
     bright: Collection[str] | None = None,
 ) -> go.Figure:
     """Draw perplexity (log) against `axis`, a line for each series and hollow markers for its N:M patterns.
 
     `points` and `dense` are rows of `dashboard.charts.points.collapse`. Series that are not `bright` are thin and grey,
     and named where they are pointed at; None is all. Diverged points lie in a band of their own, with their values, and
-    no line leads to them. `chosen` marks a ratio.
+    no line leads to them.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
@@ -81,9 +80,6 @@ def perplexity_curve(
     for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
         _text(drawing, part, axis.column, look(part["parts"].iloc[0], theme).color)
     _names(drawing, named, axis, theme, span, (low, high), cap, place)
-    if chosen is not None and axis is RATIO:
-        line = {"color": theme.muted, "width": 1, "dash": "dot"}
-        drawing.upright(chosen, line, opacity=0.6, layer="below", name=CHOSEN)
     log_axis(drawing, low, high, top)
     if share:
         ticks = drawing.layout["yaxis"]

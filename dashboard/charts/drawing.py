@@ -36,14 +36,9 @@ class Drawing:
 
     def across(self, y: float, line: Mapping[str, Any], **more: Any) -> None:
         """Draw a line from one end of the plot to the other at a height."""
-        self._line({"x0": 0, "x1": 1, "xref": "x domain", "y0": y, "y1": y, "yref": "y", "line": line} | more)
-
-    def upright(self, x: float, line: Mapping[str, Any], **more: Any) -> None:
-        """Draw a line from the plot's foot to its top."""
-        self._line({"x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain", "line": line} | more)
-
-    def _line(self, shape: dict[str, Any]) -> None:
-        self.lay_out(shapes=[*self.layout.get("shapes", ()), {"type": "line", **shape}])
+        ends = {"x0": 0, "x1": 1, "xref": "x domain", "y0": y, "y1": y, "yref": "y"}
+        shape = {"type": "line", **ends, "line": line, **more}
+        self.lay_out(shapes=[*self.layout.get("shapes", ()), shape])
 
     def write(self, **annotation: Any) -> None:
         """Write a text anywhere in the figure."""

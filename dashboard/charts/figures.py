@@ -19,7 +19,6 @@ from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import Look, Theme, look
 
-CHOSEN = "chosen"  # the shape that marks the ratio chosen on the page, which no print shows
 SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 

@@ -11,7 +11,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.sheets import csv_text
-from dashboard.charts.figures import CHOSEN
 from dashboard.exports import latex as tex
 from dashboard.exports.pivots import Pivot, wide
 
@@ -63,10 +62,8 @@ def html(item: Chart) -> bytes:
 
 
 def _page(item: Chart, figure: go.Figure, library: bool | str) -> bytes:
-    figure = go.Figure(figure)
-    figure.layout.shapes = [shape for shape in figure.layout.shapes if shape.name != CHOSEN]
     config = {"displaylogo": False, "responsive": True}
-    page = figure.to_html(include_plotlyjs=library, full_html=True, default_height="80vh", config=config)
+    page = go.Figure(figure).to_html(include_plotlyjs=library, full_html=True, default_height="80vh", config=config)
     caption = _no_markup(plain(item.caption))
     style = "font: 14px Arial, sans-serif; max-width: 60em; color: #444; margin: 1em"
     title = f"<title>{_no_markup(figure.layout.title.text or item.name)}</title></head>"

@@ -26,7 +26,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dashboard.charts.figures import CHOSEN, SCREEN
+from dashboard.charts.figures import SCREEN
 from dashboard.exports import print_labels, print_panels
 from dashboard.exports.print_labels import EDGE, GAP
 from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, Entry, draw_trace
@@ -161,8 +161,6 @@ def _around(axes: Axes) -> tuple[float, float, float, float]:
 
 def _shapes(figure: go.Figure, axes: Axes) -> None:
     for shape in figure.layout.shapes:
-        if shape.name == CHOSEN:
-            continue
         style = {"color": shape.line.color, "linewidth": 0.6, "linestyle": DASHES[shape.line.dash or "solid"]}
         axes.axhline(shape.y0, zorder=1, **style)
 

@@ -43,8 +43,8 @@ class Shown(NamedTuple):
     scored: Scored
 
 
-def show_curve(shown: Shown, at: str) -> list[Item]:
-    """Show perplexity against what was removed."""
+def show_curve(shown: Shown) -> list[Item]:
+    """Show perplexity against what was removed, whatever amount is chosen: a chart that changes is built anew."""
     chosen, lit = shown.chosen, shown.lit
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.made_with}"
@@ -56,14 +56,10 @@ def show_curve(shown: Shown, at: str) -> list[Item]:
         return []
     drawn = paired.of_curve(shown.perplexities, shown.found if shown.others else lit)
     names = list(lit["series"].unique())
-    ratio = lit.loc[lit["where"] == at, "ratio"]
     best = lit.iloc[int(lit["value"].argmin())]
     item = widgets.show_chart(
         "explore_curve",
-        lambda theme: curve.perplexity_curve(
-            *(drawn, shown.dense, chosen.axis, theme, str(chosen.corpus)),
-            *(float(ratio.iloc[0]) if len(ratio) else None, names),
-        ),
+        lambda theme: curve.perplexity_curve(drawn, shown.dense, chosen.axis, theme, str(chosen.corpus), names),
         caption,
         pd.concat([shown.dense, lit]).drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
@@ -144,15 +140,14 @@ def charts(shown: Shown, items: list[Item]) -> None:
     said = st.container()
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
-            drawn = st.container()
+            drawn = show_curve(shown)  # first, as the browser takes longest to draw it
             at = pick_amount(steps, start)
             every = pd.concat([shown.dense, shown.found])
             addresses = details.pick_point(every)
         with grid.cell():
             names = list(shown.lit["series"].unique())
             accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
-    with drawn:
-        items[:] = [*show_curve(shown, at), *accuracy]
+    items[:] = [*drawn, *accuracy]
     with said:
         here = shown.lit[shown.lit["where"] == at]
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)

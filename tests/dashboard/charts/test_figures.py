@@ -25,7 +25,7 @@ UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 @pytest.fixture
 def chart(perplexities):
-    return perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval", chosen=0.5)
+    return perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval")
 
 
 def trace(figure, name):

@@ -49,7 +49,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
         "curve": chart(
             "curve",
             table,
-            lambda: perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval", 0.5),
+            lambda: perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
             perplexity_pivot,
         ),
         "tasks": chart(

@@ -111,18 +111,6 @@ def test_what_is_measured_stands_at_its_axis(charts):
     assert layers.get_xlabel() == "Block" and layers.child_axes[0].get_ylabel() == "Output error"
 
 
-def test_the_amount_that_is_chosen_on_the_page_is_neither_printed_nor_on_the_page_of_its_own(charts):
-    figure = charts["curve"].build()
-    (line,) = figure.layout.shapes
-    assert line.name == figures.CHOSEN
-    prints = []
-    for shapes in ([line], []):
-        figure.layout.shapes = shapes
-        prints.append(print_figures.save(print_figures.draw(figure, 3.25), "svg", "", ""))
-    assert prints[0] == prints[1]
-    assert '"chosen"' not in files.html(charts["curve"]).decode()
-
-
 def many(count: int, more: str = "") -> go.Figure:
     """A curve of so many methods."""
     figure = go.Figure(layout=layout(LIGHT, 440))
