@@ -13,6 +13,7 @@ test: .venv/installed-test
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.sparsegpt
+	$(BIN)/python -m benchmarks.gptq
 	$(BIN)/python -m benchmarks.zeroshot
 	$(BIN)/python -m benchmarks.perplexity
 	$(BIN)/python -m benchmarks.slimllm

@@ -1,7 +1,8 @@
-"""Prune with llm-compressor's SparseGPT; runs in an environment of its own (see `benchmarks.sparsegpt`).
+"""Compress with llm-compressor; runs in an environment of its own (see `benchmarks.peer`).
 
-Usage: python llmcompressor_side.py MODEL_FOLDER WINDOWS.pt RATIO OUT_FOLDER
-It prints the seconds of the call to `oneshot`.
+Usage: python llmcompressor_side.py MODEL_FOLDER WINDOWS.pt METHOD AMOUNT OUT.safetensors
+METHOD is sparsegpt, of a share of the weights, or gptq, of bits a weight in symmetric groups of 64. It prints the
+seconds of the call to `oneshot`, and leaves the weights as they compute.
 """
 
 import sys
@@ -11,13 +12,23 @@ import torch
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.pruning import SparseGPTModifier
+from llmcompressor.modifiers.quantization import GPTQModifier
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
-folder, windows_file, ratio, out = sys.argv[1:]
+LINEARS = {"targets": ["Linear"], "ignore": ["re:.*lm_head"]}
+
+folder, windows_file, method, amount, out = sys.argv[1:]
 windows = torch.load(windows_file, weights_only=True)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+names = [name for name, _ in model.named_parameters()]
 dataset = Dataset.from_dict({"input_ids": windows.tolist(), "attention_mask": torch.ones_like(windows).tolist()})
-recipe = SparseGPTModifier(sparsity=float(ratio), mask_structure="0:0", targets=["Linear"], ignore=["re:.*lm_head"])
+if method == "sparsegpt":
+    recipe = SparseGPTModifier(sparsity=float(amount), mask_structure="0:0", **LINEARS)
+else:
+    weights = {"num_bits": int(amount), "type": "int", "symmetric": True, "strategy": "group", "group_size": 64}
+    scheme = {"targets": LINEARS["targets"], "weights": weights}
+    recipe = GPTQModifier(config_groups={"weights": scheme}, ignore=LINEARS["ignore"])
 started = time.perf_counter()
 oneshot(
     model=model,
@@ -27,5 +38,6 @@ oneshot(
     num_calibration_samples=len(windows),
 )
 seconds = time.perf_counter() - started
-model.save_pretrained(out)
+left = dict(model.named_parameters())
+save_file({name: left[name].detach().contiguous() for name in names}, out)
 print(f"SECONDS {seconds:.3f}")

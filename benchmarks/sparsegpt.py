@@ -2,14 +2,9 @@
 
     python -m benchmarks.sparsegpt [--windows 16] [--llmcompressor PYTHON]
 
-PYTHON is the interpreter of an environment that has llmcompressor 0.14, which caps transformers and torch:
-
-    python3 -m venv benchmarks/.venv-llmcompressor
-    benchmarks/.venv-llmcompressor/bin/pip install "llmcompressor>=0.14,<0.15"
+PYTHON is the interpreter of an environment that has llm-compressor (`benchmarks.peer`).
 """
 
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peer import compress
 from benchmarks.two_pass import prune_two_pass
 from core.context import Context, Given
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
@@ -31,7 +27,6 @@ from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import Calibration
 
 RATIO = 0.5
-SIDE = Path(__file__).parent / "llmcompressor_side.py"
 
 
 def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = None) -> None:
@@ -64,16 +59,7 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     measured("slimscope, bfloat16", *engine("bfloat16"))
     measured("slimscope, reference form, float32", *engine("float32", true_sequential=False))
     if llmcompressor is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            dense, pruned, saved = Path(folder, "dense"), Path(folder, "pruned"), Path(folder, "windows.pt")
-            load_model(source, "float32").save_pretrained(dense)
-            tokenizer.save_pretrained(dense)
-            torch.save(tokens, saved)
-            done = subprocess.run(
-                [llmcompressor, SIDE, dense, saved, str(RATIO), pruned], check=True, capture_output=True, text=True
-            )
-            seconds = float(done.stdout.rsplit("SECONDS", 1)[1])
-            measured("llmcompressor, float32", seconds, type(model).from_pretrained(pruned, dtype=torch.float32))
+        measured("llmcompressor, float32", *compress(llmcompressor, source, tokens, "sparsegpt", str(RATIO)))
 
     table = Table(
         title=f"SparseGPT 50 %, {source.id}, {windows} windows of {window}, {torch.get_num_threads()} threads"
