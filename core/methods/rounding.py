@@ -31,7 +31,8 @@ class AsReached:
             self.grids[(start + at) // self.size] = self.find(columns[at : at + self.size].T)
 
     def rounded(self, place: int, column: Tensor) -> Tensor:
-        return self.grids[place // self.size].nearest(column[:, None])[:, 0]
+        grid = self.grids[place // self.size]
+        return grid.nearest_of(column, grid.scale[:, 0], None if grid.zero is None else grid.zero[:, 0])
 
     def found(self) -> Grid:
         """Return the grids of all groups as one."""
@@ -47,15 +48,15 @@ class Before:
     def __init__(self, grid: Grid, order: Tensor):
         """`order` (in,) says which column of the weight the sweep reaches when."""
         self.group, self.grid = len(order), grid
-        self.places = (order // grid.group).tolist()
+        groups = order // grid.group
+        self.scale = grid.scale.T[groups]  # (in, out)
+        self.zero = None if grid.zero is None else grid.zero.T[groups]  # (in, out)
 
     def enter(self, start: int, columns: Tensor) -> None:
         pass
 
     def rounded(self, place: int, column: Tensor) -> Tensor:
-        at = slice(self.places[place], self.places[place] + 1)
-        zero = None if self.grid.zero is None else self.grid.zero[:, at]
-        return Grid(self.grid.bits, 1, self.grid.scale[:, at], zero).nearest(column[:, None])[:, 0]
+        return self.grid.nearest_of(column, self.scale[place], None if self.zero is None else self.zero[place])
 
     def found(self) -> Grid:
         return self.grid

@@ -61,6 +61,7 @@ def sweep(
     # A range is halved at whole groups, mask blocks or leaves; with a pattern, only at what holds whole groups of it.
     steps = sorted({unit, group, min(leaf, unit)}, reverse=True)
 
+    masked = mask is None or bool(mask.any())
     bound = None if zeros is None else zeros.T.contiguous()  # (in, out)
     counts = _counts(rows, columns, unit, ratio, bound)
 
@@ -90,7 +91,9 @@ def sweep(
             if mask is None and pattern and j % unit == 0:
                 choose(j)
             if rounding:
-                stays = rounding.rounded(j, swept[j]).masked_fill_(pruned[j], 0)
+                stays = rounding.rounded(j, swept[j])
+                if masked:
+                    stays.masked_fill_(pruned[j], 0)
                 torch.sub(swept[j], stays, out=errors[j]).div_(scale[j])
                 swept[j] = stays
             else:

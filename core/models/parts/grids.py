@@ -47,9 +47,7 @@ class Grid:
 
     def codes(self, weight: Tensor) -> Tensor:
         """Return the code nearest to each weight (out, in), int16."""
-        scale, zero = self._spread(weight.shape[1])
-        exact = weight / scale if zero is None else weight / scale + zero
-        return exact.round_().clamp_(self.lowest, self.lowest + 2**self.bits - 1).to(torch.int16)
+        return self._codes(weight, *self._spread(weight.shape[1])).to(torch.int16)
 
     def weight(self, codes: Tensor) -> Tensor:
         """Return the weights (out, in) fp32 that codes stand for."""
@@ -58,7 +56,16 @@ class Grid:
 
     def nearest(self, weight: Tensor) -> Tensor:
         """Return weights (out, in) on the grid."""
-        return self.weight(self.codes(weight))
+        return self.nearest_of(weight, *self._spread(weight.shape[1]))
+
+    def nearest_of(self, weight: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
+        """Return weights on the grid, some of a matrix, whose own scales and zeros are given in their shape."""
+        codes = self._codes(weight, scale, zero)
+        return (codes if zero is None else codes.sub_(zero)).mul_(scale)
+
+    def _codes(self, weight: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
+        exact = weight / scale if zero is None else (weight / scale).add_(zero)
+        return exact.round_().clamp_(self.lowest, self.lowest + 2**self.bits - 1)
 
     def _spread(self, inputs: int) -> tuple[Tensor, Tensor | None]:
         """Return scale and zero of each weight, (out, in)."""
