@@ -99,7 +99,7 @@ def _last(chain: Sequence[Asked]) -> Target:
 
 
 def target(text: str) -> Target:
-    """Return the amount that is written as a ratio or a pattern; a `UserError` where it is neither."""
+    """Return the amount that is written as a ratio, a pattern or bits a weight; a `UserError` where it is none."""
     if parse_bits(text) is not None:
         return None, text
     if ":" in text:
@@ -108,4 +108,6 @@ def target(text: str) -> Target:
     try:
         return float(text), None
     except ValueError:
-        raise UserError(f"{text!r} is neither a ratio, such as 0.5, nor a pattern, such as 2:4.") from None
+        raise UserError(
+            f"{text!r} is no ratio, such as 0.5, no pattern, such as 2:4, and no bits, such as 4bit."
+        ) from None

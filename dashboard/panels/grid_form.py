@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.chain import Asked, parse
 from core.errors import UserError
 from core.methods.base import Reads
+from core.registry import METHODS
 from core.request.asked import check_seed, reads_of
 from core.request.stages import check_ratio
 from core.request.sweeps import Target, target
@@ -84,18 +85,26 @@ def series_input(present: str, mistakes: Mistakes) -> Series:
     with box, mistakes.told():
         for chain in chains:
             stages += parse(chain)
-    amounts = _amounts(mistakes) if any(stage.open for stage in stages) else ()
+    open_ones = [stage for stage in stages if stage.open]
+    amounts = _amounts(mistakes, [f"{bits}bit" for bits in _bits(open_ones)]) if open_ones else ()
     return Series(chains, amounts, tuple(stages), box)
 
 
-def _amounts(mistakes: Mistakes) -> tuple[Target, ...]:
+def _bits(stages: Sequence[Asked]) -> list[int]:
+    """Return the bits a weight that some of the stages can be asked for."""
+    known = {method.name: method.bits for method in METHODS}
+    return sorted({bits for stage in stages for bits in known.get(stage.name, ())})
+
+
+def _amounts(mistakes: Mistakes, bits: list[str]) -> tuple[Target, ...]:
     chosen = st.multiselect(
         "Amounts",
-        [*RATIOS, *PATTERNS],
+        [*RATIOS, *PATTERNS, *bits],
         default=FIRST_AMOUNTS,
         key=AMOUNTS,
         accept_new_options=True,
-        help="Shares of the block weights that are gone, such as 0.35, or N:M patterns, such as 2:4.",
+        help="Shares of the block weights that are gone, such as 0.35, N:M patterns, such as 2:4, or, of what rounds "
+        "them, bits a weight, such as 4bit.",
         **HELD,
     )
     with mistakes.told():

@@ -76,16 +76,25 @@ def test_the_last_amount_of_a_chain_is_opened(chain, with_open):
     assert opened(chain) == with_open
 
 
+def test_bits_are_among_the_amounts_where_a_stage_takes_them(store):
+    def offered(chains):
+        (amounts,) = (field for field in open_grid(chains).multiselect if field.key == "run_amounts")
+        return set(amounts.options)
+
+    assert {"2bit", "4bit"} <= offered("wanda@\ngptq@") and "4bit" not in offered("wanda@")
+
+
 @pytest.mark.parametrize(
     ("chains", "more", "sentence"),
     [
         ("wanda@\nwandaa@", {}, "Unknown stage 'wandaa'"),
-        ("wanda@", {"run_amounts": ["half"]}, "'half' is neither a ratio"),
+        ("wanda@", {"run_amounts": ["half"]}, "'half' is no ratio, such as 0.5, no pattern"),
         ("wanda@", {"run_amounts": ["1.5"]}, "Ratio 1.5 is outside [0, 1)"),
         ("wanda@", {"run_amounts": []}, "Choose at least one amount"),
         ("wanda@", {"run_seeds": ["-1"]}, "Seed '-1' is no whole number"),
         ("wanda@", {"run_seeds": []}, "Choose at least one seed"),
         ("shortgpt@", {}, "ShortGPT has no N:M patterns"),
+        ("gptq@", {}, "GPTQ has no ratio; give bits a weight"),
         ("wanda@@", {}, "cannot stand here"),
     ],
 )
