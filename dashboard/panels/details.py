@@ -142,7 +142,6 @@ def _facts(result: Result) -> list[str]:
         f"on {details['device']}" if "device" in details else None,
         f"{share(size.block_removed)} of block weights are zero or gone",
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
-        f"{size.packed_bytes / 1e6:.0f} MB packed, {size.dense_bytes / 1e6:.0f} MB dense at 16 bits a weight",
     ]
     return [fact for fact in facts if fact]
 

@@ -12,7 +12,7 @@ from dashboard.charts.points import is_dense
 
 FIGURES = (  # column, what it is, its help
     ("value", "Perplexity", "The lower, the better."),
-    ("packed_mb", "Packed MB", "Each matrix in its smallest valid layout."),
+    ("packed_mb", "Packed MB", "Each matrix in its smallest valid layout, at 16 bits a weight or those of its grid."),
     ("bits_per_weight", "Bits a weight", "Of the linear layers inside the blocks, packed."),
 )
 
