@@ -15,7 +15,7 @@ from core.methods.base import NEUTRAL, Method
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 
-FONT = "Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"
+FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"  # the first is that of pages
 FADED = 0.42  # the share of its own colour that a faded mark keeps
 PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
 

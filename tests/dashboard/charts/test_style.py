@@ -1,0 +1,15 @@
+"""Charts look like the pages that they are on."""
+
+import tomllib
+
+import pytest
+
+from core.paths import PROJECT
+from dashboard.charts.style import DARK, LIGHT
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_charts_have_the_colours_of_pages_and_pages_those_of_charts(theme):
+    page = tomllib.loads((PROJECT / ".streamlit" / "config.toml").read_text())["theme"][theme.name]
+    assert (page["backgroundColor"], page["textColor"]) == (theme.paper, theme.text)
+    assert tuple(page["chartCategoricalColors"]) == theme.palette
