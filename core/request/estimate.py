@@ -34,7 +34,7 @@ MEMORY_RATE = 5e9  # bytes a second
 
 class Estimate(Frozen):
     seconds: float
-    bytes: int  # memory of the process at its peak
+    bytes: int  # memory at its peak, of the process and of the one that reads what is saved
     # Seconds of each stage that is reported, of its longest round where it has several; "" is the start.
     stages: dict[str, float] = {}
 
@@ -90,10 +90,14 @@ def estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
             shape.forward(LATENCY_TOKENS, 512) / speeds.of(spec, "perplexity") + LATENCY_STEPS * size / MEMORY_RATE
         )
         rows.append(("latency", seconds))
+    if spec.save:  # and read by another program, with libraries of its own
+        rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]
     item = BYTES[spec.variant.dtype]
     held = [made(stage).memory(shape, stage.calibration, item) for stage in stages]
     if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
         held.append(shape.parameters * BYTES[spec.scoring_dtype])  # the weights in it, beside the variant's own
+    if spec.save:
+        held.append(round(PROCESS_BYTES + size))
     most = max(held, default=0)
     return Estimate(
         seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)

@@ -117,6 +117,14 @@ def test_memory_grows_with_the_model_its_dtype_and_the_calibration():
     assert of().bytes > 4 * 134_515_008  # fp32 weights alone
 
 
+def test_a_saved_model_is_read_by_another_process_beside_this_one(tmp_path):
+    plain = spec("magnitude")
+    saved = plain.model_copy(update={"save": str(tmp_path / "saved")})
+    weights = 4 * facts(identify(MODEL)).parameters
+    assert estimate(saved).bytes > 2 * weights and estimate(plain).bytes < estimate(saved).bytes - weights
+    assert estimate(saved).seconds > estimate(plain).seconds
+
+
 def test_a_stored_run_of_the_same_kind_is_the_estimate_of_its_repetition():
     again = spec()
     measured = estimate(again, [result(again, seconds=90.0, perplexity_seconds=20.0)])
