@@ -126,7 +126,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     `frame` is tidy. Of the model that has most of them, under the protocol with the most documents that dense has.
     """
     names = tasks_here(printed)
-    rows = frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)]
+    rows = choices.by_share(frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)])
     rows = rows[points.is_dense(rows) | rows["parts"].isin(printed["name"])]
     where = [amount(*one) for one in zip(rows["ratio"], rows["pattern"], strict=True)]
     rows = rows.assign(removed=where)

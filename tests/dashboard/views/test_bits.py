@@ -5,7 +5,7 @@ import pandas as pd
 from dashboard.charts import figures, points
 from dashboard.charts.style import LIGHT
 from tests.dashboard.opened import chain_field, open_app
-from tests.dashboard.synthetic import result
+from tests.dashboard.synthetic import chained, result
 
 
 def test_the_form_asks_for_bits(fresh):
@@ -41,11 +41,7 @@ def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
 
 def test_the_curve_leaves_bits_to_the_trade_off(fresh):
     fresh.put(result("rtn", 25.0, None, pattern="4bit"))
-    joint = result("sparsegpt", 27.0, 0.5)
-    stage = joint.variant.stages[0].model_copy(update={"parameters": {"bits": 4}})
-    fresh.put(
-        joint.model_copy(update={"variant": joint.variant.model_copy(update={"key": "b" * 64, "stages": (stage,)})})
-    )
+    fresh.put(chained("sparsegpt@0.5,bits=4", 27.0))
     app = open_app()
     assert "RTN" not in app.multiselect[0].options
     assert not any("bits" in name for name in app.pills(key="explore_series").options)

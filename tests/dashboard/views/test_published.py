@@ -6,7 +6,7 @@ import pytest
 
 from core.results import Measurement
 from tests.dashboard.opened import charts, open_app
-from tests.dashboard.synthetic import result
+from tests.dashboard.synthetic import chained, result
 
 
 @pytest.mark.parametrize("title", [None, "SparseGPT: OPT-175B, zero-shot", "SlimLLM: LLaMA-7B", "SlimLLM: LLaMA-2-7B"])
@@ -28,10 +28,11 @@ def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
     app = open_app("views/published.py")
     assert len(charts(app)) == 1 and "None of them was measured here" in app.caption[-1].value
     store.put(result("sparsegpt", 24.0, 0.3, corpus="wikitext2"))
+    store.put(chained("sparsegpt@0.3,bits=4", 26.0, corpus="wikitext2"))
     app.run()
     assert len(charts(app)) == 2
     drawn = charts(app)[1].proto.spec
-    assert "SparseGPT" in drawn and "Wanda" not in drawn
+    assert "SparseGPT" in drawn and "Wanda" not in drawn and "bits" not in drawn
     assert "Another model than the paper's" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="published_text").set_value("c4").run()
     assert len(charts(app)) == 1 and not app.exception
