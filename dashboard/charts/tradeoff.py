@@ -84,7 +84,7 @@ def tradeoff(
     _draw_rest(drawing, others[~others["fits"]], theme)
     _draw_fitting(drawing, others[others["fits"]], theme)
     _draw_limits(plot, limit, _limit_words(budget, cost, quality), theme)
-    _draw_dense(plot, dense, theme)
+    _draw_dense(plot, dense, quality, theme)
     _name(plot, others, steps, theme)
     if quality.lower:
         log_axis(drawing, *plot.up)
@@ -252,15 +252,16 @@ def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], said: tup
         plot.write((plot.across[1], best), said[1], "top left", theme.text, "limits")
 
 
-def _draw_dense(plot: Plot, dense: pd.DataFrame, theme: Theme) -> None:
-    """Draw the dense model's mark and a line at what it has."""
+def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, theme: Theme) -> None:
+    """Draw the dense model's mark and a line at what it has, which is said where no variant can be hoped for."""
     if dense.empty:
         return
-    x, height = float(dense["x"].iloc[0]), float(dense["height"].iloc[0])
+    height = float(dense["height"].iloc[0])
     plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
     mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
     plot.drawing.scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
-    plot.write_where_free((x, height), f"dense {number(height)}", theme.text, "Dense")
+    side = "bottom right" if quality.lower else "top right"
+    plot.write((plot.across[0], height), f"dense {number(height)}", side, theme.text, "Dense")
 
 
 def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:
