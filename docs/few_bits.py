@@ -11,6 +11,7 @@ from core.analysis.seven import MEAN
 from core.analysis.told import figures
 from core.chain import written
 from core.cli.tables import column
+from core.methods.quantised.hqq import GIVEN_BACK
 from core.registry import rounds
 from core.results import Result
 from docs.points import DENSE, LONG, MODEL, number, point
@@ -19,6 +20,11 @@ from docs.points import DENSE, LONG, MODEL, number, point
 def is_rounded(result: Result) -> bool:
     """Whether a variant's weights lie on a grid."""
     return any(rounds(stage) for stage in result.variant.stages)
+
+
+def gives_back(result: Result) -> bool:
+    """Whether weights lay on their grid before, as the model's file has them, so that nothing was rounded."""
+    return any(layer.note == GIVEN_BACK for layer in result.layers)
 
 
 def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
@@ -39,11 +45,12 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         value = next((row.value for row in result.measurements if column(row) == LONG), None)
         size = result.counted
         if value is not None:
-            rows.append((size.bits_per_weight, value, key, written(result.variant.stages), size.packed_bytes / 1e6))
+            chain = f"`{written(result.variant.stages)}`" + (" (the file's own grid)" if gives_back(result) else "")
+            rows.append((size.bits_per_weight, value, key, chain, size.packed_bytes / 1e6))
     return pd.DataFrame(
         [
             {
-                "chain": f"`{chain}`",
+                "chain": chain,
                 "bits a weight": f"{bits:.2f}",
                 "MB packed": f"{packed:.1f}",
                 "perplexity": number(value),

@@ -1,5 +1,7 @@
 """What the page says of variants with few bits a weight."""
 
+from core.methods.quantised.hqq import GIVEN_BACK
+from core.results import LayerReport
 from core.specs import Stage
 from docs.few_bits import few_bits, is_rounded
 from tests.docs.test_apart import pruned, variant
@@ -30,3 +32,6 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     assert table.loc["`rtn@4bit`", "mean of seven, points"].endswith(": worse")
     assert table.loc["`rtn@4bit,clip=true`", "against dense"] == ""
     assert few_bits([results[0]], samples).empty
+    layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, note=GIVEN_BACK)
+    back = few_bits([results[0], results[1].model_copy(update={"layers": (layer,)})], samples)
+    assert list(back["chain"]) == ["`rtn@4bit` (the file's own grid)"]
