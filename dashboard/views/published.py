@@ -137,7 +137,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     if points.is_dense(rows).all():
         st.caption(f"None of them was measured here on {called(corpus)} in windows of {int(window)} tokens yet.")
         return []
-    best = rows.groupby(["model", "protocol_id"]).size().idxmax()
+    best = rows[["model", "protocol_id"]].value_counts().index[0]
     rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
     rows = choices.made_with_most(rows)
     dense = points.collapse(rows[points.is_dense(rows)])
