@@ -223,8 +223,7 @@ def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
     assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(42.6, abs=0.05)
     (differences,) = [one.proto.spec for one in charts(app) if "zero-shot minus dense" in one.proto.spec]
     assert all(name in differences for name in ("Magnitude", "Wanda", "RIA", "SparseGPT"))
-    (said,) = app.info  # only what a teacher trained has no 500 documents
-    assert "yet of SparseGPT + White-box distillation on the first 500 documents" in said.value
+    assert not app.info  # of which nothing lacks
     control(app, "explore_at").set_value("30 %").run()
     assert "No zero-shot numbers at 30 % yet on the first 500 documents" in app.info[0].value
     app.selectbox(key="explore_documents").set_value("First 100 documents of each task, float32").run()
