@@ -1,7 +1,9 @@
 """The peer llm-compressor 0.14, in an environment of its own, as it caps transformers and torch.
 
-python3 -m venv benchmarks/.venv-llmcompressor
-benchmarks/.venv-llmcompressor/bin/pip install "llmcompressor>=0.14,<0.15"
+The environment is made by
+
+    python3 -m venv benchmarks/.venv-llmcompressor
+    benchmarks/.venv-llmcompressor/bin/pip install "llmcompressor>=0.14,<0.15"
 """
 
 import subprocess
