@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
+from statistics import fmean
 
 import pandas as pd
 
@@ -27,6 +29,12 @@ def gives_back(result: Result) -> bool:
     return any(layer.note == GIVEN_BACK for layer in result.layers)
 
 
+def output_error(result: Result) -> float | None:
+    """Return the relative output error that the last stage's linears have on the calibration text, the mean of all."""
+    errors = [layer.error for layer in result.last_layers if layer.error is not None]
+    return fmean(errors) if errors else None
+
+
 def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Every rounded variant of the default model beside dense, the fewest packed bits first, then the best."""
     mine = [result for result in results if result.variant.model == MODEL]
@@ -46,17 +54,18 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         size = result.counted
         if value is not None:
             chain = f"`{written(result.variant.stages)}`" + (" (the file's own grid)" if gives_back(result) else "")
-            rows.append((size.bits_per_weight, value, key, chain, size.packed_bytes / 1e6))
+            rows.append((size.bits_per_weight, value, key, chain, size.packed_bytes / 1e6, output_error(result)))
     return pd.DataFrame(
         [
             {
                 "chain": chain,
                 "bits a weight": f"{bits:.2f}",
                 "MB packed": f"{packed:.1f}",
+                "output error": "" if error is None else f"{error:.4f}",
                 "perplexity": number(value),
                 "against dense": read.get(key, ""),
                 "mean of seven, points": means.get(key, ""),
             }
-            for bits, value, key, chain, packed in sorted(rows)
+            for bits, value, key, chain, packed, error in sorted(rows, key=itemgetter(0, 1, 2))
         ]
     )

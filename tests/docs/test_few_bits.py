@@ -32,6 +32,7 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     assert table.loc["`rtn@4bit`", "mean of seven, points"].endswith(": worse")
     assert table.loc["`rtn@4bit,clip=true`", "against dense"] == ""
     assert few_bits([results[0]], samples).empty
-    layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, note=GIVEN_BACK)
+    assert table.loc["`rtn@4bit`", "output error"] == ""
+    layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25, note=GIVEN_BACK)
     back = few_bits([results[0], results[1].model_copy(update={"layers": (layer,)})], samples)
-    assert list(back["chain"]) == ["`rtn@4bit` (the file's own grid)"]
+    assert list(back["chain"]) == ["`rtn@4bit` (the file's own grid)"] and list(back["output error"]) == ["0.2500"]
