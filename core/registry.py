@@ -92,7 +92,7 @@ def made(stage: Stage) -> Method:
 def reads(stage: Stage) -> Reads:
     """Return what text a stage reads, also one that this version does not have."""
     try:
-        return _reads(stage.method, canonical_json(stage.parameters) if stage.parameters else "{}")
+        return _kept(stage).reads
     except UserError:
         if stage.calibration is None:
             return "nothing"
@@ -102,19 +102,19 @@ def reads(stage: Stage) -> Reads:
 def rounds(stage: Stage) -> bool:
     """Whether a stage leaves weights on a grid of few bits; of one that this version does not have nothing is known."""
     try:
-        return _rounds(stage.method, canonical_json(stage.parameters))
+        return bool(_kept(stage).rounds)
     except UserError:
         return False
 
 
-@lru_cache(maxsize=1024)  # every name of every variant asks
-def _reads(method: str, parameters: str) -> Reads:
-    return made(Stage(method=method, parameters=json.loads(parameters))).reads
+def _kept(stage: Stage) -> Method:
+    """Return `made` of a stage, without its seed, to be asked and not changed."""
+    return _made(stage.method, canonical_json(stage.parameters) if stage.parameters else "{}")
 
 
-@lru_cache(maxsize=1024)  # every row of every variant asks
-def _rounds(method: str, parameters: str) -> bool:
-    return bool(made(Stage(method=method, parameters=json.loads(parameters))).rounds)
+@lru_cache(maxsize=1024)  # every name and every row of every variant asks
+def _made(method: str, parameters: str) -> Method:
+    return made(Stage(method=method, parameters=json.loads(parameters)))
 
 
 def spelt_out(stage: Stage) -> dict[str, Any]:

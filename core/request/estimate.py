@@ -90,13 +90,12 @@ def estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
             shape.forward(LATENCY_TOKENS, 512) / speeds.of(spec, "perplexity") + LATENCY_STEPS * size / MEMORY_RATE
         )
         rows.append(("latency", seconds))
-    if spec.save:  # and read by another program, with libraries of its own
-        rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]
     item = BYTES[spec.variant.dtype]
     held = [made(stage).memory(shape, stage.calibration, item) for stage in stages]
     if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
         held.append(shape.parameters * BYTES[spec.scoring_dtype])  # the weights in it, beside the variant's own
-    if spec.save:
+    if spec.save:  # and read by another program, with libraries of its own
+        rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]
         held.append(round(PROCESS_BYTES + size))
     most = max(held, default=0)
     return Estimate(
