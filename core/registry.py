@@ -4,6 +4,7 @@ Adding one is its file and a line here.
 """
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
 from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
+from core.methods.quantised.base import Quantised
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rotate import Rotate
@@ -35,7 +37,8 @@ from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
-from core.specs import Stage, canonical_json
+from core.models.catalogue import BY_ID
+from core.specs import Stage, canonical_json, parse_bits
 from core.training.base import Recovery
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
@@ -105,6 +108,15 @@ def rounds(stage: Stage) -> bool:
         return bool(_kept(stage).rounds)
     except UserError:
         return False
+
+
+def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
+    """Whether a chain gives back the weights of a model's file: its one stage finds the grid that they lie on there."""
+    card = BY_ID.get(model)
+    if card is None or card.grid is None or len(stages) > 1 or not rounds(stages[0]):
+        return False
+    method, bits = _kept(stages[0]), parse_bits(stages[0].pattern or "")
+    return isinstance(method, Quantised) and method.any_zeros and (bits, method.parameters.group_size) == card.grid
 
 
 def _kept(stage: Stage) -> Method:

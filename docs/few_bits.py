@@ -9,12 +9,12 @@ from statistics import fmean
 import pandas as pd
 
 from core.analysis.differences import Samples, differences
+from core.analysis.frame import OWN_GRID
 from core.analysis.seven import MEAN
 from core.analysis.told import figures
 from core.chain import written
 from core.cli.tables import column
-from core.methods.quantised.hqq import GIVEN_BACK
-from core.registry import rounds
+from core.registry import on_own_grid, rounds
 from core.results import Result
 from docs.points import DENSE, LONG, MODEL, number, point
 
@@ -22,11 +22,6 @@ from docs.points import DENSE, LONG, MODEL, number, point
 def is_rounded(result: Result) -> bool:
     """Whether a variant's weights lie on a grid."""
     return any(rounds(stage) for stage in result.variant.stages)
-
-
-def gives_back(result: Result) -> bool:
-    """Whether weights lay on their grid before, as the model's file has them, so that nothing was rounded."""
-    return any(layer.note == GIVEN_BACK for layer in result.layers)
 
 
 def output_error(result: Result) -> float | None:
@@ -53,7 +48,8 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         value = next((row.value for row in result.measurements if column(row) == LONG), None)
         size = result.counted
         if value is not None:
-            chain = f"`{written(result.variant.stages)}`" + (" (the file's own grid)" if gives_back(result) else "")
+            own = OWN_GRID * on_own_grid(MODEL, result.variant.stages)
+            chain = f"`{written(result.variant.stages)}`{own}"
             rows.append((size.bits_per_weight, value, key, chain, size.packed_bytes / 1e6, output_error(result)))
     return pd.DataFrame(
         [

@@ -109,10 +109,11 @@ def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     """Return which rows are on the Pareto front: no other costs at most as much, is at least as good, and differs.
 
     `cost` names a column, the lower the better, and `quality` is PERPLEXITY or ACCURACY. Rows that are equal in both
-    are on it together; those without one of them, or with one that is infinite or of a diverged model, never are.
+    are on it together; those without one of them, or with one that is infinite or of a diverged model, never are, nor
+    is what `own_grid` says to be the model's file as it was.
     """
     loss = _loss(rows, quality)
-    told = loss.notna() & rows[cost].map(math.isfinite)
+    told = loss.notna() & rows[cost].map(math.isfinite) & ~rows["own_grid"]
     loss, costs = loss[told], rows.loc[told, cost]
     best = loss.groupby(costs).min().sort_index()
     cheaper = best.cummin().shift(fill_value=math.inf)  # the best of what costs less
@@ -140,20 +141,21 @@ def fits(rows: pd.DataFrame, budget: Budget) -> pd.DataFrame:
 def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.DataFrame:
     """Return the rows with what `fits` says, best first, and of those that fit which are the `front` and `best`.
 
-    First what fits, the best quality first, and of equal ones the cheaper; what has no such quality comes last of them.
-    Then the nearest misses: by `excess`, the smallest first, then by quality; what is not known comes last. `front` is
-    `pareto` among what fits, and `best` the best of its family. `rows` have key, family, `cost`, perplexity,
-    times_dense and mean_accuracy, and the columns that are limited; `key` tells them apart.
+    First what fits, the best quality first, and of equal ones the cheaper; behind it what is on its file's `own_grid`,
+    which says nothing of a method, and what has no such quality. Then the nearest misses: by `excess`, the smallest
+    first, then by quality; what is not known comes last. `front` is `pareto` among what fits, and `best` the best of
+    its family. `rows` have key, family, own_grid, `cost`, perplexity, times_dense and mean_accuracy, and the columns
+    that are limited; `key` tells them apart.
     """
     found = fits(rows, budget)
     loss = _loss(rows, quality)
     order = (
         rows.assign(**found, loss=loss)
-        .sort_values(["excess", "loss", cost, "key"], na_position="last", kind="stable")
+        .sort_values(["excess", "own_grid", "loss", cost, "key"], na_position="last", kind="stable")
         .index
     )
     found = pd.concat([rows, found], axis=1).loc[order]
-    there = found["fits"] & loss.loc[order].notna()
+    there = found["fits"] & loss.loc[order].notna() & ~found["own_grid"]
     front = pareto(found[found["fits"]], cost, quality).reindex(order, fill_value=False)
     return found.assign(front=front, best=there & ~found["family"].where(there).duplicated())
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core.chain import DENSE, series, shared, written
-from core.registry import METHODS, STAGES, rounds, spelt_out
+from core.registry import METHODS, STAGES, on_own_grid, rounds, spelt_out
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, Stage
 from core.words import parts, series_name
@@ -28,12 +28,13 @@ NUMBERS = (
 )
 COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
-    *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "recovery", "untuned"),
+    *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "untuned"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "limit", "fewshot", "scoring", "version", "source", "protocol", "protocol_id", "origin"),
     *COUNTED,
 )
 MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin")
+OWN_GRID = " (the file's own grid)"
 KNOWN = {stage.name: stage for stage in STAGES}
 # Each before what it was trained to.
 ORDER = [*[stage.name for stage in METHODS], None, *[stage.name for stage in STAGES[len(METHODS) :]]]
@@ -46,6 +47,7 @@ class Identity(NamedTuple):
     chain: str  # its last amount left open
     dtype: str
     cut_short: bool
+    own_grid: bool
 
 
 class _Protocol(NamedTuple):
@@ -175,6 +177,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
         "rounded": not variant.elsewhere and any(rounds(stage) for stage in variant.stages),
+        "own_grid": on_own_grid(variant.model, variant.stages),
         "recovery": variant.recovery,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),
@@ -185,7 +188,8 @@ def _variant(variant: Variant) -> dict[str, Any]:
 
 
 def _identity(variant: Variant) -> Identity:
-    return Identity(variant.model, series(variant.stages), variant.dtype, variant.cut_short)
+    own = on_own_grid(variant.model, variant.stages)
+    return Identity(variant.model, series(variant.stages), variant.dtype, variant.cut_short, own)
 
 
 def _untuned(variant: Variant) -> Variant | None:
@@ -223,7 +227,8 @@ def _alike(labels: dict[Identity, str]) -> list[Identity]:
 
 
 def _label(identity: Identity, stages: tuple[Stage, ...], trainings: bool = False) -> str:
-    return series_name(stages, identity.dtype, trainings) + (" (cancelled)" if identity.cut_short else "")
+    name = series_name(stages, identity.dtype, trainings)
+    return name + OWN_GRID * identity.own_grid + " (cancelled)" * identity.cut_short
 
 
 def _stages(variant: Variant) -> list[dict[str, Any]]:

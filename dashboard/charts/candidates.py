@@ -20,8 +20,9 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
 
     `measured` are perplexities of one model, text and protocol, and `scored` accuracies as of `of_documents`. Added are
     perplexity and mean_accuracy (of seven tasks, a share) with their ends `_low` and `_high`, times_dense,
-    accuracy_lost (mean_accuracy minus that of the dense model), family, training (TRAINED or UNTRAINED), `keys` by seed
-    and the texts each was made with; these are in `series`, too, where it does not tell two apart otherwise.
+    accuracy_lost (mean_accuracy minus that of the dense model), family, own_grid, training (TRAINED or UNTRAINED),
+    `keys` by seed and the texts each was made with; these are in `series`, too, where it does not tell two apart
+    otherwise.
     """
     parts, groups = [], list[tuple[str, ...]]()
     for _, part in measured.groupby(TEXTS, dropna=False, sort=False):
@@ -31,7 +32,8 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
         return pd.DataFrame()
     rows = pd.concat(parts, ignore_index=True)
     rows["keys"] = rows["key"].map({keys[0]: keys for keys in groups})
-    rows["family"] = rows["key"].map(measured.drop_duplicates("key").set_index("key")["family"])
+    of_key = measured.drop_duplicates("key").set_index("key").loc[rows["key"]]
+    rows["family"], rows["own_grid"] = of_key["family"].to_numpy(), of_key["own_grid"].to_numpy(bool)
     rows["training"] = [UNTRAINED if quickly_made(chain) else TRAINED for chain in rows["chain"]]
     rows = rows.rename(columns={"low": "perplexity_low", "high": "perplexity_high"}).assign(perplexity=rows["value"])
     stand_for = {key: keys[0] for keys in groups for key in keys}

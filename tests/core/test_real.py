@@ -7,6 +7,7 @@ import pytest
 
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.evaluation.perplexity import perplexity
+from core.models.catalogue import BY_ID
 from core.models.sources import identify, load_model, load_tokenizer
 from core.outcomes import summary
 from core.progress import silent
@@ -167,3 +168,15 @@ def test_an_export_says_in_llama_cpp_what_the_variant_says_here(material, tmp_pa
     result = Result(variant=describe(spec), footprint=footprint(model, 134_515_008, 106_168_320))
     told = exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16")
     assert told.same_tokens and told.same_first == told.prompts and told.difference < 0.02
+
+
+def test_the_default_model_s_file_has_its_weights_on_the_grid_that_its_card_tells(material):
+    """So that HQQ at those bits and groups loses nothing, and its results say why."""
+    from core.methods.quantised.hqq import GIVEN_BACK
+    from tests.core.applied import compress
+
+    source, _, tokens, _ = material
+    bits, group = BY_ID[DEFAULT_MODEL].grid
+    for size, notes in ((group, {GIVEN_BACK}), (2 * group, {None})):
+        stage = build_stage("hqq", pattern=f"{bits}bit", settings={"group_size": size}, layers="0:1")
+        assert {layer.note for layer in compress(load_model(source), stage, tokens)} == notes

@@ -1,10 +1,11 @@
 """What the page says of variants with few bits a weight."""
 
-from core.methods.quantised.hqq import GIVEN_BACK
 from core.results import LayerReport
 from core.specs import Stage
 from docs.few_bits import few_bits, is_rounded
 from tests.docs.test_apart import pruned, variant
+
+OWN = {"b": {}, "c": {"group_size": 32}}  # the parameters of HQQ
 
 
 def bits(method, amount, **parameters):
@@ -33,6 +34,16 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     assert table.loc["`rtn@4bit,clip=true`", "against dense"] == ""
     assert few_bits([results[0]], samples).empty
     assert table.loc["`rtn@4bit`", "output error"] == ""
-    layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25, note=GIVEN_BACK)
-    back = few_bits([results[0], results[1].model_copy(update={"layers": (layer,)})], samples)
-    assert list(back["chain"]) == ["`rtn@4bit` (the file's own grid)"] and list(back["output error"]) == ["0.2500"]
+    layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25)
+    with_layers = few_bits([results[0], results[1].model_copy(update={"layers": (layer,)})], samples)
+    assert list(with_layers["output error"]) == ["0.2500"]
+
+
+def test_a_row_that_is_the_model_s_file_as_it_was_says_so():
+    made = [
+        variant("a", (Stage(method="dense"),)),
+        *[variant(key, (bits("hqq", 4, **how),)) for key, how in OWN.items()],
+    ]
+    kept = {result.variant.key: answers for result, answers in made}
+    table = few_bits([result for result, _ in made], lambda key, row: kept[key].get(row.identity))
+    assert set(table["chain"]) == {"`hqq@4bit`", "`hqq@4bit,group_size=32` (the file's own grid)"}

@@ -38,6 +38,7 @@ class Quantised(LinearMethod):
     bits = BITS
     keeps: ClassVar[Keeps] = "all"
     mark = "hexagon"
+    any_zeros: ClassVar[bool] = False  # of its groups: any number, or only whole ones
     parameters: GroupParameters
     Parameters = GroupParameters
 

@@ -65,6 +65,7 @@ class HQQ(Quantised):
     keeps: ClassVar[Keeps] = "nothing"  # a zero that is no whole number has no code for a weight of 0
     colour = 4
     dash = "dash"
+    any_zeros = True
     parameters: HQQParameters
     Parameters = HQQParameters
 

@@ -20,7 +20,7 @@ def table(points) -> pd.DataFrame:
     families = [("a", "b", "c")[place % 3] for place in range(len(rows))]
     keys = [f"{place:02d}" for place in range(len(rows))]
     rows.index = pd.Index([10 * place + 7 for place in range(len(rows))])  # not 0, 1, 2, as after filters
-    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, family=families, key=keys)
+    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, family=families, own_grid=False, key=keys)
 
 
 tables = draw.lists(draw.tuples(few, few, shares), max_size=12).map(table)
@@ -124,6 +124,13 @@ def test_the_nearest_miss_is_that_of_the_smallest_largest_excess():
     assert list(found["excess"].round(6))[:4] == [0.3, 1.0, 4.0, INF]
     assert found["misses"].iloc[3] == "diverged" and found["misses"].iloc[4] == "packed size not known"
     assert not found["front"].any() and not found["best"].any()
+
+
+def test_a_model_s_file_as_it_was_is_the_best_of_nothing_and_stands_behind_what_fits():
+    rows = table([(100, 1, 0.6), (100, 2, 0.5), (90, 4, 0.3)]).assign(own_grid=[True, False, False], family="a")
+    found = ranked(rows, Budget(packed_mb=110), "packed_mb", PERPLEXITY)
+    assert list(found["key"]) == ["01", "02", "00"] and found["fits"].all()
+    assert list(found["front"]) == [True, True, False] and list(found["best"]) == [True, False, False]
 
 
 def test_the_front_is_of_what_fits():

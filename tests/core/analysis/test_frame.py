@@ -9,6 +9,7 @@ import pytest
 from core.analysis.frame import COLUMNS, protocol_sentence, tidy
 from core.chain import Shared, parse
 from core.request.asked import build_asked
+from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Calibration, Stage
 from tests.core.made import KEY, OTHER, WANDA, make, perplexity, trained
@@ -116,6 +117,19 @@ def test_trainings_are_told_apart_only_where_there_are_several():
         "Wanda + LoRA (minutes 1.0, rank 4)",
     ]
     assert list(frame.untuned[1:]) == ["Wanda", "Wanda"] and frame.untuned.isna()[0]
+
+
+def test_hqq_on_the_grid_of_the_model_s_file_says_so():
+    def hqq(key, bits, group, model=DEFAULT_MODEL):
+        amount = {"ratio": 1 - bits / 16, "pattern": f"{bits}bit", "ratio_kind": "bits"}
+        stage = Stage(method="hqq", parameters={"group_size": group}, **amount)
+        made = make(perplexity(20.0), key=key * 64, stages=(stage,))
+        return made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})})
+
+    rows = tidy([hqq("1", 4, 32), hqq("2", 3, 32), hqq("3", 4, 128), hqq("4", 4, 32, "opt-125m")]).set_index("key")
+    own = rows[rows["own_grid"].astype(bool)]
+    assert list(own.index) == ["1" * 64] and list(own["label"]) == ["HQQ (group size 32) (the file's own grid)"]
+    assert not rows["label"].drop(own.index).str.contains("own grid").any()
 
 
 def test_a_cancelled_training_is_marked():
