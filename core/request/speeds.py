@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from itertools import product
+from itertools import accumulate, product
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -91,8 +91,23 @@ def seen(result: Result, shape: ModelFacts) -> list[Seen]:
 
 
 def sums(rows: Iterable[Seen]) -> dict[Kind, Done]:
-    """Return all work of each kind; a stage that several variants were made by way of counts once."""
-    found: dict[Kind, Done] = {}
+    """Return all work of each kind, in the time that it takes at the speed which half of it was done slower than.
+
+    So that one run on a busy machine moves what is expected of the next by little.
+    """
+    found = {}
+    for kind, parts in _by_kind(rows).items():
+        work = sum(part.work for part in parts)
+        slowest = sorted(parts, key=lambda part: part.work / part.seconds)
+        reached = accumulate(part.work for part in slowest)
+        middle = next(part for part, done in zip(slowest, reached, strict=True) if done >= work / 2)
+        found[kind] = Done(work, work * middle.seconds / middle.work)
+    return found
+
+
+def _by_kind(rows: Iterable[Seen]) -> dict[Kind, list[Done]]:
+    """Return the work of each kind; a stage that several variants were made by way of counts once."""
+    found: dict[Kind, list[Done]] = {}
     counted: set[tuple[Any, ...]] = set()
     for row in rows:
         if row.made is not None:
@@ -100,8 +115,7 @@ def sums(rows: Iterable[Seen]) -> dict[Kind, Done]:
                 continue
             counted.add(row.made)
         if row.work and row.seconds:
-            work, seconds = found.get(row.kind, Done(0.0, 0.0))
-            found[row.kind] = Done(work + row.work, seconds + row.seconds)
+            found.setdefault(row.kind, []).append(Done(row.work, row.seconds))
     return found
 
 
@@ -195,5 +209,5 @@ class History:
 def _compact(rows: list[Seen]) -> Iterable[Seen]:
     """Return the measurements of one result with those of a kind together."""
     yield from (row for row in rows if row.made is not None)
-    for kind, done in sums(row for row in rows if row.made is None).items():
-        yield Seen(kind, done.work, done.seconds)
+    for kind, parts in _by_kind(row for row in rows if row.made is None).items():
+        yield Seen(kind, sum(part.work for part in parts), sum(part.seconds for part in parts))

@@ -147,6 +147,12 @@ def test_the_likest_rows_count_and_other_devices_do_not():
     assert estimate(spec(dtype="bfloat16"), rows).seconds == estimate(spec(dtype="bfloat16")).seconds
 
 
+def test_one_run_on_a_busy_machine_does_not_move_the_estimate():
+    quiet = [result(spec(seed=seed), 90.0 + seed, 20.0) for seed in (1, 2, 3)]
+    busy = result(spec(seed=4), 900.0, 200.0)
+    assert estimate(spec(), [*quiet, busy]).seconds == pytest.approx(overhead() + 93 + 20)
+
+
 def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:
     """The seconds of all that is left of a run, where these results were measured here."""
     return sum(estimate(part, measured).seconds for part in left(wanted, store))
