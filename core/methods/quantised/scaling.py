@@ -84,14 +84,15 @@ def powers(size: Tensor, exponent: float) -> Tensor:
 def clipped(weight: Tensor, inputs: Tensor, group: int, round_to: Round) -> Tensor:
     """Return a weight (out, in), each group's largest sizes cut to where its output changes least by rounding."""
     rows = inputs.unflatten(1, (-1, group)).transpose(0, 1)  # (groups, tokens, group)
+    gram = rows.mT @ rows  # (groups, group, group)
     groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
-    wanted = rows @ groups.permute(1, 2, 0)  # (groups, tokens, out)
     largest = groups.abs().amax(-1, keepdim=True)  # (out, groups, 1)
     best, least = largest, torch.full_like(largest, float("inf"))
     for step in range(CLIP_STEPS):
         limit = largest * (1 - step / CLIP_OF)
         rounded = round_to(groups.clamp(-limit, limit).flatten(1)).unflatten(1, (-1, group))
-        error = (rows @ rounded.permute(1, 2, 0) - wanted).square().sum(1).T[..., None]  # (out, groups, 1)
+        lost = (rounded - groups).transpose(0, 1)  # (groups, out, group)
+        error = ((lost @ gram) * lost).sum(-1).T[..., None]  # (out, groups, 1)
         better = error < least
         best, least = torch.where(better, limit, best), torch.where(better, error, least)
     return groups.clamp(-best, best).flatten(1)
