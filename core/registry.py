@@ -89,7 +89,7 @@ def get_stage(name: str) -> type[Method]:
 def made(stage: Stage) -> Method:
     """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
     found = get_stage(stage.method)
-    return found.of(found.parsed(stage.parameters), stage.seed)
+    return found.of(found.parsed(stage.parameters), stage.seed, stage.pattern)
 
 
 def reads(stage: Stage) -> Reads:

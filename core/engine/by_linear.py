@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from core.cache.observations import Tensors, observed
 from core.context import Context, Given, Outcome
 from core.engine.dense import DenseWeights
 from core.engine.forms import make_walker
+from core.engine.gradients import gather_gradients
 from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
@@ -64,9 +65,11 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
                 after(index)
 
     observed_here: Tensors = {}
-    if wanted := method.observations_for(target):
+    if method.observations:
         look = partial(_observe, method, walk, len(linears), progress)
-        observed_here = observed(given.before, stage, wanted, look)
+        if method.observes_gradients:
+            look = partial(_differentiate, model, method, linears, given, context)
+        observed_here = observed(given.before, stage, method.observations, look)
     plan = method.plan(linears, target, observed_here)
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
@@ -93,6 +96,15 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
     progress("observe", 0, total, "")
     walk(look)
     return found
+
+
+def _differentiate(
+    model: PreTrainedModel, method: LinearMethod, linears: Sequence[Linear], given: Given, context: Context
+) -> Tensors:
+    """Return what the method wants to know of the gradients of each linear, before any is changed."""
+    gathered = {linear: method.accumulator() for linear in linears}
+    gather_gradients(model, gathered, given.windows, context.device, context.progress)
+    return {linear.name: tensor for linear, one in gathered.items() for tensor in one.tensors().values()}
 
 
 @dataclass

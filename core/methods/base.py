@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import Field, ValidationError
 
@@ -134,6 +134,16 @@ class Compressed:
     factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in) whose product `weight` is
 
 
+class Accumulator(Protocol):
+    """Takes the gradient of the loss on one calibration window with respect to one linear's weight (out, in)."""
+
+    def add(self, weight: Tensor, gradient: Tensor) -> None: ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was gathered, by name."""
+        ...
+
+
 class Method:
     """What a stage of a variant is made by. What kind it is, and so how it is carried out, is said by the subclass.
 
@@ -171,8 +181,9 @@ class Method:
         self.seed = seed or 0
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None) -> Method:
-        """Return the method with its parameters; of another class where these decide how it is carried out."""
+    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+        """Return the method with its parameters; of another class where these, or what the `pattern` of its amount
+        says, decide how it is carried out."""
         return cls(parameters, seed)
 
     @classmethod
@@ -238,17 +249,19 @@ class LinearMethod(Method):
 
     by_layer = True
     keeps: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
+    observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
 
     def sums(self, role: str) -> frozenset[Sum]:
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
         return frozenset()
 
-    def observations_for(self, target: Target) -> tuple[str, ...]:
-        """Return `observations`, of a method that wants to know more for some amounts than for others."""
-        return self.observations
-
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """Return what `plan` wants to know of one dense linear (out, in); only where something is observed."""
+        raise NotImplementedError
+
+    def accumulator(self) -> Accumulator:
+        """Return what gathers the one tensor of a dense linear that `plan` wants to know; only of what
+        `observes_gradients`."""
         raise NotImplementedError
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -264,7 +277,7 @@ class LinearMethod(Method):
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         """Forwards over the calibration text, Gram matrices and their factors, and ranking the weights."""
-        passes = (1 if self.true_sequential else 2) + bool(self.observations)
+        passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
         return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:

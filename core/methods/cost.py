@@ -23,6 +23,16 @@ def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Call
     return grams + passes * shape.forward(tokens, text.window)
 
 
+def differentiating(shape: ModelFacts, text: Calibration) -> float:
+    """Return the operations of a forward and a backward pass, which counts as two, over a text and the vocabulary."""
+    return 3 * shape.forward(text.windows * text.window, text.window, head=True)
+
+
+def gradient_bytes(shape: ModelFacts, text: Calibration, copies: int) -> int:
+    """Return the bytes of one window's activations and logits, and of so many tensors of the weights' sizes."""
+    return 4 * (text.window * (shape.saved + 3 * shape.vocabulary) + copies * shape.block_weights)
+
+
 def gram_bytes(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> int:
     """Return the bytes of the largest Gram matrix, its factor and what makes it."""
     return 4 * 3 * max(_gram_widths(shape, sums), default=0) ** 2

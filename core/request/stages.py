@@ -169,7 +169,7 @@ def build_stage(
     `before` are the stages that it follows, which decide what an N:M pattern comes to.
     """
     found = get_stage(method)
-    wanted = found.of(found.parsed(settings or {}), seed)
+    wanted = found.of(found.parsed(settings or {}), seed, pattern)
     reads_text = wanted.reads != "nothing"
     if reads_text:
         if calibration is None:

@@ -3,25 +3,23 @@
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
 (arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded.
 Group-aware order: groups stay whole, ordered by the largest diagonal entry of the Hessian in each, and inside each its
-columns by theirs. Where only a mean of bits is asked for, each linear's loss at every width is observed first
-(`core.methods.quantised.allocation`).
+columns by theirs. Where only a mean of bits is asked for, it is `core.methods.quantised.mixed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Statistics, Sum, Target, WalkerParameters
+from core.methods.base import Citation, Compressed, Method, MethodParameters, Statistics, Sum, Target, WalkerParameters
 from core.methods.cost import solving
 from core.methods.quantised.base import GridParameters, Quantised
+from core.specs import parse_bits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
     from core.models.shape import ModelFacts
     from core.specs import Calibration
@@ -81,35 +79,14 @@ class GPTQ(Quantised):
     parameters: GPTQParameters
     Parameters = GPTQParameters
 
-    def observations_for(self, target: Target) -> tuple[str, ...]:
-        """A mean of bits asks for the losses of every linear at each."""
-        if target.bits in self.bits:
-            return ()
-        how = self.parameters
-        return (f"rounding losses, groups {how.group_size}, symmetric {how.symmetric}, clip {how.clip}",)
+    @classmethod
+    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+        from core.methods.quantised.mixed import MixedGPTQ
 
-    def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return the relative loss of the outputs at each of `bits`, (bits,), rounded to nearest."""
-        import torch
+        between = pattern is not None and parse_bits(pattern) not in cls.bits
+        return (MixedGPTQ if between else GPTQ)(parameters, seed)
 
-        def energy(difference: Tensor) -> Tensor:
-            return ((difference @ statistics.gram) * difference).sum(dtype=torch.float64)
-
-        losses = [energy(self._find(weight, bits).nearest(weight) - weight) for bits in self.bits]
-        return torch.stack(losses) / energy(weight).clamp_min(1e-30)
-
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Return the bits of each linear by name, where only their mean is asked for."""
-        from core.methods.quantised.allocation import allocate_bits
-
-        super().plan(linears, target, observed)
-        if target.bits in self.bits:
-            return {}
-        sizes = {linear.name: linear.weight.numel() for linear in linears}
-        losses = {name: observed[name].tolist() for name in sizes}
-        return dict(allocate_bits(losses, sizes, self.bits, target.bits))
-
-    def _find(self, weight: Tensor, bits: int) -> Grid:
+    def find(self, weight: Tensor, bits: int) -> Grid:
         """Return the grid of a weight (out, in), or of some columns of it."""
         from core.methods.find import find_grid
 
@@ -133,7 +110,7 @@ class GPTQ(Quantised):
         how, group, bits = self.parameters, self.group(weight.shape[1]), int(plan or target.bits)
 
         def find(part: Tensor) -> Grid:
-            return self._find(part, bits)
+            return self.find(part, bits)
 
         def factored() -> tuple[Tensor, Any]:
             order = self._order(statistics.gram.diagonal(), group)

@@ -56,7 +56,7 @@ class RTN(Quantised):
     Parameters = RTNParameters
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None) -> Method:
+    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
         tables = isinstance(parameters, RTNParameters) and parameters.on == "embedding"
         return (RTNOfTables if tables else RTN)(parameters, seed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from core.methods.base import Accumulator
     from core.models.parts.units import Units
     from core.models.shape import ModelFacts
     from core.specs import Calibration
@@ -36,16 +37,6 @@ class StructuredParameters(MethodParameters):
         description="How heads that share keys and values go: whole groups, or as many query heads from every group; "
         "auto takes groups where there are 8 or more of them.",
     )
-
-
-class Accumulator(Protocol):
-    """Takes the gradient of the loss on one calibration window with respect to one linear's weight (out, in)."""
-
-    def add(self, weight: Tensor, gradient: Tensor) -> None: ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return what was gathered, by name."""
-        ...
 
 
 @dataclass

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.cost import SELECTION
+from core.methods.cost import SELECTION, differentiating, gradient_bytes
 from core.methods.structured.base import Structured, StructuredParameters, UnitMethod, View
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
 
 if TYPE_CHECKING:
-    from core.methods.structured.base import Accumulator
+    from core.methods.base import Accumulator
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 
@@ -80,17 +80,15 @@ class Gradients(Structured):
         return Moments(squares=self.second_order)
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
-        """A forward and a backward pass, which counts as two, over the text and the vocabulary."""
         if text is None:
             return super().cost(shape, text)
-        tokens = text.windows * text.window
-        return SELECTION * shape.block_weights + 3 * shape.forward(tokens, text.window, head=True)
+        return SELECTION * shape.block_weights + differentiating(shape, text)
 
     def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
-        """One window's activations and logits; a gradient, its mean and its mean square."""
+        """A gradient, its mean and its mean square."""
         if text is None:
             return super().memory(shape, text, item)
-        return 4 * (text.window * (shape.saved + 3 * shape.vocabulary) + 3 * shape.block_weights)
+        return gradient_bytes(shape, text, copies=3)
 
 
 class GradientUnitMethod(WholeEnds, Gradients, UnitMethod):

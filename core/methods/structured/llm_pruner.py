@@ -88,7 +88,7 @@ class LLMPruner(_Declared, GradientUnitMethod):
     parameters: LLMPrunerParameters
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None) -> Structured:
+    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Structured:
         kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
         return kinds[cls(parameters).parameters.granularity](parameters, seed)
 

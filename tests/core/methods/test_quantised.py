@@ -15,11 +15,15 @@ from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.half_quadratic import fitted
 from core.methods.quantised.hqq import GIVEN_BACK, HQQ
+from core.methods.quantised.mixed import MixedGPTQ
 from core.methods.quantised.rtn import RTN
+from core.models.facts import facts
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
-from core.request.stages import build_stage, check_follows
+from core.models.sources import identify
+from core.registry import made
+from core.request.stages import DEFAULT_MODEL, build_stage, check_follows
 from core.specs import Calibration
 from tests.core.applied import compress
 from tests.core.ground import counts
@@ -232,6 +236,26 @@ def test_a_mean_of_bits_is_met_and_hardly_any_choice_loses_less(mean):
 
 def test_more_bits_go_where_they_save_most():
     assert allocate_bits(LOSSES, SIZES, BITS, 3.0) == {"a": 4, "b": 4, "c": 2}
+
+
+def test_bits_are_chosen_by_the_empirical_fisher_form_of_what_rounding_changes(weight):
+    draw = torch.Generator().manual_seed(5)
+    gradients = torch.randn(3, *weight.shape, generator=draw)
+    losses = MixedGPTQ(GPTQ.parsed({"group_size": GROUP})).accumulator()
+    for gradient in gradients:
+        losses.add(weight, gradient)
+    for bits, found in zip(BITS, losses.tensors()["losses"].tolist(), strict=True):
+        changed = (find_grid(weight, bits, GROUP).nearest(weight) - weight).double()
+        fisher = torch.einsum("sij,sik->ijk", gradients.double(), gradients.double())  # (out, in, in): a row's own
+        assert found == pytest.approx(torch.einsum("ij,ijk,ik->", changed, fisher, changed).item(), rel=1e-5)
+
+
+def test_a_mean_of_bits_costs_the_gradients_besides():
+    shape, text = facts(identify(DEFAULT_MODEL)), Calibration.parse("c4-sample:16x2048")
+    plain, mixed = (made(build_stage("gptq", None, bits, calibration=text)) for bits in ("3bit", "3.5bit"))
+    assert type(plain) is GPTQ and type(mixed) is MixedGPTQ
+    assert mixed.cost(shape, text) > plain.cost(shape, text) + 2 * shape.forward(16 * 2048, 2048)
+    assert mixed.memory(shape, text, 4) > 4 * shape.block_weights
 
 
 @pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
