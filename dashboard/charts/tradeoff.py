@@ -253,15 +253,15 @@ def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], said: tup
 
 
 def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, theme: Theme) -> None:
-    """Draw the dense model's mark and a line at what it has, which is said where no variant can be hoped for."""
+    """Draw the dense model's mark and a line at what it has, which is said where hardly a variant can be hoped for."""
     if dense.empty:
         return
     height = float(dense["height"].iloc[0])
     plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
     mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
     plot.drawing.scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
-    side = "bottom right" if quality.lower else "top right"
-    plot.write((plot.across[0], height), f"dense {number(height)}", side, theme.text, "Dense")
+    end = plot.across[0 if quality.lower else 1]
+    plot.write_where_free((end, height), f"dense {number(height)}", theme.text, "Dense")
 
 
 def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:

@@ -30,7 +30,29 @@ POWER = re.compile(r"(-?[\d.]+)e(-?)0*(\d+)")
 
 
 def of_pivots(pivots: Sequence[Pivot], caption: str, label: str) -> str:
-    """Return the numbers, one block of rows after the other, each value with its error and the best in bold."""
+    """Return the numbers, one block of rows after the other, each value with its error and the best in bold.
+
+    What has no columns in common with the rest is a table of its own.
+    """
+    parts = _tables(pivots)
+    labels = [label, *(f"{label}-{place}" for place in range(2, len(parts) + 1))]
+    return NEEDS + "".join(_of_blocks(part, caption, told) for part, told in zip(parts, labels, strict=True))
+
+
+def _tables(pivots: Sequence[Pivot]) -> list[list[Pivot]]:
+    """Return the pivots by what they have columns in common with, beside the dense model's."""
+    found: list[list[Pivot]] = []
+    for pivot in pivots:
+        names = {*pivot.names} - {DENSE_COLUMN}
+        there = (part for part in found if not names or any(names & {*one.names} for one in part))
+        if (part := next(there, None)) is None:
+            found.append([pivot])
+        else:
+            part.append(pivot)
+    return found
+
+
+def _of_blocks(pivots: Sequence[Pivot], caption: str, label: str) -> str:
     names = list(dict.fromkeys(name for pivot in pivots for name in pivot.names))
     only_dense = len(names) > 1 and DENSE_COLUMN in names
     across = [name for name in names if not (only_dense and name == DENSE_COLUMN)]
@@ -44,7 +66,7 @@ def of_pivots(pivots: Sequence[Pivot], caption: str, label: str) -> str:
                 body.append(r"\midrule")
         body.append(r"\midrule")
     rows = [line([METHOD, *(in_lines(name, LONGEST_HEAD, "r", "b") for name in across)]), r"\midrule", *body[:-1]]
-    return NEEDS + _table(rows, "l" + "r" * len(across), f"{caption} {_legend(pivots)}", label)
+    return _table(rows, "l" + "r" * len(across), f"{caption} {_legend(pivots)}", label)
 
 
 def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, label: str) -> str:

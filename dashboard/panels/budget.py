@@ -10,6 +10,7 @@ import streamlit as st
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
 from core.analysis.seven import MEAN
 from core.data.texts import called
+from core.specs import parse_bits
 from core.words import label
 from dashboard import data
 from dashboard.charts import paired, points, ranking, tradeoff
@@ -199,17 +200,20 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
 
 
 def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
-    """Return the quality and the cost as papers print them: variant by amount."""
-    name, order = quality.column, points.amounts(found)
-    known = found[found[name].notna()]
-    good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
-    paid = found.assign(value=found[cost.column]).dropna(subset="value")
-    return [
-        Pivot(quality.title, good, "where", True, order=order)
-        if quality.lower
-        else Pivot(quality.title, in_percent(good), "where", False, form=".1f", order=order),
-        Pivot(cost.title, paid, "where", True, group="series", order=order),  # of which none is the best
-    ]
+    """Return the quality and the cost as papers print them, variant by amount: by what was removed, then by bits."""
+    rounded, dense = found["pattern"].map(parse_bits, na_action="ignore").notna(), points.is_dense(found)
+    name, pivots = quality.column, []
+    for part in (found[~rounded], *([found[rounded | dense]] if rounded.any() else [])):
+        order, known = points.amounts(part), part[part[name].notna()]
+        good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
+        paid = part.assign(value=part[cost.column]).dropna(subset="value")
+        pivots += [
+            Pivot(quality.title, good, "where", True, order=order)
+            if quality.lower
+            else Pivot(quality.title, in_percent(good), "where", False, form=".1f", order=order),
+            Pivot(cost.title, paid, "where", True, group="series", order=order),  # of which none is the best
+        ]
+    return pivots
 
 
 def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:

@@ -131,6 +131,15 @@ def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
     assert table.set_index(["Number", "Method"]).loc[("Mean accuracy (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
 
 
+def test_what_has_no_columns_in_common_is_a_table_of_its_own():
+    bits = {("Dense", "nothing removed"): (20.1, 0.4), ("GPTQ", "4 bit"): (26.0, 2.0), ("RTN", "4 bit"): (28.0, 2.0)}
+    text = files.latex(item(pivot(), pivot(bits), name="x")).decode()
+    check_table(text)
+    assert text.count("\\begin{table") == 2 and "\\label{tab:x}" in text and "\\label{tab:x-2}" in text
+    first, second = text.split("\\label{tab:x-2}")
+    assert "GPTQ" not in first and "Wanda" not in second and second.count("Dense") == 1
+
+
 def test_means_of_several_seeds_are_one_point_with_their_range():
     rows = [("a", "Wanda", "50 %", 0.40, 0.01), ("b", "Wanda", "50 %", 0.44, 0.01)]
     (point,) = of_means(pd.DataFrame(rows, columns=["key", "label", "where", "mean", "stderr"])).to_dict("records")
