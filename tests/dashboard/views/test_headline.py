@@ -12,7 +12,8 @@ COMMAND = "python -m core run smollm2-135m sparsegpt@0.5 --calibration c4-sample
 
 def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_line(fresh):
     app = open_app(**{POINT: "sparsegpt@0.5"})
-    (result,) = (one for one in shipped.read_measured().results.values() if reproduce(one).startswith(COMMAND))
+    made = [one for one in shipped.read_measured().results.values() if reproduce(one).startswith(COMMAND)]
+    (result,) = (one for one in made if one.variant.stages[0].seed == 0)
     told = {metric.label: metric for metric in app.metric}
     assert set(told) == {"Perplexity", "Packed MB", "Bits a weight"}
     assert float(told["Packed MB"].value) == pytest.approx(result.footprint.packed_bytes / 1e6, rel=5e-3)
