@@ -133,7 +133,6 @@ def _draw_series(
     own = style.color
     if quiet:
         style = Look(faded(theme.muted, theme), style.dash, style.symbol)
-    name = marks.with_seeds(series, (row["seeds"] for row in rows))
     curve = _ordered(rows, axis)
     patterns = sorted(
         (row for row in rows if isinstance(row["pattern"], str) and row["value"] <= cap), key=itemgetter("value")
@@ -154,7 +153,7 @@ def _draw_series(
             x=np.array([row[axis.column] for row in part]),
             y=shown,
             mode=mode,
-            name=name,
+            name=series,
             legendgroup=series,
             showlegend=False,
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
@@ -168,7 +167,7 @@ def _draw_series(
     if not quiet:  # a print may need a legend
         line = {"color": style.color, "dash": style.dash, "width": 2} if curve else None
         mark = marks.marker(style, theme, patterns[0]["pattern"] if patterns and not curve else None)
-        marks.entry(drawing, name, series, "lines+markers" if curve else "markers", mark, line)
+        marks.entry(drawing, series, series, "lines+markers" if curve else "markers", mark, line)
 
 
 def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
@@ -253,7 +252,7 @@ def _names(
     for series, rows in _by_series(points).items():
         last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
         y = place if last["value"] > cap else last["value"]
-        text = labels.wrapped(marks.with_seeds(series, (row["seeds"] for row in rows)))
+        text = labels.wrapped(series)
         ends.append((last[axis.column], y, text, look(last["parts"], theme)))
     if not ends:
         return

@@ -73,7 +73,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             x=part["value"],
             y=[lanes.height(str(name), task) for task in part["task"]],
             mode="markers",
-            name=marks.with_seeds(str(name), part["seeds"]),
+            name=str(name),
             legendgroup=name,
             marker=marks.marker(style, theme, part["pattern"].iloc[0]),
             error_x=marks.bars(part["low"], part["value"], part["high"], part["value"] >= 0, style.color),

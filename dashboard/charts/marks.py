@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,12 +76,6 @@ def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float]
             "line": {"width": 0},
         },
     )
-
-
-def with_seeds(series: str, seeds: Iterable[float]) -> str:
-    """Return a series' entry in the legend, which says the most seeds that one of its points has."""
-    most = int(max(seeds))
-    return f"{series} (mean, range of {most} seeds)" if most > 1 else series
 
 
 def bars(low: Floats, shown: Floats, high: Floats, finite: Sequence[bool] | pd.Series, color: str) -> dict:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from core.analysis.frame import COUNTED
+from core.analysis.told import listed
 from core.chain import DENSE
 from core.specs import IMPORTED
 from core.words import amount
@@ -56,6 +57,16 @@ def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     found = pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED, *beside], dtype=object)
     types = dict.fromkeys((*NUMBERS, *COUNTED), float) | {"seeds": int}
     return found.astype(types).copy()  # which holds all columns of a type together, so that rows are quickly taken
+
+
+def of_seeds(points: pd.DataFrame) -> str:
+    """Say which points are means over seeds, such as ` SparseGPT and Wanda at 50 %: the mean of 3 seeds and their
+    range.`; nothing where none is."""
+    several = points[points["seeds"] > 1].groupby(["where", "seeds"], sort=False)["series"]
+    return "".join(
+        f" {listed(list(names.unique()))} at {where}: the mean of {seeds} seeds and their range."
+        for (where, seeds), names in several
+    )
 
 
 def _by_point(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.chain import DENSE, file_name
+from core.chain import DENSE, file_name, shared
 from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
@@ -20,7 +20,7 @@ from core.results import Result
 from core.shipping.base import Format
 from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import PUBLISHED, RunSpec, Stage, precision_name
-from core.words import label
+from core.words import label, number
 from dashboard import data
 from dashboard.charts import figures, latency, naming, points, stages
 from dashboard.exports.files import Item
@@ -100,6 +100,10 @@ def _name(row: pd.Series) -> str:
 
 def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
     show_headline(row, found)
+    if row["seeds"] > 1:
+        ends = f"from {number(row['low'])} to {number(row['high'])}"
+        seed = shared(result.variant.stages).seed
+        st.caption(f"Means of {row['seeds']} seeds, of perplexities {ends}. What is below is of seed {seed}.")
     said = ", ".join(_facts(result))
     st.markdown(f"{said[0].upper()}{said[1:]}.")
     if told := missed(result):

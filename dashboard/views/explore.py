@@ -49,8 +49,7 @@ def show_curve(shown: Shown) -> list[Item]:
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.made_with}"
     if (lit["low"] < lit["high"]).any():
-        seeds = ", or the range over seeds where a name says so" if (lit["seeds"] > 1).any() else ""
-        caption += f" Bars: one standard error{seeds}."
+        caption += f" Bars: one standard error.{points.of_seeds(lit)}"
     if lit[chosen.axis.column].isna().all():
         st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
         return []

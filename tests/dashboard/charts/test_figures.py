@@ -45,8 +45,11 @@ def test_lines_join_ratios_but_never_patterns(chart):
     assert hollow[0].marker.color == LIGHT.paper
 
 
-def test_seeds_collapse_to_mean_and_range_and_the_legend_says_so(chart):
-    wanda = trace(chart, "Wanda (mean, range of 3 seeds)")
+def test_seeds_collapse_to_mean_and_range(chart, perplexities):
+    said = points.of_seeds(perplexities[0])
+    assert said == " Wanda at 50 %: the mean of 3 seeds and their range."
+    assert points.of_seeds(perplexities[0][perplexities[0]["series"] != "Wanda"]) == ""
+    wanda = trace(chart, "Wanda")
     middle = list(wanda.x).index(0.5)
     mean = (44.0 + 46.0 + 41.0) / 3
     assert wanda.y[middle] == pytest.approx(mean)
@@ -84,7 +87,7 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
 
 def test_every_series_has_its_name_at_its_end_and_no_two_lie_on_each_other(chart):
     names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
-    assert set(names) == {"Magnitude", "Wanda (mean,<br>range of 3<br>seeds)", "SparseGPT"}
+    assert set(names) == {"Magnitude", "Wanda", "SparseGPT"}
     right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
     assert {found.x[0] for found in names.values()} == {right}
     places = sorted((math.log10(found.y[0]) - low) / (high - low) * PHONE[1] for found in names.values())
@@ -99,7 +102,7 @@ def test_what_is_not_bright_is_grey_and_has_no_name(perplexities):
     assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
     assert "3.4e5" not in texts(figure) and texts(figure).count("2:4") == 1
     grey = trace(figure, "Magnitude").line
-    assert grey.color == trace(figure, "Wanda (mean, range of 3 seeds)").line.color != LIGHT.palette[0]
+    assert grey.color == trace(figure, "Wanda").line.color != LIGHT.palette[0]
     assert grey.width < trace(figure, "SparseGPT").line.width
     assert trace(figure, "Magnitude").customdata[0][0]  # is still pointed at and clicked
     assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as it is when lit

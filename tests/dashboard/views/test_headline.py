@@ -4,6 +4,7 @@ import pytest
 
 from core.cli.reproduce import reproduce
 from core.store import shipped
+from core.words import number
 from dashboard.panels.details import POINT
 from tests.dashboard.opened import open_app
 
@@ -25,3 +26,22 @@ def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_lin
 def test_a_papers_point_has_no_size(fresh):
     app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
     assert {metric.label for metric in app.metric} == {"Perplexity"}
+
+
+def test_a_point_of_several_seeds_says_so(fresh):
+    def told(chain):
+        captions = [caption.value for caption in open_app(**{POINT: chain}).caption]
+        return [caption for caption in captions if caption.startswith("Means of")]
+
+    values = [
+        row.value
+        for one in shipped.read_measured().results.values()
+        if reproduce(one).startswith(COMMAND)
+        for row in one.measurements
+        if (row.dataset, row.protocol.get("window")) == ("wikitext2", 2048)
+    ]
+    ends = f"from {number(min(values))} to {number(max(values))}"
+    assert told("sparsegpt@0.5") == [
+        f"Means of {len(values)} seeds, of perplexities {ends}. What is below is of seed 0."
+    ]
+    assert told("sparsegpt@0.7") == []
