@@ -20,6 +20,7 @@ from core.words import number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.points import of_seeds
 from dashboard.charts.style import Look, Theme, faded, look
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
@@ -53,7 +54,7 @@ def perplexity_curve(
         title={"text": perplexity_title(corpus)},
         xaxis={"title": {"text": axis.title}, "tickformat": ".0%" if axis.percent else None},
     )
-    cap = DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
+    cap = _cap(dense)
     if points.empty and dense.empty:
         return drawing.figure()
     span = _span(points, dense, axis)
@@ -86,6 +87,25 @@ def perplexity_curve(
         drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], place], "ticktext": [*ticks["ticktext"], "diverged"]})
     drawing.lay_out(xaxis={"range": span})
     return drawing.figure()
+
+
+def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
+    """Say what the marks of `perplexity_curve` mean, as far as they are there."""
+    said = ""
+    if (points["low"] < points["high"]).any():
+        said += f" Bars: one standard error.{of_seeds(points)}"
+    if marks.pairs(points):
+        said += " An arrow leads from what was pruned to the same once it is repaired or trained."
+    if points["pattern"].notna().any():
+        said += " Hollow: N:M patterns."
+    if (points["value"] > _cap(dense)).any():
+        said += " In the grey band: perplexities that say only that the model is broken."
+    return said
+
+
+def _cap(dense: pd.DataFrame) -> float:
+    """Return the perplexity above which a point has diverged."""
+    return DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
 
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:

@@ -48,8 +48,7 @@ def show_curve(shown: Shown) -> list[Item]:
     chosen, lit = shown.chosen, shown.lit
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.made_with}"
-    if (lit["low"] < lit["high"]).any():
-        caption += f" Bars: one standard error.{points.of_seeds(lit)}"
+    caption += curve.explained(lit, shown.dense)
     if lit[chosen.axis.column].isna().all():
         st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
         return []

@@ -146,7 +146,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     caption = (
         f"Measured by Slimscope on {best[0]}, {called(corpus)}: {rows['protocol'].iloc[0]}. Another model than the "
     )
-    caption += f"paper's, so compare the shape of the curves, not the numbers.{points.of_seeds(found)}"
+    caption += f"paper's, so compare the shape of the curves, not the numbers.{curve.explained(found, dense)}"
     return [
         widgets.show_chart(
             "published_ours",

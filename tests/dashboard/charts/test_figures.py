@@ -14,7 +14,7 @@ from core.store import shipped
 from core.training.base import TrainedMethod
 from dashboard.charts import choices, dots, figures, labels, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
-from dashboard.charts.curve import DIVERGED, perplexity_curve
+from dashboard.charts.curve import DIVERGED, explained, perplexity_curve
 from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
@@ -55,6 +55,19 @@ def test_seeds_collapse_to_mean_and_range(chart, perplexities):
     assert wanda.y[middle] == pytest.approx(mean)
     assert wanda.error_y.array[middle] == pytest.approx(46 - mean)
     assert wanda.error_y.arrayminus[middle] == pytest.approx(mean - 41)
+
+
+def test_what_the_marks_mean_is_said_of_those_that_are_there(perplexities):
+    found, dense = perplexities
+    said = explained(found, dense)
+    assert said.startswith(" Bars: one standard error. Wanda at 50 %: the mean of 3 seeds and their range.")
+    assert " Hollow: N:M patterns. In the grey band: " in said and "arrow" not in said
+    plain = found[found["pattern"].isna() & (found["value"] < 100) & (found["seeds"] == 1)]
+    assert explained(plain, dense) == " Bars: one standard error."
+    assert explained(plain.assign(low=plain["value"], high=plain["value"]), dense) == ""
+    wanda = plain[plain["series"] == plain["series"].iloc[0]]
+    tuned = wanda.assign(series="Tuned", untuned=wanda["series"])
+    assert explained(pd.concat([plain, tuned]), dense).endswith("to the same once it is repaired or trained.")
 
 
 def test_bars_are_the_standard_error(chart):
