@@ -144,9 +144,9 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     found = points.collapse(rows[~points.is_dense(rows)])
     both = pd.concat([dense, found])
     caption = (
-        f"Measured by Slimscope on {best[0]}, {called(corpus)}: {rows['protocol'].iloc[0]}. Another model than the "
+        f"Measured by Slimscope on {best[0]}, another model than the paper's, so compare the shape of the curves, "
+        f"not the numbers; {called(corpus)}: {rows['protocol'].iloc[0]}.{curve.explained(found, dense)}"
     )
-    caption += f"paper's, so compare the shape of the curves, not the numbers.{curve.explained(found, dense)}"
     return [
         widgets.show_chart(
             "published_ours",

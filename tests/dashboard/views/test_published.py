@@ -33,7 +33,7 @@ def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
     assert len(charts(app)) == 2
     drawn = charts(app)[1].proto.spec
     assert "SparseGPT" in drawn and "Wanda" not in drawn and "bits" not in drawn
-    assert "Another model than the paper's" in " ".join(caption.value for caption in app.caption)
+    assert "another model than the paper's" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="published_text").set_value("c4").run()
     assert len(charts(app)) == 1 and not app.exception
 
