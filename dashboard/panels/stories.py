@@ -100,12 +100,13 @@ def budget(told: Told) -> Story | None:
     """What is best among all that is small enough."""
     whole = float(told.dense["packed_mb"])
     most = round(BUDGET * whole, -1)
-    fits = _averaged(told.every[told.every["packed_mb"] <= most]).sort_values("value")
+    made = told.every[~told.every["own_grid"].astype(bool)]  # which the file as it was is not
+    fits = _averaged(made[made["packed_mb"] <= most]).sort_values("value")
     if fits.empty:
         return None
     best = fits.iloc[0]
     pattern = best["pattern"] if isinstance(best["pattern"], str) else None
-    text = f"Packed, the dense model takes {whole:.0f} MB. Of all that was measured at {most:.0f} MB or less, "
+    text = f"Packed, the dense model takes {whole:.0f} MB. Of all that methods made of it at {most:.0f} MB or less, "
     text += f"{_plain(best['label'])} at {amount(best['ratio'], pattern)} has the lowest perplexity on {told.corpus}: "
     text += f"{number(best['value'])}, where dense has {number(told.dense['value'])}."
     where: ways.Address = {
