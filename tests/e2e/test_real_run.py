@@ -41,6 +41,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     add(page, 3, **{"Examples in a step": "2", "Most steps": "2"})
     last = add(page, 4)
     method = page.get_by_role("combobox", name="Stage 4")
+    method.click()  # which opens the list, as typing alone does not everywhere
     method.fill("Wanda")
     page.get_by_role("option", name="Wanda").first.wait_for()
     method.press("Enter")
