@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -100,9 +101,12 @@ def budget_words(budget: Budget) -> str:
     return ", ".join(f"{word} {listed(group)}" for word, group in groups if group)
 
 
-def diverged(rows: pd.DataFrame) -> pd.Series:
-    """Return where a perplexity says only that the model is broken; `rows` have perplexity and times_dense."""
-    return (rows[PERPLEXITY] > DIVERGED) | (rows["times_dense"] > DIVERGED_TIMES_DENSE)
+def meaningful(dense: Any) -> Any:
+    """Return the highest perplexity that says more than that a model is broken, of the dense model's, be they several.
+
+    NaN is of one that is not known.
+    """
+    return np.fmin(DIVERGED, DIVERGED_TIMES_DENSE * dense)
 
 
 def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
@@ -174,7 +178,8 @@ def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     if quality == ACCURACY:
         values = -rows[ACCURACY].astype(float)
     else:
-        values = rows[PERPLEXITY].astype(float).mask(diverged(rows))
+        values = rows[PERPLEXITY].astype(float)
+        values = values.mask(values > meaningful(values / rows["times_dense"]))
     return values.where(values.map(math.isfinite))
 
 

@@ -93,12 +93,13 @@ class Told(NamedTuple):
 def told(result: Result) -> Told:
     """Return what the rows of a result say; `joined` makes the rows of several."""
     variant, before = result.variant, _untuned(result.variant)
+    identity = _identity(variant)
     return Told(
         place=_place(variant),
-        identity=_identity(variant),
+        identity=identity,
         stages=variant.stages,
         before=(_identity(before), before.stages) if before else None,
-        known=_variant(variant) | _size(result) | _latency(result),
+        known=_variant(variant) | {"own_grid": identity.own_grid} | _size(result) | _latency(result),
         protocols=tuple(_protocol(row) for row in result.measurements),
         numbers=tuple(
             (row.metric, row.dataset, row.value, row.stderr, row.n, row.origin) for row in result.measurements
@@ -177,7 +178,6 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
         "rounded": not variant.elsewhere and any(rounds(stage) for stage in variant.stages),
-        "own_grid": on_own_grid(variant.model, variant.stages),
         "recovery": variant.recovery,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),

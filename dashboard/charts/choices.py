@@ -10,6 +10,7 @@ import pandas as pd
 from core.chain import DENSE
 from core.registry import RECONSTRUCTIONS, RECOVERIES
 from core.specs import ELSEWHERE
+from dashboard.charts.missing import quickly_made
 from dashboard.charts.zeroshot import scored
 
 SAID = ("window", "windows", "protocol")  # of what a perplexity was measured on
@@ -91,11 +92,12 @@ def lit_at_first(points: pd.DataFrame) -> list[str]:
     """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 
     First the methods alone, of too many those with the lowest perplexities at the amount that most have; then, by what
-    followed them, such as LoRA, all of a kind as long as they fit.
+    followed them, such as LoRA, all of a kind as long as they fit; last, as long, the methods that train.
     """
     there = points.drop_duplicates("series").set_index("series")
     several = there["open"].str.contains("+", regex=False)
-    plain = list(there.index[~several])
+    training = ~several & ~there["open"].map(quickly_made)
+    plain = list(there.index[~several & ~training])
     if len(plain) > MOST_LIT:
         most = points["where"].mode().iloc[0]
         value = points[points["where"] == most].groupby("series")["value"].min()
@@ -106,4 +108,6 @@ def lit_at_first(points: pd.DataFrame) -> list[str]:
         more = lit | {series for series, kind in kinds.items() if kind and kind <= chosen | {name}}
         if len(more) <= MOST_LIT:
             lit, chosen = more, chosen | {name}
+    if len(lit) + training.sum() <= MOST_LIT:
+        lit |= set(there.index[training])
     return [series for series in there.index if series in lit]

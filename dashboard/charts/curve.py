@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
+from core.analysis.budget import meaningful
 from core.specs import IMPORTED
 from core.words import number
 from dashboard.charts import labels, marks
@@ -105,7 +105,7 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
 
 def _cap(dense: pd.DataFrame) -> float:
     """Return the perplexity above which a point has diverged."""
-    return DIVERGED if dense.empty else min(DIVERGED, DIVERGED_TIMES_DENSE * float(dense["value"].iloc[0]))
+    return float(meaningful(math.nan if dense.empty else dense["value"].iloc[0]))
 
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:

@@ -53,6 +53,7 @@ def _tables(pivots: Sequence[Pivot]) -> list[list[Pivot]]:
 
 
 def _of_blocks(pivots: Sequence[Pivot], caption: str, label: str) -> str:
+    """Return one table of pivots that have columns in common, each with its title where there are several."""
     names = list(dict.fromkeys(name for pivot in pivots for name in pivot.names))
     only_dense = len(names) > 1 and DENSE_COLUMN in names
     across = [name for name in names if not (only_dense and name == DENSE_COLUMN)]

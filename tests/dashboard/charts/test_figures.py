@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.analysis.budget import DIVERGED
 from core.analysis.differences import differences
 from core.analysis.frame import tidy
 from core.registry import METHODS
@@ -14,7 +15,7 @@ from core.store import shipped
 from core.training.base import TrainedMethod
 from dashboard.charts import choices, dots, figures, labels, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
-from dashboard.charts.curve import DIVERGED, explained, perplexity_curve
+from dashboard.charts.curve import explained, perplexity_curve
 from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
