@@ -27,3 +27,14 @@ def test_two_training_texts_never_become_two_seeds():
     for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
         shown = points.collapse(choices.made_with(frame, "passages-calibration:16x2048", text))
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
+
+
+def test_what_is_pruned_while_training_stands_in_colour_where_the_others_leave_room():
+    trained = result("magnitude-trained", 30.0, 0.3)
+    plain = [result(name, 24.0, 0.3) for name in ("magnitude", "wanda", "sparsegpt", "ria")]
+    tuned = [result(name, 22.0, 0.3, recovery="lora") for name in ("wanda", "sparsegpt")]
+    for there, shown in (([], True), (plain, True), (plain + tuned, False)):
+        frame = tidy([*there, trained])
+        found = points.collapse(frame[frame["metric"] == "perplexity"])
+        lit = choices.lit_at_first(found)
+        assert ("Magnitude while training" in lit) == shown and len(lit) == len(there) + shown
