@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 COLUMN, PAGE = 3.25, 6.75  # inches
 POINTS = 72.27  # an inch
-SIZES = {r"\small": 9.25, r"\footnotesize": 8.5, r"\scriptsize": 7.97}  # points that letters of 1 em are wide
+# Points that letters of 1 em are wide, and that are free on each side of a column.
+SIZES = {r"\small": (9.25, 3), r"\footnotesize": (8.5, 3), r"\scriptsize": (7.97, 2.5)}
 SMALLEST = next(reversed(SIZES))
 TINY = 6.81  # the same of `\tiny`
-GAP = 3  # points on each side of a column
 LONGEST = 26  # characters of a line in a cell
 NARROW, WIDE, BOLD = 0.33, 0.8, 1.15  # ems; and how much wider bold letters are
 OTHER, CAPITAL = 0.5, 0.7  # ems
@@ -73,20 +73,21 @@ def line(cells: Sequence[str]) -> str:
 
 def letters(lines: Sequence[str], room: float) -> str | None:
     """Return the largest letters in which a table is no wider than `room` inches; None where it is wider in all."""
-    return next((size for size, em in SIZES.items() if width(lines, em) <= room), None)
+    return next((size for size in SIZES if width(lines, size) <= room), None)
 
 
-def width(lines: Sequence[str], em: float) -> float:
-    """Return how wide the lines of a table are in letters of an `em` in points, in inches."""
+def width(lines: Sequence[str], size: str) -> float:
+    """Return how wide the lines of a table are in letters of a size, in inches."""
+    em, gap = SIZES[size]
     rows = [row.removesuffix(r" \\").split(" & ") for row in lines if row.endswith(r" \\") and "multicolumn" not in row]
     columns = zip(*rows, strict=True)
-    return sum(2 * GAP + max(_cell_width(cell, em) for cell in column) for column in columns) / POINTS
+    return sum(2 * gap + max(_cell_width(cell, em) for cell in column) for column in columns) / POINTS
 
 
 def tabular(lines: Sequence[str], columns: str, size: str) -> list[str]:
     """Return the whole table in letters of a size."""
     begin = rf"\begin{{tabular}}{{{columns}}}"
-    space = rf"\setlength{{\tabcolsep}}{{{GAP}pt}}"
+    space = rf"\setlength{{\tabcolsep}}{{{SIZES[size][1]}pt}}"
     return [size, space, begin, r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"]
 
 
