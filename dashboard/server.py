@@ -17,10 +17,12 @@ if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
     sys.path.insert(0, PROJECT)
 
 from core.store import shipped  # noqa: E402
+from dashboard import data  # noqa: E402
 from dashboard.panels import about, accuracy, answer, budget, details, missing, series  # noqa: E402, F401
 
 go.Figure(go.Scatter())  # plotly loads its parts when they are first used
 shipped.read_measured()
+data.store()
 gc.collect()
 gc.freeze()  # Streamlit collects after every run, which would look through all of this each time
 
