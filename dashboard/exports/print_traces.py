@@ -16,7 +16,7 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import PercentFormatter
 
 FONTS = ["DejaVu Sans"]  # which comes with matplotlib
-FONT_SIZE = 8.0  # points, as printed
+FONT_SIZE, TEXT_SIZE = 8.0, 7.0  # points, as printed: of a chart, and of what is written in its plot
 LINE, MARKER = 1.1, 4.0  # points
 PATTERN = "pattern "  # how the groups of the entries begin that say what the marks of N:M patterns are
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
@@ -38,6 +38,8 @@ MARKERS = {
 }
 ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center")}  # points, alignment
 UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}
+BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0}  # a text, so that no line strikes it out
+LINES, TEXTS, MARKS = 2, 2.5, 3  # what lies on what
 
 
 class Entry(NamedTuple):
@@ -80,6 +82,9 @@ def _texts(axes: Axes, trace: go.Scatter, unsaid: Collection[str]) -> None:
             color=trace.textfont.color,
             ha=ACROSS[across][1],
             va=UP[up][1],
+            fontsize=TEXT_SIZE,
+            zorder=TEXTS,
+            bbox=BEHIND,
         )
 
 
@@ -101,14 +106,14 @@ def _scatter(axes: Axes, trace: go.Scatter, scale: float) -> Entry | None:
     line = {"color": color, "linewidth": LINE, "linestyle": "none"}
     if "lines" in trace.mode:
         line["linestyle"] = DASHES[trace.line.dash or "solid"]
-        axes.plot(x, y, zorder=2, **line)
+        axes.plot(x, y, zorder=LINES, **line)
     if "markers" in trace.mode:
         symbols = trace.marker.symbol
         symbols = [symbols] * max(len(x), 1) if isinstance(symbols, str) else list(symbols)
         looks = {symbol: _look(symbol, trace.marker, scale) for symbol in dict.fromkeys(symbols)}
         for symbol, look in looks.items():
             chosen = [index for index, its in enumerate(symbols[: len(x)]) if its == symbol]
-            axes.plot(x[chosen], y[chosen], linestyle="none", zorder=3, **look)
+            axes.plot(x[chosen], y[chosen], linestyle="none", zorder=MARKS, **look)
         line |= looks[symbols[0]]
         _bars(axes, trace, x, y)
     if not trace.name or trace.showlegend is False:
@@ -122,7 +127,7 @@ def _bars(axes: Axes, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
             minus = error.array if error.arrayminus is None else error.arrayminus
             ends = np.array([_values(minus), _values(error.array)])
             yerr, xerr = (None, ends) if across else (ends, None)
-            axes.errorbar(x, y, yerr, xerr, "none", ecolor=error.color, elinewidth=0.7, capsize=1.5, zorder=2)
+            axes.errorbar(x, y, yerr, xerr, "none", ecolor=error.color, elinewidth=0.7, capsize=1.5, zorder=LINES)
 
 
 def _look(symbol: str, marker, scale: float) -> dict:
