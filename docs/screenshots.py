@@ -20,6 +20,7 @@ STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
     "explore": ("", {}),
     "explore-structured": ("", {"explore_families": "Structured", "explore_tasks": "Task by task"}),
     "explore-low-rank": ("", {"explore_families": "Low rank", "explore_x": "packed size"}),
+    "explore-bits": ("", {"explore_families": "Quantisation", "explore_x": "bits per weight"}),
     "explore-accuracies": ("", {"explore_tasks": "Task by task", "explore_as": "Accuracy"}),
     "explore-point": ("", {"explore_point": "sparsegpt@0.5"}),
     "budget": ("", BUDGET | {"explore_limit_times_dense": "2"}),

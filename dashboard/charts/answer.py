@@ -29,8 +29,7 @@ def answer(
     accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one, and
     `plainly` the difference of the mean accuracies where it has no pair.
     """
-    where = f"With {at} of the weights removed" if "%" in at else f"In the pattern {at}"
-    said = f"{where}, **{best['series']}** reads text best of those shown: "
+    said = f"{_made(at)}, **{best['series']}** reads text best of those shown: "
     said += f"its perplexity is {_times(best, ratio, dense)}"
     if ties:
         said += f" ({tied(ties)})"
@@ -39,6 +38,13 @@ def answer(
         return f"{said}."
     instead = "" if dense is None else f" instead of {dense['packed_mb']:.0f}"
     return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
+
+
+def _made(at: str) -> str:
+    """Say what was done at an amount."""
+    if "%" in at:
+        return f"With {at} of the weights removed"
+    return f"Rounded to {at}s a weight" if "bit" in at else f"In the pattern {at}"
 
 
 def tied(names: Sequence[str]) -> str:

@@ -39,7 +39,8 @@ def perplexity_curve(
     corpus: str,
     bright: Collection[str] | None = None,
 ) -> go.Figure:
-    """Draw perplexity (log) against `axis`, a line for each series and hollow markers for its N:M patterns.
+    """Draw perplexity (log) against `axis`, a line for each series, through its ratios or bits, and hollow markers for
+    its N:M patterns.
 
     `points` and `dense` are rows of `dashboard.charts.points.collapse`. Series that are not `bright` are thin and grey,
     and named where they are pointed at; None is all. Diverged points lie in a band of their own, with their values, and
@@ -72,7 +73,7 @@ def perplexity_curve(
         _draw_series(drawing, series, rows, axis, theme, cap, place, quiet=True)
     for series, rows in _by_series(named).items():
         _draw_series(drawing, series, rows, axis, theme, cap, place)
-    for pattern in dict.fromkeys(named["pattern"].dropna()):  # for prints, as the series' entries
+    for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, as the series' entries
         mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(drawing, dense, axis, theme, span)
@@ -96,7 +97,7 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
         said += f" Bars: one standard error.{of_seeds(points)}"
     if marks.pairs(points):
         said += " An arrow leads from what was pruned to the same once it is repaired or trained."
-    if points["pattern"].notna().any():
+    if points["pattern"].map(marks.is_hollow).any():
         said += " Hollow: N:M patterns."
     if (points["value"] > _cap(dense)).any():
         said += " In the grey band: perplexities that say only that the model is broken."
@@ -109,8 +110,11 @@ def _cap(dense: pd.DataFrame) -> float:
 
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
-    """Return the ends of the x axis."""
-    there = [*points[axis.column], *dense[axis.column].dropna()] or [0.0]
+    """Return the ends of the x axis. The dense model is left outside where it would press the points together."""
+    drawn, base = points[axis.column], dense[axis.column].dropna()
+    wide = drawn.max() - drawn.min()
+    apart = wide > 0 and not axis.percent and (base - drawn.max()).gt(wide).any()
+    there = [*drawn, *([] if apart else base)] or [0.0]
     least, most = (0.0 if axis.percent else min(there)), max(there)
     room = most - least or abs(most) or 1.0
     return least - (0.03 if axis.percent else 0.06) * room, most + 0.06 * room
@@ -148,14 +152,14 @@ def _draw_series(
     place: float,
     quiet: bool = False,
 ) -> None:
-    """Draw the line through a series' ratios, its patterns, and, at the height `place`, what has diverged."""
+    """Draw the line through a series' ratios or bits, its patterns, and, at the height `place`, what has diverged."""
     style = look(rows[0]["parts"], theme)
     own = style.color
     if quiet:
         style = Look(faded(theme.muted, theme), style.dash, style.symbol)
     curve = _ordered(rows, axis)
     patterns = sorted(
-        (row for row in rows if isinstance(row["pattern"], str) and row["value"] <= cap), key=itemgetter("value")
+        (row for row in rows if marks.is_hollow(row["pattern"]) and row["value"] <= cap), key=itemgetter("value")
     )
     diverged = [row for row in rows if row["value"] > cap]
     for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
@@ -200,7 +204,7 @@ def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
 
 def _ordered(rows: Sequence[marks.Row], axis: Axis) -> list[marks.Row]:
     """Return the points on the line of a series, in the order in which it goes through them."""
-    return sorted((row for row in rows if not isinstance(row["pattern"], str)), key=itemgetter(axis.column))
+    return sorted((row for row in rows if not marks.is_hollow(row["pattern"])), key=itemgetter(axis.column))
 
 
 def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
@@ -208,6 +212,8 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
         return
     row = dense.iloc[0]
     place = 0.0 if axis.column == "ratio" else row[axis.column]
+    if place > span[1]:
+        place = math.nan
     right = bool(pd.isna(place) or place < sum(span) / 2)  # the label stands where its marker does not
     line = {"color": theme.text, "dash": "dot", "width": 1.4}
     drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")

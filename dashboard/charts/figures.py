@@ -33,20 +33,22 @@ TICKS = (  # (axis' highest over lowest is below, steps in each decade)
 
 @dataclass(frozen=True)
 class Axis:
-    """What a curve is drawn against: a column of the points."""
+    """What a curve is drawn against: a column of the points, and whether weights of few bits have a place on it."""
 
     column: str
     title: str
     percent: bool = False
+    of_bits: bool = False
 
 
 RATIO = Axis("ratio", "Share of block weights removed, as asked", percent=True)
 REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
 PARAMETERS = Axis("parameters", "Parameters that are not zero (millions)")
-PACKED = Axis("packed_mb", "Packed size (MB)")
-PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)")
-DECODE = Axis("decode_ms", "Measured time to write a token (ms)")
-AXES = (RATIO, REMOVED, PARAMETERS, PACKED, PREFILL, DECODE)
+PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
+BITS = Axis("bits_per_weight", "Bits per weight of the blocks, scales and zeros counted", of_bits=True)
+PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)", of_bits=True)
+DECODE = Axis("decode_ms", "Measured time to write a token (ms)", of_bits=True)
+AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

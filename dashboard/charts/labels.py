@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.words import number
+from dashboard.charts.marks import is_hollow
 
 Place = tuple[float, float]
 LETTER, LINE = 0.0195, 0.054  # of a label's text
@@ -46,7 +47,7 @@ def over(points: pd.DataFrame, column: str, span: Place) -> pd.DataFrame:
     points = points.sort_values(column)
     levels = _levels([(x - span[0]) / (span[1] - span[0]) for x in points[column]])
     parts = zip(points["pattern"], points["value"].map(number), strict=True)
-    texts = [" ".join(part for part in both if isinstance(part, str)) for both in parts]
+    texts = [f"{pattern} {value}" if is_hollow(pattern) else value for pattern, value in parts]
     raised = [text + "<br>&nbsp;" * level for text, level in zip(texts, levels, strict=True)]  # at any size of letters
     return points.assign(text=raised, side="top center", level=levels)
 
@@ -60,9 +61,10 @@ def beside(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.
     across = (points[column] - span[0]) / (span[1] - span[0])
     up = points["value"].map(lambda value: math.log10(value / height[0]) / decades)
     places = pd.DataFrame({"x": across, "y": up})
-    lines = points[points["pattern"].isna()].sort_values(column).groupby("series")
+    hollow = points["pattern"].map(is_hollow).astype(bool)
+    lines = points[~hollow].sort_values(column).groupby("series")
     others = [place for _, part in lines for place in along(places.loc[part.index].to_numpy())]
-    found = points[points["pattern"].notna()].sort_values("value")
+    found = points[hollow].sort_values("value")
     sides = _sides(list(places.loc[found.index].itertuples(index=False, name=None)), others)
     found = found.assign(place=found["value"], text=found["pattern"], side=sides)
     return found[found["side"] != ""]

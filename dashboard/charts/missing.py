@@ -10,13 +10,16 @@ from core.chain import parse
 from core.errors import UserError
 from core.registry import METHODS, get_stage
 from core.request.asked import reads_of
-from core.specs import parse_pattern
+from core.specs import parse_bits, parse_pattern
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 
 
 def of_methods(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Return by label the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack."""
+    """Return by label the chains of these plain methods, such as `wanda@0.5`, that the grid has and the points lack.
+
+    `patterns` are the N:M patterns of the grid.
+    """
     known = {method.name for method in METHODS}
     return {get_stage(name).label: _lacking(points, f"{name}@", patterns) for name in methods if name in known}
 
@@ -45,6 +48,8 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     there = points["ratio"][points["pattern"].isna()].dropna()
     ratios = sorted({*GRID, *(round(float(ratio), 6) for ratio in there)})
     wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
+    if method.bits:
+        wanted = [(f"{bits}bit", 1.0) for bits in method.bits]  # which hold zeros, be they few or many
     if method.patterns:
         wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
     start = stages[last].amount_place
@@ -63,7 +68,7 @@ def quickly_made(chain: str) -> bool:
 
 def _share(ratio: float | None, pattern: str | None) -> float:
     """Return the share of weights that an amount removes."""
-    if pattern:
+    if pattern and parse_bits(pattern) is None:
         kept, group = parse_pattern(pattern)
         return 1 - kept / group
     return ratio or 0.0

@@ -11,6 +11,7 @@ from core.chain import DENSE
 from core.words import amount
 from dashboard import data
 from dashboard.charts import missing
+from dashboard.charts.marks import is_hollow
 from dashboard.panels import offers
 from dashboard.panels.pickers import Chosen
 
@@ -19,7 +20,7 @@ OPEN = "explore_missing"  # the key of the part that is opened
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
     """Offer what the curve lacks: of plain methods, and of the chains that have a point and are `shown`."""
-    patterns = sorted(set(found["pattern"].dropna()))
+    patterns = sorted(set(filter(is_hollow, found["pattern"])))
     wanted = missing.of_methods(found, chosen.methods, patterns)
     if dense.empty:
         wanted = {DENSE.capitalize(): [DENSE]} | wanted

@@ -18,12 +18,13 @@ from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND, HELD
 
-FAMILIES, SHOWN = "explore_families", "explore_methods"  # keys
+FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
+BY_BITS = "bits per weight"
 AXES = dict(
     zip(
         (
-            *("ratio asked for", "model share removed", "parameters left", "packed size"),
+            *("ratio asked for", "model share removed", "parameters left", "packed size", BY_BITS),
             *("time to read a token", "time to write a token"),
         ),
         figures.AXES,
@@ -95,7 +96,11 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
             st.caption("Nothing was measured here: these are the numbers that papers print.")
-        curved = choices.by_share(rows) if by_method else rows
+        others, below = st.container(), st.container()
+    with below:
+        axis = _pick_axis() if along_axis else figures.RATIO  # first, as it decides which methods have a curve
+    with others:
+        curved = choices.curved(rows, axis.of_bits) if by_method else rows
         methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
         texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
         text = st.selectbox(
@@ -127,7 +132,6 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
         documents, several, scores = _pick_documents(
             choices.made_with(choices.shown(curved, methods), calibration, training), scored
         )
-        axis = _pick_axis() if along_axis else figures.RATIO
     return Chosen(
         model=model,
         methods=methods,
@@ -156,9 +160,11 @@ def _pick_axis() -> figures.Axis:
     name = st.selectbox(
         "Compare by",
         list(AXES),
-        key="explore_x",
+        key=AXIS,
         **HELD,
-        help="The ratio counts only the weights inside the model's blocks; the other choices count all of it.",
+        help="The ratio counts only the weights inside the model's blocks, and so do bits per weight; the other "
+        "choices count all of the model. Quantised variants stand with the others by what both have: packed size, "
+        "bits per weight or time.",
     )
     return AXES[name]
 

@@ -13,7 +13,7 @@ from core.words import label
 from dashboard.charts import choices
 from dashboard.panels.binding import ALONE
 from dashboard.panels.chain_form import CHAIN
-from dashboard.panels.pickers import FAMILIES, SHOWN
+from dashboard.panels.pickers import AXIS, BY_BITS, FAMILIES, SHOWN
 from dashboard.panels.series import SERIES
 
 Address = dict[str, str | list[str]]
@@ -41,9 +41,9 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
     """Return the address of each method's curve on Explore, by name; none where nothing of it was measured.
 
     It is of the default model where that has some, and of the text with most points. What removes nothing is shown
-    beside what it followed, in the family in which it has most points.
+    beside what it followed, in the family in which it has most points; what only rounds weights by their bits.
     """
-    rows = choices.by_share(frame[(frame["metric"] == "perplexity") & frame["window"].notna()])
+    rows = choices.curved(frame[(frame["metric"] == "perplexity") & frame["window"].notna()], of_bits=True)
     texts = {model: choices.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
     found = {}
     for method in methods:
@@ -53,13 +53,17 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
             mine = rows[with_it & (rows["method"] != DENSE)]
         if mine.empty:
             continue
+        pruned = choices.by_share(mine)
+        along: Address = {AXIS: BY_BITS} if pruned.empty else {}
+        mine = mine if pruned.empty else pruned
         mine = _most(mine, "model", DEFAULT_MODEL)
         mine = _most(mine, "family")
         counts = mine.groupby(["dataset", "protocol_id"]).size()
         named = texts[mine["model"].iloc[0]]
         text = max(named, key=lambda name: counts.get(named[name], 0))
         corpus, protocol = named[text]
-        found[method.name] = shown(mine[(mine["dataset"] == corpus) & (mine["protocol_id"] == protocol)], text)
+        read = mine[(mine["dataset"] == corpus) & (mine["protocol_id"] == protocol)]
+        found[method.name] = shown(read, text) | along
     return found
 
 

@@ -9,6 +9,8 @@ import streamlit as st
 
 from core.analysis.differences import shown_together
 from core.data.texts import called
+from core.request.stages import DEFAULT_BITS, DEFAULT_RATIO
+from core.words import amount
 from dashboard import data
 from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
@@ -28,6 +30,7 @@ from dashboard.panels.series import pick_series
 
 CURVE, TRADE_OFF, MODELS = MODES = ("Curve", "Trade-off", "Several models")
 AT = "explore_at"  # the chosen amount
+USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS)  # one of which is at first
 SIDE = 500  # px that each of two charts beside each other has at least
 
 
@@ -99,7 +102,9 @@ def pick_amount(steps: list[str], start: str) -> str:
     """Let one of the amounts be chosen where there are several."""
     if len(steps) < 2:
         return start
-    return st.segmented_control("Removed", steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+    bits = ["bit" in step for step in steps]
+    title = "Bits" if all(bits) else "Amount" if any(bits) else "Removed"
+    return st.segmented_control(title, steps, default=start, required=True, wrap=True, key=AT, **BOUND)
 
 
 def all_points(shown: Shown) -> Item:
@@ -134,7 +139,7 @@ def all_points(shown: Shown) -> Item:
 def charts(shown: Shown, items: list[Item]) -> None:
     """Show the answer and both charts at one amount, which only these depend on, and put them into `items`."""
     steps = points.amounts(shown.lit)
-    start = "50 %" if "50 %" in steps else steps[len(steps) // 2]
+    start = next((one for one in USUAL if one in steps), steps[len(steps) // 2])
     said = st.container()
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():

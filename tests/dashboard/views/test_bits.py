@@ -39,12 +39,24 @@ def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
     assert not app.exception and chain_field(app).value == "sparsegpt@0.5,bits=4,group_size=32"
 
 
-def test_the_curve_leaves_bits_to_the_trade_off(fresh):
+def test_bits_have_a_curve_by_what_they_have_in_common_with_zeros(fresh):
     fresh.put(result("rtn", 25.0, None, pattern="4bit"))
+    for bits, value in (("3bit", 30.0), ("4bit", 24.0)):
+        fresh.put(result("gptq", value, None, pattern=bits))
     fresh.put(chained("sparsegpt@0.5,bits=4", 27.0))
     app = open_app()
     assert "RTN" not in app.multiselect[0].options
     assert not any("bits" in name for name in app.pills(key="explore_series").options)
+    app = open_app(explore_x="packed size", explore_text="passages-eval, 16 x 2048 tokens")
+    assert "Quantisation" in app.pills(key="explore_families").options and not app.exception
+    app = open_app(
+        explore_x="bits per weight", explore_families="Quantisation", explore_text="passages-eval, 16 x 2048 tokens"
+    )
+    assert app.pills(key="explore_series").options == ["RTN", "GPTQ"]
+    bits = next(one for one in app.segmented_control if one.label == "Bits")
+    assert bits.options == ["4 bit", "3 bit"] and bits.value == "4 bit"
+    bits.set_value("3 bit").run()
+    assert any("Rounded to 3 bits a weight, **GPTQ** reads text best" in one.value for one in app.markdown)
     trade_off = open_app(explore_mode="Trade-off", explore_text="passages-eval, 16 x 2048 tokens")
     there = set(map(tuple, trade_off.dataframe[0].value[["Method", "Removed"]].to_numpy()))
     assert {("RTN", "4 bit"), ("SparseGPT (bits 4)", "50 %")} <= there

@@ -96,7 +96,7 @@ def opened(address):
 def test_every_curve_that_is_linked_shows_its_method(fresh):
     found = ways.curves(data.frame(DEFAULT_MODEL), SHOWN)
     assert {"magnitude", "slimllm", "svd-llm", "adaprune", "lora", "distill-white"} <= set(found)
-    for name in ("slimllm", "distill-white", "svd"):
+    for name in ("slimllm", "distill-white", "svd", "gptq", "rotate"):
         app = opened(found[name])
         (label,) = (method.label for method in STAGES if method.name == name)
         assert any(label in series for series in app.dataframe[0].value["Method"]), name
