@@ -1,6 +1,7 @@
 """The dashboard's server: `streamlit run dashboard/server.py` from the project's folder.
 
-It loads what the first page needs, and reads what ships, before it takes visits: that takes longer than to draw a page.
+It loads what the first page needs, and reads what is stored, before it takes visits: that takes longer than to draw a
+page.
 """
 
 import gc
@@ -16,13 +17,12 @@ PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
     sys.path.insert(0, PROJECT)
 
-from core.store import shipped  # noqa: E402
+from core.request.stages import DEFAULT_MODEL  # noqa: E402
 from dashboard import data  # noqa: E402
 from dashboard.panels import about, accuracy, answer, budget, details, missing, series  # noqa: E402, F401
 
 go.Figure(go.Scatter())  # plotly loads its parts when they are first used
-shipped.read_measured()
-data.store()
+data.frame(DEFAULT_MODEL)
 gc.collect()
 gc.freeze()  # Streamlit collects after every run, which would look through all of this each time
 
