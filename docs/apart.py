@@ -14,7 +14,7 @@ from core.analysis.told import figures
 from core.cli.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
-from docs.points import DENSE, LONG, MODEL, Point, number, point, seed
+from docs.points import DENSE, LONG, MODEL, TRAINED_METHODS, Point, number, point, seed
 from docs.tables import TRAINED
 
 REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
@@ -140,7 +140,7 @@ def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples)
 
 
 def _name(place: Point) -> str:
-    return " + ".join(filter(None, place[:2]))
+    return place[1] if place[1] in TRAINED_METHODS else " + ".join(filter(None, place[:2]))
 
 
 def _percent(value: float | None) -> str:

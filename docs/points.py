@@ -10,12 +10,17 @@ import pandas as pd
 from core import words
 from core.analysis.seven import MEAN, mean, sevens
 from core.cli.tables import column
+from core.registry import METHODS
 from core.results import Result, Variant
+from core.training.base import TrainedMethod
 
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
 STEPS, HELD_OUT = "steps", "held-out loss"
 DENSE = ("dense", "", "nothing")
+TRAINED_METHODS = {  # that remove while they train -> the same in one shot
+    method.name: method.name.removesuffix("-trained") for method in METHODS if issubclass(method, TrainedMethod)
+}
 
 Point = tuple[str, str, str]  # method, recovery, what was removed
 
@@ -38,7 +43,7 @@ def point(variant: Variant) -> Point:
     """Return where a variant stands in tables.
 
     A chain is what it is made of, without its last part where that removes nothing, which is the recovery. Amounts
-    before the last are told with their method.
+    before the last are told with their method. A method that trains is a recovery of the same in one shot.
     """
     found = words.parts(variant.stages)
     after = found.pop().name if len(found) > 1 and not found[-1].removing else ""
@@ -48,7 +53,8 @@ def point(variant: Variant) -> Point:
         more = part.removing if place != last else None
         names.append(part.name + (f" {words.amount(more.ratio, more.pattern)}" if more else ""))
     removed = variant.pattern or ("nothing" if variant.ratio is None else f"{100 * variant.ratio:g} %")
-    return "+".join(names), after, removed
+    name = "+".join(names)
+    return (TRAINED_METHODS[name], name, removed) if name in TRAINED_METHODS else (name, after, removed)
 
 
 def seed(variant: Variant) -> int | None:

@@ -27,6 +27,7 @@ def page() -> str:
         dense=points.dense(found),
         gap_closed=partial(points.gap_closed, found),
         held_out=partial(points.held_out, found),
+        trained_to=lambda *place: points.number(found.loc[place, points.LONG]),
         documents=points.documents(found.loc[points.DENSE]),
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),

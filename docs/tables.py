@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from core.registry import METHODS, RECOVERIES
-from docs.points import LONG, STEPS, accuracies, number
+from docs.points import LONG, STEPS, TRAINED_METHODS, accuracies, number
 
 SHORT = "perplexity wikitext2@128:128"
 PTB = "perplexity ptb-valid@128:128"
@@ -28,7 +28,7 @@ RECONSTRUCTED = {  # chain -> its mask, and it itself as `points` names both
     "sparsegpt@+adaprune": ("sparsegpt", "sparsegpt", "adaprune"),
 }
 
-TRAINED = {recovery.name for recovery in RECOVERIES}
+TRAINED = {recovery.name for recovery in RECOVERIES} | TRAINED_METHODS.keys()
 FOUR = ["slimllm", "lorap", "llm-pruner", "loraprune"]  # of the SlimLLM paper's tables
 
 Cell = Callable[[pd.Series], str]

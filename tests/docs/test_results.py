@@ -44,12 +44,14 @@ def test_chains_are_points_of_their_own():
     first, later = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
     adaprune, lora = Stage(method="adaprune"), Stage(method="lora")
     chains = [(later, adaprune), (first, adaprune, later, adaprune), (Stage(method="wanda", ratio=0.5), adaprune)]
-    found = points.points([of_chain(place, *stages) for place, stages in enumerate([*chains, (lora,)])])
+    alone = [(lora,), (Stage(method="magnitude-trained", ratio=0.5),)]
+    found = points.points([of_chain(place, *stages) for place, stages in enumerate([*chains, *alone])])
     assert set(found.index) == {
         ("adaprune", "", "50 %"),
         ("adaprune 20 %+adaprune", "", "50 %"),
         ("wanda", "adaprune", "50 %"),
         ("dense", "lora", "nothing"),
+        ("magnitude", "magnitude-trained", "50 %"),
     }
 
 
