@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -21,7 +21,7 @@ from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
 from dashboard.charts.points import of_seeds
-from dashboard.charts.style import Look, Theme, faded, look
+from dashboard.charts.style import Look, Theme, faded, look, looks
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
 PLOT = HEIGHT - 80
@@ -69,19 +69,20 @@ def perplexity_curve(
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
         _band(drawing, top, high, span, theme)
+    styles = looks({row["series"]: (row["parts"], row["open"]) for row in named.to_dict("records")}, theme)
     for series, rows in _by_series(behind).items():
-        _draw_series(drawing, series, rows, axis, theme, cap, place, quiet=True)
+        _draw_series(drawing, series, rows, look(rows[0]["parts"], theme), axis, theme, cap, place, quiet=True)
     for series, rows in _by_series(named).items():
-        _draw_series(drawing, series, rows, axis, theme, cap, place)
+        _draw_series(drawing, series, rows, styles[series], axis, theme, cap, place)
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, as the series' entries
         mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(drawing, dense, axis, theme, span)
-    _arrows(drawing, named[named["value"] <= cap], axis, theme, span)
+    _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
     beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
-        _text(drawing, part, axis.column, look(part["parts"].iloc[0], theme).color)
-    _names(drawing, named, axis, theme, span, (low, high), cap, place)
+        _text(drawing, part, axis.column, styles[part["series"].iloc[0]].color)
+    _names(drawing, named, axis, styles, theme, span, (low, high), cap, place)
     log_axis(drawing, low, high, top)
     if share:
         ticks = drawing.layout["yaxis"]
@@ -146,6 +147,7 @@ def _draw_series(
     drawing: Drawing,
     series: str,
     rows: Sequence[marks.Row],
+    style: Look,
     axis: Axis,
     theme: Theme,
     cap: float,
@@ -153,7 +155,6 @@ def _draw_series(
     quiet: bool = False,
 ) -> None:
     """Draw the line through a series' ratios or bits, its patterns, and, at the height `place`, what has diverged."""
-    style = look(rows[0]["parts"], theme)
     own = style.color
     if quiet:
         style = Look(faded(theme.muted, theme), style.dash, style.symbol)
@@ -239,14 +240,16 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
         )
 
 
-def _arrows(drawing: Drawing, points: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+def _arrows(
+    drawing: Drawing, points: pd.DataFrame, axis: Axis, styles: Mapping[str, Look], span: tuple[float, float]
+) -> None:
     """Draw an arrow to each trained point from what it came of, beside both."""
     there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
     for untuned, tuned in marks.pairs(points):
         aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
-        marks.arrow(drawing, start, end, tuned["series"], look(tuned["parts"], theme).color)
+        marks.arrow(drawing, start, end, tuned["series"], styles[tuned["series"]].color)
 
 
 def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None:
@@ -267,6 +270,7 @@ def _names(
     drawing: Drawing,
     points: pd.DataFrame,
     axis: Axis,
+    styles: Mapping[str, Look],
     theme: Theme,
     span: tuple[float, float],
     height: tuple[float, float],
@@ -279,7 +283,7 @@ def _names(
         last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
         y = place if last["value"] > cap else last["value"]
         text = labels.wrapped(series)
-        ends.append((last[axis.column], y, text, look(last["parts"], theme)))
+        ends.append((last[axis.column], y, text, styles[series]))
     if not ends:
         return
     decades = math.log(height[1] / height[0])

@@ -75,7 +75,7 @@ def lit_at_first(found: pd.DataFrame) -> list[str]:
 
 def by_amount(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples against what was removed: a line for each series of each model, in the dash of the model."""
-    figure = _titled(perplexity_curve(found, _dense(), RATIO, theme, corpus), corpus)
+    figure = _drawn(found, RATIO, theme, corpus)
     dashes = dict(zip(found["model"].unique(), cycle(DASHES)))
     of = {series: dashes[model] for series, model in found[["series", "model"]].itertuples(index=False)}
     for trace in figure.select_traces({"type": "scatter"}):
@@ -87,7 +87,7 @@ def by_amount(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
 def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples at one amount against the models' sizes, a line for each series of each family of models."""
     found = found.assign(series=found["of"] + ", " + found["model"].str.rpartition("-")[0])
-    figure = _titled(perplexity_curve(found, _dense(), SIZE, theme, corpus), corpus)
+    figure = _drawn(found, SIZE, theme, corpus)
     sizes = found.drop_duplicates("size").dropna(subset=["size"]).set_index("size")["model"].sort_index()
     ticks: list[float] = []  # of models that are about as large only the first
     for size in sizes.index:
@@ -96,12 +96,10 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
     return figure.update_xaxes(tickvals=ticks, ticktext=[sizes[size].rpartition("-")[2].upper() for size in ticks])
 
 
-def _dense() -> pd.DataFrame:
-    """Return every model's dense point."""
-    return pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "size": math.nan}])
-
-
-def _titled(figure: go.Figure, corpus: str) -> go.Figure:
+def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
+    """Draw the multiples against an axis; a series has one colour in all models."""
+    dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "size": math.nan}])
+    figure = perplexity_curve(found.assign(open=found["of"]), dense, axis, theme, corpus)
     return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times own dense (log scale)")
 
 

@@ -6,6 +6,7 @@ declaration says which of them it has, and its line and its marker, which shows 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 
 FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"  # the first is that of pages
-FADED = 0.42  # the share of its own colour that a faded mark keeps
+FADED, SHADE = 0.42, 0.55  # the share of its own colour that a faded mark keeps, and one of another shade
+LINES = ("solid", "dash", "dot", "dashdot", "longdash")
 PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
 
 
@@ -100,6 +102,27 @@ def look(parts: str, theme: Theme) -> Look:
     return Look(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
 
 
+def looks(made_of: Mapping[str, tuple[str, str]], theme: Theme) -> dict[str, Look]:
+    """Return the look of each series, by its parts and its chain.
+
+    Of several chains that are made of the same parts, and so differ in parameters, each after the first has another
+    shade and another line, in turn nearer to the page and to its text.
+    """
+    chains: dict[Look, list[str]] = {}
+    found = {}
+    for series, (parts, chain) in made_of.items():
+        own = look(parts, theme)
+        alike = chains.setdefault(own, [])
+        if chain not in alike:
+            alike.append(chain)
+        if twin := alike.index(chain):
+            color = _mixed(own.color, theme.paper if twin % 2 else theme.text, SHADE)
+            found[series] = Look(color, LINES[(LINES.index(own.dash) + twin) % len(LINES)], own.symbol)
+        else:
+            found[series] = own
+    return found
+
+
 def _method(name: str) -> str:
     """Return a part; what a paper made has the name of the method here, as it is the paper's."""
     told, _, label = name.partition(":")
@@ -163,5 +186,10 @@ def layout(theme: Theme, height: int) -> dict[str, Any]:
 
 def faded(color: str, theme: Theme) -> str:
     """Return a colour `#rrggbb` mixed with that of the page, for what matters less; no part of it shines through."""
-    parts = zip(*(bytes.fromhex(one[1:]) for one in (color, theme.paper)), strict=True)
-    return "#" + "".join(f"{round(FADED * ink + (1 - FADED) * paper):02x}" for ink, paper in parts)
+    return _mixed(color, theme.paper, FADED)
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    """Return a colour that has this share of one, and is the other for the rest."""
+    parts = zip(*(bytes.fromhex(one[1:]) for one in (color, other)), strict=True)
+    return "#" + "".join(f"{round(share * own + (1 - share) * beside):02x}" for own, beside in parts)

@@ -9,7 +9,7 @@ from core.analysis.frame import tidy
 from core.registry import METHODS, STAGES
 from core.store import shipped
 from dashboard.charts import choices, points, zeroshot
-from dashboard.charts.style import DARK, LIGHT, Look, look
+from dashboard.charts.style import DARK, LIGHT, Look, looks
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
@@ -51,7 +51,7 @@ def test_what_is_simulated_is_what_the_literature_has():
 
 @pytest.fixture(scope="module")
 def shown():
-    """The looks' parts of the series that Explore lights at first, by (model, family), of what ships."""
+    """What the series that Explore lights at first are made of, by (model, family), of what ships."""
     frame = tidy(list(shipped.read_measured().results.values()))
     found = {}
     for model, rows in frame.groupby("model"):
@@ -60,10 +60,11 @@ def shown():
         known = zeroshot.scored(rows)
         for family in FAMILIES:
             mine = choices.shown(read, [method.name for method in METHODS if method.family == family])
+            mine = choices.curved(mine, of_bits=family == "quantisation")
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
             made = points.collapse(choices.made_with(mine[~points.is_dense(mine)], *of))
             lit = made[made["series"].isin(choices.lit_at_first(made))] if len(made) else made
-            found[str(model), family] = list(dict.fromkeys(lit["parts"]))
+            found[str(model), family] = {row["series"]: (row["parts"], row["open"]) for _, row in lit.iterrows()}
     return found
 
 
@@ -73,9 +74,9 @@ def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
     assert max(map(len, shown.values())) == choices.MOST_LIT
     alike = [
         (model, one, other)
-        for (model, _), parts in shown.items()
-        for one, other in itertools.combinations(parts, 2)
-        if not apart(look(one, theme), look(other, theme), eyes)
+        for (model, _), made_of in shown.items()
+        for one, other in itertools.combinations(looks(made_of, theme).values(), 2)
+        if not apart(one, other, eyes)
     ]
     assert alike == []
 
