@@ -5,6 +5,7 @@ page.
 """
 
 import gc
+import logging
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import streamlit as st
 PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
     sys.path.insert(0, PROJECT)
+
+# Which misses a runtime that is not there yet.
+logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
 from core.request.stages import DEFAULT_MODEL  # noqa: E402
 from dashboard import data  # noqa: E402
