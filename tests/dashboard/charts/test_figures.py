@@ -339,6 +339,24 @@ def test_dense_alone_is_drawn_on_every_axis(perplexities):
         assert "dense 20.1" in texts(figure)
 
 
+@pytest.mark.parametrize(("bits", "drawn"), [(16.0, False), (4.3, True)])
+def test_dense_has_no_mark_where_it_would_press_the_others_together(perplexities, bits, drawn):
+    found, dense = perplexities
+    found = found.assign(bits_per_weight=4 - found["ratio"])
+    figure = perplexity_curve(found, dense.assign(bits_per_weight=bits), figures.BITS, LIGHT, "x")
+    assert ("Dense" in {trace.name for trace in figure.data}) == drawn and "dense 20.1" in texts(figure)
+    assert (figure.layout.xaxis.range[1] > bits) == drawn
+
+
+def test_series_that_differ_in_parameters_have_shades_of_a_colour(perplexities):
+    found, dense = perplexities
+    other = found[found["series"] == "Wanda"].assign(series="Wanda (other)", open="wanda@,other=1")
+    lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, figures.RATIO, LIGHT, "x").data
+    looks = {trace.name: (trace.line.color, trace.line.dash) for trace in lines if trace.mode == "lines+markers"}
+    assert looks["Wanda"][0] == look("wanda", LIGHT).color != looks["Wanda (other)"][0]
+    assert looks["Wanda"][1] != looks["Wanda (other)"][1]
+
+
 def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
     means = zeroshot.seven_means(zeroshot.headline(frame))
