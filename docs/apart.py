@@ -25,21 +25,26 @@ Known = dict[Point, Result]  # what ships, one variant a point
 
 
 def known(results: Iterable[Result]) -> Known:
-    """Return the variants of the first seed by point, each with the numbers that are paired here.
+    """Return the variants of the first seed by point, each with what is `compared`.
 
-    These are the perplexity in windows of 2048 and the accuracies that tasks are compared by. Raises `ValueError` where
-    two variants of a point have some.
+    Raises `ValueError` where two variants of a point have some.
     """
     found: Known = {}
     for result in results:
-        rows = tuple(row for row in result.measurements if column(row) == LONG or _of_task(row))
-        if result.variant.model != MODEL or seed(result.variant) not in (None, 0) or not rows:
+        result = compared(result)
+        if result.variant.model != MODEL or seed(result.variant) not in (None, 0) or not result.measurements:
             continue
         place = point(result.variant)
         if place in found:
             raise ValueError(f"{place} is a duplicate: two variants of it have numbers that are paired.")
-        found[place] = result.model_copy(update={"measurements": rows})
+        found[place] = result
     return found
+
+
+def compared(result: Result) -> Result:
+    """Return a result with the perplexity in windows of 2048 and the accuracies that tasks are compared by alone."""
+    rows = tuple(row for row in result.measurements if column(row) == LONG or _of_task(row))
+    return result.model_copy(update={"measurements": rows})
 
 
 def every_apart(found: Known, samples: Samples) -> pd.DataFrame:

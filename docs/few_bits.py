@@ -16,6 +16,7 @@ from core.chain import written
 from core.cli.tables import column
 from core.registry import on_own_grid, rounds
 from core.results import Result
+from docs.apart import compared
 from docs.points import DENSE, LONG, MODEL, number, point
 
 
@@ -25,14 +26,20 @@ def is_rounded(result: Result) -> bool:
 
 
 def output_error(result: Result) -> float | None:
-    """Return the relative output error that the last stage's linears have on the calibration text, the mean of all."""
+    """Return the relative output error that the linears have on the calibration text, the mean of all.
+
+    None where it is not known, and where rounding was not all that changed them.
+    """
+    stages = result.variant.stages
+    if sum(stage.removes for stage in stages) > 1 or stages[-1].recovers:
+        return None
     errors = [layer.error for layer in result.last_layers if layer.error is not None]
     return fmean(errors) if errors else None
 
 
 def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Every rounded variant of the default model beside dense, the fewest packed bits first, then the best."""
-    mine = [result for result in results if result.variant.model == MODEL]
+    mine = [compared(result) for result in results if result.variant.model == MODEL]
     dense = next((one for one in mine if point(one.variant) == DENSE), None)
     rounded = {one.variant.key: one for one in mine if is_rounded(one)}
     if dense is None or not rounded:

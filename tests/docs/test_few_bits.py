@@ -2,7 +2,7 @@
 
 from core.results import LayerReport
 from core.specs import Stage
-from docs.few_bits import few_bits, is_rounded
+from docs.few_bits import few_bits, is_rounded, output_error
 from tests.docs.test_apart import pruned, variant
 
 OWN = {"b": {}, "c": {"group_size": 32}}  # the parameters of HQQ
@@ -37,6 +37,28 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25)
     with_layers = few_bits([results[0], results[1].model_copy(update={"layers": (layer,)})], samples)
     assert list(with_layers["output error"]) == ["0.2500"]
+
+
+def test_only_the_perplexity_of_the_table_stands_beside_dense():
+    """Not that of LAMBADA's words."""
+    made = [variant("a", (Stage(method="dense"),)), variant("b", (bits("rtn", 4),), right=20, loss=3.2)]
+    results, kept = [], {}
+    for result, answers in made:
+        own = next(row for row in result.measurements if row.metric == "perplexity")
+        task = own.model_copy(update={"dataset": "lambada_openai"})
+        results.append(result.model_copy(update={"measurements": (*result.measurements, task)}))
+        words = answers[own.identity].assign(perplexity=lambda frame, times=len(kept): frame["perplexity"] * times)
+        kept[result.variant.key] = answers | {task.identity: words}
+    (row,) = few_bits(results, lambda key, row: kept[key].get(row.identity)).to_dict("records")
+    assert row["against dense"].startswith("x 1.22 [")
+
+
+def test_the_error_of_a_chain_is_told_where_rounding_is_all_that_was_done():
+    layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25, stage=1)
+    chains = [(Stage(method="rotate"), bits("rtn", 4)), (*pruned("wanda"), bits("rtn", 4))]
+    for stages, error in zip(chains, (0.25, None), strict=True):
+        result, _ = variant("b", stages)
+        assert output_error(result.model_copy(update={"layers": (layer,)})) == error
 
 
 def test_a_row_that_is_the_model_s_file_as_it_was_says_so():
