@@ -38,7 +38,10 @@ def output_error(result: Result) -> float | None:
 
 
 def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Every rounded variant of the default model beside dense, the fewest packed bits first, then the best."""
+    """Every rounded variant of the default model beside dense, the fewest packed bits first, then the best.
+
+    How one was trained is not told: all were as the page says.
+    """
     mine = [compared(result) for result in results if result.variant.model == MODEL]
     dense = next((one for one in mine if point(one.variant) == DENSE), None)
     rounded = {one.variant.key: one for one in mine if is_rounded(one)}
@@ -56,7 +59,10 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         size = result.counted
         if value is not None:
             own = OWN_GRID * on_own_grid(MODEL, result.variant.stages)
-            chain = f"`{written(result.variant.stages)}`{own}"
+            stages = [
+                stage.model_copy(update={"parameters": {}} if stage.recovers else {}) for stage in result.variant.stages
+            ]
+            chain = f"`{written(stages)}`{own}"
             rows.append((size.bits_per_weight, value, key, chain, size.packed_bytes / 1e6, output_error(result)))
     return pd.DataFrame(
         [
