@@ -105,12 +105,12 @@ def look(parts: str, theme: Theme) -> Look:
 def looks(made_of: Mapping[str, tuple[str, str]], theme: Theme) -> dict[str, Look]:
     """Return the look of each series, by its parts and its chain.
 
-    Of several chains that are made of the same parts, and so differ in parameters, each after the first has another
-    shade and another line, in turn nearer to the page and to its text.
+    Of several chains that are made of the same parts, and so differ in parameters, each after that with the fewest has
+    another shade and another line, in turn nearer to the page and to its text.
     """
     chains: dict[Look, list[str]] = {}
     found = {}
-    for series, (parts, chain) in made_of.items():
+    for series, (parts, chain) in sorted(made_of.items(), key=lambda one: len(one[1][1])):
         own = look(parts, theme)
         alike = chains.setdefault(own, [])
         if chain not in alike:
