@@ -102,15 +102,15 @@ def look(parts: str, theme: Theme) -> Look:
     return Look(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
 
 
-def looks(made_of: Mapping[str, tuple[str, str]], theme: Theme) -> dict[str, Look]:
-    """Return the look of each series, by its parts and its chain.
+def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[str, Look]:
+    """Return the look of each series, by its parts and its chain, None where that is not told.
 
     Of several chains that are made of the same parts, and so differ in parameters, each after that with the fewest has
     another shade and another line, in turn nearer to the page and to its text.
     """
-    chains: dict[Look, list[str]] = {}
+    chains: dict[Look, list[str | None]] = {}
     found = {}
-    for series, (parts, chain) in sorted(made_of.items(), key=lambda one: len(one[1][1])):
+    for series, (parts, chain) in sorted(made_of.items(), key=lambda one: len(one[1][1] or "")):
         own = look(parts, theme)
         alike = chains.setdefault(own, [])
         if chain not in alike:
