@@ -83,12 +83,14 @@ def by_share(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["rounded"].astype(bool)]
 
 
-def curved(rows: pd.DataFrame, of_bits: bool) -> pd.DataFrame:
-    """Return the rows of variants that have a place on a curve, those of few bits among them where it is `of_bits`.
+def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what methods made, which a model's file as it was is not."""
+    return rows[~rows["own_grid"].astype(bool)]
 
-    What is its model's file as it was says nothing of a method.
-    """
-    return rows[~rows["own_grid"].astype(bool)] if of_bits else by_share(rows)
+
+def curved(rows: pd.DataFrame, of_bits: bool) -> pd.DataFrame:
+    """Return the rows of variants that have a place on a curve, those of few bits among them where it is `of_bits`."""
+    return of_methods(rows) if of_bits else by_share(rows)
 
 
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:

@@ -69,10 +69,11 @@ def perplexity_curve(
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
         _band(drawing, top, high, span, theme)
-    styles = looks({row["series"]: (row["parts"], row["open"]) for row in named.to_dict("records")}, theme)
+    of_series = _by_series(named)
+    styles = looks({series: (rows[0]["parts"], rows[0]["open"]) for series, rows in of_series.items()}, theme)
     for series, rows in _by_series(behind).items():
         _draw_series(drawing, series, rows, look(rows[0]["parts"], theme), axis, theme, cap, place, quiet=True)
-    for series, rows in _by_series(named).items():
+    for series, rows in of_series.items():
         _draw_series(drawing, series, rows, styles[series], axis, theme, cap, place)
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, as the series' entries
         mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
@@ -82,7 +83,7 @@ def perplexity_curve(
     beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
         _text(drawing, part, axis.column, styles[part["series"].iloc[0]].color)
-    _names(drawing, named, axis, styles, theme, span, (low, high), cap, place)
+    _names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
     log_axis(drawing, low, high, top)
     if share:
         ticks = drawing.layout["yaxis"]
@@ -268,7 +269,7 @@ def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None
 
 def _names(
     drawing: Drawing,
-    points: pd.DataFrame,
+    of_series: Mapping[str, Sequence[marks.Row]],
     axis: Axis,
     styles: Mapping[str, Look],
     theme: Theme,
@@ -279,7 +280,7 @@ def _names(
 ) -> None:
     """Write each series' name at the right of the plot, at the height at which it ends, with a thin line from there."""
     ends = []
-    for series, rows in _by_series(points).items():
+    for series, rows in of_series.items():
         last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
         y = place if last["value"] > cap else last["value"]
         text = labels.wrapped(series)

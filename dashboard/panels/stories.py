@@ -100,7 +100,7 @@ def budget(told: Told) -> Story | None:
     """What is best among all that is small enough."""
     whole = float(told.dense["packed_mb"])
     most = round(BUDGET * whole, -1)
-    made = told.every[~told.every["own_grid"].astype(bool)]  # which the file as it was is not
+    made = choices.of_methods(told.every)
     fits = _averaged(made[made["packed_mb"] <= most]).sort_values("value")
     if fits.empty:
         return None

@@ -43,7 +43,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
     It is of the default model where that has some, and of the text with most points. What removes nothing is shown
     beside what it followed, in the family in which it has most points; what only rounds weights by their bits.
     """
-    rows = choices.curved(frame[(frame["metric"] == "perplexity") & frame["window"].notna()], of_bits=True)
+    rows = choices.of_methods(frame[(frame["metric"] == "perplexity") & frame["window"].notna()])
     texts = {model: choices.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
     found = {}
     for method in methods:
