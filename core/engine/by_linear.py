@@ -13,9 +13,11 @@ from torch import Tensor
 
 from core.cache.observations import Tensors, observed
 from core.context import Context, Given, Outcome
+from core.engine.collector import SumsOf
 from core.engine.dense import DenseWeights
 from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
+from core.engine.scan import parts_of, scan
 from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
@@ -51,11 +53,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
 
-    def walk(visit: Compress, after: Callable[[int], None] | None = None) -> None:
-        if method.reads == "calibration":
-            walker = make_walker(
-                model, blocks, given.windows, method.sums, context.device, linears, method.true_sequential
-            )
+    def walk(sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None) -> None:
+        if any(sums(linear.role) for linear in linears):
+            walker = make_walker(model, blocks, given.windows, sums, context.device, linears, method.true_sequential)
             walker.walk(linears, visit, after)
             return
         for linear in linears:
@@ -66,17 +66,21 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
 
     observed_here: Tensors = {}
     if method.observations:
-        look = partial(_observe, method, walk, len(linears), progress)
+        look = partial(_observe, method, partial(walk, method.observed_sums), len(linears), progress)
         if method.observes_gradients:
             look = partial(_differentiate, model, method, linears, given, context)
         observed_here = observed(given.before, stage, method.observations, look)
+    elif method.scans:
+        observed_here = _scan(model, method, target, linears, given, context)
     plan = method.plan(linears, target, observed_here)
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
-    shares = level_shares(linears, share) if counts and chained else {}
+    shares = method.shares(linears, target, observed_here)
+    if not shares and counts and chained:
+        shares = level_shares(linears, share)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
     work = _Work(model, method, target, shares, plan, dense, len(linears), progress)
-    walk(work.compress, work.finish)
+    walk(method.sums, work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
     if missed:
         raise UserError(
@@ -105,6 +109,24 @@ def _differentiate(
     gathered = {linear: method.accumulator() for linear in linears}
     gather_gradients(model, gathered, given.windows, context.device, context.progress)
     return {linear.name: tensor for linear, one in gathered.items() for tensor in one.tensors().values()}
+
+
+def _scan(
+    model: PreTrainedModel,
+    method: LinearMethod,
+    target: Target,
+    linears: Sequence[Linear],
+    given: Given,
+    context: Context,
+) -> Tensors:
+    """Return by how much the loss rises when the block of each linear alone is compressed, evenly."""
+    losses, parts = scan(model, method.evenly, target, linears, given, context)
+    whole, blocks = torch.tensor(losses), find_blocks(model)
+    return {
+        linear.name: (torch.tensor(parts[name]) - whole).mean()
+        for name, members in parts_of(linears, blocks, "block").items()
+        for linear in members
+    }
 
 
 @dataclass

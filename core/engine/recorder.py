@@ -81,10 +81,11 @@ def split_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor,
 
 
 @contextmanager
-def _stubs(blocks: Blocks, calls: list[Call], extras: int | None) -> Iterator[None]:
+def _stubs(blocks: Blocks, calls: list[Call], extras: int | None, first: int | None = None) -> Iterator[None]:
+    """Put stubs in the places of the `first` blocks, or of all."""
     originals = list(blocks.holder)
     try:
-        for index, block in enumerate(originals):
+        for index, block in enumerate(originals[:first]):
             blocks.holder[index] = _Stub(block, calls, extras)
         yield
     finally:
@@ -134,6 +135,21 @@ class Recorder:
                 move(self.model, home)
         depth = len(self.blocks.holder)
         return [Recording(hidden, calls[i * depth : (i + 1) * depth]) for i, hidden in enumerate(seen)]
+
+    @contextmanager
+    def entered(self, index: int, hidden: Tensor) -> Iterator[None]:
+        """Have the model run from the block at `index` on, which gets `hidden` (windows, tokens, hidden)."""
+
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            _, call = split_hidden(args, kwargs)
+            return (hidden, *call.args), call.kwargs
+
+        handle = self.blocks.holder[index].register_forward_pre_hook(enter, with_kwargs=True)
+        try:
+            with _stubs(self.blocks, [], self.extras, index):
+                yield
+        finally:
+            handle.remove()
 
     @torch.no_grad()
     def check(self, tokens: Tensor) -> None:

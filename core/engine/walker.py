@@ -101,17 +101,33 @@ class Walker:
             home = next(block.parameters()).device
             block.to(self.device)
             linears = by_block.get(index, [])
-            last = index == max(by_block)
-            if not linears:
-                self._forward(index)
-            elif not self.true_sequential:
-                self._two_passes(index, linears, compress, last)
-            elif self.form == "spill":
-                self._group_passes(index, linears, compress, last)
+            if linears:
+                self._compress(index, linears, compress, last=index == max(by_block))
             else:
-                self._coroutines(index, linears, compress)
+                self._forward(index)
             if after:
                 after(index)
+            block.to(home)
+
+    @torch.no_grad()
+    def alone(self, groups: Sequence[Sequence[Linear]], compress: Compress, look: Callable[[int], None]) -> None:
+        """Compress groups of linears one after the other, each on what the blocks before it give as they are.
+
+        The linears of a group are of one block. `look` gets the place of the group whose linears are compressed, and
+        must put these back.
+        """
+        by_block: dict[int, list[int]] = {}
+        for place, group in enumerate(groups):
+            by_block.setdefault(group[0].block, []).append(place)
+        for index in range(max(by_block) + 1):
+            block = self.blocks.holder[index]
+            home = next(block.parameters()).device
+            block.to(self.device)
+            for place in by_block.get(index, []):
+                self._compress(index, groups[place], compress, last=True)
+                look(place)
+            if index < max(by_block):
+                self._forward(index)
             block.to(home)
 
     @torch.no_grad()
@@ -145,6 +161,15 @@ class Walker:
                 self._forward(index)
             block.to(home)
 
+    def _compress(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
+        """Compress linears of one block; what the block gives then is kept unless nothing comes after it."""
+        if not self.true_sequential:
+            self._two_passes(index, linears, compress, last)
+        elif self.form == "spill":
+            self._group_passes(index, linears, compress, last)
+        else:
+            self._coroutines(index, linears, compress, last)
+
     def _call(self, index: int, part: int) -> Call:
         return self.calls[part][index].to(self.device)
 
@@ -173,7 +198,7 @@ class Walker:
             stack.enter_context(_removing(linear.module.register_forward_pre_hook(pre_hook)))
         return stack
 
-    def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress) -> None:
+    def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
         """One pass; every micro-batch pauses at each new input until all have added theirs."""
         parts = len(self.hidden)
         hub = getcurrent()
@@ -216,8 +241,9 @@ class Walker:
                 for routine in running:
                     if routine and not routine.dead:
                         routine.throw()
-        for part, output in outputs.items():
-            self._keep(part, output)
+        if not last:
+            for part, output in outputs.items():
+                self._keep(part, output)
 
     def _collect(self, index: int, linears: Sequence[Linear], stop: bool) -> list[tuple[list[Linear], Collector]]:
         """Run the block as it stands and return its groups of linears with their collectors.

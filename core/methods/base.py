@@ -228,6 +228,9 @@ class Method:
     def check_amount(self, text: Calibration) -> None:
         """Raise `UserError` where the method cannot work with so many windows, or so few."""
 
+    def check_pattern(self, pattern: str) -> None:
+        """Raise `UserError` where the method, with its parameters, cannot leave an N:M pattern."""
+
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         """Return the floating-point operations of the stage on a model of this shape."""
         raise NotImplementedError
@@ -255,8 +258,22 @@ class LinearMethod(Method):
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
         return frozenset()
 
+    @property
+    def scans(self) -> bool:
+        """Whether it is observed by how much the loss rises when a block alone is compressed (`core.engine.scan`)."""
+        return False
+
+    @property
+    def evenly(self) -> LinearMethod:
+        """The method with all parts losing the same, which is what a scan compresses by."""
+        return self
+
+    def observed_sums(self, role: str) -> frozenset[Sum]:
+        """Return the sums over the input of a linear with this role that `observe` reads."""
+        return self.sums(role)
+
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return what `plan` wants to know of one dense linear (out, in); only where something is observed."""
+        """Return what `plan` or `shares` wants to know of one dense linear (out, in); only where that is observed."""
         raise NotImplementedError
 
     def accumulator(self) -> Accumulator:
@@ -268,6 +285,13 @@ class LinearMethod(Method):
         """Look at all dense linears, and at what was observed of each by name, before any is compressed.
 
         Return by name what `compress` needs to know.
+        """
+        return {}
+
+    def shares(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return by name the share of each linear that goes, so that the ratio of all does; none where each loses it.
+
+        `observed` is as for `plan`; of what scans, the rise of the loss with the linear's block, ().
         """
         return {}
 

@@ -19,7 +19,7 @@ def type_of(field: FieldInfo) -> Any:
 
 
 def only_with(name: str) -> dict[str, JsonValue]:
-    """Return the `json_schema_extra` of a parameter that matters only where the one of that name is given."""
+    """Return the `json_schema_extra` of a parameter that matters only where the one of that name is not its default."""
     return {"with": name}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,3 +42,30 @@ def level_shares(linears: Sequence[Linear], ratio: float) -> dict[str, float]:
     sizes = [linear.weight.numel() for linear in linears]
     counts = level_counts(sizes, zeros, round(ratio * sum(sizes)))
     return {linear.name: count / size for linear, count, size in zip(linears, counts, sizes, strict=True)}
+
+
+def moved_counts(
+    shares: Sequence[float], sizes: Sequence[int], zeros: Sequence[int], total: int, cap: float
+) -> list[int]:
+    """Return how many weights are gone of each part, such that `total` are in all: its share, all moved by one amount.
+
+    Part i has `sizes[i]` weights, of which `zeros[i]` are gone already and stay so; it loses at most the share `cap`,
+    unless more are gone. What rounding leaves over goes to the parts whose counts were rounded down by most. Where more
+    than `total` are gone already, every part keeps what it has.
+    """
+    most = [max(math.ceil(cap * size), before) for size, before in zip(sizes, zeros, strict=True)]
+    low, high = -1 - max(shares), 1 - min(shares)
+    for _ in range(100):  # far below what a double tells apart
+        middle = (low + high) / 2
+        due = [
+            min(max((share + middle) * size, before), limit)
+            for share, size, before, limit in zip(shares, sizes, zeros, most, strict=True)
+        ]
+        low, high = (middle, high) if sum(due) < total else (low, middle)
+    counts = [math.floor(part) for part in due]
+    by_rest = sorted(range(len(due)), key=lambda i: counts[i] - due[i])
+    left = total - sum(counts)
+    for i in by_rest:
+        if left > 0 and counts[i] < most[i]:
+            counts[i], left = counts[i] + 1, left - 1
+    return counts

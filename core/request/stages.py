@@ -175,6 +175,8 @@ def build_stage(
         if calibration is None:
             raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
         wanted.check_amount(calibration)
+    if pattern:
+        wanted.check_pattern(pattern)
     return Stage(
         method=found.name,
         version=found.version,

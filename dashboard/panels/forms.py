@@ -28,7 +28,10 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
     row: list[DeltaGenerator] = []  # columns yet to be filled
     for name, field in method.Parameters.model_fields.items():
         other = goes_with(field)
-        if other and st.session_state.get(_key(prefix, method, other)) is None:
+        if other and st.session_state.get(_key(prefix, method, other)) in (
+            None,
+            method.Parameters.model_fields[other].default,
+        ):
             continue
         row = row or list(st.columns(2, vertical_alignment="bottom"))
         with row.pop(0):

@@ -74,7 +74,7 @@ def check_even(made: Made, sizes: dict[str, tuple[int, int]]) -> None:
     for name, (outputs, inputs) in sizes.items():
         assert now[name].shape == (outputs, inputs)
         zeros = int((now[name] == 0).sum())
-        if getattr(made.method.parameters, "scope", "layer") == "layer":
+        if getattr(made.method.parameters, "allocation", "uniform") == "uniform":
             assert abs(zeros - made.stage.ratio * outputs * inputs) <= slack(made, [(outputs, inputs)])
 
 

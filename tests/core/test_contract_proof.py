@@ -10,6 +10,7 @@ from core.methods.base import Compressed, MethodParameters
 from core.methods.dense import Dense
 from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers
 from core.methods.unstructured.adaprune import AdaPrune
+from core.methods.unstructured.allocation import AllocatedParameters
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.wanda import Wanda
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
@@ -22,7 +23,7 @@ from tests.core.idle import idle
 MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)
 
 
-class Drawn(MethodParameters):
+class Drawn(AllocatedParameters):
     chance: float = Field(default_factory=random.random, description="Another one each time.")
 
 

@@ -37,8 +37,8 @@ def test_keys_hold_still(name):
 def test_what_enters_a_key():
     plain = variant(build_stage("magnitude", 0.5)).key
     assert variant(build_stage("magnitude", 0.5, seed=7)).key == plain
-    assert variant(build_stage("magnitude", 0.5, settings={"scope": "layer"})).key == plain
-    assert variant(build_stage("magnitude", 0.5, settings={"scope": "global"})).key != plain
+    assert variant(build_stage("magnitude", 0.5, settings={"allocation": "uniform"})).key == plain
+    assert variant(build_stage("magnitude", 0.5, settings={"allocation": "global"})).key != plain
     assert variant(build_stage("magnitude", 0.5, layers="0:3")).key != plain
     assert variant(build_stage("magnitude", 0.5), dtype="bfloat16").key != plain
     wanda = build_stage("wanda", 0.5, calibration=CALIBRATION)
@@ -63,7 +63,7 @@ def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():
         ({"method": "dense", "ratio": 0.3}, "dense"),
         ({"method": "wanda", "ratio": 0.3}, "calibration"),
         ({"method": "magnitude", "settings": {"colour": "red"}}, "colour"),
-        ({"method": "magnitude", "settings": {"scope": "galaxy"}}, "scope"),
+        ({"method": "magnitude", "settings": {"allocation": "galaxy"}}, "allocation"),
         ({"method": "magnitude", "settings": {"cap": "much"}}, "cap"),
         ({"method": "dense", "settings": {"a": 1}}, "no parameters"),
     ],

@@ -66,8 +66,8 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
         ([MORE, LORA, ADAPRUNE], "Magnitude + LoRA + AdaPrune", "magnitude+lora+adaprune"),
         ([MORE.model_copy(update={"layers": "0:3"}), ADAPRUNE], "Magnitude (layers 0:3) + AdaPrune", None),
         (
-            [MORE.model_copy(update={"parameters": {"scope": "row"}}), ADAPRUNE],
-            "Magnitude (scope row) + AdaPrune",
+            [MORE.model_copy(update={"parameters": {"allocation": "global"}}), ADAPRUNE],
+            "Magnitude (allocation global) + AdaPrune",
             None,
         ),
         ([WANDA, MORE], "Wanda 2:4 + Magnitude", "wanda+magnitude"),

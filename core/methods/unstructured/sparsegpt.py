@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation, Compressed, LinearMethod, Place, Statistics, Sum, Target, WalkerParameters
+from core.methods.base import Citation, Compressed, Place, Statistics, Target
 from core.methods.cost import solving
 from core.methods.fields import only_with
 from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
+from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,14 +30,7 @@ if TYPE_CHECKING:
     from core.specs import Calibration
 
 
-class SparseGPTParameters(WalkerParameters):
-    damping: float = Field(
-        title="Damping of the Hessian",
-        default=0.01,
-        gt=0,
-        le=10,
-        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
-    )
+class SparseGPTParameters(ByHessianParameters):
     mask_block: int = Field(
         title="Columns masked together",
         default=128,
@@ -61,10 +55,9 @@ class SparseGPTParameters(WalkerParameters):
     symmetric: bool = Field(default=True, description=SYMMETRIC, json_schema_extra=only_with("bits"))
 
 
-class SparseGPT(LinearMethod):
+class SparseGPT(ByHessian):
     name = "sparsegpt"
     label = "SparseGPT"
-    family = "unstructured"
     citation = Citation(
         title="SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot",
         authors="Frantar & Alistarh",
@@ -88,8 +81,6 @@ class SparseGPT(LinearMethod):
         "H": "Hessian of the layer's output error, up to a factor",
         r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
     }
-    reads = "calibration"
-    patterns = True
     colour = 2
     mark = "circle"
     dash = "dashdot"
@@ -99,9 +90,6 @@ class SparseGPT(LinearMethod):
     @property
     def rounds(self) -> frozenset[Place]:
         return frozenset() if self.parameters.bits is None else self.touches
-
-    def sums(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raise `UserError` where groups that share a scale do not divide the inputs, or what is masked together."""
@@ -120,11 +108,10 @@ class SparseGPT(LinearMethod):
         return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
-        from core.methods.hessian import factorise
         from core.methods.sweep import sweep
 
         rounding = self._rounding(weight.shape[1])
-        factor = statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
+        factor = self.factor(statistics)
         weight[:, factor.dead] = 0
         swept, pruned = sweep(
             weight,

@@ -33,7 +33,7 @@ def test_one_row_a_measurement():
     assert math.isnan(first.limit)
     assert (second.limit, second.fewshot, second.version) == (100, 0, 1)
     assert (first.method, first.label, first.family, first.ratio) == ("wanda", "Wanda", "unstructured", 0.5)
-    spelt_out = {"scope": "layer", "cap": 0.95, "true_sequential": True}
+    spelt_out = {"allocation": "uniform", "spread": 0.08, "cap": 0.95, "true_sequential": True}
     assert json.loads(first.stages) == [{"name": "wanda", "parameters": spelt_out}]
 
 
@@ -174,7 +174,7 @@ def test_a_chain_and_its_series_are_written_and_what_is_given_beside_it():
 def test_two_series_never_have_one_name():
     chains = ("wanda@0.5+lora", "wanda@0.5+lora,rank=4", "wanda@0.5+lora,seed=3", "wanda@0.5+adaprune,iterations=9")
     found = [of_chain(chain, str(place) * 64) for place, chain in enumerate(chains)]
-    explicit = Stage(method="magnitude", ratio=0.5, parameters={"scope": "layer"})  # written by another program
+    explicit = Stage(method="magnitude", ratio=0.5, parameters={"allocation": "uniform"})  # written by another program
     found += [make(perplexity(20.0), key=str(place) * 64, stages=[one]) for place, one in ((5, explicit),)]
     found += [make(perplexity(20.0), key="6" * 64, stages=[Stage(method="magnitude", ratio=0.5)])]
     frame = tidy(found)

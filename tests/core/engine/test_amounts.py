@@ -31,9 +31,9 @@ from tests.core.trained import trained
 TEXT = Calibration(corpus="any", windows=4, window=24)
 UNSTRUCTURED = [
     ("magnitude", {}),
-    ("magnitude", {"scope": "global"}),
+    ("magnitude", {"allocation": "global"}),
     ("wanda", {}),
-    ("wanda", {"scope": "global"}),
+    ("wanda", {"allocation": "global"}),
     ("ria", {}),
     ("sparsegpt", {"mask_block": 16}),
     ("sparsegpt", {"true_sequential": False}),

@@ -68,7 +68,9 @@ def test_a_kept_variant_of_schema_1_is_taken(chain, monkeypatch):
     report = kept_variant(spec.key) / "result.json"
     old = json.loads(report.read_text())
     old["schema_version"] = 1
-    old["variant"]["stages"] = [{"name": "magnitude", "parameters": {"scope": "layer"}, "text": None, "seed": None}]
+    old["variant"]["stages"] = [
+        {"name": "magnitude", "parameters": {"allocation": "uniform"}, "text": None, "seed": None}
+    ]
     old["variant"].pop("made")
     for layer in old["layers"]:
         layer.pop("stage")

@@ -1,14 +1,11 @@
 """Exact counts of magnitude and Wanda, patterns, global ranking."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from core.methods.base import Statistics, Target
 from core.methods.masks import global_counts, pattern_mask, smallest_mask
 from core.methods.unstructured.magnitude import Magnitude
-from core.methods.unstructured.scored import ScoredParameters
 from core.methods.unstructured.wanda import Wanda
 
 
@@ -62,17 +59,3 @@ def test_global_ranking_reaches_the_total_and_respects_the_cap():
     uncapped = global_counts(sizes, lambda name: weights[name].abs(), 0.5, 0.9999)
     together = torch.cat([w.abs().flatten() for w in weights.values()]).sort().values[199]
     assert all(abs(uncapped[n] - int((w.abs() <= together).sum())) <= 1 for n, w in weights.items())
-
-
-def test_global_magnitude_uses_its_count():
-    method = Magnitude(ScoredParameters(scope="global"))
-    weights = {"a": torch.randn(8, 8) * 0.1, "b": torch.randn(8, 8)}
-    plan = method.plan(
-        [SimpleNamespace(name=n, weight=w, zeros=None, bound=0) for n, w in weights.items()], Target(0.5), {}
-    )
-    zeros = {
-        n: int((method.compress(w.clone(), Statistics(0, {}), Target(0.5), plan[n]).weight == 0).sum())
-        for n, w in weights.items()
-    }
-    assert zeros == plan
-    assert sum(zeros.values()) == 64

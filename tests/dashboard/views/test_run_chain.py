@@ -42,7 +42,7 @@ def test_a_method_has_a_field_for_every_declared_parameter():
     assert app.number_input(key="run_card0_of_sparsegpt_block_size").min == 1
     assert app.toggle(key="run_card0_of_sparsegpt_true_sequential").value is True
     app.selectbox(key="run_card0_method").set_value("magnitude").run()
-    assert app.selectbox(key="run_card0_of_magnitude_scope").options == ["layer", "global"]
+    assert app.selectbox(key="run_card0_of_magnitude_allocation").options == ["uniform", "global", "owl", "sensitivity"]
     assert text(app) == "magnitude@0.5"
 
 

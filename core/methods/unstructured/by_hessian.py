@@ -1,0 +1,63 @@
+"""What methods share that prune by the inverse Hessian of a linear's output error: Optimal Brain Surgeon's children.
+
+References: Hassibi & Stork, Second order derivatives for network pruning: Optimal Brain Surgeon, 1993: to remove w_j
+and make up for it adds w_j^2 / (H^-1)_jj to the error, up to a factor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from core.methods.base import Statistics, Sum, WalkerParameters
+from core.methods.unstructured.allocation import Allocated, AllocatedParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.methods.hessian import Factor
+
+
+class ByHessianParameters(WalkerParameters, AllocatedParameters):
+    damping: float = Field(
+        title="Damping of the Hessian",
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
+    )
+
+
+class ByHessian(Allocated):
+    """Prunes by the inverse Hessian; ranks the weights of all linears by what each alone adds to the error."""
+
+    family = "unstructured"
+    reads = "calibration"
+    patterns = True
+    parameters: ByHessianParameters
+    Parameters = ByHessianParameters
+
+    def sums(self, role: str) -> frozenset[Sum]:
+        return frozenset({"gram"})
+
+    def factor(self, statistics: Statistics) -> Factor:
+        """Return the factor of the damped Hessian, found once for all linears that read one input."""
+        from core.methods.hessian import factorise
+
+        return statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
+
+    @property
+    def ranked_by(self) -> tuple[str, ...]:
+        return (f"diagonals of the inverse Hessian, damping {self.parameters.damping:g}",)
+
+    def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
+        if self.parameters.allocation == "owl":
+            return super().observe(weight, statistics)
+        factor = self.factor(statistics)
+        diagonal = factor.upper.square().sum(0)  # (in,) of H^-1 = U^T U
+        return diagonal.masked_fill_(factor.dead, float("inf"))  # what reads nothing costs nothing
+
+    def ranking(self, weight: Tensor, observed: Tensor | None) -> Tensor:
+        assert observed is not None
+        return weight.square() / observed.to(weight.device)  # (out, in)

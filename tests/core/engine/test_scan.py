@@ -1,0 +1,91 @@
+"""What a scan finds is what compressing one part and leaving the rest gives."""
+
+import copy
+
+import pytest
+import torch
+
+from core.context import Context, Given
+from core.engine import scan as scanning
+from core.engine.scan import scan, split
+from core.engine.stages import apply
+from core.errors import Cancelled
+from core.evaluation.perplexity import window_losses
+from core.methods.base import Target
+from core.models.parts.blocks import find_blocks
+from core.registry import made
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.ground import linears, same
+from tests.core.tiny import tiny, windows
+
+READ = Calibration(corpus="any", windows=6, window=24)
+TOKENS = windows(8)
+
+
+def stage_of(method, layers=None):
+    return build_stage(method, 0.5, calibration=READ, layers=layers)
+
+
+def scanned(model, method, by="block", before=None, progress=None):
+    stage = stage_of(method)
+    context = Context(torch.device("cpu"), *[progress] if progress else [])
+    return scan(model, made(stage), Target(0.5), list(linears(model)), Given(stage, TOKENS, before), context, by)
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3", "gpt-neo"])
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
+def test_a_block_alone_loses_what_it_does_when_it_is_the_one_that_is_selected(name, method):
+    model = tiny(name)
+    before = copy.deepcopy(model)
+    whole, parts = scanned(model, method)
+    assert same(model, before)
+    read, unread = split(TOKENS)
+    assert whole == pytest.approx(window_losses(before, unread), rel=1e-5)
+    blocks = find_blocks(model)
+    assert list(parts) == [f"{blocks.name}.{index}" for index in range(len(blocks.holder))]
+    for index, losses in enumerate(parts.values()):
+        alone = copy.deepcopy(before)
+        apply(alone, Given(stage_of(method, f"{index}:{index}"), read), Context(torch.device("cpu")))
+        assert losses == pytest.approx(window_losses(alone, unread), rel=1e-5)
+        assert losses != pytest.approx(whole, rel=1e-4)
+
+
+def test_each_linear_can_be_a_part():
+    model = tiny()
+    _, parts = scanned(model, "sparsegpt", "linear")
+    assert list(parts) == [linear.name for linear in linears(model)]
+    read, unread = split(TOKENS)
+    for name in list(parts)[::3]:
+        alone = tiny()
+        apply(alone, Given(stage_of("sparsegpt", name.replace(".", r"\.") + "$"), read), Context(torch.device("cpu")))
+        assert parts[name] == pytest.approx(window_losses(alone, unread), rel=1e-5)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("method", ["magnitude", "wanda"])
+def test_a_scan_that_was_stopped_goes_on(method, monkeypatch):
+    whole = scanned(tiny(num_hidden_layers=4), method)
+
+    def stop(stage, done, total, detail=""):
+        if done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        scanned(tiny(num_hidden_layers=4), method, before="key", progress=stop)
+    losses, seen = scanning._Tail.losses, []
+    monkeypatch.setattr(scanning._Tail, "losses", lambda self, index: seen.append(index) or losses(self, index))
+    assert scanned(tiny(num_hidden_layers=4), method, before="key") == whole
+    assert seen == [2, 3]
+    assert scanned(tiny(num_hidden_layers=4), method, before="key") == whole
+    assert seen == [2, 3]
+
+
+@pytest.mark.usefixtures("machine")
+def test_another_text_amount_or_model_is_another_scan():
+    first = scanned(tiny(), "wanda", before="key")
+    assert scanned(tiny(seed=1), "wanda", before="other") != first
+    stage = stage_of("wanda")
+    other = Given(stage, windows(8, seed=5), "key")
+    more = scan(tiny(), made(stage), Target(0.5), linears(tiny()), other, Context(torch.device("cpu")))
+    assert more != first

@@ -1,0 +1,163 @@
+"""How much each linear loses where only the whole is asked to lose the ratio."""
+
+import random
+from itertools import product
+
+import pytest
+import torch
+
+from core.context import Context, Given
+from core.engine.stages import apply
+from core.errors import UserError
+from core.methods.levels import moved_counts
+from core.methods.unstructured.allocation import OUTLIER, spread_shares
+from core.models.parts.blocks import find_blocks
+from core.request.stages import build_stage
+from core.specs import Calibration
+from tests.core.ground import linears
+from tests.core.tiny import tiny, windows
+
+TEXT = Calibration(corpus="any", windows=4, window=24)
+METHODS = ("magnitude", "wanda", "ria", "sparsegpt")
+
+
+def pruned(method, model=None, ratio=0.6, **settings):
+    """Return a pruned model of four blocks, and by name the share of zeros in each of its linears."""
+    model = model or tiny(num_hidden_layers=4)
+    stage = build_stage(method, ratio, settings=settings, calibration=TEXT)
+    apply(model, Given(stage, windows()), Context(torch.device("cpu")))
+    return model, {linear.name: (linear.weight == 0).double().mean().item() for linear in linears(model)}
+
+
+def of_blocks(model):
+    return [
+        sum(int((linear.weight == 0).sum()) for linear in members) / sum(linear.weight.numel() for linear in members)
+        for members in (find_blocks(model).linears(index) for index in range(4))
+    ]
+
+
+@pytest.mark.parametrize(("method", "allocation"), product(METHODS, ("global", "owl", "sensitivity")))
+@pytest.mark.parametrize("ratio", [0.31, 0.7])
+def test_the_whole_loses_the_ratio_exactly(method, allocation, ratio):
+    model, shares = pruned(method, ratio=ratio, allocation=allocation)
+    sizes = {linear.name: linear.weight.numel() for linear in linears(model)}
+    assert round(sum(shares[name] * size for name, size in sizes.items())) == round(ratio * sum(sizes.values()))
+    assert len({round(share, 3) for share in shares.values()}) > 1
+
+
+@pytest.mark.parametrize("allocation", ["owl", "sensitivity"])
+def test_linears_of_a_block_lose_alike_and_blocks_differ_by_twice_the_spread(allocation):
+    model, shares = pruned("wanda", allocation=allocation, spread=0.05)
+    for index, share in enumerate(of_blocks(model)):
+        for linear in find_blocks(model).linears(index):
+            assert shares[linear.name] == pytest.approx(share, abs=0.01)
+    assert max(of_blocks(model)) - min(of_blocks(model)) == pytest.approx(0.1, abs=0.01)
+
+
+def test_owl_spares_the_block_with_more_outliers():
+    model = tiny(num_hidden_layers=4)
+    with torch.no_grad():
+        for linear in find_blocks(model).linears(2):
+            few = torch.rand(linear.weight.shape, generator=torch.Generator().manual_seed(3)) < 0.02
+            linear.weight[few] *= 40
+    blocks = of_blocks(pruned("magnitude", model, allocation="owl")[0])
+    assert min(blocks) == blocks[2]
+
+
+def test_owl_counts_scores_above_a_multiple_of_their_blocks_mean():
+    model = tiny(num_hidden_layers=4)
+    inputs = {}
+    for linear in linears(model):
+        linear.module.register_forward_pre_hook(
+            lambda module, args, name=linear.name: inputs.__setitem__(name, args[0].flatten(0, -2))
+        )
+    model(windows())
+    found = {}
+    for index in range(4):
+        score = torch.cat(
+            [
+                (linear.weight.abs() * inputs[linear.name].norm(dim=0)).flatten()
+                for linear in find_blocks(model).linears(index)
+            ]
+        )
+        found[index] = (score > OUTLIER * score.mean()).double().mean().item()
+    by_hand = spread_shares(found, 0.6, 0.08)
+    off = 0.6 - sum(by_hand.values()) / 4  # all blocks are of one size
+    got = of_blocks(pruned("wanda", allocation="owl")[0])
+    assert got == pytest.approx([share + off for share in by_hand.values()], abs=1e-3)
+
+
+def test_global_sparsegpt_ranks_what_each_weight_alone_adds_to_the_error():
+    """w^2 / (H^-1)_jj is the rise of the error if a weight goes and the others of its row make up for that."""
+    model = tiny(num_hidden_layers=4)
+    inputs = {}
+    for linear in linears(model):
+        linear.module.register_forward_pre_hook(
+            lambda module, args, name=linear.name: inputs.__setitem__(name, args[0].flatten(0, -2).double())
+        )
+    model(windows())
+    scores = {}
+    for linear in linears(model):
+        hessian = inputs[linear.name].T @ inputs[linear.name]
+        hessian += 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))
+        scores[linear.name] = linear.weight.double() ** 2 / torch.linalg.inv(hessian).diagonal()
+    joint = torch.cat([score.flatten() for score in scores.values()])
+    threshold = joint.kthvalue(round(0.5 * len(joint))).values
+    _, shares = pruned("sparsegpt", ratio=0.5, allocation="global", cap=0.99)
+    for name, score in scores.items():
+        expected = min((score <= threshold).double().mean().item(), 0.99)
+        assert shares[name] == pytest.approx(expected, abs=0.01), name
+
+
+def test_sensitivity_spares_the_block_that_hurts_most():
+    model = tiny(num_hidden_layers=4)
+    with torch.no_grad():
+        for linear in find_blocks(model).linears(1):
+            if linear.role in ("o", "down"):
+                linear.weight.mul_(8)  # what this block adds weighs more than all others
+    blocks = of_blocks(pruned("magnitude", model, allocation="sensitivity")[0])
+    assert min(blocks) == blocks[1]
+
+
+@pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
+def test_a_pattern_leaves_nothing_to_allocate(allocation):
+    with pytest.raises(UserError, match="nothing to allocate"):
+        build_stage("wanda", pattern="2:4", settings={"allocation": allocation}, calibration=TEXT)
+
+
+def test_a_scan_needs_a_window_to_read():
+    with pytest.raises(UserError, match="at least 2"):
+        one = TEXT.model_copy(update={"windows": 1})
+        build_stage("wanda", 0.5, settings={"allocation": "sensitivity"}, calibration=one)
+
+
+def test_only_what_is_allocated_by_a_text_reads_one():
+    assert build_stage("magnitude", 0.5, settings={"allocation": "global"}, calibration=TEXT).calibration is None
+    assert build_stage("magnitude", 0.5, settings={"allocation": "owl"}, calibration=TEXT).calibration == TEXT
+
+
+def test_shares_lie_evenly_around_the_ratio():
+    assert spread_shares({0: 1.0, 1: 3.0, 2: 2.0}, 0.5, 0.1) == pytest.approx({0: 0.6, 1: 0.4, 2: 0.5})
+    assert spread_shares({0: 1.0, 1: 1.0}, 0.5, 0.1) == {0: 0.5, 1: 0.5}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_moved_counts_are_exact_and_each_moves_alike(seed):
+    draw = random.Random(seed)
+    count = draw.randint(1, 20)
+    sizes = [draw.randint(1, 4000) for _ in range(count)]
+    shares = [draw.random() for _ in range(count)]
+    zeros = [draw.choice((0, 0, draw.randint(0, size))) for size in sizes]
+    cap = draw.uniform(0.5, 1)
+    most = [max(-int(-cap * size // 1), before) for size, before in zip(sizes, zeros, strict=True)]
+    total = draw.randint(sum(zeros), max(sum(zeros), sum(int(cap * size) for size in sizes)))
+    counts = moved_counts(shares, sizes, zeros, total, cap)
+    assert sum(counts) == total
+    for size, before, found, limit in zip(sizes, zeros, counts, most, strict=True):
+        assert before <= found <= limit + 1 and found <= size
+    moves = [
+        found / size - share
+        for share, size, before, found in zip(shares, sizes, zeros, counts, strict=True)
+        if before < found < int(cap * size) and size > 500
+    ]
+    assert not moves or max(moves) - min(moves) < 2 / 500
