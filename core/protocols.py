@@ -7,7 +7,7 @@ from typing import Any
 from core.data.corpora import identify_corpus
 from core.data.tasks import identify_task
 from core.results import Measurement, Result
-from core.specs import Perplexity, RunSpec, Task
+from core.specs import Perplexity, RunSpec, Scan, Task
 
 
 def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
@@ -20,17 +20,20 @@ def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
     if latency and any(stage.ratio_kind == "bits" or stage.parameters.get("bits") for stage in spec.variant.stages):
         perplexity = spec.perplexity  # also of the packed weights, whose latency it is
-    if not (perplexity or tasks or latency or spec.save):
+    scan = spec.scan if spec.scan and not any(answers(row, spec.scan, dtype) for row in rows) else None
+    if not (perplexity or tasks or latency or scan or spec.save):
         return None
-    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency})
+    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency, "scan": scan})
 
 
-def answers(row: Measurement, wanted: Perplexity | Task, dtype: str) -> bool:
+def answers(row: Measurement, wanted: Perplexity | Task | Scan, dtype: str) -> bool:
     """Whether a stored row is the number that is asked for, in the precision `dtype`."""
     # The protocol is compared first, as naming a text looks at files.
     if isinstance(wanted, Perplexity):
         alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
         return alike and row.dataset == identify_corpus(wanted.corpus).id
+    if isinstance(wanted, Scan):
+        return scan_protocol(wanted, dtype).items() <= row.protocol.items() and row.dataset == wanted.text.corpus
     alike = task_protocol(wanted, dtype).items() <= row.protocol.items()
     return alike and row.dataset == identify_task(wanted.task).id
 
@@ -38,6 +41,12 @@ def answers(row: Measurement, wanted: Perplexity | Task, dtype: str) -> bool:
 def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
     """Return what a perplexity depends on besides variant and text; `windows` None is every window."""
     return {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
+
+
+def scan_protocol(wanted: Scan, dtype: str) -> dict[str, Any]:
+    """Return what the sensitivities of all parts depend on besides variant and text; `windows` are all of these."""
+    text = wanted.text
+    return {"by": wanted.by, "window": text.window, "windows": text.windows, "seed": wanted.seed, "dtype": dtype}
 
 
 def task_protocol(wanted: Task, dtype: str) -> dict[str, Any]:

@@ -156,7 +156,8 @@ class Measurement(Frozen):
     """One number on a variant.
 
     `perplexity`; `acc`, `acc_norm` in [0, 1]; `prefill` in ms a token, `decode` in ms a step, which
-    gives each sequence of the batch a token; `memory` in MB.
+    gives each sequence of the batch a token; `memory` in MB; `sensitivity`, by how many nats a token the loss rises
+    where one part of the model alone is compressed.
     """
 
     metric: str

@@ -19,6 +19,7 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # of `core.shipping.formats`
+Part = Literal["block", "linear"]  # of a model, that a scan compresses alone
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
@@ -115,6 +116,14 @@ class Task(Frozen):
         return self.task + (f":{self.limit}" if self.limit else "")
 
 
+class Scan(Frozen):
+    """How much each part matters: the loss where that alone is compressed, on windows that it is not calibrated on."""
+
+    by: Part = "block"
+    text: Calibration  # calibrated on, and read for the losses
+    seed: int = 0  # that its windows are drawn by
+
+
 def parse_pattern(text: str) -> tuple[int, int]:
     """Return (n kept, m) of `n:m`."""
     match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
@@ -203,6 +212,7 @@ class RunSpec(Frozen):
     perplexity: tuple[Perplexity, ...] = ()
     tasks: tuple[Task, ...] = ()
     latency: bool = False
+    scan: Scan | None = None
     scoring: Dtype | None = None  # that the tasks are scored in; None is that which the variant is computed in
     save: str | None = None  # a new folder for the variant
     format: FormatName = "huggingface"  # that it is saved in

@@ -56,6 +56,7 @@ def run(
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     latency: options.Latency = False,
+    scan: options.ScanOption = None,
     save: Annotated[Path | None, typer.Option(help="A new folder for the model.")] = None,
     format: options.Format = None,
     type: options.Type = None,
@@ -75,6 +76,7 @@ def run(
         dtype=dtype,
         scoring=options.scoring_dtype(scoring, tasks),
         latency=latency,
+        scan=scan,
         force=force,
     )
     if train is not None and not any(reads(stage) == "training" for stage in spec.variant.stages):

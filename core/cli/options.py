@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
 from core.shipping.formats import FORMATS
-from core.specs import WHOLE, Calibration, Perplexity, Task, parse_precision
+from core.specs import WHOLE, Calibration, Part, Perplexity, Task, parse_precision
 
 
 def names(text: str, what: str) -> tuple[str, ...]:
@@ -104,6 +104,13 @@ Latency = Annotated[
     bool,
     typer.Option(
         "--latency", help="Measure the time to read a prompt and to decode; of codes of few bits as they are."
+    ),
+]
+ScanOption = Annotated[
+    Part | None,
+    typer.Option(
+        "--scan",
+        help="Compress one block, or linear, at a time and measure how much the loss rises: what matters most.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]

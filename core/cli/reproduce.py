@@ -38,6 +38,8 @@ def reproduce(result: Result) -> str:
             tasks.setdefault(dtype, {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
+    scans = {row.protocol["by"] for row in result.measurements if row.metric == "sensitivity"}
+    words += [f"--scan={by}" for by in sorted(scans)]
     scorings = [_scoring(dtype, named, variant.dtype) for dtype, named in tasks.items()] or [[]]
     return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)
 

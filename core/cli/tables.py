@@ -1,6 +1,7 @@
 """Results as tables."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from core.words import number
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
 
+SENSITIVITY = "sensitivity"
+MOST_PARTS = 10  # of a scan that are told
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
 
 Row = dict[str, str]
@@ -54,8 +57,11 @@ def _facts(result: Result) -> Row:
 
 
 def shown(measurement: Measurement) -> bool:
-    """Whether a number is the one that its task is usually compared by (acc or acc_norm); all but tasks are."""
-    return usual(measurement.dataset, measurement.metric)
+    """Whether a number is the one that its task is usually compared by (acc or acc_norm); all but tasks are.
+
+    What a scan found of each part is a table of its own.
+    """
+    return measurement.metric != SENSITIVITY and usual(measurement.dataset, measurement.metric)
 
 
 def usual(dataset: str, metric: str) -> bool:
@@ -152,8 +158,10 @@ def describe_result(result: Result, dense: Result | None, samples: "Samples") ->
                 "n": str(m.n),
             }
             for m in result.measurements
+            if m.metric != SENSITIVITY
         ]
     )
+    _describe_scan(result)
     layers = result.last_layers
     errors = [(layer.error, layer) for layer in layers if layer.error is not None]
     worst = sorted(errors, key=lambda pair: -pair[0])[:5]
@@ -167,3 +175,22 @@ def describe_result(result: Result, dense: Result | None, samples: "Samples") ->
         for error, layer in worst
     ]
     print_table(rows, f"Highest errors of {len(layers)} linears")
+
+
+def _describe_scan(result: Result) -> None:
+    """Print of each scan the parts that matter most."""
+    scans: dict[tuple[str, str], list[Measurement]] = {}
+    for row in result.measurements:
+        if row.metric == SENSITIVITY:
+            scans.setdefault((row.protocol["by"], row.dataset), []).append(row)
+    for (by, corpus), parts in scans.items():
+        most = sorted(parts, key=lambda row: -row.value)[:MOST_PARTS]
+        rows = [
+            {
+                by: row.protocol["part"],
+                "loss rises by": f"{row.value:.4f}" + ("" if row.stderr is None else f" ± {row.stderr:.4f}"),
+                "perplexity": f"x {math.exp(row.value):.4f}",
+            }
+            for row in most
+        ]
+        print_table(rows, f"Most sensitive of {len(parts)} {by}s, each compressed alone, on {corpus}")

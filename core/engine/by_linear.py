@@ -32,7 +32,7 @@ from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
 from core.results import LayerReport
-from core.specs import parse_bits, parse_pattern
+from core.specs import Stage, parse_bits, parse_pattern
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,8 +47,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     share = given.share if method.takes_amount else 0.0
-    bits = parse_bits(stage.pattern) if stage.pattern else None
-    target = Target(share, parse_pattern(stage.pattern) if stage.pattern and bits is None else None, bits or 16)
+    target = target_of(stage, share)
     if target.pattern and stage.pattern:
         for linear in linears:
             check_divides(stage.pattern, linear.weight.shape[1], linear.name)
@@ -87,6 +86,12 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
     return Outcome(work.reports)
+
+
+def target_of(stage: Stage, share: float) -> Target:
+    """Return what a stage leaves of each linear, of which `share` is due."""
+    bits = parse_bits(stage.pattern) if stage.pattern else None
+    return Target(share, parse_pattern(stage.pattern) if stage.pattern and bits is None else None, bits or 16)
 
 
 def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.corpora import evaluation_windows, identify_corpus
+from core.engine.sensitivity import sensitivities
 from core.engine.variants import check_revision, circumstances, make_variant
 from core.errors import Cancelled, UserError
 from core.evaluation.latency import latency
@@ -64,6 +65,8 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
                 told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
                 _keep(store, result, None, told)
     found = store.stored(result.variant.key)
+    if spec.scan:
+        _keep(store, result, None, *sensitivities(spec.variant, spec.scan, tokenizer, spec.device, progress))
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
         export(model, tokenizer, found, Path(spec.save), *asked_form(spec), progress)
     return found

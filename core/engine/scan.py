@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,18 +25,16 @@ from core.errors import UserError
 from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
 from core.methods.base import LinearMethod, Statistics, Target
-from core.methods.unstructured.allocation import UNREAD
+from core.methods.cost import UNREAD
 from core.models.parts.blocks import Blocks, Linear, find_blocks, first, move
 from core.paths import cache_dir
-from core.specs import canonical_json, sha256
+from core.specs import Part, canonical_json, sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 VERSION = 1  # of what the losses mean
 WHOLE = ""  # the name of what no part of is compressed
-
-Part = Literal["block", "linear"]
 Losses = list[float]  # a window each: the mean cross-entropy of its tokens after the first, in nats
 
 

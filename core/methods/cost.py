@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.base.Statistics`
 
+UNREAD = 4  # of so many windows of its text a scan calibrates on all but one, and reads losses on that
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 
 
@@ -21,6 +22,16 @@ def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Call
     tokens = text.windows * text.window
     grams = shape.blocks * sum(tokens * width**2 + 2 * width**3 for width in _gram_widths(shape, sums))
     return grams + passes * shape.forward(tokens, text.window)
+
+
+def scanning(shape: ModelFacts, text: Calibration, parts: int) -> float:
+    """Return the operations of reading what a model loses with each of so many parts compressed.
+
+    The unread windows run from the part on, so on average through half of the model, and over the vocabulary.
+    """
+    tokens = max(1, text.windows // UNREAD) * text.window
+    body, whole = (shape.forward(tokens, text.window, head=head) for head in (False, True))
+    return parts * (whole - body / 2)
 
 
 def differentiating(shape: ModelFacts, text: Calibration) -> float:

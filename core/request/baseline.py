@@ -41,5 +41,5 @@ def baseline(spec: RunSpec) -> RunSpec | None:
     dense = spec.variant.model_copy(update={"stages": (build_stage("dense"),)})
     if dense.key == spec.variant.key or not (spec.perplexity or spec.tasks or spec.latency):
         return None
-    unsaved = {name: RunSpec.model_fields[name].default for name in ("save", "format", "precision")}
+    unsaved = {name: RunSpec.model_fields[name].default for name in ("scan", "save", "format", "precision")}
     return spec.model_copy(update={"variant": dense, **unsaved, "force": False})

@@ -18,6 +18,7 @@ from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
 from core.models.sources import identify
 from core.request.asked import build_asked, check_seed, reads_of, text_for
+from core.request.scans import scan_of
 from core.request.stages import (
     DEFAULT_EXAMPLE,
     DEFAULT_EXAMPLES,
@@ -26,7 +27,7 @@ from core.request.stages import (
     build_run,
     check_divides,
 )
-from core.specs import Calibration, Dtype, Perplexity, RunSpec, Stage, Task
+from core.specs import Calibration, Dtype, Part, Perplexity, RunSpec, Stage, Task
 
 
 def complete(
@@ -42,10 +43,13 @@ def complete(
     dtype: str = "float32",
     scoring: Dtype | None = None,
     latency: bool = False,
+    scan: Part | None = None,
     force: bool = False,
 ) -> RunSpec:
     """Return the checked run, gaps filled: a ratio; 16 windows of 2048 tokens (or the model's longest) to calibrate on
     and, where no perplexity is asked for, to measure; 512 of 256 to train on; on the best corpora of this machine.
+
+    `scan` says what parts are to be compressed alone, to see how much each matters.
 
     `model` is a catalogue id, a folder or a hub id; `chain` is written (`core.chain`) or what was read of it.
     `calibration` is for all stages that read text and name none, `train` for those that train. A corpus is named by the
@@ -63,7 +67,7 @@ def complete(
     if not perplexity:
         window = min(DEFAULT_WINDOW, shape.max_window)
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
-    return build_run(
+    spec = build_run(
         source.id,
         source.revision,
         stages,
@@ -75,6 +79,10 @@ def complete(
         force,
         scoring,
     )
+    if scan is None:
+        return spec
+    text = identified_calibration(calibration or default_text(False, shape), shape)
+    return spec.model_copy(update={"scan": scan_of(stages, scan, text, seed)})
 
 
 def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:

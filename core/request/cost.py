@@ -4,8 +4,10 @@ from core.data import files
 from core.data.cards import card
 from core.data.corpora import text
 from core.data.texts import BY_ID
+from core.methods.cost import scanning
 from core.models.shape import ModelFacts
-from core.specs import Perplexity, Task
+from core.registry import made
+from core.specs import Perplexity, Scan, Stage, Task
 
 CHARACTERS = 3.5  # of English text in a token, at least
 UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
@@ -21,6 +23,12 @@ def corpus_tokens(name: str) -> float:
     """Return about how many tokens a corpus has; of one that is not on this machine, more than most have."""
     known = BY_ID.get(name.partition("@")[0])
     return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(text(name)) / CHARACTERS
+
+
+def scan_work(shape: ModelFacts, stage: Stage, wanted: Scan) -> float:
+    """Return the operations of a scan: of making the stage, one part after the other, and of reading the losses."""
+    parts = shape.blocks if wanted.by == "block" else len(shape.linears) or 7 * shape.blocks
+    return made(stage).cost(shape, stage.calibration) + scanning(shape, wanted.text, parts)
 
 
 def task_work(shape: ModelFacts, task: Task) -> float:

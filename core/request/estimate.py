@@ -15,7 +15,7 @@ from core.models.sources import identify_again
 from core.paths import kept_variant
 from core.registry import made
 from core.request.baseline import keys_of, left
-from core.request.cost import perplexity_work, task_work
+from core.request.cost import perplexity_work, scan_work, task_work
 from core.request.speeds import Speeds, history_of
 from core.specs import BYTES, Frozen, RunSpec, VariantSpec
 from core.training.base import TrainingMethod
@@ -90,6 +90,8 @@ def estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
             shape.forward(LATENCY_TOKENS, 512) / speeds.of(spec, "perplexity") + LATENCY_STEPS * size / MEMORY_RATE
         )
         rows.append(("latency", seconds))
+    if spec.scan:
+        rows.append(("scan", scan_work(shape, spec.variant.stages[0], spec.scan) / speeds.of(spec, "perplexity")))
     item = BYTES[spec.variant.dtype]
     held = [made(stage).memory(shape, stage.calibration, item) for stage in stages]
     if spec.tasks and spec.scoring_dtype != spec.variant.dtype:

@@ -22,6 +22,7 @@ from dashboard.charts.style import Look, Theme, look
 SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
+NUMBERS = {"bits": ("d", "d"), "times dense": (".3~g", ".4f")}  # how they are written; other columns are shares
 TICKS = (  # (axis' highest over lowest is below, steps in each decade)
     (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
     (8, (1, 1.5, 2, 3, 4, 5, 7)),
@@ -98,11 +99,11 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
 
 
 def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
-    """Draw `column` of a layer report (block, role, sparsity, error, bits) as blocks across and roles down."""
+    """Draw `column` of a layer report (block, role, sparsity, error, bits), or of a scan, blocks across, roles down."""
     roles = list(dict.fromkeys(layers["role"]))
     grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
     drawing = Drawing(theme, 130 + 28 * len(roles))
-    few, exact = ("d", "d") if column == "bits" else (".1%", ".2%")
+    few, exact = NUMBERS.get(column, (".1%", ".2%"))
     drawing.trace(
         "heatmap",
         z=grid.to_numpy(),

@@ -28,6 +28,7 @@ from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
 from dashboard.panels.headline import show_headline
+from dashboard.panels.scanning import offer_scan, show_scan
 
 POINT = "explore_point"  # the field and its place in the address
 DRAWER = 720  # px, at first
@@ -115,6 +116,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     with st.container(horizontal=True):
         if not result.variant.elsewhere:
             _export(result)
+            offer_scan(result)
         if result.variant.key in data.store().local_keys():
             with st.popover("Delete my numbers", icon=":material/delete:"):
                 st.write("This removes what was measured on this machine for this point.")
@@ -124,6 +126,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     items = [
         *_stages(point),
         *_layers(point),
+        *show_scan(result, point.name, point.file("scan")),
         *_trainings(point),
         *show_comparison(result, point.name, point.file("beside")),
         *_speed(point, found),

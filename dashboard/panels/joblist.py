@@ -44,6 +44,7 @@ STAGES = {
     "convert": "Converting the model, once",
     "observe": "Reading the calibration text",
     "gradients": "Gathering gradients",
+    "scan": "Compressing one part at a time",
     "compress": "Compressing",
     "answers": "Asking the teacher",
     "train": "Training",

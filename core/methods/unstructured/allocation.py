@@ -17,6 +17,7 @@ from pydantic import Field
 
 from core.errors import UserError
 from core.methods.base import LinearMethod, MethodParameters, Statistics, Sum, Target
+from core.methods.cost import scanning
 from core.methods.fields import only_with
 from core.methods.levels import moved_counts
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from core.specs import Calibration
 
 OUTLIER = 5.0  # times the mean score of a block
-UNREAD = 4  # of so many calibration windows a scan calibrates on all but one, and reads the losses on that
 NORMS = "squared norms of the inputs"  # the observation's name
 
 
@@ -103,11 +103,9 @@ class Allocated(LinearMethod):
             )
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
-        """Beside the compression, a scan: the text once more, and its unread windows through half of each block's."""
         if text is None or not self.scans:
             return super().cost(shape, text)
-        unread = text.windows * text.window // UNREAD
-        return 2 * super().cost(shape, text) + shape.blocks / 2 * shape.forward(unread, text.window, head=True)
+        return 2 * super().cost(shape, text) + scanning(shape, text, shape.blocks)
 
     def observed_sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"sqnorm"}) if self.parameters.allocation == "owl" else self.sums(role)

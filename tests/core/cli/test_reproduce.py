@@ -25,7 +25,7 @@ RUNS = {
     "blocks": ["magnitude", "--layers", "0:0"],
     "an expression with what a shell reads": ["magnitude", "--layers", "mlp.(up|down)_proj$"],
     "an expression with what a chain reads": ["magnitude", "--layers", r"mlp.\w+, |o_proj@|q_proj"],
-    "a choice and a small number": ["magnitude", "--set", "scope=global", "--set", "cap=1e-5", "--ratio", "0"],
+    "a choice and a small number": ["magnitude", "--set", "allocation=global", "--set", "cap=1e-5", "--ratio", "0"],
     "a whole number, a number and a no": [
         *("sparsegpt", *READ, "--set", "mask_block=64", "--set", "damping=0.037", "--set", "true_sequential=no"),
     ],
@@ -40,6 +40,7 @@ RUNS = {
     "a seed": ["wanda", *READ, "--seed", "7"],
     "another precision": ["magnitude", "--dtype", "bfloat16"],
     "tasks scored in another precision": ["dense", "--tasks", "piqa:5,boolq", "--scoring", "bf16"],
+    "what was scanned": ["wanda", *READ, "--scan", "linear"],
     "several numbers": [
         *("dense", "--perplexity", "text.txt@32", "--perplexity", "text.txt@64:2"),
         *("--tasks", "piqa:5,boolq,arc_easy:7", "--latency"),
@@ -56,6 +57,8 @@ def made(spec: RunSpec) -> Result:
         for metric in ("acc", "acc_norm")
     ]
     asked += [(metric, "synthetic", {"batch": 1}) for metric in ("prefill", "decode", "memory") if spec.latency]
+    if spec.scan:
+        asked.append(("sensitivity", "text.txt", {"by": spec.scan.by, "part": "model.layers.0"}))
     rows = [Measurement(metric=metric, dataset=data, protocol=how, value=1, n=1) for metric, data, how in asked]
     return make(*rows).model_copy(update={"variant": describe(spec.variant)})
 

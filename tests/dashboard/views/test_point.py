@@ -124,3 +124,23 @@ def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path
     with store.begin() as connection:
         connection.execute(update(jobs).values(state="done", finished=2.0))
     assert f"Saved to {folder}, 12 MB, bf16" in said() and not app.exception
+
+
+def test_what_matters_is_found_by_a_job(two_points):
+    app = open_app(explore_point="magnitude@0.5")
+    app.button(key="explore_scan_start").click().run()
+    (job,) = data.queue().jobs()
+    assert job.spec.variant == two_points[0].variant and not job.spec.perplexity
+    assert (job.spec.scan.by, job.spec.scan.text.windows) == ("block", 16)
+    assert "Queued" in app.toast[0].value
+    assert "explore_scan_start" not in [one.key for one in open_app(explore_point="magnitude@0.5").button]
+
+
+def test_what_is_no_single_method_is_not_offered_to_be_scanned(store):
+    text = [Perplexity.parse("passages-eval@2048:16")]
+    for chain in ("dense", "magnitude@0.5+adaprune"):
+        spec = complete("smollm2-135m", chain, perplexity=text)
+        made = make(perplexity(30.0, "passages-eval"))
+        store.put(made.model_copy(update={"variant": describe(spec.variant)}))
+    app = open_app(explore_point="magnitude@0.5+adaprune")
+    assert "explore_scan_start" not in [one.key for one in app.button]

@@ -1,0 +1,54 @@
+"""What a scan of a variant measures: how much the loss of the dense model rises with each part alone compressed."""
+
+from __future__ import annotations
+
+import time
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from core.context import Context, Given
+from core.data.corpora import calibration_windows
+from core.engine.by_linear import target_of
+from core.engine.scan import scan
+from core.engine.variants import circumstances
+from core.models.parts.blocks import execution_device, find_blocks, select
+from core.models.sources import identify_again, load_model
+from core.protocols import scan_protocol
+from core.request.scans import scanned_by
+from core.results import Measurement
+from core.specs import Scan, VariantSpec
+
+if TYPE_CHECKING:
+    from core.progress import Progress
+
+
+def sensitivities(
+    variant: VariantSpec, wanted: Scan, tokenizer: Any, device: str, progress: Progress
+) -> list[Measurement]:
+    """Return the sensitivity of each part, in nats a token, in order; the error is that of the paired differences."""
+    started = time.perf_counter()
+    [stage] = variant.stages
+    method = scanned_by(variant.stages)
+    if method is None:
+        raise TypeError(f"{stage.method} cannot be scanned.")
+    windows = calibration_windows(wanted.text, tokenizer, wanted.seed)
+    model = load_model(identify_again(variant.model, variant.revision), variant.dtype, progress=progress)
+    blocks = find_blocks(model)
+    linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
+    given = Given(stage, windows, variant.prefixes[0].key)
+    context = Context(execution_device(device), progress)
+    whole, parts = scan(model, method, target_of(stage, stage.share), linears, given, context, wanted.by)
+    rises = {name: [one - other for one, other in zip(losses, whole, strict=True)] for name, losses in parts.items()}
+    details = circumstances(time.perf_counter() - started, device)
+    return [
+        Measurement(
+            metric="sensitivity",
+            dataset=wanted.text.corpus,
+            value=mean(rise),
+            stderr=stdev(rise) / len(rise) ** 0.5 if len(rise) > 1 else None,
+            n=len(rise),
+            protocol=scan_protocol(wanted, variant.dtype) | {"part": name},
+            details=details,
+        )
+        for name, rise in rises.items()
+    ]

@@ -1,0 +1,83 @@
+"""What a scan found: how much perplexity rises where one part of the dense model alone is compressed.
+
+Pure functions: results in, DataFrame or plotly Figure out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.results import Result
+from core.words import number
+from dashboard.charts import marks
+from dashboard.charts.drawing import Drawing
+from dashboard.charts.figures import log_ticks
+from dashboard.charts.style import Theme, look
+
+FORMATS = {"times dense": "%.4f", "low": "%.4f", "high": "%.4f"}
+Z = 1.96  # standard errors to the ends of a 95 % interval
+TITLE = "Perplexity with this part alone compressed, times dense (log scale)"
+
+
+def scans(result: Result) -> dict[str, pd.DataFrame]:
+    """Return by kind of part, `block` or `linear`, what the last scan of them found, a row a part.
+
+    `times dense` is the perplexity as a multiple of the dense model's on the same windows, with its 95 % interval from
+    `low` to `high`, missing where one window was read.
+    """
+    roles = {layer.name: layer.role for layer in result.layers}
+    rows = [row for row in result.measurements if row.metric == "sensitivity"]
+    found: dict[str, pd.DataFrame] = {}
+    for by in dict.fromkeys(row.protocol["by"] for row in rows):
+        of = [row for row in rows if row.protocol["by"] == by]
+        last = {name: value for name, value in of[-1].protocol.items() if name != "part"}
+        alike = [row for row in of if row.dataset == of[-1].dataset and last.items() <= row.protocol.items()]
+        found[by] = pd.DataFrame(
+            [
+                {
+                    "part": (part := row.protocol["part"]),
+                    "block": int(re.findall(r"\.(\d+)", part)[0]),
+                    "role": roles.get(part, part.rpartition(".")[2]),
+                    "times dense": math.exp(row.value),
+                    "low": math.nan if row.stderr is None else math.exp(row.value - Z * row.stderr),
+                    "high": math.nan if row.stderr is None else math.exp(row.value + Z * row.stderr),
+                    "text": f"{row.dataset}, {row.n} of {row.protocol['windows']} windows of {row.protocol['window']}",
+                }
+                for row in alike
+            ]
+        )
+    return found
+
+
+def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
+    """Draw `times dense` of each block, with its interval, in the colour of the method; `rows` as of `scans`."""
+    drawing, style = Drawing(theme, 320), look(method, theme)
+    low, value, high = rows["low"], rows["times dense"], rows["high"]
+    drawing.scatter(
+        x=rows["block"],
+        y=value,
+        mode="lines+markers",
+        name="",
+        showlegend=False,
+        line={"color": style.color, "width": 1},
+        marker=marks.marker(style, theme),
+        error_y=marks.bars(low, value, high, low.notna(), style.color),
+        hovertemplate="block %{x}<br>x %{y:.4f} of dense<extra></extra>",
+    )
+    ends = min(1.0, float(low.fillna(value).min())) * 0.995, float(high.fillna(value).max()) * 1.005
+    ticks = log_ticks(*ends)
+    drawing.lay_out(
+        xaxis={"title": {"text": "Block"}, "dtick": max(1, len(rows) // 10)},
+        yaxis={
+            "type": "log",
+            "range": [math.log10(end) for end in ends],
+            "tickvals": ticks,
+            "ticktext": [number(tick) for tick in ticks],
+        },
+        title={"text": TITLE},
+    )
+    return drawing.figure()

@@ -1,0 +1,86 @@
+"""How much each part of a model matters to a method: what a scan found, or the offer to scan."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import UserError
+from core.models.facts import facts
+from core.models.sources import identify
+from core.request.complete import default_text
+from core.request.estimate import estimate_left
+from core.request.scans import scan_of, scanned_by
+from core.request.stages import variant_spec
+from core.results import Result
+from core.specs import Part, RunSpec
+from core.words import duration
+from dashboard import data
+from dashboard.charts import figures, sensitivity
+from dashboard.exports.files import Item
+from dashboard.panels import widgets
+
+WHAT: dict[Part, str] = {"block": "Blocks", "linear": "Linear layers"}
+
+
+def show_scan(result: Result, name: str, file: str) -> list[Item]:
+    """Show what a scan of a variant found; `name` is its name in captions and `file` that of its exports."""
+    found = sensitivity.scans(result)
+    if not found:
+        return []
+    by = next(iter(found))
+    if len(found) > 1:
+        by = st.segmented_control(
+            "Scanned", list(found), default=by, required=True, format_func=WHAT.__getitem__, key="explore_scanned"
+        )
+    rows, method = found[by], result.variant.method
+    caption = f"{name}: perplexity with one {by} alone compressed as here, times the dense model's, on "
+    caption += f"{rows['text'].iloc[0]} that it was not calibrated on. "
+    caption += "The higher, the more that part matters. Bars: 95 % intervals of the differences by window."
+
+    def draw(theme):
+        if by == "block":
+            return sensitivity.by_block(rows, method, theme)
+        return figures.layer_heatmap(rows, theme, "times dense", sensitivity.TITLE)
+
+    return [
+        widgets.show_chart(
+            "explore_scan", draw, caption, rows.drop(columns="text"), alt=f"Sensitivity by {by}", file=file
+        )
+    ]
+
+
+def offer_scan(result: Result) -> None:
+    """Let the parts of a variant that can be scanned be scanned, by a job like any other."""
+    variant = result.variant
+    if variant.elsewhere or scanned_by(variant.stages) is None:
+        return
+    with st.popover("Find what matters", icon=":material/stacked_line_chart:"):
+        st.caption(
+            "Each part of the dense model is compressed alone, and the loss read on text that it was not calibrated "
+            "on: the parts that hurt most are those to spare, as `allocation=sensitivity` does."
+        )
+        by = st.segmented_control(
+            "One at a time",
+            list(WHAT),
+            default="block",
+            required=True,
+            format_func=WHAT.__getitem__,
+            key=f"explore_scan_by_{variant.key[:8]}",
+        )
+        try:
+            spec = _spec(result, by)
+            took = duration(estimate_left([spec], data.store()).seconds)
+        except UserError as error:
+            st.warning(str(error))
+            return
+        if spec in [job.spec for job in data.active_jobs()]:
+            st.caption(":material/hourglass_top: Queued or running; the Run page shows how far it is.")
+        elif st.button(f"Scan ({took})", type="primary", key="explore_scan_start"):
+            data.queue().submit(spec)
+            st.toast("Queued; the Run page shows how far it is. What it finds appears here.")
+
+
+def _spec(result: Result, by: Part) -> RunSpec:
+    variant = variant_spec(result.variant)
+    text = default_text(False, facts(identify(variant.model)))
+    return RunSpec(variant=variant, scan=scan_of(variant.stages, by, text, 0))

@@ -1,0 +1,63 @@
+"""What matters in a model, asked for on the command line."""
+
+import pytest
+
+from core.cli.app import main
+from core.cli.reproduce import reproduce
+from core.engine import sensitivity
+from core.store.store import Store
+
+pytestmark = pytest.mark.usefixtures("machine")
+RUN = ["run", "./tiny", "sparsegpt@0.7", "--calibration", "text.txt:8x32", "--perplexity", "text.txt@32:2"]
+
+
+def rows():
+    (result,) = [result for result in Store().results() if result.variant.method == "sparsegpt"]
+    return result, [row for row in result.measurements if row.metric == "sensitivity"]
+
+
+def test_each_block_is_measured_once_and_told(capsys, monkeypatch):
+    assert main([*RUN, "--scan", "block"]) == 0
+    assert "Most sensitive of 2 blocks" in " ".join(capsys.readouterr().out.split())
+    result, found = rows()
+    assert [row.protocol["part"] for row in found] == ["model.layers.0", "model.layers.1"]
+    for row in found:
+        assert (row.n, row.protocol["windows"], row.protocol["window"]) == (2, 8, 32)
+        assert row.dataset == result.variant.stages[0].calibration.corpus and row.stderr > 0
+    assert reproduce(result).endswith("--scan=block")
+    monkeypatch.setattr(sensitivity, "scan", lambda *_: pytest.fail("scanned again"))
+    assert main([*RUN, "--scan", "block"]) == 0
+    assert main([*RUN, "--json"]) == 0  # what it found is there, and nothing else is asked for
+
+
+def test_linears_are_scanned_beside_blocks():
+    assert main([*RUN, "--scan", "block"]) == main([*RUN, "--scan", "linear"]) == 0
+    result, found = rows()
+    assert [row.protocol["by"] for row in found] == ["block"] * 2 + ["linear"] * 14
+    assert reproduce(result).endswith("--scan=block --scan=linear")
+
+
+def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):
+    assert main([*RUN, "--scan", "block"]) == 0
+    from core.engine import scan
+
+    monkeypatch.setattr(scan._Tail, "losses", lambda *_: pytest.fail("scanned again"))
+    assert main([*RUN[:2], "sparsegpt@0.7,allocation=sensitivity", *RUN[3:]]) == 0
+    with pytest.raises(pytest.fail.Exception):
+        main([*RUN[:2], "sparsegpt@0.6,allocation=sensitivity", *RUN[3:]])
+
+
+@pytest.mark.parametrize(
+    ("chain", "calibration", "said"),
+    [
+        ("dense", "text.txt:8x32", "dense is not made so"),
+        ("wanda@0.5+adaprune", "text.txt:8x32", "is not made so"),
+        ("wanda@0.5,allocation=global+lora", "text.txt:8x32", "is not made so"),
+        ("magnitude@0.5", "text.txt:1x32", "has one only"),
+        ("flap@0.5", "text.txt:8x32", "is not made so"),
+    ],
+)
+def test_what_cannot_be_scanned_is_told_before_anything_runs(chain, calibration, said, capsys):
+    words = ["run", "./tiny", chain, "--calibration", calibration, "--scan", "block"]
+    assert main([*words, *(["--train", "text.txt:24x32"] if "lora" in chain else [])]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())

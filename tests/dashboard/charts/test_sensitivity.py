@@ -1,0 +1,75 @@
+"""What a scan found, as a table and as charts."""
+
+import math
+
+import pytest
+
+from core.results import Measurement
+from dashboard.charts import figures, sensitivity
+from dashboard.charts.style import LIGHT
+from tests.dashboard.synthetic import result
+
+
+def scanned(by="block", rises=(0.5, 0.01, -0.001), corpus="c4-sample", stderr=0.002, windows=16):
+    protocol = {"by": by, "window": 2048, "windows": windows, "seed": 0, "dtype": "float32"}
+    ending = ".mlp.up_proj" if by == "linear" else ""
+    rows = [
+        Measurement(
+            metric="sensitivity",
+            dataset=corpus,
+            value=rise,
+            stderr=stderr,
+            n=4,
+            protocol=protocol | {"part": f"model.layers.{index}{ending}"},
+        )
+        for index, rise in enumerate(rises)
+    ]
+    return rows
+
+
+def with_rows(*rows):
+    one = result("sparsegpt", 40.0, 0.5)
+    return one.model_copy(update={"measurements": (*one.measurements, *rows)})
+
+
+def test_a_scan_is_multiples_of_dense_with_their_intervals():
+    found = sensitivity.scans(with_rows(*scanned()))
+    assert list(found) == ["block"]
+    rows = found["block"]
+    assert list(rows["block"]) == [0, 1, 2]
+    assert rows["times dense"].tolist() == pytest.approx([math.exp(rise) for rise in (0.5, 0.01, -0.001)])
+    assert rows["low"][1] == pytest.approx(math.exp(0.01 - 1.96 * 0.002))
+    assert rows["text"][0] == "c4-sample, 4 of 16 windows of 2048"
+
+
+def test_of_two_scans_of_blocks_the_last_is_shown_whole():
+    found = sensitivity.scans(with_rows(*scanned(), *scanned(rises=(0.3, 0.2, 0.1), windows=8)))
+    assert found["block"]["times dense"].tolist() == pytest.approx([math.exp(rise) for rise in (0.3, 0.2, 0.1)])
+
+
+def test_a_variant_that_nobody_scanned_has_none():
+    assert sensitivity.scans(with_rows()) == {}
+
+
+def test_blocks_are_drawn_with_bars_on_a_log_axis():
+    rows = sensitivity.scans(with_rows(*scanned()))["block"]
+    figure = sensitivity.by_block(rows, "sparsegpt", LIGHT)
+    (trace,) = figure.data
+    assert list(trace.y) == pytest.approx(rows["times dense"].tolist())
+    assert trace.error_y.array[0] == pytest.approx(rows["high"][0] - rows["times dense"][0])
+    low, high = figure.layout.yaxis.range
+    assert figure.layout.yaxis.type == "log" and 10**low < rows["low"].min() and 10**high > rows["high"].max()
+    assert len(set(figure.layout.yaxis.ticktext)) == len(figure.layout.yaxis.ticktext) >= 3
+
+
+def test_one_window_has_no_interval():
+    rows = sensitivity.scans(with_rows(*scanned(stderr=None)))["block"]
+    assert rows["low"].isna().all()
+    assert sensitivity.by_block(rows, "sparsegpt", LIGHT).data[0].y[0] == pytest.approx(math.exp(0.5))
+
+
+def test_linears_are_a_map_of_blocks_and_roles():
+    rows = sensitivity.scans(with_rows(*scanned("linear")))["linear"]
+    (trace,) = figures.layer_heatmap(rows, LIGHT, "times dense", sensitivity.TITLE).data
+    assert list(trace.x) == [0, 1, 2] and len(trace.y) == 1
+    assert trace.z[0].tolist() == pytest.approx(rows["times dense"].tolist())
