@@ -20,7 +20,7 @@ from dashboard.charts.style import Theme, look
 
 FORMATS = {"times dense": "%.4f", "low": "%.4f", "high": "%.4f"}
 Z = 1.96  # standard errors to the ends of a 95 % interval
-TITLE = "Perplexity with this part alone compressed, times dense (log scale)"
+TITLE = "Perplexity, times dense (log scale)"
 
 
 def scans(result: Result) -> dict[str, pd.DataFrame]:

@@ -35,12 +35,12 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity with one {by} alone compressed as here, times the dense model's, on "
     caption += f"{rows['text'].iloc[0]} that it was not calibrated on. "
-    caption += "The higher, the more that part matters. Bars: 95 % intervals of the differences by window."
+    caption += "The higher, the more that part matters, and the more `allocation=sensitivity` spares it. Bars: 95 % intervals of the differences by window."
 
     def draw(theme):
         if by == "block":
             return sensitivity.by_block(rows, method, theme)
-        return figures.layer_heatmap(rows, theme, "times dense", sensitivity.TITLE)
+        return figures.layer_heatmap(rows, theme, "times dense", "Perplexity, times dense")
 
     return [
         widgets.show_chart(
@@ -55,10 +55,7 @@ def offer_scan(result: Result) -> None:
     if variant.elsewhere or scanned_by(variant.stages) is None:
         return
     with st.popover("Find what matters", icon=":material/stacked_line_chart:"):
-        st.caption(
-            "Each part of the dense model is compressed alone, and the loss read on text that it was not calibrated "
-            "on: the parts that hurt most are those to spare, as `allocation=sensitivity` does."
-        )
+        st.caption("How much worse the dense model gets with one part alone compressed.")
         by = st.segmented_control(
             "One at a time",
             list(WHAT),

@@ -75,6 +75,8 @@ def test_more_work_takes_longer():
     assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="mmlu", limit=10)]).seconds
     assert of().seconds < of(method="sparsegpt,true_sequential=false").seconds
     assert of().seconds < of(latency=True).seconds
+    assert of().seconds < of(scan="block").seconds < of(scan="linear").seconds
+    assert of().seconds < of(method="sparsegpt,allocation=sensitivity").seconds
 
 
 def test_tasks_in_another_precision_take_its_speed_where_that_is_known_and_its_weights():
