@@ -35,7 +35,8 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity with one {by} alone compressed as here, times the dense model's, on "
     caption += f"{rows['text'].iloc[0]} that it was not calibrated on. "
-    caption += "The higher, the more that part matters, and the more `allocation=sensitivity` spares it. Bars: 95 % intervals of the differences by window."
+    caption += "The higher, the more that part matters, and the more `allocation=sensitivity` spares it. "
+    caption += "Bars: 95 % intervals of the differences by window."
 
     def draw(theme):
         if by == "block":
