@@ -10,16 +10,14 @@ import pytest
 from core.analysis.budget import DIVERGED
 from core.analysis.differences import differences
 from core.analysis.frame import tidy
-from core.registry import METHODS
 from core.store import shipped
-from core.training.base import TrainedMethod
-from dashboard.charts import choices, dots, figures, labels, papers, points, zeroshot
+from dashboard.charts import choices, dots, figures, labels, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import explained, perplexity_curve
 from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
-from dashboard.exports.print_figures import draw
-from tests.dashboard.synthetic import chained, curve, result
+from tests.dashboard.charts.drawn import trace
+from tests.dashboard.synthetic import curve, result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
@@ -27,10 +25,6 @@ UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 @pytest.fixture
 def chart(perplexities):
     return perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval")
-
-
-def trace(figure, name):
-    return next(found for found in figure.data if found.name == name)
 
 
 def texts(figure):
@@ -152,12 +146,10 @@ def boxes(figure):
     """Left, bottom, right, top in px of each label beside or over a marker, on a phone."""
     ends = figure.layout.xaxis.range, figure.layout.yaxis.range
     found = []
-    for trace in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
-        if trace.text[0].startswith("dense"):
+    for one in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
+        if one.text[0].startswith("dense"):
             continue
-        for x, y, text, side in zip(
-            trace.x, trace.y, trace.text, np.broadcast_to(trace.textposition, len(trace.x)), strict=True
-        ):
+        for x, y, text, side in zip(one.x, one.y, one.text, np.broadcast_to(one.textposition, len(one.x)), strict=True):
             places = zip((x, math.log10(y)), ends, PHONE, strict=True)
             across, up = ((value - low) / (high - low) * pixels for value, (low, high), pixels in places)
             words, *below = text.split("<br>")
@@ -202,32 +194,12 @@ def test_a_label_without_room_is_left_out_of_the_first_view():
     assert overlapping(boxes(figure)) == []
 
 
-def test_a_pattern_has_a_mark_of_its_own():
-    drawn = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
-    published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
-    marks = {one.name: one.marker.symbol for one in published.data}
-    assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]
-
-
 @pytest.mark.parametrize(
     ("low", "high", "expected"), [(15, 120, [20, 50, 100]), (18, 4000, [30, 100, 300, 1000, 3000]), (9, 1e5, None)]
 )
 def test_log_ticks_are_few_and_inside(low, high, expected):
     ticks = figures.log_ticks(low, high)
     assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
-
-
-@pytest.mark.parametrize("family", ["unstructured", "structured"])
-def test_markers_tell_families_and_colours_tell_methods(family):
-    styles = [
-        look(method.name, LIGHT)
-        for method in METHODS
-        if method.family == family and not issubclass(method, TrainedMethod)
-    ]
-    assert len({style.symbol for style in styles}) == 1
-    assert len({style.color for style in styles}) == len(styles)
-    assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
-    assert look("loraprune-trained", LIGHT) == look("loraprune+lora", LIGHT) != look("loraprune", LIGHT)
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
@@ -241,74 +213,6 @@ def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
     assert len(dense.x) == 8
     assert dense.x[-1] == pytest.approx((0.60 + 0.68 + 0.43 + 0.53 + 0.55 + 0.29 + 0.33) / 7)
     assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(7))
-
-
-def arrows(figure):
-    return [found for found in figure.data if found.marker.angleref == "previous"]
-
-
-def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
-    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
-    rows = frame[frame["metric"] == "perplexity"]
-    found = points.collapse(rows[rows["method"] != "dense"])
-    figure = perplexity_curve(found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x")
-    (arrow,) = arrows(figure)
-    assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
-    left, right = figure.layout.xaxis.range
-    assert 0.01 < (arrow.x[0] - 0.5) / (right - left) < 0.03  # beside the error bars, which would hide it
-    assert arrow.legendgroup == "SparseGPT + LoRA"
-    trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
-    assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
-
-    rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
-    order = list(dict.fromkeys(shown["task"]))
-    figure = dots.accuracy_dots(shown, LIGHT, order)
-    assert len(arrows(figure)) == 8  # seven tasks and their mean
-    assert list(trace(figure, "SparseGPT + LoRA").y) == list(trace(figure, "SparseGPT").y)
-    assert len(draw(figure, 6.75).axes) == 1
-
-
-def test_chains_are_series_with_looks_and_arrows_of_their_own():
-    chains = ("magnitude@0.5+adaprune", "magnitude@0.2+adaprune+magnitude@0.5+adaprune", "wanda@0.5+adaprune")
-    values = (100.0, 80.0, 40.0, 35.0)
-    chains = (*chains, "wanda@0.5+adaprune+lora")
-    frame = tidy([*curve(), *(chained(chain, value) for chain, value in zip(chains, values, strict=True))])
-    rows = frame[frame["metric"] == "perplexity"]
-    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
-    drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
-    assert drawn == [
-        (40, 35.0, "Wanda + AdaPrune + LoRA"),
-        (44, 40.0, "Wanda + AdaPrune"),
-        (420, 100.0, "AdaPrune"),
-    ]
-    assert len({arrow.x[0] for arrow in arrows(figure)}) == 3
-    names = [
-        "Magnitude",
-        "Wanda",
-        "AdaPrune",
-        "AdaPrune 20 % + AdaPrune",
-        "Wanda + AdaPrune",
-        "Wanda + AdaPrune + LoRA",
-    ]
-    looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
-    assert len(set(looks)) == len(names)
-    rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.accuracies(rows)
-    drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
-    assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
-    assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, 6.75).axes) == 1
-
-
-def test_adaprune_is_drawn_as_where_it_is_printed():
-    printed = papers.rows_of(shipped.published(), papers.TABLES[0])
-    assert "adaprune" in set(printed["name"])
-    assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]
-    once, again, more = look("adaprune", LIGHT), look("adaprune+adaprune", LIGHT), look("wanda+sparsegpt", LIGHT)
-    assert once.color == again.color and once.symbol != again.symbol
-    assert more.color == look("wanda", LIGHT).color and more.symbol != look("wanda", LIGHT).symbol
-    assert look("dense+lora", LIGHT).color == look("dense", LIGHT).color != look("slimllm+lora", LIGHT).color
 
 
 def test_losses_are_drawn_by_step():
@@ -348,15 +252,6 @@ def test_dense_has_no_mark_where_it_would_press_the_others_together(perplexities
     assert (figure.layout.xaxis.range[1] > bits) == drawn
 
 
-def test_series_that_differ_in_parameters_have_shades_of_a_colour(perplexities):
-    found, dense = perplexities
-    other = found[found["series"] == "Wanda"].assign(series="Wanda (other)", open="wanda@,other=1")
-    lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, figures.RATIO, LIGHT, "x").data
-    looks = {trace.name: (trace.line.color, trace.line.dash) for trace in lines if trace.mode == "lines+markers"}
-    assert looks["Wanda"][0] == look("wanda", LIGHT).color != looks["Wanda (other)"][0]
-    assert looks["Wanda"][1] != looks["Wanda (other)"][1]
-
-
 def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
     means = zeroshot.seven_means(zeroshot.headline(frame))
@@ -376,47 +271,6 @@ def test_comparison_is_against_dense(perplexities, frame):
     row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "30 %")].iloc[0]
     assert row["Ratio to dense"] == pytest.approx(22.8 / 20.1)
     assert row["Accuracy vs dense"] < 0 and row["Packed MB"] < table.iloc[0]["Packed MB"]
-
-
-@pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
-def test_papers_tables_draw_every_value(table):
-    rows = papers.rows_of(shipped.published(), table)
-    read, scored = rows[rows["metric"] == "perplexity"], rows[rows["metric"] != "perplexity"]
-    if table.by == "model":
-        for corpus in ("wikitext2", "ptb", "c4"):
-            part = read[read["dataset"] == corpus]
-            models = list(dict.fromkeys(part["model"]))
-            figure = figures.perplexity_by_model(papers.by_model(part), models, LIGHT, corpus)
-            assert sum(len(one.y) for one in figure.data) == len(part) == 42
-    if table.by == "ratio":
-        part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
-        figure = perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
-        assert sum(len(one.y) for one in figure.data if one.customdata is not None) == len(part)
-        both = read[read["dataset"] == "wikitext2"]
-        figure = perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
-        assert len(arrows(figure)) == both["tuned"].sum() > 0
-        drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
-        figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
-        assert len(arrows(figure)) == drawn["recovery"].notna().sum() > 0
-    if len(scored):
-        shown = papers.by_task(scored[~scored["tuned"] & scored["removed"].isin(["0 %", "20 %", "50 %", "2:4", "4:8"])])
-        assert shown["value"].between(0, 1).all()
-
-
-def test_the_papers_mean_is_the_printed_one():
-    rows = papers.rows_of(shipped.published(), papers.TABLES[1])
-    shown = papers.by_task(rows).set_index(["series", "task"])["value"]
-    assert 100 * shown["Dense", "Mean of 5"] == pytest.approx(70.29, abs=0.01)
-    assert 100 * shown["SparseGPT 2:4", "Mean of 5"] == pytest.approx(69.11, abs=0.01)
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_no_two_methods_look_alike_and_each_keeps_its_look(theme):
-    looks = [look(method.name, theme) for method in METHODS]
-    assert len(set(looks)) == len(looks)
-    # Adding a method repaints no other: these are what published figures show.
-    fixed = {"magnitude": 0, "wanda": 1, "sparsegpt": 2, "slimllm": 8, "llm-pruner": 5, "svd-llm": 4}
-    assert {name: theme.palette.index(look(name, theme).color) for name in fixed} == fixed
 
 
 @pytest.mark.parametrize(

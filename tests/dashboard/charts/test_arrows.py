@@ -1,0 +1,74 @@
+"""What was made better is joined by an arrow to what it was made from."""
+
+from core.analysis.frame import tidy
+from core.store import shipped
+from dashboard.charts import dots, figures, papers, points, zeroshot
+from dashboard.charts.curve import perplexity_curve
+from dashboard.charts.style import LIGHT, look
+from dashboard.exports.print_figures import draw
+from tests.dashboard.charts.drawn import arrows, trace
+from tests.dashboard.synthetic import chained, curve, result
+
+
+def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
+    frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
+    rows = frame[frame["metric"] == "perplexity"]
+    found = points.collapse(rows[rows["method"] != "dense"])
+    figure = perplexity_curve(found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x")
+    (arrow,) = arrows(figure)
+    assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
+    left, right = figure.layout.xaxis.range
+    assert 0.01 < (arrow.x[0] - 0.5) / (right - left) < 0.03  # beside the error bars, which would hide it
+    assert arrow.legendgroup == "SparseGPT + LoRA"
+    trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
+    assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
+
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
+    order = list(dict.fromkeys(shown["task"]))
+    figure = dots.accuracy_dots(shown, LIGHT, order)
+    assert len(arrows(figure)) == 8  # seven tasks and their mean
+    assert list(trace(figure, "SparseGPT + LoRA").y) == list(trace(figure, "SparseGPT").y)
+    assert len(draw(figure, 6.75).axes) == 1
+
+
+def test_chains_are_series_with_looks_and_arrows_of_their_own():
+    chains = ("magnitude@0.5+adaprune", "magnitude@0.2+adaprune+magnitude@0.5+adaprune", "wanda@0.5+adaprune")
+    values = (100.0, 80.0, 40.0, 35.0)
+    chains = (*chains, "wanda@0.5+adaprune+lora")
+    frame = tidy([*curve(), *(chained(chain, value) for chain, value in zip(chains, values, strict=True))])
+    rows = frame[frame["metric"] == "perplexity"]
+    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
+    assert drawn == [
+        (40, 35.0, "Wanda + AdaPrune + LoRA"),
+        (44, 40.0, "Wanda + AdaPrune"),
+        (420, 100.0, "AdaPrune"),
+    ]
+    assert len({arrow.x[0] for arrow in arrows(figure)}) == 3
+    names = [
+        "Magnitude",
+        "Wanda",
+        "AdaPrune",
+        "AdaPrune 20 % + AdaPrune",
+        "Wanda + AdaPrune",
+        "Wanda + AdaPrune + LoRA",
+    ]
+    looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
+    assert len(set(looks)) == len(names)
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.accuracies(rows)
+    drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
+    assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
+    assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, 6.75).axes) == 1
+
+
+def test_adaprune_is_drawn_as_where_it_is_printed():
+    printed = papers.rows_of(shipped.published(), papers.TABLES[0])
+    assert "adaprune" in set(printed["name"])
+    assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]
+    once, again, more = look("adaprune", LIGHT), look("adaprune+adaprune", LIGHT), look("wanda+sparsegpt", LIGHT)
+    assert once.color == again.color and once.symbol != again.symbol
+    assert more.color == look("wanda", LIGHT).color and more.symbol != look("wanda", LIGHT).symbol
+    assert look("dense+lora", LIGHT).color == look("dense", LIGHT).color != look("slimllm+lora", LIGHT).color

@@ -1,0 +1,49 @@
+"""Colours, marks and dashes tell methods, families and parameters."""
+
+import pandas as pd
+import pytest
+
+from core.registry import METHODS
+from core.store import shipped
+from core.training.base import TrainedMethod
+from dashboard.charts import dots, figures, papers
+from dashboard.charts.curve import perplexity_curve
+from dashboard.charts.style import DARK, LIGHT, look
+
+
+def test_a_pattern_has_a_mark_of_its_own():
+    drawn = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
+    published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
+    marks = {one.name: one.marker.symbol for one in published.data}
+    assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]
+
+
+@pytest.mark.parametrize("family", ["unstructured", "structured"])
+def test_markers_tell_families_and_colours_tell_methods(family):
+    styles = [
+        look(method.name, LIGHT)
+        for method in METHODS
+        if method.family == family and not issubclass(method, TrainedMethod)
+    ]
+    assert len({style.symbol for style in styles}) == 1
+    assert len({style.color for style in styles}) == len(styles)
+    assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
+    assert look("loraprune-trained", LIGHT) == look("loraprune+lora", LIGHT) != look("loraprune", LIGHT)
+
+
+def test_series_that_differ_in_parameters_have_shades_of_a_colour(perplexities):
+    found, dense = perplexities
+    other = found[found["series"] == "Wanda"].assign(series="Wanda (other)", open="wanda@,other=1")
+    lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, figures.RATIO, LIGHT, "x").data
+    looks = {trace.name: (trace.line.color, trace.line.dash) for trace in lines if trace.mode == "lines+markers"}
+    assert looks["Wanda"][0] == look("wanda", LIGHT).color != looks["Wanda (other)"][0]
+    assert looks["Wanda"][1] != looks["Wanda (other)"][1]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_no_two_methods_look_alike_and_each_keeps_its_look(theme):
+    looks = [look(method.name, theme) for method in METHODS]
+    assert len(set(looks)) == len(looks)
+    # Adding a method repaints no other: these are what published figures show.
+    fixed = {"magnitude": 0, "wanda": 1, "sparsegpt": 2, "slimllm": 8, "llm-pruner": 5, "svd-llm": 4}
+    assert {name: theme.palette.index(look(name, theme).color) for name in fixed} == fixed
