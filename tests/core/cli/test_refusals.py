@@ -1,0 +1,167 @@
+"""What the command line says of bad input and of failures: one sentence."""
+
+import errno
+import sqlite3
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from core.cli import compute
+from core.cli.app import main
+from tests.core.commands import RUN, SWEEP, and_then
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+LONG = "9" * 5000  # more digits than Python reads
+
+
+BAD = {
+    "unknown model": (["run", "smolm2-135m", "wanda"], "did you mean 'smollm2-135m'?"),
+    "absent folder": (["run", "./nowhere", "wanda"], "no folder './nowhere'"),
+    "folder of nobody": (["run", "~nouser/x", "wanda"], "no folder '~nouser/x'"),
+    "name of 300 letters": (["run", "n" * 300, "wanda"], "Unknown model"),
+    "text of nobody": (["run", "./tiny", "dense", "--perplexity", "~nouser/x@32"], "no text file"),
+    "folder that holds no model": (["run", "./full", "wanda"], "config.json"),
+    "unknown method": (["run", "./tiny", "wand"], "did you mean 'wanda'?"),
+    "unknown parameter": ([*RUN, "--set", "dampng=1"], "no parameter 'dampng'"),
+    "parameter out of range": ([*RUN, "--set", "damping=-1"], "damping = '-1' does not fit"),
+    "parameter of the wrong type": ([*RUN, "--set", "mask_block=many"], "mask_block = 'many' does not fit"),
+    "parameter without a value": ([*RUN, "--set", "damping"], "not NAME=VALUE"),
+    "ratio of 1": ([*RUN, "--ratio", "1.0"], "outside [0, 1)"),
+    "ratio that would be rounded to 1": ([*RUN, "--ratio", "0.9999999"], "Ratio 0.9999999 is too near to 1"),
+    "negative ratio": ([*RUN, "--ratio", "-0.1"], "outside [0, 1)"),
+    "ratio that is no number": ([*RUN, "--ratio", "half"], "Invalid value for '--ratio'"),
+    "malformed pattern": ([*RUN, "--pattern", "2-4"], "not N:M"),
+    "pattern that keeps all": ([*RUN, "--pattern", "4:4"], "not N:M"),
+    "pattern against the ratio": ([*RUN, "--pattern", "2:4", "--ratio", "0.7"], "removes 0.5 of the weights"),
+    "pattern in digits that are none": ([*RUN, "--pattern", "²:⁴"], "not N:M"),
+    "pattern of thousands of digits": ([*RUN, "--pattern", f"2:{LONG}"], "not N:M"),
+    "pattern that divides no layer": ([*RUN, "--pattern", "3:5"], "does not divide a layer with 32 inputs"),
+    "ratio for the dense model": (["run", "./tiny", "dense", "--ratio", "0.5"], "nothing removed"),
+    "malformed calibration": (["run", "./tiny", "wanda", "--calibration", "text.txt:4"], "not CORPUS:NxL"),
+    "calibration of thousands of digits": ([*RUN, "--calibration", f"text.txt:{LONG}x32"], "not CORPUS:NxL"),
+    "calibration on a test split": (["run", "./tiny", "wanda", "--calibration", "wikitext2:4x32"], "held out"),
+    "calibration window too long": (["run", "./tiny", "wanda", "--calibration", "text.txt:4x256"], "made for 128"),
+    "malformed perplexity": (["run", "./tiny", "dense", "--perplexity", "text.txt"], "not CORPUS@WINDOW"),
+    "perplexity of thousands of digits": ([*RUN, "--perplexity", f"text.txt@32:{LONG}"], "not CORPUS@WINDOW"),
+    "perplexity on a calibration text": (["run", "./tiny", "dense", "--perplexity", "c4-sample@32"], "to calibrate on"),
+    "perplexity window too long": (["run", "./tiny", "dense", "--perplexity", "text.txt@4096"], "made for 128"),
+    "unknown corpus": (["run", "./tiny", "dense", "--perplexity", "wikitext3@32"], "did you mean 'wikitext2'?"),
+    "absent text file": (["run", "./tiny", "dense", "--perplexity", "nowhere.txt@32"], "no text file"),
+    "file that is no text": (["run", "./tiny", "dense", "--perplexity", "bytes.bin@32"], "not UTF-8"),
+    "unknown task": (["run", "./tiny", "dense", "--tasks", "piqua"], "did you mean 'piqa'?"),
+    "malformed task": (["run", "./tiny", "dense", "--tasks", "piqa:x"], "not TASK[:LIMIT]"),
+    "task of thousands of digits": (["run", "./tiny", "dense", "--tasks", f"piqa:{LONG}"], "not TASK[:LIMIT]"),
+    "task on no documents": (["run", "./tiny", "dense", "--tasks", "piqa:00"], "not TASK[:LIMIT]"),
+    "no task": (["run", "./tiny", "dense", "--tasks", ","], "names nothing"),
+    "unknown dtype": ([*RUN, "--dtype", "float64"], "Unknown dtype 'float64'"),
+    "unknown device": ([*RUN, "--device", "gpu"], "Unknown device 'gpu'"),
+    "negative seed": ([*RUN, "--seed", "-1"], "Seed -1 is negative"),
+    "seed beyond the last": ([*RUN, "--seed", "9" * 30], "is larger than 2147483648"),
+    "broken expression for layers": ([*RUN, "--layers", "(up"], "neither FIRST:LAST nor a regular expression"),
+    "layers of a method that removes units": (["run", "./tiny", "flap", "--layers", "0:0"], "leave the layers out"),
+    "layers beyond the last": ([*RUN, "--layers", "7:9"], "selects none"),
+    "folder to save in has too long a name": ([*RUN, "--save", "n" * 300], "File name too long"),
+    "layers of thousands of digits": ([*RUN, "--layers", f"{LONG}:"], "selects none"),
+    "folder to save in is not empty": ([*RUN, "--save", "full"], "is not empty"),
+    "unknown type to save in": ([*RUN, "--save", "new", "--type", "fp8"], "did you mean 'fp32'?"),
+    "unknown type of a format": (
+        [*RUN, "--save", "new", "--format", "gguf", "--type", "int8"],
+        "known: F16, Q8_0, Q4_0",
+    ),
+    "unknown format": ([*RUN, "--save", "new", "--format", "onnx"], "known: huggingface, gguf, compressed-tensors"),
+    "format without a folder": ([*RUN, "--format", "gguf"], "add a folder with --save"),
+    "format that cannot hold it": (
+        [*RUN, "--save", "new", "--format", "compressed-tensors"],
+        "no stage of this variant",
+    ),
+    "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--scoring", "bfloat16"], "did you mean 'bf16'?"),
+    "precision of scoring without tasks": ([*RUN, "--scoring", "bf16"], "add them with --tasks"),
+    "precision of scoring without tasks in a sweep": (
+        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--scoring", "bf16"],
+        "add them with --tasks",
+    ),
+    "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
+    "missing argument": (["run", "./tiny"], "Missing argument"),
+    "unknown command": (["prune"], "No such command 'prune'"),
+    "malformed ratios": ([*SWEEP, "--methods", "wanda", "--ratios", "0.1:0.7"], "neither FIRST:LAST:STEP"),
+    "ratios too high": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5,1.5"], "outside [0, 1)"),
+    "ratios in too small steps": ([*SWEEP, "--methods", "wanda", "--ratios", "0:0.9:0.0000001"], "STEP >= 0.001"),
+    "sweep over nothing": ([*SWEEP, "--methods", "wanda"], "needs --ratios or --patterns"),
+    "seed of thousands of digits": (
+        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", LONG],
+        "not a whole number",
+    ),
+    "malformed seeds": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", "a"], "not a whole number"),
+    "tasks at no point": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--tasks-at", "0.3"], "not a point"),
+    "one bad method of two": ([*SWEEP, "--methods", "wanda,wonda", "--ratios", "0.5"], "did you mean 'wanda'?"),
+    "file of another kind": ([*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--out", "x.csv"], "ends in .jsonl"),
+    "unknown stage": (and_then("lorra"), "character 11: Unknown stage 'lorra'; did you mean 'lora'?"),
+    "parameter of a later stage out of range": (and_then("lora,rank=0"), "character 16: LoRA: rank = '0' does not fit"),
+    "unknown parameter of a later stage": (and_then("lora,rnk=4"), "no parameter 'rnk'"),
+    "unknown teacher": (and_then("distill-black,teacher=no-such"), "no-such"),
+    "nothing that trains": ([*RUN, "--train", "text.txt:4x32"], "No stage of sparsegpt@0.5 trains"),
+    "training on a test split": ([*and_then("lora"), "--train", "ptb:4x32"], "is held out"),
+    "options for several stages": ([*and_then("lora"), "--set", "rank=4"], "are for a single stage"),
+    "an amount twice": (
+        ["run", "./tiny", "wanda@0.5", "--ratio", "0.4"],
+        "its amount both in the chain and as an option",
+    ),
+    "an open amount": (["run", "./tiny", "wanda@"], "left open; give one, such as wanda@0.5"),
+    "two open amounts": ([*SWEEP, "--chain", "magnitude@+wanda@", "--ratios", "0.5"], "an earlier one is already"),
+    "no chain at all": ([*SWEEP, "--ratios", "0.5"], "needs --methods or --chain"),
+    "two formats": (["results", "--csv", "--json"], "Choose one"),
+    "short key": (["delete", "abc"], "too short"),
+    "unknown key": (["delete", "0" * 64], "no result with the key"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_gives_one_sentence_and_exit_code_2(kind, capsys):
+    arguments, sentence = BAD[kind]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    assert sentence in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "./tiny", "dense", "--perplexity", "text.txt@32:1000"], "is too short"),
+        ([*RUN, "--layers", "no_such_proj"], "selects none"),
+        ([*RUN, "--device", "cuda:7"], "is not available here"),
+    ],
+)
+def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert sentence in captured.err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "The disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "The disk is full"),
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 2, "The disk is full"),
+        (KeyboardInterrupt(), 130, "what was measured so far is stored"),
+        (RuntimeError("odd"), 1, "RuntimeError: odd"),
+    ],
+)
+def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, results_dir):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(compute, "compute", fail)
+    assert main(RUN) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert sentence in captured.err.strip().splitlines()[-1]
+    if code == 1:
+        assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()

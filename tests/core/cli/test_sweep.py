@@ -1,0 +1,104 @@
+"""Sweeps on the command line: every variant once, past failures, and what is asked of which point."""
+
+import json
+
+import pytest
+
+from core.cli import compute, options
+from core.cli.app import main
+from core.errors import UserError
+from core.store.store import Store
+from tests.core.commands import SWEEP
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out.jsonl"
+    grid = ["--methods", "magnitude,wanda", "--ratios", "0.2:0.4:0.2", "--patterns", "2:4", "--seeds", "0,1"]
+    real, asked = compute.compute, []
+
+    def failing_on_patterns(spec, *rest):
+        asked.append(spec)
+        if spec.variant.stages[0].pattern:
+            raise RuntimeError("odd")
+        return real(spec, *rest)
+
+    monkeypatch.setattr(compute, "compute", failing_on_patterns)
+    assert main([*SWEEP, *grid, "--out", str(out)]) == 1
+    stages = [spec.variant.stages[0] for spec in asked]
+    # Dense once; magnitude draws nothing, so 3 points; wanda 3 points with 2 seeds each.
+    assert [stage.method for stage in stages] == ["dense"] + ["magnitude"] * 3 + ["wanda"] * 6
+    assert [stage.ratio for stage in stages[1:4]] == [0.2, 0.4, 0.5]
+    captured = capsys.readouterr()
+    assert "3 of 10 points failed" in captured.err
+    assert "4/10 Magnitude, 2:4, tiny: Something unexpected went wrong (RuntimeError: odd)" in captured.err
+    assert len(out.read_text().splitlines()) == 7
+
+    monkeypatch.setattr(compute, "compute", real)
+    assert main([*SWEEP, *grid, "--out", str(out)]) == 0
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len({line["variant"]["key"] for line in lines}) == len(lines) == 10
+    assert len(Store().results()) == 10
+
+
+def test_a_range_of_ratios_is_checked_before_it_is_spelt_out(monkeypatch):
+    monkeypatch.setattr(options, "range", lambda *_: pytest.fail("spelt out"), raising=False)
+    with pytest.raises(UserError, match="outside"):
+        options.parse_ratios("0:99999999:0.001")
+
+
+@pytest.mark.parametrize("reason", ["database or disk is full", "attempt to write a readonly database"])
+def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys):
+    with Store().begin() as connection:
+        raising = f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse BEFORE INSERT ON variants {raising}")
+    grid = [*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]
+    assert main(grid) == 2
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert last.startswith("The sweep stops at 1/5 Dense, tiny, where the same command goes on: The d")
+    assert "points failed" not in last
+
+
+def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatch):
+    store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
+    with store.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON variants WHEN NEW.method = 'wanda' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    assert main(grid) == 2
+    assert "stops at 2/3 Wanda, 30 %, tiny, where the same command goes on: The disk is full" in capsys.readouterr().err
+    assert [result.variant.method for result in store.results()] == ["dense"]
+    with store.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+
+    from core.engine import variants
+
+    apply, made = variants.apply, []
+    monkeypatch.setattr(variants, "apply", lambda model, given, more: made.append(given) or apply(model, given, more))
+    assert main(grid) == 0
+    assert [given.stage.ratio for given in made] == [0.5]  # 0.3 lay in the cache
+    assert len(store.results()) == 3
+
+
+def test_tasks_at_names_the_points_that_tasks_are_measured_on():
+    from core.request.sweeps import Grid, points
+    from core.specs import Calibration, Perplexity, Task
+
+    grid = Grid(
+        models=("./tiny",),
+        chains=("magnitude@",),
+        ratios=(0.3, 0.4),
+        patterns=("2:4",),
+        tasks_at=("0.30", "2:4"),
+    )
+    specs, _ = points(
+        grid,
+        tasks=[Task(task="piqa", limit=5)],
+        scoring="bfloat16",
+        calibration=Calibration(corpus="text.txt", windows=2, window=32),
+        perplexity=[Perplexity(corpus="text.txt", window=32)],
+    )
+    assert [len(spec.tasks) for spec in specs] == [1, 1, 0, 1]
+    assert [spec.scoring for spec in specs] == ["bfloat16", "bfloat16", None, "bfloat16"]
