@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from core.errors import UserError, unknown
 from core.methods.base import Method, Preparation, Reads, Reconstruction
+from core.methods.convolution.depthwise_separable import DepthwiseSeparable
+from core.methods.convolution.low_rank import ConvLowRank
 from core.methods.dense import Dense
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
@@ -66,6 +68,8 @@ METHODS: tuple[type[Method], ...] = (
     SVD,
     ASVD,
     SVDLLM,
+    ConvLowRank,
+    DepthwiseSeparable,
     RTN,
     HQQ,
     AWQ,

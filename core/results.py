@@ -128,7 +128,10 @@ class Training:
 
 
 class Footprint(Frozen):
-    """Counted on the variant itself. Bytes count tied tensors once."""
+    """Counted on the variant itself. Bytes count tied tensors once.
+
+    Of a model that is no language model the convolutions stand in the place of the block linears.
+    """
 
     block_weights: Some  # weights in block linears
     block_zeros: Count

@@ -38,6 +38,10 @@ WEIGHTS = Leaf("Weights", "Single weights become zero and the matrices keep thei
 NEURONS = Leaf("Neurons", "Heads, channels, directions or whole blocks are cut out, so matrices get smaller.")
 LOW_RANK = Leaf("Low rank", "Every matrix becomes the product of two thin ones.")
 EMBEDDINGS = Leaf("Embeddings", "The table of token vectors becomes products of small factors.")
+CONVOLUTIONS = Leaf(
+    "Convolutions",
+    "Every convolution becomes two smaller ones, in audio and vision encoders; language models have none.",
+)
 QUANTISATION = Leaf("Quantisation", "Weights are kept as whole numbers of a few bits and a scale.")
 WHITE_BOX = Leaf("White box", "The teacher's predictions are seen, token by token.")
 BLACK_BOX = Leaf("Black box", "Only the text of the teacher's answers is seen.")
@@ -46,7 +50,7 @@ FINE_TUNING = Leaf("Fine-tuning", "What is left is trained on a text.")
 
 BRANCHES = (
     Branch("Pruning", "Parts of the model go.", (WEIGHTS, NEURONS)),
-    Branch("Decomposition", "Matrices become products of smaller ones.", (LOW_RANK, EMBEDDINGS)),
+    Branch("Decomposition", "Matrices become products of smaller ones.", (LOW_RANK, EMBEDDINGS, CONVOLUTIONS)),
     Branch("Parameter type", "Numbers take fewer bits.", (QUANTISATION,)),
     Branch("Distillation", "A compressed model learns from a teacher.", (WHITE_BOX, BLACK_BOX)),
     Branch("Repair", "What a method has left is made better, without a teacher.", (RECONSTRUCTION, FINE_TUNING)),
@@ -56,6 +60,7 @@ OF_FAMILY: dict[Family, Leaf] = {
     "structured": NEURONS,
     "low rank": LOW_RANK,
     "embedding": EMBEDDINGS,
+    "convolution": CONVOLUTIONS,
     "quantisation": QUANTISATION,
     "reconstruction": RECONSTRUCTION,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from core.context import Given
 from core.errors import UserError
 from core.methods.base import Method
+from core.methods.convolution.base import ConvMethod
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import size_before
 from core.reached import TOLD, share
@@ -24,7 +25,7 @@ def share_due(model: PreTrainedModel, method: Method, given: Given) -> float:
     of the rows as they are. Raises `UserError` where more is gone already, by more than rounding explains.
     """
     stage = given.stage
-    if stage.pattern is not None:
+    if stage.pattern is not None or isinstance(method, ConvMethod):  # which no other removal goes before
         return stage.share
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))

@@ -14,6 +14,8 @@ from core.evaluation.latency import latency
 from core.evaluation.packed import packed
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
+from core.models.facts import config_of
+from core.models.folders import encoder_of
 from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
 from core.models.sources import identify_again, load_tokenizer
@@ -42,7 +44,8 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     reuse_freed_memory()
     device = execution_device(spec.device)
     check_revision(spec.variant)
-    tokenizer = load_tokenizer(identify_again(spec.variant.model, spec.variant.revision), progress)
+    source = identify_again(spec.variant.model, spec.variant.revision)
+    tokenizer: Any = None if encoder_of(config_of(source)) else load_tokenizer(source, progress)
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity}
     _check_identity(spec)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from core.context import Context, Given, Outcome
 from core.engine.amounts import share_due
 from core.engine.by_block import round_blocks
+from core.engine.by_convolution import decompose_convolutions
 from core.engine.by_linear import compress_linears
 from core.engine.by_parts import remove_blocks, remove_hidden
 from core.engine.by_rotation import rotate
@@ -16,6 +17,7 @@ from core.engine.by_table import compress_tables
 from core.engine.by_turning import turn
 from core.engine.by_units import factor_and_remove_units, remove_units, remove_units_walking
 from core.methods.base import LinearMethod, Method, Preparation, TableMethod
+from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
 from core.methods.quantised.blocks import BlockQuantised
 from core.methods.structured.base import (
@@ -55,6 +57,7 @@ KINDS = dict(
         _by(LinearMethod, compress_linears),
         _by(BlockQuantised, round_blocks),
         _by(TableMethod, compress_tables),
+        _by(ConvMethod, decompose_convolutions),
         _by(UnitMethod, remove_units),
         _by(WalkedUnitMethod, remove_units_walking),
         _by(FactoredUnitMethod, factor_and_remove_units),

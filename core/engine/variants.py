@@ -31,7 +31,7 @@ from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import execution_device, find_blocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
-from core.models.parts.sizes import linear_sizes
+from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import identify_again, load_model
 from core.paths import cache_dir, kept_variant
 from core.progress import Progress
@@ -53,7 +53,7 @@ REPORT = "result.json"
 
 def make_variant(
     spec: VariantSpec,
-    tokenizer: Any,
+    tokenizer: Any,  # None of a model that is no language model
     device: str,
     progress: Progress,
     fresh: bool = False,
@@ -83,8 +83,9 @@ def make_variant(
         progress("load", 0, 1, source.id)
         model, result = load_model(source, spec.dtype), None
         progress("load", 1, 1, source.id)
-        mark_dense(find_blocks(model))
-        sizes = linear_sizes(model)
+        if is_language_model(model):
+            mark_dense(find_blocks(model))
+        sizes = counted_sizes(model)
         dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
         given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole), sizes)
@@ -114,7 +115,7 @@ def _made_further(
 ) -> Result:
     """Apply the last stage of `whole` in place, keep the variant, and return what is known of it and of those before.
 
-    `dense` are the parameters and the block weights of the uncompressed model.
+    `dense` are the parameters and the weights that a ratio is of, of the uncompressed model.
     """
     started = time.perf_counter()
     done = apply(model, given, context)

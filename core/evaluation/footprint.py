@@ -11,7 +11,9 @@ from torch import Tensor
 from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
+from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
+from core.models.parts.sizes import is_language_model
 from core.models.parts.tables import tables_of
 from core.results import Footprint
 
@@ -37,7 +39,13 @@ def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | Non
 
 
 def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights: int) -> Footprint:
-    """Count a model. `dense_parameters` and `dense_block_weights` are those of the uncompressed model."""
+    """Count a model. `dense_parameters` and `dense_block_weights` are those of the uncompressed model.
+
+    Of a model that is no language model the weights of its convolutions stand in the place of those of block linears,
+    as its ratio is of them. Nothing of it is packed, and what it multiplies is not told: it reads no tokens.
+    """
+    if not is_language_model(model):
+        return _of_convolutions(model, dense_parameters, dense_block_weights)
     linears = list(find_blocks(model).all_linears())
     weights = [linear.weight for linear in linears]
     block_weights = sum(weight.numel() for weight in weights)
@@ -47,9 +55,7 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         packed_bits(linear.weight, known.pattern if known else None, grid_of(linear.module))
         for linear, known in zip(linears, constraints, strict=True)
     )
-    parameters = {id(p): p for p in model.parameters()}.values()  # tied tensors once
-    total = sum(p.numel() for p in parameters)
-    zeros = sum(p.numel() - int(torch.count_nonzero(p)) for p in parameters)
+    total, zeros = _counted(model)
     return Footprint(
         block_weights=block_weights,
         block_zeros=block_zeros,
@@ -63,6 +69,29 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         macs=MAC_TOKENS
         * (block_weights + _turning(model) + model.get_output_embeddings().weight.numel() + _mixed(linears)),
     )
+
+
+def _of_convolutions(model: PreTrainedModel, dense_parameters: int, dense_weights: int) -> Footprint:
+    kernels = [one.kernel for one in convolutions_of(model)]
+    weights = sum(kernel.numel() for kernel in kernels)
+    total, zeros = _counted(model)
+    return Footprint(
+        block_weights=weights,
+        block_zeros=sum(kernel.numel() - int(torch.count_nonzero(kernel)) for kernel in kernels),
+        dense_block_weights=dense_weights,
+        model_parameters=total,
+        model_zeros=zeros,
+        dense_parameters=dense_parameters,
+        dense_bytes=total * BITS // 8,
+        packed_bytes=total * BITS // 8,
+        bits_per_weight=round(BITS * weights / dense_weights, 4),
+    )
+
+
+def _counted(model: PreTrainedModel) -> tuple[int, int]:
+    """Return the parameters of a model, tied tensors once, and how many of them are zero."""
+    parameters = {id(p): p for p in model.parameters()}.values()
+    return sum(p.numel() for p in parameters), sum(p.numel() - int(torch.count_nonzero(p)) for p in parameters)
 
 
 def _saved_on_tables(model: PreTrainedModel) -> int:

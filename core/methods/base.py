@@ -24,12 +24,21 @@ if TYPE_CHECKING:
     from core.models.shape import ModelFacts
 
 Family = Literal[
-    "dense", "unstructured", "structured", "low rank", "quantisation", "embedding", "reconstruction", "recovery"
+    "dense",
+    "unstructured",
+    "structured",
+    "low rank",
+    "convolution",
+    "quantisation",
+    "embedding",
+    "reconstruction",
+    "recovery",
 ]
 Reads = Literal["nothing", "calibration", "training"]
 # What of earlier stages' zeros outlives a stage: none, those of the weights that stay, or their N:M pattern, too.
 Keeps = Literal["nothing", "zeros", "all"]
-Place = Literal["linears", "tables"]  # matrices of a model: linears in blocks; the embedding and the head
+# Weights of a model: linears in blocks; the embedding and the head; convolutions, which no language model has.
+Place = Literal["linears", "tables", "convolutions"]
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
 NEUTRAL = -1  # the colour of a page's text, in place of one of the palette

@@ -1,17 +1,47 @@
 """The configuration of a model from wherever it lies, and the shape that follows from it."""
 
+from math import prod
 from typing import Any
 
 from core.cache import hub
+from core.errors import UserError
 from core.models.catalogue import BY_ID
-from core.models.folders import read_json
+from core.models.folders import convolution_shapes, encoder_of, read_json, weight_shapes
 from core.models.shape import ModelFacts, shape
 from core.models.sources import ModelSource
 
 
 def facts(source: ModelSource) -> ModelFacts:
-    """Return the shape of a model. Reads, and for a hub model fetches, no more than its `config.json`."""
-    return shape(config_of(source))
+    """Return the shape of a model. Reads, and for a hub model fetches, no more than its `config.json`.
+
+    Of a model that is no language model the weights that a ratio is of are its convolutions', which the headers of its
+    weights tell; it must be a folder on this machine.
+    """
+    config = config_of(source)
+    kind = encoder_of(config)
+    return shape(config) if kind is None else _encoder(source, kind)
+
+
+def _encoder(source: ModelSource, kind: str) -> ModelFacts:
+    if source.kind != "folder" or source.folder is None:
+        raise UserError(
+            f"{source.id} is a {kind}; a model that is no language model is read from a folder: download it, and give "
+            "its folder."
+        )
+    shapes = weight_shapes(source.folder)
+    kernels = convolution_shapes(shapes)
+    weights = sum(map(prod, kernels))
+    return ModelFacts(
+        parameters=sum(map(prod, shapes.values())),
+        block_weights=weights,
+        blocks=len(kernels),
+        hidden=max(kernel[0] for kernel in kernels),
+        ffn=max(prod(kernel[1:]) for kernel in kernels),
+        vocabulary=0,
+        max_window=0,
+        widths=(),
+        convolutions=weights,
+    )
 
 
 def dense_sizes(source: ModelSource) -> dict[str, int]:

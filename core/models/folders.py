@@ -1,8 +1,10 @@
-"""What a folder with a Hugging Face model must hold: a readable `config.json` of a causal LM, and all its weights."""
+"""What a folder with a Hugging Face model must hold: a readable `config.json`, of a causal LM or of a model that has
+convolutions, and all its weights."""
 
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def check_config(folder: Path, name: str) -> None:
-    """Raise `UserError` unless the folder's `config.json` describes a causal LM at full precision."""
+    """Raise `UserError` unless the folder's `config.json` describes a causal LM, or another with convolutions, at full
+    precision."""
     path = folder / "config.json"
     if not os.path.isfile(path):
         raise UserError(f"{name}: {folder} has no config.json, so it is not a Hugging Face model folder.")
@@ -31,14 +34,58 @@ def check_config(folder: Path, name: str) -> None:
     kinds = config.get("architectures") or []
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
         raise UserError(f"{name}: 'architectures' in {path} is {kinds!r}, not a list of names.")
-    if kinds and not any(re.search(r"(ForCausalLM|LMHeadModel)$", kind) for kind in kinds):
-        raise UserError(f"{name} is a {kinds[0]}, not a causal language model; only those can be compressed.")
+    if (kind := encoder_of(config)) and not convolution_shapes(weight_shapes(folder)):
+        raise UserError(
+            f"{name} is a {kind}, not a causal language model, and has no safetensors with convolutions; only models "
+            "of which one is so can be compressed."
+        )
     if "slimscope" in config:
         raise UserError(
             f"{name} is a compressed model whose shapes only its own code builds; give the model that it was made from."
         )
     if "quantization_config" in config:
         raise UserError(f"{name} is already quantised; give the 16 or 32-bit model.")
+
+
+def encoder_of(config: Mapping[str, Any]) -> str | None:
+    """Return the architecture of a model that is no causal LM, as its configuration names it; None of a causal LM."""
+    kinds = config.get("architectures")
+    if not isinstance(kinds, list) or not kinds or any(is_causal(str(kind)) for kind in kinds):
+        return None
+    return str(kinds[0])
+
+
+def is_causal(architecture: str) -> bool:
+    """Whether an architecture of this name is a causal LM."""
+    return re.search(r"(ForCausalLM|LMHeadModel)$", architecture) is not None
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in a folder's safetensors by its name, read of their headers; imports no torch.
+
+    Raises `UserError` where one cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[str, tuple[int, ...]] = {}
+    for path in weight_files(folder):
+        if path.suffix != ".safetensors":
+            continue
+        try:
+            with safe_open(path, "numpy") as file:
+                found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path} cannot be read: {error}.") from None
+    return found
+
+
+def convolution_shapes(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return the shapes of the tensors that are kernels of convolutions of one axis or two, by their names and axes.
+
+    One under weight norm is kept as its direction, of the same shape, and its length.
+    """
+    kernel = re.compile(r"weight(_v|\.original1)?$")
+    return [shape for name, shape in shapes.items() if len(shape) in (3, 4) and kernel.search(name)]
 
 
 def weight_files(folder: Path) -> list[Path]:

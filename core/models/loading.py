@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
 from core.errors import UserError, out_of_memory
+from core.models.folders import is_causal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,7 +29,8 @@ def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: 
     `name` is what the model is called in that sentence. No code in the folder is run.
     """
     disable_progress_bar()
-    with sentences(f"{name} could not be loaded as a causal language model"):
+    wanted = "causal language model" if is_causal(kind.__name__) else kind.__name__
+    with sentences(f"{name} could not be loaded as a {wanted}"):
         model, loading = kind.from_pretrained(
             folder,
             dtype=dtype,
@@ -40,6 +43,14 @@ def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: 
     if loading["missing_keys"]:
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is not whole.")
     return model.eval()
+
+
+def class_of(architecture: str, name: str) -> Any:
+    """Return the class of transformers that has the name of an architecture; a `UserError` where it has none."""
+    found = getattr(transformers, architecture, None)
+    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
+        raise UserError(f"{name} is a {architecture}, which transformers {transformers.__version__} does not have.")
+    return found
 
 
 @torch.no_grad()

@@ -14,11 +14,21 @@ from torch import nn
 
 from core.errors import UserError
 from core.models import modeling_slimscope
-from core.models.loading import from_folder, sentences
-from core.models.modeling_slimscope import Factors, SlicedBlock, TurnedEmbedding, TurnedNorm, UnitNorm, slimmed
+from core.models.loading import class_of, from_folder, sentences
+from core.models.modeling_slimscope import (
+    ConvolutionPair,
+    Factors,
+    SlicedBlock,
+    TurnedEmbedding,
+    TurnedNorm,
+    UnitNorm,
+    slimmed,
+)
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
+from core.models.parts.convolutions import described
 from core.models.parts.grids import load_grids, save_grids
+from core.models.parts.sizes import is_language_model
 from core.models.parts.units import KV_COUNTS, QUERY_COUNTS, find_units
 
 if TYPE_CHECKING:
@@ -37,10 +47,13 @@ def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
     shapes["turns"] = [
         name for name, module in model.named_modules() if isinstance(module, (TurnedEmbedding, TurnedNorm))
     ]
+    shapes["convolutions"] = {
+        name: described(module) for name, module in model.named_modules() if isinstance(module, ConvolutionPair)
+    }
     inside = tuple(name + "." for name, module in model.named_modules() if isinstance(module, (Factors, SlicedBlock)))
     for name, module in model.named_modules():
         same = plain.get(name)
-        if name in shapes["turns"]:
+        if name in shapes["turns"] or name in shapes["convolutions"]:
             continue
         if isinstance(module, SlicedBlock):
             sliced = module.attention_shortcut.in_features
@@ -108,18 +121,21 @@ def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
     and `modeling_slimscope.py` in the folder, loaded with `trust_remote_code`, builds the model.
     """
     original = model.config
+    auto, own = "AutoModel", "SlimscopeModel"
+    if is_language_model(model):
+        auto, own = "AutoModelForCausalLM", "SlimscopeForCausalLM"
     plain = _uniform_config(model)
     try:
         model.config = plain or copy.deepcopy(original)
         if plain is None:
             model.config.slimscope = shapes_of(model)
-            model.config.auto_map = {"AutoModelForCausalLM": f"{CODE.stem}.SlimscopeForCausalLM"}
+            model.config.auto_map = {auto: f"{CODE.stem}.{own}"}
         yield plain is not None
     finally:
         model.config = original
     if plain is None:
         base = base_class(model).__name__
-        code = CODE.read_text() + f"\n\nSlimscopeForCausalLM = slimmed(transformers.{base})\n"
+        code = CODE.read_text() + f"\n\n{own} = slimmed(transformers.{base})\n"
         (folder / CODE.name).write_text(code)
 
 
@@ -131,7 +147,7 @@ def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     failed = f"The checkpoint in {folder} could not be loaded"
     with sentences(failed):
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        base = getattr(transformers, config.architectures[0])
+        base = class_of(config.architectures[0], str(folder))
         kind = slimmed(base) if hasattr(config, "slimscope") else base
     model = from_folder(kind, folder, dtype, str(folder), config=config)
     with sentences(failed):
@@ -144,9 +160,8 @@ def _uniform_config(model: PreTrainedModel) -> Any:
     """Return a configuration of the plain architecture that has exactly this model's tensors, None if there is none."""
     config = copy.deepcopy(model.config)
     text = config.get_text_config()
-    blocks = find_blocks(model)
     try:
-        shape = find_units(blocks, 0).geometry
+        shape = find_units(find_blocks(model), 0).geometry if is_language_model(model) else None
     except UserError:  # factors, or fused matrices whose shapes no method changes
         shape = None
     if shape is not None:

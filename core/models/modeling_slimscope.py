@@ -1,4 +1,4 @@
-"""A causal LM whose blocks have shapes of their own: the module that a compressed checkpoint brings along.
+"""A model whose blocks or convolutions have shapes of their own: the module that a compressed checkpoint brings along.
 
 It needs torch and transformers only, and is copied as it is beside the weights of every checkpoint whose shapes no
 plain configuration describes. `config.slimscope` lists what differs from the architecture of `config`.
@@ -18,6 +18,29 @@ class Factors(nn.Sequential):
 
     def __init__(self, inputs: int, rank: int, outputs: int, bias: bool):
         super().__init__(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=bias))
+
+
+class ConvolutionPair(nn.Sequential):
+    """A convolution stored as two that follow each other; the second has its bias.
+
+    Models ask some of their convolutions how they are built, or of what type they are: it answers for both.
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module):
+        super().__init__(first, second)
+        self.in_channels, self.out_channels = first.in_channels, second.out_channels
+        for name in ("kernel_size", "stride"):  # of which one of the two is 1 along each axis
+            near, far = getattr(first, name), getattr(second, name)
+            setattr(self, name, tuple(one * other for one, other in zip(near, far, strict=True)))
+
+    @property
+    def weight(self) -> Any:
+        """A weight of it; the whole kernel is nowhere."""
+        return self[1].weight
+
+    @property
+    def bias(self) -> Any:
+        return self[1].bias
 
 
 class UnitNorm(nn.Module):
@@ -136,6 +159,9 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
         put(model, name, nn.Linear(inputs, outputs, bias=bias))
     for name, (inputs, rank, outputs, bias) in shapes["factors"].items():
         put(model, name, Factors(inputs, rank, outputs, bias))
+    for name, pair in shapes.get("convolutions", {}).items():
+        kind: Any = nn.Conv2d if isinstance(model.get_submodule(name), nn.Conv2d) else nn.Conv1d
+        put(model, name, ConvolutionPair(*(kind(**one) for one in pair)))
     for name, counts in shapes["counts"].items():
         for attribute, value in counts.items():
             setattr(model.get_submodule(name), attribute, value)

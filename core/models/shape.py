@@ -52,6 +52,7 @@ class ModelFacts(Frozen):
     vocabulary: int
     max_window: int  # positions the model was made for
     widths: tuple[int, ...]  # the distinct input widths of block linears; empty where the family is not known
+    convolutions: int = 0  # weights in convolutions, of a model that is no language model
     names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty where the family is not known
 
     @property

@@ -18,7 +18,7 @@ from core.cache.kept import fact, once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
-from core.models.folders import check_config, weight_files
+from core.models.folders import check_config, encoder_of, read_json, weight_files
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.specs import DTYPES, Frozen
@@ -106,14 +106,16 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models.loading import check_numbers, from_folder, sentences
+    from core.models.loading import check_numbers, class_of, from_folder, sentences
     from core.models.parts import constraints, grids
 
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
 
     def load(folder: Path) -> "PreTrainedModel":
-        model = from_folder(AutoModelForCausalLM, folder, getattr(torch, dtype), source.id)
+        encoder = encoder_of(read_json(folder / "config.json", source.id))
+        kind = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
+        model = from_folder(kind, folder, getattr(torch, dtype), source.id)
         if (folder / constraints.FILE).is_file():
             with sentences(f"{source.id} could not be loaded as a causal language model"):
                 constraints.load_constraints(model, folder)

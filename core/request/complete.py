@@ -27,6 +27,7 @@ from core.request.stages import (
     build_run,
     check_divides,
 )
+from core.request.suits import check_suits
 from core.specs import Calibration, Dtype, Part, Perplexity, RunSpec, Stage, Task
 
 
@@ -47,7 +48,8 @@ def complete(
     force: bool = False,
 ) -> RunSpec:
     """Return the checked run, gaps filled: a ratio; 16 windows of 2048 tokens (or the model's longest) to calibrate on
-    and, where no perplexity is asked for, to measure; 512 of 256 to train on; on the best corpora of this machine.
+    and, where no perplexity is asked for, to measure; 512 of 256 to train on; on the best corpora of this machine. Of
+    a model that is no language model nothing is measured, and it reads no text.
 
     `scan` says what parts are to be compressed alone, to see how much each matters.
 
@@ -61,10 +63,11 @@ def complete(
     check_seed(seed)
     source = identify(model)
     shape = facts(source)
+    language = check_suits(source, asked, bool(perplexity or tasks or latency or scan))
     beside = Shared(calibration, train, seed)
     stages = build_asked([_identified(one, beside, shape) for one in asked], beside)
     _check_divides(stages, shape)
-    if not perplexity:
+    if language and not perplexity:
         window = min(DEFAULT_WINDOW, shape.max_window)
         perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
     spec = build_run(

@@ -6,6 +6,7 @@ from typing import Any
 from core.chain import bits_of
 from core.errors import UserError
 from core.methods.base import Method, Preparation, Reconstruction
+from core.methods.convolution.base import ConvMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
@@ -114,6 +115,8 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
         return f"would mix the zeros that {left.label} left"
     if isinstance(left, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
         return f"needs whole matrices, and {left.label} left products of two"
+    if isinstance(left, ConvMethod):
+        return f"needs whole convolutions, and {left.label} left products of two"
     if isinstance(left, RotationMethod) and isinstance(method, LowRank):
         return f"cannot factor the shortcuts that {left.label} put between blocks"
     if isinstance(left, RotationMethod) and isinstance(method, BlockMethod | HiddenMethod | RotationMethod):

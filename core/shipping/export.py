@@ -15,10 +15,12 @@ from core.progress import Progress
 from core.results import Result
 from core.shipping.base import Format
 from core.shipping.card import card
-from core.shipping.proof import FILE, expected, prove
+from core.shipping.proof import FILE, Proof, expected, prove
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+NO_TEXT = Proof(reason="it reads no text, and prompts are what an export is proved by.")
 
 
 def export(
@@ -26,11 +28,11 @@ def export(
 ) -> None:
     """Write a variant in a type of a format to a new or empty folder, proved and with its card, all of it or nothing.
 
-    The model itself may be brought to another precision. Raises `UserError` where the format cannot hold it, or the
-    folder cannot be written.
+    The model itself may be brought to another precision; one that reads no text has no tokenizer. Raises `UserError`
+    where the format cannot hold it, or the folder cannot be written.
     """
     form.check(result.variant)
-    wanted = expected(model, tokenizer)
+    wanted = None if tokenizer is None else expected(model, tokenizer)
     told = f"{form.label} {form.told(kind)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,9 @@ def export(
             made = form.write(model, tokenizer, result.variant, content, kind, tell)
             waiting = partial(progress, "prove", 0, 1, told)
             waiting()
-            proof = prove(form.runtime, made.path, wanted, torch.get_num_threads(), waiting)
+            proof = NO_TEXT
+            if wanted is not None:
+                proof = prove(form.runtime, made.path, wanted, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
             (content / "README.md").write_text(card(result, form, kind, made, proof))
             on_disk(content)

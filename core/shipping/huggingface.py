@@ -13,7 +13,7 @@ from core.specs import PRECISIONS, Dtype, VariantSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-OWN_CODE = "`modeling_slimscope.py` beside the weights builds blocks that no plain configuration has."
+OWN_CODE = "`modeling_slimscope.py` beside the weights builds parts that no plain configuration has."
 
 
 class HuggingFace(Format):
@@ -41,8 +41,18 @@ class HuggingFace(Format):
         check_holds(model, cast("Dtype", kind), "save as bf16 or fp32")
         model.to(getattr(torch, kind))
         plain = save_model(model, folder)
-        tokenizer.save_pretrained(folder)
-        return Written(folder, loading(plain), () if plain else (OWN_CODE,))
+        if tokenizer is None:
+            told = loading_encoder(type(model).__name__ if plain else "AutoModel", plain)
+        else:
+            tokenizer.save_pretrained(folder)
+            told = loading(plain)
+        return Written(folder, told, () if plain else (OWN_CODE,))
+
+
+def loading_encoder(kind: str, plain: bool) -> str:
+    """Return the Python that loads a folder whose model has no tokenizer, by a class of transformers."""
+    more = "" if plain else ", trust_remote_code=True"
+    return f'from transformers import {kind}\nmodel = {kind}.from_pretrained("FOLDER"{more})'
 
 
 def loading(plain: bool) -> str:

@@ -40,7 +40,7 @@ def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) ->
     """
     if not ratio:
         return dict.fromkeys(shapes)
-    choices = [_Choices.of(shapes[name], spectra[name]) for name in shapes]
+    choices = [Choices.of(shapes[name], spectra[name]) for name in shapes]
     budget = (1 - ratio) * sum(m * n for m, n in shapes.values())
     low, high = 0.0, 1.0  # a weight at price 1 is never worth a loss below 1
     for _ in range(STEPS):
@@ -50,19 +50,20 @@ def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) ->
         else:
             high = price
     picked = [choice.best(high) for choice in choices]
-    _spend(choices, picked, budget - sum(float(c.weights[p]) for c, p in zip(choices, picked, strict=True)))
+    spend(choices, picked, budget - sum(float(c.weights[p]) for c, p in zip(choices, picked, strict=True)))
     return {name: choice.rank(p) for name, choice, p in zip(shapes, choices, picked, strict=True)}
 
 
 @dataclass(frozen=True)
-class _Choices:
-    """What a matrix may become: rank 1 to the highest that saves weights, and last, whole."""
+class Choices:
+    """What a matrix, or a convolution, may become, the smallest first and last, whole."""
 
     weights: Tensor  # (choices,)
     losses: Tensor  # (choices,) share of its squared output that is lost
 
     @classmethod
-    def of(cls, shape: tuple[int, int], values: Tensor) -> _Choices:
+    def of(cls, shape: tuple[int, int], values: Tensor) -> Choices:
+        """Return those of a matrix: rank 1 to the highest that saves weights, and whole."""
         m, n = shape
         ranks = torch.arange(1, _highest(m, n) + 1)
         tail = values.double().flip(0).cumsum(0).flip(0)  # (k,) what ranks 0, 1, ... lose
@@ -79,7 +80,7 @@ class _Choices:
         return None if choice == len(self.weights) - 1 else choice + 1
 
 
-def _spend(choices: list[_Choices], picked: list[int], left: float) -> None:
+def spend(choices: list[Choices], picked: list[int], left: float) -> None:
     """Raise ranks in place, each time where a weight lowers the loss most, while the weights left allow it."""
     while True:
         gains = [

@@ -7,7 +7,22 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from core.models.folders import is_causal
 from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.convolutions import convolutions_of
+
+
+def is_language_model(model: nn.Module) -> bool:
+    """Whether a model is a causal LM, by its architecture's name."""
+    return is_causal(type(model).__name__)
+
+
+def counted_sizes(model: nn.Module) -> dict[str, int]:
+    """Return by name how many weights have the layers that a ratio is a share of: the linears of a language model's
+    blocks, or the convolutions of another model."""
+    if is_language_model(model):
+        return linear_sizes(model)
+    return {one.name: one.kernel.numel() for one in convolutions_of(model)}
 
 
 def linear_sizes(model: nn.Module) -> dict[str, int]:

@@ -1,0 +1,107 @@
+"""What each convolution becomes, so that the asked share of all their weights goes.
+
+Every convolution loses the same share, as far as whole ranks and its own shape allow: one that has no smaller form
+stays whole, and the others lose more. What rounding leaves over goes where it helps most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.methods.convolution.forms import Form, spectrum
+from core.methods.lowrank.ranks import Choices, spend
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STEPS = 60  # of the bisection over the share that each loses
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A form, and how much of it is kept: its rank, or its depth multiplier."""
+
+    form: Form
+    rank: int
+
+    def __str__(self) -> str:
+        return f"{self.form.unit} {self.rank}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a convolution may become, the smallest first and whole last, each with less loss than all smaller ones."""
+
+    choices: Choices
+    cuts: tuple[Cut, ...]  # of all but the last
+
+    @classmethod
+    def of(cls, kernel: Tensor, groups: int, forms: Sequence[Form]) -> Options:
+        """Return those of a kernel (out, in / groups, *size)."""
+        import torch
+
+        found: list[tuple[int, float, Cut]] = []
+        for form in forms:
+            if not form.fits(kernel.shape[2:]):
+                continue
+            matrices = form.matrices(kernel, groups)
+            batch, m, n = matrices.shape
+            values = spectrum(matrices)
+            lost = values.sum() - values.cumsum(0)  # (k,) by the first 1, 2, ... singular values
+            for rank in range(1, len(values) + 1):
+                if (weights := batch * (m + n) * rank) >= kernel.numel():
+                    break
+                found.append((weights, max(lost[rank - 1].item(), 0.0), Cut(form, rank)))
+        whole = kernel.double().square().sum().item() or 1.0
+        kept: list[tuple[int, float, Cut]] = []
+        for weights, loss, cut in sorted(found, key=lambda one: one[:2]):
+            if not kept or loss < kept[-1][1]:
+                kept.append((weights, loss, cut))
+        sizes = [weights for weights, _, _ in kept] + [kernel.numel()]
+        losses = [loss / whole for _, loss, _ in kept] + [0.0]
+        choices = Choices(torch.tensor(sizes, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64))
+        return cls(choices, tuple(cut for _, _, cut in kept))
+
+    def within(self, share: float) -> int:
+        """Return the best choice that takes at most a share of the whole's weights, or else the smallest."""
+        return max(0, int((self.choices.weights <= share * self.choices.weights[-1]).sum()) - 1)
+
+
+def allocate(options: Mapping[str, Options], ratio: float) -> dict[str, Cut | None]:
+    """Return by name what each convolution becomes, None where it stays whole.
+
+    Together they keep as nearly 1 - `ratio` of the weights as one more or less of what they count allows.
+    """
+    every = list(options.values())
+    budget = (1 - ratio) * sum(float(one.choices.weights[-1]) for one in every)
+
+    def kept(share: float) -> float:
+        return sum(float(one.choices.weights[one.within(share)]) for one in every)
+
+    low, high = 0.0, 1.0
+    for _ in range(STEPS):
+        share = (low + high) / 2
+        low, high = (share, high) if kept(share) <= budget else (low, share)
+    picked = [one.within(low) for one in every]
+    choices = [one.choices for one in every]
+    spend(choices, picked, budget - kept(low))
+    _round(choices, picked, budget)
+    return {
+        name: one.cuts[place] if place < len(one.cuts) else None
+        for (name, one), place in zip(options.items(), picked, strict=True)
+    }
+
+
+def _round(choices: Sequence[Choices], picked: list[int], budget: float) -> None:
+    """Take the smallest step over the budget, in place, where that ends nearer to it."""
+    left = budget - sum(float(one.weights[place]) for one, place in zip(choices, picked, strict=True))
+    steps = [
+        (float(one.weights[place + 1] - one.weights[place]), index)
+        for index, (one, place) in enumerate(zip(choices, picked, strict=True))
+        if place + 1 < len(one.weights)
+    ]
+    step, index = min(steps, default=(0.0, 0))
+    if 0 < step < 2 * left:
+        picked[index] += 1

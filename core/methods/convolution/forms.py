@@ -1,0 +1,121 @@
+"""The ways to write one convolution as two that follow each other, each an SVD of the kernel laid out as matrices.
+
+A kernel is (out, in / groups, *size), of one or two axes. In a form it is a batch of matrices (batch, m, n), each cut
+to its first r singular vectors: left (batch, m, r) becomes the second convolution, right (batch, r, n) the first.
+Without cutting anything the two are exactly the one; what is lost are the squared singular values that are discarded.
+References: Zhang et al., Accelerating Very Deep Convolutional Networks, 2015 (arXiv:1505.06798), section 2, and Denton
+et al., 2014 (arXiv:1404.0736): by channels; Jaderberg et al., 2014 (arXiv:1405.3866), scheme 2: in space; Guo et al.,
+Network Decoupling, 2018 (arXiv:1808.05517), theorem 1: depthwise, then pointwise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The kernels of two convolutions in place of one; the axes of its kernel that the first has, the rest are 1."""
+
+    first: Tensor
+    second: Tensor
+    first_groups: int
+    axes: int
+
+
+class Form(ABC):
+    """One way, of kernels whose shape is (out, in / groups, *size)."""
+
+    unit: ClassVar[str]  # what the r of a cut counts
+
+    def fits(self, size: Sequence[int]) -> bool:
+        """Whether a kernel of this size has this form, and no simpler one that is the same."""
+        return True
+
+    @abstractmethod
+    def matrices(self, kernel: Tensor, groups: int) -> Tensor:
+        """Return the kernel as matrices (batch, m, n)."""
+
+    @abstractmethod
+    def pair(self, left: Tensor, right: Tensor, shape: Sequence[int], groups: int) -> Pair:
+        """Return the two convolutions of left (batch, m, r) and right (batch, r, n)."""
+
+
+@dataclass(frozen=True)
+class Split(Form):
+    """The first convolution has the kernel's axes up to one, to r channels a group; the second has the others."""
+
+    axis: int | None  # the first that the second convolution has; None: it is 1 x 1
+    unit = "rank"
+
+    def fits(self, size: Sequence[int]) -> bool:
+        return self.axis is None or (self.axis < len(size) and prod(size[self.axis :]) > 1)
+
+    def matrices(self, kernel: Tensor, groups: int) -> Tensor:
+        outputs, inputs, *size = kernel.shape
+        near, far = self._sizes(size)
+        split = kernel.reshape(groups, outputs // groups, inputs, near, far)
+        return split.permute(0, 1, 4, 2, 3).reshape(groups, outputs // groups * far, inputs * near)
+
+    def pair(self, left: Tensor, right: Tensor, shape: Sequence[int], groups: int) -> Pair:
+        outputs, inputs, *size = shape
+        axes = len(size) if self.axis is None else self.axis
+        rank, far = left.shape[2], self._sizes(size)[1]
+        second = left.reshape(groups, outputs // groups, far, rank).transpose(2, 3)
+        return Pair(
+            right.reshape(groups * rank, inputs, *size[:axes], *[1] * (len(size) - axes)),
+            second.reshape(outputs, rank, *[1] * axes, *size[axes:]),
+            groups,
+            axes,
+        )
+
+    def _sizes(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return how many positions of the kernel the first and the second convolution see."""
+        axes = len(size) if self.axis is None else self.axis
+        return prod(size[:axes]), prod(size[axes:])
+
+
+@dataclass(frozen=True)
+class Separable(Form):
+    """The first convolution is depthwise, r kernels a channel; the second, 1 x 1, mixes the channels."""
+
+    unit = "multiplier"
+
+    def matrices(self, kernel: Tensor, groups: int) -> Tensor:
+        outputs, inputs, *size = kernel.shape
+        split = kernel.reshape(groups, outputs // groups, inputs, prod(size)).transpose(1, 2)
+        return split.reshape(groups * inputs, outputs // groups, prod(size))  # one a channel that comes in
+
+    def pair(self, left: Tensor, right: Tensor, shape: Sequence[int], groups: int) -> Pair:
+        outputs, inputs, *size = shape
+        rank = left.shape[2]
+        second = left.reshape(groups, inputs, outputs // groups, rank).transpose(1, 2)
+        return Pair(
+            right.reshape(groups * inputs * rank, 1, *size),
+            second.reshape(outputs, inputs * rank, *[1] * len(size)),
+            groups * inputs,
+            len(size),
+        )
+
+
+def spectrum(matrices: Tensor) -> Tensor:
+    """Return the squared singular values of matrices (batch, m, n), largest first, summed over the batch, fp64."""
+    import torch
+
+    return torch.linalg.svdvals(matrices).double().square().sum(0)
+
+
+def truncate(matrices: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Return left (batch, m, r) and right (batch, r, n) whose products are closest to the matrices (batch, m, n)."""
+    import torch
+
+    u, s, v = torch.linalg.svd(matrices, full_matrices=False)
+    root = s[:, :rank].sqrt()  # (batch, r)
+    return u[..., :rank] * root[:, None], root[..., None] * v[:, :rank]

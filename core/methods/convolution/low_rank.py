@@ -1,0 +1,43 @@
+"""Low-rank convolutions: each becomes one to fewer channels and one back, by its kernel's singular vectors.
+
+References: Zhang et al., Accelerating Very Deep Convolutional Networks for Classification and Detection, 2015
+(arXiv:1505.06798), section 2.1, but closest to the kernel and not to its outputs, so that no data is read: a k x k
+convolution to r channels, then 1 x 1; Denton et al., 2014 (arXiv:1404.0736). Jaderberg et al., 2014 (arXiv:1405.3866),
+scheme 2: k x 1 to r channels, then 1 x k. Of the two each convolution gets the one that loses less at its size.
+"""
+
+from __future__ import annotations
+
+from core.methods.base import Citation
+from core.methods.convolution.base import ConvMethod
+from core.methods.convolution.forms import Split
+
+
+class ConvLowRank(ConvMethod):
+    name = "conv-lowrank"
+    label = "Low-rank convolutions"
+    citation = Citation(
+        title="Accelerating Very Deep Convolutional Networks for Classification and Detection",
+        authors="Zhang et al.",
+        year=2015,
+        url="https://arxiv.org/abs/1505.06798",
+        part="section 2.1, of the kernels themselves",
+    )
+    summary = "Replaces each convolution by one to fewer channels and one back, closest to its kernel; reads no data."
+    idea = (
+        "The kernel of a convolution is a matrix, of outputs by inputs and positions, that is close to one of low "
+        "rank. Its first singular vectors make a convolution to few channels and a 1 x 1 one from these, or one along "
+        "each axis where that loses less."
+    )
+    formulas = (
+        r"W_{o,(i,x,y)} \approx \sum_{n=1}^{k} U_{o,n}\, \sigma_n\, V_{n,(i,x,y)}",
+        r"W_{(o,y),(i,x)} \approx \sum_{n=1}^{k} U_{(o,y),n}\, \sigma_n\, V_{n,(i,x)}",
+    )
+    symbols = {
+        "W": "kernel of a convolution, laid out as a matrix",
+        r"o,\ i": "an output and an input channel",
+        r"x,\ y": "a position in the kernel",
+        r"U_n,\ \sigma_n,\ V_n": "the singular vectors and values, largest first",
+    }
+    colour = 1
+    forms = (Split(None), Split(1))

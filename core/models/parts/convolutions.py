@@ -1,0 +1,94 @@
+"""A model's convolutions, of one axis or two, and what may stand in the place of one: two that follow each other.
+
+One that computes something else than `torch.nn` does, such as standardising its kernel first, is none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from core.models.modeling_slimscope import ConvolutionPair
+
+KINDS = (nn.Conv1d, nn.Conv2d)
+ARGUMENTS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution and its name in the model, such as encoder.conv1."""
+
+    name: str
+    module: nn.Conv1d | nn.Conv2d
+
+    @property
+    def kernel(self) -> Tensor:
+        """The weight (out, in / groups, *size), also where the module makes it of others, as under weight norm."""
+        return self.module.weight.detach()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in / groups times the positions of the kernel)."""
+        return self.kernel.shape[0], self.kernel[0].numel()
+
+
+def convolutions_of(model: nn.Module) -> list[Convolution]:
+    """Return the convolutions of a model in the order of definition, those in a pair among them."""
+    return [
+        Convolution(name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, KINDS) and type_before_parametrizations(module) in KINDS
+    ]
+
+
+def pair_in_place_of(
+    module: nn.Conv1d | nn.Conv2d, first: Tensor, second: Tensor, first_groups: int, axes: int
+) -> ConvolutionPair:
+    """Return the two convolutions of these kernels that do what `module` does with its kernel.
+
+    The first strides, pads and dilates along the kernel's first `axes`, the second along the rest.
+    """
+    every = range(len(module.kernel_size))
+    near = _like(module, first, first_groups, [axis < axes for axis in every], None)
+    far = _like(module, second, module.groups, [axis >= axes for axis in every], module.bias)
+    return ConvolutionPair(near, far).train(module.training)
+
+
+def _like(
+    module: nn.Conv1d | nn.Conv2d, kernel: Tensor, groups: int, moves: Sequence[bool], bias: Tensor | None
+) -> nn.Module:
+    """Return a convolution that goes along the axes where it `moves` as a module does, and stays in place elsewhere."""
+
+    def along(values: Sequence[int] | str, still: int) -> Any:
+        if isinstance(values, str):  # padding that follows from the kernel's size
+            return values
+        return tuple(value if moving else still for value, moving in zip(values, moves, strict=True))
+
+    weight = module.weight
+    kind: Any = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Conv1d
+    with torch.device("meta"):
+        found = kind(
+            kernel.shape[1] * groups,
+            kernel.shape[0],
+            tuple(kernel.shape[2:]),
+            stride=along(module.stride, 1),
+            padding=along(module.padding, 0),
+            dilation=along(module.dilation, 1),
+            groups=groups,
+            bias=bias is not None,
+            padding_mode=module.padding_mode,
+        )
+    found.weight = nn.Parameter(kernel.to(weight).contiguous(), requires_grad=weight.requires_grad)
+    if bias is not None:
+        found.bias = bias
+    return found
+
+
+def described(pair: ConvolutionPair) -> list[dict[str, Any]]:
+    """Return the arguments that both convolutions are built with, as JSON has them."""
+    return [{name: getattr(one, name) for name in ARGUMENTS} | {"bias": one.bias is not None} for one in pair]
