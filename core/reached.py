@@ -21,7 +21,8 @@ def share(value: float) -> str:
 def removed(result: Result) -> float:
     """Return the share that is zero or gone, of the weights that a variant's ratio counts, whichever stage removed it.
 
-    These are the dense model's block linears, or those of them that the last removing stage selected by `layers`.
+    These are the dense model's block linears, or those of them that the last removing stage selected by `layers`; of a
+    model that is no language model, its convolutions.
     """
     places = [place for place, stage in enumerate(result.variant.stages) if stage.removes]
     layers = [layer for layer in result.layers if layer.stage in places[-1:]]
@@ -56,7 +57,8 @@ def missed(result: Result) -> str | None:
         return None
     if abs((reached := removed(result)) - asked) <= max(TOLD, _half_a_unit(result)):
         return None
-    return f"{share(reached)} of the block weights were removed, not the {share(asked)} that were asked for."
+    counted = "the convolutions' weights" if result.of_convolutions else "the block weights"
+    return f"{share(reached)} of {counted} were removed, not the {share(asked)} that were asked for."
 
 
 def _half_a_unit(result: Result) -> float:

@@ -11,6 +11,7 @@ from core.fields import Count, Details, Some, Stages, check_origins, check_proto
 from core.specs import PUBLISHED, Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
+CONVOLUTION = "convolution"  # the role of a layer that is no linear
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")
 BESIDE = ("chain", "calibration", "train", "seed")  # what the command line writes beside them
@@ -203,9 +204,9 @@ def _told(*items: Any) -> tuple[str, str]:
 
 class LayerReport(Frozen):
     name: str  # such as model.layers.0.self_attn.q_proj
-    block: Count
+    block: Count  # of a convolution its place among all
     role: str
-    shape: tuple[Count, Count]  # (out, in)
+    shape: tuple[Count, Count]  # (out, in); of a convolution a column an input and a position of its kernel
     sparsity: float
     # Relative: |(W - W')X|^2 / |WX|^2, or |W - W'|^2 / |W|^2; W is the weight before the stage, or, where that is a
     # reconstruction, its reference.
@@ -237,6 +238,11 @@ class Result(Frozen):
         if self.footprint is None:
             raise TypeError(f"Nothing was counted of {self.variant.key}, which was made elsewhere.")
         return self.footprint
+
+    @property
+    def of_convolutions(self) -> bool:
+        """Whether what was compressed are convolutions, of a model that is no language model."""
+        return any(layer.role == CONVOLUTION for layer in self.layers)
 
     @property
     def last_layers(self) -> tuple[LayerReport, ...]:

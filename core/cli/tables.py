@@ -164,17 +164,18 @@ def describe_result(result: Result, dense: Result | None, samples: "Samples") ->
     _describe_scan(result)
     layers = result.last_layers
     errors = [(layer.error, layer) for layer in layers if layer.error is not None]
+    what = "convolution" if result.of_convolutions else "linear"
     worst = sorted(errors, key=lambda pair: -pair[0])[:5]
     rows = [
         {
-            "linear": layer.name,
+            what: layer.name,
             "sparsity": share(layer.sparsity),
             f"relative {layer.error_kind} error": f"{error:.4f}",
             "note": layer.note or "",
         }
         for error, layer in worst
     ]
-    print_table(rows, f"Highest errors of {len(layers)} linears")
+    print_table(rows, f"Highest errors of {len(layers)} {what}s")
 
 
 def _describe_scan(result: Result) -> None:

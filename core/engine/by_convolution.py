@@ -15,12 +15,10 @@ from core.methods.convolution.base import ConvMethod
 from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
 from core.request.suits import needs_convolutions
-from core.results import LayerReport
+from core.results import CONVOLUTION, LayerReport
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-ROLE = "convolution"
 
 
 @torch.no_grad()
@@ -47,7 +45,7 @@ def decompose_convolutions(model: PreTrainedModel, method: ConvMethod, given: Gi
         cut = plan[one.name]
         told: dict[str, Any] = {"sparsity": 0.0, "error": 0.0, "error_kind": "weight"}
         told |= {"note": _left_whole(one, options[one.name])} if cut is None else _decompose(model, method, one, cut)
-        reports.append(LayerReport(name=one.name, block=done, role=ROLE, shape=one.shape, **told))
+        reports.append(LayerReport(name=one.name, block=done, role=CONVOLUTION, shape=one.shape, **told))
     context.progress("compress", 2 * len(found), 2 * len(found), "")
     return Outcome(reports)
 

@@ -107,7 +107,8 @@ def base_class(model: PreTrainedModel) -> type:
 def save_model(model: PreTrainedModel, folder: Path) -> bool:
     """Write weights, configuration and constraints; return whether plain transformers loads it without our code."""
     with describing(model, folder) as plain:
-        model.save_pretrained(folder)
+        # Own code has its tensors under the names that its modules have; transformers renames those of plain models.
+        model.save_pretrained(folder, save_original_format=plain)
     save_constraints(model, folder)
     save_grids(model, folder)
     return plain

@@ -23,6 +23,7 @@ DOES = {  # each family in the words of a newcomer
     "unstructured": "removes weights",
     "structured": "removes units",
     "low rank": "lowers the rank",
+    "convolution": "splits convolutions",
     "quantisation": "rounds weights",
     "reconstruction": "reconstructs",
     "recovery": "trains",

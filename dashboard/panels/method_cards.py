@@ -16,6 +16,7 @@ from core.models.catalogue import BY_ID
 from core.models.shape import shape
 from core.registry import get_stage
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
+from core.request.suits import WITH_CONVOLUTIONS, on_convolutions
 from core.taxonomy import Branch, Kind
 from core.training.base import TrainingMethod
 from core.words import amount
@@ -104,6 +105,8 @@ def _amounts(method: type[Method]) -> str:
         return "Removes nothing: it takes what an earlier stage has left"
     if method.bits:
         return f"Keeps {', '.join(map(str, method.bits[:-1]))} or {method.bits[-1]} bits of every block weight"
+    if on_convolutions(method):
+        return "Removes a share of the weights of a model's convolutions"
     said = "Removes a share of the block weights"
     if method.patterns:
         said += ", or leaves N of every M, such as 2:4"
@@ -113,7 +116,12 @@ def _amounts(method: type[Method]) -> str:
 
 
 def _work(method: type[Method]) -> str:
-    """Say what a method costs on the default model, in tokens that it would read in the same time."""
+    """Say what a method costs on the default model, in tokens that it would read in the same time.
+
+    Of a method that is for no language model, what it is for.
+    """
+    if on_convolutions(method):
+        return f"For {WITH_CONVOLUTIONS}, from a folder; a language model has no convolutions"
     facts, own = shape(BY_ID[DEFAULT_MODEL].config), method()
     purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.reads]
     text = texts.given(purpose) if purpose else None

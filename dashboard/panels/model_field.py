@@ -21,7 +21,8 @@ KEY = "run_model"
 
 class Model(NamedTuple):
     name: str
-    shape: ModelFacts | None  # None where it is not known, as the model is none, or may not be read yet
+    shape: ModelFacts | None  # None where it is not known, as the model is none, or may not be read yet, or reads none
+    reads_text: bool = True
 
 
 def model_input(mistakes: Mistakes) -> Model:
@@ -51,6 +52,9 @@ def model_input(mistakes: Mistakes) -> Model:
         if not name:
             raise UserError("Choose a model, or type a folder or a hub id.")
         shape = facts(identify(name))
+        if shape.convolutions:
+            st.caption("No language model: nothing is measured of it but the weights of its convolutions.")
+            return Model(name, None, reads_text=False)
         st.session_state[texts.LONGEST] = shape.max_window
         return Model(name, shape)
     return Model(name, None)

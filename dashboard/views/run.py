@@ -58,7 +58,7 @@ def form() -> Wanted:
         if not (read or what.drawn):
             st.caption("Nothing of it reads a text or draws anything.")
     with group("Measured how"):
-        measured = measuring_inputs(model.shape, mistakes)
+        measured = dict(measuring_inputs(model.shape, mistakes)) if model.reads_text else {}
     advanced = _advanced(mistakes)
     if mistakes.found:
         return Wanted(grid=mode == GRID)

@@ -1,0 +1,185 @@
+"""The command line on models that are no language models: their convolutions are compressed, and nothing else."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from core.cli.app import main
+from core.context import Context, Given
+from core.engine.stages import apply
+from core.models.facts import facts
+from core.models.manifest import load_model_folder
+from core.models.sources import identify, load_model
+from core.request.stages import build_stage
+from core.store.store import Store
+from tests.core.encoders import ENCODERS, answer, encoder
+
+pytestmark = pytest.mark.usefixtures("machine")
+METHODS = ("conv-lowrank", "depthwise-separable")
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Put an encoder into a folder; return that."""
+
+    def make(name):
+        encoder(name).save_pretrained(tmp_path / "models" / name)
+        return str(tmp_path / "models" / name)
+
+    return make
+
+
+def run(capsys, *words):
+    """Return the exit code of a command, what it printed, and what it told."""
+    code = main(["run", *words])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return code, said.out, said.err
+
+
+def weights(model):
+    """Count the weights of the convolutions of a model by its own modules."""
+    return sum(one.weight.numel() for one in model.modules() if isinstance(one, nn.Conv1d | nn.Conv2d))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_it_is_compressed_counted_saved_and_loaded_again(name, method, place, tmp_path, capsys):
+    folder, target = place(name), tmp_path / "saved"
+    code, out, err = run(capsys, folder, f"{method}@0.4", "--save", str(target), "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    dense, size, reports = encoder(name), result["footprint"], result["layers"]
+    again = load_model_folder(target, torch.float32)
+    assert size["dense_block_weights"] == weights(dense) and size["block_weights"] == weights(again) < weights(dense)
+    assert size["dense_parameters"] == sum(p.numel() for p in dense.parameters())
+    assert size["model_parameters"] == sum(p.numel() for p in again.parameters())
+    assert len(reports) == sum(isinstance(one, nn.Conv1d | nn.Conv2d) for one in dense.modules())
+    told = sum((1 - one["sparsity"]) * one["shape"][0] * one["shape"][1] for one in reports)
+    assert told == pytest.approx(size["block_weights"])
+    assert all((one["error"] > 0) is (one["sparsity"] > 0) is ("whole" not in one["note"]) for one in reports)
+    before = answer(dense, name)
+    apply(dense, Given(build_stage(method, 0.4)), Context(torch.device("cpu")))
+    assert torch.equal(answer(again, name), answer(dense, name)) and not torch.equal(answer(again, name), before)
+
+
+PLAIN = """import sys, torch, transformers
+model = transformers.AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
+inputs = torch.load(sys.argv[2])
+torch.save(model(*inputs[:1], **({"decoder_input_ids": inputs[1]} if len(inputs) > 1 else {}))[0], sys.argv[3])
+assert not any(name.split(".")[0] == "core" for name in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", ["whisper", "wav2vec2", "resnet"])
+def test_transformers_alone_makes_the_same_of_what_is_saved(name, place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    target = tmp_path / "saved"
+    assert run(capsys, place(name), "conv-lowrank@0.4", "--save", str(target))[0] == 0
+    assert "AutoModel.from_pretrained" in (target / "README.md").read_text()
+    inputs = [torch.randn(ENCODERS[name][2], generator=torch.Generator().manual_seed(1))]
+    inputs += [torch.ones(2, 3, dtype=torch.long)] if name == "whisper" else []
+    torch.save(inputs, tmp_path / "inputs")
+    told = [str(target), str(tmp_path / "inputs"), str(tmp_path / "outputs")]
+    subprocess.run([sys.executable, "-c", PLAIN, *told], check=True, cwd=tmp_path)
+    wanted = answer(load_model_folder(target, torch.float32), name)
+    assert torch.equal(torch.load(tmp_path / "outputs"), wanted)
+
+
+def test_a_model_as_it_is_and_at_no_amount_stays_as_it_is(place, tmp_path, capsys):
+    folder = place("resnet")
+    for chain in ("dense", "conv-lowrank@0"):
+        target = tmp_path / chain
+        assert run(capsys, folder, chain, "--save", str(target))[0] == 0
+        assert "ResNetForImageClassification.from_pretrained" in (target / "README.md").read_text()
+        assert torch.equal(answer(load_model_folder(target, torch.float32)), answer(encoder()))
+
+
+def test_what_is_stored_is_listed_exported_and_not_made_again(place, tmp_path, capsys, monkeypatch):
+    folder = place("resnet")
+    assert main(["sweep", "--models", folder, "--methods", ",".join(METHODS), "--ratios", "0.3,0.5"]) == 0
+    stored = {result.variant.stages[0].method: result.variant.key for result in Store().results()}
+    assert len(Store().results()) == 5 and set(stored) == {"dense", *METHODS}
+    for form in ([], ["--csv"], ["--json"], ["--latex"]):
+        assert main(["results", *form]) == 0
+    assert "conv-lowrank" in capsys.readouterr().out
+    assert main(["compare", stored["dense"], stored["conv-lowrank"]]) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+    for form in ("gguf", "compressed-tensors"):
+        assert main(["export", stored["conv-lowrank"], str(tmp_path / "other"), "--format", form]) == 2
+        assert "Traceback" not in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert main(["export", stored["conv-lowrank"], str(tmp_path / "out")]) == 0
+    assert weights(load_model_folder(tmp_path / "out", torch.float32)) < weights(encoder())
+    monkeypatch.setattr("core.engine.execute.execute", lambda *_: pytest.fail("made again"))
+    code, out, _ = run(capsys, folder, "conv-lowrank@0.5")
+    assert code == 0 and "Highest errors of 12 convolutions" in out
+
+
+def test_facts_are_those_of_the_model_itself(place):
+    for name in ENCODERS:
+        source = identify(place(name))
+        found, model = facts(source), load_model(source)
+        assert found.parameters == sum(p.numel() for p in model.parameters()) + running(model), name
+        assert found.convolutions == found.block_weights == weights(model)
+        assert found.blocks == sum(isinstance(one, nn.Conv1d | nn.Conv2d) for one in model.modules())
+
+
+def running(model):
+    """Count what a model keeps beside its parameters."""
+    return sum(model.get_buffer(name).numel() for name in model.state_dict() if name in dict(model.named_buffers()))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["wanda@0.5"], "Wanda is for language models, and resnet is a ResNetForImageClassification; conv-lowrank"),
+        (["conv-lowrank@0.5+lora"], "LoRA is for language models"),
+        (["conv-lowrank@0.5", "--tasks", "piqa:10"], "perplexity, tasks and latency are of language models"),
+        (["conv-lowrank@0.5", "--perplexity", "text.txt@32:4"], "perplexity, tasks and latency"),
+        (["dense", "--latency"], "perplexity, tasks and latency"),
+        (["conv-lowrank@0.3+depthwise-separable@0.5"], "needs whole convolutions, and Low-rank convolutions left"),
+        (["conv-lowrank@2:4"], "has no N:M patterns"),
+        (["conv-lowrank@0.5", "--layers", "0:1"], "works on the whole model"),
+    ],
+)
+def test_what_is_of_language_models_is_refused_before_anything_is_loaded(words, sentence, place, capsys, monkeypatch):
+    folder = place("resnet")
+    monkeypatch.setattr("core.engine.execute.execute", lambda *_: pytest.fail("started"))
+    code, _, err = run(capsys, folder, *words)
+    assert code == 2 and sentence in " ".join(err.split())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_language_model_is_refused_with_what_has_convolutions(method, capsys):
+    code, _, err = run(capsys, "./tiny", f"{method}@0.5")
+    said = " ".join(err.split())
+    assert code == 2 and "a language model has none; audio and vision encoders, such as Whisper" in said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        ({"architectures": ["NoSuchModel"]}, "is a NoSuchModel, which transformers"),
+        ({"architectures": ["AutoModel"]}, "is a AutoModel, which transformers"),
+        ({"auto_map": {"AutoModel": "own.Model"}, "architectures": ["OwnModel"]}, "is a OwnModel, which transformers"),
+    ],
+)
+def test_an_architecture_of_nowhere_is_refused(spoil, sentence, place, capsys):
+    folder = place("resnet")
+    config = json.loads(open(f"{folder}/config.json").read())
+    open(f"{folder}/config.json", "w").write(json.dumps(config | spoil))
+    code, _, err = run(capsys, folder, "conv-lowrank@0.5")
+    assert code == 2 and sentence in " ".join(err.split())
+
+
+def test_a_model_without_convolutions_is_refused(tmp_path, capsys):
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    BertModel(BertConfig(vocab_size=40, **sizes)).save_pretrained(tmp_path / "bert")
+    code, _, err = run(capsys, str(tmp_path / "bert"), "conv-lowrank@0.5")
+    assert code == 2 and "is a BertModel, not a causal language model" in " ".join(err.split())
