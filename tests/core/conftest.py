@@ -12,6 +12,7 @@ from core.jobs.queue import Queue
 from core.shipping.proof import Proof
 from core.store.store import Store
 from tests.core.commands import WORDS
+from tests.core.encoders import encoder
 from tests.core.queues import FAKE
 from tests.core.tiny import tiny
 
@@ -89,6 +90,17 @@ def ground(folder, tmp_path_factory):
             (place / file.name).write_bytes(file.read_bytes())
         tiny(num_hidden_layers=BLOCKS).save_pretrained(place)
         yield Ground.at(place)
+
+
+@pytest.fixture(scope="module")
+def grounds(ground, tmp_path_factory):
+    """Return what a case is checked on: a model of its kind."""
+    from core.request.suits import on_convolutions
+
+    place = tmp_path_factory.mktemp("convolutions")
+    encoder(layer_type="basic").save_pretrained(place)
+    convolving = ground.beside(place)
+    return lambda case: convolving if on_convolutions(case.method) else ground
 
 
 @pytest.fixture

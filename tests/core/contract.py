@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.base import Compressed, Statistics, TableMethod, Target
+from core.methods.convolution.base import ConvMethod
 from core.methods.structured.base import RotationMethod
 from core.models.manifest import load_model_folder, save_model
+from core.models.modeling_slimscope import ConvolutionPair
 from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
+from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.tables import tables_of
 from core.request.stages import parse_pattern
@@ -28,7 +31,13 @@ MIDDLE = f"1:{BLOCKS - 2}"  # layers
 
 
 def check_share(made: Made) -> None:
-    """The asked share of the selected linears' weights is gone, and the layer reports say so; or all are rounded."""
+    """The asked share of the selected linears' weights is gone, and the layer reports say so; or all are rounded.
+
+    Of a method of convolutions it is the share of theirs.
+    """
+    if isinstance(made.method, ConvMethod):
+        check_convolutions(made)
+        return
     if made.method.bits:
         check_rounded(made)
         return
@@ -48,6 +57,23 @@ def check_share(made: Made) -> None:
         assert told == pytest.approx(removed, abs=1e-3)
     if made.stage.ratio_kind == "sparsity":
         check_even(made, sizes)
+
+
+def check_convolutions(made: Made) -> None:
+    """The asked share of the convolutions' weights is gone, to half a step of one of them, and the reports say so."""
+    dense = {one.name: one for one in convolutions_of(made.ground.dense)}
+    options = [made.method.options(one.kernel, one.module.groups).choices.weights for one in dense.values()]
+    step = max(int(sizes.diff().max()) for sizes in options if len(sizes) > 1)
+    total = sum(one.kernel.numel() for one in dense.values())
+    removed = total - left(made.model)
+    assert removed and abs(removed - made.stage.ratio * total) <= step / 2
+    assert [report.name for report in made.reports] == list(dense)
+    told = sum(report.sparsity * dense[report.name].kernel.numel() for report in made.reports)
+    assert told == pytest.approx(removed)
+    for report in made.reports:
+        pair = isinstance(made.model.get_submodule(report.name), ConvolutionPair)
+        assert report.error_kind == "weight" and report.note
+        assert pair is (0 < report.error < 1) is (0 < report.sparsity < 1)
 
 
 def check_rounded(made: Made) -> None:
@@ -116,16 +142,11 @@ def check_seeds(ground: Ground, case: Case, first: Made) -> None:
 
 
 def check_saved(made: Made, folder: Path) -> None:
-    """What is saved comes back with equal logits and an equal footprint."""
+    """What is saved comes back with equal outputs and an equal footprint."""
     save_model(made.model, folder)
     again = load_model_folder(folder, torch.float32)
-    assert torch.equal(_logits(again, made), _logits(made.model, made))
+    assert torch.equal(made.ground.outputs(again), made.ground.outputs(made.model))
     assert footprint(again, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
-
-
-@torch.no_grad()
-def _logits(model: nn.Module, made: Made) -> Tensor:
-    return model(made.ground.tokens).logits
 
 
 def check_recovered(made: Made, recovery: Case) -> None:
@@ -139,7 +160,7 @@ def check_recovered(made: Made, recovery: Case) -> None:
     if made.stage.pattern:
         check_pattern(trained, made.stage.pattern)
     assert footprint(trained, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
-    assert torch.isfinite(_logits(trained, made)).all()
+    assert torch.isfinite(made.ground.outputs(trained)).all()
 
 
 def check_reconstructed(made: Made, reconstruction: Case, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import get_args
 from core.engine.stages import how
 from core.methods.base import Family, Method, Reads
 from core.methods.formulas import legend, unsaid
-from core.models.shape import shape
+from core.models.facts import facts as facts_of
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import VariantSpec
@@ -77,7 +77,7 @@ def check_sentence(text: str) -> None:
 
 def check_of(case: Case, ground: Ground) -> None:
     """Whatever class carries it out declares what the registered one does; cost and memory follow the text."""
-    method, facts = case.made, shape(ground.dense.config.to_dict())
+    method, facts = case.made, facts_of(ground.context.dense)
     for name in ("name", "label", "family", "summary", "idea", "formulas", "symbols", "citation", "version"):
         assert getattr(method, name) == getattr(case.method, name), name
     for name in ("takes_amount", "ratio_kind", "patterns", "Parameters"):

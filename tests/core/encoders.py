@@ -33,7 +33,13 @@ WHISPER = {
     "eos_token_id": 2,
     "decoder_start_token_id": 1,
 }
-RESNET = {"embedding_size": 8, "hidden_sizes": [12, 16], "depths": [1, 2], "layer_type": "bottleneck", "num_channels": 3}
+RESNET = {
+    "embedding_size": 8,
+    "hidden_sizes": [12, 16],
+    "depths": [1, 2],
+    "layer_type": "bottleneck",
+    "num_channels": 3,
+}
 # By name: class, settings of its configuration, and the shape of a batch that it reads.
 ENCODERS = {
     "resnet": ("ResNetForImageClassification", RESNET, (2, 3, 32, 32)),
@@ -44,12 +50,12 @@ ENCODERS = {
 }
 
 
-def encoder(name: str = "resnet", seed: int = 0) -> PreTrainedModel:
+def encoder(name: str = "resnet", seed: int = 0, **changes) -> PreTrainedModel:
     """Return a random model in evaluation mode."""
     kind, settings, _ = ENCODERS[name]
     found = getattr(transformers, kind)
     torch.manual_seed(seed)
-    return found(found.config_class(**settings)).eval()
+    return found(found.config_class(**(settings | changes))).eval()
 
 
 @torch.no_grad()

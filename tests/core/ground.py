@@ -1,4 +1,7 @@
-"""What the contract of every method is checked on: a tiny model that lies in a folder, its text, and all settings."""
+"""What the contract of every method is checked on: a tiny model that lies in a folder, its text, and all settings.
+
+That is a language model, or, for methods of convolutions, a model that has some.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.methods.base import Method
 from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.convolutions import convolutions_of
+from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import identify, load_model, load_tokenizer
 from core.registry import made as method_of
 from core.request.stages import build_stage
@@ -24,6 +29,7 @@ from core.results import LayerReport
 from core.specs import Calibration, Stage
 from core.training.base import TrainingMethod
 from tests.core.commands import WORDS
+from tests.core.encoders import answer
 
 BLOCKS = 4
 RATIO = 0.4
@@ -120,9 +126,17 @@ class Ground:
             texts.append(Calibration(corpus=str(file), windows=WINDOWS, window=WINDOW))
         return cls(load_model(source, "float32"), *texts, context)
 
-    @property
-    def tokens(self) -> Tensor:
-        return calibration_windows(self.text, self.context.tokenizer, 0)
+    def beside(self, folder: Path) -> Ground:
+        """Return one of the same texts, which its methods do not read; `folder` holds a model that has convolutions."""
+        source = identify(str(folder))
+        return Ground(load_model(source), self.text, self.lesson, Context(torch.device("cpu"), dense=source))
+
+    @torch.no_grad()
+    def outputs(self, model: nn.Module) -> Tensor:
+        """Return what the dense model, or one made of it, says of what is always the same."""
+        if self.context.tokenizer is None:
+            return answer(model)
+        return model(calibration_windows(self.text, self.context.tokenizer, 0)).logits
 
     def make(self, case: Case, ratio: float = RATIO, **asked: Any) -> Made:
         """Apply the case to a copy of the dense model. `asked` may hold a pattern, layers, a seed and another text."""
@@ -175,13 +189,18 @@ def linears(model: nn.Module) -> list[Linear]:
 
 
 def left(model: nn.Module) -> int:
-    """Return how many weights of block linears are there and not zero."""
-    return sum(int(torch.count_nonzero(linear.weight)) for linear in linears(model))
+    """Return how many weights of block linears, or of convolutions, are there and not zero."""
+    weights = [one.weight for one in linears(model)] if is_language_model(model) else kernels(model).values()
+    return sum(int(torch.count_nonzero(weight)) for weight in weights)
+
+
+def kernels(model: nn.Module) -> dict[str, Tensor]:
+    return {one.name: one.kernel for one in convolutions_of(model)}
 
 
 def counts(model: nn.Module) -> tuple[int, int]:
-    """Return the parameters of a dense model, and its block linears' weights."""
-    return sum(p.numel() for p in model.parameters()), sum(linear.weight.numel() for linear in linears(model))
+    """Return the parameters of a dense model, and its block linears' weights, or its convolutions'."""
+    return sum(p.numel() for p in model.parameters()), sum(counted_sizes(model).values())
 
 
 def modules(model: nn.Module) -> dict[str, str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.evaluation.layers import report
 from core.methods.base import Compressed, LinearMethod, Method, TableMethod
+from core.methods.convolution.base import ConvMethod
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 from core.methods.structured.base import (
     BlockMethod,
@@ -66,6 +67,7 @@ IDLE = {
     TableMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
     BlockQuantised: {"round_block": _unrounded},
     LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},
+    ConvMethod: {"plan": lambda self, options, ratio: dict.fromkeys(options)},
     UnitMethod: {"heads": _all_heads, "channels": _all_channels},
     FactoredUnitMethod: {"factor": _whole, "channels": _all_channels},
     BlockMethod: {"keep_blocks": lambda self, views, ratio: list(range(len(views)))},

@@ -36,7 +36,8 @@ class Impossible(MethodParameters):
 
 
 @pytest.mark.parametrize("case", [case for case in one_a_class(cases(METHODS)) if case.method is not Dense], ids=str)
-def test_a_method_that_does_nothing(case, ground, monkeypatch):
+def test_a_method_that_does_nothing(case, grounds, monkeypatch):
+    ground = grounds(case)
     idle(monkeypatch, type(case.made))
     with pytest.raises(AssertionError):
         contract.check_share(ground.make(case))

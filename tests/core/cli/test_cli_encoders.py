@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -170,8 +171,8 @@ def test_a_language_model_is_refused_with_what_has_convolutions(method, capsys):
 )
 def test_an_architecture_of_nowhere_is_refused(spoil, sentence, place, capsys):
     folder = place("resnet")
-    config = json.loads(open(f"{folder}/config.json").read())
-    open(f"{folder}/config.json", "w").write(json.dumps(config | spoil))
+    config = Path(folder, "config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | spoil))
     code, _, err = run(capsys, folder, "conv-lowrank@0.5")
     assert code == 2 and sentence in " ".join(err.split())
 
