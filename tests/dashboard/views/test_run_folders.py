@@ -2,7 +2,10 @@
 
 import pytest
 
+from core.engine.runs import run
 from core.models import sources
+from core.request.complete import complete
+from tests.core.encoders import encoder
 from tests.core.tiny import tiny
 from tests.dashboard.opened import open_app
 
@@ -74,3 +77,35 @@ def test_a_text_file_named_by_a_link_is_read_once_the_button_is_pressed(tmp_path
     button.click().run()
     assert list((tmp_path / "cache").glob("texts/*")) and not app.error
     assert not app.button(key="run_start").disabled
+
+
+@pytest.fixture
+def encoder_folder(tmp_path, monkeypatch, typing):
+    """A folder with a model that has convolutions and reads no text."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    encoder().save_pretrained(tmp_path / "resnet")
+    return tmp_path / "resnet"
+
+
+def test_convolutions_are_refused_of_a_language_model_at_once_and_taken_of_another(encoder_folder):
+    app = open_app("views/run.py", chain="conv-lowrank@0.5")
+    (error,) = app.error
+    assert "a language model has none; audio and vision encoders, such as Whisper" in error.value
+    assert app.button(key="run_start").disabled
+    app.selectbox(key="run_model").set_value(str(encoder_folder)).run()
+    assert not app.error and not app.exception and not app.button(key="run_start").disabled
+    assert "run_window" not in [field.key for field in app.number_input]  # there is nothing to measure
+    app.selectbox(key="run_card0_method").set_value("wanda").run()
+    (error,) = app.error
+    assert "Wanda is for language models" in error.value and app.button(key="run_start").disabled
+
+
+def test_pages_stand_a_result_of_a_model_without_perplexity(encoder_folder, store):
+    spec = complete(str(encoder_folder), "conv-lowrank@0.5")
+    for wanted in (spec, complete(str(encoder_folder), "dense")):
+        run(wanted, store)
+    for mode in ("Curve", "Trade-off", "Several models"):
+        app = open_app(explore_model="resnet", explore_mode=mode)
+        assert app.selectbox(key="explore_model").value == "resnet" and not app.error
+    assert not open_app("views/methods.py").error
+    assert not open_app("views/run.py").error
