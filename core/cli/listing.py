@@ -131,6 +131,7 @@ def models() -> None:
         ]
     )
     output.print("A folder or another Hugging Face id of a causal language model works too.")
+    output.print("Methods of convolutions take a folder with an audio or vision encoder.")
     for card in MODELS:
         if card.note:
             output.print(f"{card.id}: {card.note}", markup=False)

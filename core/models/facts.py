@@ -28,7 +28,7 @@ def _encoder(source: ModelSource, kind: str) -> ModelFacts:
             f"{source.id} is a {kind}; a model that is no language model is read from a folder: download it, and give "
             "its folder."
         )
-    shapes = weight_shapes(source.folder)
+    shapes = weight_shapes(source.folder)  # with the few numbers that norms keep beside their parameters
     kernels = convolution_shapes(shapes)
     weights = sum(map(prod, kernels))
     return ModelFacts(

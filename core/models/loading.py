@@ -47,7 +47,8 @@ def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: 
 
 def class_of(architecture: str, name: str) -> Any:
     """Return the class of transformers that has the name of an architecture; a `UserError` where it has none."""
-    found = getattr(transformers, architecture, None)
+    with sentences(f"{name} could not be loaded as a {architecture}"):  # some need packages of their own
+        found = getattr(transformers, architecture, None)
     if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
         raise UserError(f"{name} is a {architecture}, which transformers {transformers.__version__} does not have.")
     return found

@@ -27,7 +27,7 @@ class Cut:
     rank: int
 
     def __str__(self) -> str:
-        return f"{self.form.unit} {self.rank}"
+        return self.form.told(self.rank)
 
 
 @dataclass(frozen=True)

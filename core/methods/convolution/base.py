@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 
+TINY = 1e-30  # stands for the squares of a kernel of zeros
 DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
 
 
@@ -44,7 +45,7 @@ class ConvMethod(Method):
         """Return the two convolutions in place of a kernel (out, in / groups, *size), fp32, and |W - W'|^2 / |W|^2."""
         matrices = cut.form.matrices(kernel, groups)
         left, right = truncate(matrices, cut.rank)
-        error = (matrices - left @ right).square().sum() / matrices.square().sum()
+        error = (matrices - left @ right).square().sum() / matrices.square().sum().clamp_min(TINY)
         return cut.form.pair(left, right, kernel.shape, groups), error.item()
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:

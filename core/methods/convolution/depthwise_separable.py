@@ -1,8 +1,8 @@
 """Depthwise separable convolutions, without training: channel by channel the closest depthwise and pointwise pair.
 
 References: Guo et al., Network Decoupling: From Regular to Depthwise Separable Convolutions, 2018 (arXiv:1808.05517),
-theorem 1: a convolution is a sum of at most k^2 depthwise separable ones, which the singular vectors of each input
-channel's (out, k^2) slice give; here they are one of that depth multiplier.
+without its training: a convolution is a sum of at most k^2 depthwise separable ones, which the singular vectors of each
+input channel's (out, k^2) slice give; here they are one of that depth multiplier.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ class DepthwiseSeparable(ConvMethod):
         authors="Guo et al.",
         year=2018,
         url="https://arxiv.org/abs/1808.05517",
-        part="theorem 1",
     )
     summary = "Replaces each convolution by a depthwise and a 1 x 1 one that come closest to its kernel; reads no data."
     idea = (

@@ -3,9 +3,9 @@
 A kernel is (out, in / groups, *size), of one or two axes. In a form it is a batch of matrices (batch, m, n), each cut
 to its first r singular vectors: left (batch, m, r) becomes the second convolution, right (batch, r, n) the first.
 Without cutting anything the two are exactly the one; what is lost are the squared singular values that are discarded.
-References: Zhang et al., Accelerating Very Deep Convolutional Networks, 2015 (arXiv:1505.06798), section 2, and Denton
-et al., 2014 (arXiv:1404.0736): by channels; Jaderberg et al., 2014 (arXiv:1405.3866), scheme 2: in space; Guo et al.,
-Network Decoupling, 2018 (arXiv:1808.05517), theorem 1: depthwise, then pointwise.
+References: Zhang et al., Accelerating Very Deep Convolutional Networks, 2015 (arXiv:1505.06798), and Denton et al.,
+2014 (arXiv:1404.0736): by channels; Jaderberg et al., 2014 (arXiv:1405.3866), scheme 2: axis by axis; Guo et al.,
+Network Decoupling, 2018 (arXiv:1808.05517): depthwise, then pointwise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,13 @@ class Pair:
 class Form(ABC):
     """One way, of kernels whose shape is (out, in / groups, *size)."""
 
-    unit: ClassVar[str]  # what the r of a cut counts
-
     def fits(self, size: Sequence[int]) -> bool:
         """Whether a kernel of this size has this form, and no simpler one that is the same."""
         return True
+
+    @abstractmethod
+    def told(self, rank: int) -> str:
+        """Say what a cut to the first r singular vectors is."""
 
     @abstractmethod
     def matrices(self, kernel: Tensor, groups: int) -> Tensor:
@@ -53,7 +55,9 @@ class Split(Form):
     """The first convolution has the kernel's axes up to one, to r channels a group; the second has the others."""
 
     axis: int | None  # the first that the second convolution has; None: it is 1 x 1
-    unit = "rank"
+
+    def told(self, rank: int) -> str:
+        return f"rank {rank}, {'by channels' if self.axis is None else 'axis by axis'}"
 
     def fits(self, size: Sequence[int]) -> bool:
         return self.axis is None or (self.axis < len(size) and prod(size[self.axis :]) > 1)
@@ -86,7 +90,8 @@ class Split(Form):
 class Separable(Form):
     """The first convolution is depthwise, r kernels a channel; the second, 1 x 1, mixes the channels."""
 
-    unit = "multiplier"
+    def told(self, rank: int) -> str:
+        return f"multiplier {rank}"
 
     def matrices(self, kernel: Tensor, groups: int) -> Tensor:
         outputs, inputs, *size = kernel.shape

@@ -1,7 +1,7 @@
 """Low-rank convolutions: each becomes one to fewer channels and one back, by its kernel's singular vectors.
 
 References: Zhang et al., Accelerating Very Deep Convolutional Networks for Classification and Detection, 2015
-(arXiv:1505.06798), section 2.1, but closest to the kernel and not to its outputs, so that no data is read: a k x k
+(arXiv:1505.06798), but closest to the kernel and not to its outputs, so that no data is read: a k x k
 convolution to r channels, then 1 x 1; Denton et al., 2014 (arXiv:1404.0736). Jaderberg et al., 2014 (arXiv:1405.3866),
 scheme 2: k x 1 to r channels, then 1 x k. Of the two each convolution gets the one that loses less at its size.
 """
@@ -21,7 +21,7 @@ class ConvLowRank(ConvMethod):
         authors="Zhang et al.",
         year=2015,
         url="https://arxiv.org/abs/1505.06798",
-        part="section 2.1, of the kernels themselves",
+        part="its low-rank form, of the kernels instead of the responses",
     )
     summary = "Replaces each convolution by one to fewer channels and one back, closest to its kernel; reads no data."
     idea = (
