@@ -45,6 +45,18 @@ def test_every_method_has_a_card_from_its_declaration(filled):
     assert len(links(app, "Run it")) == len(SHOWN)
 
 
+def test_methods_of_convolutions_say_where_they_apply(filled):
+    app = open_app(PAGE)
+    (kind,) = (group for group in app.get("button_group") if group.key == "methods_kind")
+    kind.set_value("Convolutions").run()
+    assert cards(app) == {"Low-rank convolutions", "Depthwise separable"}
+    said = read(app)
+    assert said.count("For audio and vision encoders, such as Whisper") == 2
+    assert said.count("a language model has no convolutions.") == 2
+    assert said.count("Removes a share of the weights of a model's convolutions.") == 2
+    assert "As much work as reading" not in said
+
+
 def test_a_curve_is_linked_only_where_something_was_measured(filled):
     app = open_app(PAGE)
     found = links(app, "See its curve")

@@ -1,0 +1,110 @@
+"""Convolutions decomposed in a model: what is reported of each, and which models are refused."""
+
+import copy
+
+import pytest
+import torch
+
+from core.context import Context, Given
+from core.engine.stages import apply
+from core.errors import UserError
+from core.evaluation.footprint import footprint
+from core.models.parts.convolutions import convolutions_of
+from core.request.stages import build_stage
+from tests.core.encoders import answer, encoder
+from tests.core.tiny import tiny
+
+METHODS = ("conv-lowrank", "depthwise-separable")
+CPU = Context(torch.device("cpu"))
+
+
+def decompose(model, method, ratio, progress=None):
+    """Apply a method in place; return its reports."""
+    context = CPU if progress is None else Context(CPU.device, progress)
+    return apply(model, Given(build_stage(method, ratio)), context).reports
+
+
+def test_a_report_says_what_became_of_each_convolution_and_why_one_stays():
+    reports = {one.name.rpartition("encoder.")[2]: one for one in decompose(encoder("convnext"), METHODS[1], 0.3)}
+    assert [one.block for one in reports.values()] == [0, 1, 2, 3]
+    stayed = reports["stages.0.layers.0.dwconv"]
+    assert stayed.note == "left whole: depthwise, no smaller as two" and (stayed.sparsity, stayed.error) == (0, 0)
+    (cut,) = [one for one in reports.values() if one.name.endswith("patch_embeddings")]
+    assert cut.note.startswith("multiplier ") and cut.shape == (8, 3 * 16)
+    resnet = decompose(encoder(), METHODS[1], 0.3)
+    assert "left whole: 1 x 1, no smaller as two" in [one.note for one in resnet]
+    notes = {one.note.partition(", ")[2] for one in decompose(encoder("convnext"), METHODS[0], 0.5)}
+    assert notes == {"by channels", "axis by axis"}  # a depthwise one has axes only
+
+
+def test_the_error_is_that_of_the_kernel_that_the_pair_computes():
+    """Of a convolution without stride the outputs on single ones are its kernel."""
+    model = encoder("vit")
+    (one,) = convolutions_of(model)
+    (report,) = decompose(model, METHODS[0], 0.5)
+    place = 8 - 1
+    single = torch.zeros(3, 3, 15, 15)
+    single[range(3), range(3), place, place] = 1
+    pair = model.get_submodule(one.name)
+    for part in pair:
+        part.stride = (1, 1)
+    kernel = pair(single) - pair[1].bias[:, None, None]  # (in, out, 8, 8), turned
+    kernel = kernel.flip(2, 3).transpose(0, 1)
+    error = (kernel - one.kernel).square().sum() / one.kernel.square().sum()
+    assert report.error == pytest.approx(error.item(), rel=1e-4) and 0.1 < report.error < 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_errors_rise_with_the_amount_and_the_footprint_falls(method):
+    dense = encoder(layer_type="basic")
+    counts = footprint(dense, 1, 1)
+    errors, sizes = [], []
+    for ratio in (0.2, 0.5, 0.8):
+        model = copy.deepcopy(dense)
+        reports = decompose(model, method, ratio)
+        errors.append(sum(one.error for one in reports))
+        size = footprint(model, counts.model_parameters, counts.block_weights)
+        assert size.block_removed == pytest.approx(ratio, abs=0.02)
+        assert size.model_parameters - size.block_weights == counts.model_parameters - counts.block_weights
+        assert size.packed_bytes == size.dense_bytes == 2 * size.model_parameters
+        sizes.append(size.bits_per_weight)
+    assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True) and sizes[0] < 16
+
+
+def test_progress_is_told_to_its_end():
+    told = []
+    decompose(encoder("whisper"), METHODS[0], 0.5, lambda stage, done, total, detail="": told.append((done, total)))
+    assert told == [(done, 4) for done in range(5)]
+
+
+def test_half_precision_stays_so():
+    model = encoder("whisper").bfloat16()
+    decompose(model, METHODS[0], 0.5)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_language_model_is_refused_unchanged(method):
+    model = tiny()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(UserError, match="a language model has none"):
+        decompose(model, method, 0.5)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_model_all_of_whose_convolutions_gain_nothing_is_refused_unchanged():
+    model = encoder("vit", patch_size=1, image_size=4)  # 1 x 1
+    before = answer_of(model)
+    with pytest.raises(UserError, match="would make none of the 1 convolutions of this model smaller"):
+        decompose(model, "depthwise-separable", 0.5)
+    assert torch.equal(answer_of(model), before)
+
+
+@torch.no_grad()
+def answer_of(model):
+    return model(torch.ones(1, 3, 4, 4))[0]
+
+
+def test_at_no_amount_nothing_changes():
+    model = encoder()
+    assert decompose(model, METHODS[0], 0.0) == [] and torch.equal(answer(model), answer(encoder()))

@@ -1,0 +1,105 @@
+"""Which modules of a model are its convolutions, and what stands in the place of one in a checkpoint."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv2d
+from torch.nn.utils.parametrizations import weight_norm
+
+from core.errors import UserError
+from core.models.facts import facts
+from core.models.folders import convolution_shapes, weight_shapes
+from core.models.manifest import shapes_of
+from core.models.modeling_slimscope import ConvolutionPair, put, reshape
+from core.models.parts.convolutions import convolutions_of, described, pair_in_place_of
+from core.models.parts.sizes import counted_sizes, is_language_model
+from core.models.sources import ModelSource
+from tests.core.encoders import ENCODERS, answer, encoder
+from tests.core.tiny import tiny
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, images):
+        return conv2d(images, self.weight - self.weight.mean(), self.bias)
+
+
+def test_only_what_computes_a_plain_convolution_is_one():
+    model = nn.ModuleDict(
+        {
+            "plain": nn.Conv1d(2, 4, 3),
+            "other": Standardised(2, 4, 3),
+            "back": nn.ConvTranspose2d(2, 4, 3),
+            "volume": nn.Conv3d(2, 4, 3),
+            "normed": weight_norm(nn.Conv1d(2, 4, 3), dim=2),
+            "linear": nn.Linear(2, 4),
+        }
+    )
+    found = convolutions_of(model)
+    assert [one.name for one in found] == ["plain", "normed"] and [one.shape for one in found] == [(4, 6)] * 2
+    assert torch.equal(found[1].kernel, model["normed"].weight) and not found[1].kernel.requires_grad
+
+
+def pair_of(module):
+    """Return a pair as an identity of channels makes it, which computes what the module does."""
+    kernel = module.weight.detach()
+    axes = len(module.kernel_size)
+    one = torch.eye(kernel.shape[0] // module.groups).repeat(module.groups, 1)[(..., *[None] * axes)]
+    return pair_in_place_of(module, kernel, one, module.groups, axes)
+
+
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d])
+def test_a_pair_is_described_and_built_again(kind):
+    torch.manual_seed(0)
+    module = kind(3, 6, 3, stride=2, padding=1, dilation=2, padding_mode="circular").eval()
+    model = nn.ModuleDict({"conv": module})
+    pair = pair_of(module)
+    empty = {name: {} for name in ("blocks", "norms", "vectors", "embeddings", "linears", "factors", "counts")}
+    reshape(model, empty | {"convolutions": {"conv": described(pair)}})
+    model["conv"].load_state_dict(pair.state_dict())
+    batch = torch.randn(2, 3, *[9] * len(module.kernel_size))
+    assert torch.equal(model["conv"](batch), pair(batch)) and torch.allclose(pair(batch), module(batch), atol=1e-6)
+    assert not pair.training and not pair[0].training
+
+
+def test_a_pair_has_the_type_of_its_convolution_and_learns_as_it_does():
+    module = nn.Conv1d(3, 6, 3, bias=False).bfloat16().requires_grad_(False)
+    pair = pair_of(module)
+    assert {one.dtype for one in pair.parameters()} == {torch.bfloat16}
+    assert not any(one.requires_grad for one in pair.parameters()) and pair.bias is None
+
+
+def test_a_model_s_shapes_name_its_pairs_only():
+    model = encoder("wav2vec2")
+    assert shapes_of(model)["convolutions"] == {}
+    name = "encoder.pos_conv_embed.conv"  # under weight norm
+    before = answer(model, "wav2vec2")
+    put(model, name, pair_of(model.get_submodule(name)))
+    shapes = shapes_of(model)
+    assert list(shapes["convolutions"]) == [name]
+    assert not any(found for kind, found in shapes.items() if kind != "convolutions")
+    assert torch.allclose(answer(model, "wav2vec2"), before, atol=1e-5)
+    assert isinstance(copy.deepcopy(model).get_submodule(name), ConvolutionPair)
+
+
+def test_what_a_ratio_is_of_depends_on_the_kind_of_model():
+    assert is_language_model(tiny()) and "model.layers.0.mlp.up_proj" in counted_sizes(tiny())
+    model = encoder("whisper")
+    assert not is_language_model(model)
+    assert counted_sizes(model) == {"model.encoder.conv1": 16 * 8 * 3, "model.encoder.conv2": 16 * 16 * 3}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_kernels_are_told_from_the_files_alone(name, tmp_path):
+    model = encoder(name)
+    model.save_pretrained(tmp_path)
+    found = convolution_shapes(weight_shapes(tmp_path))
+    assert sorted(found) == sorted(tuple(one.kernel.shape) for one in convolutions_of(model))
+
+
+def test_a_model_of_the_hub_is_to_be_a_folder_first(tmp_path):
+    encoder().save_pretrained(tmp_path)
+    source = ModelSource(id="org/resnet", revision="r", kind="hub", hub_id="org/resnet", folder=tmp_path)
+    with pytest.raises(UserError, match=r"is a ResNetForImageClassification; .* is read from a folder: download it"):
+        facts(source)
