@@ -36,8 +36,8 @@ def check_config(folder: Path, name: str) -> None:
         raise UserError(f"{name}: 'architectures' in {path} is {kinds!r}, not a list of names.")
     if (kind := encoder_of(config)) and not convolution_shapes(weight_shapes(folder)):
         raise UserError(
-            f"{name} is a {kind}, not a causal language model, and has no safetensors with convolutions; only models "
-            "of which one is so can be compressed."
+            f"{name} is a {kind}, not a causal language model, and its safetensors hold no convolutions; only models "
+            "of these two kinds can be compressed."
         )
     if "slimscope" in config:
         raise UserError(

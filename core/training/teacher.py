@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import UserError
-from core.models.facts import facts
+from core.models.facts import config_of, facts
+from core.models.folders import encoder_of
 from core.models.sources import ModelSource, identify, identify_again, load_model, load_tokenizer
 from core.progress import Progress
 
@@ -26,6 +27,8 @@ def identified_teacher(name: str) -> str:
         if "@" not in name:
             raise
         source = identify(name.rpartition("@")[0])
+    if source.kind == "folder" and (kind := encoder_of(config_of(source))):
+        raise UserError(f"{source.id} is a {kind}, and a teacher is a causal language model; name another.")
     return f"{source.id}@{source.revision}"
 
 
