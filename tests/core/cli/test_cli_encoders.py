@@ -139,9 +139,9 @@ def running(model):
     [
         (["wanda@0.5"], "Wanda is for language models, and resnet is a ResNetForImageClassification; conv-lowrank"),
         (["conv-lowrank@0.5+lora"], "LoRA is for language models"),
-        (["conv-lowrank@0.5", "--tasks", "piqa:10"], "perplexity, tasks and latency are of language models"),
-        (["conv-lowrank@0.5", "--perplexity", "text.txt@32:4"], "perplexity, tasks and latency"),
-        (["dense", "--latency"], "perplexity, tasks and latency"),
+        (["conv-lowrank@0.5", "--tasks", "piqa:10"], "perplexity, tasks, latency and scans are of language models"),
+        (["conv-lowrank@0.5", "--perplexity", "text.txt@32:4"], "perplexity, tasks, latency and scans"),
+        (["dense", "--latency"], "perplexity, tasks, latency and scans"),
         (["conv-lowrank@0.3+depthwise-separable@0.5"], "needs whole convolutions, and Low-rank convolutions left"),
         (["conv-lowrank@2:4"], "has no N:M patterns"),
         (["conv-lowrank@0.5", "--layers", "0:1"], "works on the whole model"),
