@@ -47,7 +47,7 @@ def check_suits(source: ModelSource, chain: Sequence[Asked], measured: bool) -> 
                 )
     if kind is not None and measured:
         raise UserError(
-            f"{source.id} is a {kind}: perplexity, tasks, latency and scans are of language models; leave them out, and its "
-            "weights are counted and compared."
+            f"{source.id} is a {kind}: perplexity, tasks, latency and scans are of language models; leave them out, "
+            "and its weights are counted and compared."
         )
     return kind is None
