@@ -36,6 +36,7 @@ from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.magnitude import Magnitude
+from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
@@ -54,6 +55,7 @@ METHODS: tuple[type[Method], ...] = (
     Wanda,
     RIA,
     SparseGPT,
+    OBS,
     MagnitudeTrained,
     NeuronMagnitude,
     LLMPruner,

@@ -1,0 +1,241 @@
+"""OBS against brute force, and what makes it fast against what that must not change."""
+
+import itertools
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.methods.base import Statistics, Target
+from core.methods.hessian import factorise
+from core.methods.sweep import sweep
+from core.methods.unstructured.obs import OBS, WORK_BYTES, OBSParameters
+from core.methods.unstructured.removals import remove, settle
+from core.methods.unstructured.surgeon import prune
+
+ROWS, COLUMNS = 12, 24
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def hessian_of(columns=COLUMNS):
+    """H (in, in) of inputs that hang together and differ in size."""
+    inputs = drawn(400, columns) @ drawn(columns, columns, seed=1) * torch.linspace(0.2, 3, columns)
+    return inputs.T @ inputs
+
+
+@pytest.fixture
+def hessian():
+    return hessian_of()
+
+
+@pytest.fixture
+def weight():
+    # Rows of different sizes, so that they lose very different shares.
+    return drawn(ROWS, COLUMNS, seed=2) * torch.linspace(0.3, 3, ROWS)[:, None]
+
+
+def losses(weight, dense, hessian):
+    """The quadratic form of what each row has changed by, (out,)."""
+    gap = weight - dense
+    return ((gap @ hessian) * gap).sum(1)
+
+
+def exact(row, hessian, bare):
+    """The best row that is zero where it is `bare`, from the normal equations of what it keeps."""
+    kept = ~bare
+    solved = torch.zeros_like(row)
+    solved[kept] = torch.linalg.solve(hessian[kept][:, kept], hessian[kept] @ row)
+    return solved
+
+
+def pruned(weight, hessian, ratio=0.5, zeros=None, pattern=None, block=1, **how):
+    zeros = torch.zeros_like(weight, dtype=torch.bool) if zeros is None else zeros
+    how = {"work": WORK_BYTES} | how
+    return prune(weight, torch.linalg.inv(hessian), zeros, ratio, pattern, block, **how)
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_every_removal_is_the_best_one_by_brute_force(block):
+    hessian, dense = hessian_of(8), drawn(3, 8, seed=3)
+    places = [range(start, start + block) for start in range(0, 8, block)]
+    order, rises = remove(dense, torch.linalg.inv(hessian), torch.zeros(3, 8, dtype=torch.bool), len(places), block)
+    for row in range(3):
+        bare, known = torch.zeros(8, dtype=torch.bool), 0.0
+        for place, rise in zip(order[row].tolist(), rises[row].tolist(), strict=True):
+            after = {}
+            for other, span in enumerate(places):
+                tried = bare.clone()
+                tried[list(span)] = True
+                if not bare[list(span)].any():
+                    gap = exact(dense[row], hessian, tried) - dense[row]
+                    after[other] = float(gap @ hessian @ gap)
+            assert place == min(after, key=after.__getitem__)
+            assert rise == pytest.approx(after[place] - known, rel=1e-8)
+            known = after[place]
+            bare[list(places[place])] = True
+
+
+def test_settled_rows_are_the_exact_masked_solutions(weight, hessian):
+    bare = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(5)) < torch.linspace(0, 1, ROWS)[:, None]
+    bare[0], bare[-1] = False, True
+    settled = settle(weight, torch.linalg.inv(hessian), bare)
+    expected = torch.stack([exact(row, hessian, one) for row, one in zip(weight, bare, strict=True)])
+    torch.testing.assert_close(settled, expected)
+    assert torch.equal(settled[0], weight[0]) and not settled[bare].any()
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_the_losses_on_the_way_add_up_to_that_of_what_comes_out(weight, hessian, block):
+    inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
+    steps = COLUMNS // block // 2
+    order, rises = remove(weight, inverse, none, steps, block)
+    bare = none.unflatten(1, (-1, block)).any(2).scatter(1, order, True).repeat_interleave(block, 1)
+    assert (bare.sum(1) == steps * block).all()
+    torch.testing.assert_close(rises.sum(1), losses(settle(weight, inverse, bare), weight, hessian))
+
+
+def all_rows_to_the_end(weight, hessian, wanted):
+    """The rule of the paper on whole traces: of all rows the cheapest removals, each row's in order."""
+    inverse, counts = torch.linalg.inv(hessian), [0] * len(weight)
+    order, rises = remove(weight, inverse, torch.zeros_like(weight, dtype=torch.bool), weight.shape[1])
+    dear = rises.cummax(1).values
+    for _ in range(wanted):
+        open_rows = [row for row in range(len(weight)) if counts[row] < weight.shape[1]]
+        counts[min(open_rows, key=lambda row: dear[row, counts[row]])] += 1
+    bare = torch.zeros_like(weight, dtype=torch.bool)
+    for row, count in enumerate(counts):
+        bare[row, order[row, :count]] = True
+    return bare
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.7, 0.95])
+def test_bounds_and_batches_change_nothing(weight, hessian, ratio):
+    expected = all_rows_to_the_end(weight, hessian, round(ratio * weight.numel()))
+    assert expected.sum(1).max() > 1.2 * expected.sum(1).min()
+    for first, work in itertools.product((0.3, 1.0, 1.25, 100.0), (1, 20_000, WORK_BYTES)):
+        made, bare = pruned(weight, hessian, ratio, first=first, work=work)
+        assert torch.equal(bare, expected), (first, work)
+        torch.testing.assert_close(made, settle(weight, torch.linalg.inv(hessian), expected))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.013, 0.5, 0.77, 1.0])
+def test_the_count_is_exact_over_the_matrix(weight, hessian, ratio):
+    made, bare = pruned(weight, hessian, ratio)
+    assert bare.sum() == (made == 0).sum() == round(ratio * weight.numel())
+    assert ratio or torch.equal(made, weight)
+
+
+@pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 3)])
+def test_a_pattern_is_full_in_every_group_and_no_more(weight, hessian, pattern):
+    _, bare = pruned(weight, hessian, 1 - pattern[0] / pattern[1], pattern=pattern)
+    assert (bare.unflatten(1, (-1, pattern[1])).sum(2) == pattern[1] - pattern[0]).all()
+
+
+def test_under_a_pattern_the_cheapest_goes_whose_group_has_room(hessian, weight):
+    inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
+    order, rises = remove(weight, inverse, none, COLUMNS // 2 + 1, pattern=(2, 4))
+    assert (order[:, -1] == COLUMNS).all() and rises[:, -1].isinf().all()  # every group is full by then
+    for row in range(ROWS):
+        bare, known = none[row].clone(), 0.0
+        for place in order[row, :-1].tolist():
+            after = {}
+            for other in range(COLUMNS):
+                if not bare[other] and bare[other // 4 * 4 :][:4].sum() < 2:
+                    tried = bare.clone()
+                    tried[other] = True
+                    after[other] = float(losses(exact(weight[row], hessian, tried)[None], weight[row], hessian))
+            assert place == min(after, key=after.__getitem__)
+            bare[place], known = True, after[place]
+        assert float(rises[row, :-1].sum()) == pytest.approx(known)
+
+
+def test_blocks_go_whole_and_as_many_as_fit(weight, hessian):
+    _, bare = pruned(weight, hessian, 0.51, block=4)
+    whole = bare.unflatten(1, (-1, 4)).sum(2)
+    assert set(whole.unique().tolist()) == {0, 4}
+    assert bare.sum() == round(0.51 * weight.numel()) // 4 * 4
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_it_goes_on_from_the_zeros_of_an_earlier_stage(weight, hessian, block):
+    """Zeros in very different numbers a row, two rows full of them; blocks may be begun."""
+    zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(6)) < 0.4
+    zeros[0], zeros[1] = True, False
+    masked = weight.masked_fill(zeros, 0)
+    total = round(0.7 * weight.numel())
+    made, bare = pruned(masked, hessian, 0.7, zeros=zeros, block=block)
+    assert bare[zeros].all() and not made[bare].any()
+    assert total - block < bare.sum() <= total
+    kept = ~zeros
+    for row in range(1, ROWS):  # as where the inputs of what is gone had never been
+        best = torch.zeros_like(masked[row])
+        free, still = kept[row], bare[row][kept[row]]
+        inner = hessian[free][:, free]
+        best[free] = exact(masked[row][free], inner, still)
+        torch.testing.assert_close(made[row], best)
+    same, stay = pruned(masked, hessian, 0.2, zeros=zeros)
+    assert torch.equal(same, masked) and torch.equal(stay, zeros)
+
+
+def test_zeros_before_leave_the_greedy_order_of_the_rest(weight, hessian):
+    """A row that starts from its own first removals goes on as if it had never stopped."""
+    inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
+    order, rises = remove(weight, inverse, none, COLUMNS)
+    for first in (1, 9):
+        begun = none.scatter(1, order[:, :first], True)
+        further, more = remove(weight, inverse, begun, COLUMNS - first)
+        assert torch.equal(further, order[:, first:])
+        torch.testing.assert_close(more, rises[:, first:])
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 4)])
+@pytest.mark.parametrize("seed", range(5))
+def test_it_loses_less_than_sparsegpt(weight, hessian, pattern, seed):
+    dense, ratio = drawn(ROWS, COLUMNS, seed=10 + seed), 0.5
+    swept, _ = sweep(dense.clone(), factorise(hessian, 1e-9).upper, ratio, pattern)
+    made, _ = pruned(dense, hessian, ratio, pattern=pattern)
+    assert losses(made, dense, hessian).sum() < losses(swept, dense, hessian).sum()
+
+
+@pytest.mark.parametrize("tokens", [4, 20, 400])
+@pytest.mark.parametrize("damping", [1e-6, 0.01])
+def test_single_precision_chooses_as_double_does(tokens, damping):
+    """Inputs that do not suffice and a column a thousand times as large: the loss of what is chosen is the same."""
+    inputs = drawn(tokens, 48) @ drawn(48, 48, seed=1)
+    inputs[:, 7] *= 1000
+    gram, dense = inputs.T @ inputs, drawn(16, 48, seed=2)
+    hessian = gram + damping * gram.diagonal().mean() * torch.eye(48)
+    method = OBS(OBSParameters(damping=damping))
+    found = method.compress(dense.float(), Statistics(tokens, {"gram": gram.float()}), Target(0.5))
+    made, _ = pruned(dense, hessian)
+    assert found.weight.isfinite().all() and found.zeros.sum() == 0.5 * dense.numel()
+    ours, best = (losses(one.double(), dense, hessian).sum() for one in (found.weight, made))
+    assert ours == pytest.approx(float(best), rel=1e-3)
+
+
+def test_dead_inputs_are_zeroed_and_named(weight, hessian):
+    hessian[5], hessian[:, 5] = 0, 0
+    result = OBS().compress(weight.float(), Statistics(400, {"gram": hessian.float()}), Target(0.5))
+    assert not result.weight[:, 5].any() and result.zeros[:, 5].all()
+    assert result.note == "1 dead inputs" and result.weight.isfinite().all()
+    assert result.zeros.sum() == 0.5 * weight.numel()
+
+
+def test_linears_of_one_input_share_the_inverse_and_lose_nothing_by_it(weight, hessian):
+    shared = Statistics(400, {"gram": hessian.float()})
+    for dense in (weight, weight.flip(0)):
+        alone = OBS().compress(dense.float(), Statistics(400, {"gram": hessian.float()}), Target(0.5)).weight
+        assert torch.equal(OBS().compress(dense.float(), shared, Target(0.5)).weight, alone)
+
+
+def test_blocks_that_do_not_divide_or_meet_a_pattern_are_told():
+    class Linear:
+        name, shape = "model.layers.0.q_proj", (4, 24)
+
+    with pytest.raises(UserError, match=r"Blocks of 5 do not divide model\.layers\.0\.q_proj, of 24 inputs"):
+        OBS(OBSParameters(block=5)).plan([Linear], Target(0.5), {})
+    with pytest.raises(UserError, match="leave block = 4 out"):
+        OBS(OBSParameters(block=4)).plan([Linear], Target(0.5, (2, 4)), {})
