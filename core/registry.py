@@ -35,6 +35,7 @@ from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.unstructured.adaprune import AdaPrune
+from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.ria import RIA
@@ -56,6 +57,7 @@ METHODS: tuple[type[Method], ...] = (
     RIA,
     SparseGPT,
     OBS,
+    ALPS,
     MagnitudeTrained,
     NeuronMagnitude,
     LLMPruner,

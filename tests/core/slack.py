@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from core.methods.base import LinearMethod, Method
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, HiddenMethod, RotationMethod, UnitMethod
+from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.scored import Scored
 from core.methods.unstructured.sparsegpt import SparseGPT
@@ -37,6 +38,7 @@ SLACK = {
     Scored: _weights,
     SparseGPT: _weights,
     OBS: _weights,
+    ALPS: _weights,
     LowRank: lambda method, unit, sizes: max(outputs + inputs for outputs, inputs in sizes),  # a rank
     LinearMethod: _rows,
     UnitMethod: lambda method, unit, sizes: unit.channel_weights,

@@ -1,0 +1,209 @@
+"""ALPS against its algorithm written out, and what must hold of what it returns."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.methods.base import Statistics, Target
+from core.methods.masks import pattern_mask, smallest_mask
+from core.methods.unstructured.admm import MOST_RHO, alternate
+from core.methods.unstructured.alps import ALPS, ALPSParameters
+from core.methods.unstructured.sparsegpt import SparseGPT
+
+ROWS, COLUMNS = 16, 48
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def gram():
+    inputs = drawn(400, COLUMNS) @ (drawn(COLUMNS, COLUMNS, seed=1) + 3 * torch.eye(COLUMNS))
+    inputs *= torch.linspace(0.2, 3, COLUMNS)
+    return inputs.T @ inputs
+
+
+@pytest.fixture
+def weight():
+    return drawn(ROWS, COLUMNS, seed=2)
+
+
+def alps(weight, gram, target, **own):
+    return ALPS(ALPSParameters(**own)).compress(weight.clone(), Statistics(400, {"gram": gram}), target)
+
+
+def losses(weight, dense, gram, damping=0.01):
+    """What each row's outputs are off, on the damped inputs, (out,) fp64."""
+    hessian = gram.double() + damping * gram.double().diagonal().mean() * torch.eye(len(gram))
+    gap = weight.double() - dense.double()
+    return ((gap @ hessian) * gap).sum(1)
+
+
+def written_out(weight, hessian, count, rho, iterations):
+    """ADMM with an inverse of its own for each rho, and what each check found and did; all rows compete."""
+
+    def largest(score):
+        kept = torch.zeros(score.numel(), dtype=torch.bool)
+        kept[score.abs().flatten().argsort(descending=True)[:count]] = True
+        return kept.view_as(score)
+
+    def begin():
+        return torch.where(largest(weight), weight, 0), torch.zeros_like(weight)
+
+    identity, rises, did = torch.eye(len(hessian), dtype=hessian.dtype), 0, []
+    (nearest, dual), before = begin(), largest(weight)
+    for step in range(iterations):
+        fitting = (weight @ hessian - dual + rho * nearest) @ torch.linalg.inv(hessian + rho * identity)
+        pulled = fitting + dual / rho
+        support = largest(pulled)
+        nearest = torch.where(support, pulled, 0)
+        dual = dual + rho * (fitting - nearest)
+        if step % 3 == 2:
+            share = (support != before).sum().item() / count
+            before = support
+            if step + 1 >= 30 and share < 0.0003:
+                did.append("settled")
+                break
+            if share > 0.005 or (share > 0 and rises):
+                rho, rises = min(1e6, rho * (1.3 if share > 0.1 else 1.2 if share > 0.005 else 1.1)), rises + 1
+                did.append("raised")
+            elif share > 0:
+                rho, before = rho / 5, largest(weight)
+                nearest, dual = begin()
+                did.append("begun again")
+            elif rises:
+                did.append("stopped")
+                break
+            else:
+                rho /= 5
+                did.append("lowered")
+    return fitting, ~largest(fitting), did
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("rho", [0.001, 0.1, 3.0, 300.0])
+@pytest.mark.parametrize("iterations", [1, 8, 300])
+def test_it_is_the_algorithm_written_out(weight, gram, ratio, rho, iterations):
+    scale = gram.diagonal().double().sqrt()
+    hessian = gram.double() / scale / scale[:, None]
+    wanted, gone = weight.double() * scale, round(ratio * weight.numel())
+    expected, mask, _ = written_out(wanted, hessian, weight.numel() - gone, rho, iterations)
+
+    def choose(score):
+        return smallest_mask(score.abs().flatten(), gone).view_as(score)
+
+    spectrum = tuple(torch.linalg.eigh(hessian))
+    found, pruned, used = alternate(wanted, hessian, spectrum, choose, rho, iterations)
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(pruned, mask) and 1 <= used <= iterations
+
+
+def test_every_rule_of_the_penalty_is_met_by_what_is_compared(gram):
+    """So that the comparison says something of each of them."""
+    scale = gram.diagonal().double().sqrt()
+    hessian = gram.double() / scale / scale[:, None]
+    met = set()
+    for rho in (0.001, 0.1, 3.0, 300.0):
+        for ratio in (0.05, 0.5, 0.9):
+            wanted = drawn(ROWS, COLUMNS, seed=2).double() * scale
+            met |= set(written_out(wanted, hessian, wanted.numel() - round(ratio * wanted.numel()), rho, 300)[2])
+    assert met >= {"raised", "lowered", "begun again"} and met & {"stopped", "settled"}
+    assert MOST_RHO == 1e6
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 4)])
+def test_with_white_inputs_nothing_is_updated_and_the_mask_is_magnitude_s_but_at_its_edge(weight, pattern):
+    """Before the penalty moves it is magnitude's; after, weights near the edge may have changed places."""
+    gram = 3 * torch.eye(COLUMNS)
+    score = weight.abs()
+    smallest = pattern_mask(score, *pattern) if pattern else smallest_mask(score.flatten(), 384).view_as(score)
+    early, late = (alps(weight, gram, Target(0.5, pattern), iterations=count) for count in (2, 300))
+    assert torch.equal(early.zeros, smallest)
+    for found in (early, late):
+        torch.testing.assert_close(found.weight, weight.masked_fill(found.zeros, 0))
+    swapped = late.zeros ^ smallest
+    assert swapped.float().mean() < 0.05
+    assert weight[late.zeros].square().sum() <= 1.05 * weight[smallest].square().sum()
+
+
+@pytest.mark.parametrize("ratio", [0.013, 0.5, 0.77, 1.0])
+def test_the_count_is_exact_over_the_matrix(weight, gram, ratio):
+    found = alps(weight, gram, Target(ratio))
+    assert found.zeros.sum() == (found.weight == 0).sum() == round(ratio * weight.numel())
+
+
+@pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 3)])
+def test_a_pattern_is_exact(weight, gram, pattern):
+    found = alps(weight, gram, Target(0.5, pattern))
+    assert (found.weight.unflatten(1, (-1, pattern[1])).count_nonzero(-1) == pattern[0]).all()
+
+
+@pytest.mark.parametrize("target", [Target(0.5), Target(0.8), Target(0.5, (2, 4))])
+def test_conjugate_gradients_make_no_row_worse_and_all_better(weight, gram, target):
+    before, one, all_steps = (alps(weight, gram, target, refinements=count) for count in (0, 1, 10))
+    assert torch.equal(before.zeros, all_steps.zeros)
+    bare, first, solved = (losses(found.weight, weight, gram) for found in (before, one, all_steps))
+    assert (first <= bare * (1 + 1e-5)).all() and (solved <= first * (1 + 1e-5)).all()
+    assert solved.sum() < bare.sum()
+
+
+def test_what_it_keeps_is_near_the_exact_masked_solution(weight, gram):
+    found = alps(weight, gram, Target(0.7), refinements=100)
+    hessian = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(COLUMNS)
+    best = torch.zeros_like(weight, dtype=torch.float64)
+    for row in range(ROWS):
+        kept = ~found.zeros[row]
+        best[row, kept] = torch.linalg.solve(hessian[kept][:, kept], hessian[kept] @ weight[row].double())
+    torch.testing.assert_close(
+        losses(found.weight, weight, gram).sum(), losses(best, weight, gram).sum(), rtol=1e-3, atol=0
+    )
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8])
+@pytest.mark.parametrize("seed", range(4))
+def test_it_loses_less_than_sparsegpt(gram, ratio, seed):
+    dense = drawn(ROWS, COLUMNS, seed=20 + seed)
+    swept = SparseGPT().compress(dense.clone(), Statistics(400, {"gram": gram}), Target(ratio))
+    found = alps(dense, gram, Target(ratio))
+    assert losses(found.weight, dense, gram).sum() < losses(swept.weight, dense, gram).sum()
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 4)])
+def test_zeros_of_an_earlier_stage_stay_and_count(weight, gram, pattern):
+    zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(3)) < 0.3
+    zeros[0] = True
+    found = alps(weight.masked_fill(zeros, 0), gram, Target(0.7 if pattern is None else 0.5, pattern, zeros=zeros))
+    assert found.zeros[zeros].all() and not found.weight[found.zeros].any()
+    if pattern is None:
+        assert found.zeros.sum() == round(0.7 * weight.numel())
+    else:
+        expected = zeros.unflatten(1, (-1, 4)).sum(2).clamp_min(2)
+        assert torch.equal(found.zeros.unflatten(1, (-1, 4)).sum(2), expected)
+
+
+def test_where_nothing_more_goes_nothing_changes(weight, gram):
+    assert torch.equal(alps(weight, gram, Target(0.0)).weight, weight)
+    zeros = smallest_mask(weight.abs(), COLUMNS // 2)
+    masked = weight.masked_fill(zeros, 0)
+    found = alps(masked, gram, Target(0.5, zeros=zeros))
+    assert torch.equal(found.weight, masked) and torch.equal(found.zeros, zeros)
+
+
+def test_linears_of_one_input_share_its_spectrum_and_lose_nothing_by_it(weight, gram, monkeypatch):
+    made, eigh = [], torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: made.append(matrix.dtype) or eigh(matrix))
+    alone = [alps(dense, gram, Target(0.5)).weight for dense in (weight, weight.flip(0))]
+    shared = Statistics(400, {"gram": gram})
+    for dense, expected in zip((weight, weight.flip(0)), alone, strict=True):
+        assert torch.equal(ALPS().compress(dense.clone(), shared, Target(0.5)).weight, expected)
+    assert made == [torch.float64] * 3
+
+
+def test_inputs_that_are_always_zero_or_not_finite(weight, gram):
+    gram[5], gram[:, 5] = 0, 0
+    assert alps(weight, gram, Target(0.5)).weight.isfinite().all()
+    assert alps(weight, torch.zeros_like(gram), Target(0.5)).weight.isfinite().all()
+    gram[0, 0] = torch.inf
+    with pytest.raises(UserError, match="not finite"):
+        alps(weight, gram, Target(0.5))
