@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from core.cache.linears import Finished
 from core.cache.observations import Tensors, observed
 from core.context import Context, Given, Outcome
 from core.engine.collector import SumsOf
@@ -78,14 +79,15 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
     if not shares and counts and chained:
         shares = level_shares(linears, share)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
-    work = _Work(model, method, target, shares, plan, dense, len(linears), progress)
+    finished = Finished(given.before if method.resumes else None, stage)
+    work = _Work(model, method, target, shares, plan, dense, finished, len(linears), progress)
     walk(method.sums, work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
     if missed:
         raise UserError(
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
-    return Outcome(work.reports)
+    return Outcome(work.reports, spared=work.spared)
 
 
 def target_of(stage: Stage, share: float) -> Target:
@@ -144,11 +146,13 @@ class _Work:
     shares: Mapping[str, float]  # by name, where linears lose other shares than the target's
     plan: dict[str, Any]
     dense: DenseWeights
+    finished: Finished
     total: int
     progress: Progress
 
     def __post_init__(self) -> None:
         self.reports: list[LayerReport] = []
+        self.spared = 0.0  # seconds that linears took which were finished before
         self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
         self.progress("compress", 0, self.total, "")
 
@@ -156,9 +160,8 @@ class _Work:
         started = time.perf_counter()
         before = linear.weight.float()  # a copy only where the model is not fp32
         target = self._target(linear)
-        result: Compressed = self.method.compress(
-            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
-        )
+        result, spared = self._result(linear, statistics, target)
+        self.spared += spared
         if result.factors:
             release(linear.module)
         wanted = before if target.reference is None else target.reference
@@ -180,12 +183,28 @@ class _Work:
                 error=error,
                 error_kind="weight" if sample is None else "output",
                 damping=result.damping,
-                seconds=round(time.perf_counter() - started, 4),
+                seconds=round(time.perf_counter() - started + spared, 4),
                 note=result.note,
                 **more,
             )
         )
         self.progress("compress", len(self.reports), self.total, linear.name)
+
+    def _result(self, linear: Linear, statistics: Statistics, target: Target) -> tuple[Compressed, float]:
+        """Return what the method makes of a linear, and the seconds it took where an interrupted run had made it."""
+        if found := self.finished.read(linear.name):
+            tensors, facts = found
+            here = {name: tensor.to(linear.weight.device) for name, tensor in tensors.items()}
+            return Compressed(here["weight"], here.get("zeros"), facts["damping"], facts["note"]), facts["seconds"]
+        started = time.perf_counter()
+        result = self.method.compress(
+            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
+        )
+        if self.method.resumes:
+            tensors = {"weight": result.weight} | ({} if result.zeros is None else {"zeros": result.zeros})
+            facts = {"damping": result.damping, "note": result.note, "seconds": time.perf_counter() - started}
+            self.finished.write(linear.name, tensors, facts)
+        return result, 0.0
 
     def _target(self, linear: Linear) -> Target:
         """Return the target of one linear, with what earlier stages have left of it."""

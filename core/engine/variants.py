@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.cache.kept import keep
+from core.cache.linears import Finished
 from core.context import Context, Given
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
@@ -126,7 +127,7 @@ def _made_further(
     removed = given.stage.method != "dense"
     if training is None and removed:  # what was trained is kept without asking whether to stop
         context.progress("keep", 0, 1, whole.model)
-    details = circumstances(time.perf_counter() - started, str(context.device))
+    details = circumstances(time.perf_counter() - started + done.spared, str(context.device))
     if training:
         details["training"] = training.as_dict()
     place = len(whole.stages) - 1
@@ -138,6 +139,7 @@ def _made_further(
     )
     if removed:
         _keep(model, result)
+    Finished(given.before, given.stage).clear()
     if cancelled:
         raise Cancelled(kept=result)
     if training and kept_variant(whole.key).is_dir():

@@ -262,6 +262,8 @@ class LinearMethod(Method):
     by_layer = True
     keeps: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
+    # Each linear is kept as it is done, so that an interrupted stage goes on; of what gives a weight and its zeros.
+    resumes: ClassVar[bool] = False
 
     def sums(self, role: str) -> frozenset[Sum]:
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""

@@ -78,6 +78,7 @@ class OBS(LinearMethod):
         r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
     }
     reads = "calibration"
+    resumes = True
     patterns = True
     colour = 6
     mark = "circle"

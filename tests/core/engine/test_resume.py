@@ -1,0 +1,160 @@
+"""An interrupted stage goes on with the linears that it has finished, and gives what an uninterrupted one gives."""
+
+import pytest
+import torch
+
+from core.cache.linears import ROOT
+from core.data.corpora import identify_corpus
+from core.engine.variants import make_variant
+from core.errors import Cancelled
+from core.methods.unstructured.obs import OBS
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.models.sources import identify, load_tokenizer
+from core.paths import cache_dir
+from core.progress import silent
+from core.request.stages import build_stage
+from core.specs import Calibration, VariantSpec
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+LINEARS, FIRST = 14, 5  # of the small model; finished when a run is interrupted
+
+
+def spec_of(*names, ratio=0.5, **settings):
+    source, corpus = identify("./tiny"), identify_corpus("text.txt").id
+    text = Calibration(corpus=corpus, windows=8, window=24)
+    stages = [build_stage("magnitude", 0.3)] if names[1:] else []
+    stages.append(build_stage(names[-1], ratio, None, settings, text))
+    return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
+
+
+def made(spec, progress=silent, fresh=False):
+    return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", progress, fresh)
+
+
+def stopping(error, after=FIRST, stage=1):
+    """What stops the stage of that number once so many linears are done."""
+    begun = 0
+
+    def progress(what, done, total, detail=""):
+        nonlocal begun
+        if what == "compress":
+            begun += done == 0
+            if begun == stage and done == after:
+                raise error
+
+    return progress
+
+
+def kept():
+    return sorted((cache_dir() / ROOT).glob("*/*"))
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """How often each of two methods has had a linear to compute."""
+    counts = {}
+    for method in (OBS, SparseGPT):
+
+        def noted(self, *given, method=method, compress=method.compress):
+            counts[method.name] = counts.get(method.name, 0) + 1
+            return compress(self, *given)
+
+        monkeypatch.setattr(method, "compress", noted)
+    return counts
+
+
+def told(result):
+    """What is known of each linear, without how long it took."""
+    return [layer.model_copy(update={"seconds": None}) for layer in result.layers]
+
+
+def check_same(one, other):
+    (ours, mine), (theirs, other_result) = one, other
+    assert told(mine) == told(other_result)
+    for (name, tensor), expected in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(tensor, expected), name
+
+
+@pytest.mark.parametrize("error", [Cancelled, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("names", [("obs",), ("magnitude", "obs")], ids=len)
+def test_it_goes_on_and_gives_the_same(names, error, computed):
+    spec = spec_of(*names, ratio=0.5)
+    with pytest.raises(error):
+        made(spec, stopping(error, stage=len(names)))
+    assert len(kept()) == FIRST and computed == {"obs": FIRST}
+    resumed = made(spec)
+    assert computed == {"obs": LINEARS}
+    check_same(resumed, made(spec, fresh=True))
+    assert kept() == [] and list((cache_dir() / ROOT).iterdir()) == []
+
+
+def test_a_damaged_linear_is_made_again(computed):
+    spec = spec_of("obs")
+    with pytest.raises(Cancelled):
+        made(spec, stopping(Cancelled))
+    broken, cut, *_ = kept()
+    content = broken.read_bytes()
+    broken.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    cut.write_bytes(cut.read_bytes()[:50])
+    resumed = made(spec)
+    assert computed == {"obs": LINEARS + 2}
+    check_same(resumed, made(spec, fresh=True))
+
+
+def test_the_time_of_what_was_finished_before_counts(monkeypatch):
+    spec, compress = spec_of("obs"), OBS.compress
+    clock = [0.0]
+    monkeypatch.setattr("core.engine.by_linear.time.perf_counter", lambda: clock[0])
+
+    def slow(self, *given):
+        clock[0] += 100
+        return compress(self, *given)
+
+    monkeypatch.setattr(OBS, "compress", slow)
+    with pytest.raises(Cancelled):
+        made(spec, stopping(Cancelled))
+    _, result = made(spec)
+    assert [layer.seconds for layer in result.layers] == [100] * LINEARS
+    assert result.variant.details["seconds"] == 100 * LINEARS
+
+
+def test_another_amount_stage_or_model_finds_nothing(computed):
+    with pytest.raises(Cancelled):
+        made(spec_of("obs"), stopping(Cancelled))
+    made(spec_of("obs", ratio=0.6))
+    made(spec_of("obs", damping=0.1))
+    made(spec_of("magnitude", "obs"))
+    assert computed == {"obs": FIRST + 3 * LINEARS}
+    assert len(kept()) == FIRST  # that is still to go on
+    made(spec_of("obs"))
+    assert computed == {"obs": 4 * LINEARS} and kept() == []
+
+
+def test_a_forced_run_and_a_method_that_is_quick_keep_nothing(computed):
+    with pytest.raises(Cancelled):
+        made(spec_of("obs"), stopping(Cancelled), fresh=True)
+    with pytest.raises(Cancelled):
+        made(spec_of("sparsegpt"), stopping(Cancelled))
+    assert kept() == []
+    made(spec_of("obs"))
+    made(spec_of("sparsegpt"))
+    assert computed == {"obs": FIRST + LINEARS, "sparsegpt": FIRST + LINEARS}
+
+
+def test_without_room_on_the_disk_nothing_is_kept_and_the_stage_is_made(computed, monkeypatch):
+    monkeypatch.setattr("core.cache.linears.FREE_BYTES", 2**80)
+    with pytest.raises(Cancelled):
+        made(spec_of("obs"), stopping(Cancelled))
+    assert kept() == []
+    made(spec_of("obs"))
+    assert computed == {"obs": FIRST + LINEARS}
+
+
+def test_what_nobody_went_on_with_makes_place_for_others(monkeypatch):
+    with pytest.raises(Cancelled):
+        made(spec_of("obs"), stopping(Cancelled))
+    monkeypatch.setattr("core.cache.linears.CACHE_BYTES", 0)
+    with pytest.raises(Cancelled):
+        made(spec_of("obs", ratio=0.6), stopping(Cancelled, after=1))
+    assert len(kept()) == 1
