@@ -4,8 +4,8 @@ References: Hassibi & Stork, Second Order Derivatives for Network Pruning: Optim
 Alistarh, Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning, 2022
 (arXiv:2208.11580), section 4, ExactOBS. `core.methods.unstructured.removals` says what is done otherwise than there. W
 is (out, in), H = X X^T + damping as SparseGPT has it, so that both solve the same problem. It is factored in fp64. The
-removals are in fp32: on the default model, at conditions of H from 6e3 to 2e7, they choose the weights that fp64 does,
-and the sum of what they are told to cost is off by less than 1e-6.
+removals are in fp32: in 32 to 64 rows of linears of the default model's first block, at dampings from 1e-8 to 0.01, it
+removed the very weights that fp64 did, and what it told of their cost was off by less than 1e-6 of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class OBSParameters(WalkerParameters):
     damping: float = Field(
         title="Damping of the Hessian",
         default=0.01,
-        gt=0,
+        ge=1e-6,
         le=10,
         description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
     )
