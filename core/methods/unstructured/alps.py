@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.specs import Calibration
 
 TOLERANCE = 1e-4  # of the residual of the conjugate gradients, as the paper's
-USUAL = 40  # iterations after which masks are settled: 30 to 33 on the default model
+USUAL = 40  # iterations after which masks are settled: 30 to 36 on the default model
 EIGEN = 30  # operations of a processor's matrix product that eigenvectors in fp64 take, times the inputs cubed
 CHOICE = 2000  # and that an iteration takes of each weight besides its products
 HELD = 8  # matrices of a linear's size while its mask is searched

@@ -11,7 +11,11 @@ from core.methods.hessian import factorise
 from core.methods.sweep import sweep
 from core.methods.unstructured.obs import OBS, WORK_BYTES, OBSParameters
 from core.methods.unstructured.removals import remove, settle
+from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.surgeon import prune
+from core.models.shape import shape
+from core.request.speeds import CPU_CORE
+from core.specs import Calibration
 
 ROWS, COLUMNS = 12, 24
 
@@ -180,6 +184,13 @@ def test_it_goes_on_from_the_zeros_of_an_earlier_stage(weight, hessian, block):
     assert torch.equal(same, masked) and torch.equal(stay, zeros)
 
 
+def test_under_a_pattern_zeros_of_an_earlier_stage_count_and_stay(weight, hessian):
+    zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(7)) < 0.4
+    made, bare = pruned(weight.masked_fill(zeros, 0), hessian, 0.5, zeros=zeros, pattern=(2, 4))
+    assert bare[zeros].all() and not made[bare].any()
+    assert torch.equal(bare.unflatten(1, (-1, 4)).sum(2), zeros.unflatten(1, (-1, 4)).sum(2).clamp_min(2))
+
+
 def test_zeros_before_leave_the_greedy_order_of_the_rest(weight, hessian):
     """A row that starts from its own first removals goes on as if it had never stopped."""
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
@@ -229,6 +240,22 @@ def test_linears_of_one_input_share_the_inverse_and_lose_nothing_by_it(weight, h
     for dense in (weight, weight.flip(0)):
         alone = OBS().compress(dense.float(), Statistics(400, {"gram": hessian.float()}), Target(0.5)).weight
         assert torch.equal(OBS().compress(dense.float(), shared, Target(0.5)).weight, alone)
+
+
+def test_its_cost_is_about_an_hour_where_that_was_measured_and_follows_the_square_of_the_inputs():
+    """116 s a block of 576 and 1536 inputs, on two cores."""
+    sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
+    config = {"model_type": "llama", "vocab_size": 49152, "num_key_value_heads": 3} | sizes
+    text = Calibration(corpus="any", windows=4, window=2048)
+
+    def seconds(config):
+        facts = shape(config)
+        assert OBS().memory(facts, text, 4) > SparseGPT().memory(facts, text, 4)
+        return (OBS().cost(facts, text) - SparseGPT().cost(facts, text)) / (2 * CPU_CORE)
+
+    assert seconds(config) == pytest.approx(30 * 116, rel=0.25)
+    wide = {name: 8 * size if name in ("hidden_size", "intermediate_size") else size for name, size in config.items()}
+    assert 8**3.5 < seconds(wide) / seconds(config) < 8**4
 
 
 def test_blocks_that_do_not_divide_or_meet_a_pattern_are_told():

@@ -76,7 +76,7 @@ def test_the_time_at_half_is_told_where_it_is_stored(filled):
 def test_a_search_and_a_kind_leave_some(filled):
     app = open_app(PAGE)
     app.text_input(key="methods_search").set_value("hessian frantar").run()
-    assert cards(app) == {"SparseGPT", "GPTQ"}
+    assert cards(app) == {"SparseGPT", "OBS", "GPTQ"}
     app.text_input(key="methods_search").set_value("no such thing").run()
     assert not cards(app) and "No method has all of these words" in app.info[0].value
     app.text_input(key="methods_search").set_value("").run()
