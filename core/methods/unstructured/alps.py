@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, LinearMethod, Statistics, Sum, Target, WalkerParameters
+from core.methods.base import Citation, Compressed, Statistics, Target
 from core.methods.cost import solving
+from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,14 +29,7 @@ CHOICE = 2000  # and that an iteration takes of each weight besides its products
 HELD = 8  # matrices of a linear's size while its mask is searched
 
 
-class ALPSParameters(WalkerParameters):
-    damping: float = Field(
-        title="Damping of the Hessian",
-        default=0.01,
-        gt=0,
-        le=10,
-        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
-    )
+class ALPSParameters(ByHessianParameters):
     rho: float = Field(
         title="Penalty at first",
         default=0.1,
@@ -60,10 +54,9 @@ class ALPSParameters(WalkerParameters):
     )
 
 
-class ALPS(LinearMethod):
+class ALPS(ByHessian):
     name = "alps"
     label = "ALPS"
-    family = "unstructured"
     citation = Citation(
         title="ALPS: Improved Optimization for Highly Sparse One-Shot Pruning for Large Language Models",
         authors="Meng et al.",
@@ -94,15 +87,10 @@ class ALPS(LinearMethod):
         r"\rho": "how strongly",
         "I": "the identity",
     }
-    reads = "calibration"
-    patterns = True
     colour = 8
     mark = "circle"
     parameters: ALPSParameters
     Parameters = ALPSParameters
-
-    def sums(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
         """Two products an iteration, one a step of the conjugate gradients, and eigenvectors of four inputs a block."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation, Compressed, LinearMethod, Statistics, Sum, Target, WalkerParameters
+from core.methods.base import Citation, Compressed, Statistics, Target
+from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ STEP, PRODUCT = 500_000, 2
 WORK_BYTES = 2**24  # in which rows are run together: products are several times as fast in a processor's cache
 
 
-class OBSParameters(WalkerParameters):
+class OBSParameters(ByHessianParameters):
     damping: float = Field(
         title="Damping of the Hessian",
         default=0.01,
@@ -50,10 +51,9 @@ class OBSParameters(WalkerParameters):
     )
 
 
-class OBS(LinearMethod):
+class OBS(ByHessian):
     name = "obs"
     label = "OBS"
-    family = "unstructured"
     citation = Citation(
         title="Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning",
         authors="Frantar & Alistarh",
@@ -77,17 +77,12 @@ class OBS(LinearMethod):
         "H": "Hessian of the error of one output, without the inputs whose weights have gone",
         r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
     }
-    reads = "calibration"
     resumes = True
-    patterns = True
     colour = 6
     mark = "circle"
     dash = "longdash"
     parameters: OBSParameters
     Parameters = OBSParameters
-
-    def sums(self, role: str) -> frozenset[Sum]:
-        return frozenset({"gram"})
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raise `UserError` where blocks do not divide the inputs of a linear, or a pattern is asked for besides."""

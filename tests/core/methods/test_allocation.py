@@ -18,7 +18,7 @@ from tests.core.ground import linears
 from tests.core.tiny import tiny, windows
 
 TEXT = Calibration(corpus="any", windows=4, window=24)
-METHODS = ("magnitude", "wanda", "ria", "sparsegpt")
+METHODS = ("magnitude", "wanda", "ria", "sparsegpt", "obs", "alps")
 
 
 def pruned(method, model=None, ratio=0.6, **settings):
