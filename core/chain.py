@@ -1,6 +1,7 @@
 """A chain of stages as people write it, `magnitude@0.5+adaprune+lora,minutes=5`: read and written in this one place.
 
-A chain is `STAGE+STAGE+...`, a stage `NAME[@AMOUNT][,name=value]...`, an amount a ratio (`0.5`) or a pattern (`2:4`).
+A chain is `STAGE+STAGE+...`, a stage `NAME[@AMOUNT][,name=value]...`, an amount a ratio (`0.5`), a pattern (`2:4`),
+bits a weight (`4bit`) or how many times smaller (`2x`).
 An amount left open (`wanda@+adaprune`) names a series of variants. `layers`, `text` and `seed` are written like
 parameters; text and seed only where stages differ in them, as they are otherwise given beside the chain, to all. A
 value that holds a sign of the notation or a space stands in double quotes, a quote in it twice. A space between stages
@@ -18,7 +19,7 @@ from typing import Any
 from core.errors import UserError
 from core.methods.base import Method, Reads
 from core.registry import get_stage, reads
-from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_pattern
+from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_factor, parse_pattern
 
 DENSE = "dense"
 GIVEN = ("layers", "text", "seed")  # written like parameters, and of every method
@@ -185,6 +186,9 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if method.bits:
         bits_of(method, text)
         return {"pattern": text}
+    if method.factors:
+        factor_of(method, text)
+        return {"pattern": text}
     allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.patterns else "")
     if ":" in text:
         if not method.patterns:
@@ -204,6 +208,14 @@ def bits_of(method: type[Method], text: str) -> float:
         *most, last = (f"{bits}bit" for bits in method.bits)
         between = ", and means between, such as 3.5bit" if method.mixes_bits else ""
         raise UserError(f"{text!r} is no amount of {method.name}, which takes {', '.join(most)} or {last}{between}.")
+    return found
+
+
+def factor_of(method: type[Method], text: str) -> float:
+    """Return how many times smaller of an amount; a `UserError` where it says no such thing."""
+    found = parse_factor(text)
+    if found is None or found <= 1:
+        raise UserError(f"{text!r} is no amount of {method.name}, which takes a factor above 1, such as 2x or 1.5x.")
     return found
 
 

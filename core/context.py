@@ -59,3 +59,4 @@ class Outcome:
     reports: list[LayerReport]  # one a linear; none where the stage removes nothing
     training: Training | None = None
     spared: float = 0.0  # seconds that an interrupted run had spent on what was taken from it
+    note: str | None = None  # what a reader must know of the stage as a whole

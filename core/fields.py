@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from core.errors import UserError
-from core.specs import IMPORTED, Calibration, Stage, parse_bits, parse_pattern
+from core.specs import IMPORTED, Calibration, Stage, parse_bits, parse_factor, parse_pattern
 
 MOST = 2**63  # what tables and databases count with
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
@@ -53,7 +53,7 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     for stage in stages:
         if stage.ratio is not None and not 0 <= stage.ratio <= 1:
             raise _refuse("a ratio is outside [0, 1]")
-        if stage.pattern is not None and parse_bits(stage.pattern) is None:
+        if stage.pattern is not None and parse_bits(stage.pattern) is None and parse_factor(stage.pattern) is None:
             try:
                 parse_pattern(stage.pattern)
             except UserError as error:

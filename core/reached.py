@@ -53,12 +53,24 @@ def missed(result: Result) -> str | None:
     """Return a sentence where a variant is further from its asked ratio than rounding to whole units explains."""
     if (asked := result.variant.ratio) is None or result.variant.elsewhere:
         return None
-    if result.variant.ratio_kind == "bits":  # which are exact
+    if result.variant.ratio_kind in ("bits", "embedding"):  # which are not of block weights, and never less than asked
         return None
     if abs((reached := removed(result)) - asked) <= max(TOLD, _half_a_unit(result)):
         return None
     counted = "the convolutions' weights" if result.of_convolutions else "the block weights"
     return f"{share(reached)} of {counted} were removed, not the {share(asked)} that were asked for."
+
+
+def embedding_words(result: Result) -> str | None:
+    """Say how much of the embedding is gone, and of the whole model, where a variant keeps the embedding in factors."""
+    size = result.footprint
+    if size is None or size.embedding_removed is None:
+        return None
+    notes = [f" ({made['note']})" for made in result.variant.made if "note" in made]
+    return (
+        f"{share(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}, and "
+        f"{share(size.model_removed)} of the whole model."
+    )
 
 
 def _half_a_unit(result: Result) -> float:

@@ -15,6 +15,8 @@ from core.methods.base import Method, Preparation, Reads, Reconstruction
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.low_rank import ConvLowRank
 from core.methods.dense import Dense
+from core.methods.embedding.lowrank import EmbeddingLowRank
+from core.methods.embedding.tensor_train import TensorTrain
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
@@ -79,6 +81,8 @@ METHODS: tuple[type[Method], ...] = (
     AWQ,
     GPTQ,
     AutoRound,
+    TensorTrain,
+    EmbeddingLowRank,
 )
 PREPARATIONS: tuple[type[Preparation], ...] = (Rotate,)
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)

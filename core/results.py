@@ -128,6 +128,10 @@ class Training:
         return asdict(self)
 
 
+def _absent(value: Any) -> bool:
+    return value is None
+
+
 class Footprint(Frozen):
     """Counted on the variant itself. Bytes count tied tensors once.
 
@@ -144,11 +148,21 @@ class Footprint(Frozen):
     bits_per_weight: float  # packed bits of block linears / their weights in the uncompressed model
     dense_block_weights: Count | None = None  # in the uncompressed model; None where no weight was removed from memory
     macs: Count | None = None  # multiply-accumulates of one forward over 64 tokens
+    # Of an embedding in factors: what these have, and what the table had before.
+    embedding_weights: Count | None = Field(None, exclude_if=_absent)
+    whole_embedding_weights: Some | None = Field(None, exclude_if=_absent)
 
     @property
     def block_removed(self) -> float:
         """Share of the uncompressed model's block weights that is zero or gone."""
         return 1 - (self.block_weights - self.block_zeros) / (self.dense_block_weights or self.block_weights)
+
+    @property
+    def embedding_removed(self) -> float | None:
+        """Share of the embedding's weights that its factors lack; None where it is in none."""
+        if self.embedding_weights is None or self.whole_embedding_weights is None:
+            return None
+        return 1 - self.embedding_weights / self.whole_embedding_weights
 
     @property
     def model_removed(self) -> float:

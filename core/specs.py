@@ -140,6 +140,12 @@ def parse_bits(text: str) -> float | None:
     return float(match[1] + match[2]) if match[2] else int(match[1])
 
 
+def parse_factor(text: str) -> float | None:
+    """Return how many times smaller of `2x` or `1.5x`; None of an amount that is written otherwise."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})(\.[0-9]{0,2}[1-9])?x", text)
+    return float(match[1] + (match[2] or "")) if match else None
+
+
 class Stage(Frozen):
     """A method, reconstruction or recovery with its parameters; those at their default are absent from `parameters`."""
 
@@ -147,7 +153,8 @@ class Stage(Frozen):
     version: int = 1
     ratio: float | None = None  # asked share removed; None for dense and recoveries
     ratio_kind: RatioKind = "sparsity"
-    pattern: str | None = None  # what fixes the ratio: n kept of m, such as 2:4, or bits a weight, such as 4bit
+    # What fixes the ratio: n kept of m, such as 2:4, bits a weight, such as 4bit, or a factor, such as 2x.
+    pattern: str | None = None
     parameters: dict[str, Any] = {}
     calibration: Calibration | None = None  # only where the method reads activations
     seed: int | None = None  # only where the method draws anything, calibration included

@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def amount(ratio: float | None, pattern: str | None) -> str:
-    """Write how much was removed: `50 %`, `2:4`, `4 bit`, or `nothing removed`. What a table lacks may be NaN."""
+    """Write how much was removed: `50 %`, `2:4`, `4 bit`, `2x`, or `nothing removed`. What a table lacks may be NaN."""
     if isinstance(pattern, str):
         bits = parse_bits(pattern)
         return pattern if bits is None else f"{bits} bit"

@@ -147,6 +147,8 @@ def methods() -> None:
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
         if method.bits:
             targets = f" Bits a weight: {', '.join(map(str, method.bits))}."
+        if method.factors:
+            targets = " A factor above 1, such as 2x."
         if not method.takes_amount:
             targets = ""
         reads = {"nothing": "", "training": " Trains on text.", "calibration": " Reads calibration text."}

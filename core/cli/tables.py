@@ -12,7 +12,7 @@ from rich.table import Table
 from core import chain
 from core.cli.console import output
 from core.data.cards import TASKS
-from core.reached import share
+from core.reached import embedding_words, share
 from core.results import Measurement, Result
 from core.words import number
 
@@ -147,6 +147,8 @@ def as_json(result: Result, indent: int | None = None) -> str:
 def describe_result(result: Result, dense: Result | None, samples: "Samples") -> None:
     """Print one result: what it is, what it takes up, its numbers, also beside dense, and its worst linears."""
     print_table([_facts(result)])
+    if said := embedding_words(result):
+        output.print(said, markup=False)
     told = Told([result] if dense is None else [dense, result], samples)
     print_table(
         [

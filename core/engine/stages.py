@@ -10,6 +10,7 @@ from core.context import Context, Given, Outcome
 from core.engine.amounts import share_due
 from core.engine.by_block import round_blocks
 from core.engine.by_convolution import decompose_convolutions
+from core.engine.by_embedding import factor_embedding
 from core.engine.by_linear import compress_linears
 from core.engine.by_parts import remove_blocks, remove_hidden
 from core.engine.by_rotation import rotate
@@ -19,6 +20,7 @@ from core.engine.by_units import factor_and_remove_units, remove_units, remove_u
 from core.methods.base import LinearMethod, Method, Preparation, TableMethod
 from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
+from core.methods.embedding.base import EmbeddingMethod
 from core.methods.quantised.blocks import BlockQuantised
 from core.methods.structured.base import (
     BlockMethod,
@@ -58,6 +60,7 @@ KINDS = dict(
         _by(BlockQuantised, round_blocks),
         _by(TableMethod, compress_tables),
         _by(ConvMethod, decompose_convolutions),
+        _by(EmbeddingMethod, factor_embedding),
         _by(UnitMethod, remove_units),
         _by(WalkedUnitMethod, remove_units_walking),
         _by(FactoredUnitMethod, factor_and_remove_units),

@@ -130,6 +130,8 @@ def _made_further(
     details = circumstances(time.perf_counter() - started + done.spared, str(context.device))
     if training:
         details["training"] = training.as_dict()
+    if done.note:
+        details["note"] = done.note
     place = len(whole.stages) - 1
     reports = tuple(report.model_copy(update={"stage": place}) for report in done.reports)
     result = Result(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm
+from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, TurnedEmbedding, TurnedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
 from core.models.parts.convolutions import convolutions_of
@@ -56,6 +56,8 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         for linear, known in zip(linears, constraints, strict=True)
     )
     total, zeros = _counted(model)
+    table = model.get_input_embeddings()
+    factored = table if isinstance(table, FactoredEmbedding) else None
     return Footprint(
         block_weights=block_weights,
         block_zeros=block_zeros,
@@ -66,8 +68,9 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         dense_bytes=total * BITS // 8,
         packed_bytes=(total - block_weights) * BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
-        macs=MAC_TOKENS
-        * (block_weights + _turning(model) + model.get_output_embeddings().weight.numel() + _mixed(linears)),
+        macs=MAC_TOKENS * (block_weights + _turning(model) + _mixed(linears)) + _tables_macs(model),
+        embedding_weights=None if factored is None else factored.stored,
+        whole_embedding_weights=None if factored is None else factored.tokens * factored.width,
     )
 
 
@@ -102,8 +105,18 @@ def _saved_on_tables(model: PreTrainedModel) -> int:
 
 def _turning(model: PreTrainedModel) -> int:
     """Return the weights that turn hidden states outside of the blocks."""
-    turned = (module for module in model.modules() if isinstance(module, (TurnedEmbedding, TurnedNorm)))
-    return sum(module.turn.weight.numel() for module in turned)
+    able = (TurnedEmbedding, TurnedNorm, FactoredEmbedding)
+    turns = (module.turn for module in model.modules() if isinstance(module, able))
+    return sum(turn.weight.numel() for turn in turns if turn is not None)
+
+
+def _tables_macs(model: PreTrainedModel) -> int:
+    """Return the products of the head over `MAC_TOKENS` positions, and those that embeddings in factors are made by."""
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    made = MAC_TOKENS * table.row_macs if isinstance(table, FactoredEmbedding) else 0
+    if isinstance(head, FactoredHead):
+        return made + head.table.head_macs(MAC_TOKENS)
+    return made + MAC_TOKENS * head.get_parameter("weight").numel()
 
 
 def _mixed(linears: list[Linear]) -> int:

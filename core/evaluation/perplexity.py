@@ -18,6 +18,7 @@ from torch.nn.functional import linear
 
 from core.errors import UserError
 from core.evaluation.linears import QuickLinears
+from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import text_config
 from core.progress import Progress
 
@@ -115,6 +116,9 @@ def _losses(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
 def head_parts(model: PreTrainedModel) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield (weight (columns, hidden), bias (columns,) or None) of the output head, a part of the vocabulary each."""
     head = model.get_output_embeddings()
+    if isinstance(head, FactoredHead):
+        yield from ((head.table.rows(part), None) for part in head.table.parts(COLUMNS))
+        return
     weight, bias = head.get_parameter("weight"), dict(head.named_parameters()).get("bias")
     for start in range(0, len(weight), COLUMNS):
         part = slice(start, start + COLUMNS)

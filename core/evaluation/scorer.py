@@ -23,6 +23,7 @@ from torch import Tensor
 from core.errors import UserError
 from core.evaluation.linears import QuickLinears
 from core.evaluation.trees import Request, Row, batches, grow, pack
+from core.models.modeling_slimscope import FactoredHead
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -192,8 +193,16 @@ class SharedPrefixLM(TemplateLM):
 def wide_head(model: PreTrainedModel) -> torch.nn.Module | None:
     """Return the output head, of 16 bits a copy in fp32; None for a model whose head is not a module."""
     head = model.get_output_embeddings()
-    narrow = isinstance(head, torch.nn.Linear) and head.weight.dtype in (torch.bfloat16, torch.float16)
-    return copy.deepcopy(head).float() if narrow else head
+    if not isinstance(head, torch.nn.Linear | FactoredHead) or dtype_of(head) not in (torch.bfloat16, torch.float16):
+        return head
+    found = copy.deepcopy(head)
+    (found.table if isinstance(found, FactoredHead) else found).float()
+    return found
+
+
+def dtype_of(head: torch.nn.Module) -> torch.dtype:
+    """Return the dtype of what a head computes with, which may be the embedding's."""
+    return next((head.table if isinstance(head, FactoredHead) else head).parameters()).dtype
 
 
 @contextmanager
@@ -210,7 +219,7 @@ def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, c
 
     def select(module: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         cut.append(True)
-        return (args[0][row, column][None].to(next(head.parameters()).dtype), *args[1:])  # (1, positions, hidden)
+        return (args[0][row, column][None].to(dtype_of(head)), *args[1:])  # (1, positions, hidden)
 
     own = model.get_output_embeddings()
     handle = head.register_forward_pre_hook(select)

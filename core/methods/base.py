@@ -173,6 +173,7 @@ class Method:
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
     bits: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
+    factors: ClassVar[tuple[float, ...]] = ()  # how many times smaller is offered, where that is asked for
     mixes_bits: ClassVar[bool] = False  # whether linears may get different ones, so that only their mean is asked for
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     keeps: ClassVar[Keeps] = "all"

@@ -17,6 +17,8 @@ from core.models import modeling_slimscope
 from core.models.loading import class_of, from_folder, sentences
 from core.models.modeling_slimscope import (
     ConvolutionPair,
+    FactoredEmbedding,
+    FactoredHead,
     Factors,
     SlicedBlock,
     TurnedEmbedding,
@@ -42,7 +44,8 @@ def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
     """Return what `modeling_slimscope.reshape` needs to give a plain model of this configuration the same shapes."""
     plain = dict(_plain(model).named_modules())
     shapes: dict[str, Any] = {
-        kind: {} for kind in ("blocks", "norms", "vectors", "embeddings", "linears", "factors", "counts")
+        kind: {}
+        for kind in ("blocks", "norms", "vectors", "embeddings", "tables", "heads", "linears", "factors", "counts")
     }
     shapes["turns"] = [
         name for name, module in model.named_modules() if isinstance(module, (TurnedEmbedding, TurnedNorm))
@@ -55,7 +58,11 @@ def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
         same = plain.get(name)
         if name in shapes["turns"] or name in shapes["convolutions"]:
             continue
-        if isinstance(module, SlicedBlock):
+        if isinstance(module, FactoredEmbedding):
+            shapes["tables"][name] = module.settings
+        elif isinstance(module, FactoredHead):
+            shapes["heads"][name] = next(one for one, other in model.named_modules() if other is module.table)
+        elif isinstance(module, SlicedBlock):
             sliced = module.attention_shortcut.in_features
             shapes["blocks"][name] = {"parts": module.parts, "width": module.width, "sliced": sliced}
         elif isinstance(module, Factors):

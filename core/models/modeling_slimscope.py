@@ -6,11 +6,15 @@ plain configuration describes. `config.slimscope` lists what differs from the ar
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor, nn
+
+ROWS = 4096  # of an embedding in factors that are made at once where all of them are needed
 
 
 class Factors(nn.Sequential):
@@ -103,6 +107,132 @@ class TurnedEmbedding(nn.Embedding):
         return self.turn(super().forward(ids))
 
 
+class FactoredEmbedding(nn.Module):
+    """A table of embeddings that is kept in factors: a row is made of them when it is read, and may then be turned.
+
+    Subclasses say in `rows` how.
+    """
+
+    def __init__(self, tokens: int, width: int, turned: bool):
+        super().__init__()
+        self.tokens, self.width = tokens, width
+        self.turn = turning(torch.empty(0, width), None) if turned else None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What an embedding of the same shape is made with."""
+        return {"tokens": self.tokens, "width": self.width, "turned": self.turn is not None}
+
+    @property
+    def stored(self) -> int:
+        """The numbers that are kept, without those that turn."""
+        return sum(parameter.numel() for parameter in self.parameters(recurse=False))
+
+    @property
+    def row_macs(self) -> int:
+        """The multiply-accumulates of making one row."""
+        raise NotImplementedError
+
+    def head_macs(self, positions: int) -> int:
+        """The multiply-accumulates of the logits at so many positions of one forward."""
+        return self.tokens * (self.row_macs + positions * self.width)
+
+    def rows(self, which: Tensor | slice) -> Tensor:
+        """Return the rows (tokens, width) of some tokens, ids (tokens,) or a slice of the vocabulary."""
+        raise NotImplementedError
+
+    def parts(self, size: int) -> Iterator[slice]:
+        """Yield the vocabulary in slices of so many tokens."""
+        yield from (slice(start, min(start + size, self.tokens)) for start in range(0, self.tokens, size))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the products of hidden states (..., width) with all rows, (..., tokens), made a part at a time."""
+        return torch.cat([nn.functional.linear(hidden, self.rows(part)) for part in self.parts(ROWS)], -1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found = self.rows(ids.flatten()).view(*ids.shape, self.width)
+        return found if self.turn is None else self.turn(found)
+
+
+class TrainEmbedding(FactoredEmbedding):
+    """Every row a tensor train of its own: TensorGPT (arXiv:2307.00526), section 3.
+
+    Entry i of a row, i = i_1 + i_2 I_1 + i_3 I_1 I_2 + ... from 0 on, is the product G_1[i_1] ... G_N[i_N] of a slice
+    of each of its cores. `shape` holds the I_k, `ranks` r_0 ... r_N; of a row the shape goes beyond, the rest is cut.
+    """
+
+    def __init__(self, tokens: int, width: int, shape: Sequence[int], ranks: Sequence[int], turned: bool = False):
+        super().__init__(tokens, width, turned)
+        self.shape, self.ranks = tuple(shape), tuple(ranks)
+        self.sizes = [before * size * after for before, size, after in zip(ranks, shape, ranks[1:], strict=False)]
+        # Of each token its cores after one another, each as (r_k, I_k, r_(k-1)), as they are multiplied.
+        self.cores = nn.Parameter(torch.empty(tokens, sum(self.sizes)))
+
+    def rows(self, which: Tensor | slice) -> Tensor:
+        cores = self.cores[which].split(self.sizes, 1)
+        made = cores[0].new_ones(len(cores[0]), 1, 1)  # (tokens, r_k, I_1 ... I_k), I_1 the fastest
+        for core, before, after in zip(cores, self.ranks, self.ranks[1:], strict=False):
+            made = (core.reshape(len(core), -1, before) @ made).reshape(len(core), after, -1)
+        return made[:, 0, : self.width]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return super().settings | {"shape": self.shape, "ranks": self.ranks}
+
+    @property
+    def row_macs(self) -> int:
+        return sum(size * math.prod(self.shape[:place]) for place, size in enumerate(self.sizes))
+
+
+class LowRankEmbedding(FactoredEmbedding):
+    """The table as the product of two thin matrices: left (tokens, rank) and right (rank, width)."""
+
+    def __init__(self, tokens: int, width: int, rank: int, turned: bool = False):
+        super().__init__(tokens, width, turned)
+        self.left = nn.Parameter(torch.empty(tokens, rank))
+        self.right = nn.Parameter(torch.empty(rank, width))
+
+    def rows(self, which: Tensor | slice) -> Tensor:
+        return self.left[which] @ self.right
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return nn.functional.linear(nn.functional.linear(hidden, self.right), self.left)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return super().settings | {"rank": len(self.right)}
+
+    @property
+    def row_macs(self) -> int:
+        return self.right.numel()
+
+    def head_macs(self, positions: int) -> int:
+        return positions * (self.left.numel() + self.right.numel())
+
+
+class FactoredHead(nn.Module):
+    """An output head that is tied to an embedding in factors, and has no weights of its own."""
+
+    def __init__(self, table: FactoredEmbedding):
+        super().__init__()
+        self._of = [table]  # in a list, so that its weights are stored once, as the embedding's
+
+    @property
+    def table(self) -> FactoredEmbedding:
+        return self._of[0]
+
+    @property
+    def in_features(self) -> int:
+        return self.table.width
+
+    @property
+    def out_features(self) -> int:
+        return self.table.tokens
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.table.logits(hidden)
+
+
 class TurnedNorm(nn.Module):
     """A norm after its inputs are turned back."""
 
@@ -155,6 +285,11 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
     for name in shapes.get("turns", ()):  # those of checkpoints without have none
         module = model.get_submodule(name)
         put(model, name, TurnedEmbedding(module) if isinstance(module, nn.Embedding) else TurnedNorm(module))
+    for name, told in shapes.get("tables", {}).items():
+        put(model, name, (TrainEmbedding if "ranks" in told else LowRankEmbedding)(**told))
+    for name, table in shapes.get("heads", {}).items():
+        factored: Any = model.get_submodule(table)
+        put(model, name, FactoredHead(factored))
     for name, (inputs, outputs, bias) in shapes["linears"].items():
         put(model, name, nn.Linear(inputs, outputs, bias=bias))
     for name, (inputs, rank, outputs, bias) in shapes["factors"].items():

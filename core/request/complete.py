@@ -109,7 +109,7 @@ def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:
 def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
     """Raise `UserError` for a pattern that does not divide the layers of the model while all have their shape."""
     for stage in stages:
-        if stage.ratio_kind == "bits":
+        if stage.ratio_kind in ("bits", "embedding"):  # which leave the layers their shape
             continue
         if stage.removes and stage.ratio_kind != "sparsity":
             return

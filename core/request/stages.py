@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.chain import bits_of
+from core.chain import bits_of, factor_of
 from core.errors import UserError
 from core.methods.base import Method, Preparation, Reconstruction
 from core.methods.convolution.base import ConvMethod
+from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made
@@ -29,6 +30,7 @@ COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
 DEFAULT_BITS, WHOLE_BITS = "4bit", 16  # of a weight that is rounded, and of one that is not
+DEFAULT_FACTOR = "2x"  # by which an embedding gets smaller
 RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
@@ -109,7 +111,9 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
         return f"cannot cut the hidden states that {left.label} turned" if cuts else None
     if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"has no code for the zeros that {left.label} left"
-    if earlier.pattern and earlier.ratio_kind != "bits" and method.keeps != "all":
+    if isinstance(left, EmbeddingMethod) and "tables" in method.touches:
+        return f"needs a whole table of embeddings, and {left.label} left its factors"
+    if earlier.pattern and earlier.ratio_kind == "sparsity" and method.keeps != "all":
         return f"would not keep the {earlier.pattern} pattern that {left.label} left"
     if earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"would mix the zeros that {left.label} left"
@@ -136,6 +140,11 @@ def _ratio(
         if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
             raise UserError(f"{method.label} has no ratio; give bits a weight, such as {method.name}@{DEFAULT_BITS}.")
         return gone
+    if method.factors:
+        gone = round(1 - 1 / factor_of(method, pattern or DEFAULT_FACTOR), RATIO_PLACES)
+        if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
+            raise UserError(f"{method.label} has no ratio; give a factor, such as {method.name}@{DEFAULT_FACTOR}.")
+        return gone
     if pattern is not None:
         if not method.patterns:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
@@ -155,6 +164,13 @@ def check_ratio(ratio: float) -> float:
             f"Ratio {ratio} is too near to 1: ratios have {RATIO_PLACES} decimal places, so 0.999999 is most."
         )
     return round(ratio, RATIO_PLACES)
+
+
+def usual_pattern(method: type[Method]) -> str | None:
+    """Return what stands for the ratio of a method where nothing is asked for: bits, or a factor; None of others."""
+    if method.bits:
+        return DEFAULT_BITS
+    return DEFAULT_FACTOR if method.factors else None
 
 
 def build_stage(
@@ -185,7 +201,7 @@ def build_stage(
         version=found.version,
         ratio=_ratio(found, ratio, pattern, before),
         ratio_kind=found.ratio_kind,
-        pattern=pattern or (DEFAULT_BITS if found.bits else None),
+        pattern=pattern or usual_pattern(found),
         parameters=wanted.parameters.model_dump(exclude_defaults=True),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,

@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.models.facts import facts
 from core.models.sources import identify
 from core.request.complete import complete
-from core.specs import Calibration, Dtype, Frozen, Perplexity, RunSpec, Task, parse_bits, parse_pattern
+from core.specs import Calibration, Dtype, Frozen, Perplexity, RunSpec, Task, parse_bits, parse_factor, parse_pattern
 
 Target = tuple[float | None, str | None]  # a ratio or a pattern
 
@@ -99,8 +99,8 @@ def _last(chain: Sequence[Asked]) -> Target:
 
 
 def target(text: str) -> Target:
-    """Return the amount that is written as a ratio, a pattern or bits a weight; a `UserError` where it is none."""
-    if parse_bits(text) is not None:
+    """Return the amount that is written as a ratio, a pattern, bits or a factor; a `UserError` where it is none."""
+    if parse_bits(text) is not None or parse_factor(text) is not None:
         return None, text
     if ":" in text:
         parse_pattern(text)
@@ -109,5 +109,6 @@ def target(text: str) -> Target:
         return float(text), None
     except ValueError:
         raise UserError(
-            f"{text!r} is no ratio, such as 0.5, no pattern, such as 2:4, and no bits, such as 4bit."
+            f"{text!r} is no ratio, such as 0.5, no pattern, such as 2:4, no bits, such as 4bit, and no factor, such "
+            "as 2x."
         ) from None

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
 from core.evaluation.perplexity import output_scale
+from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import find_blocks, first
 from core.training.examples import Batch
 
@@ -73,9 +74,9 @@ def through_head(model: PreTrainedModel, hidden: Tensor, loss: RowLoss) -> Tenso
     return _ThroughHead.apply(hidden, model, loss)
 
 
-def chunk_rows(head: nn.Module) -> int:
+def chunk_rows(head: nn.Linear | FactoredHead) -> int:
     """Return of how many tokens the logits, fp32, are held at once."""
-    return max(1, CHUNK_BYTES // (4 * head.get_parameter("weight").shape[0]))
+    return max(1, CHUNK_BYTES // (4 * head.out_features))
 
 
 class _ThroughHead(torch.autograd.Function):

@@ -44,6 +44,8 @@ def _made(at: str) -> str:
     """Say what was done at an amount."""
     if "%" in at:
         return f"With {at} of the weights removed"
+    if at.endswith("x"):
+        return f"With the embedding {at[:-1]} times smaller"
     return f"Rounded to {at}s a weight" if "bit" in at else f"In the pattern {at}"
 
 

@@ -79,8 +79,9 @@ def made_with_most(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of variants that a share of the weights tells apart: bits a weight are on no axis with it."""
-    return rows[~rows["rounded"].astype(bool)]
+    """Return the rows of variants that a share of the block weights tells apart: neither bits a weight nor how many
+    times smaller the embedding is are on one axis with it."""
+    return rows[~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding")]
 
 
 def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def curved(rows: pd.DataFrame, of_bits: bool) -> pd.DataFrame:
-    """Return the rows of variants that have a place on a curve, those of few bits among them where it is `of_bits`."""
+    """Return the rows of variants that have a place on a curve; where it is `of_bits`, also of those not `by_share`."""
     return of_methods(rows) if of_bits else by_share(rows)
 
 

@@ -34,7 +34,8 @@ TICKS = (  # (axis' highest over lowest is below, steps in each decade)
 
 @dataclass(frozen=True)
 class Axis:
-    """What a curve is drawn against: a column of the points, and whether weights of few bits have a place on it."""
+    """What a curve is drawn against: a column of the points, and whether what has weights of few bits, or its embedding
+    in factors, has a place on it."""
 
     column: str
     title: str

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.specs import parse_bits
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import PATTERN_MARKS, Look, Theme
 
@@ -29,8 +28,8 @@ def marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> di
 
 
 def is_hollow(pattern: Any) -> bool:
-    """Whether an amount is an N:M pattern, and neither a ratio nor bits a weight."""
-    return isinstance(pattern, str) and parse_bits(pattern) is None
+    """Whether an amount is an N:M pattern, and neither a ratio nor bits a weight or a factor."""
+    return isinstance(pattern, str) and ":" in pattern
 
 
 def symbol(style: Look, pattern: str | None) -> str:

@@ -10,7 +10,7 @@ from core.chain import parse
 from core.errors import UserError
 from core.registry import METHODS, get_stage
 from core.request.asked import reads_of
-from core.specs import parse_bits, parse_pattern
+from core.specs import parse_pattern
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
 
@@ -50,6 +50,8 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
     if method.bits:
         wanted = [(f"{bits}bit", 1.0) for bits in method.bits]  # which hold zeros, be they few or many
+    if method.factors:
+        wanted = [(f"{factor:g}x", 1.0) for factor in method.factors]  # of what no other method removes
     if method.patterns:
         wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
     start = stages[last].amount_place
@@ -67,8 +69,8 @@ def quickly_made(chain: str) -> bool:
 
 
 def _share(ratio: float | None, pattern: str | None) -> float:
-    """Return the share of weights that an amount removes."""
-    if pattern and parse_bits(pattern) is None:
+    """Return the share of block weights that an amount removes."""
+    if pattern and ":" in pattern:
         kept, group = parse_pattern(pattern)
         return 1 - kept / group
     return ratio or 0.0

@@ -24,7 +24,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
         if isinstance(text, str):
             where[name] = text
-    if first["rounded"]:  # which no curve over what was removed shows
+    if first["rounded"] or first["ratio_kind"] == "embedding":  # which no curve over what was removed shows
         where["explore_mode"] = "Trade-off"
     elif first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from core.request.stages import COUNTED
 from core.results import LayerReport, Result
 from core.specs import Stage
 from core.words import amount, changed, label
@@ -35,7 +36,7 @@ def stage_table(result: Result) -> pd.DataFrame:
         made = variant.made[place] if place < len(variant.made) else {}
         layers = [layer for layer in result.layers if layer.stage == place]
         errors = [(layer.error, layer.name) for layer in layers if layer.error is not None]
-        if stage.removes:
+        if stage.removes and (layers or stage.ratio_kind in COUNTED):
             gone = _gone(stage, layers)
         if place == len(variant.stages) - 1:
             gone = result.counted.block_removed

@@ -18,6 +18,7 @@ CORNERS = {  # of a marker: (their number, the first one's angle in degrees, the
     "pentagon": (5, -90, 1.0),
     "hexagon": (6, -90, 1.0),
     "star": (10, -90, 0.45),
+    "star-diamond": (8, -90, 0.45),
 }
 BARS = {"cross": 0, "x": 45}  # two bars across each other, turned by so many degrees
 

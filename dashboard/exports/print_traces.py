@@ -31,6 +31,7 @@ MARKERS = {
     "hexagon": "h",
     "pentagon": "p",
     "star": "*",
+    "star-diamond": (4, 1, 0),
     "cross": "P",
     "x": "X",
     "diamond-tall": "d",

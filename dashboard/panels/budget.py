@@ -10,7 +10,7 @@ import streamlit as st
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
 from core.analysis.seven import MEAN
 from core.data.texts import called
-from core.specs import parse_bits
+from core.specs import parse_bits, parse_factor
 from core.words import label
 from dashboard import data
 from dashboard.charts import paired, points, ranking, tradeoff
@@ -200,10 +200,10 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
 
 
 def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
-    """Return the quality and the cost as papers print them, variant by amount: by what was removed, then by bits."""
-    rounded, dense = found["pattern"].map(parse_bits, na_action="ignore").notna(), points.is_dense(found)
-    name, pivots = quality.column, []
-    for part in (found[~rounded], *([found[rounded | dense]] if rounded.any() else [])):
+    """Return the quality and the cost as papers print them, variant by amount: what was removed, bits, factors."""
+    kinds = [found["pattern"].map(parse, na_action="ignore").notna() for parse in (parse_bits, parse_factor)]
+    name, pivots, dense = quality.column, [], points.is_dense(found)
+    for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
         order, known = points.amounts(part), part[part[name].notna()]
         good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
         paid = part.assign(value=part[cost.column]).dropna(subset="value")

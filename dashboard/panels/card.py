@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.methods.base import Method, Reads
 from core.registry import get_stage
 from core.request.asked import reads_of
-from core.request.stages import DEFAULT_BITS, DEFAULT_RATIO
+from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.words import amount
 from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
@@ -25,6 +25,7 @@ DOES = {  # each family in the words of a newcomer
     "low rank": "lowers the rank",
     "convolution": "splits convolutions",
     "quantisation": "rounds weights",
+    "embedding": "factors the embedding",
     "reconstruction": "reconstructs",
     "recovery": "trains",
 }
@@ -70,6 +71,7 @@ def fill(card: int, stage: Asked, first: bool) -> dict[str, Any]:
         "ratio": ratio,
         "pattern": stage.pattern or PATTERNS[0],
         "bits": stage.pattern if method.bits and stage.pattern else DEFAULT_BITS,
+        "factor": stage.pattern if method.factors and stage.pattern else DEFAULT_FACTOR,
         "layers": stage.layers or "",
         "text": str(stage.text) if stage.text else "",
         "seed": stage.seed,
@@ -94,7 +96,7 @@ def cited(method: type[Method]) -> str:
 
 
 def _amount(card: int, method: type[Method], first: bool) -> str:
-    """Ask how much is to be gone after the stage: a ratio, or a pattern or bits where the method has them."""
+    """Ask how much is to be gone after the stage: a ratio, or a pattern, bits or a factor where the method has them."""
     if not method.takes_amount:
         return ""
     if method.bits:
@@ -112,6 +114,17 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             help=f"Of the linear layers inside the blocks, without the scales that groups of inputs share.{told}",
         )
         return f"@{bits}"
+    if method.factors:
+        st.session_state.setdefault(key(card, "factor"), DEFAULT_FACTOR)
+        factor = st.selectbox(
+            "Times smaller",
+            [f"{factor:g}x" for factor in method.factors],
+            key=key(card, "factor"),
+            accept_new_options=True,
+            **KEPT,
+            help="Of the table of embeddings alone. Another factor above 1 may be typed, such as 2.5x.",
+        )
+        return "@" + quoted(factor)
     with st.container(horizontal=True):
         kind: str | None = "ratio"
         if method.patterns:

@@ -12,7 +12,7 @@ from core.chain import DENSE, file_name, shared
 from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
-from core.reached import missed, share
+from core.reached import embedding_words, missed, share
 from core.registry import RECONSTRUCTIONS
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
@@ -107,7 +107,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
         st.caption(f"Means of {row['seeds']} seeds, of perplexities {ends}. What is below is of seed {seed}.")
     said = ", ".join(_facts(result))
     st.markdown(f"{said[0].upper()}{said[1:]}.")
-    if told := missed(result):
+    for told in filter(None, (missed(result), embedding_words(result))):
         st.caption(told)
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
         st.caption("Its zeros save memory and no time: they are multiplied with as other weights are, also in 2:4.")

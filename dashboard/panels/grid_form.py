@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.chain import Asked, parse
 from core.errors import UserError
 from core.methods.base import Reads
-from core.registry import METHODS
+from core.registry import get_stage
 from core.request.asked import check_seed, reads_of
 from core.request.stages import check_ratio
 from core.request.sweeps import Target, target
@@ -86,25 +86,27 @@ def series_input(present: str, mistakes: Mistakes) -> Series:
         for chain in chains:
             stages += parse(chain)
     open_ones = [stage for stage in stages if stage.open]
-    amounts = _amounts(mistakes, [f"{bits}bit" for bits in _bits(open_ones)]) if open_ones else ()
+    amounts = _amounts(mistakes, _fixed(open_ones)) if open_ones else ()
     return Series(chains, amounts, tuple(stages), box)
 
 
-def _bits(stages: Sequence[Asked]) -> list[int]:
-    """Return the bits a weight that some of the stages can be asked for."""
-    known = {method.name: method.bits for method in METHODS}
-    return sorted({bits for stage in stages for bits in known.get(stage.name, ())})
+def _fixed(stages: Sequence[Asked]) -> list[str]:
+    """Return the bits a weight, and the factors, that some of the stages can be asked for."""
+    methods = [get_stage(stage.name) for stage in stages]
+    bits = sorted({bits for method in methods for bits in method.bits})
+    factors = sorted({factor for method in methods for factor in method.factors})
+    return [*(f"{one}bit" for one in bits), *(f"{one:g}x" for one in factors)]
 
 
-def _amounts(mistakes: Mistakes, bits: list[str]) -> tuple[Target, ...]:
+def _amounts(mistakes: Mistakes, fixed: list[str]) -> tuple[Target, ...]:
     chosen = st.multiselect(
         "Amounts",
-        [*RATIOS, *PATTERNS, *bits],
+        [*RATIOS, *PATTERNS, *fixed],
         default=FIRST_AMOUNTS,
         key=AMOUNTS,
         accept_new_options=True,
-        help="Shares of the block weights that are gone, such as 0.35, N:M patterns, such as 2:4, or, of what rounds "
-        "them, bits a weight, such as 4bit.",
+        help="Shares of the block weights that are gone, such as 0.35, N:M patterns, such as 2:4, of what rounds them "
+        "bits a weight, such as 4bit, or of what makes the embedding smaller factors, such as 2x.",
         **HELD,
     )
     with mistakes.told():

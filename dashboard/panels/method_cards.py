@@ -107,6 +107,8 @@ def _amounts(method: type[Method]) -> str:
         return f"Keeps {', '.join(map(str, method.bits[:-1]))} or {method.bits[-1]} bits of every block weight"
     if on_convolutions(method):
         return "Removes a share of the weights of a model's convolutions"
+    if method.factors:
+        return f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factors)} or more times smaller"
     said = "Removes a share of the block weights"
     if method.patterns:
         said += ", or leaves N of every M, such as 2:4"

@@ -20,11 +20,11 @@ from dashboard.panels.binding import BOUND, HELD
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
-BY_BITS = "bits per weight"
+BY_SIZE, BY_BITS = "packed size", "bits per weight"
 AXES = dict(
     zip(
         (
-            *("ratio asked for", "model share removed", "parameters left", "packed size", BY_BITS),
+            *("ratio asked for", "model share removed", "parameters left", BY_SIZE, BY_BITS),
             *("time to read a token", "time to write a token"),
         ),
         figures.AXES,
@@ -163,8 +163,8 @@ def _pick_axis() -> figures.Axis:
         key=AXIS,
         **HELD,
         help="The ratio counts only the weights inside the model's blocks, and so do bits per weight; the other "
-        "choices count all of the model. Quantised variants stand with the others by what both have: packed size, "
-        "bits per weight or time.",
+        "choices count all of the model. Quantised variants, and those whose embedding is in factors, stand with the "
+        "others by what all have: packed size, bits per weight or time.",
     )
     return AXES[name]
 

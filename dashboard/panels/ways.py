@@ -8,12 +8,12 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.methods.base import Method, Preparation, Reconstruction
-from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO
+from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, usual_pattern
 from core.words import label
 from dashboard.charts import choices
 from dashboard.panels.binding import ALONE
 from dashboard.panels.chain_form import CHAIN
-from dashboard.panels.pickers import AXIS, BY_BITS, FAMILIES, SHOWN
+from dashboard.panels.pickers import AXIS, BY_BITS, BY_SIZE, FAMILIES, SHOWN
 from dashboard.panels.series import SERIES
 
 Address = dict[str, str | list[str]]
@@ -22,13 +22,13 @@ Address = dict[str, str | list[str]]
 def run(method: type[Method]) -> Address:
     """Return the address of the Run page with a chain that shows a method.
 
-    It is at half of the weights, or at the usual bits; what prepares a model is rounded, and what else removes nothing
-    follows a pruning.
+    It is at half of the weights, or at the usual bits or factor; what prepares a model is rounded, and what else
+    removes nothing follows a pruning.
     """
     if method.name == DENSE:
         return {CHAIN: DENSE}
-    if method.bits:
-        return {CHAIN: f"{method.name}@{DEFAULT_BITS}"}
+    if pattern := usual_pattern(method):
+        return {CHAIN: f"{method.name}@{pattern}"}
     if issubclass(method, Preparation):
         return {CHAIN: f"{method.name}+gptq@{DEFAULT_BITS}"}
     before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
@@ -41,7 +41,8 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
     """Return the address of each method's curve on Explore, by name; none where nothing of it was measured.
 
     It is of the default model where that has some, and of the text with most points. What removes nothing is shown
-    beside what it followed, in the family in which it has most points; what only rounds weights by their bits.
+    beside what it followed, in the family in which it has most points; what only rounds weights by their bits,
+    and what makes the embedding smaller by packed size.
     """
     rows = choices.of_methods(frame[(frame["metric"] == "perplexity") & frame["window"].notna()])
     texts = {model: choices.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
@@ -54,7 +55,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
         if mine.empty:
             continue
         pruned = choices.by_share(mine)
-        along: Address = {AXIS: BY_BITS} if pruned.empty else {}
+        along: Address = {AXIS: BY_SIZE if method.factors else BY_BITS} if pruned.empty else {}
         mine = mine if pruned.empty else pruned
         mine = _most(mine, "model", DEFAULT_MODEL)
         mine = _most(mine, "family")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.analysis.differences import shown_together
 from core.data.texts import called
-from core.request.stages import DEFAULT_BITS, DEFAULT_RATIO
+from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.words import amount
 from dashboard import data
 from dashboard.charts import curve, paired, points
@@ -30,7 +30,7 @@ from dashboard.panels.series import pick_series
 
 CURVE, TRADE_OFF, MODELS = MODES = ("Curve", "Trade-off", "Several models")
 AT = "explore_at"  # the chosen amount
-USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS)  # one of which is at first
+USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS), amount(None, DEFAULT_FACTOR)  # one is at first
 SIDE = 500  # px that each of two charts beside each other has at least
 
 

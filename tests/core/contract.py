@@ -22,7 +22,7 @@ from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.tables import tables_of
 from core.request.stages import parse_pattern
-from core.specs import parse_bits
+from core.specs import parse_bits, parse_factor
 from core.training.base import TrainedMethod
 from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack
@@ -33,13 +33,16 @@ MIDDLE = f"1:{BLOCKS - 2}"  # layers
 def check_share(made: Made) -> None:
     """The asked share of the selected linears' weights is gone, and the layer reports say so; or all are rounded.
 
-    Of a method of convolutions it is the share of theirs.
+    Of a method of convolutions it is the share of theirs; or the embedding is as much smaller as it should be.
     """
     if isinstance(made.method, ConvMethod):
         check_convolutions(made)
         return
     if made.method.bits:
         check_rounded(made)
+        return
+    if made.method.factors:
+        check_factored(made)
         return
     dense = made.ground.dense
     chosen = select(linears(dense), made.stage.layers, BLOCKS)
@@ -92,6 +95,18 @@ def check_rounded(made: Made) -> None:
         assert torch.allclose(grid.nearest(weight), weight, atol=1e-6)
         for row in weight.reshape(-1, grid.group)[:20]:
             assert len(row.unique()) <= 2**bits
+
+
+def check_factored(made: Made) -> None:
+    """The embedding has at most the asked share of its numbers and gives rows as wide; the rest is as it was."""
+    before, after = made.ground.dense.get_input_embeddings().weight, made.model.get_input_embeddings()
+    stored = sum(parameter.numel() for parameter in after.parameters())
+    assert 0 < stored <= before.numel() / parse_factor(made.stage.pattern)
+    assert after(torch.arange(len(before))).shape == before.shape and not made.reports
+    dense = made.ground.dense.state_dict()
+    kept = {name: tensor for name, tensor in made.model.state_dict().items() if name in dense}
+    assert dense.keys() - kept.keys() == {"model.embed_tokens.weight"}
+    assert all(torch.equal(tensor, dense[name]) for name, tensor in kept.items())
 
 
 def check_even(made: Made, sizes: dict[str, tuple[int, int]]) -> None:
@@ -157,7 +172,7 @@ def check_recovered(made: Made, recovery: Case) -> None:
         assert before.weight.shape == after.weight.shape
         assert torch.equal(before.weight == 0, after.weight == 0), before.name
         assert not torch.equal(before.weight, after.weight), before.name
-    if made.stage.pattern:
+    if made.method.patterns and made.stage.pattern:
         check_pattern(trained, made.stage.pattern)
     assert footprint(trained, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
     assert torch.isfinite(made.ground.outputs(trained)).all()
@@ -232,7 +247,7 @@ def check_pattern_refused(ground: Ground, case: Case) -> None:
     try:
         ground.make(case, pattern="2:4")
     except UserError as error:
-        allowed = ("N:M", "leave ratio and pattern out", "which takes 2bit")
+        allowed = ("N:M", "leave ratio and pattern out", "which takes 2bit", "which takes a factor")
         assert any(words in str(error) for words in allowed)
     else:
         raise AssertionError(f"{case} takes a pattern that it does not declare")

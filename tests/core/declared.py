@@ -13,7 +13,7 @@ from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import VariantSpec
 from core.taxonomy import leaf_of
-from tests.core.ground import BITS, RATIO, Case, Ground
+from tests.core.ground import RATIO, Case, Ground, instead
 
 
 def check_declared(method: type[Method]) -> None:
@@ -102,10 +102,10 @@ def check_key(method: type[Method], ground: Ground) -> None:
     """A parameter given at its default, also as text, does not enter the key; a ratio and a version do."""
 
     def key(settings: dict, ratio: float = RATIO) -> str:
-        amount = ratio if method.takes_amount and not method.bits else None
-        bits = BITS[ratio] if method.bits else None
+        pattern = instead(method, ratio)
+        amount = ratio if method.takes_amount and not pattern else None
         text = ground.text.model_copy(update={"windows": 64})  # more than are held out
-        stage = build_stage(method.name, amount, bits, settings=settings, calibration=text)
+        stage = build_stage(method.name, amount, pattern, settings=settings, calibration=text)
         return VariantSpec(model="m", revision="r", stages=(stage,)).key
 
     plain = key({})

@@ -34,6 +34,7 @@ from tests.core.encoders import answer
 BLOCKS = 4
 RATIO = 0.4
 BITS = {RATIO: "4bit", 0.2: "8bit", 0.5: "2bit"}  # of what rounds, in the place of a ratio
+FACTORS = {RATIO: "2x", 0.2: "1.5x", 0.5: "2.5x"}  # of what makes the embedding smaller
 WINDOWS, WINDOW = 8, 24
 # So that a training takes a few steps; each of them where a method has it.
 QUICK = {
@@ -71,6 +72,11 @@ class Case:
     @property
     def made(self) -> Method:
         return self.method.of(self.method.parsed(self.all_settings), 0)
+
+
+def instead(method: type[Method], ratio: float) -> str | None:
+    """Return the amount that stands for a ratio; None where that is asked for itself."""
+    return BITS.get(ratio) if method.bits else FACTORS.get(ratio) if method.factors else None
 
 
 def cases(methods: Sequence[type[Method]]) -> list[Case]:
@@ -140,8 +146,8 @@ class Ground:
 
     def make(self, case: Case, ratio: float = RATIO, **asked: Any) -> Made:
         """Apply the case to a copy of the dense model. `asked` may hold a pattern, layers, a seed and another text."""
-        if case.method.bits:
-            asked = {"pattern": BITS[ratio]} | asked
+        if pattern := instead(case.method, ratio):
+            asked = {"pattern": pattern} | asked
         amount = ratio if case.method.takes_amount and not asked.get("pattern") else None
         asked = {"settings": case.all_settings, "calibration": self.text} | asked
         stage = build_stage(case.method.name, ratio=amount, **asked)

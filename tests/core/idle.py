@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.evaluation.layers import report
 from core.methods.base import Compressed, LinearMethod, Method, TableMethod
 from core.methods.convolution.base import ConvMethod
+from core.methods.embedding.base import EmbeddingMethod
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 from core.methods.structured.base import (
     BlockMethod,
@@ -21,6 +22,7 @@ from core.methods.structured.base import (
     UnitMethod,
     View,
 )
+from core.models.modeling_slimscope import LowRankEmbedding
 from core.models.parts.blocks import Blocks
 from core.training.base import Recovery, TrainedMethod
 from core.training.losses import text_loss
@@ -63,8 +65,15 @@ def _unrounded(method: Method, view: BlockView, *_: Any) -> dict[str, Rounded]:
     return {name: Rounded(weight, Compressed(weight), weight) for name, weight in weights.items()}
 
 
+def _whole_table(method: Method, table: Tensor, *_: Any) -> tuple[LowRankEmbedding, str]:
+    found = LowRankEmbedding(*table.shape, table.shape[1])
+    found.left, found.right = nn.Parameter(table), nn.Parameter(torch.eye(table.shape[1]))
+    return found, "all of it"
+
+
 IDLE = {
     TableMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
+    EmbeddingMethod: {"factored": _whole_table},
     BlockQuantised: {"round_block": _unrounded},
     LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},
     ConvMethod: {"plan": lambda self, options, ratio: dict.fromkeys(options)},

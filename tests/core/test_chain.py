@@ -52,6 +52,8 @@ def stages(pick):
     if method.takes_amount:
         if method.bits:
             pattern = f"{pick(draw.sampled_from(method.bits))}bit"
+        elif method.factors:
+            pattern = f"{pick(draw.integers(1001, 10**7)) / 1000:.12g}x"
         elif method.patterns and pick(draw.booleans()):
             kept = pick(draw.integers(1, 20))
             pattern = f"{kept}:{kept + pick(draw.integers(1, 20))}"
@@ -133,6 +135,9 @@ BAD = {
     "magnitude@0.5+lorra": "character 15: Unknown stage 'lorra'; did you mean 'lora'?",
     "wanda@4bit": "character 7: '4bit' is no amount of wanda, which takes a ratio such as 0.5 or a pattern such as 2:4",
     "svd@2x": "character 5: '2x' is no amount of svd, which takes a ratio such as 0.5.",
+    "tensor-train@0.5": "character 14: '0.5' is no amount of tensor-train, which takes a factor above 1, such as 2x",
+    "tensor-train@1x": "character 14: '1x' is no amount of tensor-train, which takes a factor above 1",
+    "embedding-lowrank@2.0x": "character 19: '2.0x' is no amount of embedding-lowrank",
     "svd@2:4": "character 5: SVD has no N:M patterns",
     "wanda@4:2": "character 7: Pattern '4:2' is not N:M",
     "wanda@1.5": "character 7: Ratio 1.5 is outside",

@@ -88,7 +88,9 @@ def test_patterns_are_exact_or_refused(case, pattern, made, grounds):
         check_pattern_refused(grounds(case), case)
 
 
-ANY_RATIO = [case for case in CASES if not (issubclass(case.method, TrainedMethod) or case.method.bits)]
+ANY_RATIO = [
+    case for case in CASES if not (issubclass(case.method, TrainedMethod) or case.method.bits or case.method.factors)
+]
 
 
 @pytest.mark.parametrize("case", ANY_RATIO, ids=str)

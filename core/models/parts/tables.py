@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def tables_of(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return the modules that hold the tables, by name; of two that share a weight the first, the embedding."""
+    """Return the modules that hold whole tables, by name; of two that share a weight the first, the embedding."""
     wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
     found: dict[int, tuple[str, nn.Module]] = {}
     for name, module in model.named_modules():
-        if id(module) in wanted:
+        if id(module) in wanted and not isinstance(module, FactoredEmbedding | FactoredHead):
             found.setdefault(id(module.get_parameter("weight")), (name, module))
     return dict(found.values())

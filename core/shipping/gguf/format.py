@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.quantised.rotate import Rotate
 from core.methods.structured.base import FactoredUnitMethod, RotationMethod
@@ -61,6 +62,11 @@ class GGUF(Format):
                 raise UserError(
                     f"GGUF has no form for the pairs of thin matrices that {method.label} leaves; export it as "
                     "huggingface, or compress with a method that removes heads and channels or rounds weights."
+                )
+            if issubclass(method, EmbeddingMethod):
+                raise UserError(
+                    f"GGUF has no form for the factors that {method.label} leaves of the embedding; export it as "
+                    "huggingface, or round the embedding, as rtn@8bit,on=embedding does."
                 )
             if issubclass(method, RotationMethod):
                 raise UserError(

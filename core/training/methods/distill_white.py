@@ -95,7 +95,7 @@ class DistillWhite(Recovery):
             from core.models.parts.blocks import find_blocks
 
             ours, theirs = (
-                (len(find_blocks(model).holder), model.get_output_embeddings().weight.shape[1])
+                (len(find_blocks(model).holder), model.get_output_embeddings().in_features)
                 for model in (student, teacher.model)
             )
             if ours != theirs:

@@ -1,0 +1,67 @@
+"""The table of embeddings put into factors, in place, and a head that shares it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from core.chain import factor_of
+from core.context import Context, Given, Outcome
+from core.errors import UserError
+from core.methods.embedding.base import EmbeddingMethod
+from core.models.modeling_slimscope import FactoredHead, TurnedEmbedding, put
+from core.models.parts.blocks import text_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from core.models.modeling_slimscope import FactoredEmbedding
+
+CHUNK = 4096  # rows that are compared at once
+
+
+@torch.no_grad()
+def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Given, context: Context) -> Outcome:
+    """Put the embedding of the model into factors, in place.
+
+    Raises `UserError` where it is no plain table, or has no factors that are as small, before anything is changed.
+    """
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is not None and getattr(head, "weight", None) is table.weight
+    if type(table) not in (nn.Embedding, TurnedEmbedding) or (tied and getattr(head, "bias", None) is not None):
+        raise UserError(
+            f"{method.label} needs a plain table of embeddings, and a head without a bias where that shares it; this "
+            f"model's {type(table).__name__} does more than look rows up, or its head has one."
+        )
+    names = {id(module): name for name, module in model.named_modules()}
+    own = table.get_parameter("weight")
+    weight = own.data.to(context.device, torch.float32)
+
+    def progress(done: int, total: int) -> None:
+        context.progress("compress", done, total, names[id(table)])
+
+    found, said = method.factored(weight, factor_of(type(method), given.stage.pattern or ""), progress)
+    error = _error(weight, found)
+    for parameter in found.parameters():
+        parameter.data = parameter.data.to(own)  # its dtype and device
+        parameter.requires_grad_(own.requires_grad)
+    if isinstance(table, TurnedEmbedding):
+        found.turn = table.turn
+    put(model, names[id(table)], found)
+    note = f"{said}, {error:.3f} of the squares lost"
+    if tied:
+        text_config(model).tie_word_embeddings = False
+        if method.parameters.head == "rebuilt":
+            put(model, names[id(head)], FactoredHead(found))
+        else:
+            note += "; the head keeps the whole table, so the model as a whole is larger"
+    return Outcome([], note=note)
+
+
+def _error(weight: Tensor, found: FactoredEmbedding) -> float:
+    """Return |E - E'|^2 / |E|^2 of a table (tokens, width) and its factors."""
+    lost = sum((weight[part] - found.rows(part)).square().sum(dtype=torch.float64) for part in found.parts(CHUNK))
+    return float(lost / weight.square().sum(dtype=torch.float64))

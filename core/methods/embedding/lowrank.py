@@ -1,0 +1,79 @@
+"""Low-rank embedding: the whole table as the product of two thin matrices, what trains of single rows are told beside.
+
+References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all tables of a rank it is the closest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from core.methods.base import Citation
+from core.methods.embedding.base import EmbeddingMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.models.modeling_slimscope import LowRankEmbedding
+    from core.models.shape import ModelFacts
+    from core.specs import Calibration
+
+CHUNK = 4096  # rows that are summed at once in fp64
+
+
+class EmbeddingLowRank(EmbeddingMethod):
+    name = "embedding-lowrank"
+    label = "Low-rank embedding"
+    citation = Citation(
+        title="The approximation of one matrix by another of lower rank",
+        authors="Eckart & Young",
+        year=1936,
+        url="https://doi.org/10.1007/BF02288367",
+    )
+    summary = "Keeps the table of embeddings as the product of two thin matrices; reads no text."
+    idea = (
+        "The vectors of all tokens lie close to a space of fewer dimensions, and singular vectors find the one that is "
+        "closest to them. A token keeps its coordinates there, and all share the matrix that leads back."
+    )
+    formulas = (
+        r"E \approx A B, \qquad A = E\, V_k, \quad B = V_k^\top",
+        r"k = \left\lfloor \frac{n m}{f\,(n + m)} \right\rfloor",
+    )
+    symbols = {
+        "E": "table of embeddings, a row a token",
+        r"A,\ B": "the two thin matrices",
+        "k": "rank, the columns of A and the rows of B",
+        "V_k": "the first k right singular vectors of the table",
+        r"n,\ m": "tokens, and width of the table",
+        "f": "factor that is asked for",
+    }
+    colour = 6
+    dash = "dash"
+
+    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+        """A Gram matrix of the table, its eigenvectors, and the product with them."""
+        return 4.0 * shape.vocabulary * shape.hidden**2 + 20 * shape.hidden**3
+
+    def factored(
+        self, table: Tensor, factor: float, progress: Callable[[int, int], None]
+    ) -> tuple[LowRankEmbedding, str]:
+        import torch
+
+        from core.models.modeling_slimscope import LowRankEmbedding
+
+        tokens, width = table.shape
+        rank = int(tokens * width / factor / (tokens + width))
+        if not rank:
+            raise UserError(f"{self.label}: nothing would be left of the embedding; ask for a smaller factor.")
+        with torch.device("meta"):
+            found = LowRankEmbedding(tokens, width, rank)
+        gram = table.new_zeros(width, width, dtype=torch.float64)
+        progress(0, tokens)
+        for part in found.parts(CHUNK):
+            rows = table[part].double()
+            gram += rows.T @ rows
+            progress(part.stop, tokens)
+        right = torch.linalg.eigh(gram).eigenvectors[:, -rank:].T.float().contiguous()  # (rank, width)
+        found.left, found.right = torch.nn.Parameter(table @ right.T), torch.nn.Parameter(right)
+        return found, f"rank {rank}, {rank} numbers a token and {rank} x {width} for all"

@@ -1,0 +1,56 @@
+"""Shapes that rows are folded to, with caps on the ranks of their trains, and how many numbers a train of them has."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+Shape = tuple[int, ...]
+
+
+def parse_shape(text: str) -> Shape | None:
+    """Return (8, 8, 9) of `8x8x9`; None of what is no shape of at least two sizes above 1."""
+    if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})+", text):
+        return None
+    sizes = tuple(map(int, text.split("x")))
+    return sizes if min(sizes) > 1 else None
+
+
+def ranks(shape: Shape, cap: int) -> Shape:
+    """Return r_0 ... r_N: each as high as what lies to its left and to its right allows, and no higher than the cap."""
+    inner = (min(math.prod(shape[:place]), math.prod(shape[place:]), cap) for place in range(1, len(shape)))
+    return (1, *inner, 1)
+
+
+def numbers(shape: Shape, cap: int) -> int:
+    """Return P, the numbers of a train: the sum of r_(k-1) I_k r_k."""
+    own = ranks(shape, cap)
+    return sum(before * size * after for before, size, after in zip(own, shape, own[1:], strict=False))
+
+
+def highest_cap(shape: Shape, most: float) -> int | None:
+    """Return the highest cap with at most so many numbers, which has the smallest error; None where there is none."""
+    caps = range(1, max(ranks(shape, math.prod(shape))) + 1)
+    return max((cap for cap in caps if numbers(shape, cap) <= most), default=None)
+
+
+def candidates(width: int) -> Iterator[Shape]:
+    """Yield the shapes of a row: all factorisations of its width, and of the power of 2 to which it can be filled up.
+
+    Their sizes ascend: large ones are cheapest at an end, where one rank is 1.
+    """
+    for whole in dict.fromkeys((width, 2 ** (width - 1).bit_length())):
+        yield from (shape for shape in _factorisations(whole) if len(shape) > 1)
+
+
+def _factorisations(number: int, least: int = 2) -> Iterator[Shape]:
+    """Yield the ways to write a number as a product of ascending factors."""
+    yield (number,)
+    for first in range(least, math.isqrt(number) + 1):
+        if number % first == 0:
+            yield from ((first, *rest) for rest in _factorisations(number // first, first))
+
+
+def written(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
