@@ -20,6 +20,7 @@ def variant(*stages, **changes):
 GOLDEN = {
     "dense": (build_stage("dense"), "2833ae2f"),
     "magnitude": (build_stage("magnitude", 0.5), "aad66647"),
+    "tensor-train": (build_stage("tensor-train", pattern="2x"), "fe903252"),
     "wanda": (build_stage("wanda", pattern="2:4", calibration=CALIBRATION), "56708e58"),
     "sparsegpt": (
         build_stage("sparsegpt", 0.3, settings={"damping": 0.1}, calibration=CALIBRATION, seed=1),
@@ -55,6 +56,11 @@ def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():
     ("arguments", "says"),
     [
         ({"method": "sparsegtp"}, "sparsegpt"),
+        (
+            {"method": "tensor-train", "ratio": 0.5},
+            "has no ratio; give a factor, such as tensor-train@2x.",
+        ),
+        ({"method": "tensor-train", "pattern": "1x"}, "takes a factor above 1"),
         ({"method": "magnitude", "ratio": 1.0}, "outside"),
         ({"method": "magnitude", "ratio": -0.1}, "outside"),
         ({"method": "magnitude", "pattern": "4:2"}, "N:M"),

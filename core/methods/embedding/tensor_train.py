@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK = 4096  # rows that are decomposed at once
 SAMPLE = 256  # rows on which shapes are compared
-DECOMPOSITION = 1000  # operations of a train, over its row's entries
+DECOMPOSITION = 130  # operations of a train, over its row's entries and the square root of their number
 
 
 class TensorTrainParameters(EmbeddingParameters):
@@ -80,7 +80,7 @@ class TensorTrain(EmbeddingMethod):
     Parameters = TensorTrainParameters
 
     def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
-        return DECOMPOSITION * shape.vocabulary * shape.hidden
+        return DECOMPOSITION * shape.vocabulary * shape.hidden**1.5
 
     def factored(
         self, table: Tensor, factor: float, progress: Callable[[int, int], None]

@@ -56,7 +56,8 @@ def chain(*stages):
     made = []
     for text in stages:
         method, amount, *settings = [*text.split("@"), ""][: 1 + max(1, text.count("@"))]
-        ratio, pattern = (None, amount) if ":" in amount else (float(amount) if amount else None, None)
+        fixed = ":" in amount or amount.endswith(("x", "bit"))
+        ratio, pattern = (None, amount) if fixed else (float(amount) if amount else None, None)
         given = dict(one.split("=") for one in settings if one)
         layers = given.pop("layers", None)
         made.append(build_stage(method, ratio, pattern, given, CALIBRATION, layers=layers, before=tuple(made)))
@@ -80,6 +81,12 @@ def chain(*stages):
         ("magnitude@0", "svd@0.3"),
         ("magnitude@0.5@layers=0:3", "magnitude@0.3@layers=4:7"),
         ("wanda@0.5", "wanda@0.5"),
+        ("slimllm@0.2", "tensor-train@2x", "gptq@4bit", "lora"),
+        ("sparsegpt@2:4", "embedding-lowrank@3x"),
+        ("tensor-train@2x", "svd@0.3", "sparsegpt@2:4"),
+        ("tensor-train@4x", "wanda@0.3"),  # shares of other weights
+        ("rotate", "tensor-train@2x"),
+        ("slicegpt@0.2", "tensor-train@1.5x"),
     ],
     ids=", ".join,
 )
@@ -106,6 +113,24 @@ def test_these_keep_what_came_before(stages):
         (("wanda@0.7", "sparsegpt@2:4"), "sparsegpt@2:4 is less than the 70 % that are gone already"),
         (("flap@0.5", "wanda@0.3"), "wanda@0.3 is less than the 50 %"),
         (("wanda@0.5", "magnitude@0"), "magnitude@0 is less than the 50 %"),
+        (
+            ("tensor-train@2x", "rtn@8bit@on=embedding"),
+            "RTN needs a whole table of embeddings, and Tensor train left",
+        ),
+        (
+            ("tensor-train@2x", "embedding-lowrank@3x"),
+            "Low-rank embedding needs a whole table of embeddings",
+        ),
+        (
+            ("embedding-lowrank@2x", "slicegpt@0.3"),
+            "SliceGPT needs a whole table of embeddings, and Low-rank",
+        ),
+        (("tensor-train@2x", "llm-pruner@0.3@granularity=channel"), "LLM-Pruner needs a whole table of embeddings"),
+        (("tensor-train@2x", "rotate"), "Rotate would mix what Tensor train left; put it first, or leave it out."),
+        (
+            ("rtn@8bit@on=embedding", "tensor-train@2x"),
+            "Tensor train would take the weights off the grid that RTN left",
+        ),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
 )

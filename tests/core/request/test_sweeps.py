@@ -17,6 +17,7 @@ TEXT = [Perplexity.parse("passages-eval@2048:2")]
         (("wanda@",), {"ratios": (0.3, 0.5), "seeds": (0, 1, 2)}, 7, 7),
         (("magnitude@",), {"ratios": (0.3, 0.5), "seeds": (0, 1, 2)}, 7, 3),  # it draws nothing
         (("wanda@0.5", "wanda@0.50"), {}, 3, 2),
+        (("slimllm@0.2+tensor-train@",), {"patterns": ("2x", "2.5x")}, 3, 3),
     ],
 )
 def test_a_grid_is_counted_before_it_is_made(chains, more, most, made):
@@ -25,8 +26,9 @@ def test_a_grid_is_counted_before_it_is_made(chains, more, most, made):
     assert len(points(grid, perplexity=TEXT)[0]) == made
 
 
-def test_an_amount_is_a_ratio_or_a_pattern():
+def test_an_amount_is_a_ratio_a_pattern_bits_or_a_factor():
     assert target("0.30") == (0.3, None) and target("2:4") == (None, "2:4")
-    for text in ("half", "4:2"):
+    assert target("4bit") == (None, "4bit") and target("1.5x") == (None, "1.5x")
+    for text in ("half", "4:2", "x", "02x", "1.50x"):
         with pytest.raises(UserError):
             target(text)

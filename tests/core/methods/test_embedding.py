@@ -1,0 +1,292 @@
+"""Embeddings in factors: the arithmetic of trains, what is chosen, and models whose embedding and head are made so."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from core.errors import Cancelled, UserError
+from core.evaluation.footprint import MAC_TOKENS, footprint
+from core.evaluation.perplexity import head_parts, window_losses
+from core.evaluation.scorer import dtype_of, wide_head
+from core.methods.embedding import tensor_train
+from core.methods.embedding.lowrank import EmbeddingLowRank
+from core.methods.embedding.shapes import candidates, highest_cap, numbers, parse_shape, ranks
+from core.methods.embedding.tensor_train import TensorTrain
+from core.methods.embedding.trains import train_cores
+from core.models.manifest import load_model_folder, save_model
+from core.models.modeling_slimscope import FactoredHead, TrainEmbedding
+from core.models.parts.blocks import find_blocks
+from core.request.stages import build_stage
+from core.training.examples import Example, collate
+from core.training.losses import next_token, states, targets, through_head
+from tests.core.applied import compress
+from tests.core.tiny import tiny, windows
+
+FULL = 10**9  # a cap that cuts nothing
+PLAIN = ["llama-gqa", "opt", "gpt2", "qwen3", "cohere", "opt-projected"]
+
+
+def silent(done, total):
+    pass
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def embedding(rows, shape, cap):
+    """Return the trains of rows as an embedding."""
+    own = ranks(shape, cap)
+    found = TrainEmbedding(*rows.shape, shape, own).requires_grad_(False)
+    found.cores.data = train_cores(rows, shape, own)
+    return found
+
+
+def applied(model, name, factor="2x", **settings):
+    compress(model, build_stage(name, pattern=factor, settings=settings), None)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("shape", "cap", "expected"),
+    [
+        *zip([(8, 8, 9)] * 6, [1, 2, 4, 5, 8, FULL], [25, 66, 196, 285, 648, 721], strict=True),
+        ((4, 4, 4, 9), 4, 180),
+        *zip([(2,) * 10] * 7, [1, 2, 3, 4, 5, 6, 8], [20, 72, 140, 232, 320, 424, 680], strict=True),
+    ],
+)
+def test_a_train_has_as_many_numbers_as_it_should(shape, cap, expected):
+    """Of rows of 576; of the 2^10 that the paper fills rows of 768 up to, 768 over them is 38.40, 10.67 ... 1.13."""
+    assert numbers(shape, cap) == expected
+    width = min(576, math.prod(shape))
+    found = embedding(drawn(3, width), shape, cap)
+    assert found.cores.shape == (3, expected) and found.stored == 3 * expected
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 9), (4, 4, 4, 9), (24, 24), (9, 8, 8), (36, 4, 4), (2,) * 10])
+def test_full_ranks_give_rows_back(shape):
+    rows = drawn(5, 576)
+    assert torch.allclose(embedding(rows, shape, FULL).rows(slice(None)), rows, atol=1e-5)
+
+
+def test_an_entry_is_the_product_of_slices_its_first_index_the_fastest():
+    shape, own = (2, 3, 4), (1, 2, 3, 1)
+    found = TrainEmbedding(2, 24, shape, own)
+    found.cores.data = drawn(2, found.cores.shape[1])
+    parts = found.cores.data.split(found.sizes, 1)
+    cores = [
+        part.view(2, after, size, before) for part, size, before, after in zip(parts, shape, own, own[1:], strict=False)
+    ]
+    for token, places in itertools.product(range(2), itertools.product(*map(range, shape))):
+        slices = [core[token, :, place].T for core, place in zip(cores, places, strict=True)]  # (r_(k-1), r_k)
+        entry = places[0] + 2 * places[1] + 6 * places[2]
+        torch.testing.assert_close(found.rows(slice(None))[token, entry], torch.linalg.multi_dot(slices)[0, 0])
+
+
+@pytest.mark.parametrize(("shape", "own"), [((4, 6, 8), (1, 3, 3, 1)), ((8, 3, 2, 4), (1, 2, 3, 2, 1))])
+def test_rows_of_low_rank_are_exact(shape, own):
+    planted = TrainEmbedding(30, 192, shape, own)
+    planted.cores.data = drawn(30, planted.cores.shape[1])
+    rows = planted.rows(slice(None)).detach()
+    found = embedding(rows, shape, 3)
+    assert torch.allclose(found.rows(slice(None)), rows, atol=1e-4 * rows.abs().max())
+    found = embedding(rows, shape, 1)
+    assert not torch.allclose(found.rows(slice(None)), rows, atol=0.1)
+
+
+@pytest.mark.parametrize(("left", "right"), [(12, 18), (18, 12)])
+def test_of_two_sizes_a_train_is_the_closest_matrix_of_its_rank(left, right):
+    rows = drawn(4, left * right)
+    u, s, v = torch.linalg.svd(rows.view(4, right, left), full_matrices=False)
+    closest = (u[..., :5] * s[:, None, :5]) @ v[:, :5]
+    assert torch.allclose(embedding(rows, (left, right), 5).rows(slice(None)), closest.reshape(4, -1), atol=1e-4)
+
+
+def test_chunks_and_order_change_nothing(monkeypatch):
+    table = drawn(97, 36)
+    whole, _ = TensorTrain().factored(table, 2, silent)
+    monkeypatch.setattr(tensor_train, "CHUNK", 7)
+    monkeypatch.setattr("core.models.modeling_slimscope.ROWS", 5)
+    heard = []
+    parts, _ = TensorTrain().factored(table, 2, lambda *told: heard.append(told))
+    assert whole.settings == parts.settings and torch.allclose(
+        whole.rows(slice(None)), parts.rows(slice(None)), atol=1e-5
+    )
+    assert heard[0] == (0, 97) and heard[-1] == (97, 97) and len(heard) == 15
+    hidden = drawn(2, 3, 36)
+    assert torch.allclose(parts.logits(hidden), hidden @ parts.rows(slice(None)).T, atol=1e-4)
+    assert torch.equal(parts(torch.tensor([[5, 90], [5, 0]])), parts.rows(slice(None))[[5, 90, 5, 0]].view(2, 2, 36))
+
+
+def test_the_shape_that_is_closest_on_a_sample_is_taken():
+    planted = TrainEmbedding(64, 36, (2, 3, 6), (1, 2, 2, 1))
+    planted.cores.data = drawn(64, planted.cores.shape[1])
+    rows = planted.rows(slice(None)).detach()
+    found, said = TensorTrain().factored(rows, 1.2, silent)
+    assert (
+        torch.allclose(found.rows(slice(None)), rows, atol=1e-3) and f"{found.cores.shape[1]} numbers a token" in said
+    )
+    missed = {
+        shape: (embedding(rows, shape, cap).rows(slice(None)) - rows).norm()
+        for shape in candidates(36)
+        if (cap := highest_cap(shape, 36 / 1.2))
+    }
+    assert len(missed) > 5 and missed[found.shape] == min(missed.values())
+
+
+def test_shapes_are_all_factorisations_also_of_what_a_row_is_filled_up_to():
+    assert set(candidates(12)) == {(2, 6), (3, 4), (2, 2, 3), (2, 8), (4, 4), (2, 2, 4), (2, 2, 2, 2)}
+    assert (8, 64) in candidates(461) and (461,) not in candidates(461)  # a prime
+    assert [parse_shape(text) for text in ("8x8x9", "576", "8x0", "1x8", "8 x 9", "8x")] == [(8, 8, 9), *[None] * 5]
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor", "says"),
+    [
+        ({"shape": "8x8x9", "rank": 8}, 2, "at most 288 numbers a token are asked for, and the fewest"),
+        ({"rank": 600}, 2, "the fewest that these shapes and ranks have"),
+        ({}, 100, "the fewest that there can be are"),
+        ({"shape": "8x8x8"}, 2, "shape = '8x8x8' does not fit: give sizes above 1 whose product is at least 576"),
+        ({"shape": "wide"}, 2, "shape = 'wide' does not fit"),
+    ],
+)
+def test_what_cannot_be_is_told(settings, factor, says):
+    with pytest.raises(UserError) as told:
+        TensorTrain(TensorTrain.parsed(settings)).factored(drawn(4, 576), factor, silent)
+    assert says in str(told.value)
+
+
+def test_what_is_asked_for_is_made():
+    found, said = TensorTrain(TensorTrain.parsed({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
+    assert (found.shape, found.ranks, said) == ((8, 8, 9), (1, 5, 5, 1), "8x8x9 of ranks 5, 5, 285 numbers a token")
+    found, _ = TensorTrain(TensorTrain.parsed({"shape": "8x8x9", "rank": "4"})).factored(drawn(4, 576), 2, silent)
+    assert found.cores.shape[1] == 196
+
+
+def test_a_low_rank_table_is_the_closest_and_as_small_as_asked():
+    table = drawn(300, 40)
+    found, said = EmbeddingLowRank().factored(table, 3, silent)
+    u, s, v = torch.linalg.svd(table, full_matrices=False)
+    rank = len(found.right)
+    assert found.stored <= table.numel() / 3 < found.stored + 340 and f"rank {rank}" in said
+    assert torch.allclose(found.rows(slice(None)), (u[:, :rank] * s[:rank]) @ v[:rank], atol=1e-4)
+    hidden = drawn(5, 40, seed=1)
+    assert torch.allclose(found.logits(hidden), hidden @ found.rows(slice(None)).T, atol=1e-4)
+    with pytest.raises(UserError, match="nothing would be left"):
+        EmbeddingLowRank().factored(table, 50, silent)
+
+
+def written_out(model, name, tied, made, rebuilt):
+    """Return the same model with plain matrices: the embedding as `made`, the head as it is asked for."""
+    plain = tiny(name, tie_word_embeddings=tied)
+    head = plain.get_output_embeddings()
+    head.weight = nn.Parameter((made if tied and rebuilt else head.weight).clone())
+    plain.get_input_embeddings().weight = nn.Parameter(made.clone())
+    return plain
+
+
+@pytest.mark.parametrize("head", ["rebuilt", "explicit"])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("method", ["tensor-train", "embedding-lowrank"])
+@pytest.mark.parametrize("name", PLAIN)
+@torch.no_grad()
+def test_a_model_computes_as_with_the_matrices_written_out_and_comes_back(name, method, tied, head, tmp_path):
+    model = applied(tiny(name, tie_word_embeddings=tied), method, head=head)
+    plain = written_out(model, name, tied, model.get_input_embeddings().rows(slice(None)), head == "rebuilt")
+    assert isinstance(model.get_output_embeddings(), FactoredHead) is (tied and head == "rebuilt")
+    ours, theirs = model(windows()).logits, plain(windows()).logits
+    assert torch.allclose(ours, theirs, atol=1e-4 * theirs.abs().max())
+    assert window_losses(model, windows()) == pytest.approx(window_losses(plain, windows()), rel=1e-4)
+    assert not save_model(model, tmp_path)
+    again = load_model_folder(tmp_path, torch.float32)
+    assert torch.equal(again(windows()).logits, ours)
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@torch.no_grad()
+def test_full_ranks_give_the_model_back(tied, monkeypatch):
+    monkeypatch.setattr(TensorTrain, "_chosen", lambda *_: ((4, 8), FULL))
+    dense = tiny(tie_word_embeddings=tied)
+    model = applied(tiny(tie_word_embeddings=tied), "tensor-train")
+    table = dense.get_input_embeddings().weight
+    assert torch.allclose(model.get_input_embeddings().rows(slice(None)), table, atol=1e-5)
+    theirs = dense(windows()).logits
+    assert torch.allclose(model(windows()).logits, theirs, atol=1e-5 * theirs.abs().max())
+
+
+def test_what_is_saved_is_counted_of_the_embedding_and_of_the_model():
+    dense = tiny(tie_word_embeddings=True)
+    total, tokens, width = sum(p.numel() for p in dense.parameters()), 97, 32
+    blocks = sum(linear.weight.numel() for linear in find_blocks(dense).all_linears())
+    before = footprint(dense, total, blocks)
+    assert before.embedding_removed is None
+    assert "embedding_weights" not in before.model_dump()
+
+    rebuilt = footprint(applied(tiny(tie_word_embeddings=True), "tensor-train"), total, blocks)
+    kept = rebuilt.embedding_weights
+    assert kept == tokens * 12 and rebuilt.embedding_removed == 1 - 12 / width  # 4 x 8 of rank 1
+    assert rebuilt.model_parameters == total - tokens * width + kept
+    assert rebuilt.packed_bytes == before.packed_bytes - 2 * (tokens * width - kept)
+    row = 4 + 8 * 4
+    assert rebuilt.macs == before.macs + MAC_TOKENS * row + tokens * row
+
+    explicit = footprint(applied(tiny(tie_word_embeddings=True), "tensor-train", head="explicit"), total, blocks)
+    assert explicit.embedding_removed == rebuilt.embedding_removed
+    assert explicit.model_parameters == total + kept and explicit.model_removed < 0
+    lowrank = footprint(applied(tiny(tie_word_embeddings=True), "embedding-lowrank"), total, blocks)
+    rank = tokens * width // (2 * (tokens + width))
+    assert lowrank.embedding_weights == rank * (tokens + width)
+    assert lowrank.macs == before.macs + MAC_TOKENS * rank * (width + tokens + width) - MAC_TOKENS * tokens * width
+
+
+@torch.no_grad()
+def test_tasks_are_scored_by_a_head_in_fp32_that_is_rebuilt():
+    model = applied(tiny(tie_word_embeddings=True), "tensor-train").bfloat16()
+    own, wide = model.get_output_embeddings(), wide_head(model)
+    assert (dtype_of(own), dtype_of(wide)) == (
+        torch.bfloat16,
+        torch.float32,
+    ) and own.table.cores.dtype == torch.bfloat16
+    hidden = drawn(3, 32)
+    assert torch.equal(wide(hidden), hidden @ own.table.float().rows(slice(None)).T)
+    weights = torch.cat([weight for weight, _ in head_parts(applied(tiny(tie_word_embeddings=True), "tensor-train"))])
+    assert weights.shape == (97, 32)
+
+
+def test_what_is_trained_after_it_learns_through_the_rebuilt_head():
+    model = applied(tiny(tie_word_embeddings=True), "tensor-train").requires_grad_(False)
+    learning = find_blocks(model).linears(0)[0].module.weight.requires_grad_()
+    batch = collate([Example(row, 0) for row in windows()])
+    through_head(model, states(model, batch), next_token(targets(batch))).backward()
+    ours, learning.grad = learning.grad, None
+    logits = model(input_ids=batch.ids).logits[:, :-1]
+    nn.functional.cross_entropy(logits.flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="sum").backward()
+    assert ours.abs().max() > 0 and torch.allclose(ours, learning.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_a_turned_embedding_stays_turned():
+    dense, model = tiny(tie_word_embeddings=True), tiny(tie_word_embeddings=True)
+    compress(model, build_stage("rotate"), None)
+    applied(dense, "tensor-train"), applied(model, "tensor-train")
+    with torch.no_grad():
+        ours, theirs = model(windows()).logits, dense(windows()).logits
+    assert torch.allclose(ours, theirs, atol=1e-3 * theirs.abs().max())
+
+
+def test_an_embedding_that_does_more_than_look_up_is_refused():
+    with pytest.raises(UserError, match="needs a plain table of embeddings"):
+        applied(tiny("gemma3"), "tensor-train")
+
+
+def test_what_is_cancelled_leaves_the_model_as_it_was():
+    def stop(stage, done, total, name):
+        if done:
+            raise Cancelled
+
+    model, before = tiny(), tiny().state_dict()
+    with pytest.raises(Cancelled):
+        compress(model, build_stage("tensor-train", pattern="2x"), None, progress=stop)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
