@@ -67,10 +67,9 @@ def embedding_words(result: Result) -> str | None:
     if size is None or size.embedding_removed is None:
         return None
     notes = [f" ({made['note']})" for made in result.variant.made if "note" in made]
-    return (
-        f"{share(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}, and "
-        f"{share(size.model_removed)} of the whole model."
-    )
+    gone = size.model_removed
+    whole = f"{share(gone)} of the whole model" if gone >= 0 else f"the whole model is {share(-gone)} larger"
+    return f"{share(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}, and {whole}."
 
 
 def _half_a_unit(result: Result) -> float:

@@ -120,7 +120,9 @@ def sweep(
     ratios: Annotated[
         str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")
     ] = None,
-    patterns: Annotated[str | None, typer.Option(metavar="N:M,...", help="Patterns, such as 2:4,4:8.")] = None,
+    patterns: Annotated[
+        str | None, typer.Option(metavar="N:M,...", help="Patterns, bits or factors, such as 2:4,4bit,2x.")
+    ] = None,
     train: options.TrainOption = None,
     seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; methods that draw nothing run once.")] = "0",
     calibration: options.CalibrationOption = None,

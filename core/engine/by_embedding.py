@@ -57,7 +57,7 @@ def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Giv
         if method.parameters.head == "rebuilt":
             put(model, names[id(head)], FactoredHead(found))
         else:
-            note += "; the head keeps the whole table, so the model as a whole is larger"
+            note += "; the head keeps the whole table"
     return Outcome([], note=note)
 
 

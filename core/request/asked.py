@@ -8,7 +8,7 @@ from core.chain import Asked, Shared
 from core.errors import UserError
 from core.methods.base import Method, Reads
 from core.registry import get_stage
-from core.request.stages import DEFAULT_RATIO, build_stage, check_follows
+from core.request.stages import DEFAULT_RATIO, build_stage, check_follows, usual_pattern
 from core.specs import Calibration, Stage
 
 MOST_SEED = 2**31  # every generator takes it
@@ -75,10 +75,13 @@ def check_seed(seed: int) -> int:
 
 def _ratio(one: Asked, before: Sequence[Stage]) -> float | None:
     """Return the ratio that is asked for; where nothing is, the first stage that removes anything gets the default."""
+    usual = usual_pattern(get_stage(one.name))
     if one.open:
-        raise UserError(f"The amount of {one.name} is left open; give one, such as {one.name}@0.5.")
+        raise UserError(
+            f"The amount of {one.name} is left open; give one, such as {one.name}@{usual or DEFAULT_RATIO}."
+        )
     if one.ratio is not None or one.pattern or not get_stage(one.name).takes_amount:
         return one.ratio
-    if any(stage.removes for stage in before):
+    if usual is None and any(stage.removes for stage in before):
         raise UserError(f"Say how much {one.name} is to leave removed in all, such as {one.name}@0.7.")
     return DEFAULT_RATIO

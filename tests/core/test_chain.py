@@ -143,6 +143,8 @@ BAD = {
     "wanda@1.5": "character 7: Ratio 1.5 is outside",
     "lora@0.5": "character 6: lora removes nothing, so it takes no amount",
     "wanda@": "character 7: The amount of wanda is left open",
+    "tensor-train@": "character 14: The amount of tensor-train is left open; give one, such as tensor-train@2x.",
+    "slimllm@0.2+tensor-train": "character 13: Tensor train has no ratio; give a factor, such as tensor-train@2x.",
     "magnitude@+wanda@": "character 18: One amount of a chain can be left open",
     "wanda@0.5+magnitude": "character 11: Say how much magnitude is to leave removed in all",
     "wanda@0.5,damp=1": "character 11: Wanda has no parameter 'damp'; its parameters are",

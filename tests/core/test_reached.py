@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.reached import missed, removed, share
+from core.reached import embedding_words, missed, removed, share
 from core.results import LayerReport
 from core.specs import Stage
 from core.store.shipped import read_measured
@@ -39,6 +39,19 @@ def made(method, ratio, zeros, layers=(), selected=None):
 def test_a_difference_that_rounding_does_not_explain_is_told(method, ratio, zeros, layers, told):
     found = missed(made(method, ratio, zeros, layers))
     assert found is None if told is None else found.startswith(told)
+
+
+def test_what_is_gone_of_an_embedding_is_told_of_it_and_of_the_model():
+    stage = Stage(method="tensor-train", ratio=0.5, ratio_kind="embedding", pattern="2x")
+    plain = make(zeros=0, stages=(stage,), made=({"note": "4x8 of ranks 1"},))
+    assert embedding_words(plain) is None and missed(plain) is None
+
+    def told(parameters):
+        size = {"model_parameters": parameters, "embedding_weights": 12, "whole_embedding_weights": 32}
+        return embedding_words(plain.model_copy(update={"footprint": plain.footprint.model_copy(update=size)}))
+
+    assert told(150) == "62.5% of the embedding is gone (4x8 of ranks 1), and 25.0% of the whole model."
+    assert told(210) == "62.5% of the embedding is gone (4x8 of ranks 1), and the whole model is 5.0% larger."
 
 
 def test_the_ratio_of_selected_layers_is_theirs():

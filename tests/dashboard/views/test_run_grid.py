@@ -76,12 +76,13 @@ def test_the_last_amount_of_a_chain_is_opened(chain, with_open):
     assert opened(chain) == with_open
 
 
-def test_bits_are_among_the_amounts_where_a_stage_takes_them(store):
+def test_bits_and_factors_are_among_the_amounts_where_a_stage_takes_them(store):
     def offered(chains):
         (amounts,) = (field for field in open_grid(chains).multiselect if field.key == "run_amounts")
         return set(amounts.options)
 
     assert {"2bit", "4bit"} <= offered("wanda@\ngptq@") and "4bit" not in offered("wanda@")
+    assert {"1.5x", "2x"} <= offered("slimllm@0.2+tensor-train@") and "2x" not in offered("wanda@\ngptq@")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,7 @@ def test_bits_are_among_the_amounts_where_a_stage_takes_them(store):
         ("wanda@", {"run_seeds": []}, "Choose at least one seed"),
         ("shortgpt@", {}, "ShortGPT has no N:M patterns"),
         ("gptq@", {}, "GPTQ has no ratio; give bits a weight"),
+        ("tensor-train@", {}, "Tensor train has no ratio; give a factor, such as tensor-train@2x."),
         ("wanda@@", {}, "cannot stand here"),
     ],
 )

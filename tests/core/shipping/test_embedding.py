@@ -1,0 +1,51 @@
+"""Embeddings in factors on their way to other programs, at the end of chains and in the middle of them."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, TrainEmbedding
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
+from core.models.parts.units import find_units
+from core.shipping.gguf import format as gguf
+from tests.core.shipping.exported import bpe, exported, made
+
+CHAIN = "slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0"
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_a_chain_keeps_all_that_its_stages_made(tied):
+    alone, _ = made("slimllm@0.2", tie_word_embeddings=tied)
+    model, result = made(CHAIN, tie_word_embeddings=tied)
+    shapes = [[find_units(find_blocks(one), place).geometry for place in range(3)] for one in (alone, model)]
+    assert shapes[0] == shapes[1]
+    assert all(grid_of(linear.module).bits == 4 for linear in find_blocks(model).all_linears())
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    assert isinstance(table, TrainEmbedding) and isinstance(head, FactoredHead) is tied
+    assert 0.5 <= result.footprint.embedding_removed < 1
+
+
+@pytest.mark.parametrize("chain", [CHAIN, "rotate+tensor-train@2x,head=explicit", "embedding-lowrank@2x"])
+def test_plain_transformers_reads_what_is_saved(chain, tmp_path):
+    model, result = made(chain, tie_word_embeddings=True)
+    shown = exported(model, result, bpe(), tmp_path / "out", "huggingface", "fp32")
+    assert shown.reason is None and shown.same_tokens and shown.difference < 1e-4
+    assert "trust_remote_code" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_codes_of_the_linears_are_packed_beside_the_factors(tmp_path):
+    model, result = made("embedding-lowrank@2x+rtn@4bit,group_size=32", tie_word_embeddings=True)
+    assert isinstance(model.get_input_embeddings(), LowRankEmbedding)
+    shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
+    assert shown.reason is None and shown.difference < 1e-3
+    weights = torch.tensor([file.stat().st_size for file in (tmp_path / "out").glob("*.safetensors")]).sum()
+    assert weights < 2 * result.footprint.model_parameters
+
+
+def test_gguf_has_no_form_for_factors(monkeypatch):
+    monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
+    monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "llama"})
+    for chain, label in ((CHAIN, "Tensor train"), ("embedding-lowrank@2x", "Low-rank embedding")):
+        with pytest.raises(UserError, match=f"no form for the factors that {label} leaves of the embedding"):
+            gguf.GGUF().check(made(chain)[1].variant)

@@ -1,0 +1,56 @@
+"""Embeddings in factors on the pages: asked for as a factor, and shown by size, not by a share of block weights."""
+
+from dashboard.charts import missing, points
+from dashboard.charts.marks import is_hollow
+from tests.dashboard.opened import chain_field, open_app, read
+from tests.dashboard.synthetic import chained, result
+
+TEXT = "passages-eval, 16 x 2048 tokens"
+
+
+def test_the_form_asks_for_a_factor(store):
+    app = open_app("views/run.py", chain="slimllm@0.2+tensor-train@3x,shape=8x8x9")
+    field = next(one for one in app.selectbox if one.label == "Times smaller")
+    assert field.value == "3x" and chain_field(app).value == "slimllm@0.2+tensor-train@3x,shape=8x8x9"
+    field.set_value("2x").run()
+    assert not app.exception and chain_field(app).value == "slimllm@0.2+tensor-train@2x,shape=8x8x9"
+    app.selectbox(key="run_card1_of_tensor-train_head").set_value("explicit").run()
+    assert chain_field(app).value == "slimllm@0.2+tensor-train@2x,head=explicit,shape=8x8x9"
+
+
+def test_a_factor_that_is_none_is_told(store):
+    app = open_app("views/run.py")
+    chain_field(app).set_value("tensor-train@0.5x").run()
+    assert any("takes a factor above 1, such as 2x" in error.value for error in app.error) and not app.exception
+
+
+def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store):
+    for one in (result("dense", 20.0), result("wanda", 40.0, 0.5), result("rtn", 25.0, pattern="8bit")):
+        store.put(one)
+    for factor, value in (("2x", 90.0), ("3x", 200.0)):
+        store.put(result("tensor-train", value, pattern=factor))
+    store.put(chained("wanda@0.3+tensor-train@2x", 70.0))
+    app = open_app(explore_text=TEXT)
+    assert app.multiselect[0].options == ["Wanda"] and not app.exception
+    app = open_app(explore_x="packed size", explore_families="Embedding", explore_text=TEXT)
+    amounts = next(one for one in app.segmented_control if "2x" in one.options)
+    assert amounts.options == ["3x", "2x"] and amounts.value == "2x"
+    assert "With the embedding 2 times smaller, **Tensor train** reads text best" in read(app)
+    there = open_app(explore_mode="Trade-off", explore_text=TEXT).dataframe[0].value
+    assert {("Tensor train", "2x"), ("RTN", "8 bit")} <= set(map(tuple, there[["Method", "Removed"]].to_numpy()))
+    (link,) = (
+        one.proto.query_string
+        for one in open_app("views/methods.py").get("page_link")
+        if one.proto.label == "See its curve" and "Tensor" in one.proto.query_string
+    )
+    assert "packed+size" in link or "packed%20size" in link
+
+
+def test_what_is_lacking_of_a_series_are_the_factors_that_are_offered():
+    from core.analysis.frame import tidy
+
+    rows = tidy([result("tensor-train", 90.0, pattern="2x"), result("dense", 20.0)])
+    found = points.collapse(rows[rows["metric"] == "perplexity"])
+    (wanted,) = missing.of_methods(found, ["tensor-train"]).values()
+    assert wanted == ["tensor-train@1.5x", "tensor-train@3x", "tensor-train@4x"]
+    assert not is_hollow("2x") and is_hollow("2:4")
