@@ -7,6 +7,7 @@ import shlex
 from core.chain import DENSE, options_of, shared, written
 from core.methods.base import Preparation
 from core.models.catalogue import BY_ID
+from core.reached import embedding_words
 from core.registry import get_stage, spelt_out
 from core.results import Measurement, Result
 from core.shipping.base import Format, Written
@@ -43,6 +44,7 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
         "",
         f"{result.counted.model_removed:.1%} of the model's parameters are zero or gone; "
         f"{result.counted.model_parameters:,} are stored, in {form.told(kind)}.",
+        *filter(None, [embedding_words(result)]),
         "",
         *made.notes,
         *([""] if made.notes else []),

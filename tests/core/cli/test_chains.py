@@ -110,6 +110,24 @@ def test_plain_transformers_loads_what_is_exported(spec, tmp_path):
     assert torch.equal(load_file(logits)["logits"], expected)
 
 
+def test_an_embedding_in_factors_is_kept_and_what_is_gone_of_it_is_told(monkeypatch, capsys):
+    from core.engine import variants
+
+    command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
+    assert main([*command, "text.txt@32:4"]) == 0
+    assert "62.5% of the embedding is gone (4x8 of ranks 1, 12 numbers a token, 0." in capsys.readouterr().out
+    apply, made = variants.apply, []
+    monkeypatch.setattr(
+        variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)
+    )
+    assert main([*command, "text.txt@16:4", "--latency", "--json"]) == 0
+    assert made == ["dense"]
+    told = json.loads(capsys.readouterr().out)
+    assert [stage["pattern"] for stage in told["variant"]["stages"]] == [None, "2x"]
+    assert {row["metric"] for row in told["measurements"]} == {"perplexity", "prefill", "decode", "memory"}
+    assert sum(row["metric"] == "perplexity" for row in told["measurements"]) == 2
+
+
 def test_a_chain_that_is_cancelled_while_it_trains_goes_on_with_the_training(spec, monkeypatch):
     from core.engine import variants
     from core.training import loop

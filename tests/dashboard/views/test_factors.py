@@ -1,7 +1,9 @@
 """Embeddings in factors on the pages: asked for as a factor, and shown by size, not by a share of block weights."""
 
+from core.analysis.frame import tidy
 from dashboard.charts import missing, points
 from dashboard.charts.marks import is_hollow
+from dashboard.charts.stages import stage_table
 from tests.dashboard.opened import chain_field, open_app, read
 from tests.dashboard.synthetic import chained, result
 
@@ -47,10 +49,15 @@ def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store)
 
 
 def test_what_is_lacking_of_a_series_are_the_factors_that_are_offered():
-    from core.analysis.frame import tidy
-
     rows = tidy([result("tensor-train", 90.0, pattern="2x"), result("dense", 20.0)])
     found = points.collapse(rows[rows["metric"] == "perplexity"])
     (wanted,) = missing.of_methods(found, ["tensor-train"]).values()
     assert wanted == ["tensor-train@1.5x", "tensor-train@3x", "tensor-train@4x"]
     assert not is_hollow("2x") and is_hollow("2:4")
+
+
+def test_a_factor_leaves_the_share_of_block_weights_that_is_gone_as_it_was():
+    whole = chained("wanda@0.3+tensor-train@2x+wanda@0.5", 70.0)
+    layers = tuple(layer for layer in whole.layers if layer.stage != 1)  # it reports on none
+    table = stage_table(whole.model_copy(update={"layers": layers}))
+    assert list(table["Gone after it (%)"].round()) == [30.0, 30.0, 50.0] and table["Asked"][1] == "2x"
