@@ -155,7 +155,7 @@ class FactoredEmbedding(nn.Module):
 
 
 class TrainEmbedding(FactoredEmbedding):
-    """Every row a tensor train of its own: TensorGPT (arXiv:2307.00526), section 3.
+    """Every row a tensor train of its own: TensorGPT (arXiv:2307.00526).
 
     Entry i of a row, i = i_1 + i_2 I_1 + i_3 I_1 I_2 + ... from 0 on, is the product G_1[i_1] ... G_N[i_N] of a slice
     of each of its cores. `shape` holds the I_k, `ranks` r_0 ... r_N; of a row the shape goes beyond, the rest is cut.

@@ -16,6 +16,7 @@ from core.specs import Calibration, Stage
 
 TEXT, LESSON = Calibration.parse("c4-sample:16x2048"), Calibration.parse("c4-sample:512x256")
 BESIDE = Shared(TEXT, LESSON, 0)
+SHAPES = draw.lists(draw.integers(2, 999), min_size=2, max_size=5).map(lambda sizes: "x".join(map(str, sizes)))
 ODD = draw.text(min_size=1, max_size=20)  # quotes, plus signs, commas, line ends and all
 
 
@@ -38,7 +39,7 @@ def parameters(pick, method):
             excluded = {"exclude_min": ">" in ends or ">=" not in ends, "exclude_max": "<" in ends}
             value = pick(draw.floats(low, high, **excluded))
         else:
-            value = pick(ODD)
+            value = pick(SHAPES if name == "shape" else ODD)
         found[name] = value
     return found
 
@@ -143,6 +144,7 @@ BAD = {
     "wanda@1.5": "character 7: Ratio 1.5 is outside",
     "lora@0.5": "character 6: lora removes nothing, so it takes no amount",
     "wanda@": "character 7: The amount of wanda is left open",
+    "tensor-train@2x,shape=wide": "character 17: Tensor train: shape = 'wide' does not fit: give at least two sizes",
     "tensor-train@": "character 14: The amount of tensor-train is left open; give one, such as tensor-train@2x.",
     "slimllm@0.2+tensor-train": "character 13: Tensor train has no ratio; give a factor, such as tensor-train@2x.",
     "magnitude@+wanda@": "character 18: One amount of a chain can be left open",

@@ -6,15 +6,18 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from pydantic_core import PydanticCustomError
+
 Shape = tuple[int, ...]
 
 
-def parse_shape(text: str) -> Shape | None:
-    """Return (8, 8, 9) of `8x8x9`; None of what is no shape of at least two sizes above 1."""
-    if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})+", text):
-        return None
-    sizes = tuple(map(int, text.split("x")))
-    return sizes if min(sizes) > 1 else None
+def parse_shape(text: str) -> Shape:
+    """Return (8, 8, 9) of `8x8x9`; a `PydanticCustomError` for what is no shape of at least two sizes above 1."""
+    known = re.fullmatch(r"[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})+", text)
+    sizes = tuple(map(int, text.split("x"))) if known else ()
+    if not known or min(sizes) < 2:
+        raise PydanticCustomError("shape", "give at least two sizes above 1, such as 8x8x9")
+    return sizes
 
 
 def ranks(shape: Shape, cap: int) -> Shape:

@@ -9,19 +9,20 @@ that of its device, which is not measured here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from core.errors import UserError
 from core.methods.base import Citation
 from core.methods.embedding.base import EmbeddingMethod, EmbeddingParameters
+from core.methods.embedding.shapes import Shape, candidates, highest_cap, numbers, parse_shape, ranks, written
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.methods.embedding.shapes import Shape
     from core.models.modeling_slimscope import TrainEmbedding
     from core.models.shape import ModelFacts
     from core.specs import Calibration
@@ -46,6 +47,13 @@ class TensorTrainParameters(EmbeddingParameters):
         le=4096,
         description="The highest rank between two cores; the highest that the factor allows if not given.",
     )
+
+    @field_validator("shape")
+    @classmethod
+    def _check_shape(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_shape(text)
+        return text
 
 
 class TensorTrain(EmbeddingMethod):
@@ -87,7 +95,6 @@ class TensorTrain(EmbeddingMethod):
     ) -> tuple[TrainEmbedding, str]:
         import torch
 
-        from core.methods.embedding.shapes import ranks, written
         from core.methods.embedding.trains import train_cores
         from core.models.modeling_slimscope import TrainEmbedding
 
@@ -109,41 +116,34 @@ class TensorTrain(EmbeddingMethod):
 
         What the parameters say is taken; what they leave open is tried on rows evenly spread over the vocabulary.
         """
-        from core.methods.embedding.shapes import candidates, highest_cap, numbers
-
         shapes, cap = self._shapes(width := table.shape[1]) or list(candidates(width)), self.parameters.rank
         caps = {shape: cap or highest_cap(shape, most) for shape in shapes}
         fitting = {shape: own for shape, own in caps.items() if own and numbers(shape, own) <= most}
         if not fitting:
             least = min(numbers(shape, cap or 1) for shape in shapes)
+            free = ", or leave shape and rank out" if self.parameters.shape or cap else ""
             raise UserError(
-                f"{self.label}: at most {most:.4g} numbers a token are asked for, and the fewest that "
-                f"{'these shapes and ranks have' if self.parameters.shape or cap else 'there can be'} are {least}; ask "
-                "for less, or leave shape and rank out."
+                f"{self.label}: at most {most:.4g} numbers a token are asked for, and the fewest that it can have so "
+                f"are {least}; ask for a smaller factor{free}."
             )
         sample = table[:: max(1, len(table) // SAMPLE)][:SAMPLE]
-        return min(fitting.items(), key=lambda one: _missed(sample, *one)) if len(fitting) > 1 else fitting.popitem()
+        return min(fitting.items(), key=lambda one: _missed(sample, *one))
 
     def _shapes(self, width: int) -> list[Shape] | None:
         """Return the shape that is asked for; None where that is left open."""
-        import math
-
-        from core.methods.embedding.shapes import parse_shape
-
-        if (text := self.parameters.shape) is None:
+        if self.parameters.shape is None:
             return None
-        shape = parse_shape(text)
-        if shape is None or math.prod(shape) < width:
+        shape = parse_shape(self.parameters.shape)
+        if math.prod(shape) < width:
             raise UserError(
-                f"{self.label}: shape = {text!r} does not fit: give sizes above 1 whose product is at least {width}, "
-                "the width of the embedding, such as 8x8x9 for 576."
+                f"{self.label}: a row of {width} numbers does not fit into the shape {self.parameters.shape}, which "
+                f"has {math.prod(shape)}; give sizes whose product is at least {width}."
             )
         return [shape]
 
 
 def _missed(rows: Tensor, shape: Shape, cap: int) -> float:
     """Return the squared error of rows (n, width) as trains."""
-    from core.methods.embedding.shapes import ranks
     from core.methods.embedding.trains import train_cores
     from core.models.modeling_slimscope import TrainEmbedding
 
