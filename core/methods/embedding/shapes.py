@@ -39,11 +39,12 @@ def highest_cap(shape: Shape, most: float) -> int | None:
 
 
 def candidates(width: int) -> Iterator[Shape]:
-    """Yield the shapes of a row: all factorisations of its width, and of the power of 2 to which it can be filled up.
+    """Yield the shapes of a row: all factorisations of its width, and of what it can be filled up to.
 
-    Their sizes ascend: large ones are cheapest at an end, where one rank is 1.
+    That is the next multiple of each power of 2, up to the first power that holds the row: after a slicing, widths may
+    have few factors. The sizes of a shape ascend: large ones are cheapest at an end, where one rank is 1.
     """
-    for whole in dict.fromkeys((width, 2 ** (width - 1).bit_length())):
+    for whole in dict.fromkeys(width + -width % 2**power for power in range((width - 1).bit_length() + 1)):
         yield from (shape for shape in _factorisations(whole) if len(shape) > 1)
 
 
