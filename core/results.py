@@ -149,8 +149,8 @@ class Footprint(Frozen):
     dense_block_weights: Count | None = None  # in the uncompressed model; None where no weight was removed from memory
     macs: Count | None = None  # multiply-accumulates of one forward over 64 tokens
     # Of an embedding in factors: what these have, and what the table had before.
-    embedding_weights: Count | None = Field(None, exclude_if=_absent)
-    whole_embedding_weights: Some | None = Field(None, exclude_if=_absent)
+    embedding_weights: Count | None = Field(default=None, exclude_if=_absent)
+    whole_embedding_weights: Some | None = Field(default=None, exclude_if=_absent)
 
     @property
     def block_removed(self) -> float:
