@@ -58,6 +58,7 @@ def stages(pick):
         elif method.patterns and pick(draw.booleans()):
             kept = pick(draw.integers(1, 20))
             pattern = f"{kept}:{kept + pick(draw.integers(1, 20))}"
+            settings.pop("allocation", None)  # a pattern leaves nothing to allocate
         else:
             ratio = round(pick(draw.floats(0, 0.999999)), RATIO_PLACES)
     text = Calibration(
