@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
-from docs import apart, points, tables
+from docs import apart, chains, points, tables
 from docs.few_bits import few_bits, is_rounded
 
 HERE = Path(__file__).parent
@@ -17,7 +17,8 @@ PAGE = HERE / "results.md"
 def page() -> str:
     """Return the page as the shipped rows and the template make it."""
     shipped = list(read_measured().results.values())
-    whole = [result for result in shipped if not is_rounded(result)]
+    apart_from_points = (is_rounded, chains.is_allocated, chains.of_embedding, chains.of_some_blocks)
+    whole = [result for result in shipped if not any(told(result) for told in apart_from_points)]
     found, known = points.points(whole), apart.known(whole)
     loader = FileSystemLoader(HERE)
     template = Environment(
@@ -31,6 +32,7 @@ def page() -> str:
         documents=points.documents(found.loc[points.DENSE]),
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
+        **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},
         **{name: markdown(table(found)) for name, table in tables.TABLES.items()},
         **{name: markdown(table(known, read_shipped_samples)) for name, table in apart.PAIRS.items()},
     )

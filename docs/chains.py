@@ -1,0 +1,133 @@
+"""Tables in which a variant is its chain, as its parameters tell it from others, beside dense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.analysis.differences import Samples, differences
+from core.analysis.seven import MEAN
+from core.analysis.told import figures
+from core.chain import written
+from core.cli.tables import column
+from core.methods.base import TableMethod
+from core.methods.embedding.base import EmbeddingMethod
+from core.registry import made
+from core.results import Result
+from docs.apart import compared
+from docs.points import DENSE, LONG, MODEL, number, point
+
+SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
+AT = 0.7
+
+
+def is_allocated(result: Result) -> bool:
+    """Whether a variant's blocks lose other shares than the ratio."""
+    return any("allocation" in stage.parameters for stage in result.variant.stages)
+
+
+def of_embedding(result: Result) -> bool:
+    """Whether a variant's embedding was made smaller, and not only narrower with the rest."""
+    return any(isinstance(made(stage), TableMethod | EmbeddingMethod) for stage in result.variant.stages)
+
+
+def of_some_blocks(result: Result) -> bool:
+    """Whether only some of the layers were compressed."""
+    return any(stage.layers for stage in result.variant.stages)
+
+
+def beside_dense(results: Sequence[Result], chosen: Sequence[Result], samples: Samples) -> list[dict]:
+    """Return of each chosen variant of the default model that has the page's perplexity what is told of it.
+
+    `result`, `chain`, `value` (perplexity), `read` (its ratio to dense) and `mean` (of seven, in points); none where
+    the dense model is not among the results. How one was trained is not told: all were as the page says.
+    """
+    dense = next(
+        (one for one in map(compared, results) if one.variant.model == MODEL and point(one.variant) == DENSE), None
+    )
+    mine = {one.variant.key: one for one in map(compared, chosen) if one.variant.model == MODEL}
+    if dense is None or not mine:
+        return []
+    told = differences(list(mine.values()), dense, samples)
+    told = told[told["why"].isna()].sort_values("n")  # of several numbers of documents the most
+    read = {row["key"]: figures(row) for row in told[told["metric"] == "perplexity"].to_dict("records")}
+    means = {
+        row["key"]: f"{figures(row)}: {row['verdict']}" for row in told[told["dataset"] == MEAN].to_dict("records")
+    }
+    rows = []
+    for key, result in mine.items():
+        value = next((row.value for row in result.measurements if column(row) == LONG), None)
+        if value is None:
+            continue
+        stages = [
+            stage.model_copy(update={"parameters": {}} if stage.recovers else {}) for stage in result.variant.stages
+        ]
+        known = {"read": read.get(key, ""), "mean": means.get(key, "")}
+        rows.append({"result": result, "chain": f"`{written(stages)}`", "value": value} | known)
+    return rows
+
+
+def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """The methods at 70 % with each allocation, alone and reconstructed, and ALPS; the lowest perplexity first."""
+    chosen = [one for one in results if is_allocated(one) or _at(one)]
+    rows = beside_dense(results, chosen, samples) if any(map(is_allocated, chosen)) else []
+    return pd.DataFrame(
+        [
+            {
+                "chain": row["chain"],
+                "perplexity": number(row["value"]),
+                "against dense": row["read"],
+                "mean of seven, points": row["mean"],
+            }
+            for row in sorted(rows, key=lambda row: (row["value"], row["chain"]))
+        ]
+    )
+
+
+def _at(result: Result) -> bool:
+    """Whether a variant is one that the allocations are compared with: at 70 %, all blocks alike, or ALPS at 2:4."""
+    first, *after = result.variant.stages
+    if any(stage.method != "adaprune" for stage in after) or first.parameters or first.layers or (first.seed or 0):
+        return False
+    return first.method in (*SPARED, "alps") and ((first.ratio == AT and not first.pattern) or first.method == "alps")
+
+
+def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Every variant whose embedding alone was made smaller, the fewest packed bytes first."""
+    chosen = [one for one in results if of_embedding(one) and len(one.variant.stages) == 1]
+    rows = beside_dense(results, chosen, samples)
+    return pd.DataFrame(
+        [
+            {
+                "chain": row["chain"],
+                "of the embedding gone": "" if (gone := size.embedding_removed) is None else f"{100 * gone:.1f} %",
+                "of the model gone": f"{100 * size.model_removed:.1f} %",
+                "MB packed": f"{size.packed_bytes / 1e6:.1f}",
+                "perplexity": number(row["value"]),
+                "against dense": row["read"],
+                "mean of seven, points": row["mean"],
+            }
+            for row in sorted(rows, key=lambda row: (row["result"].counted.packed_bytes, row["chain"]))
+            if (size := row["result"].counted)
+        ]
+    )
+
+
+def some_blocks(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """The variants of which only some blocks were pruned: what their linears lose, and the perplexity."""
+    rows = beside_dense(results, [one for one in results if of_some_blocks(one)], samples)
+    cells = []
+    for row in sorted(rows, key=lambda row: (row["value"], row["chain"])):
+        errors: dict[str, list[float]] = {}
+        for layer in row["result"].last_layers:
+            errors.setdefault(layer.role, []).append(layer.error or 0.0)
+        cells.append(
+            {"chain": row["chain"]}
+            | {role: f"{sum(found) / len(found):.2g}" for role, found in errors.items()}
+            | {"perplexity": number(row["value"]), "against dense": row["read"]}
+        )
+    return pd.DataFrame(cells)
+
+
+TABLES = {table.__name__: table for table in (allocated, embeddings, some_blocks)}

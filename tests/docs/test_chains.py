@@ -1,0 +1,63 @@
+"""Tables in which a variant is its chain."""
+
+from core.results import LayerReport
+from core.specs import Stage
+from docs.chains import allocated, embeddings, is_allocated, of_embedding, of_some_blocks, some_blocks
+from tests.docs.test_apart import variant
+
+DENSE = variant("a", (Stage(method="dense"),))
+
+
+def read(*made):
+    kept = {result.variant.key: answers for result, answers in made}
+    return [result for result, _ in made], lambda key, row: kept[key].get(row.identity)
+
+
+def zeroed(method, ratio=0.7, **more):
+    return Stage(method=method, ratio=ratio, **more)
+
+
+def test_allocations_stand_beside_the_same_methods_with_all_blocks_alike_and_alps():
+    made = [
+        DENSE,
+        variant("b", (zeroed("wanda"),), loss=3.4),
+        variant("c", (zeroed("wanda", parameters={"allocation": "owl"}),), loss=3.3),
+        variant("d", (zeroed("wanda", 0.5),), loss=3.1),
+        variant("e", (zeroed("alps"), Stage(method="adaprune")), loss=3.2),
+        variant("f", (zeroed("ria"),), loss=3.2),
+        variant("1", (Stage(method="alps", ratio=0.5, pattern="2:4"),), loss=3.15),
+    ]
+    results, samples = read(*made)
+    assert [is_allocated(one) for one in results] == [False, False, True, False, False, False, False]
+    table = allocated(results, samples)
+    assert list(table["chain"]) == ["`alps@2:4`", "`alps@0.7+adaprune`", "`wanda@0.7,allocation=owl`", "`wanda@0.7`"]
+    assert table["against dense"].str.startswith("x ").all()
+    assert allocated([one for one in results if not is_allocated(one)], samples).empty
+
+
+def test_embeddings_are_those_that_were_made_smaller_alone():
+    factors = Stage(method="tensor-train", ratio=0.5, pattern="2x", ratio_kind="embedding")
+    codes = Stage(method="rtn", ratio=0.5, pattern="8bit", ratio_kind="bits", parameters={"on": "embedding"})
+    narrow = Stage(method="slicegpt", ratio=0.2, ratio_kind="parameters")
+    made = [DENSE, variant("b", (factors,), loss=3.4), variant("c", (codes,), loss=3.0), variant("d", (narrow,))]
+    made.append(variant("e", (factors, zeroed("wanda")), loss=3.6))
+    results, samples = read(*made)
+    assert [of_embedding(one) for one in results] == [False, True, True, False, True]
+    size = results[1].counted.model_copy(update={"embedding_weights": 50, "whole_embedding_weights": 100})
+    results[1] = results[1].model_copy(update={"footprint": size})
+    table = embeddings(results, samples).set_index("chain")
+    assert set(table.index) == {"`tensor-train@2x`", "`rtn@8bit,on=embedding`"}
+    assert table.loc["`tensor-train@2x`", "of the embedding gone"] == "50.0 %"
+    assert table.loc["`rtn@8bit,on=embedding`", "of the embedding gone"] == ""
+
+
+def test_blocks_that_were_pruned_alone_tell_what_their_linears_lose():
+    layers = [
+        LayerReport(name=f"{block}.{role}", block=block, role=role, shape=(2, 2), sparsity=0.5, error=error)
+        for block, role, error in ((0, "q", 0.1), (14, "q", 0.3), (0, "up", 0.05), (14, "up", 0.15))
+    ]
+    some, answers = variant("b", (zeroed("obs", 0.5, layers="0:14"),), loss=3.1)
+    results, samples = read(DENSE, (some.model_copy(update={"layers": tuple(layers)}), answers))
+    assert [of_some_blocks(one) for one in results] == [False, True]
+    (row,) = some_blocks(results, samples).to_dict("records")
+    assert (row["q"], row["up"]) == ("0.2", "0.1")
