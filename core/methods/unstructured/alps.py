@@ -73,14 +73,14 @@ class ALPS(ByHessian):
     )
     formulas = (
         r"B \leftarrow (W H - V + \rho Z)\, (H + \rho I)^{-1}",
-        r"Z \leftarrow \operatorname{largest}_k \left( B + \frac{V}{\rho} \right), \qquad "
+        r"Z \leftarrow \operatorname{largest}_k \left( B + \frac{V}{\rho} \right)",
         r"V \leftarrow V + \rho\, (B - Z)",
-        r"\min_{W'}\, \lVert (W' - W) X \rVert_{\mathrm{F}}^2, \qquad W'_{ij} = 0 \ \text{where not among the "
-        r"largest}\ |B_{ij}|",
+        r"\min_{W'}\, \lVert (W' - W) X \rVert_{\mathrm{F}}^2",
+        r"W'_{ij} = 0 \ \text{where}\ B_{ij} \notin \operatorname{largest}_k (B)",
     )
     symbols = {
         "B": "weights that fit the outputs",
-        "Z": "the same with all but the largest set to zero",
+        "Z": "the same with all but the k largest set to zero",
         "V": "what draws the two together",
         "k": "how many weights stay",
         "H": "X times its transpose, damped, with ones on its diagonal",

@@ -70,8 +70,8 @@ class OBS(ByHessian):
     formulas = (
         r"S_{ij} = \frac{W_{ij}^2}{[H_i^{-1}]_{jj}}",
         r"W_{i} \leftarrow W_{i} - \frac{W_{ij}}{[H_i^{-1}]_{jj}}\, [H_i^{-1}]_{j}",
-        r"H_i^{-1} \leftarrow H_i^{-1} - \frac{[H_i^{-1}]_{j}^\top [H_i^{-1}]_{j}}{[H_i^{-1}]_{jj}}, "
-        r"\qquad H_i = X X^\top + \lambda I \ \text{at first}",
+        r"H_i^{-1} \leftarrow H_i^{-1} - \frac{[H_i^{-1}]_{j}^\top [H_i^{-1}]_{j}}{[H_i^{-1}]_{jj}}",
+        r"H_i = X X^\top + \lambda I \ \text{at first}",
     )
     symbols = {
         "H": "Hessian of the error of one output, without the inputs whose weights have gone",
