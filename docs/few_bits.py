@@ -23,12 +23,13 @@ def is_rounded(result: Result) -> bool:
 def output_error(result: Result) -> float | None:
     """Return the relative output error that the linears have on the calibration text, the mean of all.
 
-    None where it is not known, and where rounding was not all that changed them.
+    None where it is not known, as of a method that reads no text, and where rounding was not all that changed them.
     """
     stages = result.variant.stages
     if sum(stage.removes for stage in stages) > 1 or stages[-1].recovers:
         return None
-    errors = [layer.error for layer in result.last_layers if layer.error is not None]
+    layers = [layer for layer in result.last_layers if layer.error_kind == "output"]
+    errors = [layer.error for layer in layers if layer.error is not None]
     return fmean(errors) if errors else None
 
 

@@ -60,6 +60,8 @@ def test_the_error_of_a_chain_is_told_where_rounding_is_all_that_was_done():
     for stages, error in zip(chains, (0.25, None), strict=True):
         result, _ = variant("b", stages)
         assert output_error(result.model_copy(update={"layers": (layer,)})) == error
+        of_weights = layer.model_copy(update={"error_kind": "weight"})  # of a method that reads no text
+        assert output_error(result.model_copy(update={"layers": (of_weights,)})) is None
 
 
 def test_a_row_that_is_the_model_s_file_as_it_was_says_so():
