@@ -21,11 +21,10 @@ from core.cache.kept import read_small, write_small
 from core.context import Context, Given
 from core.engine.forms import make_walker
 from core.engine.recorder import Recorder
-from core.errors import UserError
 from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
 from core.methods.base import LinearMethod, Statistics, Target
-from core.methods.cost import UNREAD
+from core.methods.cost import unread
 from core.models.parts.blocks import Blocks, Linear, find_blocks, first, move
 from core.paths import cache_dir
 from core.specs import Part, canonical_json, sha256
@@ -39,11 +38,9 @@ Losses = list[float]  # a window each: the mean cross-entropy of its tokens afte
 
 
 def split(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the windows (N, L) that a scan calibrates on, and those that it reads losses on."""
-    unread = max(1, len(windows) // UNREAD)
-    if len(windows) == unread:
-        raise UserError("A scan needs at least 2 windows: it calibrates on some and reads losses on the others.")
-    return windows[:-unread], windows[-unread:]
+    """Return the windows (N, L), two or more, that a scan calibrates on, and those that it reads losses on."""
+    last = unread(len(windows))
+    return windows[:-last], windows[-last:]
 
 
 def parts_of(linears: Sequence[Linear], blocks: Blocks, by: Part) -> dict[str, list[Linear]]:
@@ -76,9 +73,9 @@ def scan(
     context.progress("scan", len(groups) - len(missing), len(groups), "")
     if WHOLE in found and not missing:
         return found[WHOLE], {name: found[name] for name in groups}
-    read, unread = split(given.windows)
+    read, others = split(given.windows)
     move(model, context.device)
-    tail = _Tail(model, blocks, unread, context.device)
+    tail = _Tail(model, blocks, others, context.device)
     if WHOLE not in found:
         found[WHOLE] = kept.write(WHOLE, tail.losses(0))
     changed: list[tuple[Linear, Tensor]] = []

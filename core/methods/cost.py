@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.base.Statistics`
 
-UNREAD = 4  # of so many windows of its text a scan calibrates on all but one, and reads losses on that
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 
 
@@ -24,12 +23,17 @@ def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Call
     return grams + passes * shape.forward(tokens, text.window)
 
 
+def unread(windows: int) -> int:
+    """Return how many of its windows a scan does not calibrate on, and reads losses on: a quarter."""
+    return max(1, windows // 4)
+
+
 def scanning(shape: ModelFacts, text: Calibration, parts: int) -> float:
     """Return the operations of reading what a model loses with each of so many parts compressed.
 
     The unread windows run from the part on, so on average through half of the model, and over the vocabulary.
     """
-    tokens = max(1, text.windows // UNREAD) * text.window
+    tokens = unread(text.windows) * text.window
     body, whole = (shape.forward(tokens, text.window, head=head) for head in (False, True))
     return parts * (whole - body / 2)
 

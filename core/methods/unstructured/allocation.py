@@ -2,7 +2,7 @@
 
 `global` ranks the scores of all weights together. `owl` looks at a block's outliers, the share of its weights whose
 score |w_ij| * ||x_j|| is more than `OUTLIER` times the block's mean (Yin et al., Outlier Weighed Layerwise Sparsity,
-2023, arXiv:2310.05175, section 3.3); `sensitivity` at how much the loss rises when that block alone is compressed
+2023, arXiv:2310.05175); `sensitivity` at how much the loss rises when that block alone is compressed
 (`core.engine.scan`), in logarithms: where a block's rise grows exponentially with what it loses, the shares with the
 least sum of rises differ by the logarithms of those rises. Both spread the blocks' shares evenly around the ratio.
 """
@@ -172,7 +172,7 @@ def outliers(linears: Sequence[Linear], observed: Mapping[str, Tensor]) -> float
 def spread_shares(levels: Mapping[int, float], ratio: float, spread: float) -> dict[int, float]:
     """Return of each block the share that goes: the less the higher its level, from `spread` above to below the ratio.
 
-    Their mean need not be the ratio; equation 4 of arXiv:2310.05175 moves them all until it is.
+    Their mean need not be the ratio; `moved_counts` moves them all until it is, as OWL does.
     """
     low, high = min(levels.values()), max(levels.values())
     if low == high:
