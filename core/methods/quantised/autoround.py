@@ -63,7 +63,7 @@ class AutoRound(BlockQuantised):
     }
     follows_dense = True
     colour = 5
-    dash = "dash"
+    dash = "dot"
     parameters: AutoRoundParameters
     Parameters = AutoRoundParameters
 
