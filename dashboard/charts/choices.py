@@ -9,7 +9,9 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.registry import RECONSTRUCTIONS, RECOVERIES
+from core.request.stages import WHOLE_BITS
 from core.specs import ELSEWHERE
+from dashboard.charts.figures import BITS, Axis
 from dashboard.charts.missing import quickly_made
 from dashboard.charts.zeroshot import scored
 
@@ -89,9 +91,18 @@ def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["own_grid"].astype(bool)]
 
 
-def curved(rows: pd.DataFrame, of_bits: bool) -> pd.DataFrame:
-    """Return the rows of variants that have a place on a curve; where it is `of_bits`, also of those not `by_share`."""
-    return of_methods(rows) if of_bits else by_share(rows)
+def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
+    """Return the rows of variants that have a place on a curve; where it is `of_bits`, also of those not `by_share`.
+
+    By the bits of the blocks' weights nothing is told of what made only the embedding smaller.
+    """
+    if not axis.of_bits:
+        return by_share(rows)
+    found = of_methods(rows)
+    of_embedding = (found["rounded"].astype(bool) | (found["ratio_kind"] == "embedding")) & (
+        found["bits_per_weight"] == WHOLE_BITS
+    )
+    return found[~of_embedding] if axis == BITS else found
 
 
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:

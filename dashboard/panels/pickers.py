@@ -100,7 +100,7 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
     with below:
         axis = _pick_axis() if along_axis else figures.RATIO  # first, as it decides which methods have a curve
     with others:
-        curved = choices.curved(rows, axis.of_bits) if by_method else rows
+        curved = choices.curved(rows, axis) if by_method else rows
         methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
         texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
         text = st.selectbox(

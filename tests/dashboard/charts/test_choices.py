@@ -1,8 +1,12 @@
 """What there is to choose, and the rows of it."""
 
+import math
+
+import pandas as pd
+
 from core.analysis.differences import differences
 from core.analysis.frame import tidy
-from dashboard.charts import choices, points
+from dashboard.charts import choices, figures, points
 from tests.dashboard.synthetic import result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
@@ -38,3 +42,21 @@ def test_what_is_pruned_while_training_stands_in_colour_where_the_others_leave_r
         found = points.collapse(frame[frame["metric"] == "perplexity"])
         lit = choices.lit_at_first(found)
         assert ("Magnitude while training" in lit) == shown and len(lit) == len(there) + shown
+
+
+def test_what_made_only_the_embedding_smaller_has_no_place_by_the_bits_of_the_blocks():
+    rows = pd.DataFrame(
+        [
+            ("dense", False, "sparsity", 16.0),
+            ("codes", True, "bits", 4.3),
+            ("codes of the embedding", True, "bits", 16.0),
+            ("factors of the embedding", False, "embedding", 16.0),
+            ("zeros, then those", False, "embedding", 9.0),
+            ("made elsewhere", False, "bits", math.nan),
+        ],
+        columns=["name", "rounded", "ratio_kind", "bits_per_weight"],
+    ).assign(own_grid=False)
+    by_bits = ["dense", "codes", "zeros, then those", "made elsewhere"]
+    assert list(choices.curved(rows, figures.BITS)["name"]) == by_bits
+    assert len(choices.curved(rows, figures.PACKED)) == len(rows)
+    assert list(choices.curved(rows, figures.RATIO)["name"]) == ["dense", "made elsewhere"]

@@ -8,7 +8,7 @@ import pytest
 from core.analysis.frame import tidy
 from core.registry import METHODS, STAGES
 from core.store import shipped
-from dashboard.charts import choices, points, zeroshot
+from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.charts.style import DARK, LIGHT, Look, looks
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
@@ -60,7 +60,7 @@ def shown():
         known = zeroshot.scored(rows)
         for family in FAMILIES:
             mine = choices.shown(read, [method.name for method in METHODS if method.family == family])
-            mine = choices.curved(mine, of_bits=family == "quantisation")
+            mine = choices.curved(mine, figures.BITS if family == "quantisation" else figures.RATIO)
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
             made = points.collapse(choices.made_with(mine[~points.is_dense(mine)], *of))
             lit = made[made["series"].isin(choices.lit_at_first(made))] if len(made) else made
