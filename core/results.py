@@ -11,6 +11,7 @@ from core.fields import Count, Details, Some, Stages, check_origins, check_proto
 from core.specs import PUBLISHED, Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
+SENSITIVITY = "sensitivity"  # the metric of what a scan finds of each part
 CONVOLUTION = "convolution"  # the role of a layer that is no linear
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")

@@ -9,7 +9,7 @@ from core.chain import options_of, parse, shared, written
 from core.errors import UserError
 from core.request.asked import build_asked
 from core.request.stages import variant_spec
-from core.results import Result
+from core.results import SENSITIVITY, Result
 from core.specs import DTYPES, Dtype, Perplexity, Task, precision_name
 
 
@@ -38,7 +38,7 @@ def reproduce(result: Result) -> str:
             tasks.setdefault(dtype, {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
-    scans = {row.protocol["by"] for row in result.measurements if row.metric == "sensitivity"}
+    scans = {row.protocol["by"] for row in result.measurements if row.metric == SENSITIVITY}
     words += [f"--scan={by}" for by in sorted(scans)]
     scorings = [_scoring(dtype, named, variant.dtype) for dtype, named in tasks.items()] or [[]]
     return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)

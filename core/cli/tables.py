@@ -13,13 +13,12 @@ from core import chain
 from core.cli.console import output
 from core.data.cards import TASKS
 from core.reached import embedding_words, share
-from core.results import Measurement, Result
+from core.results import SENSITIVITY, Measurement, Result
 from core.words import number
 
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
 
-SENSITIVITY = "sensitivity"
 MOST_PARTS = 10  # of a scan that are told
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
 

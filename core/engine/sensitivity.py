@@ -15,7 +15,7 @@ from core.models.parts.blocks import execution_device, find_blocks, select
 from core.models.sources import identify_again, load_model
 from core.protocols import scan_protocol
 from core.request.scans import scanned_by
-from core.results import Measurement
+from core.results import SENSITIVITY, Measurement
 from core.specs import Scan, VariantSpec
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def sensitivities(
     details = circumstances(time.perf_counter() - started, device)
     return [
         Measurement(
-            metric="sensitivity",
+            metric=SENSITIVITY,
             dataset=wanted.text.corpus,
             value=mean(rise),
             stderr=stdev(rise) / len(rise) ** 0.5 if len(rise) > 1 else None,

@@ -11,7 +11,7 @@ import re
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.results import Result
+from core.results import SENSITIVITY, Result
 from core.words import number
 from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
@@ -30,7 +30,7 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
     `low` to `high`, missing where one window was read.
     """
     roles = {layer.name: layer.role for layer in result.layers}
-    rows = [row for row in result.measurements if row.metric == "sensitivity"]
+    rows = [row for row in result.measurements if row.metric == SENSITIVITY]
     found: dict[str, pd.DataFrame] = {}
     for by in dict.fromkeys(row.protocol["by"] for row in rows):
         of = [row for row in rows if row.protocol["by"] == by]
