@@ -228,5 +228,10 @@ class RunSpec(Frozen):
     force: bool = False
 
     @property
+    def only_scans(self) -> bool:
+        """Whether nothing is asked of the variant itself, only of the dense model with one part compressed."""
+        return bool(self.scan) and not (self.perplexity or self.tasks or self.latency or self.save or self.force)
+
+    @property
     def scoring_dtype(self) -> Dtype:
         return self.scoring or self.variant.dtype

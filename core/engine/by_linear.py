@@ -127,11 +127,10 @@ def _scan(
     context: Context,
 ) -> Tensors:
     """Return by how much the loss rises when the block of each linear alone is compressed, evenly."""
-    losses, parts = scan(model, method.evenly, target, linears, given, context)
-    whole, blocks = torch.tensor(losses), find_blocks(model)
+    rises = scan(model, method.evenly, target, linears, given, context)
     return {
-        linear.name: (torch.tensor(parts[name]) - whole).mean()
-        for name, members in parts_of(linears, blocks, "block").items()
+        linear.name: torch.tensor(rises[name]).mean()
+        for name, members in parts_of(linears, find_blocks(model), "block").items()
         for linear in members
     }
 

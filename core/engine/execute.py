@@ -42,13 +42,25 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
         check_save_folder(Path(spec.save))
         asked_form(spec)[0].check(spec.variant)
     reuse_freed_memory()
-    device = execution_device(spec.device)
     check_revision(spec.variant)
     source = identify_again(spec.variant.model, spec.variant.revision)
     tokenizer: Any = None if encoder_of(config_of(source)) else load_tokenizer(source, progress)
+    _check_identity(spec)
+    result = store.get(spec.variant.key)
+    if result is None or not spec.only_scans:
+        model, result = _measured(spec, tokenizer, store, progress)
+    if spec.scan:
+        _keep(store, result, None, *sensitivities(spec.variant, spec.scan, tokenizer, spec.device, progress))
+    found = store.stored(spec.variant.key)
+    if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
+        export(model, tokenizer, found, Path(spec.save), *asked_form(spec), progress)
+    return found
+
+
+def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
+    """Make the variant, measure it by texts, tasks and time, and return it and what is known of it without that."""
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity}
-    _check_identity(spec)
     try:
         model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
     except Cancelled as stop:
@@ -56,7 +68,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
             store.put(stop.kept)
         raise
     store.put(result)
-    move(model, device)
+    move(model, execution_device(spec.device))
     _perplexities(model, texts, spec.variant.dtype, spec.device, result, store, progress)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
@@ -67,12 +79,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
             for row in latency(model, how or spec.variant.dtype, progress):
                 told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
                 _keep(store, result, None, told)
-    found = store.stored(result.variant.key)
-    if spec.scan:
-        _keep(store, result, None, *sensitivities(spec.variant, spec.scan, tokenizer, spec.device, progress))
-    if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
-        export(model, tokenizer, found, Path(spec.save), *asked_form(spec), progress)
-    return found
+    return model, result
 
 
 def _check_identity(spec: RunSpec) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
 from core.methods.base import LinearMethod, Statistics, Target
 from core.methods.cost import unread
-from core.models.parts.blocks import Blocks, Linear, find_blocks, first, move
+from core.models.parts.blocks import Blocks, Linear, by_block, find_blocks, first, move
 from core.paths import cache_dir
 from core.specs import Part, canonical_json, sha256
 
@@ -45,10 +45,9 @@ def split(windows: Tensor) -> tuple[Tensor, Tensor]:
 
 def parts_of(linears: Sequence[Linear], blocks: Blocks, by: Part) -> dict[str, list[Linear]]:
     """Return the linears of each part by its name."""
-    found: dict[str, list[Linear]] = {}
-    for linear in linears:
-        found.setdefault(linear.name if by == "linear" else f"{blocks.name}.{linear.block}", []).append(linear)
-    return found
+    if by == "linear":
+        return {linear.name: [linear] for linear in linears}
+    return {f"{blocks.name}.{index}": members for index, members in by_block(linears).items()}
 
 
 @torch.no_grad()
@@ -60,8 +59,8 @@ def scan(
     given: Given,
     context: Context,
     by: Part = "block",
-) -> tuple[Losses, dict[str, Losses]]:
-    """Return what the model loses on each unread window as it is, and by part where `method` compresses that alone.
+) -> dict[str, Losses]:
+    """Return by part how much more the model loses on each unread window where `method` compresses that alone.
 
     `target` is what each linear of a part is compressed to; the given windows (N, L) are `split`.
     """
@@ -72,7 +71,7 @@ def scan(
     missing = [name for name in groups if name not in found]
     context.progress("scan", len(groups) - len(missing), len(groups), "")
     if WHOLE in found and not missing:
-        return found[WHOLE], {name: found[name] for name in groups}
+        return _rises(found, groups)
     read, others = split(given.windows)
     move(model, context.device)
     tail = _Tail(model, blocks, others, context.device)
@@ -101,7 +100,12 @@ def scan(
             for linear in groups[name]:
                 compress(linear, Statistics(0, {}), None)
             look(place)
-    return found[WHOLE], {name: found[name] for name in groups}
+    return _rises(found, groups)
+
+
+def _rises(losses: Mapping[str, Losses], parts: Iterable[str]) -> dict[str, Losses]:
+    whole = losses[WHOLE]
+    return {name: [one - other for one, other in zip(losses[name], whole, strict=True)] for name in parts}
 
 
 class _Tail:

@@ -37,8 +37,7 @@ def sensitivities(
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     given = Given(stage, windows, variant.prefixes[0].key)
     context = Context(execution_device(device), progress)
-    whole, parts = scan(model, method, target_of(stage, stage.share), linears, given, context, wanted.by)
-    rises = {name: [one - other for one, other in zip(losses, whole, strict=True)] for name, losses in parts.items()}
+    rises = scan(model, method, target_of(stage, stage.share), linears, given, context, wanted.by)
     details = circumstances(time.perf_counter() - started, device)
     return [
         Measurement(

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from core.engine.collector import Collector, SumsOf
 from core.engine.recorder import Call, Recorder
 from core.methods.base import Statistics
-from core.models.parts.blocks import Blocks, Linear, first
+from core.models.parts.blocks import Blocks, Linear, by_block, first
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -93,16 +93,14 @@ class Walker:
 
         `after` is called with the index of each block that has run, to give it another shape.
         """
-        by_block: dict[int, list[Linear]] = {}
-        for linear in selected:
-            by_block.setdefault(linear.block, []).append(linear)
-        for index in range(max(by_block) + 1):
+        chosen = by_block(selected)
+        for index in range(max(chosen) + 1):
             block = self.blocks.holder[index]
             home = next(block.parameters()).device
             block.to(self.device)
-            linears = by_block.get(index, [])
+            linears = chosen.get(index, [])
             if linears:
-                self._compress(index, linears, compress, last=index == max(by_block))
+                self._compress(index, linears, compress, last=index == max(chosen))
             else:
                 self._forward(index)
             if after:

@@ -1,10 +1,13 @@
 """The floating-point operations of each measurement, from the model's shape and the tokens to run."""
 
+from itertools import compress
+
 from core.data import files
 from core.data.cards import card
 from core.data.corpora import text
 from core.data.texts import BY_ID
 from core.methods.cost import scanning
+from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
 from core.registry import made
 from core.specs import Perplexity, Scan, Stage, Task
@@ -25,10 +28,34 @@ def corpus_tokens(name: str) -> float:
     return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(text(name)) / CHARACTERS
 
 
+def stage_work(shape: ModelFacts, stage: Stage) -> float:
+    """Return the operations of compressing what a stage selects; of blocks between those, of the text going through."""
+    method, text = made(stage), stage.calibration
+    chosen = _selected(shape, stage)
+    if not chosen:  # of a family whose linears are not known
+        return method.cost(shape, text)
+    indices = {block for block, _ in chosen}
+    weights = round(shape.block_weights * len(chosen) / len(shape.linears))
+    work = method.cost(shape.model_copy(update={"blocks": len(indices), "block_weights": weights}), text)
+    if method.reads != "calibration" or text is None:
+        return work
+    between = (max(indices) + 1 - len(indices)) / shape.blocks
+    return work + between * shape.forward(text.windows * text.window, text.window)
+
+
 def scan_work(shape: ModelFacts, stage: Stage, wanted: Scan) -> float:
     """Return the operations of a scan: of making the stage, one part after the other, and of reading the losses."""
-    parts = shape.blocks if wanted.by == "block" else len(shape.linears) or 7 * shape.blocks
-    return made(stage).cost(shape, stage.calibration) + scanning(shape, wanted.text, parts)
+    chosen = _selected(shape, stage)
+    indices = {block for block, _ in chosen} or range(shape.blocks)
+    parts = len(indices) if wanted.by == "block" else len(chosen) or 7 * shape.blocks
+    return stage_work(shape, stage) + scanning(shape, wanted.text, parts)
+
+
+def _selected(shape: ModelFacts, stage: Stage) -> list[tuple[int, str]]:
+    """Return the block's index and the name of each linear that a stage selects, where they are known."""
+    if stage.layers is None:
+        return shape.linears
+    return list(compress(shape.linears, selects(stage.layers, shape.blocks, shape.linears)))
 
 
 def task_work(shape: ModelFacts, task: Task) -> float:

@@ -15,7 +15,7 @@ from core.models.sources import identify_again
 from core.paths import kept_variant
 from core.registry import made
 from core.request.baseline import keys_of, left
-from core.request.cost import perplexity_work, scan_work, task_work
+from core.request.cost import perplexity_work, scan_work, stage_work, task_work
 from core.request.speeds import Speeds, history_of
 from core.specs import BYTES, Frozen, RunSpec, VariantSpec
 from core.training.base import TrainingMethod
@@ -50,7 +50,9 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     speeds = lru_cache(history_of(store).speeds)  # a question of the store for each model
     stored = store.some(keys_of(specs))
     parts = {part.model_dump_json(): part for spec in specs for part in left(spec, stored)}
-    found = [estimate(part, speeds(part.variant.model)) for part in parts.values()]
+    found = [
+        estimate(part, speeds(part.variant.model), stored.get(part.variant.key) is not None) for part in parts.values()
+    ]
     return Estimate(
         seconds=sum(one.seconds for one in found),
         bytes=max((one.bytes for one in found), default=0),
@@ -58,12 +60,14 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     )
 
 
-def estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
+def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     """Return what making the variant and measuring all of `spec` takes at the speeds of this machine.
 
-    Stages count from the longest prefix on that is kept in the cache.
+    Stages count from the longest prefix on that is kept in the cache; none where the variant is `stored` and not asked.
     """
     stages = spec.variant.stages if spec.force else spec.variant.stages[kept_stages(spec.variant) :]
+    if stored and spec.only_scans:
+        stages = ()
     source = identify_again(spec.variant.model, spec.variant.revision)
     shape = facts(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
@@ -78,7 +82,7 @@ def estimate(spec: RunSpec, speeds: Speeds) -> Estimate:
             if stage.calibration and (steps := method.answers(stage.calibration)):
                 rows.append(("answers", steps * size / MEMORY_RATE))
         else:
-            seconds = method.cost(shape, stage.calibration) / speeds.of(spec, "compress", stage)
+            seconds = stage_work(shape, stage) / speeds.of(spec, "compress", stage)
             rows.append((method.tells_first, seconds))
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of(spec, "perplexity")))

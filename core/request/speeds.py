@@ -13,8 +13,7 @@ from core.errors import UserError
 from core.models.facts import facts
 from core.models.shape import ModelFacts
 from core.models.sources import identify_again
-from core.registry import made
-from core.request.cost import task_work
+from core.request.cost import stage_work, task_work
 from core.results import Result
 from core.specs import RunSpec, Stage, Task
 from core.store.kept import Kept
@@ -74,7 +73,7 @@ def seen(result: Result, shape: ModelFacts) -> list[Seen]:
     for stage, how in zip(variant.stages, variant.made, strict=False):
         if "training" not in how and how.get("seconds"):
             try:
-                work = made(stage).cost(shape, stage.calibration)
+                work = stage_work(shape, stage)
             except UserError:  # a method or a parameter that this version does not have
                 continue
             told = stage.method, how["seconds"], how.get("created")

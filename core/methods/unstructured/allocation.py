@@ -147,9 +147,9 @@ class Allocated(LinearMethod):
 
     def _levels(self, linears: Sequence[Linear], observed: Mapping[str, Tensor]) -> dict[int, float]:
         """Return of each block how much it should be spared, on a scale of its own."""
-        blocks: dict[int, list[Linear]] = {}
-        for linear in linears:
-            blocks.setdefault(linear.block, []).append(linear)
+        from core.models.parts.blocks import by_block
+
+        blocks = by_block(linears)
         if self.parameters.allocation == "owl":
             return {block: outliers(members, observed) for block, members in blocks.items()}
         rises = {block: float(observed[members[0].name]) for block, members in blocks.items()}

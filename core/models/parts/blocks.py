@@ -7,7 +7,7 @@ from its name inside the block.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,14 @@ def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linea
         return linears
     found = selects(layers, blocks, [(linear.block, linear.name) for linear in linears])
     return [linear for linear, selected in zip(linears, found, strict=True) if selected]
+
+
+def by_block(linears: Iterable[Linear]) -> dict[int, list[Linear]]:
+    """Return the linears of each block that has one, by its index, in order."""
+    found: dict[int, list[Linear]] = {}
+    for linear in linears:
+        found.setdefault(linear.block, []).append(linear)
+    return found
 
 
 def first(output: Any) -> Tensor:

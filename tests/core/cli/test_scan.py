@@ -4,7 +4,7 @@ import pytest
 
 from core.cli.app import main
 from core.cli.reproduce import reproduce
-from core.engine import sensitivity
+from core.engine import execute, sensitivity
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -35,6 +35,15 @@ def test_linears_are_scanned_beside_blocks():
     result, found = rows()
     assert [row.protocol["by"] for row in found] == ["block"] * 2 + ["linear"] * 14
     assert reproduce(result).endswith("--scan=block --scan=linear")
+
+
+def test_what_is_stored_is_not_made_again_to_be_scanned(monkeypatch):
+    assert main(RUN) == 0
+    monkeypatch.setattr(execute, "make_variant", lambda *_: pytest.fail("made again"))
+    assert main([*RUN, "--scan", "block"]) == 0
+    assert len(rows()[1]) == 2
+    with pytest.raises(pytest.fail.Exception):
+        main([*RUN, "--scan", "block", "--force"])
 
 
 def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):

@@ -79,6 +79,17 @@ def test_more_work_takes_longer():
     assert of().seconds < of(method="sparsegpt,allocation=sensitivity").seconds
 
 
+def test_some_layers_take_less_than_all_and_blocks_further_on_more():
+    def seconds(layers):
+        return of(f"obs{layers and ',layers=' + layers}").stages["compress"]
+
+    assert seconds("0:0") < seconds("29:29")
+    assert seconds("0:0") < seconds("0:1") < seconds("0:14") < seconds("0:29") == seconds("")
+    assert seconds("0:14") == pytest.approx(seconds("") / 2, rel=0.01)
+    assert seconds("q_proj") < seconds("q_proj|k_proj") < seconds("")
+    assert of("wanda,layers=0:14", scan="block").stages["scan"] < of("wanda", scan="block").stages["scan"]
+
+
 def test_tasks_in_another_precision_take_its_speed_where_that_is_known_and_its_weights():
     tasks = [Task(task="piqa", limit=100)]
     half, full = spec("dense", tasks=tasks, scoring="bfloat16"), spec("dense", tasks=tasks)
@@ -100,6 +111,15 @@ def test_tasks_in_another_precision_take_its_speed_where_that_is_known_and_its_w
     known.append(measured("bfloat16", 20.0))
     assert estimate(half, known).stages["tasks"] == pytest.approx(20)
     assert estimate(full, known).stages["tasks"] == pytest.approx(100)
+
+
+def test_a_stored_variant_is_not_made_again_to_be_scanned():
+    asked, store = spec(scan="block"), Store()
+    wanted = asked.model_copy(update={"perplexity": ()})
+    assert estimate_left([wanted], store).stages["compress"] > 0
+    store.put(result(asked, seconds=30.0, perplexity_seconds=10.0))
+    left_over = estimate_left([wanted], store).stages
+    assert left_over["scan"] > 0 and "compress" not in left_over
 
 
 def test_all_windows_of_a_text_take_longer_than_some(tmp_path):
