@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,10 +44,21 @@ class HuggingFace(Format):
         plain = save_model(model, folder)
         if tokenizer is None:
             told = loading_encoder(type(model).__name__ if plain else "AutoModel", plain)
+            _bring_preprocessor(variant, folder)
         else:
             tokenizer.save_pretrained(folder)
             told = loading(plain)
         return Written(folder, told, () if plain else (OWN_CODE,))
+
+
+def _bring_preprocessor(variant: Variant, folder: Path) -> None:
+    """Copy what says how pictures or sounds become inputs, and outputs text, from the model's folder."""
+    from core.models.sources import identify_again
+
+    source = identify_again(variant.model, variant.revision).folder
+    for file in (*source.glob("*.json"), *source.glob("*.txt")) if source else ():
+        if not (file.name.endswith(".index.json") or (folder / file.name).exists()):
+            shutil.copy(file, folder)
 
 
 def loading_encoder(kind: str, plain: bool) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from transformers import ViTImageProcessor
 
 from core.cli.app import main
 from core.context import Context, Given
@@ -66,6 +67,13 @@ def test_it_is_compressed_counted_saved_and_loaded_again(name, method, place, tm
     before = answer(dense, name)
     apply(dense, Given(build_stage(method, 0.4)), Context(torch.device("cpu")))
     assert torch.equal(answer(again, name), answer(dense, name)) and not torch.equal(answer(again, name), before)
+
+
+def test_what_makes_inputs_of_pictures_comes_along(place, tmp_path, capsys):
+    folder, target = place("resnet"), tmp_path / "saved"
+    ViTImageProcessor(size={"height": 20, "width": 20}).save_pretrained(folder)
+    assert run(capsys, folder, "conv-lowrank@0.4", "--save", str(target))[0] == 0
+    assert ViTImageProcessor.from_pretrained(target).size["height"] == 20
 
 
 PLAIN = """import sys, torch, transformers
