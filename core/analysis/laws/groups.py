@@ -1,0 +1,63 @@
+"""The points that one law is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = ["model", "series", "ratio", "value", "dense", "parameters", "tokens"]
+MILLION = 1e6
+
+
+@dataclass(frozen=True)
+class Group:
+    """A series, a family or a paper's table.
+
+    `rows` have `COLUMNS`, the dense models' own among them: `value` is L and `dense` L0 (cross-entropies in nats where
+    it is of a `loss`, else accuracies in [0, 1]), `ratio` r in [0, 1), `parameters` millions of the dense model's (NaN
+    where they are not known), `tokens` millions that it was trained on afterwards, and `series` what a point is of.
+    """
+
+    of: str  # the model, or the paper's table
+    metric: str  # in words
+    name: str
+    loss: bool
+    rows: pd.DataFrame
+    left_out: int = 0  # points that have diverged
+
+    @property
+    def trained(self) -> bool:
+        """Whether some of it was trained afterwards, on so many tokens."""
+        return bool((self.rows["tokens"] > 0).any())
+
+    @property
+    def largest(self) -> float:
+        """The largest ratio that was measured, beyond which a law says nothing."""
+        return float(self.rows["ratio"].max())
+
+
+def group_of(of: str, metric: str, name: str, loss: bool, rows: pd.DataFrame, left_out: int) -> Group:
+    """Return a group of perplexities, of which it has the logarithms, or of accuracies."""
+    if loss:
+        rows = rows.assign(value=np.log(rows["value"].astype(float)), dense=np.log(rows["dense"].astype(float)))
+    return Group(of, metric, name, loss, rows[COLUMNS].reset_index(drop=True), left_out)
+
+
+def broken(values: pd.Series, meaningful: float | pd.Series, loss: bool) -> pd.Series:
+    """Return which perplexities say only that a model is broken, or which accuracies have no logarithm."""
+    return ~np.isfinite(values) | ((values > meaningful) if loss else (values <= 0))
+
+
+def across(groups: Iterable[Group]) -> list[Group]:
+    """Return of each metric and name that several models have a group of all of them."""
+    alike: dict[tuple[str, str], list[Group]] = {}
+    for one in groups:
+        alike.setdefault((one.metric, one.name), []).append(one)
+    return [
+        Group("all models", metric, name, some[0].loss, pd.concat([one.rows for one in some], ignore_index=True))
+        for (metric, name), some in alike.items()
+        if len(some) > 1
+    ]

@@ -1,0 +1,99 @@
+"""The series and the families of one model, from its tidy rows (`core.analysis.frame`).
+
+Quantised models are left out, as bits are no ratio, and so are N:M patterns, embeddings in factors and variants of
+which only some layers were compressed, whose ratio is not one of the whole model's blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from core.analysis.budget import meaningful
+from core.analysis.laws.groups import MILLION, Group, broken, group_of
+from core.analysis.seven import MEAN
+from core.chain import DENSE
+from core.data.cards import SEVEN, TASKS
+from core.data.texts import called
+from core.models.catalogue import BY_ID
+from core.specs import ELSEWHERE, Calibration
+
+LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # ratios, that of the dense model among them
+TRAINED = " and trained"
+
+
+def of_perplexities(rows: pd.DataFrame) -> list[Group]:
+    """Return the groups of one model's perplexities on one text under one protocol."""
+    if rows.empty:
+        return []
+    first = rows.iloc[0]
+    return _groups(rows, f"perplexity on {called(str(first['dataset']))}, {first['protocol']}", loss=True)
+
+
+def of_accuracies(rows: pd.DataFrame, metric: str) -> list[Group]:
+    """Return the groups of one accuracy of one model, a task's or that of `means`, on the same documents."""
+    return _groups(rows, metric, loss=False)
+
+
+def means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return, of one model's rows, one for each variant with all seven tasks on the same documents: their mean."""
+    wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
+    seven = rows[rows["metric"] == wanted].drop_duplicates(["key", "dataset", "protocol_id"])
+    same = ["key", "limit", "fewshot", "scoring"]
+    values = seven.groupby(same, dropna=False, sort=False)["value"]
+    seven = seven.assign(value=values.transform("mean"), metric="acc", dataset=MEAN)
+    return seven[values.transform("size") == len(SEVEN)].drop_duplicates(same)
+
+
+def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
+    """Return the families, then the series.
+
+    Seeds of one point count as their mean. A family holds what was not trained, and its second group also what was; a
+    series has all that differs in the ratio only. Those of too few ratios are left away.
+    """
+    dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
+    if dense.empty:
+        return []
+    model, base, points = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
+    card = BY_ID.get(model)
+    size = card.parameters / MILLION if card else math.nan
+    lost = broken(points["value"], float(meaningful(base)), loss)
+    origin = pd.DataFrame([{"series": DENSE, "ratio": 0.0, "value": base, "tokens": 0.0}])
+    found = []
+    for name, part, least in _named(points):
+        kept = part[~lost[part.index]]
+        if kept["ratio"].nunique() + 1 >= least:
+            both = pd.concat([origin, kept.sort_values("ratio", kind="stable")], ignore_index=True)
+            both = both.assign(model=model, dense=base, parameters=size)
+            found.append(group_of(model, metric, name, loss, both, len(part) - len(kept)))
+    return found
+
+
+def _named(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, int]]:
+    """Give the name of each group, its points and the least ratios that it is to have."""
+    for family, part in points[~points["family"].isin(ELSEWHERE)].groupby("family", sort=False):
+        alone, name = part["tokens"] == 0, str(family).capitalize()
+        yield name, part[alone], LEAST_OF_FAMILY
+        if not alone.all():
+            yield name + TRAINED, part, LEAST_OF_FAMILY
+    for series, part in points.groupby("series", sort=False):
+        yield str(series), part, LEAST_OF_SERIES
+
+
+def _points(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return family, series, ratio, tokens and value of each point that has a ratio."""
+    whole = ~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()
+    rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
+    texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
+    rows = rows.assign(texts=texts, tokens=rows["train"].map(_tokens).astype(float))
+    several = rows.groupby("label")["texts"].transform("nunique") > 1
+    rows = rows.assign(series=rows["label"].where(~several, rows["label"].str.cat(rows["texts"], sep=", ")))
+    return rows.groupby(["family", "series", "ratio", "tokens"], sort=False, as_index=False)["value"].mean()
+
+
+def _tokens(text: str | None) -> float:
+    """Return the millions of tokens of a training text."""
+    read = Calibration.parse(text) if isinstance(text, str) else None
+    return read.windows * read.window / MILLION if read else 0.0

@@ -1,0 +1,69 @@
+"""The papers' tables as groups: across models where a table has one ratio, and of one model where it has several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from core.analysis.budget import meaningful
+from core.analysis.laws.groups import MILLION, Group, broken, group_of
+from core.analysis.seven import MEAN
+from core.chain import DENSE
+from core.data.cards import SEVEN
+from core.data.texts import called
+from core.models.catalogue import BY_ID
+
+PERPLEXITY = "perplexity"
+TABLE = ["paper", "table", "metric", "dataset"]
+VARIANT = ["paper", "table", "model", "method", "tuned", "ratio_kind", "ratio"]
+
+
+def printed(frame: pd.DataFrame) -> list[Group]:
+    """Return the groups of the papers' values (`core.store.shipped.published`): perplexities and means of seven tasks.
+
+    Across models each method and pattern is one; within a model, which is all that several ratios were printed of, all
+    methods together are, those that were tuned afterwards apart: on how much is not told, so that D has no place.
+    """
+    both = pd.concat([frame[frame["metric"] == PERPLEXITY], _means(frame)], ignore_index=True)
+    is_dense = both["method"].str.lower() == DENSE
+    found: list[Group] = []
+    for (paper, table, metric, dataset), rows in both.groupby(TABLE, sort=False):
+        dense = rows[is_dense[rows.index]].set_index("model")["value"]
+        rows = rows[~is_dense[rows.index] & rows["model"].isin(dense.index)]
+        loss = metric == PERPLEXITY
+        told = f"{metric} on {called(str(dataset))}" if loss else MEAN
+        for of, name, part in _named(rows):
+            part = _with_dense(part, dense)
+            limit = meaningful(part["dense"]) if loss else part["dense"]
+            lost = broken(part["value"], limit, loss)
+            found.append(group_of(f"{paper}, {table}: {of}", told, name, loss, part[~lost], int(lost.sum())))
+    return found
+
+
+def _named(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Give of each group which models it is of, its name and its rows."""
+    if rows["ratio"].nunique() == 1:
+        for (method, kind), part in rows.groupby(["method", "ratio_kind"], sort=False):
+            family = str(part["model"].iloc[0]).partition("-")[0]
+            removed = kind if ":" in str(kind) else f"{100 * part['ratio'].iloc[0]:g} %"
+            yield f"{family} across sizes", f"{method} {removed}", part
+        return
+    for (model, kind, tuned), part in rows.groupby(["model", "ratio_kind", "tuned"], sort=False):
+        yield str(model), str(kind).capitalize() + (", tuned" if tuned else ""), part
+
+
+def _means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of the seven tasks, in [0, 1], of each variant of which a table has all."""
+    groups = frame[frame["dataset"].isin(SEVEN)].groupby(VARIANT, sort=False)["value"]
+    found = groups.agg(["mean", "size"]).reset_index()
+    return found[found["size"] == len(SEVEN)].assign(metric="acc", dataset=MEAN, value=found["mean"] / 100)
+
+
+def _with_dense(part: pd.DataFrame, dense: pd.Series) -> pd.DataFrame:
+    """Return a group's rows, after those of its dense models."""
+    models = part["model"].unique()
+    origin = pd.DataFrame({"model": models, "method": DENSE, "ratio": 0.0, "value": dense.loc[models].to_numpy()})
+    both = pd.concat([origin, part], ignore_index=True).assign(tokens=0.0)
+    sizes = both["model"].map(lambda model: BY_ID[model.lower()].parameters / MILLION)
+    return both.assign(dense=both["model"].map(dense), series=both["method"], parameters=sizes)
