@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, importing, listing, upkeep
+from core.cli import compare, compute, importing, laws, listing, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
 from core.errors import Cancelled, UserError
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for command in (
     *(compute.run, compute.sweep, compute.export),
-    *(listing.results, compare.compare, listing.delete, listing.models, listing.methods),
+    *(listing.results, compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
     *(upkeep.fetch, upkeep.doctor),
 ):
     app.command()(command)

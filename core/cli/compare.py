@@ -1,9 +1,9 @@
 """The command `compare`: what variants gain or lose against one of them, in figures and in words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from core import chain
 from core.chain import DENSE
 from core.cli.console import messages, output
 from core.cli.listing import check_one_format, find_result, to_latex
-from core.cli.tables import SHORT_KEY, Row, column, print_table, usual, written
+from core.cli.tables import SHORT_KEY, Row, column, plain, print_table, usual, written
 from core.errors import UserError
 from core.results import Result
 from core.store.store import Store
@@ -53,7 +53,7 @@ def compare(
             raise UserError(nothing)
         messages.print(nothing, markup=False)
     if json:
-        typer.echo(dumps([_plain(row) for row in found.to_dict("records")], indent=2, ensure_ascii=False))
+        typer.echo(dumps([plain(row) for row in found.to_dict("records")], indent=2, ensure_ascii=False))
     elif csv:
         typer.echo(csv_text(found), nl=False)
     else:
@@ -159,10 +159,3 @@ def _value(metric: str, value: float | None) -> str:
     if metric == "perplexity":
         return written(metric, value)
     return f"{100 * value:.1f} %"
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a row for JSON, which has neither NaN nor infinity."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
-    }

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.markup import escape
@@ -141,6 +141,13 @@ def as_json(result: Result, indent: int | None = None) -> str:
     written["variant"] |= {name: None if text is None else str(text) for name, text in texts.items()}
     written["variant"] |= {"seed": beside.seed}
     return json.dumps(written, indent=indent, ensure_ascii=False)
+
+
+def plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a row for JSON, which has neither NaN nor infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+    }
 
 
 def describe_result(result: Result, dense: Result | None, samples: "Samples") -> None:

@@ -1,1 +1,1 @@
-"""Compression laws: how quality falls with what was removed, in the forms that papers fit, and how well each predicts."""
+"""Compression laws: how quality falls with what was removed, in the forms of papers, and how well each predicts."""

@@ -17,7 +17,7 @@ from core.analysis.laws.solve import predicted, problem, solved
 from core.analysis.laws.validation import HeldOut, held_out
 
 DRAWS, SEED = 300, 0  # of the bootstrap
-ENDS = (2.5, 97.5)  # percentiles: of a 95 % interval
+ENDS = (0.025, 0.975)  # shares of the draws, at the ends of a 95 % interval
 LEAST_MODELS = 3  # of which one can be left out
 
 
@@ -63,13 +63,13 @@ class Fit:
         """Return the largest r at which a share `keep` of the quality is kept, and of which model that is.
 
         Of an accuracy that is L = keep L0, of a cross-entropy L = L0 / keep: its quality is 1 / L. Infinite where it
-        lies beyond the largest ratio that was measured, NaN where the points do not tell how quality falls with r. Of
-        several models it is of the one that loses it first.
+        lies beyond the largest ratio that was measured, NaN of one ratio, which does not tell how quality falls with r.
+        Of several models it is of the one that loses it first.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0]
         every = self._critical(dense, keep, np.vstack([self.best, self.drawn]))  # (1 + draws, models)
         first = int(np.argmin(every[0]))
-        low, high = _ends(every[1:, first], method="nearest")  # some may be infinite
+        low, high = _ends(every[1:, first])
         return Ends(*map(float, (every[0, first], low, high))), str(dense["model"].iloc[first])
 
     def _critical(self, dense: pd.DataFrame, keep: float, exponents: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ class Fit:
         Of the first form r = (sigma L0^(1 - a) (1 + 1/(D + 1))^-c)^(1/b) - 1 with sigma = L / L0.
         """
         form, unknowns, loss, largest = self.form, self.unknowns, self.group.loss, self.group.largest
-        if form.exponent not in unknowns:
+        if self.group.rows["ratio"].nunique() <= 2:  # that of the dense model and one
             return np.full((len(exponents), len(dense)), np.nan)
         wanted = dense["dense"].to_numpy() / keep if loss else dense["dense"].to_numpy() * keep
         end = dense.assign(ratio=largest)
@@ -93,7 +93,7 @@ class Fit:
 
 def fits(group: Group) -> list[Fit]:
     """Return every form that has something to say of a group and that its points tell."""
-    forms = [form for form in FORMS if (group.loss or not form.of_losses) and (form.trained or not group.trained)]
+    forms = [form for form in FORMS if (group.loss or not form.of_losses) and (form.trained or not group.mixed)]
     return [found for form in forms if (found := fit(form, group))]
 
 
@@ -137,6 +137,8 @@ def best_of(fitted: Sequence[Fit]) -> Fit | None:
     return None
 
 
-def _ends(drawn: np.ndarray, **how: str) -> np.ndarray:
-    """Return the ends (2, ...) of 95 % intervals of what was drawn (draws, ...)."""
-    return np.percentile(drawn, ENDS, axis=0, **how) if len(drawn) else np.full((2, *drawn.shape[1:]), np.nan)
+def _ends(drawn: np.ndarray) -> np.ndarray:
+    """Return the ends (2, ...) of 95 % intervals of what was drawn (draws, ...), some of which may be infinite."""
+    if not len(drawn):
+        return np.full((2, *drawn.shape[1:]), np.nan)
+    return np.sort(drawn, axis=0)[[round(end * (len(drawn) - 1)) for end in ENDS]]

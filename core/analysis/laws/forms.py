@@ -28,7 +28,8 @@ class Form(ABC):
     exponent: ClassVar[str]  # the unknown that belongs to r
     factors: ClassVar[tuple[str, ...]] = ()  # unknowns that are told as they are, and fitted as logarithms
     of_losses: ClassVar[bool] = False  # whether it has nothing to say of accuracies
-    trained: ClassVar[bool] = False  # whether it knows of training
+    trained: ClassVar[bool] = False  # whether it tells apart what was trained on more and on less
+    with_dense: ClassVar[bool] = False  # whether the dense models' own points are fitted, too
 
     @abstractmethod
     def unknowns(self, rows: pd.DataFrame) -> tuple[str, ...]:
@@ -55,7 +56,8 @@ class First(Form):
     """L = L0^a (1 + r)^b (1 + 1 / (D + 1))^c (arXiv:2504.04342v1).
 
     Within one model L0 is one number and a cannot be told from the data: it is 1. Where no row, or every compressed
-    one alike, was trained, the factor of D is absent. At r = 0 the form gives L0 only where a is 1 and that factor is.
+    one alike, was trained, the factor of D is absent. At r = 0 the form gives L0 only where a is 1 and that factor is
+    absent, so that it is fitted to compressed models alone, as in the paper.
     """
 
     name, exponent, trained = "1 + r", "b", True
@@ -94,7 +96,7 @@ class First(Form):
 class Second(Form):
     """Q = Q0 P0 (1 - r)^a of an accuracy, or of 1 / L of a cross-entropy (arXiv:2504.04342, a later version)."""
 
-    name, exponent, factors = "1 - r", "a", ("P0",)
+    name, exponent, factors, with_dense = "1 - r", "a", ("P0",), True
     law = "Q = Q0 P0 (1 - r)^a"
     paper, link = "The same, a later version on pruning laws", "https://arxiv.org/abs/2504.04342"
     found = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-COLUMNS = ["model", "series", "ratio", "value", "dense", "parameters", "tokens"]
+COLUMNS = ["model", "series", "parts", "ratio", "value", "dense", "parameters", "tokens"]
 MILLION = 1e6
 
 
@@ -18,7 +18,8 @@ class Group:
 
     `rows` have `COLUMNS`, the dense models' own among them: `value` is L and `dense` L0 (cross-entropies in nats where
     it is of a `loss`, else accuracies in [0, 1]), `ratio` r in [0, 1), `parameters` millions of the dense model's (NaN
-    where they are not known), `tokens` millions that it was trained on afterwards, and `series` what a point is of.
+    where they are not known), `tokens` millions that it was trained on afterwards, `series` what a point is of and
+    `parts` what it is made of (`core.words.parts`).
     """
 
     of: str  # the model, or the paper's table
@@ -29,9 +30,9 @@ class Group:
     left_out: int = 0  # points that have diverged
 
     @property
-    def trained(self) -> bool:
-        """Whether some of it was trained afterwards, on so many tokens."""
-        return bool((self.rows["tokens"] > 0).any())
+    def mixed(self) -> bool:
+        """Whether its compressed models differ in how much they were trained afterwards."""
+        return self.rows.loc[self.rows["ratio"] > 0, "tokens"].nunique() > 1
 
     @property
     def largest(self) -> float:

@@ -60,7 +60,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     card = BY_ID.get(model)
     size = card.parameters / MILLION if card else math.nan
     lost = broken(points["value"], float(meaningful(base)), loss)
-    origin = pd.DataFrame([{"series": DENSE, "ratio": 0.0, "value": base, "tokens": 0.0}])
+    origin = pd.DataFrame([{"series": DENSE, "parts": DENSE, "ratio": 0.0, "value": base, "tokens": 0.0}])
     found = []
     for name, part, least in _named(points):
         kept = part[~lost[part.index]]
@@ -83,14 +83,15 @@ def _named(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, int]]:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return family, series, ratio, tokens and value of each point that has a ratio."""
+    """Return family, series, parts, ratio, tokens and value of each point that has a ratio."""
     whole = ~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()
     rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
     texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
     rows = rows.assign(texts=texts, tokens=rows["train"].map(_tokens).astype(float))
     several = rows.groupby("label")["texts"].transform("nunique") > 1
     rows = rows.assign(series=rows["label"].where(~several, rows["label"].str.cat(rows["texts"], sep=", ")))
-    return rows.groupby(["family", "series", "ratio", "tokens"], sort=False, as_index=False)["value"].mean()
+    same = rows.groupby(["family", "series", "parts", "ratio", "tokens"], sort=False)
+    return same["value"].mean().reset_index()
 
 
 def _tokens(text: str | None) -> float:

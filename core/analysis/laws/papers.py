@@ -66,4 +66,6 @@ def _with_dense(part: pd.DataFrame, dense: pd.Series) -> pd.DataFrame:
     origin = pd.DataFrame({"model": models, "method": DENSE, "ratio": 0.0, "value": dense.loc[models].to_numpy()})
     both = pd.concat([origin, part], ignore_index=True).assign(tokens=0.0)
     sizes = both["model"].map(lambda model: BY_ID[model.lower()].parameters / MILLION)
-    return both.assign(dense=both["model"].map(dense), series=both["method"], parameters=sizes)
+    return both.assign(
+        dense=both["model"].map(dense), series=both["method"], parts=both["method"].str.lower(), parameters=sizes
+    )

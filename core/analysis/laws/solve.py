@@ -30,7 +30,7 @@ def problem(form: Form, group: Group, unknowns: tuple[str, ...]) -> Problem:
     rows = group.rows
     columns = form.columns(rows, unknowns)
     seen = form.logarithm(rows, rows["value"].to_numpy(), group.loss, unknowns)
-    there = np.isfinite(columns).all(axis=1) & np.isfinite(seen)
+    there = np.isfinite(columns).all(axis=1) & np.isfinite(seen) & (form.with_dense | (rows["ratio"] > 0).to_numpy())
     return Problem(np.where(there[:, None], columns, 0.0), np.where(there, seen, 0.0), there)
 
 

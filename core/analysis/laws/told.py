@@ -8,22 +8,24 @@ from typing import Any
 
 import pandas as pd
 
-from core.analysis.laws.fit import Ends, Fit, best_of
+from core.analysis.laws.fit import DRAWS, Ends, Fit, best_of
 from core.analysis.laws.validation import HeldOut
 from core.words import number
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
+NOT_TOLD = Ends(math.nan, math.nan, math.nan)
 ERRORS = ("leave_one_ratio_out", "leave_one_model_out")
 NOTES = (
-    "A law is fitted in logarithms by least squares, to all variants of a series or family that have a ratio: neither "
-    "N:M patterns nor bits, and no perplexity that says only that a model is broken. r is the share of the block "
-    "weights that is gone. Of perplexities L is the cross-entropy ln(perplexity). Accuracies are taken as they are, as "
-    "in the papers: chance is not subtracted. Within one model L0 is one number, so that the a of 1 + r is 1. "
-    "Intervals: 95 %, of 300 bootstrap draws of the points."
-)
-ERROR = (
-    "Leave-one-ratio-out error: each ratio is predicted by the fit to all others, the largest, too; root mean square, "
-    "in % of L, and the factor of perplexity that this is."
+    "A law is fitted in logarithms by least squares, to every variant of a series or family that has a ratio, so "
+    "neither to N:M patterns nor to bits, and to no perplexity that says only that a model is broken. r is the share "
+    "of the block weights that is gone; P2, whose rho it is, has no place for what is not worse than dense. Of "
+    "perplexities L is the cross-entropy ln(perplexity). Accuracies are taken as they are, as in the papers: chance is "
+    "not subtracted. Within one model L0 is one number, so that the a of 1 + r is 1. Where some was trained on D "
+    "million tokens, that form has c; with c, or another a, it does not give L0 where nothing is removed. Intervals: "
+    f"95 %, of {DRAWS} bootstrap draws of the points. Leave-one-ratio-out error: each ratio is predicted by the fit to "
+    "all others, the largest, too; root mean square, in % of L, and as a factor of perplexity. Of one ratio in several "
+    "models each model is left out instead, and b tells only what is lost at that ratio. No law is read beyond the "
+    "largest ratio that was measured."
 )
 
 
@@ -36,11 +38,11 @@ def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
 def _row(one: Fit, best: bool, keep: float) -> dict[str, Any]:
     group, (critical, of) = one.group, one.critical(keep)
     compressed = int((group.rows["ratio"] > 0).sum())
-    row = {"of": group.of, "metric": group.metric, "fitted_to": group.name, "form": one.form.name}
+    row: dict[str, Any] = {"of": group.of, "metric": group.metric, "fitted_to": group.name, "form": one.form.name}
     row |= {"law": one.form.law, "paper": one.form.link, "points": one.points}
     row |= {"without_place": compressed - one.points, "diverged": group.left_out}
     for name in UNKNOWNS:
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), one.exponents.get(name, [math.nan] * 3), strict=True))
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), one.exponents.get(name, NOT_TOLD), strict=True))
     for name, error in zip(ERRORS, (one.by_ratio, one.by_model), strict=True):
         row |= {f"{name}_percent": error.percent if error else math.nan}
         row |= {f"{name}_times": error.times if error and error.times else math.nan}
@@ -53,6 +55,25 @@ def _row(one: Fit, best: bool, keep: float) -> dict[str, Any]:
     }
     ends = dict(zip(("critical", "critical_low", "critical_high"), critical, strict=True))
     return row | {name: value if math.isfinite(value) else math.nan for name, value in ends.items()}
+
+
+def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
+    """Return the fits of one group as a table for people, a row a form."""
+    best = best_of(fitted)
+    few = "one ratio" if fitted[0].group.rows["ratio"].nunique() == 2 else "too few ratios"  # beside that of dense
+    return [
+        {
+            "fitted to": one.group.name,
+            "form": one.form.name,
+            "exponents, 95 %": exponents(one),
+            "points": points(one),
+            "leave-one-ratio-out error": error(one.by_ratio) or few,
+            "leave-one-model-out error": error(one.by_model),
+            "predicts best": "yes" if one is best else "",
+            f"keeps {100 * keep:g} % up to": at_most(one, keep),
+        }
+        for one in fitted
+    ]
 
 
 def exponents(one: Fit) -> str:
@@ -72,13 +93,23 @@ def error(found: HeldOut | None) -> str:
     return f"{found.percent:.1f} %" + (f", x {found.times:.2f}" if found.times else "")
 
 
+def points(one: Fit) -> str:
+    """Write how many points were fitted, and why others were not: `40, 1 not worse than dense, 1 diverged`."""
+    without = int((one.group.rows["ratio"] > 0).sum()) - one.points
+    more = [(without, "not worse than dense"), (one.group.left_out, "diverged")]
+    return ", ".join([f"{one.points}", *(f"{count} {why}" for count, why in more if count)])
+
+
 def at_most(one: Fit, keep: float) -> str:
-    """Write the critical ratio with its interval: `23 % (17 to 28 %)`, or beyond which ratio nothing is said."""
+    """Write the critical ratio with its interval: `23 % (17 to 28 %)`, or beyond which ratio nothing is said.
+
+    Of several models that which loses the quality first is named.
+    """
     critical, of = one.critical(keep)
     if math.isnan(critical.value):
         return "not told by one ratio"
-    told = "" if one.group.rows["model"].nunique() == 1 else f", {of} first"
-    return _range(critical, one.group.largest) + told
+    told = one.group.rows["model"].nunique() == 1 or math.isinf(critical.value)
+    return _range(critical, one.group.largest) + ("" if told else f", {of}")
 
 
 def sentence(one: Fit, keep: float) -> str:
@@ -99,4 +130,4 @@ def sentence(one: Fit, keep: float) -> str:
 
 def _range(critical: Ends, largest: float) -> str:
     value, low, high = (f"{100 * end:.0f}" if math.isfinite(end) else f"beyond {100 * largest:g}" for end in critical)
-    return f"{value} %" if math.isnan(critical.low) else f"{value} % ({low} to {high} %)"
+    return f"{value} %" if low == value == high or math.isnan(critical.low) else f"{value} % ({low} to {high} %)"

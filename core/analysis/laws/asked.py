@@ -1,0 +1,57 @@
+"""Which of a model's numbers are fitted where one metric is asked for: those under the protocol that most have."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.analysis.laws.groups import Group
+from core.analysis.laws.measured import means, of_accuracies, of_perplexities
+from core.data.cards import TASKS
+from core.errors import UserError
+from core.specs import Perplexity
+
+PERPLEXITY, ACCURACY = "perplexity", "accuracy"
+METRICS = (PERPLEXITY, ACCURACY, *TASKS)
+
+
+def check_metric(metric: str) -> None:
+    """Raise `UserError` for what is no metric."""
+    if metric not in METRICS:
+        raise UserError(
+            f"Metric {metric!r} is not {PERPLEXITY}, {ACCURACY} (the mean of seven tasks) or a task: "
+            f"{', '.join(TASKS)}."
+        )
+
+
+def asked(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> list[Group]:
+    """Return the groups of one model's tidy rows in PERPLEXITY, on a text or that of most rows, in ACCURACY, or in the
+    accuracy that papers report of a task."""
+    if metric == PERPLEXITY:
+        return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
+    if metric == ACCURACY:
+        found = _of_most(means(rows), ["limit", "fewshot", "scoring"])
+        return of_accuracies(found, f"mean accuracy of seven tasks, {_documents(found)}")
+    there = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
+    found = _of_most(rows[there], ["dataset", "protocol_id"])
+    return of_accuracies(found, f"{TASKS[metric].metric} of {TASKS[metric].label}, {_documents(found)}")
+
+
+def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
+    found = rows[(rows["metric"] == PERPLEXITY) & rows["window"].notna()]  # LAMBADA's own has no window
+    if text is None:
+        return found
+    windows = found["windows"].isna() if text.windows is None else found["windows"] == text.windows
+    return found[(found["dataset"] == text.corpus) & (found["window"] == text.window) & windows]
+
+
+def _of_most(rows: pd.DataFrame, same: list[str]) -> pd.DataFrame:
+    """Return the rows that are alike in these columns, and most."""
+    if rows.empty:
+        return rows
+    group = rows.groupby(same, dropna=False, sort=False).ngroup()
+    return rows[group == group.mode().iloc[0]]
+
+
+def _documents(rows: pd.DataFrame) -> str:
+    limit = None if rows.empty else rows["limit"].iloc[0]
+    return "all documents" if limit is None or pd.isna(limit) else f"first {int(limit)} documents"

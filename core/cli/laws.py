@@ -1,0 +1,101 @@
+"""The command `laws`: how quality falls with what was removed, and how well each published form predicts it."""
+
+from collections.abc import Sequence
+from json import dumps
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.cli.console import messages
+from core.cli.listing import check_one_format, to_latex
+from core.cli.tables import Row, plain, print_table
+from core.errors import UserError
+from core.specs import Perplexity
+from core.store import shipped
+from core.store.store import Store
+
+if TYPE_CHECKING:
+    from core.analysis.laws.fit import Fit
+
+OF = 2  # columns that say what a row is of
+
+
+def laws(
+    model: Annotated[
+        str | None, typer.Argument(help="A model with results; all of them, and the papers' tables, by default.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="perplexity, accuracy (the mean of seven tasks) or a task; the first two by default."),
+    ] = None,
+    perplexity: Annotated[
+        Perplexity | None,
+        typer.Option(
+            "--perplexity",
+            metavar="CORPUS@WINDOW[:N]",
+            parser=Perplexity.parse,
+            help="The perplexity that is fitted; of each model the one that most variants have by default.",
+        ),
+    ] = None,
+    keep: Annotated[float, typer.Option(help="The share of the quality that is to be kept, between 0 and 1.")] = 0.9,
+    csv: Annotated[bool, typer.Option("--csv", help="One line a fit, with all that is known.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as a list.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
+) -> None:
+    """Fit compression laws: exponents, errors in what was left out, and how much may be removed."""
+    from core.analysis.laws import told
+    from core.analysis.sheets import csv_text
+
+    check_one_format(csv, json, latex)
+    if not 0 < keep < 1:
+        raise UserError(f"{keep:g} is no share of the quality to keep; give one between 0 and 1, such as 0.9.")
+    found = fitted(model, metric, perplexity)
+    if not found:
+        raise UserError("Nothing was measured at enough ratios for a law; `sweep` measures more.")
+    if json:
+        rows = told.table(found, keep).to_dict("records")
+        typer.echo(dumps([plain(row) for row in rows], indent=2, ensure_ascii=False))
+    elif csv:
+        typer.echo(csv_text(told.table(found, keep)), nl=False)
+    else:
+        _print(found, keep, latex)
+        messages.print(told.NOTES, markup=False)
+
+
+def fitted(model: str | None, metric: str | None, text: Perplexity | None) -> list[list["Fit"]]:
+    """Return the fits of each group: of each model, of several together and, where no model is named, of the papers."""
+    from core.analysis.frame import tidy
+    from core.analysis.laws.asked import ACCURACY, PERPLEXITY, asked, check_metric
+    from core.analysis.laws.fit import fits
+    from core.analysis.laws.groups import across
+    from core.analysis.laws.papers import printed
+
+    metrics = (PERPLEXITY, ACCURACY) if metric is None else (metric,)
+    for name in metrics:
+        check_metric(name)
+    frame = tidy(Store().results())
+    models = list(dict.fromkeys(frame["model"]))
+    if model is not None and model not in models:
+        raise UserError(f"There is no result of {model!r}; there are results of {', '.join(models) or 'no model'}.")
+    of = models if model is None else [model]
+    groups = [one for name in of for each in metrics for one in asked(frame[frame["model"] == name], each, text)]
+    groups += across(groups)
+    if model is None:
+        losses = {PERPLEXITY: True, ACCURACY: False}
+        kinds = [losses[each] for each in metrics if each in losses]
+        groups += [one for one in printed(shipped.published()) if one.loss in kinds]
+    return [found for one in groups if (found := fits(one))]
+
+
+def _print(found: Sequence[Sequence["Fit"]], keep: float, latex: bool) -> None:
+    """Print a table for each model or paper's table, and metric."""
+    from core.analysis.laws.told import in_words
+
+    tables: dict[str, list[Row]] = {}
+    for fits in found:
+        tables.setdefault(f"{fits[0].group.of}: {fits[0].group.metric}", []).extend(in_words(fits, keep))
+    for title, rows in tables.items():
+        if latex:
+            typer.echo(f"% {title}\n{to_latex(rows, OF)}")  # with an empty line, as each begins a paragraph
+        else:
+            print_table(rows, title)

@@ -1,0 +1,274 @@
+"""Compression laws: planted exponents come back, what is left out is predicted as by hand, and no line goes too far."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.analysis.laws.asked import asked, check_metric
+from core.analysis.laws.fit import best_of, fit, fits
+from core.analysis.laws.forms import FORMS
+from core.analysis.laws.groups import COLUMNS, Group, across
+from core.analysis.laws.measured import means
+from core.analysis.laws.papers import printed
+from core.analysis.laws.told import sentence, table
+from core.data.cards import SEVEN, TASKS
+from core.errors import UserError
+from core.store.shipped import published
+
+FIRST, SECOND, THIRD = FORMS
+RATIOS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+
+
+def group(value, models=(("m", 3.0, 100.0),), tokens=(0.0,), loss=True, noise=0.0, ratios=RATIOS):
+    """Points of `value(L0, r, N0, D)` at every ratio, with noise of their logarithms, and each model's dense one."""
+    drawn, rows = np.random.default_rng(1), []
+    for model, dense, parameters in models:
+        rows.append([model, "dense", "dense", 0.0, dense, dense, parameters, 0.0])
+        for trained in tokens:
+            for ratio in ratios:
+                true = value(dense, ratio, parameters, trained) * math.exp(noise * drawn.normal())
+                rows.append([model, "some", "wanda", ratio, true, dense, parameters, trained])
+    return Group("m", "made up", "some", loss, pd.DataFrame(rows, columns=COLUMNS))
+
+
+def first(dense, ratio, parameters, trained, a=1.0, b=1.7, c=0.0):
+    return dense**a * (1 + ratio) ** b * (1 + 1 / (trained + 1)) ** c
+
+
+def second(dense, ratio, parameters, trained, factor=0.97, a=0.6):
+    return dense / (factor * (1 - ratio) ** a)  # of a loss: 1 / L falls
+
+
+def third(dense, ratio, parameters, trained, factor=4.0, g=-2.5, d=0.3):
+    return dense + factor * ratio**-g * parameters**-d
+
+
+SEVERAL = tuple((f"m{size}", 4.5 - 0.3 * math.log(size), 100.0 * size) for size in (1, 3, 10, 30))
+
+
+def values(found):
+    return {name: told.value for name, told in found.exponents.items()}
+
+
+@pytest.mark.parametrize(
+    ("form", "made", "planted"),
+    [
+        (FIRST, group(first), {"b": 1.7}),
+        (FIRST, group(lambda *of: first(*of, c=0.4), tokens=(0.0, 1.0, 25.0)), {"b": 1.7, "c": 0.4}),
+        (SECOND, group(second), {"P0": 0.97, "a": 0.6}),
+        (THIRD, group(lambda *of: third(*of, d=0.0)), {"C": 4.0, "g": -2.5}),
+        (THIRD, group(third, SEVERAL), {"C": 4.0, "g": -2.5, "d": 0.3}),
+        (THIRD, group(third, SEVERAL, ratios=[0.5]), {"C": 4.0 * 0.5**2.5, "d": 0.3}),
+    ],
+)
+def test_planted_exponents_come_back(form, made, planted):
+    rows = made.rows[(made.rows["ratio"] > 0) | (form is not SECOND)]  # of dense P0 is 1
+    assert values(fit(form, replace(made, rows=rows))) == pytest.approx(planted)
+
+
+def test_across_models_the_exponent_of_the_dense_loss_is_free():
+    assert values(fit(FIRST, group(lambda *of: first(*of, a=0.9), SEVERAL))) == pytest.approx({"a": 0.9, "b": 1.7})
+    assert "a" not in fit(FIRST, group(first)).exponents  # it cannot be told within one model
+
+
+def test_an_accuracy_falls_by_the_second_form_and_has_no_third():
+    made = group(lambda dense, ratio, *_: dense * 0.97 * (1 - ratio) ** 0.6, (("m", 0.5, 1.0),), loss=False)
+    by_name = {one.form: one for one in fits(made)}
+    assert set(by_name) == {FIRST, SECOND}
+    assert values(by_name[SECOND]) == pytest.approx({"P0": 0.97, "a": 0.6}, rel=0.05)  # the dense point says P0 = 1
+    assert best_of(fits(made)) is not None and best_of(fits(made)).form is SECOND
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "planted"),
+    [
+        (FIRST, first, {"b": 1.7}),
+        (SECOND, lambda *of: second(*of, factor=1.0), {"P0": 1.0, "a": 0.6}),
+        (THIRD, lambda *of: third(*of, d=0.0), {"C": 4.0, "g": -2.5}),
+    ],
+)
+def test_intervals_hold_the_planted_value_and_grow_with_the_noise(form, value, planted):
+    quiet, loud = (fit(form, group(value, noise=noise)) for noise in (0.005, 0.03))
+    for name, true in planted.items():
+        assert quiet.exponents[name].low <= true <= quiet.exponents[name].high
+        wide = [found.exponents[name].high - found.exponents[name].low for found in (quiet, loud)]
+        assert 0 < wide[0] < wide[1]
+
+
+def test_a_fit_is_the_same_each_time():
+    one, other = (fit(SECOND, group(second, noise=0.02)) for _ in range(2))
+    assert one.exponents == other.exponents
+
+
+def test_leave_one_ratio_out_is_as_by_hand():
+    made = group(first, noise=0.05)
+    rows = made.rows[made.rows["ratio"] > 0]
+    errors = []
+    for ratio, true, dense in zip(rows["ratio"], rows["value"], rows["dense"], strict=True):
+        rest = rows[rows["ratio"] != ratio]
+        x, y = np.log1p(rest["ratio"]), np.log(rest["value"] / rest["dense"])
+        errors.append(dense * (1 + ratio) ** ((x @ y) / (x @ x)) - true)
+    found = fit(FIRST, made).by_ratio
+    assert found.percent == pytest.approx(100 * math.sqrt(np.mean((errors / rows["value"]) ** 2)))
+    assert found.times == pytest.approx(math.exp(math.sqrt(np.mean(np.square(errors)))))
+
+
+def test_leave_one_model_out_is_as_by_hand():
+    made = group(third, SEVERAL, ratios=[0.5], noise=0.002)
+    rows = made.rows[made.rows["ratio"] > 0]
+    errors = []
+    for row in rows.itertuples():
+        rest = rows[rows["model"] != row.model]
+        slope, start = np.polyfit(np.log(rest["parameters"]), np.log(rest["value"] - rest["dense"]), 1)
+        errors.append((row.dense + math.exp(start) * row.parameters**slope) / row.value - 1)
+    found = fit(THIRD, made)
+    assert found.by_ratio is None  # one ratio only
+    assert found.by_model.percent == pytest.approx(100 * math.sqrt(np.mean(np.square(errors))))
+    assert fit(FIRST, group(first)).by_model is None
+
+
+def test_what_is_not_worse_than_dense_has_no_place_in_the_third_form_and_is_predicted_all_the_same():
+    made = group(third)
+    made.rows.loc[made.rows["ratio"] == 0.1, "value"] = 2.99
+    found = fit(THIRD, made)
+    assert found.points == len(RATIOS) - 1
+    assert found.by_ratio.percent > 0.1  # the rest lies on the law exactly
+    assert table([[found]], 0.9)["without_place"].item() == 1
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_the_critical_ratio_inverts_the_law(form):
+    value = {FIRST: first, SECOND: second, THIRD: third}[form]
+    found = fit(form, group(value, noise=0.002))
+    (critical, low, high), _ = found.critical(0.9)
+    (loss,), *_ = found.curve(np.array([critical]))
+    assert loss == pytest.approx(3.0 / 0.9)
+    assert low < critical < high
+
+
+def test_the_critical_ratio_of_the_first_form_has_all_its_terms():
+    found = fit(FIRST, group(lambda *of: first(*of, a=0.95, c=0.1), SEVERAL, tokens=(0.0, 5.0)))
+    (critical, *_), model = found.critical(0.7)
+    dense = dict((name, loss) for name, loss, _ in SEVERAL)[model]
+    assert critical == pytest.approx((1 / 0.7 * dense**0.05 * 2**-0.1) ** (1 / 1.7) - 1)  # not trained: D = 0
+    assert dense == min(loss for _, loss, _ in SEVERAL)  # L0^(1 - a): who has the lowest loss loses it first
+
+
+def test_nothing_is_said_beyond_the_largest_ratio():
+    found = fit(FIRST, group(first))
+    value, low, high = found.curve(np.array([0.0, 0.7, 0.71]))
+    assert np.isnan([one[2] for one in (value, low, high)]).all() and not np.isnan(value[:2]).any()
+    assert math.isinf(found.critical(0.3)[0].value)
+    assert "the largest ratio measured" in sentence(found, 0.3) and "70 %" in sentence(found, 0.3)
+    assert table([[found]], 0.3)[["beyond", "largest"]].iloc[0].tolist() == [True, 0.7]
+    assert sentence(found, 0.5).startswith("To keep 50 % of 1 / ln(perplexity), a perplexity of at most 403, remove at")
+
+
+def test_one_ratio_does_not_tell_how_the_third_form_falls():
+    found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
+    assert math.isnan(found.critical(0.9)[0].value) and "one ratio does not tell" in sentence(found, 0.9)
+
+
+def test_points_no_more_than_the_unknowns_are_not_fitted():
+    assert fit(THIRD, group(third, ratios=[0.2, 0.5])) is None
+    assert fit(SECOND, group(second, ratios=[0.5])) is None
+
+
+def test_groups_of_several_models_are_fitted_together():
+    one = group(first)
+    other = Group("n", one.metric, one.name, True, one.rows.assign(model="n"))
+    (both,) = across([one, other, Group("n", one.metric, "alone", True, one.rows)])
+    assert both.name == "some" and both.rows["model"].nunique() == 2
+
+
+def test_of_the_papers_opt_is_a_group_across_sizes_and_llama_one_of_all_ratios():
+    groups = {(one.of, one.metric, one.name): one for one in printed(published())}
+    opt = groups["SparseGPT, table 1: OPT across sizes", "perplexity on WikiText-2", "SparseGPT 50 %"]
+    assert len(opt.rows) == 18 and opt.rows["parameters"].nunique() == 9
+    assert opt.rows["value"].iloc[0] == pytest.approx(math.log(27.66))
+    by_form = {one.form: one for one in fits(opt)}
+    assert set(by_form) == set(FORMS) and all(one.by_model and not one.by_ratio for one in by_form.values())
+    assert "a" in by_form[FIRST].exponents and "d" in by_form[THIRD].exponents
+    assert by_form[THIRD].points == 7  # the two largest are better than dense
+    magnitude = groups["SparseGPT, table 1: OPT across sizes", "perplexity on WikiText-2", "Magnitude 50 %"]
+    assert magnitude.left_out == 3
+    mean = groups["SlimLLM, main table: LLaMA-7B", "mean of seven", "Structured, tuned"]
+    assert sorted(mean.rows["ratio"].unique()) == [0, 0.2, 0.5] and mean.rows["value"].between(0.3, 0.7).all()
+
+
+def tidied(ratios=(0.1, 0.3, 0.5, 0.7), **more):
+    """Tidy rows of perplexities on one text, of one series and the dense model."""
+    rows = [
+        {"method": "dense", "ratio": math.nan, "value": 20.0, "family": "dense", "label": "Dense", "parts": "dense"}
+    ]
+    rows += [
+        {"method": "wanda", "ratio": ratio, "value": 20 * (1 + ratio), "family": "unstructured", "label": "Wanda"}
+        | {"key": f"w{ratio}", "parts": "wanda"}
+        for ratio in ratios
+    ]
+    same = {"model": "m", "key": "d", "metric": "perplexity", "dataset": "text", "protocol_id": "1", "protocol": "so"}
+    same |= {"window": 8.0, "windows": 2.0, "rounded": False, "ratio_kind": "sparsity", "layers": None, "seed": 0}
+    same |= {"pattern": None, "recovery": None, "calibration": "c:1x8", "train": None, "limit": math.nan}
+    return pd.DataFrame([same | row for row in rows]).assign(**more)
+
+
+def test_a_series_and_a_family_are_of_ratios_alone():
+    rows = tidied()
+    bits = rows.tail(1).assign(ratio=0.75, rounded=True, pattern="4bit", value=99.0)
+    pattern = rows.tail(1).assign(ratio=0.5, pattern="2:4", value=99.0)
+    layers = rows.tail(1).assign(layers="0:3", value=99.0)
+    diverged = rows.tail(1).assign(ratio=0.9, value=1e6)
+    seeds = rows.tail(1).assign(seed=1, value=36.0)
+    family, series = asked(pd.concat([rows, bits, pattern, layers, diverged, seeds]), "perplexity")
+    assert (family.name, series.name) == ("Unstructured", "Wanda")
+    assert series.rows["ratio"].tolist() == [0, 0.1, 0.3, 0.5, 0.7] and series.left_out == 1
+    assert series.rows["value"].iloc[-1] == pytest.approx(math.log(35))  # the mean of two seeds
+    assert [one.name for one in asked(tidied((0.1, 0.5)), "perplexity")] == ["Unstructured"]
+    assert asked(tidied()[1:], "perplexity") == []  # without the dense model there is no L0
+
+
+def test_a_family_with_trained_variants_has_a_group_that_knows_on_how_much():
+    trained = tidied()[1:].assign(train="c:1000x500", label="Wanda + LoRA", recovery="lora", value=25.0)
+    found = {one.name: one for one in asked(pd.concat([tidied(), trained]), "perplexity")}
+    both = found["Unstructured and trained"]
+    assert not found["Unstructured"].mixed and both.mixed
+    assert sorted(both.rows["tokens"].unique()) == [0, 0.5]
+    assert [one.form for one in fits(both)] == [FIRST] and "c" in fits(both)[0].exponents
+    assert [one.form for one in fits(found["Wanda + LoRA"])] == [*FORMS]  # all of it was trained alike
+
+
+def test_a_series_made_with_two_texts_is_two():
+    other = tidied()[1:].assign(calibration="d:1x8")
+    found = asked(pd.concat([tidied(), other]), "perplexity")
+    assert [one.name for one in found] == ["Unstructured", "Wanda, c:1x8", "Wanda, d:1x8"]
+
+
+def scored(rows):
+    """The same variants' accuracies on the seven tasks, of rows of perplexities."""
+    value = 0.9 - rows["ratio"].fillna(0.0)
+    tasks = [
+        rows.assign(
+            dataset=name, metric=TASKS[name].metric, value=value * (1 + place / 10), limit=100.0, window=math.nan
+        )
+        for place, name in enumerate(SEVEN)
+    ]
+    return pd.concat(tasks).assign(fewshot=0.0, scoring="float32")
+
+
+def test_the_mean_of_seven_is_of_variants_that_have_all():
+    rows = scored(tidied())
+    found = means(rows)
+    assert found["key"].tolist() == ["d", "w0.1", "w0.3", "w0.5", "w0.7"]
+    assert found["value"].iloc[0] == pytest.approx(0.9 * 1.3)
+    assert means(rows[(rows["dataset"] != "piqa") | (rows["key"] != "w0.3")])["key"].tolist()[1:3] == ["w0.1", "w0.5"]
+    family, _ = asked(rows, "accuracy")
+    assert family.metric == "mean accuracy of seven tasks, first 100 documents" and not family.loss
+    assert asked(rows, "piqa")[0].metric == "acc of PIQA, first 100 documents"
+
+
+def test_a_metric_that_is_none_is_refused():
+    with pytest.raises(UserError, match="not perplexity, accuracy"):
+        check_metric("speed")

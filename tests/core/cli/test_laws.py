@@ -1,0 +1,96 @@
+"""The command `laws`: which form predicts best, on made curves and on the papers' tables."""
+
+import io
+import json
+
+import pandas
+import pytest
+
+from core.cli.app import main
+from core.specs import Stage, VariantSpec
+from core.store.store import Store
+from tests.core.latex import check_table
+from tests.core.made import make, perplexity
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def put(value, stages, model="m"):
+    made = make(perplexity(value), key=VariantSpec(model=model, revision="r", stages=stages).key, stages=stages)
+    Store().put(made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})}))
+
+
+@pytest.fixture
+def curves():
+    """Two methods of one model whose cross-entropy is that of dense over (1 - r)^a."""
+    put(20.0, (Stage(method="dense"),))
+    for method, exponent in (("magnitude", 0.4), ("wanda", 0.2)):
+        for ratio in RATIOS:
+            put(20.0 ** ((1 - ratio) ** -exponent), (Stage(method=method, ratio=ratio),))
+
+
+def printed(capsys, *arguments):
+    assert main(["laws", *arguments]) == 0
+    return capsys.readouterr()
+
+
+def test_a_table_says_which_form_predicts_best_and_how_much_may_be_removed(curves, capsys):
+    shown = printed(capsys, "m", "--keep", "0.95")
+    assert "m: perplexity on WikiText-2, window 2048, first 16 windows, float32" in shown.out
+    assert "leave-one-ratio-out error" in shown.out
+    assert "SparseGPT" not in shown.out  # the papers' tables are not of this model
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    (magnitude,) = [line for line in lines if line.startswith("Magnitude 1 - r")]
+    assert magnitude == "Magnitude 1 - r P0 = 1 [1, 1], a = 0.4 [0.4, 0.4] 5 0.0 %, x 1.00 yes 12 %"
+    assert pytest.approx(0.12, abs=0.005) == 1 - 0.95 ** (1 / 0.4)
+    assert "chance is not subtracted" in shown.err
+
+
+def test_csv_and_json_have_a_line_a_fit_and_the_papers_too(curves, capsys):
+    rows = pandas.read_csv(io.StringIO(printed(capsys, "--csv").out))
+    assert len(rows) == len(json.loads(printed(capsys, "--json").out))
+    assert rows[rows["of"] == "m"]["fitted_to"].unique().tolist() == ["Unstructured", "Magnitude", "Wanda"]
+    assert set(rows["form"]) == {"1 + r", "1 - r", "P2"}
+    opt = rows[(rows["of"] == "SparseGPT, table 1: OPT across sizes") & (rows["fitted_to"] == "SparseGPT 50 %")]
+    assert opt["leave_one_model_out_percent"].between(0, 10).all() and opt["leave_one_ratio_out_percent"].isna().all()
+    assert opt["best"].sum() == 1
+
+
+def test_latex_holds_together(curves, capsys):
+    check_table(printed(capsys, "m", "--latex").out)
+
+
+def test_papers_have_their_own_names_and_one_ratio_is_said(capsys):
+    shown = printed(capsys).out
+    assert "SparseGPT, table 1: OPT across sizes: perplexity on WikiText-2" in shown
+    assert "SlimLLM, main table: LLaMA-7B: mean of seven" in shown
+    assert "one ratio" in shown and "leave-one-model-out error" in shown
+    assert "perplexity" not in printed(capsys, "--metric", "accuracy").out
+
+
+def test_three_models_are_fitted_together_and_each_left_out(curves, capsys):
+    for model, dense in (("n", 15.0), ("o", 10.0)):
+        put(dense, (Stage(method="dense"),), model)
+        for ratio in RATIOS:
+            put(dense ** ((1 - ratio) ** -0.2), (Stage(method="wanda", ratio=ratio),), model)
+    rows = json.loads(printed(capsys, "--json").out)
+    (wanda,) = [row for row in rows if (row["of"], row["fitted_to"], row["form"]) == ("all models", "Wanda", "1 - r")]
+    assert wanda["leave_one_model_out_percent"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--keep", "1"], "give one between 0 and 1"),
+        (["--metric", "speed"], "is not perplexity, accuracy"),
+        (["nobody"], "There is no result of 'nobody'; there are results of m."),
+        (["m", "--metric", "piqa"], "Nothing was measured at enough ratios"),
+        (["m", "--perplexity", "ptb@2048:16"], "Nothing was measured at enough ratios"),
+        (["--csv", "--json"], "Choose one of"),
+    ],
+)
+def test_what_cannot_be_fitted_is_one_sentence(curves, capsys, arguments, words):
+    assert main(["laws", *arguments]) == 2
+    assert words in capsys.readouterr().err
