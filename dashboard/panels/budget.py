@@ -22,6 +22,7 @@ from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.compare import numbers_of
 from dashboard.panels.details import open_point, pick_point, show_details
+from dashboard.panels.laws import show_law
 from dashboard.panels.literal import literal
 from dashboard.panels.pickers import Chosen
 
@@ -111,6 +112,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
     addresses = pick_point(every)
     items.append(_table(chosen, found, asked, beside))
+    show_law(chosen, scored if asked.quality == ACCURACY else measured, asked.quality, items)
     show_details(every, addresses)
     return items
 

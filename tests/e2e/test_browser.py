@@ -130,6 +130,26 @@ def test_papers_models_lie_over_each_other_and_against_their_sizes(page, address
     assert "explore_against=model" in settled(page).url and "explore_models_shown=opt-175b" in page.url
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(opened(page, f"{address}/?{TOY}&explore_mode=Trade-off&explore_law_of=SparseGPT"))
+    chart = page.locator(".js-plotly-plot").nth(1)
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator(".legendtext", has_text="predicts best")).to_have_count(1)
+    page.get_by_text("To keep 90 % of 1 / ln(perplexity)").wait_for()
+    page.get_by_text("which predicts best here").wait_for()
+    page.get_by_role("slider", name="Quality to keep (%)").press("ArrowLeft")
+    page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
+    page.wait_for_function("location.search.includes('explore_law_keep=89')")
+    settled(page).reload()
+    page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
+    settled(page).get_by_text("What the papers found").click()
+    page.get_by_role("link", name="P2 Law").wait_for()
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+
+
 def test_a_series_that_is_not_chosen_goes_from_chart_table_and_address(page, address):
     opened(page, f"{address}/?{TOY}")
     chart = page.locator(".js-plotly-plot").first

@@ -40,11 +40,11 @@ class Group:
         return float(self.rows["ratio"].max())
 
 
-def group_of(of: str, metric: str, name: str, loss: bool, rows: pd.DataFrame, left_out: int) -> Group:
-    """Return a group of perplexities, of which it has the logarithms, or of accuracies."""
+def points(rows: pd.DataFrame, loss: bool) -> pd.DataFrame:
+    """Return `COLUMNS` of rows, of perplexities the logarithms."""
     if loss:
         rows = rows.assign(value=np.log(rows["value"].astype(float)), dense=np.log(rows["dense"].astype(float)))
-    return Group(of, metric, name, loss, rows[COLUMNS].reset_index(drop=True), left_out)
+    return rows[COLUMNS].reset_index(drop=True)
 
 
 def broken(values: pd.Series, meaningful: float | pd.Series, loss: bool) -> pd.Series:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from core.analysis.budget import meaningful
-from core.analysis.laws.groups import MILLION, Group, broken, group_of
+from core.analysis.laws.groups import MILLION, Group, broken, points
 from core.analysis.seven import MEAN
 from core.chain import DENSE
 from core.data.cards import SEVEN, TASKS
@@ -56,30 +57,31 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
     if dense.empty:
         return []
-    model, base, points = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
+    model, base, found = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
     card = BY_ID.get(model)
-    size = card.parameters / MILLION if card else math.nan
-    lost = broken(points["value"], float(meaningful(base)), loss)
     origin = pd.DataFrame([{"series": DENSE, "parts": DENSE, "ratio": 0.0, "value": base, "tokens": 0.0}])
-    found = []
-    for name, part, least in _named(points):
-        kept = part[~lost[part.index]]
-        if kept["ratio"].nunique() + 1 >= least:
-            both = pd.concat([origin, kept.sort_values("ratio", kind="stable")], ignore_index=True)
-            both = both.assign(model=model, dense=base, parameters=size)
-            found.append(group_of(model, metric, name, loss, both, len(part) - len(kept)))
-    return found
+    every = pd.concat([origin, found], ignore_index=True)
+    every = every.assign(model=model, dense=base, parameters=card.parameters / MILLION if card else math.nan)
+    lost = broken(every["value"], float(meaningful(base)), loss).to_numpy()
+    every, groups = points(every, loss), []
+    for name, of, least in _named(found):
+        chosen = np.concatenate([[True], of.to_numpy()])
+        kept = every[chosen & ~lost]
+        if kept["ratio"].nunique() >= least:
+            groups.append(Group(model, metric, name, loss, kept.reset_index(drop=True), int((chosen & lost).sum())))
+    return groups
 
 
-def _named(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, int]]:
-    """Give the name of each group, its points and the least ratios that it is to have."""
-    for family, part in points[~points["family"].isin(ELSEWHERE)].groupby("family", sort=False):
-        alone, name = part["tokens"] == 0, str(family).capitalize()
-        yield name, part[alone], LEAST_OF_FAMILY
-        if not alone.all():
-            yield name + TRAINED, part, LEAST_OF_FAMILY
-    for series, part in points.groupby("series", sort=False):
-        yield str(series), part, LEAST_OF_SERIES
+def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
+    """Give the name of each group, which points are in it and the least ratios that it is to have."""
+    alone = rows["tokens"] == 0
+    for family in rows.loc[~rows["family"].isin(ELSEWHERE), "family"].unique():
+        of, name = rows["family"] == family, str(family).capitalize()
+        yield name, of & alone, LEAST_OF_FAMILY
+        if not alone[of].all():
+            yield name + TRAINED, of, LEAST_OF_FAMILY
+    for series in rows["series"].unique():
+        yield str(series), rows["series"] == series, LEAST_OF_SERIES
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +93,7 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
     several = rows.groupby("label")["texts"].transform("nunique") > 1
     rows = rows.assign(series=rows["label"].where(~several, rows["label"].str.cat(rows["texts"], sep=", ")))
     same = rows.groupby(["family", "series", "parts", "ratio", "tokens"], sort=False)
-    return same["value"].mean().reset_index()
+    return same["value"].mean().reset_index().sort_values("ratio", kind="stable", ignore_index=True)
 
 
 def _tokens(text: str | None) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from core.analysis.budget import meaningful
-from core.analysis.laws.groups import MILLION, Group, broken, group_of
+from core.analysis.laws.groups import MILLION, Group, broken, points
 from core.analysis.seven import MEAN
 from core.chain import DENSE
 from core.data.cards import SEVEN
@@ -37,7 +37,8 @@ def printed(frame: pd.DataFrame) -> list[Group]:
             part = _with_dense(part, dense)
             limit = meaningful(part["dense"]) if loss else part["dense"]
             lost = broken(part["value"], limit, loss)
-            found.append(group_of(f"{paper}, {table}: {of}", told, name, loss, part[~lost], int(lost.sum())))
+            title = f"{paper}, {table}: {of}"
+            found.append(Group(title, told, name, loss, points(part[~lost], loss), int(lost.sum())))
     return found
 
 

@@ -1,0 +1,108 @@
+"""A compression law over the points that it was fitted to: pure functions from fits to a Figure and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.analysis.laws.fit import Fit, best_of
+from core.analysis.laws.forms import FORMS
+from core.analysis.laws.groups import Group
+from core.chain import DENSE
+from core.words import label
+from dashboard.charts import marks
+from dashboard.charts.drawing import Drawing
+from dashboard.charts.figures import RATIO, log_axis
+from dashboard.charts.style import Theme, faded, look
+
+STEPS = 70  # of a line
+DASHES = dict(zip([form.name for form in FORMS], ("dash", "dot", "dashdot"), strict=True))  # but of the one shown
+BEST = ", predicts best"
+FEW = 4  # series that the legend names, the dense model among them; others are named where they are pointed at
+
+
+def shown_of(fitted: Sequence[Fit]) -> Fit:
+    """Return the fit that is read of a group's: that which predicts best, or the first where no error can be told."""
+    return best_of(fitted) or fitted[0]
+
+
+def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
+    """Draw the fits of one group as lines up to its largest ratio, with the band of `shown_of`.
+
+    Perplexities have a log axis; accuracies are in percent.
+    """
+    drawing, shown = Drawing(theme, 400), shown_of(fitted)
+    group = shown.group
+    drawing.lay_out(title={"text": title}, xaxis={"title": {"text": RATIO.title}, "tickformat": ".0%"})
+    ratios = np.linspace(0, group.largest, STEPS)
+    _, low, high = (_measure(group, one) for one in shown.curve(ratios))
+    drawing.scatter(
+        x=[*ratios, *ratios[::-1]],
+        y=[*low, *high[::-1]],
+        fill="toself",
+        fillcolor=faded(faded(theme.muted, theme), theme),
+        mode="lines",
+        line={"width": 0},
+        name="95 % band",
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    best = best_of(fitted)
+    for one in fitted:
+        front = one is shown
+        line = {"width": 2.4 if front else 1.6, "color": theme.text if front else theme.muted}
+        drawing.scatter(
+            x=ratios,
+            y=_measure(group, one.curve(ratios)[0]),
+            mode="lines",
+            name=one.form.name + (BEST if one is best else ""),
+            line=line | {"dash": "solid" if front else DASHES[one.form.name]},
+            hovertemplate=f"<b>{one.form.law}</b><br>%{{x:.0%}} removed: %{{y:.4g}}<extra></extra>",
+        )
+    _draw_points(drawing, group, theme)
+    values = _measure(group, group.rows["value"].to_numpy())
+    _lay_out(drawing, group, values)
+    return drawing.figure()
+
+
+def points(fitted: Sequence[Fit]) -> pd.DataFrame:
+    """Return the points of a group with what each form says there, as they are drawn."""
+    group = fitted[0].group
+    rows = group.rows[["series", "ratio"]].assign(measured=_measure(group, group.rows["value"].to_numpy()))
+    ratios = group.rows["ratio"].to_numpy()
+    return rows.assign(**{one.form.name: _measure(group, one.curve(ratios)[0]) for one in fitted})
+
+
+def _measure(group: Group, values: np.ndarray) -> np.ndarray:
+    """Return L as people read it: perplexities, or accuracies in percent."""
+    return np.exp(values) if group.loss else 100 * values
+
+
+def _draw_points(drawing: Drawing, group: Group, theme: Theme) -> None:
+    few = group.rows["series"].nunique() <= FEW
+    for (series, parts), rows in group.rows.groupby(["series", "parts"], sort=False):
+        name = label(DENSE) if series == DENSE else str(series)
+        drawing.scatter(
+            x=rows["ratio"],
+            y=_measure(group, rows["value"].to_numpy()),
+            mode="markers",
+            name=name,
+            showlegend=few or series == DENSE,
+            marker=marks.marker(look(str(parts), theme), theme),
+            hovertemplate=f"<b>{name}</b>, %{{x:.0%}} removed<br>%{{y:.4g}}<extra></extra>",
+        )
+
+
+def _lay_out(drawing: Drawing, group: Group, values: np.ndarray) -> None:
+    """Let the axes show all points and little more: a line may leave the plot."""
+    low, high = float(values.min()), float(values.max())
+    if group.loss:
+        reach = max(high / low, 1.5)
+        log_axis(drawing, low / reach**0.1, high * reach**0.15)
+    else:
+        reach = high - low or 1.0
+        drawing.lay_out(yaxis={"range": (low - 0.15 * reach, high + 0.15 * reach)})
+    drawing.lay_out(xaxis={"range": (-0.03 * group.largest, 1.05 * group.largest)})

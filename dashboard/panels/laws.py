@@ -1,0 +1,104 @@
+"""The compression law of a series or a family, on Explore: its curve, how well it predicts, and what may be removed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.budget import PERPLEXITY
+from core.analysis.laws.fit import Fit, best_of, fits
+from core.analysis.laws.forms import FORMS
+from core.analysis.laws.groups import Group
+from core.analysis.laws.measured import means, of_accuracies, of_perplexities
+from core.analysis.laws.told import NOTES, in_words, sentence
+from dashboard import data
+from dashboard.charts.laws import law_chart, points, shown_of
+from dashboard.charts.tradeoff import quality_of
+from dashboard.exports.files import Item
+from dashboard.panels import widgets
+from dashboard.panels.binding import BOUND
+from dashboard.panels.pickers import Chosen
+
+WIDE = 340  # px of a control
+ERROR, BEST = "leave-one-ratio-out error", "predicts best"  # columns
+LEAST, USUAL, MOST = 50, 90, 99  # % of the quality that is kept
+
+
+def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]) -> None:
+    """Show the law of what can be chosen among the rows of one quality, and add to `items` what can be exported of it.
+
+    `rows` are tidy, of perplexities under one protocol or of accuracies on the same documents.
+    """
+    store = data.store()
+    of = (chosen.model, quality, chosen.corpus, chosen.protocol, str(chosen.documents), str(store.url), store.stamp())
+    groups = _groups(rows, quality, str(chosen.documents), of)
+    if groups:
+        st.header("Compression law", anchor=False, help=NOTES)
+        _show(chosen, quality, groups, of, items, len(items))
+
+
+@st.fragment
+def _show(chosen: Chosen, quality: str, groups: dict[str, Group], of: tuple, items: list[Item], first: int) -> None:
+    """Show one group's law, which nothing else on the page depends on; its items are those from the `first` on."""
+    with st.container(horizontal=True):
+        name = st.selectbox("Fitted to", list(groups), key="explore_law_of", width=WIDE, **BOUND)
+        asked = st.slider("Quality to keep (%)", LEAST, MOST, USUAL, key="explore_law_keep", width=WIDE, **BOUND)
+    fitted, keep = _fits(groups[name], (name, *of)), asked / 100
+    st.markdown(_said(fitted, keep))
+    items[first:] = [_chart(chosen, quality, fitted), _table(chosen, fitted, keep)]
+    with st.expander("What the papers found", icon=":material/menu_book:"):
+        st.markdown("\n\n".join(f"**{one.law}** ([{one.paper}]({one.link})). {one.found}" for one in FORMS))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple) -> dict[str, Group]:
+    """Return the groups by name that are of one training each; `of` says which rows these are."""
+    if quality == PERPLEXITY:
+        found = of_perplexities(_rows)
+    else:
+        found = of_accuracies(means(_rows), f"mean accuracy of seven tasks, {documents}")
+    return {one.name: one for one in found if not one.mixed}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _fits(_group: Group, of: tuple) -> list[Fit]:
+    return fits(_group)
+
+
+def _said(fitted: list[Fit], keep: float) -> str:
+    """Say how much may be removed, and how far the form that says so misses what it was not fitted to."""
+    said, best = f"**{sentence(shown_of(fitted), keep)}**", best_of(fitted)
+    if best is None or best.by_ratio is None:
+        return said
+    said += f" So says the form {best.form.name}, which predicts best here: it misses ratios that it was not fitted to"
+    if best.by_ratio.times:
+        return f"{said} by {best.by_ratio.percent:.1f} % of ln(perplexity), a factor of {best.by_ratio.times:.2f}."
+    return f"{said} by {best.by_ratio.percent:.1f} % of the accuracy."
+
+
+def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
+    group, title = fitted[0].group, quality_of(quality, str(chosen.corpus)).title
+    caption = f"{group.of}, {group.name}: {group.metric}. Lines: the forms of papers, fitted in logarithms, up to the "
+    caption += (
+        f"largest ratio that was measured, {100 * group.largest:g} %. Band: 95 %, by the bootstrap. Points have the"
+    )
+    caption += " colours and marks of their methods."
+    if group.left_out:
+        caption += f" Not fitted: {group.left_out} that diverged."
+    return widgets.show_chart(
+        "explore_law",
+        lambda theme: law_chart(fitted, title, theme),
+        caption,
+        points(fitted),
+        file=chosen.file("law"),
+        alt=f"{title} against the share removed, points of {group.name} and the lines of {len(fitted)} laws.",
+    )
+
+
+def _table(chosen: Chosen, fitted: list[Fit], keep: float) -> Item:
+    table = pd.DataFrame(in_words(fitted, keep))
+    table = table[["form", ERROR, BEST, str(table.columns[-1]), "exponents, 95 %", "points"]]
+    table = table.rename(columns=lambda name: name[0].upper() + name[1:])
+    group = fitted[0].group
+    caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"
+    return widgets.show_table("explore_laws", table, caption, {}, file=chosen.file("laws"), captioned=False)

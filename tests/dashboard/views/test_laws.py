@@ -1,0 +1,71 @@
+"""The compression law on Explore: what it is fitted to, how much may be removed, and what a link restores."""
+
+import pytest
+
+from core.analysis.laws.fit import best_of, fits
+from core.analysis.laws.measured import of_perplexities
+from core.analysis.laws.told import sentence
+from dashboard import data
+from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.synthetic import result
+
+pytestmark = pytest.mark.usefixtures("filled")
+
+
+def open_law(**query):
+    app = open_app(explore_mode="Trade-off", **{f"explore_{name}": value for name, value in query.items()})
+    return app
+
+
+def groups():
+    rows = data.frame("smollm2-135m")
+    return {one.name: one for one in of_perplexities(rows[rows["metric"] == "perplexity"])}
+
+
+def test_the_sentence_is_of_the_form_that_predicts_best():
+    app = open_law(law_of="SparseGPT", law_keep="80")
+    best = best_of(fits(groups()["SparseGPT"]))
+    assert sentence(best, 0.8) in read(app)
+    assert f"So says the form {best.form.name}, which predicts best here: it misses ratios" in read(app)
+    assert f"by {best.by_ratio.percent:.1f} % of ln(perplexity)" in read(app)
+    assert len(charts(app)) == 2
+
+
+def test_families_and_series_can_be_chosen_and_the_slider_says_how_much_is_kept():
+    app = open_law()
+    (of,) = [field for field in app.selectbox if field.label == "Fitted to"]
+    assert of.options == ["Unstructured", "Magnitude", "Wanda", "SparseGPT"] and of.value == "Unstructured"
+    of.select("Wanda").run()
+    (keep,) = [slider for slider in app.slider if slider.label == "Quality to keep (%)"]
+    keep.set_value(95).run()
+    assert sentence(best_of(fits(groups()["Wanda"])), 0.95) in read(app)
+    table = app.dataframe[-1].value
+    assert list(table["Form"]) == ["1 + r", "1 - r", "P2"] and list(table["Predicts best"]).count("yes") == 1
+    assert "Keeps 95 % up to" in table and table["Leave-one-ratio-out error"].str.contains("%").all()
+
+
+def test_beyond_the_largest_ratio_nothing_is_said():
+    app = open_law(law_of="SparseGPT", law_keep="50")
+    assert "At 70 %, the largest ratio measured, there is still 50 % of 1 / ln(perplexity)" in read(app)
+
+
+def test_of_accuracies_the_law_is_of_the_accuracy():
+    app = open_law(quality="Mean accuracy")
+    assert "To keep 90 % of the accuracy, remove at most" in read(app)
+    assert "% of the accuracy." in read(app)
+
+
+def test_papers_are_cited_with_their_protocols():
+    app = open_law()
+    (papers,) = [part for part in app.expander if part.label == "What the papers found"]
+    text = papers.markdown[0].value
+    assert "https://arxiv.org/abs/2411.10272" in text and "https://arxiv.org/abs/2504.04342" in text
+    assert "eight models" in text and "As summarised" in text
+
+
+def test_without_enough_ratios_there_is_no_law(store):
+    for one in store.results():
+        store.delete(one.variant.key)
+    store.put(result("dense", 20.0))
+    app = open_law()
+    assert not [header for header in app.header if header.value == "Compression law"]
