@@ -20,7 +20,6 @@ from dashboard.panels.binding import BOUND
 from dashboard.panels.pickers import Chosen
 
 WIDE = 340  # px of a control
-ERROR, BEST = "leave-one-ratio-out error", "predicts best"  # columns
 LEAST, USUAL, MOST = 50, 90, 99  # % of the quality that is kept
 
 
@@ -78,11 +77,9 @@ def _said(fitted: list[Fit], keep: float) -> str:
 
 def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
     group, title = fitted[0].group, quality_of(quality, str(chosen.corpus)).title
-    caption = f"{group.of}, {group.name}: {group.metric}. Lines: the forms of papers, fitted in logarithms, up to the "
-    caption += (
-        f"largest ratio that was measured, {100 * group.largest:g} %. Band: 95 %, by the bootstrap. Points have the"
-    )
-    caption += " colours and marks of their methods."
+    caption = f"{group.of}, {group.name}: {group.metric}. Lines: the forms of papers, fitted in logarithms, up to the"
+    caption += f" largest ratio that was measured, {100 * group.largest:g} %. Band: 95 %, by the bootstrap. Points: in"
+    caption += " the colours and marks of their methods."
     if group.left_out:
         caption += f" Not fitted: {group.left_out} that diverged."
     return widgets.show_chart(
@@ -96,8 +93,7 @@ def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
 
 
 def _table(chosen: Chosen, fitted: list[Fit], keep: float) -> Item:
-    table = pd.DataFrame(in_words(fitted, keep))
-    table = table[["form", ERROR, BEST, str(table.columns[-1]), "exponents, 95 %", "points"]]
+    table = pd.DataFrame(in_words(fitted, keep)).drop(columns=["fitted to", "leave-one-model-out error"])
     table = table.rename(columns=lambda name: name[0].upper() + name[1:])
     group = fitted[0].group
     caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"

@@ -19,6 +19,7 @@ from core.analysis.laws.validation import HeldOut, held_out
 DRAWS, SEED = 300, 0  # of the bootstrap
 ENDS = (0.025, 0.975)  # shares of the draws, at the ends of a 95 % interval
 LEAST_MODELS = 3  # of which one can be left out
+NEXT_TO_NOTHING = 1e-9  # removed
 
 
 class Ends(NamedTuple):
@@ -42,6 +43,11 @@ class Fit:
     by_ratio: HeldOut | None  # leave-one-ratio-out; None where what is left does not tell the unknowns
     by_model: HeldOut | None  # leave-one-model-out, of at least `LEAST_MODELS`
 
+    @property
+    def without_place(self) -> int:
+        """How many compressed points have none in the form."""
+        return int((self.group.rows["ratio"] > 0).sum()) - self.points
+
     @cached_property
     def exponents(self) -> dict[str, Ends]:
         """Each unknown, as the law has it."""
@@ -63,8 +69,9 @@ class Fit:
         """Return the largest r at which a share `keep` of the quality is kept, and of which model that is.
 
         Of an accuracy that is L = keep L0, of a cross-entropy L = L0 / keep: its quality is 1 / L. Infinite where it
-        lies beyond the largest ratio that was measured, NaN of one ratio, which does not tell how quality falls with r.
-        Of several models it is of the one that loses it first.
+        lies beyond the largest ratio that was measured, 0 where the form has too little left as soon as anything goes,
+        NaN of one ratio, which does not tell how quality falls with r. Of several models it is of the one that loses it
+        first.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0]
         every = self._critical(dense, keep, np.vstack([self.best, self.drawn]))  # (1 + draws, models)
@@ -82,13 +89,15 @@ class Fit:
             return np.full((len(exponents), len(dense)), np.nan)
         wanted = dense["dense"].to_numpy() / keep if loss else dense["dense"].to_numpy() * keep
         end = dense.assign(ratio=largest)
-        at_end = predicted(form, end, exponents, loss, unknowns)
+        at_ends = (
+            predicted(form, dense.assign(ratio=r), exponents, loss, unknowns) for r in (NEXT_TO_NOTHING, largest)
+        )
+        start_kept, end_kept = (at <= wanted if loss else at >= wanted for at in at_ends)
         others = np.array([name != form.exponent for name in unknowns])
         rest = (exponents * others) @ form.columns(end, unknowns).T
         with np.errstate(all="ignore"):  # an exponent may be 0
-            column = (form.logarithm(dense, wanted, loss, unknowns) - rest) / exponents[:, ~others]
-            share = np.clip(form.share(column), 0.0, largest)
-        return np.where(at_end <= wanted if loss else at_end >= wanted, math.inf, share)
+            share = form.share((form.logarithm(dense, wanted, loss, unknowns) - rest) / exponents[:, ~others])
+        return np.select([~start_kept, end_kept], [0.0, math.inf], share)
 
 
 def fits(group: Group) -> list[Fit]:

@@ -65,10 +65,10 @@ class First(Form):
     paper, link = "Compression Laws for Large Language Models, first version", "https://arxiv.org/abs/2504.04342v1"
     found = (
         "Over 1000 experiments on eight models of 0.5 to 14 billion parameters, structured compression only: "
-        "cross-entropy rises with the square of 1 + r (b is near 2), the accuracy of downstream tasks falls linearly "
-        "(b is near -1), and a training afterwards lowers the loss by up to 55 %. As summarised: SliceGPT and PruneNet "
-        "at 10 to 90 %, Qwen-2.5 and LLaMA-3, trained on 1 to 25 million tokens; cross-entropy on WikiText-2, PTB and "
-        "Alpaca, accuracy the mean of six tasks."
+        "cross-entropy rises quadratically and the accuracy of downstream tasks falls linearly; a training afterwards "
+        "improves the loss by up to 55 %. As summarised: b is near 2 and near -1; SliceGPT and PruneNet at 10 to 90 %, "
+        "Qwen-2.5 and LLaMA-3, trained on 1 to 25 million tokens; cross-entropy on WikiText-2, PTB and Alpaca, "
+        "accuracy the mean of six tasks."
     )
 
     def unknowns(self, rows: pd.DataFrame) -> tuple[str, ...]:
@@ -134,9 +134,9 @@ class Third(Form):
     law = "L = L0 + C r^-g N0^-d"
     paper, link = "P2 Law: Scaling Law for Post-Training After Model Pruning", "https://arxiv.org/abs/2411.10272"
     found = (
-        "Of the loss after a training: Llama-3 and Qwen-2.5 models, pruned in depth, in width and 2:4. Fitted on small "
-        "models, little text and low rates it carries over, says the abstract, to larger ones. What is fitted here was "
-        "not trained afterwards, which the paper does not look at."
+        "Of the loss after a training, on Llama-3 and Qwen-2.5 models that were pruned by common methods; the law is "
+        "said to carry over to more tokens, larger models and higher rates. As summarised: pruned in depth, in width "
+        "and 2:4. Here it is fitted to models that were not trained afterwards, too, of which the paper does not speak."
     )
 
     def unknowns(self, rows: pd.DataFrame) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from core.models.catalogue import BY_ID
 
 COLUMNS = ["model", "series", "parts", "ratio", "value", "dense", "parameters", "tokens"]
 MILLION = 1e6
@@ -38,6 +41,12 @@ class Group:
     def largest(self) -> float:
         """The largest ratio that was measured, beyond which a law says nothing."""
         return float(self.rows["ratio"].max())
+
+
+def size_of(model: str) -> float:
+    """Return the millions of parameters of a model in the catalogue; NaN of another one."""
+    card = BY_ID.get(model.lower())
+    return card.parameters / MILLION if card else math.nan
 
 
 def points(rows: pd.DataFrame, loss: bool) -> pd.DataFrame:

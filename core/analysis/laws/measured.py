@@ -6,19 +6,17 @@ which only some layers were compressed, whose ratio is not one of the whole mode
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from core.analysis.budget import meaningful
-from core.analysis.laws.groups import MILLION, Group, broken, points
+from core.analysis.laws.groups import MILLION, Group, broken, points, size_of
 from core.analysis.seven import MEAN
 from core.chain import DENSE
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
-from core.models.catalogue import BY_ID
 from core.specs import ELSEWHERE, Calibration
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # ratios, that of the dense model among them
@@ -58,10 +56,9 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     if dense.empty:
         return []
     model, base, found = str(dense["model"].iloc[0]), float(dense["value"].mean()), _points(rows)
-    card = BY_ID.get(model)
     origin = pd.DataFrame([{"series": DENSE, "parts": DENSE, "ratio": 0.0, "value": base, "tokens": 0.0}])
     every = pd.concat([origin, found], ignore_index=True)
-    every = every.assign(model=model, dense=base, parameters=card.parameters / MILLION if card else math.nan)
+    every = every.assign(model=model, dense=base, parameters=size_of(model))
     lost = broken(every["value"], float(meaningful(base)), loss).to_numpy()
     every, groups = points(every, loss), []
     for name, of, least in _named(found):

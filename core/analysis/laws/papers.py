@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from core.analysis.budget import meaningful
-from core.analysis.laws.groups import MILLION, Group, broken, points
+from core.analysis.laws.groups import Group, broken, points, size_of
 from core.analysis.seven import MEAN
 from core.chain import DENSE
 from core.data.cards import SEVEN
 from core.data.texts import called
-from core.models.catalogue import BY_ID
 
 PERPLEXITY = "perplexity"
 TABLE = ["paper", "table", "metric", "dataset"]
@@ -66,7 +65,7 @@ def _with_dense(part: pd.DataFrame, dense: pd.Series) -> pd.DataFrame:
     models = part["model"].unique()
     origin = pd.DataFrame({"model": models, "method": DENSE, "ratio": 0.0, "value": dense.loc[models].to_numpy()})
     both = pd.concat([origin, part], ignore_index=True).assign(tokens=0.0)
-    sizes = both["model"].map(lambda model: BY_ID[model.lower()].parameters / MILLION)
+    sizes = both["model"].map(size_of)
     return both.assign(
         dense=both["model"].map(dense), series=both["method"], parts=both["method"].str.lower(), parameters=sizes
     )

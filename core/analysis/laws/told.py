@@ -37,10 +37,9 @@ def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
 
 def _row(one: Fit, best: bool, keep: float) -> dict[str, Any]:
     group, (critical, of) = one.group, one.critical(keep)
-    compressed = int((group.rows["ratio"] > 0).sum())
     row: dict[str, Any] = {"of": group.of, "metric": group.metric, "fitted_to": group.name, "form": one.form.name}
     row |= {"law": one.form.law, "paper": one.form.link, "points": one.points}
-    row |= {"without_place": compressed - one.points, "diverged": group.left_out}
+    row |= {"without_place": one.without_place, "diverged": group.left_out}
     for name in UNKNOWNS:
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), one.exponents.get(name, NOT_TOLD), strict=True))
     for name, error in zip(ERRORS, (one.by_ratio, one.by_model), strict=True):
@@ -65,12 +64,12 @@ def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
         {
             "fitted to": one.group.name,
             "form": one.form.name,
-            "exponents, 95 %": exponents(one),
-            "points": points(one),
             "leave-one-ratio-out error": error(one.by_ratio) or few,
             "leave-one-model-out error": error(one.by_model),
             "predicts best": "yes" if one is best else "",
             f"keeps {100 * keep:g} % up to": at_most(one, keep),
+            "exponents, 95 %": exponents(one),
+            "points": points(one),
         }
         for one in fitted
     ]
@@ -95,8 +94,7 @@ def error(found: HeldOut | None) -> str:
 
 def points(one: Fit) -> str:
     """Write how many points were fitted, and why others were not: `40, 1 not worse than dense, 1 diverged`."""
-    without = int((one.group.rows["ratio"] > 0).sum()) - one.points
-    more = [(without, "not worse than dense"), (one.group.left_out, "diverged")]
+    more = [(one.without_place, "not worse than dense"), (one.group.left_out, "diverged")]
     return ", ".join([f"{one.points}", *(f"{count} {why}" for count, why in more if count)])
 
 

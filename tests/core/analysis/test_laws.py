@@ -167,6 +167,14 @@ def test_nothing_is_said_beyond_the_largest_ratio():
     assert sentence(found, 0.5).startswith("To keep 50 % of 1 / ln(perplexity), a perplexity of at most 403, remove at")
 
 
+def test_where_next_to_nothing_removed_already_costs_too_much_nothing_may_go():
+    found = fit(SECOND, group(lambda *of: second(*of, factor=0.5)))
+    assert found.critical(0.9)[0].value == 0
+    assert sentence(found, 0.9).startswith("By this law there is less than 90 %")
+    better = fit(FIRST, group(lambda *of: first(*of, b=-0.2)))  # the more is removed, the better
+    assert math.isinf(better.critical(0.9)[0].value)
+
+
 def test_one_ratio_does_not_tell_how_the_third_form_falls():
     found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
     assert math.isnan(found.critical(0.9)[0].value) and "one ratio does not tell" in sentence(found, 0.9)

@@ -6,6 +6,7 @@ from core.analysis.laws.fit import best_of, fits
 from core.analysis.laws.measured import of_perplexities
 from core.analysis.laws.told import sentence
 from dashboard import data
+from dashboard.panels import widgets
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import result
 
@@ -61,6 +62,15 @@ def test_papers_are_cited_with_their_protocols():
     text = papers.markdown[0].value
     assert "https://arxiv.org/abs/2411.10272" in text and "https://arxiv.org/abs/2504.04342" in text
     assert "eight models" in text and "As summarised" in text
+
+
+def test_all_that_is_exported_holds_the_law(monkeypatch):
+    kept = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, items: kept.append(items))
+    open_law(law_of="Wanda")
+    *_, chart, table = kept[-1]()
+    assert chart.name.endswith("-law") and list(chart.table["series"].unique()) == ["dense", "Wanda"]
+    assert table.name.endswith("-laws") and "chance is not subtracted" in table.caption
 
 
 def test_without_enough_ratios_there_is_no_law(store):
