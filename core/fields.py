@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from core.errors import UserError
-from core.specs import IMPORTED, Calibration, Stage, parse_bits, parse_factor, parse_pattern
+from core.specs import IMPORTED, Calibration, Fewshot, Stage, parse_bits, parse_factor, parse_pattern
 
 MOST = 2**63  # what tables and databases count with
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
@@ -96,7 +96,12 @@ def _check_plain(metric: str, *items: Any) -> None:
     for name, value in protocol.items():
         if name in ("dtype", "source") and not isinstance(value, str | None):
             raise _refuse(f"protocol.{name} is no text")
-        if name in LEAST and value is not None and not _whole(value, LEAST[name]):
+        if name == "fewshot" and isinstance(value, str):
+            try:
+                Fewshot.parse(value)
+            except UserError as error:
+                raise _refuse(str(error).rstrip(".")) from None
+        elif name in LEAST and value is not None and not _whole(value, LEAST[name]):
             raise _refuse(f"protocol.{name} is no whole number from {LEAST[name]} on")
     if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:
         raise _refuse("protocol.window is missing, which the perplexity of a text depends on")

@@ -54,4 +54,5 @@ def task_protocol(wanted: Task, dtype: str) -> dict[str, Any]:
 
     `dtype` is that of the scoring, which need not be the variant's own.
     """
-    return {"limit": wanted.limit, "fewshot": 0, "dtype": dtype}
+    how = wanted.fewshot
+    return {"limit": wanted.limit, "fewshot": str(how) if how.written else how.k, "dtype": dtype}

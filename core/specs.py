@@ -25,6 +25,7 @@ IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
 UNCHANGED = ("dense", "rotate")  # the stages after which a model computes what it did
 ELSEWHERE = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
+MOST_SHOTS = 32  # demonstrations before a question
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
 
@@ -97,11 +98,57 @@ class Perplexity(Frozen):
         return f"{self.corpus}@{self.window}" + (f":{self.windows}" if self.windows else "")
 
 
+class Fewshot(Frozen):
+    """What stands before a task's question, written `K[,selector=S][,order=O][,template=T]`, defaults left out."""
+
+    k: int = Field(default=0, ge=0, le=MOST_SHOTS)  # demonstrations, fewer where so many do not fit
+    # Which of the pool: any, the first, those whose questions are most like this one, those that read most likely.
+    selector: Literal["random", "first", "nearest", "likely"] = "random"
+    order: Literal["drawn", "similar-last"] = "drawn"
+    # How they are written: as the harness does; as turns of a chat; after a written instruction, or one that the dense
+    # model found; with its reasoning before the answer.
+    template: Literal["plain", "chat", "instruction", "generated", "reasoning"] = "plain"
+
+    @classmethod
+    def parse(cls, text: str) -> "Fewshot":
+        first, *others = text.split(",")
+        given, allowed = dict(part.split("=", 1) for part in others if "=" in part), cls.choices()
+        known = all(given[name] in allowed.get(name, ()) for name in given)
+        if not (re.fullmatch(WHOLE, first) and int(first) <= MOST_SHOTS and known and len(given) == len(others)):
+            choices = "".join(f"[,{name}={'|'.join(values)}]" for name, values in allowed.items())
+            raise UserError(f"Few-shot {text!r} is not K{choices} with K from 0 to {MOST_SHOTS}, such as 4.")
+        if first.strip("0") == "" and given.keys() & {"selector", "order"}:
+            raise UserError(f"Few-shot {text!r} has no demonstrations to select or to order; give K from 1 on.")
+        return cls.model_validate({"k": int(first), **given})
+
+    @classmethod
+    def told(cls, written: str | int | None) -> "Fewshot":
+        """Return what a protocol says."""
+        return cls.parse(str(written or 0))
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[str, ...]]:
+        """Return what each parameter besides the number can be, its default first."""
+        return {name: get_args(cls.model_fields[name].annotation) for name in ("selector", "order", "template")}
+
+    def __str__(self) -> str:
+        return ",".join([str(self.k), *(f"{name}={value}" for name, value in self.written.items())])
+
+    @property
+    def written(self) -> dict[str, str]:
+        """What is not as by default, besides the number."""
+        return self.model_dump(exclude_defaults=True, exclude={"k"})
+
+
+ZERO = Fewshot()
+
+
 class Task(Frozen):
-    """Zero-shot accuracy on the first `limit` (None: all) documents of a task, written `TASK[:LIMIT]`."""
+    """Accuracy on the first `limit` (None: all) documents of a task, written `TASK[:LIMIT]`, zero-shot by default."""
 
     task: str
     limit: int | None = Field(default=None, ge=1)
+    fewshot: Fewshot = ZERO
 
     @classmethod
     def parse(cls, text: str) -> "Task":

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
 from core.shipping.formats import FORMATS
-from core.specs import WHOLE, Calibration, Part, Perplexity, Task, parse_precision
+from core.specs import WHOLE, ZERO, Calibration, Fewshot, Part, Perplexity, Task, parse_precision
 
 
 def names(text: str, what: str) -> tuple[str, ...]:
@@ -64,7 +64,18 @@ TasksOption = Annotated[
         "--tasks",
         metavar="T[:LIMIT],...",
         parser=parse_tasks,
-        help="Zero-shot tasks, each with its own limit of documents.",
+        help="Tasks, each with its own limit of documents; zero-shot unless --fewshot says otherwise.",
+    ),
+]
+FewshotOption = Annotated[
+    list[Fewshot] | None,
+    typer.Option(
+        "--fewshot",
+        metavar="K[,selector=S][,order=O][,template=T]",
+        parser=Fewshot.parse,
+        help="Score the tasks after K demonstrations, "
+        + "; ".join(f"{name}: {', '.join(values)}" for name, values in Fewshot.choices().items())
+        + " (the first by default); may be repeated.",
     ),
 ]
 TrainOption = Annotated[
@@ -127,6 +138,13 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
             raise UserError(f"Parameter {text!r} is not NAME=VALUE, such as damping=0.1.")
         parsed[name.strip()] = value.strip()
     return parsed
+
+
+def with_shots(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[Task]:
+    """Return the tasks after each number of demonstrations; a `UserError` where there are no tasks."""
+    if fewshot and not tasks:
+        raise UserError("A number of demonstrations is given, but no tasks; add them with --tasks.")
+    return [task.model_copy(update={"fewshot": how}) for how in fewshot or [ZERO] for task in tasks or []]
 
 
 def scoring_dtype(scoring: str | None, tasks: list[Task] | None) -> specs.Dtype | None:

@@ -10,13 +10,13 @@ from core.errors import UserError
 from core.request.asked import build_asked
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
-from core.specs import DTYPES, Dtype, Perplexity, Task, precision_name
+from core.specs import DTYPES, ZERO, Dtype, Fewshot, Perplexity, Task, precision_name
 
 
 def reproduce(result: Result) -> str:
     """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
 
-    Tasks that were scored in several precisions give a line each.
+    Tasks that were scored in several precisions, or after other demonstrations, give a line each.
 
     Raises `UserError` with the reason where this version has no command that makes the same variant.
     """
@@ -28,23 +28,26 @@ def reproduce(result: Result) -> str:
     words = ["python", "-m", "core", "run", variant.model, chain, *options_of(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
-    tasks: dict[Dtype, dict[str, None]] = {}  # by the precision that they were scored in
+    tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by how they were scored
     for row in result.measurements:
         if row.of_text:
             window, windows = row.protocol["window"], row.protocol.get("windows")
             words += ["--perplexity", str(Perplexity(corpus=row.dataset, window=window, windows=windows))]
         elif row.metric.startswith("acc"):
             dtype = next((known for known in DTYPES if known == row.protocol.get("dtype")), variant.dtype)
-            tasks.setdefault(dtype, {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
+            shots = Fewshot.told(row.protocol.get("fewshot"))
+            tasks.setdefault((dtype, shots), {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
     scans = {row.protocol["by"] for row in result.measurements if row.metric == SENSITIVITY}
     words += [f"--scan={by}" for by in sorted(scans)]
-    scorings = [_scoring(dtype, named, variant.dtype) for dtype, named in tasks.items()] or [[]]
+    scorings = [_scoring(*how, named, variant.dtype) for how, named in tasks.items()] or [[]]
     return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)
 
 
-def _scoring(dtype: Dtype, tasks: Iterable[str], computed: Dtype) -> list[str]:
-    """Return the options that have tasks scored in a precision."""
+def _scoring(dtype: Dtype, shots: Fewshot, tasks: Iterable[str], computed: Dtype) -> list[str]:
+    """Return the options that have tasks scored in a precision, after demonstrations."""
     words = ["--tasks", ",".join(tasks)]
+    if shots != ZERO:
+        words += ["--fewshot", str(shots)]
     return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]

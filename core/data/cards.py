@@ -20,6 +20,11 @@ class TaskCard(Frozen):
     tokens: int  # that one document takes, about, where its choices share their prompt
     subjects: int = 1  # that a limit of documents holds for, each
     metric: Literal["acc", "acc_norm"] = "acc"  # the one that papers report
+    # The split that demonstrations are of, and its size (a subject's); else they are of what comes after the scored.
+    pool: str | None = None
+    pool_documents: int = 0
+    instruction: str  # what is to be done, in a sentence
+    answers: bool = True  # a question, rather than continues a text: only then there is room for reasoning
 
 
 _CARDS = (
@@ -34,6 +39,7 @@ _CARDS = (
         yaml="super_glue/boolq/default.yaml",
         chance=0.5,
         sha256="8b4e2455903036e07e5f880f4d41d25597a3c3b5160b1e1ee788bd44acf4d22e",
+        instruction="Answer the question about the passage with yes or no.",
     ),
     TaskCard(
         id="piqa",
@@ -46,6 +52,7 @@ _CARDS = (
         yaml="piqa/piqa.yaml",
         chance=0.5,
         sha256="256cd78377a0090efcbc05662c15821c9b60f98a708bf48115d0d9af80c67313",
+        instruction="Say how the goal is best reached.",
     ),
     TaskCard(
         id="hellaswag",
@@ -59,6 +66,8 @@ _CARDS = (
         chance=0.25,
         sha256="13e375078497cf7222ec529cccbf546b725445172446aac6585235f50e890fa5",
         metric="acc_norm",
+        instruction="Continue the text with what happens next.",
+        answers=False,
     ),
     TaskCard(
         id="winogrande",
@@ -71,6 +80,8 @@ _CARDS = (
         yaml="winogrande/default.yaml",
         chance=0.5,
         sha256="8e8671d6097f314f4ddc6c9734e382810926a1e0c3e76664715786d25b4a78d4",
+        instruction="Complete the sentence so that it makes sense.",
+        answers=False,
     ),
     TaskCard(
         id="arc_easy",
@@ -83,6 +94,9 @@ _CARDS = (
         yaml="arc/arc_easy.yaml",
         chance=0.25,
         sha256="b142620da6eec7e1105226cbad5e3f34cbd9ccc65e05ea9f138c0da9a117ef0d",
+        instruction="Answer the question from school science.",
+        pool="tasks/arc_easy_validation.parquet",
+        pool_documents=570,
     ),
     TaskCard(
         id="arc_challenge",
@@ -96,6 +110,9 @@ _CARDS = (
         chance=0.25,
         sha256="782446d5f137ad1f2ec35ed1e64990905691157f6f9ecd15260b26a4049021c3",
         metric="acc_norm",
+        instruction="Answer the question from school science.",
+        pool="tasks/arc_challenge_validation.parquet",
+        pool_documents=299,
     ),
     TaskCard(
         id="openbookqa",
@@ -109,6 +126,9 @@ _CARDS = (
         chance=0.25,
         sha256="d558cc5b6cf7d453dfd6f82ac13fd9fc4c1285ded7956340fd5637669ced4795",
         metric="acc_norm",
+        instruction="Complete the statement, or answer the question, with what is true.",
+        pool="tasks/openbookqa_validation.parquet",
+        pool_documents=500,
     ),
     TaskCard(
         id="lambada_openai",
@@ -121,6 +141,8 @@ _CARDS = (
         yaml="lambada/lambada_openai.yaml",
         chance=0.0,
         sha256="05ae9755847286957976eca1a513750eeb542019e97af8837baa488483398d78",
+        instruction="Complete the text with the word that it ends on.",
+        answers=False,
     ),
     TaskCard(
         id="rte",
@@ -133,6 +155,7 @@ _CARDS = (
         yaml="glue/rte/default.yaml",
         chance=0.5,
         sha256="b27b946e07c30c4f6325466dbf189289c001a7acc2e0b017a5ec390e8a83614d",
+        instruction="Say whether the second statement follows from the first.",
     ),
     TaskCard(
         id="mmlu",
@@ -146,9 +169,13 @@ _CARDS = (
         yaml="mmlu/default",
         chance=0.25,
         sha256="c808c0f63ddd07ec0f68739ffce3cdded3a92c50076cb9f0d9533b2bcee39ce1",
+        instruction="Choose the right answer to the question.",
+        pool="tasks/mmlu_all_dev.parquet",
+        pool_documents=5,
     ),
 )
 TASKS: dict[str, TaskCard] = {card.id: card for card in _CARDS}
+POOL = 1000  # documents after the scored ones that demonstrations are of, at most, where they have no split
 SEVEN = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 
 

@@ -63,6 +63,12 @@ HUB: dict[str, HubTable] = {
     "tasks/lambada_openai_test.parquet": HubTable(path="EleutherAI/lambada_openai", name="default", split="test"),
     "tasks/rte_validation.parquet": HubTable(path="nyu-mll/glue", name="rte", split="validation"),
     "tasks/mmlu_all_test.parquet": HubTable(path="cais/mmlu", name="all", split="test"),
+    "tasks/mmlu_all_dev.parquet": HubTable(path="cais/mmlu", name="all", split="dev"),
+    "tasks/arc_easy_validation.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Easy", split="validation"),
+    "tasks/arc_challenge_validation.parquet": HubTable(
+        path="allenai/ai2_arc", name="ARC-Challenge", split="validation"
+    ),
+    "tasks/openbookqa_validation.parquet": HubTable(path="allenai/openbookqa", name="main", split="validation"),
 }
 
 

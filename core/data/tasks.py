@@ -16,7 +16,7 @@ from core.progress import Progress, silent
 from core.specs import Frozen, canonical_json
 
 if TYPE_CHECKING:
-    from lm_eval.api.task import Task
+    from core.data.harness import LocalTask
 
 
 class TaskSource(Frozen):
@@ -41,20 +41,22 @@ def identify_task(name: str) -> TaskSource:
     return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
 
 
-def harness_tasks(names: Sequence[str], progress: Progress = silent) -> "dict[str, Task]":
+def harness_tasks(names: Sequence[str], progress: Progress = silent, with_pool: bool = False) -> "dict[str, LocalTask]":
     """Return the harness' task objects by name, documents loaded, with no call to the network once files are here.
 
-    A group (`mmlu`) gives its subjects, each under its own name (`mmlu_anatomy`); `parts` says which.
+    A group (`mmlu`) gives its subjects, each under its own name (`mmlu_anatomy`); `parts` says which. `with_pool` loads
+    the split that demonstrations are of, too, where there is one.
     """
     from core.data import harness
 
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, LocalTask] = {}
     for name in names:
         task = card(name)
         found = files.get(task.file, progress)
         if "@" in name and (here := identify_task(name).id) != name:
             raise UserError(f"The documents of {name} are not on this machine; there are those of {here}.")
-        built = harness.build(task, files.table(found.path))
+        pool = files.table(files.get(task.pool, progress).path) if with_pool and task.pool else None
+        built = harness.build(task, files.table(found.path), pool)
         tasks |= built if len(built) > 1 else {name: built[task.id]}
     return tasks
 

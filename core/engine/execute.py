@@ -18,7 +18,7 @@ from core.models.facts import config_of
 from core.models.folders import encoder_of
 from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
-from core.models.sources import identify_again, load_tokenizer
+from core.models.sources import identify_again, load_model, load_tokenizer
 from core.outcomes import summary
 from core.paths import cache_dir
 from core.progress import Progress
@@ -116,11 +116,18 @@ def _perplexities(
 def _tasks(
     model: PreTrainedModel, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress
 ) -> None:
+    from core.evaluation.demonstrations.dense import Dense
     from core.evaluation.zeroshot import evaluate
 
-    requests = cache_dir() / "requests"
+    def load() -> PreTrainedModel:
+        source = identify_again(spec.variant.model, spec.variant.revision)
+        dense = load_model(source, "float32", progress=progress)
+        move(dense, execution_device(spec.device))
+        return dense
+
     with in_precision(model, spec.scoring_dtype):
-        for outcome in evaluate(model, tokenizer, spec.tasks, spec.scoring_dtype, progress, requests):
+        dense = Dense(spec.variant.prefixes[0].key, load, tokenizer)
+        for outcome in evaluate(model, tokenizer, spec.tasks, spec.scoring_dtype, progress, cache_dir(), dense):
             rows = [
                 row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
                 for row in outcome.measurements

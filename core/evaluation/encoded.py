@@ -7,7 +7,7 @@ made again.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,9 @@ import lm_eval
 import numpy as np
 
 from core.cache.kept import read_small, write_small
-from core.errors import UserError
 from core.specs import sha256
 
 if TYPE_CHECKING:
-    from lm_eval.api.task import Task
-
     from core.evaluation.scorer import SharedPrefixLM
 
 
@@ -37,31 +34,30 @@ class Encoded:
         return Encoded(self.pairs[: sum(counts)], counts)
 
 
-def encode(lm: SharedPrefixLM, task: Task, name: str, documents: Sequence[dict], cache: Path | None) -> Encoded:
-    """Return the requests of a task's first documents. `name` names the task and its text in the cache."""
+def encode(
+    lm: SharedPrefixLM,
+    requests: Callable[[int], Sequence[tuple[str, str]]],
+    name: str,
+    documents: int,
+    cache: Path | None,
+) -> Encoded:
+    """Return the requests of a task's first documents in tokens. `name` names the task and its text in the cache.
+
+    `requests` gives those of one document, each a (context, continuation).
+    """
     file = cache / tokenizer_hash(lm.tokenizer)[:16] / f"{sha256(name, lm_eval.__version__)[:16]}" if cache else None
     kept = load(file) if file else None
-    if kept is not None and len(kept.counts) >= len(documents):
-        return kept.first(len(documents))
+    if kept is not None and len(kept.counts) >= documents:
+        return kept.first(documents)
     pairs, counts = [], []
-    for document in documents:
-        found = requests(task, document)
+    for document in range(documents):
+        found = requests(document)
         pairs += [lm.encode(*request) for request in found]
         counts.append(len(found))
     encoded = Encoded(pairs, counts)
     if file:
         save(encoded, file)
     return encoded
-
-
-def requests(task: Task, document: dict) -> list[tuple[str, str]]:
-    """Return the harness' own zero-shot requests for a document, each a (context, continuation)."""
-    context = task.fewshot_context(document, num_fewshot=0, gen_prefix=task.doc_to_prefix(document))
-    made = task.construct_requests(doc=document, ctx=context, metadata=(task.task_name, 0, 1))
-    made = made if isinstance(made, list) else [made]
-    if made[0].request_type != "loglikelihood":
-        raise UserError(f"The task {task.task_name} asks for {made[0].request_type}; only given choices can be scored.")
-    return [instance.args for instance in made]
 
 
 def tokenizer_hash(tokenizer) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 Request = tuple[list[int], list[int]]  # (input tokens, targets): the targets are predicted at the last positions
 
 SHARE = 0.25  # a request joins a tree if it shares at least this part of itself
-LARGEST = 512  # nodes to which a tree may branch: attention is quadratic in the row
+LARGEST = 512  # nodes to which a tree may branch, or twice its paths: attention is quadratic in the row
 
 
 @dataclass
@@ -87,7 +87,8 @@ def grow(requests: Sequence[Request], longest: int) -> list[Row]:
         shared = common(previous, sequence)  # in this order, no other request of the tree shares more
         extends = bool(shared) and shared == len(previous) and rows[-1].plain
         branches = shared >= SHARE * len(sequence) and max(len(sequence), len(previous)) <= longest
-        if not extends and not (rows and branches and len(rows[-1]) + len(sequence) - shared <= LARGEST):
+        largest = max(LARGEST, 2 * len(sequence))
+        if not extends and not (rows and branches and len(rows[-1]) + len(sequence) - shared <= largest):
             rows.append(Row())
         rows[-1].add(index, requests[index])
         previous = sequence

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy: the harness' tasks, prompts and metrics; scored with shared prefixes."""
+"""Accuracy on tasks, zero-shot or after demonstrations: the harness' prompts and metrics, with shared prefixes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,23 +16,27 @@ import pandas as pd
 from lm_eval.utils import handle_non_serializable, hash_string
 
 from core.data.tasks import TaskSource, harness_tasks, identify_task
+from core.evaluation.demonstrations.build import build
+from core.evaluation.demonstrations.prompts import Prompt, requests
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.scorer import SharedPrefixLM
 from core.outcomes import METRICS, summary
 from core.progress import Progress, silent
 from core.protocols import task_protocol
 from core.results import Measurement
-from core.specs import Task
+from core.specs import ZERO, Task
 
 if TYPE_CHECKING:
-    from lm_eval.api.task import Task as HarnessTask
+    from core.data.harness import LocalTask
+    from core.evaluation.demonstrations.dense import Dense
 
 
 @dataclass
 class TaskOutcome:
     """`samples` has a row a document: doc_id (its place among those scored), doc_hash (the harness'), target,
     loglikelihoods (a choice each), prediction (the likeliest choice; missing where there is only one), and a
-    column a metric, where perplexity is a log-likelihood, as the harness gives it."""
+    column a metric, where perplexity is a log-likelihood, as the harness gives it. Where anything stood around the
+    question, `shots` (places in the pool, in the order of the prompt), `instruction` and `reasoning` say what."""
 
     task: Task
     measurements: list[Measurement]
@@ -42,9 +47,10 @@ class TaskOutcome:
 class Part:
     """A task of the harness with the documents to score: the whole task, or one subject of a group."""
 
-    task: HarnessTask
+    task: LocalTask
     documents: list[dict]
     encoded: Encoded
+    prompts: tuple[Prompt, ...] | None  # a document each; None where nothing stands around the questions
 
 
 def evaluate(
@@ -53,18 +59,22 @@ def evaluate(
     tasks: Sequence[Task],
     dtype: str,
     progress: Progress = silent,
-    requests_cache: Path | None = None,
+    cache: Path | None = None,
+    dense: Dense | None = None,
 ) -> Iterator[TaskOutcome]:
     """Yield each task's outcome on a causal LM in memory, as it comes.
 
-    A limit is per subject where the task is a group (mmlu). Requests in tokens are kept in `requests_cache`.
+    A limit is per subject where the task is a group (mmlu). Requests in tokens are kept in `cache`, and prompts, which
+    are built from the `dense` model; only zero-shot tasks do without one.
     """
     lm = SharedPrefixLM(model, tokenizer)
     sources = [identify_task(task.task) for task in tasks]
     prepared = []
     for index, (task, source) in enumerate(zip(tasks, sources, strict=True)):
-        prepared.append(prepare(lm, task, source, requests_cache))
+        prepared.append(prepare(lm, task, source, cache, dense, progress))
         progress("requests", index + 1, len(tasks), task.task)
+    if dense:
+        dense.free()
     total = sum(len(part.encoded.pairs) for parts in prepared for part in parts)
     finished = 0
     progress("tasks", 0, total, tasks[0].task)
@@ -78,6 +88,8 @@ def evaluate(
         began, tokens = time.perf_counter(), lm.tokens
         scores = lm.score([pair for part in parts for pair in part.encoded.pairs], done)
         details = {"seconds": round(time.perf_counter() - began, 3), "tokens": lm.tokens - tokens}
+        if dropped := sum(prompt.dropped for part in parts for prompt in part.prompts or ()):
+            details["dropped"] = dropped
         samples = judge(parts, scores)
         protocol = task_protocol(task, dtype) | {"version": parts[0].task.VERSION, "source": source.source}
         measurements = [
@@ -90,13 +102,28 @@ def evaluate(
         yield TaskOutcome(task, measurements, samples)
 
 
-def prepare(lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None) -> list[Part]:
+def prepare(
+    lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None, dense: Dense | None, progress: Progress
+) -> list[Part]:
     """Return the parts of a task, their requests in tokens."""
     parts = []
-    for name, harness_task in harness_tasks((task.task,)).items():
-        documents = list(islice(harness_task.eval_docs, task.limit))
-        parts.append(Part(harness_task, documents, encode(lm, harness_task, f"{source.id} {name}", documents, cache)))
+    for name, part in harness_tasks((task.task,), progress, with_pool=task.fewshot != ZERO).items():
+        documents = list(islice(part.eval_docs, task.limit))
+        kept = cache / "requests" if cache else None
+        if task.fewshot == ZERO:
+            zero = partial(_plain, part, documents)
+            parts.append(Part(part, documents, encode(lm, zero, f"{source.id} {name}", len(documents), kept), None))
+            continue
+        if dense is None:
+            raise TypeError("Prompts with anything around the questions are built from the dense model.")
+        built = build(task, f"{source.id} {name}", part, documents, lm, dense, cache, progress)
+        encoded = encode(lm, built.requests, built.name, len(documents), kept)
+        parts.append(Part(part, documents, encoded, built.prompts))
     return parts
+
+
+def _plain(task: LocalTask, documents: Sequence[dict], place: int) -> list[tuple[str, str]]:
+    return requests(task, documents[place])
 
 
 def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.DataFrame:
@@ -104,7 +131,8 @@ def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.Dat
     rows: list[dict[str, Any]] = []
     remaining = iter(scores)
     for part in parts:
-        for document, count in zip(part.documents, part.encoded.counts, strict=True):
+        around = [prompt.model_dump(exclude={"dropped"}) for prompt in part.prompts or ()] or [{}] * len(part.documents)
+        for document, count, more in zip(part.documents, part.encoded.counts, around, strict=True):
             answers = list(islice(remaining, count))
             metrics = part.task.process_results(document, answers)
             likelihoods = [likelihood for likelihood, _ in answers]
@@ -119,6 +147,7 @@ def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.Dat
                     "loglikelihoods": likelihoods,
                     "prediction": int(np.argmax(likelihoods)) if count > 1 else None,
                     **{name: float(metrics[name]) for name in METRICS if name in metrics},
+                    **more,
                 }
             )
     return pd.DataFrame(rows).astype({"prediction": "Int64"})

@@ -19,6 +19,7 @@ from core.models.shape import ModelFacts
 from core.models.sources import identify
 from core.request.asked import build_asked, check_seed, reads_of, text_for
 from core.request.scans import scan_of
+from core.request.shots import check_shots
 from core.request.stages import (
     DEFAULT_EXAMPLE,
     DEFAULT_EXAMPLES,
@@ -147,7 +148,8 @@ def identified_perplexity(perplexity: Perplexity, shape: ModelFacts) -> Perplexi
 
 
 def identified_task(task: Task) -> Task:
-    """Return the task named by its documents; a `UserError` where there is no such task."""
+    """Return the task named by its documents; a `UserError` where there is no such task, or no such prompt of it."""
+    check_shots(task)
     return task.model_copy(update={"task": identify_task(task.task).id})
 
 

@@ -3,7 +3,7 @@
 from itertools import compress
 
 from core.data import files
-from core.data.cards import card
+from core.data.cards import POOL, card
 from core.data.corpora import text
 from core.data.texts import BY_ID
 from core.methods.cost import scanning
@@ -14,6 +14,7 @@ from core.specs import Perplexity, Scan, Stage, Task
 
 CHARACTERS = 3.5  # of English text in a token, at least
 UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
+REASONED = 500  # tokens read at once that take as long as writing a line of reasoning
 
 
 def perplexity_work(shape: ModelFacts, wanted: Perplexity) -> float:
@@ -59,7 +60,22 @@ def _selected(shape: ModelFacts, stage: Stage) -> list[tuple[int, str]]:
 
 
 def task_work(shape: ModelFacts, task: Task) -> float:
-    """Return the operations of a zero-shot task."""
+    """Return the operations of scoring a task: each document after as many as are demonstrated."""
+    length = (1 + task.fewshot.k) * card(task.task).tokens
+    return shape.forward(_scored(task) * length, length, head=True)
+
+
+def prompts_work(shape: ModelFacts, task: Task) -> float:
+    """Return the operations of building prompts, by reading the documents and what demonstrations are of."""
+    known, how = card(task.task), task.fewshot
+    read = _scored(task) + (known.pool_documents or POOL)
+    compares = how.selector in ("nearest", "likely") or how.order == "similar-last"
+    tokens = read * known.tokens if compares else 0
+    if how.template == "reasoning":  # token by token
+        tokens += _scored(task) * (REASONED + (1 + how.k) * known.tokens)
+    return shape.forward(tokens, known.tokens)
+
+
+def _scored(task: Task) -> int:
     known = card(task.task)
-    documents = min(known.documents, task.limit * known.subjects) if task.limit else known.documents
-    return shape.forward(documents * known.tokens, known.tokens, head=True)
+    return min(known.documents, task.limit * known.subjects) if task.limit else known.documents

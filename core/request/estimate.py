@@ -15,9 +15,9 @@ from core.models.sources import identify_again
 from core.paths import kept_variant
 from core.registry import made
 from core.request.baseline import keys_of, left
-from core.request.cost import perplexity_work, scan_work, stage_work, task_work
+from core.request.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
 from core.request.speeds import Speeds, history_of
-from core.specs import BYTES, Frozen, RunSpec, VariantSpec
+from core.specs import BYTES, ZERO, Frozen, RunSpec, VariantSpec
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
             rows.append((method.tells_first, seconds))
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of(spec, "perplexity")))
+    if shots := sum(prompts_work(shape, task) for task in spec.tasks):
+        rows.append(("prompts", shots / speeds.of(spec, "perplexity")))
     if spec.tasks:
         work = sum(task_work(shape, task) for task in spec.tasks)
         rows.append(("tasks", work / speeds.of(spec, "tasks", dtype=spec.scoring_dtype)))
@@ -100,6 +102,8 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     held = [made(stage).memory(shape, stage.calibration, item) for stage in stages]
     if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
         held.append(shape.parameters * BYTES[spec.scoring_dtype])  # the weights in it, beside the variant's own
+    if any(task.fewshot != ZERO for task in spec.tasks):
+        held.append(shape.parameters * BYTES["float32"])  # the dense model, beside the variant
     if spec.save:  # and read by another program, with libraries of its own
         rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]
         held.append(round(PROCESS_BYTES + size))

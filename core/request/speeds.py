@@ -15,7 +15,7 @@ from core.models.shape import ModelFacts
 from core.models.sources import identify_again
 from core.request.cost import stage_work, task_work
 from core.results import Result
-from core.specs import RunSpec, Stage, Task
+from core.specs import Fewshot, RunSpec, Stage, Task
 from core.store.kept import Kept
 from core.store.store import Store
 
@@ -84,7 +84,8 @@ def seen(result: Result, shape: ModelFacts) -> list[Seen]:
             work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
             see("perplexity", dtype, variant.method, None, work, row.details)
         elif row.metric == "acc":
-            work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit")))
+            shots = Fewshot.told(row.protocol.get("fewshot"))
+            work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit"), fewshot=shots))
             see("tasks", dtype, variant.method, None, work, row.details)
     return found
 

@@ -16,6 +16,7 @@ from dashboard import data
 from dashboard.panels import local
 from dashboard.panels.binding import HELD
 from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.shots import shots_input
 from dashboard.panels.texts import window_input
 
 AS_COMPUTED = "as computed"
@@ -79,7 +80,7 @@ def _perplexity(shape: ModelFacts | None, mistakes: Mistakes) -> list[Perplexity
 
 def _tasks(mistakes: Mistakes) -> tuple[list[Task], Dtype | None]:
     names = st.multiselect(
-        "Zero-shot tasks",
+        "Tasks",
         list(TASKS),
         format_func=lambda name: TASKS[name].label,
         key="run_tasks",
@@ -100,7 +101,8 @@ def _tasks(mistakes: Mistakes) -> tuple[list[Task], Dtype | None]:
             help="16 bits are quicker where the machine has them, and never share an axis with fp32.",
             **HELD,
         )
-    wanted = [Task(task=name, limit=limit or None) for name in names]
+    shots = shots_input()
+    wanted = [Task(task=name, limit=limit or None, fewshot=shots) for name in names]
     with mistakes.told():
         for one in wanted:
             identified_task(one)

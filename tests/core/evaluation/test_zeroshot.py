@@ -10,7 +10,7 @@ from core.analysis.seven import mean, sevens
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks, identify_task
 from core.errors import Cancelled, UserError
-from core.evaluation import encoded as kept
+from core.evaluation import zeroshot
 from core.evaluation.zeroshot import evaluate
 from core.models.sources import identify, load_model, load_tokenizer
 from core.outcomes import summary
@@ -136,20 +136,20 @@ def test_one_document_has_no_stderr(local):
 
 def test_a_second_variant_encodes_nothing(local, tmp_path, monkeypatch):
     model, tokenizer, cache = tiny(vocab_size=257), byte_tokenizer(), tmp_path / "requests"
-    (first,) = run(model, tokenizer, "piqa:6", requests_cache=cache)
+    (first,) = run(model, tokenizer, "piqa:6", cache=cache)
     (file,) = (path for path in cache.rglob("*") if path.is_file())
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "requests", lambda *args: pytest.fail("encoded again"))
-        (second,) = run(model, tokenizer, "piqa:6", requests_cache=cache)
-        (fewer,) = run(model, tokenizer, "piqa:3", requests_cache=cache)
+        patch.setattr(zeroshot, "requests", lambda *args: pytest.fail("encoded again"))
+        (second,) = run(model, tokenizer, "piqa:6", cache=cache)
+        (fewer,) = run(model, tokenizer, "piqa:3", cache=cache)
     pd.testing.assert_frame_equal(first.samples, second.samples)
     pd.testing.assert_series_equal(fewer.samples["doc_hash"], first.samples["doc_hash"][:3])
-    (more,) = run(model, tokenizer, "piqa", requests_cache=cache)
+    (more,) = run(model, tokenizer, "piqa", cache=cache)
     assert len(more.samples) == 10
     file.write_bytes(file.read_bytes()[:100])
-    (again,) = run(model, tokenizer, "piqa:6", requests_cache=cache)
+    (again,) = run(model, tokenizer, "piqa:6", cache=cache)
     pd.testing.assert_frame_equal(first.samples, again.samples)
-    (other,) = run(model, byte_tokenizer(begin=True), "piqa:6", requests_cache=cache)
+    (other,) = run(model, byte_tokenizer(begin=True), "piqa:6", cache=cache)
     assert len([path for path in cache.rglob("*") if path.is_file()]) == 2
     assert other.samples["loglikelihoods"][0] != first.samples["loglikelihoods"][0]
 

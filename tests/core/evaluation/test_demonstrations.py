@@ -1,0 +1,293 @@
+"""Few-shot prompts: the harness' own where it has them, chosen as is said, from documents that are never scored."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks._yaml_loader import load_yaml
+
+from core.data.cards import TASKS
+from core.data.harness import _DEFINITIONS, _UNUSED
+from core.errors import UserError
+from core.evaluation.demonstrations import words
+from core.evaluation.demonstrations.dense import Dense
+from core.evaluation.demonstrations.prompts import question, requests, right
+from core.evaluation.scorer import SharedPrefixLM
+from core.evaluation.zeroshot import evaluate
+from core.request.complete import identified_task
+from core.specs import Fewshot, Task
+from tests.core.tiny import tiny
+from tests.core.words import byte_tokenizer
+
+WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
+ARC = [
+    {
+        "id": str(i),
+        "question": f"What does the {w} eat?",
+        "choices": {"text": [f"{w} food", "stones", "paint"], "label": ["A", "B", "C"]},
+        "answerKey": "ABC"[i % 3],
+    }
+    for i, w in enumerate(WORDS)
+]
+TABLES = {
+    "arc_easy_test": ARC[:4],
+    "arc_easy_validation": [ARC[1], *ARC[4:]],  # the first is scored, too
+    "piqa_validation": [
+        {"goal": f"Feed the {w}", "sol1": f"Give the {w} food.", "sol2": f"Give {w} paint", "label": i % 2}
+        for i, w in enumerate(WORDS)
+    ],
+    "winogrande_xl_validation": [
+        {
+            "sentence": f"The {w} ate the leaf because _ was hungry.",
+            "option1": f"the {w}",
+            "option2": "the leaf",
+            "answer": str(i % 2 + 1),
+        }
+        for i, w in enumerate(WORDS)
+    ],
+    "boolq_validation": [
+        {"question": f"does the {w} eat", "passage": f"The {w} eats.", "label": i % 2} for i, w in enumerate(WORDS)
+    ],
+    "lambada_openai_test": [{"text": f"I saw the {w} and it was the {w}"} for w in WORDS],
+}
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture(autouse=True)
+def local(tmp_path, monkeypatch):
+    (tmp_path / "data" / "tasks").mkdir(parents=True)
+    for name, rows in TABLES.items():
+        pd.DataFrame(rows).to_parquet(tmp_path / "data" / "tasks" / f"{name}.parquet")
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+def model(seed=0, window=2048):
+    return tiny(vocab_size=257, max_position_embeddings=window, seed=seed)
+
+
+def dense_of(other, tokenizer=None):
+    return Dense("0" * 64, lambda: other, tokenizer or byte_tokenizer())
+
+
+def run(task, how, lm=None, dense=None, tokenizer=None, **more):
+    """Return the outcome of a task after what `how` says."""
+    lm, tokenizer = lm or model(), tokenizer or byte_tokenizer()
+    wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
+    (outcome,) = evaluate(lm, tokenizer, [wanted], "float32", dense=dense or dense_of(lm, tokenizer), **more)
+    return outcome
+
+
+def prompts(monkeypatch, *arguments, **more):
+    """Return the requests in text that a run scores, a list a document, and its samples."""
+    from core.evaluation.demonstrations import build
+
+    found = []
+    monkeypatch.setattr(build, "requests", lambda *given: found.append(requests(*given)) or found[-1])
+    samples = run(*arguments, **more).samples
+    return found[-len(samples) :], samples
+
+
+class Theirs(ConfigurableTask):
+    """The harness' task with both of its splits."""
+
+    def __init__(self, card, scored, pool):
+        self.given = {"scored": scored, "pool": pool}
+        config = {key: value for key, value in load_yaml(_DEFINITIONS / card.yaml).items() if key not in _UNUSED}
+        config |= {"test_split": "scored", "fewshot_split": "pool", "fewshot_config": {"sampler": "first_n"}}
+        super().__init__(config=config)
+
+    def download(self, dataset_kwargs=None, **kwargs):
+        import datasets
+
+        self.dataset = {name: datasets.Dataset.from_list(rows) for name, rows in self.given.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "scored", "pool"),
+    [
+        ("arc_easy", ARC[:4], ARC[4:]),
+        *(
+            (name, TABLES[f"{table}"][:4], TABLES[table][4:])
+            for name, table in [
+                ("piqa", "piqa_validation"),
+                ("winogrande", "winogrande_xl_validation"),
+                ("boolq", "boolq_validation"),
+                ("lambada_openai", "lambada_openai_test"),
+            ]
+        ),
+    ],
+)
+def test_the_first_ones_written_plainly_are_the_prompts_of_the_harness(name, scored, pool, monkeypatch):
+    found, samples = prompts(monkeypatch, f"{name}:4", "3,selector=first")
+    theirs = Theirs(TASKS[name], scored, pool)
+    for ours, document in zip(found, theirs.test_docs(), strict=True):
+        made = theirs.construct_requests(doc=document, ctx=theirs.fewshot_context(document, 3), metadata=("", 0, 1))
+        assert ours == [one.args for one in (made if isinstance(made, list) else [made])]
+        assert ours[0][0].count(WORDS[5]) >= 1
+    assert samples["shots"].tolist() == [(0, 1, 2)] * 4
+
+
+def test_what_is_scored_is_never_demonstrated(monkeypatch):
+    found, _ = prompts(monkeypatch, "arc_easy:4", "6,selector=random")
+    for pairs, document in zip(found, ARC, strict=False):
+        before = pairs[0][0].rsplit("Question:", 1)[0]
+        assert before.count("Question:") == 6 and not any(f"the {word} eat" in before for word in WORDS[:4])
+        assert pairs[0][0].endswith(f"Question: {document['question']}\nAnswer:")
+
+
+def test_random_ones_differ_by_question_and_not_by_how_many_are_scored():
+    few, more = run("piqa:3", "2"), run("piqa:3", "2,order=similar-last")
+    assert len(set(few.samples["shots"])) > 1
+    assert [set(one) for one in few.samples["shots"]] == [set(one) for one in more.samples["shots"]]
+    assert run("arc_easy:2", "2").samples["shots"].tolist() == run("arc_easy:4", "2").samples["shots"].tolist()[:2]
+
+
+def states(lm, text):
+    """Return the mean of the last hidden states of one text, run alone."""
+    ids = torch.tensor([byte_tokenizer().encode(text)])
+    with torch.no_grad():
+        return lm(input_ids=ids, output_hidden_states=True).hidden_states[-1][0].mean(0)
+
+
+@pytest.mark.parametrize("order", ["drawn", "similar-last"])
+def test_the_nearest_are_those_whose_questions_the_dense_model_finds_most_alike(order):
+    dense = model(seed=3)
+    shots = run("piqa:4", f"3,selector=nearest,order={order}", dense=dense_of(dense)).samples["shots"]
+    asked = [f"Question: Feed the {word}\nAnswer:" for word in WORDS]
+    means = [states(dense, text) for text in asked]
+    for place, found in enumerate(shots):
+        alike = [torch.cosine_similarity(means[place], other, dim=0).item() for other in means[4:]]
+        best = sorted(range(6), key=alike.__getitem__, reverse=True)[:3]
+        assert list(found) == (best if order == "drawn" else best[::-1])
+
+
+def test_the_likely_are_those_of_the_lowest_perplexity_for_every_question():
+    dense = model(seed=3)
+    shots = run("piqa:4", "3,selector=likely", dense=dense_of(dense)).samples["shots"]
+    losses = []
+    for row in TABLES["piqa_validation"][4:]:
+        text = f"Question: {row['goal']}\nAnswer: {row[('sol1', 'sol2')[row['label']]]}"
+        ids = torch.tensor([[256, *byte_tokenizer().encode(text)]])
+        with torch.no_grad():
+            losses.append(dense(input_ids=ids, labels=ids).loss.item())
+    assert shots.tolist() == [tuple(sorted(range(6), key=losses.__getitem__)[:3])] * 4
+
+
+def test_what_does_not_fit_loses_its_oldest_and_is_counted(monkeypatch):
+    whole = run("piqa:4", "4,selector=first")
+    assert "dropped" not in whole.measurements[0].details
+    found, samples = prompts(monkeypatch, "piqa:4", "4,selector=first", lm=model(window=170))
+    lengths = [len(context + answer) - 1 for pairs in found for context, answer in pairs]
+    assert max(lengths) <= 170 < max(lengths) + 50
+    dropped = [4 - len(shots) for shots in samples["shots"]]
+    assert all(dropped) and all(
+        shots == tuple(range(lost, 4)) for shots, lost in zip(samples["shots"], dropped, strict=True)
+    )
+    outcome = run("piqa:4", "4,selector=first", lm=model(window=170))
+    assert outcome.measurements[0].details["dropped"] == sum(dropped)
+
+
+def test_all_variants_read_the_prompts_that_the_dense_model_was_asked_for_once(tmp_path):
+    dense, cache = model(seed=3), tmp_path / "kept"
+    first = run("piqa:4", "2,selector=nearest", dense=dense_of(dense), cache=cache)
+    asked = Dense("0" * 64, lambda: pytest.fail("asked again"), byte_tokenizer())
+    second = run("piqa:4", "2,selector=nearest", lm=model(seed=1), dense=asked, cache=cache)
+    assert second.samples["shots"].tolist() == first.samples["shots"].tolist()
+    assert second.samples["loglikelihoods"].tolist() != first.samples["loglikelihoods"].tolist()
+    with pytest.raises(pytest.fail.Exception):
+        run("piqa:4", "3,selector=nearest", dense=asked, cache=cache)
+
+
+def test_a_chat_has_turns_by_the_tokenizers_own_template(monkeypatch):
+    with pytest.raises(UserError, match="no chat template"):
+        run("piqa:4", "1,template=chat")
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    found, _ = prompts(monkeypatch, "piqa:4", "1,selector=first,template=chat", tokenizer=tokenizer)
+    before = "<user>Question: Feed the elk\nAnswer:<assistant>Give the elk food."
+    asked = "<user>Question: Feed the ant\nAnswer:<assistant>"
+    assert found[0] == [(before + asked, "Give the ant food."), (before + asked, "Give ant paint")]
+
+
+def test_an_instruction_stands_before_everything(monkeypatch):
+    (pairs, *_), samples = prompts(monkeypatch, "piqa:4", "1,selector=first,template=instruction")
+    said = TASKS["piqa"].instruction
+    assert pairs[0][0].startswith(
+        f"{said}\n\nQuestion: Feed the elk\nAnswer: Give the elk food.\n\nQuestion: Feed the ant"
+    )
+    assert set(samples["instruction"]) == {said}
+    (pairs, *_), _ = prompts(monkeypatch, "piqa:4", "0,template=instruction")
+    assert pairs[0][0] == f"{said}\n\nQuestion: Feed the ant\nAnswer:"
+
+
+def test_of_the_proposed_instructions_the_one_with_the_likeliest_held_out_answers_stays(monkeypatch):
+    lm, asked = model(), []
+    proposed = ["Say what helps.", "Give the elk paint.", "Eat", "", "Eat", "Sing now."]
+    monkeypatch.setattr(words, "HELD_OUT", 3)
+    monkeypatch.setattr(Dense, "go_on", lambda self, texts, tokens, told: asked.extend(texts) or proposed)
+    stays = set(run("piqa:4", "0,template=generated", lm=lm).samples["instruction"])
+    assert len(set(asked)) > 1 and all(text.count("Question:") == 3 for text in asked)
+    held_out = [row for row in TABLES["piqa_validation"][4:] if not any(row["goal"] in text for text in asked)]
+    assert len(held_out) == 3
+    scores = {}
+    for said in {one for one in proposed if one}:
+        scorer = SharedPrefixLM(lm, byte_tokenizer())
+        pairs = [
+            (f"{said}\n\nQuestion: {row['goal']}\nAnswer:", f" {row[('sol1', 'sol2')[row['label']]]}")
+            for row in held_out
+        ]
+        scores[said] = sum(score for score, _ in scorer.score([scorer.encode(*pair) for pair in pairs]))
+    assert stays == {max(scores, key=scores.get)}
+    proposed[:] = [""] * 6
+    with pytest.raises(UserError, match="proposes no instruction"):
+        run("piqa:4", "0,template=generated", lm=lm)
+
+
+def test_reasoning_is_what_the_dense_model_goes_on_with_between_question_and_answer(monkeypatch):
+    dense = model(seed=3)
+    found, samples = prompts(
+        monkeypatch, "piqa:3", "1,selector=first,template=reasoning", dense=dense_of(dense), lm=model()
+    )
+    for pairs, said in zip(found, samples["reasoning"], strict=True):
+        context, answer = pairs[0]
+        before, _, _ = context.rpartition(f" {said}")
+        assert context.endswith(f" {said}") and said.startswith(words.CUE) and said.endswith(words.THEN)
+        assert answer.startswith(" Give")
+        ids = torch.tensor([byte_tokenizer().encode(f"{before} {words.CUE}")])
+        made = dense.generate(input_ids=ids, max_new_tokens=words.REASONING_TOKENS, do_sample=False, pad_token_id=256)
+        alone = (
+            byte_tokenizer().decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip().split("\n", 1)[0].strip()
+        )
+        assert said == " ".join(filter(None, (words.CUE, alone, words.THEN)))
+
+
+@pytest.mark.parametrize(
+    ("task", "how", "said"),
+    [
+        ("piqa", "4", "All documents of PIQA would be scored"),
+        ("piqa:1836", "4", "PIQA has 2 documents to demonstrate with"),
+        ("mmlu:2", "6", "MMLU has 5 documents to demonstrate with"),
+        ("hellaswag:10", "0,template=reasoning", "asks nothing to reason about"),
+        ("piqa", "0,template=generated", "All documents of PIQA would be scored"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_read(task, how, said):
+    with pytest.raises(UserError, match=said):
+        identified_task(Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)}))
+
+
+def test_a_pool_that_is_smaller_here_is_told():
+    with pytest.raises(UserError, match="ARC-e has 6 documents to demonstrate with here, and 7 are asked for"):
+        run("arc_easy:4", "7")
+
+
+def test_the_parts_of_a_prompt():
+    task = SimpleNamespace(multiple_input=True, doc_to_choice=lambda one: ["a", "b"], doc_to_text=lambda one: 1)
+    assert question(task, {}) == "a"  # whichever is right
+    assert right(SimpleNamespace(OUTPUT_TYPE="loglikelihood"), {}) == 0
