@@ -30,7 +30,8 @@ COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
     *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "untuned"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
-    *("window", "windows", "limit", "fewshot", "scoring", "version", "source", "protocol", "protocol_id", "origin"),
+    *("window", "windows", "limit", "fewshot", "prompts", "scoring", "version", "source", "protocol", "protocol_id"),
+    "origin",
     *COUNTED,
 )
 MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin")
@@ -56,7 +57,8 @@ class _Protocol(NamedTuple):
     window: float | None
     windows: float | None
     limit: float | None
-    fewshot: float | None
+    fewshot: float | None  # demonstrations, and in words what is not as by default in how they are chosen and written
+    prompts: str
     scoring: str | None
     version: Any
     source: str | None
@@ -145,7 +147,9 @@ def _sentence(protocol: dict[str, Any]) -> str:
         parts += [f"window {window}", "all windows" if windows is None else f"first {windows} windows"]
     if (fewshot := protocol.pop("fewshot", None)) is not None:
         limit = protocol.pop("limit", None)
-        parts += [f"{fewshot}-shot", "all documents" if limit is None else f"first {limit} documents"]
+        k, how = _shots(fewshot)
+        parts.append(f"{k}-shot ({how})" if how else f"{k}-shot")
+        parts.append("all documents" if limit is None else f"first {limit} documents")
     dtype = told_precision(protocol.pop("dtype", None))
     parts += [f"{name} {value}" for name, value in protocol.items() if value is not None]
     return ", ".join([*parts, dtype] if dtype else parts)
@@ -275,5 +279,15 @@ def _protocol(row: Measurement) -> _Protocol:
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
 def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
     protocol = dict(zip(items[::2], items[1::2], strict=True))
-    names = ("window", "windows", "limit", "fewshot", "dtype", "version", "source")
-    return _Protocol._make([*map(protocol.get, names), _sentence(protocol), protocol_id])
+    before, after = ("window", "windows", "limit"), ("dtype", "version", "source")
+    shots = _shots(protocol.get("fewshot"))
+    told = [*map(protocol.get, before), *shots, *map(protocol.get, after)]
+    return _Protocol._make([*told, _sentence(protocol), protocol_id])
+
+
+def _shots(told: Any) -> tuple[Any, str]:
+    """Return how many demonstrations a protocol names, and what it says of them besides."""
+    if not isinstance(told, str):
+        return told, ""
+    k, _, how = told.partition(",")
+    return int(k), how

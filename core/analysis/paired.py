@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
+from core.analysis.intervals import ALPHA, combined, interval, standard_error, t_test
 from core.errors import UserError
 from core.specs import Frozen
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-ALPHA = 0.05  # the rate of false alarms that a verdict allows; intervals hold 1 - ALPHA
 ACCURACIES = ("acc", "acc_norm")
 GRID = 2**14  # steps from zero to the furthest sum of a mean over tasks, whose distribution is computed in them
 
@@ -80,8 +80,8 @@ def difference(metric: str, first: DataFrame, second: DataFrame) -> Difference:
         raise UserError(f"The outcomes of {metric} are not all 0 or 1, so that no document is right or wrong.")
     d = after - before  # (n,) of -1, 0, 1
     gained, lost, n = int((d > 0).sum()), int((d < 0).sum()), len(d)
-    mean, stderr = (gained - lost) / n, _stderr(d)
-    low, high = _interval(mean, stderr, n - 1)
+    mean, stderr = (gained - lost) / n, standard_error(d)
+    low, high = interval(mean, stderr, n - 1)
     p = _mcnemar(gained, lost)
     return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=p, gained=gained, lost=lost)
 
@@ -109,8 +109,8 @@ def mean_difference(tasks: Sequence[Difference]) -> Difference:
         raise UserError("Only differences of accuracies have a mean over tasks, not those of perplexities.")
     gained, lost, n = (sum(column) for column in zip(*counts, strict=True))
     mean = sum(task.difference for task in tasks) / len(tasks)
-    stderr, freedom = _combined(tasks)
-    low, high = _interval(mean, stderr, freedom)
+    stderr, freedom = combined((task.stderr, task.n) for task in tasks)
+    low, high = interval(mean, stderr, freedom)
     p = _mcnemar(gained, lost) if len({task.n for task in tasks}) == 1 else _weighted(counts)
     return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=p, gained=gained, lost=lost)
 
@@ -185,8 +185,8 @@ def _of_losses(before: np.ndarray, after: np.ndarray) -> Difference:
     """Of log-losses (n,) in nats."""
     with np.errstate(all="ignore"):  # a diverged model's losses are infinite or NaN, and so is what is made of them
         d = after - before  # (n,)
-        mean, stderr = float(d.mean()), _stderr(d)
-        low, high = _interval(mean, stderr, len(d) - 1)
+        mean, stderr = float(d.mean()), standard_error(d)
+        low, high = interval(mean, stderr, len(d) - 1)
         ratio, ratio_low, ratio_high = (None if x is None else float(np.exp(x)) for x in (mean, low, high))
     return Difference(
         n=len(d),
@@ -194,35 +194,11 @@ def _of_losses(before: np.ndarray, after: np.ndarray) -> Difference:
         stderr=stderr,
         low=low,
         high=high,
-        p=_t_test(mean, stderr, len(d) - 1),
+        p=t_test(mean, stderr, len(d) - 1),
         ratio=ratio,
         ratio_low=ratio_low,
         ratio_high=ratio_high,
     )
-
-
-def _stderr(d: np.ndarray) -> float | None:
-    """Of the mean of differences (n,); None where there is no spread to tell it from."""
-    stderr = float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.nan
-    return stderr if math.isfinite(stderr) else None
-
-
-def _interval(mean: float, stderr: float | None, freedom: float) -> tuple[float | None, float | None]:
-    from scipy.special import stdtrit
-
-    if stderr is None:
-        return None, None
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * stderr if stderr else 0.0
-    return mean - half, mean + half
-
-
-def _combined(tasks: Sequence[Difference]) -> tuple[float | None, float]:
-    """Return the standard error of a mean over tasks (None where a task has none) and its degrees of freedom."""
-    parts = [(task.stderr**2, task.n - 1) for task in tasks if task.stderr is not None]  # (variance, freedom) each
-    total = sum(variance for variance, _ in parts)
-    if len(parts) < len(tasks) or not total:
-        return (None if len(parts) < len(tasks) else 0.0), math.inf
-    return math.sqrt(total) / len(tasks), 1 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
 
 
 def _mcnemar(gained: int, lost: int) -> float:
@@ -230,16 +206,6 @@ def _mcnemar(gained: int, lost: int) -> float:
     from scipy.special import bdtr  # `scipy.stats` takes six times as long to import
 
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
-
-
-def _t_test(mean: float, stderr: float | None, freedom: int) -> float | None:
-    from scipy.special import stdtr
-
-    if stderr is None:
-        return None
-    if not stderr:  # all differences are the same one
-        return 0.0 if mean else 1.0
-    return float(2 * stdtr(freedom, -abs(mean) / stderr))
 
 
 def _weighted(counts: Sequence[tuple[int, int, int]]) -> float:

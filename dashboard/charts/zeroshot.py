@@ -9,11 +9,16 @@ from core.data.cards import SEVEN, TASKS
 from dashboard.charts.points import collapsed, is_dense, removals
 
 MEAN_LABEL = "Mean of seven"
+SHOTS = ["origin", "fewshot", "prompts"]  # what tells what was measured here zero-shot
 SCORED = ["key", "label", "limit", "fewshot"]  # what the seven tasks of a mean have in common
 
 
 def headline(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracies that papers report: each known task's own metric, with its `task` label and `chance`."""
+    """Return the accuracies that papers report: each known task's own metric, with its `task` label and `chance`.
+
+    Those measured here after demonstrations are not among them.
+    """
+    frame = frame[(frame["origin"] != "measured") | ((frame["prompts"] == "") & ~(frame["fewshot"] > 0))]
     named = {str(name): TASKS.get(str(name).partition("@")[0]) for name in frame["dataset"].unique()}
     cards = {name: card for name, card in named.items() if card}
     rows = frame[frame["metric"] == frame["dataset"].map({name: card.metric for name, card in cards.items()})]
@@ -23,7 +28,7 @@ def headline(frame: pd.DataFrame) -> pd.DataFrame:
 
 def scored(rows: pd.DataFrame) -> set[str]:
     """Return the keys of the compressed variants with zero-shot accuracies."""
-    few = rows[["key", "metric", "dataset", "method", "recovery"]]  # a row of all columns is long
+    few = rows[["key", "metric", "dataset", "method", "recovery", *SHOTS]]  # a row of all columns is long
     return set(headline(few[~is_dense(few)])["key"])
 
 

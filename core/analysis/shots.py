@@ -1,0 +1,139 @@
+"""What demonstrations change: accuracies after each kind of prompt, beside dense and beside zero-shot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from core.analysis.differences import Samples
+from core.analysis.intervals import combined, interval, standard_error, t_test
+from core.analysis.paired import Difference, difference, mean_difference
+from core.analysis.seven import mean
+from core.data.cards import TASKS
+from core.errors import UserError
+from core.results import Measurement, Result
+from core.specs import ZERO, Fewshot
+
+MEAN = "mean of tasks"
+FIGURES = ("difference", "low", "high", "p")
+COLUMNS = (
+    *("key", "dataset", "tasks", "limit", "scoring", "k", "prompts", "value", "stderr", "n"),
+    *FIGURES,
+    *(f"growth_{name}" for name in FIGURES),
+)
+
+
+class Documents(NamedTuple):
+    """What is scored, and in which precision; of a task of which `limit` is None all documents."""
+
+    limit: int | None
+    scoring: str | None
+
+
+Scored = dict[Fewshot, dict[str, Measurement]]  # by data set
+
+
+def shots(results: Sequence[Result], dense: Result, samples: Samples) -> pd.DataFrame:
+    """Return `COLUMNS`, a row a variant, the dense one first, task and prompt, of what was also scored after one.
+
+    `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and McNemar's p;
+    `growth` by how much that is more than zero-shot, document by document, with its interval and the paired t test's p:
+    below 0 compression costs more with the prompt. Both are missing where answers were not kept. A data set `MEAN` is
+    the mean over the tasks (`tasks` of them) that all given variants have after that prompt, where there are several.
+    """
+    rows = []
+    every = {one.variant.key: scored(one) for one in (dense, *results)}
+    for documents in dict.fromkeys(one for found in every.values() for one in found):
+        known = {key: found.get(documents, {}) for key, found in every.items()}
+        if not any(how != ZERO for found in known.values() for how in found):
+            continue
+        for key, found in known.items():
+            beside = None if key == dense.variant.key else known[dense.variant.key]
+            for how, numbers in found.items():
+                both = {task: _pair(task, key, dense.variant.key, how, found, beside, samples) for task in numbers}
+                told = {"key": key, **documents._asdict(), "k": how.k, "prompts": prompts_of(how)}
+                rows += [told | _of_task(numbers[task], *pair) for task, pair in both.items()]
+                if len(shared := _shared(known.values(), how)) > 1:
+                    rows.append(told | _of_mean([numbers[task] for task in shared], [both[task] for task in shared]))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def prompts_of(how: Fewshot) -> str:
+    """Return what is not as by default in a prompt, besides the number; "" for random, as drawn and plain."""
+    return ",".join(f"{name}={value}" for name, value in how.written.items())
+
+
+def scored(result: Result) -> dict[Documents, Scored]:
+    """Return the accuracies that a variant has here, by documents, prompt and task: each task's own metric."""
+    found: dict[Documents, Scored] = {}
+    for row in result.measurements:
+        known = TASKS.get(row.dataset.partition("@")[0])
+        if known and row.metric == known.metric and row.origin == "measured":
+            documents = Documents(row.protocol.get("limit"), row.protocol.get("dtype"))
+            how = Fewshot.told(row.protocol.get("fewshot"))
+            found.setdefault(documents, {}).setdefault(how, {})[row.dataset] = row
+    return found
+
+
+def _shared(known: Iterable[Scored], how: Fewshot) -> list[str]:
+    """Return the tasks that all which have any of this prompt have."""
+    having = [found[how] for found in known if how in found]
+    return [task for task in having[0] if all(task in one for one in having)]
+
+
+Pair = tuple[Difference | None, Difference | None]
+
+
+def _pair(task: str, key: str, dense: str, how: Fewshot, mine: Scored, theirs: Scored | None, samples: Samples) -> Pair:
+    """Return the difference to dense after a prompt, and by how much it is more than zero-shot."""
+    if theirs is None or task not in theirs.get(how, {}):
+        return None, None
+    row = mine[how][task]
+    first, second = samples(dense, theirs[how][task]), samples(key, row)
+    if first is None or second is None:
+        return None, None
+    try:
+        found = difference(row.metric, first, second)
+    except UserError:
+        return None, None
+    if how == ZERO or not all(task in one.get(ZERO, {}) for one in (mine, theirs)):
+        return found, None
+    first_before, second_before = samples(dense, theirs[ZERO][task]), samples(key, mine[ZERO][task])
+    if first_before is None or second_before is None or not len(first_before) == len(second_before) == len(first):
+        return found, None
+    frames = first, second, first_before, second_before
+    dense_after, after, dense_before, before = (frame[row.metric].to_numpy(float) for frame in frames)  # (n,) each
+    d = (after - dense_after) - (before - dense_before)
+    return found, _grown(float(d.mean()), standard_error(d), len(d), len(d) - 1)
+
+
+def _grown(mean: float, stderr: float | None, n: int, freedom: float) -> Difference:
+    low, high = interval(mean, stderr, freedom)
+    return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=t_test(mean, stderr, freedom))
+
+
+def _of_task(row: Measurement, beside: Difference | None, growth: Difference | None) -> dict[str, Any]:
+    value = {"dataset": row.dataset, "tasks": 1, "value": row.value, "stderr": row.stderr, "n": row.n}
+    return value | _figures(beside, growth)
+
+
+def _of_mean(rows: Sequence[Measurement], pairs: Sequence[Pair]) -> dict[str, Any]:
+    value, stderr = mean(rows)
+    n = sum(row.n for row in rows)
+    told = {"dataset": MEAN, "tasks": len(rows), "value": value, "stderr": stderr, "n": n}
+    besides = [beside for beside, _ in pairs if beside]
+    growths = [growth for _, growth in pairs if growth]
+    beside = mean_difference(besides) if len(besides) == len(rows) else None
+    growth = None
+    if len(growths) == len(rows):
+        stderr, freedom = combined((one.stderr, one.n) for one in growths)
+        whole = sum(one.difference for one in growths) / len(growths)
+        growth = _grown(whole, stderr, n, freedom)
+    return told | _figures(beside, growth)
+
+
+def _figures(beside: Difference | None, growth: Difference | None) -> dict[str, Any]:
+    found = {name: getattr(beside, name) for name in FIGURES} if beside else {}
+    return found | ({f"growth_{name}": getattr(growth, name) for name in FIGURES} if growth else {})
