@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from core import paths
 from core.analysis.differences import COLUMNS, differences, number_of, over_seeds, shown_together
 from core.analysis.frame import Told, joined, told
+from core.analysis.shots import shots as after
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.results import Result
@@ -140,6 +141,21 @@ def _paired(
     for row in found.to_dict("records"):
         rows[of_first[row["key"]]].append(row)
     return rows
+
+
+def shots(model: str) -> pd.DataFrame:
+    """Return `core.analysis.shots.shots` of all variants of a model, the dense one first."""
+    return _shots(store().url, store().stamp(model), model)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _shots(url: URL, stamp: tuple, model: str) -> pd.DataFrame:
+    rows = frame(model)
+    rows = rows[rows["origin"] == "measured"]
+    scored = rows[(rows["fewshot"] > 0) | (rows["prompts"] != "")]
+    there = results(set(scored["key"]))
+    dense = next((one for one in there.values() if one.variant.key == one.variant.dense_key), None)
+    return after([one for one in there.values() if one is not dense], dense, store().samples)
 
 
 def _only(result: Result, numbers: Sequence[Number] | None) -> Result:

@@ -35,15 +35,18 @@ class Documents(NamedTuple):
 Scored = dict[Fewshot, dict[str, Measurement]]  # by data set
 
 
-def shots(results: Sequence[Result], dense: Result, samples: Samples) -> pd.DataFrame:
+def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
     """Return `COLUMNS`, a row a variant, the dense one first, task and prompt, of what was also scored after one.
 
     `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and McNemar's p;
     `growth` by how much that is more than zero-shot, document by document, with its interval and the paired t test's p:
     below 0 compression costs more with the prompt. Both are missing where answers were not kept. A data set `MEAN` is
     the mean over the tasks (`tasks` of them) that all given variants have after that prompt, where there are several.
+    Without a dense model there are no rows.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if dense is None:
+        return pd.DataFrame(rows, columns=COLUMNS)
     every = {one.variant.key: scored(one) for one in (dense, *results)}
     for documents in dict.fromkeys(one for found in every.values() for one in found):
         known = {key: found.get(documents, {}) for key, found in every.items()}

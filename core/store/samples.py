@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FOLDER = "samples"
 # What is compared of a document, and shipped beside its dataset and protocol.
 COMPARED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
+AROUND = ("shots", "instruction", "reasoning")  # and what stood around its question, of prompts that are not zero-shot
 SAME = 1e-5  # relative: what 32 bits round, and more
 
 
@@ -41,7 +42,8 @@ def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
     """Return the outcomes that a measurement is the mean of, the user's own or else the shipped; None where none are
     kept.
 
-    A row a document or window: doc_id, and as they apply target, loglikelihoods (a choice each) and the metrics.
+    A row a document or window: doc_id, and as they apply target, loglikelihoods (a choice each), the metrics and what
+    stood around the question (`core.evaluation.zeroshot.TaskOutcome`).
     """
     frame = _read_local(key, measurement)
     return frame if frame is not None and _gives(measurement, frame) else read_shipped_samples(key, measurement)
@@ -69,7 +71,9 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
     if not parts:
         return None
     file = _shipped(key, folder)
-    found = pandas.concat(parts.values()).reindex(columns=["dataset", "protocol", "loglikelihoods", *COMPARED])
+    every = pandas.concat(parts.values())
+    around = [name for name in AROUND if name in every]
+    found = every.reindex(columns=["dataset", "protocol", "loglikelihoods", *around, *COMPARED])
     _write(found.astype(COMPARED), file)
     return file
 
@@ -123,7 +127,7 @@ def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
 
 
 def _compared(frame: DataFrame) -> DataFrame:
-    columns = [name for name in ("loglikelihoods", *COMPARED) if name in frame and frame[name].notna().any()]
+    columns = [name for name in ("loglikelihoods", *AROUND, *COMPARED) if name in frame and frame[name].notna().any()]
     return frame[columns].reset_index(drop=True)
 
 

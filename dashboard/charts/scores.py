@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import marks
+from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.labels import wrapped
 from dashboard.charts.style import Look, Theme, faded, look
@@ -42,7 +42,7 @@ def score_chart(
     ends = _ends(rows, lines, tasks, difference)
     known: dict[Any, dict[Any, Any]] = lines.to_dict("index")
     for place, task in enumerate(tasks):
-        axes = _axes(drawing, place, across, down)
+        axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
         drawn = {"xaxis": axes[0], "yaxis": axes[1]}
         _draw_lines(drawing, known[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
         _draw_rows(drawing, rows[rows["task"] == task], heights, theme, drawn)
@@ -60,17 +60,7 @@ def score_chart(
             }
         )
         if len(tasks) > 1:
-            drawing.write(
-                text=f"<b>{task}</b>, dense {known[task]['dense']:.1f}%",
-                xref=f"{axes[0]} domain",
-                yref=f"{axes[1]} domain",
-                x=0,
-                y=1,
-                xanchor="left",
-                yanchor="bottom",
-                showarrow=False,
-                font={"size": 11, "color": theme.text},  # two beside each other on a phone
-            )
+            facets.title(drawing, axes, f"<b>{task}</b>, dense {known[task]['dense']:.1f}%", theme.text)
     what = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
     unit = " minus dense, points" if difference else ", %"
     drawing.lay_out(title={"text": f"{what}{unit} (higher is better)"})
@@ -96,33 +86,6 @@ def row_names(rows: pd.DataFrame) -> dict[str, str]:
         if of not in before and series not in found:
             add(series, None, 0)
     return found
-
-
-def _axes(drawing: Drawing, place: int, across: int, down: int) -> tuple[str, str]:
-    """Give the figure the axes of one panel; return their names, `x` and `y` or with a number."""
-    column, row = place % across, place // across
-    gap = 0.05 if across > 1 else 0.0
-    wide, high = (1 - gap * (across - 1)) / across, 1 / down
-    room = TITLE / (drawing.layout["height"] - FRAME) if across > 1 else 0.0  # over each panel
-    number = str(place + 1) if place else ""
-    x, y = f"x{number}", f"y{number}"
-    left, top = column * (wide + gap), 1 - row * high
-    drawing.lay_out(
-        **{
-            f"xaxis{number}": {
-                **drawing.layout["xaxis"],
-                "domain": [left, left + wide],
-                "anchor": y,
-                "showticklabels": row == down - 1 or place + across >= down * across,
-            },
-            f"yaxis{number}": {
-                **drawing.layout["yaxis"],
-                "domain": [top - high, top - room],
-                "anchor": x,
-            },
-        }
-    )
-    return x, y
 
 
 def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], difference: bool) -> list[float]:

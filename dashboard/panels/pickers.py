@@ -90,9 +90,8 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
     Methods and their texts are asked for of what is shown `by_method`, else there is every variant, with filters of its
     own; an axis of what is drawn `along_axis`; documents of what shows accuracies of one choice of them (`scored`).
     """
-    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    model = pick_model(models)
     with st.sidebar:
-        model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
             st.caption("Nothing was measured here: these are the numbers that papers print.")
@@ -145,6 +144,13 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
         several_documents=several,
         scores=scores,
     )
+
+
+def pick_model(models: list[str]) -> str:
+    """Show the picker of models at the left and return the chosen one."""
+    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    with st.sidebar:
+        return st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
 
 
 def _pick_methods(rows: pd.DataFrame) -> list[str]:

@@ -5,22 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from core.specs import MOST_SHOTS, Fewshot
+from dashboard.charts.shots import WORDS
 from dashboard.panels.binding import HELD
-
-SELECTORS = {
-    "random": "drawn at random",
-    "first": "the first ones",
-    "nearest": "most like the question",
-    "likely": "of the lowest perplexity",
-}
-ORDERS = {"drawn": "as drawn", "similar-last": "most similar last"}
-TEMPLATES = {
-    "plain": "plain",
-    "chat": "as turns of a chat",
-    "instruction": "after an instruction",
-    "generated": "after one that the dense model found",
-    "reasoning": "with reasoning before the answer",
-}
 
 
 def shots_input() -> Fewshot:
@@ -39,12 +25,12 @@ def shots_input() -> Fewshot:
         )
         if k:
             how["selector"] = _choice(
-                "Which", SELECTORS, "run_selector", "Most like: by the dense model's hidden states."
+                "Which", WORDS["selector"], "run_selector", "Most like: by the dense model's hidden states."
             )
-            how["order"] = _choice("In which order", ORDERS, "run_order", "The last one stands next to the question.")
+            how["order"] = _choice("In which order", WORDS["order"], "run_order", "The last is next to the question.")
         how["template"] = _choice(
             "Written",
-            TEMPLATES,
+            WORDS["template"],
             "run_template",
             "Plain is as lm-evaluation-harness writes them. Instruction and reasoning are the same for all variants.",
         )

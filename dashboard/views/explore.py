@@ -22,13 +22,14 @@ from dashboard.panels.answer import show_answer
 from dashboard.panels.binding import BOUND, arrive
 from dashboard.panels.budget import show_tradeoff
 from dashboard.panels.compare import beside_dense, told_apart
+from dashboard.panels.demonstrated import show_shots
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
 from dashboard.panels.models import show_models
-from dashboard.panels.pickers import Chosen, pick
+from dashboard.panels.pickers import Chosen, pick, pick_model
 from dashboard.panels.series import pick_series
 
-CURVE, TRADE_OFF, MODELS = MODES = ("Curve", "Trade-off", "Several models")
+CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
 AT = "explore_at"  # the chosen amount
 USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS), amount(None, DEFAULT_FACTOR)  # one is at first
 SIDE = 500  # px that each of two charts beside each other has at least
@@ -171,6 +172,11 @@ def page() -> None:
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
+    if mode == FEW_SHOT:
+        if shown := show_shots(pick_model(models)):
+            widgets.export_page("slimscope-fewshot", lambda: shown)
+        refresh_when_done()
+        return
     chosen = pick(models, by_method=mode != TRADE_OFF, along_axis=mode == CURVE, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:

@@ -8,6 +8,7 @@ from core.cli import compute
 from core.cli.app import main
 from core.cli.reproduce import reproduce
 from core.engine.variants import describe
+from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import RunSpec
 from tests.core.made import make
@@ -40,6 +41,9 @@ RUNS = {
     "a seed": ["wanda", *READ, "--seed", "7"],
     "another precision": ["magnitude", "--dtype", "bfloat16"],
     "tasks scored in another precision": ["dense", "--tasks", "piqa:5,boolq", "--scoring", "bf16"],
+    "tasks after demonstrations": [
+        *("dense", "--tasks", "piqa:5", "--fewshot", "4,selector=nearest,order=similar-last,template=chat"),
+    ],
     "what was scanned": ["wanda", *READ, "--scan", "linear"],
     "several numbers": [
         *("dense", "--perplexity", "text.txt@32", "--perplexity", "text.txt@64:2"),
@@ -52,7 +56,7 @@ def made(spec: RunSpec) -> Result:
     """Return a result as the run would give it, with numbers of no meaning."""
     asked = [("perplexity", p.corpus, {"window": p.window, "windows": p.windows}) for p in spec.perplexity]
     asked += [
-        (metric, task.task, {"limit": task.limit, "dtype": spec.scoring_dtype})
+        (metric, task.task, task_protocol(task, spec.scoring_dtype))
         for task in spec.tasks
         for metric in ("acc", "acc_norm")
     ]

@@ -287,6 +287,57 @@ def test_a_pool_that_is_smaller_here_is_told():
         run("arc_easy:4", "7")
 
 
+def parts_of(task, how, place=0, tokenizer=None):
+    """Return what is read of a prompt beside the request that was scored."""
+    from core.evaluation.demonstrations.prompts import Prompt, chat_of
+    from core.evaluation.demonstrations.read import reading, scored
+
+    wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
+    kept = run(task, how, tokenizer=tokenizer).samples.iloc[place]
+    prompt = Prompt(shots=tuple(kept["shots"]), instruction=kept["instruction"], reasoning=kept["reasoning"])
+    parts = scored(wanted)
+    read = reading(parts, place, prompt, tokenizer)
+    one, chat = parts[0], chat_of(tokenizer) if tokenizer else None
+    asked = requests(one.task, one.documents[place], prompt, one.pool, chat)
+    return read, asked[right(one.task, one.documents[place])]
+
+
+@pytest.mark.parametrize(
+    ("task", "how", "kinds"),
+    [
+        ("piqa:4", "2,selector=nearest", ["demonstration", "demonstration", "question"]),
+        ("winogrande:4", "2", ["demonstration", "demonstration", "question"]),
+        ("lambada_openai:4", "1", ["demonstration", "question"]),
+        ("arc_easy:4", "1,template=instruction", ["instruction", "demonstration", "question"]),
+        ("boolq:4", "1,template=reasoning", ["demonstration", "question", "reasoning"]),
+    ],
+)
+def test_what_is_read_of_a_prompt_is_the_prompt_part_by_part(task, how, kinds):
+    for place in (0, 3):
+        read, (context, answer) = parts_of(task, how, place)
+        assert "".join(text for _, text in read.parts) == context
+        assert [kind for kind, _ in read.parts if kind] == kinds
+        assert read.choices[read.right] in (context, answer)
+        assert all(text.strip() == "" for kind, text in read.parts if not kind)
+
+
+def test_of_a_chat_the_turns_are_told_from_what_is_said():
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    read, (context, _) = parts_of("piqa:4", "1,selector=first,template=chat", tokenizer=tokenizer)
+    assert "".join(text for _, text in read.parts) == context
+    assert [kind for kind, _ in read.parts] == ["", "demonstration", "", "question", ""]
+    assert read.parts[0] == ("", "<user>") and read.parts[-1] == ("", "<assistant>")
+
+
+def test_a_document_that_is_not_there_is_told():
+    from core.evaluation.demonstrations.prompts import Prompt
+    from core.evaluation.demonstrations.read import reading, scored
+
+    with pytest.raises(UserError, match="fewer documents on this machine"):
+        reading(scored(Task.parse("piqa:4")), 4, Prompt())
+
+
 def test_the_parts_of_a_prompt():
     task = SimpleNamespace(multiple_input=True, doc_to_choice=lambda one: ["a", "b"], doc_to_text=lambda one: 1)
     assert question(task, {}) == "a"  # whichever is right

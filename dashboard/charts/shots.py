@@ -1,0 +1,181 @@
+"""Accuracy against the number of demonstrations before each question, a panel for each way to choose and write them.
+
+Pure functions: DataFrame in, DataFrame or plotly Figure out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.analysis.intervals import ALPHA
+from core.analysis.paired import holm
+from core.analysis.shots import MEAN
+from core.analysis.told import interval_words, p_words, point_words
+from core.data.cards import TASKS
+from dashboard.charts import facets, marks
+from dashboard.charts.drawing import Drawing
+from dashboard.charts.style import Theme, look
+
+WORDS = {
+    "selector": {
+        "random": "drawn at random",
+        "first": "the first ones",
+        "nearest": "most like the question",
+        "likely": "of the lowest perplexity",
+    },
+    "order": {"drawn": "as drawn", "similar-last": "most similar last"},
+    "template": {
+        "plain": "plain",
+        "chat": "as turns of a chat",
+        "instruction": "after an instruction",
+        "generated": "after one that the dense model found",
+        "reasoning": "with reasoning before the answer",
+    },
+}
+ACROSS = 2  # panels beside each other, so that they can be read on a phone
+PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, of what is around all of them, over each
+APART = 0.07  # of the step from one number to the next, between two variants
+MORE, LESS, NEITHER = "costs more", "costs less", "not told apart"
+
+
+def way(prompts: str) -> str:
+    """Say how demonstrations were chosen and written, from what a protocol says of it."""
+    told = dict(part.split("=", 1) for part in prompts.split(",") if part)
+    words = [WORDS[name][value] for name, value in told.items()]
+    return ", ".join(words if "selector" in told or "template" in told else [WORDS["selector"]["random"], *words])
+
+
+def task_name(dataset: str, tasks: int) -> str:
+    """Return how people call what a row of `core.analysis.shots` is of."""
+    if dataset == MEAN:
+        return f"Mean of {tasks} tasks"
+    known = TASKS.get(dataset.partition("@")[0])
+    return known.label if known else dataset
+
+
+def ways(rows: pd.DataFrame) -> list[str]:
+    """Return the kinds of prompts in rows that are no zero-shot ones, random demonstrations first."""
+    found = rows[(rows["k"] > 0) | (rows["prompts"] != "")]
+    return sorted(found["prompts"].unique(), key=lambda prompts: (len(prompts), prompts))
+
+
+def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
+    """Return a variant's rows of one kind of prompt, by k; where it has none of 0, the zero-shot one stands for it."""
+    mine = rows[rows["prompts"] == prompts]
+    if not (mine["k"] == 0).any():
+        mine = pd.concat([rows[(rows["prompts"] == "") & (rows["k"] == 0)], mine])
+    return mine.sort_values("k")
+
+
+def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
+    """Draw accuracy against k. `rows` of one task have series, parts, pattern, k, prompts, and value, low and high in
+    percent, the ends of the paired interval, missing of the dense model.
+    """
+    kinds, steps = ways(rows), sorted(rows["k"].unique())
+    across = min(ACROSS, len(kinds))
+    down = -(-len(kinds) // across)
+    drawing = Drawing(theme, FRAME + down * (TITLE + PANEL))
+    names = list(dict.fromkeys(rows["series"]))
+    known = pd.concat([rows["value"], rows["low"], rows["high"]]).dropna()
+    room = 0.06 * (known.max() - known.min()) or 1.0
+    for place, prompts in enumerate(kinds):
+        axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
+        for number, series in enumerate(names):
+            mine = with_zero(rows[rows["series"] == series], prompts)
+            shift = APART * (number - (len(names) - 1) / 2)
+            _draw(drawing, mine, [steps.index(k) + shift for k in mine["k"]], theme, axes, place == 0)
+        drawing.lay_out(
+            **{
+                f"xaxis{axes[0][1:]}": {
+                    "range": [-0.4, len(steps) - 0.6],
+                    "tickvals": list(range(len(steps))),
+                    "ticktext": [f"{k:g}" for k in steps],
+                    "title": {"text": "Demonstrations" if place + across >= len(kinds) else ""},
+                },
+                f"yaxis{axes[1][1:]}": {
+                    "range": [known.min() - room, known.max() + room],
+                    "showticklabels": place % across == 0,
+                },
+            }
+        )
+        facets.title(drawing, axes, f"<b>{way(prompts).capitalize()}</b>", theme.text)
+    drawing.lay_out(title={"text": f"{task}, accuracy, % (higher is better)"})
+    return drawing.figure()
+
+
+def _draw(
+    drawing: Drawing, rows: pd.DataFrame, x: Sequence[float], theme: Theme, axes: tuple[str, str], named: bool
+) -> None:
+    if rows.empty:
+        return
+    first: dict[Any, Any] = rows.iloc[0].to_dict()
+    style = look(first["parts"], theme)
+    told = rows["low"].notna()
+    drawing.scatter(
+        x=list(x),
+        y=rows["value"],
+        mode="lines+markers",
+        name=first["series"],
+        legendgroup=first["series"],
+        showlegend=named,
+        line={"color": style.color, "dash": style.dash, "width": 1.4},
+        marker=marks.marker(style, theme, first["pattern"]),
+        error_y=marks.bars(rows["low"], rows["value"], rows["high"], told, style.color) if told.any() else None,
+        customdata=rows["k"],
+        hovertemplate=f"<b>{first['series']}</b>, %{{customdata}} demonstrations<br>%{{y:.1f}} %<extra></extra>",
+        xaxis=axes[0],
+        yaxis=axes[1],
+    )
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one task as people read them, with what can be told at 5 % by Holm over those shown."""
+    adjusted = holm([None if pd.isna(p) else p for p in rows["growth_p"]])
+    cells = []
+    for row, p in zip(rows.to_dict("records"), adjusted, strict=True):
+        cells.append(
+            {
+                "Variant": row["series"],
+                "k": row["k"],
+                "Prompt": way(row["prompts"]) if row["k"] or row["prompts"] else "zero-shot",
+                "Accuracy": 100 * row["value"],
+                "vs dense": _told(row, ""),
+                "Change from zero-shot": _told(row, "growth_"),
+                "Compression": verdict(row["growth_difference"], p),
+                "p": p_words(p),
+            }
+        )
+    return pd.DataFrame(cells)
+
+
+def verdict(growth: float, p: float | None) -> str:
+    """Say what can be told of a change of what compression costs, at its adjusted p."""
+    if pd.isna(growth):
+        return ""
+    if p is None or p > ALPHA or not growth:
+        return NEITHER
+    return MORE if growth < 0 else LESS
+
+
+def answer(shown: pd.DataFrame) -> str:
+    """Say in how many rows of `table` compression costs more than zero-shot, and in how many less."""
+    told = shown["Compression"][shown["Compression"] != ""]
+    if told.empty:
+        return "It cannot be told: what was answered, document by document, was not kept."
+    more, less = int((told == MORE).sum()), int((told == LESS).sum())
+    if not more + less:
+        return f"No change from zero-shot can be told, in none of {len(told)}."
+    rest = f"; {left} are not told apart" if (left := len(told) - more - less) else ""
+    return f"Compared with zero-shot it costs more in {more} of {len(told)} and less in {less}{rest}."
+
+
+def _told(row: dict[Any, Any], prefix: str) -> str:
+    value = row[f"{prefix}difference"]
+    if pd.isna(value):
+        return ""
+    interval = interval_words(row[f"{prefix}low"], row[f"{prefix}high"], point_words)
+    return f"{point_words(value)} {interval}" if interval else point_words(value)

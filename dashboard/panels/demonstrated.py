@@ -1,0 +1,112 @@
+"""Few-shot on Explore: what demonstrations change of what compression costs, and the prompts themselves."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.shots import MEAN
+from core.specs import DTYPES
+from dashboard import data
+from dashboard.charts import points, shots
+from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
+from dashboard.panels import widgets
+from dashboard.panels.binding import BOUND
+from dashboard.panels.prompt_viewer import show_prompt
+
+WIDTHS = {"vs dense": 135, "Change from zero-shot": 145, "Compression": 110, "p": 60}
+
+
+def show_shots(model: str) -> list[Item]:
+    """Show the accuracies of a model's variants after demonstrations; say how to get some where there are none."""
+    found = data.shots(model)
+    if found.empty:
+        st.info(
+            "No task was scored after demonstrations yet. Choose a number of demonstrations beside the tasks of a run; "
+            "the dense model is scored with it."
+        )
+        st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
+        return []
+    found = _named(found, data.frame(model))
+    with st.container(horizontal=True):
+        found = _pick_documents(found)
+        names = {name: shots.task_name(name, tasks) for name, tasks in _tasks(found).items()}
+        dataset = st.segmented_control(
+            "Tasks", list(names), format_func=names.__getitem__, required=True, default=next(iter(names)),
+            key="explore_shots_task", **BOUND,
+        )  # fmt: skip
+    rows = found[found["dataset"] == dataset]
+    limit, scoring = rows["limit"].iloc[0], rows["scoring"].iloc[0]
+    read = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
+    caption = f"{model}, {names[dataset]}: {read} of each task, {scoring}. Demonstrations are never of what is scored, "
+    caption += "and the dense model chooses them once, so that all variants read the same prompts. "
+    caption += "Bars: 95 % intervals of the paired difference to dense after the same prompt."
+    lines = rows.assign(
+        value=100 * rows["value"],
+        low=100 * (rows["value"] + rows["low"] - rows["difference"]),
+        high=100 * (rows["value"] + rows["high"] - rows["difference"]),
+    )
+    file = export_name(model_part(model), "fewshot", dataset.replace(" ", "-"))
+    chart = widgets.show_chart(
+        "explore_shots",
+        lambda theme: shots.shots_chart(lines, theme, names[dataset]),
+        caption,
+        lines[["series", "prompts", "k", "value", "low", "high"]],
+        alt=f"Accuracy of {model} against the number of demonstrations, a panel for each way to choose them.",
+        file=file,
+    )
+    compressed = rows[~rows["dense"]]
+    st.header("Does compression cost more with demonstrations?", anchor=False)
+    said = "What a variant loses to dense after a prompt, and how much that is more or less than zero-shot, in points. "
+    said += "Both are paired document by document, with 95 % intervals. p: the paired t test of the change, by Holm "
+    said += "over the rows. A change below 0: compression costs more after that prompt."
+    told = shots.table(compressed)
+    st.markdown(shots.answer(told))
+    table = widgets.show_table(
+        "explore_shots_table",
+        told,
+        said,
+        {"Accuracy": "%.1f", "k": "%d"},
+        file=f"{file}-cost",
+        widths=WIDTHS,
+    )
+    show_prompt(model, found)
+    return [chart, table]
+
+
+def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with what variants are called and how they look, dense last but in front of no other."""
+    variants = frame.drop_duplicates("key").set_index("key")
+    known = variants.loc[found["key"]]
+    dense = points.is_dense(known).to_numpy()
+    where = points.removals(known)
+    series = [
+        label if is_dense else f"{label} {amount}"
+        for label, amount, is_dense in zip(known["label"], where, dense, strict=True)
+    ]
+    looks = {name: known[name].to_numpy() for name in ("parts", "pattern")}
+    return found.assign(series=series, dense=dense, **looks)
+
+
+def _tasks(found: pd.DataFrame) -> dict[str, int]:
+    """Return the data sets, their mean first, with the most tasks that a row of each is over."""
+    most = found.groupby("dataset", sort=False)["tasks"].max()
+    return {name: int(most[name]) for name in sorted(most.index, key=lambda name: name != MEAN)}
+
+
+def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one number of documents and precision, which is asked for where there are several."""
+    there = found.groupby(["limit", "scoring"], dropna=False).size().reset_index(name="rows")
+    there["precise"] = there["scoring"] == DTYPES[0]
+    there = there.sort_values(["precise", "rows"], ascending=False, kind="stable").reset_index(drop=True)
+    names = [
+        f"{'All' if pd.isna(limit) else f'First {int(limit)}'} documents, {scoring}"
+        for limit, scoring in there[["limit", "scoring"]].itertuples(index=False)
+    ]
+    place = 0
+    if len(names) > 1:
+        place = names.index(st.selectbox("Scored on", names, key="explore_shots_documents", **BOUND))
+    one = there.iloc[place]
+    alike = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]
+    return found[alike & (found["scoring"] == one["scoring"])]

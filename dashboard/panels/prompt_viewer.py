@@ -1,0 +1,120 @@
+"""Any prompt that was read, its demonstrations coloured."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.shots import MEAN, prompts_of
+from core.data import files
+from core.data.cards import card
+from core.errors import UserError
+from core.models.sources import identify, load_tokenizer
+from core.results import Measurement
+from core.specs import Fewshot, Task
+from core.store.samples import AROUND
+from dashboard import data
+from dashboard.charts import shots
+from dashboard.panels.binding import BOUND
+
+SHADES = {  # backgrounds that both themes' text is read on
+    "instruction": "rgba(204, 121, 167, .22)",
+    "demonstration": "rgba(86, 180, 233, .22)",
+    "other": "rgba(0, 158, 115, .22)",  # every second demonstration
+    "question": "rgba(240, 228, 66, .28)",
+    "reasoning": "rgba(213, 94, 0, .2)",
+}
+
+
+STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
+
+
+def show_prompt(model: str, found: pd.DataFrame) -> None:
+    """Let the prompt of any document be read; `found` are the rows of `core.analysis.shots` that are shown."""
+    rows = found[(found["dataset"] != MEAN) & ((found["k"] > 0) | (found["prompts"] != ""))]
+    st.header("Read a prompt", anchor=False)
+    with st.container(horizontal=True):
+        names = {name: shots.task_name(name, 1) for name in rows["dataset"].unique()}
+        dataset = st.selectbox("Task", list(names), format_func=names.__getitem__, key="explore_prompt_task", **BOUND)
+        mine = rows[rows["dataset"] == dataset]
+        kinds = {
+            f"{k:g} demonstrations, {shots.way(prompts)}": (key, k, prompts)
+            for key, k, prompts in mine[["key", "k", "prompts"]].itertuples(index=False)
+        }
+        kind = st.selectbox("Prompt", list(kinds), key="explore_prompt_kind", **BOUND)
+        key, k, prompts = kinds[kind]
+        row = _measurement(key, dataset, int(k), prompts, mine["limit"].iloc[0])
+        number = st.number_input("Document", 1, int(row.n), 1, key="explore_prompt_document")
+    if not st.toggle("Show the prompt", key="explore_prompt_shown"):
+        return
+    if lacking := _lacking(dataset):
+        st.caption(f"The documents of {names[dataset]} are not on this machine ({lacking}); a run on it fetches them.")
+        return
+    answers = data.store().samples(key, row)
+    if answers is None or "shots" not in answers:
+        st.caption("Which demonstrations stood in this prompt was not kept.")
+        return
+    said = answers.iloc[number - 1]
+    try:
+        with st.spinner("Reading the documents ..."):
+            _show(model, dataset, row, int(number) - 1, {name: said[name] for name in AROUND})
+    except UserError as error:
+        st.warning(str(error))
+
+
+def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> Measurement:
+    result = data.results([key])[key]
+    return next(
+        row
+        for row in result.measurements
+        if row.dataset == dataset
+        and row.metric == card(dataset).metric
+        and row.protocol.get("limit") == (None if pd.isna(limit) else int(limit))
+        and (how := Fewshot.told(row.protocol.get("fewshot"))).k == k
+        and prompts_of(how) == prompts
+    )
+
+
+def _lacking(dataset: str) -> str | None:
+    """Return a file of a task that is not on this machine."""
+    known = card(dataset)
+    return next((name for name in (known.file, known.pool) if name and files.find(name) is None), None)
+
+
+def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[str, Any]) -> None:
+    from core.evaluation.demonstrations.prompts import Prompt
+    from core.evaluation.demonstrations.read import reading
+
+    how = Fewshot.told(row.protocol.get("fewshot"))
+    tokenizer = load_tokenizer(identify(model)) if how.template == "chat" else None
+    prompt = Prompt(
+        shots=tuple(int(one) for one in around["shots"]),
+        instruction=around["instruction"],
+        reasoning=around["reasoning"],
+    )
+    read = reading(_scored(dataset, row.protocol.get("limit"), str(how)), place, prompt, tokenizer)
+    parts, demonstrations = [], 0
+    for kind, text in read.parts:
+        shade = SHADES.get(kind)
+        if kind == "demonstration":
+            demonstrations += 1
+            shade = SHADES["other"] if demonstrations % 2 == 0 else shade
+        shown = html.escape(text)
+        parts.append(f'<span style="background:{shade}" title="{kind}">{shown}</span>' if shade else shown)
+    st.html(f'<div style="{STYLE}">{"".join(parts)}</div>')
+    st.caption(
+        "Coloured in turn: the demonstrations. Yellow: the question. What was scored after it, the right one first:"
+    )
+    order = sorted(range(len(read.choices)), key=lambda choice: choice != read.right)
+    said = [html.escape(read.choices[choice].strip().rsplit("\n", 1)[-1]) for choice in order]
+    st.html("".join(f"<li>{f'<b>{one}</b>' if not place else one}</li>" for place, one in enumerate(said)))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _scored(dataset: str, limit: int | None, how: str) -> list[Any]:
+    from core.evaluation.demonstrations.read import scored
+
+    return scored(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(how)))

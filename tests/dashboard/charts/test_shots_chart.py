@@ -1,0 +1,83 @@
+"""Accuracy against demonstrations: a panel a kind of prompt, and the table beside it."""
+
+import pandas as pd
+import pytest
+
+from dashboard.charts import shots
+from dashboard.charts.style import DARK, LIGHT
+
+PROMPTS = ("", "selector=nearest,order=similar-last", "template=chat")
+
+
+def rows():
+    found = []
+    for series, parts, level in (("Dense", "dense", 60.0), ("Wanda 50 %", "wanda", 50.0)):
+        for prompts in PROMPTS:
+            for k in (0, 1, 8) if prompts == "" else (8,):
+                known = {} if parts == "dense" else {"low": level - 2, "high": level + 3}
+                found.append(
+                    {"series": series, "parts": parts, "pattern": None, "k": k, "prompts": prompts, "value": level + k}
+                    | {"low": None, "high": None, **known}
+                )
+    return pd.DataFrame(found).astype({"low": float, "high": float})
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
+    figure = shots.shots_chart(rows(), theme, "PIQA")
+    assert [one.text for one in figure.layout.annotations] == [
+        "<b>Drawn at random</b>",
+        "<b>As turns of a chat</b>",
+        "<b>Most like the question, most similar last</b>",
+    ]
+    panels = {axis: [one for one in figure.data if one.xaxis == axis] for axis in ("x", "x2", "x3")}
+    for axis, steps in (("x", [0, 1, 8]), ("x2", [0, 8]), ("x3", [0, 8])):
+        assert [one.name for one in panels[axis]] == ["Dense", "Wanda 50 %"]
+        assert [list(one.customdata) for one in panels[axis]] == [steps, steps]
+    wanda = panels["x"][1]
+    assert list(wanda.error_y.array) == pytest.approx([3, 2, -5], abs=8) and panels["x"][0].error_y.array is None
+    assert [one.showlegend for one in figure.data] == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        ("", "drawn at random"),
+        ("order=similar-last", "drawn at random, most similar last"),
+        ("selector=likely", "of the lowest perplexity"),
+        ("template=reasoning", "with reasoning before the answer"),
+    ],
+)
+def test_a_kind_of_prompt_is_said_in_words(prompts, said):
+    assert shots.way(prompts) == said
+
+
+def test_every_choice_has_words():
+    from core.specs import Fewshot
+
+    assert {name: tuple(words) for name, words in shots.WORDS.items()} == Fewshot.choices()
+
+
+def grown(*growths):
+    return pd.DataFrame(
+        [
+            {"series": "Wanda 50 %", "k": 4, "prompts": "", "value": 0.5, "difference": -0.1, "low": -0.2, "high": 0.0}
+            | {"growth_difference": growth, "growth_low": growth - 0.01, "growth_high": growth + 0.01, "growth_p": p}
+            for growth, p in growths
+        ]
+    )
+
+
+def test_what_is_told_is_adjusted_for_being_told_together():
+    alone, together = shots.table(grown((-0.1, 0.03))), shots.table(grown((-0.1, 0.03), (0.1, 0.001), (0.0, 0.9)))
+    assert alone["Compression"].tolist() == ["costs more"] and alone["p"].tolist() == ["0.03"]
+    assert together["Compression"].tolist() == ["not told apart", "costs less", "not told apart"]
+    assert alone["Change from zero-shot"].tolist() == ["-10.0 [-11.0, -9.0]"]
+    assert shots.answer(alone) == "Compared with zero-shot it costs more in 1 of 1 and less in 0."
+    assert shots.answer(together).endswith("it costs more in 0 of 3 and less in 1; 2 are not told apart.")
+    assert "in none of 1" in shots.answer(shots.table(grown((0.0, 0.9))))
+
+
+def test_without_kept_answers_nothing_is_told():
+    rows = grown((-0.1, 0.03)).assign(growth_difference=None, growth_p=None, difference=None)
+    assert shots.table(rows)["Compression"].tolist() == [""] and "cannot be told" in shots.answer(shots.table(rows))
