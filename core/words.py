@@ -43,6 +43,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
+def shots(told: str | float) -> str:
+    """Write how many demonstrations a protocol names, and how they are chosen: `4-shot (selector=nearest)`."""
+    k, _, how = str(told).partition(",")
+    return f"{k}-shot" + (f" ({how})" if how else "")
+
+
 def duration(seconds: float) -> str:
     """Write a rough time: `about 20 s`, `about 6 min`, `about 2.5 h`."""
     if seconds < 90:

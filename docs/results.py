@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
-from docs import apart, chains, points, tables
+from docs import apart, chains, demonstrated, points, tables
 from docs.few_bits import few_bits, is_rounded
 
 HERE = Path(__file__).parent
@@ -33,6 +33,7 @@ def page() -> str:
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},
+        **{name: markdown(table(shipped, read_shipped_samples)) for name, table in demonstrated.TABLES.items()},
         **{name: markdown(table(found)) for name, table in tables.TABLES.items()},
         **{name: markdown(table(known, read_shipped_samples)) for name, table in apart.PAIRS.items()},
     )

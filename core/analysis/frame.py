@@ -16,7 +16,7 @@ from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, on_own_grid, rounds, spelt_out
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, Stage
-from core.words import parts, series_name
+from core.words import parts, series_name, shots
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
@@ -147,8 +147,7 @@ def _sentence(protocol: dict[str, Any]) -> str:
         parts += [f"window {window}", "all windows" if windows is None else f"first {windows} windows"]
     if (fewshot := protocol.pop("fewshot", None)) is not None:
         limit = protocol.pop("limit", None)
-        k, how = _shots(fewshot)
-        parts.append(f"{k}-shot ({how})" if how else f"{k}-shot")
+        parts.append(shots(fewshot))
         parts.append("all documents" if limit is None else f"first {limit} documents")
     dtype = told_precision(protocol.pop("dtype", None))
     parts += [f"{name} {value}" for name, value in protocol.items() if value is not None]
@@ -280,8 +279,7 @@ def _protocol(row: Measurement) -> _Protocol:
 def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     before, after = ("window", "windows", "limit"), ("dtype", "version", "source")
-    shots = _shots(protocol.get("fewshot"))
-    told = [*map(protocol.get, before), *shots, *map(protocol.get, after)]
+    told = [*map(protocol.get, before), *_shots(protocol.get("fewshot")), *map(protocol.get, after)]
     return _Protocol._make([*told, _sentence(protocol), protocol_id])
 
 

@@ -17,6 +17,22 @@ from core.results import Measurement, Result
 from core.specs import ZERO, Fewshot
 
 MEAN = "mean of tasks"
+WORDS = {  # of `Fewshot.choices`
+    "selector": {
+        "random": "drawn at random",
+        "first": "the first ones",
+        "nearest": "most like the question",
+        "likely": "of the lowest perplexity",
+    },
+    "order": {"drawn": "as drawn", "similar-last": "most similar last"},
+    "template": {
+        "plain": "plain",
+        "chat": "as turns of a chat",
+        "instruction": "after an instruction",
+        "generated": "after one that the dense model found",
+        "reasoning": "with reasoning before the answer",
+    },
+}
 FIGURES = ("difference", "low", "high", "p")
 COLUMNS = (
     *("key", "dataset", "tasks", "limit", "scoring", "k", "prompts", "value", "stderr", "n"),
@@ -66,6 +82,13 @@ def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> 
 def prompts_of(how: Fewshot) -> str:
     """Return what is not as by default in a prompt, besides the number; "" for random, as drawn and plain."""
     return ",".join(f"{name}={value}" for name, value in how.written.items())
+
+
+def way(prompts: str) -> str:
+    """Say how demonstrations were chosen and written, from what a protocol says of it."""
+    told = dict(part.split("=", 1) for part in prompts.split(",") if part)
+    words = [WORDS[name][value] for name, value in told.items()]
+    return ", ".join(words if "selector" in told or "template" in told else [WORDS["selector"]["random"], *words])
 
 
 def scored(result: Result) -> dict[Documents, Scored]:

@@ -14,7 +14,7 @@ from core.cli.console import output
 from core.data.cards import TASKS
 from core.reached import embedding_words, share
 from core.results import SENSITIVITY, Measurement, Result
-from core.words import number
+from core.words import number, shots
 
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
@@ -79,6 +79,7 @@ def column(measurement: Measurement) -> str:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
     name += f":{protocol['limit']}" if protocol.get("limit") else ""
+    name += f" {shots(protocol['fewshot'])}" if protocol.get("fewshot") else ""
     dtype = protocol.get("dtype", "float32")
     return name if dtype == "float32" else f"{name} {dtype}"
 

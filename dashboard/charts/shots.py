@@ -13,40 +13,17 @@ import plotly.graph_objects as go
 
 from core.analysis.intervals import ALPHA
 from core.analysis.paired import holm
-from core.analysis.shots import MEAN
+from core.analysis.shots import MEAN, way
 from core.analysis.told import interval_words, p_words, point_words
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import Theme, look
 
-WORDS = {
-    "selector": {
-        "random": "drawn at random",
-        "first": "the first ones",
-        "nearest": "most like the question",
-        "likely": "of the lowest perplexity",
-    },
-    "order": {"drawn": "as drawn", "similar-last": "most similar last"},
-    "template": {
-        "plain": "plain",
-        "chat": "as turns of a chat",
-        "instruction": "after an instruction",
-        "generated": "after one that the dense model found",
-        "reasoning": "with reasoning before the answer",
-    },
-}
 ACROSS = 2  # panels beside each other, so that they can be read on a phone
 PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, of what is around all of them, over each
 APART = 0.07  # of the step from one number to the next, between two variants
 MORE, LESS, NEITHER = "costs more", "costs less", "not told apart"
-
-
-def way(prompts: str) -> str:
-    """Say how demonstrations were chosen and written, from what a protocol says of it."""
-    told = dict(part.split("=", 1) for part in prompts.split(",") if part)
-    words = [WORDS[name][value] for name, value in told.items()]
-    return ", ".join(words if "selector" in told or "template" in told else [WORDS["selector"]["random"], *words])
 
 
 def task_name(dataset: str, tasks: int) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.analysis.shots import WORDS
 from core.specs import MOST_SHOTS, Fewshot
-from dashboard.charts.shots import WORDS
 from dashboard.panels.binding import HELD
 
 

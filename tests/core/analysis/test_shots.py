@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from core.analysis.paired import difference
-from core.analysis.shots import MEAN, shots
+from core.analysis.shots import MEAN, WORDS, shots, way
 from core.results import Measurement
 from core.specs import Fewshot
 from tests.core.made import make
@@ -99,3 +99,20 @@ def test_without_what_was_answered_the_values_stay():
     dense, other, _, _ = both(["0", "4"])
     found = shots([other], dense, lambda key, measurement: None)
     assert len(found) == 12 and found["value"].notna().all() and found["difference"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        ("", "drawn at random"),
+        ("order=similar-last", "drawn at random, most similar last"),
+        ("selector=likely", "of the lowest perplexity"),
+        ("template=reasoning", "with reasoning before the answer"),
+    ],
+)
+def test_a_kind_of_prompt_is_said_in_words(prompts, said):
+    assert way(prompts) == said
+
+
+def test_every_choice_has_words():
+    assert {name: tuple(words) for name, words in WORDS.items()} == Fewshot.choices()

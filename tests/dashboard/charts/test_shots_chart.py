@@ -39,25 +39,6 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     assert [one.showlegend for one in figure.data] == [True, True, False, False, False, False]
 
 
-@pytest.mark.parametrize(
-    ("prompts", "said"),
-    [
-        ("", "drawn at random"),
-        ("order=similar-last", "drawn at random, most similar last"),
-        ("selector=likely", "of the lowest perplexity"),
-        ("template=reasoning", "with reasoning before the answer"),
-    ],
-)
-def test_a_kind_of_prompt_is_said_in_words(prompts, said):
-    assert shots.way(prompts) == said
-
-
-def test_every_choice_has_words():
-    from core.specs import Fewshot
-
-    assert {name: tuple(words) for name, words in shots.WORDS.items()} == Fewshot.choices()
-
-
 def grown(*growths):
     return pd.DataFrame(
         [

@@ -1,0 +1,37 @@
+"""The tables of what demonstrations change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+
+from core.analysis.differences import Samples
+from core.analysis.shots import MEAN, shots, way
+from core.analysis.told import interval_words, point_words
+from core.chain import written
+from core.results import Result
+from docs.points import MODEL
+
+
+def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Return a row a prompt: the dense model's mean accuracy in percent, and a figure of each variant in points."""
+    mine = [one for one in results if one.variant.model == MODEL]
+    dense = next((one for one in mine if one.variant.key == one.variant.dense_key), None)
+    found = shots([one for one in mine if one is not dense], dense, samples)
+    rows = found[found["dataset"] == MEAN].sort_values(["prompts", "k"], kind="stable")
+    names = {one.variant.key: f"`{written(one.variant.stages)}`" for one in mine}
+    cells: dict[tuple[int, str], dict[str, str]] = {}
+    for row in rows.to_dict("records"):
+        prompt = way(row["prompts"]) if row["k"] or row["prompts"] else "zero-shot"
+        line = cells.setdefault((row["k"], row["prompts"]), {"k": f"{row['k']}", "prompt": prompt})
+        if pd.isna(row["difference"]):
+            line["dense, %"] = f"{100 * row['value']:.1f}"
+        elif pd.notna(value := row[f"{figure}difference"]):
+            interval = interval_words(row[f"{figure}low"], row[f"{figure}high"], point_words)
+            line[names[row["key"]]] = f"{point_words(value)} {interval}"
+    return pd.DataFrame(list(cells.values())).fillna("")
+
+
+TABLES = {"after_demonstrations": partial(_table, ""), "with_demonstrations": partial(_table, "growth_")}
