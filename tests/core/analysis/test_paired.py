@@ -3,58 +3,27 @@
 import math
 import subprocess
 import sys
-from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draw
-from scipy.stats import binom, binomtest, ttest_rel
+from scipy.stats import binomtest, ttest_rel
 
 from core.analysis.paired import (
     ALPHA,
-    Baselines,
     Difference,
-    baselines,
     difference,
-    holm,
     mean_difference,
     verdict,
 )
 from core.errors import UserError
+from tests.core.analysis.outcomes import SEVEN_SIZES, answers, compared, frame, losses, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
 
-SEVEN_SIZES = (327, 184, 1004, 127, 238, 117, 50)  # the papers' tasks, a tenth of them
 DRAWS = 4000
-
-
-def frame(values, metric="acc", **columns):
-    values = list(values)
-    given = {"doc_id": range(len(values)), "target": [i % 2 for i in range(len(values))], metric: values}
-    return pd.DataFrame(given | columns)
-
-
-def windows(means, **columns):
-    return pd.DataFrame({"doc_id": range(len(means)), "perplexity": means} | columns)
-
-
-def answers(rng, n, gains=0.0):
-    """Two variants' right answers (n,), alike where a document is easy or hard for both."""
-    easy = rng.beta(1.5, 1.5, n) * (1 - gains)
-    return (rng.random(n) < easy).astype(float), (rng.random(n) < easy + gains).astype(float)
-
-
-def losses(rng, n, worse=0.0):
-    """Two variants' log-likelihoods (n,), in which the text varies more than the variants do."""
-    text = rng.normal(-3, 1, n)
-    return text + rng.normal(0, 0.1, n), text + rng.normal(0, 0.1, n) - worse
-
-
-def compared(metric, pair):
-    make = windows if metric == "perplexity" else frame
-    return difference(metric, make(pair[0]), make(pair[1]))
 
 
 def resampled(rng, pair):
@@ -62,11 +31,6 @@ def resampled(rng, pair):
     first, second = pair
     places = rng.integers(0, len(first), (DRAWS, len(first)))
     return np.stack([first[places].mean(1), second[places].mean(1)])
-
-
-def false_alarms(rate, runs):
-    """Return the most of `runs` that may be false alarms at a rate, three standard deviations above it."""
-    return runs * rate + 3 * math.sqrt(runs * rate * (1 - rate))
 
 
 @pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
@@ -126,109 +90,6 @@ def test_perplexity_is_compared_by_losses_and_told_as_a_ratio():
     assert found.ratio == pytest.approx(math.exp(-second.mean()) / math.exp(-first.mean()))
     assert (found.ratio_low, found.ratio_high) == pytest.approx((math.exp(interval.low), math.exp(interval.high)))
     assert (found.gained, found.lost) == (None, None)
-
-
-class TestMean:
-    def test_of_tasks_of_one_size_p_is_mcnemar_of_all_documents(self):
-        tasks = [Difference(n=100, difference=(g - b) / 100, gained=g, lost=b) for g, b in ((9, 4), (5, 5), (8, 1))]
-        assert mean_difference(tasks).p == pytest.approx(binomtest(22, 32).pvalue)
-
-    @pytest.mark.parametrize("sizes", [(16, 12), (500, 10042), (7, 9, 30)])
-    def test_of_tasks_of_other_sizes_p_is_that_of_every_fall_of_the_coins(self, sizes):
-        rng = np.random.default_rng(5)
-        for _ in range(10):
-            flips = rng.integers(0, 7, len(sizes))
-            gained = rng.integers(0, flips + 1)
-            pairs = zip(sizes, gained.tolist(), (flips - gained).tolist(), strict=True)
-            found = mean_difference([Difference(n=n, difference=(g - b) / n, gained=g, lost=b) for n, g, b in pairs])
-            expected = 0.0
-            for heads in product(*(range(m + 1) for m in flips)):
-                mean = np.mean((2 * np.array(heads) - flips) / sizes)
-                if abs(mean) >= abs(found.difference) - 1e-12:
-                    expected += np.prod(binom.pmf(heads, flips, 0.5))
-            assert found.p == pytest.approx(expected)
-
-    def test_of_large_tasks_of_other_sizes_p_is_near_that_of_a_normal_mean(self):
-        counts = ((180, 120, 3270), (600, 500, 10042), (33, 30, 500))
-        found = mean_difference([Difference(n=n, difference=(g - b) / n, gained=g, lost=b) for g, b, n in counts])
-        variance = sum((g + b) / n**2 for g, b, n in counts)
-        z = sum((g - b) / n for g, b, n in counts) / math.sqrt(variance)
-        assert found.p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.03)
-
-    def test_p_belongs_to_the_mean_and_not_to_pooled_documents(self):
-        small = Difference(n=50, difference=0.4, gained=20, lost=0)
-        large = Difference(n=5000, difference=-0.004, gained=90, lost=110)
-        found = mean_difference([small, large])
-        assert found.difference == pytest.approx(0.198)
-        assert (found.gained, found.lost) == (110, 110)
-        assert found.p < 1e-4 and verdict(found, found.p) == "better"
-
-    def test_of_one_task_is_that_task(self):
-        found = compared("acc", answers(np.random.default_rng(6), 40))
-        assert mean_difference([found]).model_dump() == pytest.approx(found.model_dump())
-
-    def test_of_no_discordant_document_anywhere(self):
-        tasks = [compared("acc", (np.ones(n), np.ones(n))) for n in (3, 5)]
-        expected = {"difference": 0, "stderr": 0, "low": 0, "high": 0, "p": 1, "gained": 0, "lost": 0}
-        assert mean_difference(tasks) == Difference(n=8, **expected)
-
-    def test_has_no_interval_where_a_task_has_none(self):
-        found = mean_difference([compared("acc", ([0], [1])), compared("acc", ([0, 1, 0], [1, 1, 0]))])
-        assert (found.stderr, found.low, found.high, found.p) == (None, None, None, pytest.approx(0.5))
-
-    def test_is_of_accuracies(self):
-        with pytest.raises(UserError, match="Only differences of accuracies"):
-            mean_difference([compared("perplexity", losses(np.random.default_rng(0), 4))])
-        with pytest.raises(UserError, match="at least one"):
-            mean_difference([])
-
-
-class TestRates:
-    """Of many simulated comparisons: what is planted is found, and what is not is told at the stated rate at most."""
-
-    def test_a_planted_difference_is_found(self):
-        rng = np.random.default_rng(7)
-        for metric, make, n, size, said in (
-            ("acc", answers, 400, 0.15, "better"),
-            ("perplexity", losses, 16, 0.15, "worse"),
-        ):
-            found = [compared(metric, make(rng, n, size)) for _ in range(100)]
-            assert sum(verdict(one, one.p) == said for one in found) >= 90
-
-    def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
-        rng, right = np.random.default_rng(8), 0
-        for _ in range(20):
-            planted = (0.0, 0.15, 0.0)
-            means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
-            said = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
-            right += said[1] == "better"
-        assert right >= 18
-
-    @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
-    def test_of_no_difference_none_is_told(self, metric, make, n):
-        rng, runs = np.random.default_rng(9), 500
-        told = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
-        assert sum(told) <= false_alarms(ALPHA, runs)
-        assert sum(told) >= runs * ALPHA / 4  # a test that never tells anything would hold the rate, too
-
-    def test_of_no_difference_of_a_mean_none_is_told(self):
-        rng, runs, sizes = np.random.default_rng(10), 200, (60, 25, 11)
-        told = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
-        assert runs * ALPHA / 4 <= sum(told) <= false_alarms(ALPHA, runs)
-
-    def test_of_five_methods_without_a_difference_none_is_told_after_holm(self):
-        rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
-        for _ in range(runs):
-            text = rng.normal(-3, 1, 16)
-            dense, *methods = (windows(text + rng.normal(0, 0.1, 16)) for _ in range(6))
-            found = [difference("perplexity", dense, method) for method in methods]
-            p_values = [one.p for one in found]
-            alone += any(p <= ALPHA for p in p_values)
-            adjusted = holm(p_values)
-            together += any(
-                verdict(one, p) != "no difference can be told" for one, p in zip(found, adjusted, strict=True)
-            )
-        assert together <= false_alarms(ALPHA, runs) < alone
 
 
 class TestEdges:
@@ -348,59 +209,6 @@ def test_swapping_the_variants_negates_a_mean_and_keeps_p(tasks):
     assert mirrored(one, mean_difference([compared("acc", pair[::-1]) for pair in pairs]))
     assert one.low is None or one.low <= one.difference <= one.high
     assert 0 <= one.p <= 1
-
-
-class TestHolm:
-    def test_multiplies_by_how_many_are_left(self):
-        assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-
-    def test_what_has_no_p_counts_for_nothing(self):
-        assert holm([None, 0.02, None, 0.5]) == [None, pytest.approx(0.04), None, pytest.approx(0.5)]
-        assert holm([None]) == [None]
-        assert holm([]) == []
-
-    @given(draw.lists(draw.floats(0, 1), min_size=1, max_size=8))
-    def test_never_makes_p_smaller_nor_changes_the_order(self, p_values):
-        adjusted = holm(p_values)
-        assert all(p <= more <= 1 for p, more in zip(p_values, adjusted, strict=True))
-        assert all(more <= len(p_values) * p + 1e-12 for p, more in zip(p_values, adjusted, strict=True))
-        in_order = [adjusted[i] for i in np.argsort(p_values, kind="stable")]
-        assert in_order == sorted(adjusted)
-
-
-@pytest.mark.parametrize(
-    ("found", "p", "said"),
-    [
-        (Difference(n=9, difference=0.1), ALPHA, "better"),
-        (Difference(n=9, difference=-0.1), 0.01, "worse"),
-        (Difference(n=9, difference=-0.1, ratio=0.9), 0.01, "better"),
-        (Difference(n=9, difference=0.1, ratio=1.1), 0.01, "worse"),
-        (Difference(n=9, difference=0.1), 0.051, "no difference can be told"),
-        (Difference(n=9, difference=0.1), None, "no difference can be told"),
-        (Difference(n=9, difference=0.0), 0.0, "no difference can be told"),
-        (Difference(n=9, difference=math.inf, ratio=math.inf), None, "worse"),
-        (Difference(n=9, difference=math.nan, ratio=math.nan), None, "no difference can be told"),
-    ],
-)
-def test_a_verdict_says_which_way_and_of_perplexity_lower_is_better(found, p, said):
-    assert verdict(found, p) == said
-
-
-class TestBaselines:
-    def test_chance_is_of_each_documents_choices_and_the_majority_of_those_scored(self):
-        choices = [[-1.0, -2.0, -3.0, -4.0], [-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0, -4.0]]
-        samples = frame([1, 0, 1], target=[2, 0, 2], loglikelihoods=choices)
-        assert baselines(samples) == pytest.approx((5 / 18, 2 / 3))
-
-    def test_read_from_a_file_they_are_the_same(self, tmp_path):
-        samples = frame([1, 0, 1], loglikelihoods=[[-1.0, -2.0]] * 3)
-        samples.to_parquet(tmp_path / "piqa.parquet")
-        assert baselines(pd.read_parquet(tmp_path / "piqa.parquet")) == pytest.approx((1 / 2, 2 / 3))
-
-    def test_one_continuation_or_none_has_neither(self):
-        words = frame([0, 1], target=["house", "dog"], loglikelihoods=[[-1.0], [-2.0]])
-        for samples in (words, words.iloc[:0], windows([-1.0, -2.0])):
-            assert baselines(samples) == Baselines(None, None)
 
 
 def test_importing_it_does_not_pay_for_statistics():

@@ -1,0 +1,115 @@
+"""What is told of differences: at the rate that is stated, adjusted, in words; and what needs no model."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as draw
+
+from core.analysis.paired import ALPHA, Baselines, Difference, baselines, difference, holm, mean_difference, verdict
+from tests.core.analysis.outcomes import SEVEN_SIZES, answers, compared, false_alarms, frame, losses, windows
+
+pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
+
+
+class TestRates:
+    """Of many simulated comparisons: what is planted is found, and what is not is told at the stated rate at most."""
+
+    def test_a_planted_difference_is_found(self):
+        rng = np.random.default_rng(7)
+        for metric, make, n, size, said in (
+            ("acc", answers, 400, 0.15, "better"),
+            ("perplexity", losses, 16, 0.15, "worse"),
+        ):
+            found = [compared(metric, make(rng, n, size)) for _ in range(100)]
+            assert sum(verdict(one, one.p) == said for one in found) >= 90
+
+    def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
+        rng, right = np.random.default_rng(8), 0
+        for _ in range(20):
+            planted = (0.0, 0.15, 0.0)
+            means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
+            said = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
+            right += said[1] == "better"
+        assert right >= 18
+
+    @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
+    def test_of_no_difference_none_is_told(self, metric, make, n):
+        rng, runs = np.random.default_rng(9), 500
+        told = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
+        assert sum(told) <= false_alarms(ALPHA, runs)
+        assert sum(told) >= runs * ALPHA / 4  # a test that never tells anything would hold the rate, too
+
+    def test_of_no_difference_of_a_mean_none_is_told(self):
+        rng, runs, sizes = np.random.default_rng(10), 200, (60, 25, 11)
+        told = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
+        assert runs * ALPHA / 4 <= sum(told) <= false_alarms(ALPHA, runs)
+
+    def test_of_five_methods_without_a_difference_none_is_told_after_holm(self):
+        rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
+        for _ in range(runs):
+            text = rng.normal(-3, 1, 16)
+            dense, *methods = (windows(text + rng.normal(0, 0.1, 16)) for _ in range(6))
+            found = [difference("perplexity", dense, method) for method in methods]
+            p_values = [one.p for one in found]
+            alone += any(p <= ALPHA for p in p_values)
+            adjusted = holm(p_values)
+            together += any(
+                verdict(one, p) != "no difference can be told" for one, p in zip(found, adjusted, strict=True)
+            )
+        assert together <= false_alarms(ALPHA, runs) < alone
+
+
+class TestHolm:
+    def test_multiplies_by_how_many_are_left(self):
+        assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+    def test_what_has_no_p_counts_for_nothing(self):
+        assert holm([None, 0.02, None, 0.5]) == [None, pytest.approx(0.04), None, pytest.approx(0.5)]
+        assert holm([None]) == [None]
+        assert holm([]) == []
+
+    @given(draw.lists(draw.floats(0, 1), min_size=1, max_size=8))
+    def test_never_makes_p_smaller_nor_changes_the_order(self, p_values):
+        adjusted = holm(p_values)
+        assert all(p <= more <= 1 for p, more in zip(p_values, adjusted, strict=True))
+        assert all(more <= len(p_values) * p + 1e-12 for p, more in zip(p_values, adjusted, strict=True))
+        in_order = [adjusted[i] for i in np.argsort(p_values, kind="stable")]
+        assert in_order == sorted(adjusted)
+
+
+@pytest.mark.parametrize(
+    ("found", "p", "said"),
+    [
+        (Difference(n=9, difference=0.1), ALPHA, "better"),
+        (Difference(n=9, difference=-0.1), 0.01, "worse"),
+        (Difference(n=9, difference=-0.1, ratio=0.9), 0.01, "better"),
+        (Difference(n=9, difference=0.1, ratio=1.1), 0.01, "worse"),
+        (Difference(n=9, difference=0.1), 0.051, "no difference can be told"),
+        (Difference(n=9, difference=0.1), None, "no difference can be told"),
+        (Difference(n=9, difference=0.0), 0.0, "no difference can be told"),
+        (Difference(n=9, difference=math.inf, ratio=math.inf), None, "worse"),
+        (Difference(n=9, difference=math.nan, ratio=math.nan), None, "no difference can be told"),
+    ],
+)
+def test_a_verdict_says_which_way_and_of_perplexity_lower_is_better(found, p, said):
+    assert verdict(found, p) == said
+
+
+class TestBaselines:
+    def test_chance_is_of_each_documents_choices_and_the_majority_of_those_scored(self):
+        choices = [[-1.0, -2.0, -3.0, -4.0], [-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0, -4.0]]
+        samples = frame([1, 0, 1], target=[2, 0, 2], loglikelihoods=choices)
+        assert baselines(samples) == pytest.approx((5 / 18, 2 / 3))
+
+    def test_read_from_a_file_they_are_the_same(self, tmp_path):
+        samples = frame([1, 0, 1], loglikelihoods=[[-1.0, -2.0]] * 3)
+        samples.to_parquet(tmp_path / "piqa.parquet")
+        assert baselines(pd.read_parquet(tmp_path / "piqa.parquet")) == pytest.approx((1 / 2, 2 / 3))
+
+    def test_one_continuation_or_none_has_neither(self):
+        words = frame([0, 1], target=["house", "dog"], loglikelihoods=[[-1.0], [-2.0]])
+        for samples in (words, words.iloc[:0], windows([-1.0, -2.0])):
+            assert baselines(samples) == Baselines(None, None)
