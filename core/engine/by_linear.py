@@ -101,7 +101,8 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
     found: Tensors = {}
 
     def look(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
-        found[linear.name] = method.observe(linear.weight.float(), statistics).cpu()
+        # A copy, as linears that read one input are given the same sums, and a file holds no tensor twice.
+        found[linear.name] = method.observe(linear.weight.float(), statistics).cpu().clone()
         progress("observe", len(found), total, linear.name)
 
     progress("observe", 0, total, "")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from core import paths
 from core.cli.app import main
+from core.engine import by_linear
 from core.models.manifest import load_model_folder
 from core.models.parts.blocks import find_blocks
 from core.paths import kept_variant
@@ -155,3 +156,16 @@ def test_a_chain_that_is_cancelled_while_it_trains_goes_on_with_the_training(spe
     before, after = (found.variant.made[2]["training"] for found in (cut, whole))
     assert after["steps"] == 60 > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
+
+
+@pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "ria", "sparsegpt", "alps"])
+def test_what_is_observed_for_an_allocation_is_kept_for_the_next_ratio(method, allocation, monkeypatch):
+    def run(ratio):
+        chain = f"{method}@{ratio},allocation={allocation}"
+        return main(["run", "./tiny", chain, "--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"])
+
+    assert run(0.5) == 0
+    if allocation != "sensitivity":  # whose scan is of the amount, too
+        monkeypatch.setattr(by_linear, "_observe", lambda *_: pytest.fail("observed again"))
+    assert run(0.6) == 0
