@@ -16,6 +16,8 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.gptq
 	$(BIN)/python -m benchmarks.zeroshot
 	$(BIN)/python -m benchmarks.perplexity
+	$(BIN)/python -m benchmarks.surgeon
+	$(BIN)/python -m benchmarks.embedding
 	$(BIN)/python -m benchmarks.slimllm
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.shipping
