@@ -9,6 +9,7 @@ from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
 from docs import apart, chains, demonstrated, points, tables
 from docs.few_bits import few_bits, is_rounded
+from docs.law_errors import law_errors, opt_errors
 
 HERE = Path(__file__).parent
 PAGE = HERE / "results.md"
@@ -32,6 +33,8 @@ def page() -> str:
         documents=points.documents(found.loc[points.DENSE]),
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
+        law_errors=markdown(law_errors(shipped)),
+        opt_errors=markdown(opt_errors()),
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in demonstrated.TABLES.items()},
         **{name: markdown(table(found)) for name, table in tables.TABLES.items()},

@@ -1,0 +1,45 @@
+"""The tables of how well the published compression laws predict what they were not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.analysis.frame import tidy
+from core.analysis.laws.asked import PERPLEXITY, asked
+from core.analysis.laws.fit import Fit, best_of, fits
+from core.analysis.laws.groups import Group
+from core.analysis.laws.papers import printed
+from core.analysis.laws.told import at_most
+from core.results import Result
+from core.store.shipped import published
+from docs.points import MODEL
+
+KEEP = 0.9
+
+
+def law_errors(results: Sequence[Result]) -> pd.DataFrame:
+    """Return a row a family and series: the error in ratios that were left out, in percent of ln(perplexity), and what
+    the form that predicts best says may be removed."""
+    rows = tidy(one for one in results if one.variant.model == MODEL)
+    found = [(group, fitted) for group in asked(rows, PERPLEXITY) if (fitted := fits(group)) and best_of(fitted)]
+    return pd.DataFrame([_row(group, fitted, "by_ratio") for group, fitted in found if not group.mixed])
+
+
+def opt_errors() -> pd.DataFrame:
+    """Return a row a kind of SparseGPT's paper over OPT's sizes: the error in sizes that were left out."""
+    of_opt = [one for one in printed(published()) if "OPT across sizes" in one.of and one.loss]
+    found = [(group, fitted) for group in of_opt if (fitted := fits(group)) and fitted[0].by_model]
+    return pd.DataFrame(
+        [{"text": group.metric.removeprefix("perplexity on ")} | _row(group, fitted, "by_model") for group, fitted in found]
+    )
+
+
+def _row(group: Group, fitted: Sequence[Fit], by: str) -> dict[str, str]:
+    best, cells = best_of(fitted), {"fitted to": group.name}
+    for one in fitted:
+        error = getattr(one, by)
+        told = f"{error.percent:.1f}" if error else ""
+        cells[one.form.name] = f"**{told}**" if one is best else told
+    return cells | ({"keeps 90 % up to": at_most(best, KEEP)} if best and by == "by_ratio" else {})
