@@ -157,3 +157,15 @@ def test_a_mistake_is_one_sentence_and_nothing_typed_is_lost(store, typing, key,
     assert app.button(key="run_start").disabled
     assert app.session_state[key] == value
     assert key == "run_card0_ratio" or app.number_input(key="run_card0_ratio").value == 0.35
+
+
+def test_demonstrations_are_asked_for_beside_tasks_and_refused_where_there_can_be_none(store):
+    app = open_app("views/run.py", run_tasks="MMLU")
+    keys = {field.key for field in app.selectbox}
+    assert "run_template" in keys and not {"run_selector", "run_order"} & keys
+    app.number_input(key="run_shots").set_value(4).run()
+    assert {"run_selector", "run_order"} <= {field.key for field in app.selectbox}
+    app.number_input(key="run_limit").set_value(10).run()
+    assert not app.button(key="run_start").disabled
+    app.number_input(key="run_shots").set_value(6).run()
+    assert "MMLU has 5 documents to demonstrate with" in app.error[0].value and app.button(key="run_start").disabled

@@ -4,7 +4,7 @@ import pytest
 
 from core.cache import hub
 from core.request.complete import complete
-from core.specs import Calibration, Perplexity, Task
+from core.specs import Calibration, Fewshot, Perplexity, Task
 from dashboard import data
 from tests.dashboard.opened import chain_field, open_app
 
@@ -25,10 +25,16 @@ LINK = {
     "run_tasks": ["PIQA", "BoolQ"],
     "run_limit": "20",
     "run_scoring": "bf16",
+    "run_shots": "4",
+    "run_selector": "most like the question",
+    "run_order": "most similar last",
+    "run_template": "as turns of a chat",
     "run_latency": "true",
     "run_dtype": "float16",
     "run_device": "cuda:1",
 }
+
+SHOTS = Fewshot.parse("4,selector=nearest,order=similar-last,template=chat")
 
 
 def address(app):
@@ -48,7 +54,7 @@ def test_a_link_restores_the_whole_form(monkeypatch, typing):
         train=Calibration.parse("alpaca:64x128"),
         seed=3,
         perplexity=[Perplexity.parse("wikitext2@512"), Perplexity.parse("ptb@512")],
-        tasks=[Task.parse("piqa:20"), Task.parse("boolq:20")],
+        tasks=[Task(task=name, limit=20, fewshot=SHOTS) for name in ("piqa", "boolq")],
         scoring="bfloat16",
         latency=True,
         dtype="float16",
