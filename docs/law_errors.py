@@ -31,9 +31,9 @@ def opt_errors() -> pd.DataFrame:
     """Return a row a kind of SparseGPT's paper over OPT's sizes: the error in sizes that were left out."""
     of_opt = [one for one in printed(published()) if "OPT across sizes" in one.of and one.loss]
     found = [(group, fitted) for group in of_opt if (fitted := fits(group)) and fitted[0].by_model]
-    return pd.DataFrame(
-        [{"text": group.metric.removeprefix("perplexity on ")} | _row(group, fitted, "by_model") for group, fitted in found]
-    )
+    told = [{"text": group.metric.removeprefix("perplexity on ")} for group, _ in found]
+    rows = [_row(group, fitted, "by_model") for group, fitted in found]
+    return pd.DataFrame([text | row for text, row in zip(told, rows, strict=True)])
 
 
 def _row(group: Group, fitted: Sequence[Fit], by: str) -> dict[str, str]:

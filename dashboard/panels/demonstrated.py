@@ -9,6 +9,7 @@ from core.analysis.shots import MEAN
 from core.specs import DTYPES
 from dashboard import data
 from dashboard.charts import points, shots
+from dashboard.charts.naming import variant_names
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
@@ -33,9 +34,14 @@ def show_shots(model: str) -> list[Item]:
         found = _pick_documents(found)
         names = {name: shots.task_name(name, tasks) for name, tasks in _tasks(found).items()}
         dataset = st.segmented_control(
-            "Tasks", list(names), format_func=names.__getitem__, required=True, default=next(iter(names)),
-            key="explore_shots_task", **BOUND,
-        )  # fmt: skip
+            "Tasks",
+            list(names),
+            format_func=names.__getitem__,
+            required=True,
+            default=next(iter(names)),
+            key="explore_shots_task",
+            **BOUND,
+        )
     rows = found[found["dataset"] == dataset]
     limit, scoring = rows["limit"].iloc[0], rows["scoring"].iloc[0]
     read = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
@@ -76,17 +82,12 @@ def show_shots(model: str) -> list[Item]:
 
 
 def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with what variants are called and how they look, dense last but in front of no other."""
+    """Return rows with what variants are called, each by a name of its own, and how they look."""
     variants = frame.drop_duplicates("key").set_index("key")
     known = variants.loc[found["key"]]
-    dense = points.is_dense(known).to_numpy()
-    where = points.removals(known)
-    series = [
-        label if is_dense else f"{label} {amount}"
-        for label, amount, is_dense in zip(known["label"], where, dense, strict=True)
-    ]
+    names = variant_names(frame[frame["key"].isin(found["key"])])
     looks = {name: known[name].to_numpy() for name in ("parts", "pattern")}
-    return found.assign(series=series, dense=dense, **looks)
+    return found.assign(series=found["key"].map(names), dense=points.is_dense(known).to_numpy(), **looks)
 
 
 def _tasks(found: pd.DataFrame) -> dict[str, int]:

@@ -27,8 +27,6 @@ SHADES = {  # backgrounds that both themes' text is read on
     "question": "rgba(240, 228, 66, .28)",
     "reasoning": "rgba(213, 94, 0, .2)",
 }
-
-
 STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
 
 

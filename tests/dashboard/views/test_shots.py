@@ -71,7 +71,7 @@ def test_without_demonstrations_it_says_how_to_get_them(filled):
 def test_the_mean_of_the_tasks_stands_first_and_what_compression_costs_is_answered(shown):
     app = open_app(explore_mode="Few-shot")
     (chart,) = [one.proto.spec for one in charts(app)]
-    for said in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda 50 %"):
+    for said in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda, 50 %"):
         assert said in chart
     rows = table(app)
     assert rows["Prompt"].tolist() == ["zero-shot", "drawn at random", "most like the question", "after an instruction"]
@@ -79,6 +79,17 @@ def test_the_mean_of_the_tasks_stands_first_and_what_compression_costs_is_answer
     assert "Compared with zero-shot it costs more in 3 of 3 and less in 0." in read(app)
     control(app, "explore_shots_task").set_value("arc_easy").run()
     assert "ARC-e, accuracy" in charts(app)[0].proto.spec and not app.exception
+
+
+def test_two_seeds_have_a_line_each(shown):
+    one = result("wanda", 46.0, 0.5, seed=1)
+    shown.put(one)
+    made, kept = after_demonstrations(one, 7, 0.3)
+    for number in made.measurements:
+        shown.put_samples(made.variant.key, number, kept[number.identity])
+    shown.put(made)
+    app = open_app(explore_mode="Few-shot")
+    assert len(set(table(app)["Variant"])) == 2 and len(table(app)) == 2 * len(HOWS) and not app.exception
 
 
 def test_zero_shot_charts_know_nothing_of_what_came_after_demonstrations(shown):
