@@ -20,6 +20,7 @@ from docs.points import DENSE, LONG, MODEL, number, point
 
 SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
 AT = 0.7
+CALIBRATED = "c4-sample"
 
 
 def is_allocated(result: Result) -> bool:
@@ -69,7 +70,7 @@ def beside_dense(results: Sequence[Result], chosen: Sequence[Result], samples: S
 
 
 def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """The methods at 70 % with each allocation, alone and reconstructed, and ALPS; the lowest perplexity first."""
+    """The methods at 70 % with each allocation, alone and reconstructed, and ALPS, also at 2:4, the lowest first."""
     chosen = [one for one in results if is_allocated(one) or _at(one)]
     rows = beside_dense(results, chosen, samples) if any(map(is_allocated, chosen)) else []
     return pd.DataFrame(
@@ -80,9 +81,24 @@ def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
                 "against dense": row["read"],
                 "mean of seven, points": row["mean"],
             }
-            for row in sorted(rows, key=lambda row: (row["value"], row["chain"]))
+            for row in sorted(rows, key=lambda row: (row["result"].variant.pattern or "", row["value"], row["chain"]))
         ]
     )
+
+
+def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: str) -> str:
+    """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
+    found = {f"{written(one.variant.stages)}": one for one in map(compared, results) if _page(one)}
+    told = differences([found[chain]], found[other], samples)
+    (row,) = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
+    return figures(row)
+
+
+def _page(result: Result) -> bool:
+    """Whether a variant of the default model reads, where it reads any, the text that this page calibrates on."""
+    first = result.variant.stages[0]
+    read = first.calibration is None or first.calibration.corpus == CALIBRATED
+    return result.variant.model == MODEL and read and not first.seed
 
 
 def _at(result: Result) -> bool:
@@ -119,11 +135,12 @@ def some_blocks(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     rows = beside_dense(results, [one for one in results if of_some_blocks(one)], samples)
     cells = []
     for row in sorted(rows, key=lambda row: (row["value"], row["chain"])):
+        whole = [stage.model_copy(update={"layers": None}) for stage in row["result"].variant.stages]
         errors: dict[str, list[float]] = {}
         for layer in row["result"].last_layers:
             errors.setdefault(layer.role, []).append(layer.error or 0.0)
         cells.append(
-            {"chain": row["chain"]}
+            {"chain": f"`{written(whole)}`"}
             | {role: f"{sum(found) / len(found):.2g}" for role, found in errors.items()}
             | {"perplexity": number(row["value"]), "against dense": row["read"]}
         )

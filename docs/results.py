@@ -33,6 +33,7 @@ def page() -> str:
         documents=points.documents(found.loc[points.DENSE]),
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
+        read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
         law_errors=markdown(law_errors(shipped)),
         opt_errors=markdown(opt_errors()),
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},

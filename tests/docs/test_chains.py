@@ -1,8 +1,16 @@
 """Tables in which a variant is its chain."""
 
 from core.results import LayerReport
-from core.specs import Stage
-from docs.chains import allocated, embeddings, is_allocated, of_embedding, of_some_blocks, some_blocks
+from core.specs import Calibration, Stage
+from docs.chains import (
+    allocated,
+    embeddings,
+    is_allocated,
+    of_embedding,
+    of_some_blocks,
+    read_beside,
+    some_blocks,
+)
 from tests.docs.test_apart import variant
 
 DENSE = variant("a", (Stage(method="dense"),))
@@ -30,7 +38,7 @@ def test_allocations_stand_beside_the_same_methods_with_all_blocks_alike_and_alp
     results, samples = read(*made)
     assert [is_allocated(one) for one in results] == [False, False, True, False, False, False, False]
     table = allocated(results, samples)
-    assert list(table["chain"]) == ["`alps@2:4`", "`alps@0.7+adaprune`", "`wanda@0.7,allocation=owl`", "`wanda@0.7`"]
+    assert list(table["chain"]) == ["`alps@0.7+adaprune`", "`wanda@0.7,allocation=owl`", "`wanda@0.7`", "`alps@2:4`"]
     assert table["against dense"].str.startswith("x ").all()
     assert allocated([one for one in results if not is_allocated(one)], samples).empty
 
@@ -60,4 +68,17 @@ def test_blocks_that_were_pruned_alone_tell_what_their_linears_lose():
     results, samples = read(DENSE, (some.model_copy(update={"layers": tuple(layers)}), answers))
     assert [of_some_blocks(one) for one in results] == [False, True]
     (row,) = some_blocks(results, samples).to_dict("records")
-    assert (row["q"], row["up"]) == ("0.2", "0.1")
+    assert (row["chain"], row["q"], row["up"]) == ("`obs@0.5`", "0.2", "0.1")
+
+
+def test_two_chains_are_read_beside_each_other_on_the_text_of_the_page():
+    other = zeroed("wanda", calibration=Calibration.parse("passages-calibration:16x2048"))
+    mine = zeroed("wanda", calibration=Calibration.parse("c4-sample:16x2048"))
+    made = [
+        DENSE,
+        variant("b", (other,), loss=9.0),
+        variant("c", (mine,), loss=3.3),
+        variant("d", (zeroed("alps"),), loss=3.2),
+    ]
+    results, samples = read(*made)
+    assert read_beside(results, samples, "alps@0.7", "wanda@0.7").startswith("x 0.905")
