@@ -82,8 +82,8 @@ def made_with_most(rows: pd.DataFrame) -> pd.DataFrame:
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of variants that a share of the block weights tells apart: neither bits a weight nor how many
-    times smaller the embedding is are on one axis with it."""
-    return rows[~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding")]
+    times smaller the embedding is are on one axis with it, nor is a share of some layers only."""
+    return rows[~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()]
 
 
 def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
@@ -113,8 +113,9 @@ def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 def lit_at_first(points: pd.DataFrame) -> list[str]:
     """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 
-    First the methods alone, of too many those with the lowest perplexities at the amount that most have; then, by what
-    followed them, such as LoRA, all of a kind as long as they fit; last, as long, the methods that train.
+    First the methods alone, of too many those with no parameter changed and then those with the lowest perplexities at
+    the amount that most have; then, by what followed them, such as LoRA, all of a kind as long as they fit; last, as
+    long, the methods that train.
     """
     there = points.drop_duplicates("series").set_index("series")
     several = there["open"].str.contains("+", regex=False)
@@ -123,7 +124,8 @@ def lit_at_first(points: pd.DataFrame) -> list[str]:
     if len(plain) > MOST_LIT:
         most = points["where"].mode().iloc[0]
         value = points[points["where"] == most].groupby("series")["value"].min()
-        plain = sorted(plain, key=lambda series: value.get(series, math.inf))[:MOST_LIT]
+        changed = there["open"].str.contains(",", regex=False)
+        plain = sorted(plain, key=lambda series: (changed[series], value.get(series, math.inf)))[:MOST_LIT]
     lit, chosen = set(plain), set[str]()
     for name in FOLLOWERS:
         kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}

@@ -55,8 +55,23 @@ def test_what_made_only_the_embedding_smaller_has_no_place_by_the_bits_of_the_bl
             ("made elsewhere", False, "bits", math.nan),
         ],
         columns=["name", "rounded", "ratio_kind", "bits_per_weight"],
-    ).assign(own_grid=False)
+    ).assign(own_grid=False, layers=None)
     by_bits = ["dense", "codes", "zeros, then those", "made elsewhere"]
     assert list(choices.curved(rows, figures.BITS)["name"]) == by_bits
     assert len(choices.curved(rows, figures.PACKED)) == len(rows)
     assert list(choices.curved(rows, figures.RATIO)["name"]) == ["dense", "made elsewhere"]
+    assert list(choices.curved(rows.assign(layers=[None, "0:0", *[None] * 4]), figures.PACKED)["name"]) == list(
+        rows["name"]
+    )
+    assert list(choices.curved(rows.assign(layers=[None] * 5 + ["0:0"]), figures.RATIO)["name"]) == ["dense"]
+
+
+def test_of_too_many_series_those_with_no_parameter_changed_are_lit_first():
+    names = ["magnitude", "wanda", "ria", "sparsegpt", "alps"]
+    chains = [f"{name}@" for name in names] + [
+        f"{name}@,allocation={how}" for name in names for how in ("owl", "global")
+    ]
+    found = pd.DataFrame({"series": chains, "open": chains, "parts": [one.partition("@")[0] for one in chains]}).assign(
+        where="70 %", value=[100.0 - place for place in range(len(chains))]
+    )
+    assert choices.lit_at_first(found) == [*chains[:5], chains[-1]]

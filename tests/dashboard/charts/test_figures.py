@@ -190,7 +190,7 @@ def test_a_label_without_room_is_left_out_of_the_first_view():
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
     found = found[found["series"].isin(lit)]
     patterns = found["pattern"].notna().sum()
-    assert patterns == 8 and 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
+    assert 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
     assert overlapping(boxes(figure)) == []
 
 
