@@ -25,7 +25,7 @@ def check_groups(linears: Sequence[Linear], size: int) -> None:
     for linear in linears:
         if linear.shape[1] % (size or linear.shape[1]):
             fit = [str(size) for size in OFFERED if not any(width % size for width in widths)]
+            choices = " or ".join([", ".join(fit), "0, the whole row"] if fit else ["0, the whole row"])
             raise UserError(
-                f"Groups of {size} do not divide {linear.name}, of {linear.shape[1]} inputs; "
-                f"choose {', '.join([*fit, ''])}or 0, the whole row."
+                f"Groups of {size} do not divide {linear.name}, of {linear.shape[1]} inputs; choose {choices}."
             )

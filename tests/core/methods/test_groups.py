@@ -1,0 +1,23 @@
+"""Groups that do not divide are told with those that do."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from core.errors import UserError
+from core.methods.groups import check_groups
+
+
+@pytest.mark.parametrize(
+    ("widths", "said"),
+    [
+        ((128, 1032), "Groups of 64 do not divide down, of 1032 inputs; choose 0, the whole row."),
+        ((96, 160), "Groups of 64 do not divide down, of 96 inputs; choose 16, 32 or 0, the whole row."),
+    ],
+)
+def test_the_sizes_that_fit_are_named(widths, said):
+    linears = [SimpleNamespace(name="down", shape=(4, width)) for width in widths]
+    with pytest.raises(UserError) as told:
+        check_groups(linears, 64)
+    assert str(told.value) == said
+    check_groups(linears, 0)
