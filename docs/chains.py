@@ -90,8 +90,8 @@ def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: 
     """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
     found = {f"{written(one.variant.stages)}": one for one in map(compared, results) if _page(one)}
     told = differences([found[chain]], found[other], samples)
-    (row,) = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
-    return figures(row)
+    rows = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
+    return figures(rows[0]) if rows else "cannot be paired"
 
 
 def _page(result: Result) -> bool:

@@ -113,25 +113,26 @@ def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 def lit_at_first(points: pd.DataFrame) -> list[str]:
     """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 
-    First the methods alone, of too many those with no parameter changed and then those with the lowest perplexities at
-    the amount that most have; then, by what followed them, such as LoRA, all of a kind as long as they fit; last, as
-    long, the methods that train.
+    First the methods alone, with no parameter changed; then, by what followed them, such as LoRA, all of a kind as long
+    as they fit; then, as long, the methods that train; last methods with parameters changed. Of too many those with the
+    lowest perplexities at the amount that most have.
     """
     there = points.drop_duplicates("series").set_index("series")
     several = there["open"].str.contains("+", regex=False)
     training = ~several & ~there["open"].map(quickly_made)
-    plain = list(there.index[~several & ~training])
-    if len(plain) > MOST_LIT:
-        most = points["where"].mode().iloc[0]
-        value = points[points["where"] == most].groupby("series")["value"].min()
-        changed = there["open"].str.contains(",", regex=False)
-        plain = sorted(plain, key=lambda series: (changed[series], value.get(series, math.inf)))[:MOST_LIT]
-    lit, chosen = set(plain), set[str]()
+    changed = ~several & ~training & there["open"].str.contains(",", regex=False)
+    value = points[points["where"] == points["where"].mode().iloc[0]].groupby("series")["value"].min()
+
+    def lowest(which: pd.Series, most: int) -> list[str]:
+        return sorted(map(str, there.index[which]), key=lambda series: value.get(series, math.inf))[:most]
+
+    lit, chosen = set(lowest(~several & ~training & ~changed, MOST_LIT)), set[str]()
     for name in FOLLOWERS:
         kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
-        more = lit | {series for series, kind in kinds.items() if kind and kind <= chosen | {name}}
+        more = lit | {str(series) for series, kind in kinds.items() if kind and kind <= chosen | {name}}
         if len(more) <= MOST_LIT:
             lit, chosen = more, chosen | {name}
     if len(lit) + training.sum() <= MOST_LIT:
         lit |= set(there.index[training])
+    lit |= set(lowest(changed, MOST_LIT - len(lit)))
     return [series for series in there.index if series in lit]

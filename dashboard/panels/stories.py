@@ -120,7 +120,7 @@ def budget(told: Told) -> Story | None:
 
 def _told(rows: pd.DataFrame, text: str) -> Told | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
-    mine = choices.made_with_most(rows)
+    mine = choices.by_share(choices.made_with_most(rows))
     dense = mine[points.is_dense(mine)]
     if dense.empty:
         return None
