@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.differences import Samples
 from core.analysis.shots import MEAN, shots, way
-from core.analysis.told import interval_words, point_words
+from core.analysis.told import in_points
 from core.chain import written
 from core.results import Result
 from docs.points import MODEL
@@ -29,8 +29,7 @@ def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataF
         if pd.isna(row["difference"]):
             line["dense, %"] = f"{100 * row['value']:.1f}"
         elif pd.notna(value := row[f"{figure}difference"]):
-            interval = interval_words(row[f"{figure}low"], row[f"{figure}high"], point_words)
-            line[names[row["key"]]] = f"{point_words(value)} {interval}"
+            line[names[row["key"]]] = in_points(value, row[f"{figure}low"], row[f"{figure}high"])
     return pd.DataFrame(list(cells.values())).fillna("")
 
 

@@ -25,9 +25,14 @@ def figures(row: Mapping[Any, Any]) -> str:
             f"x {ratio_words(row['ratio'])}",
             interval_words(row["ratio_low"], row["ratio_high"], ratio_words),
         )
-    else:
-        told, interval = point_words(row["difference"]), interval_words(row["low"], row["high"], point_words)
-    return f"{told} {interval}" if interval else told
+        return f"{told} {interval}" if interval else told
+    return in_points(row["difference"], row["low"], row["high"])
+
+
+def in_points(difference: float, low: float | None, high: float | None) -> str:
+    """Write a difference of accuracies in points with its interval, where there is one: `-3.1 [-4.6, -1.6]`."""
+    interval = interval_words(low, high, point_words)
+    return f"{point_words(difference)} {interval}" if interval else point_words(difference)
 
 
 def ratio_words(ratio: float) -> str:

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from core.analysis.intervals import ALPHA
 from core.analysis.paired import holm
 from core.analysis.shots import MEAN, way
-from core.analysis.told import interval_words, p_words, point_words
+from core.analysis.told import in_points, p_words
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
@@ -154,5 +154,4 @@ def _told(row: dict[Any, Any], prefix: str) -> str:
     value = row[f"{prefix}difference"]
     if pd.isna(value):
         return ""
-    interval = interval_words(row[f"{prefix}low"], row[f"{prefix}high"], point_words)
-    return f"{point_words(value)} {interval}" if interval else point_words(value)
+    return in_points(value, row[f"{prefix}low"], row[f"{prefix}high"])
