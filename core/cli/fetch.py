@@ -1,4 +1,5 @@
-"""Get what a first run needs while there is a network: the default model, the embedded data, the papers' texts."""
+"""Get what a first run needs while there is a network: the default model, the embedded data, the papers' texts; or one
+model."""
 
 from core.data import embedded, files
 from core.data.texts import CORPORA
@@ -13,6 +14,13 @@ class Fetched(Frozen):
     name: str
     source: str
     problem: str | None = None  # None: it is here now
+
+
+def fetch_one(model: str, progress: Progress = silent) -> Fetched:
+    """Fetch a model, whose terms are agreed to where it has some."""
+    source = identify(model)
+    fetch_model(source, progress)
+    return Fetched(name=source.id, source=source.hub_id or source.revision)
 
 
 def fetch(progress: Progress = silent) -> list[Fetched]:

@@ -125,7 +125,7 @@ def models() -> None:
                 "GB at 16 bits": f"{card.size_bytes / 1e9:.2f}",
                 "licence": card.licence,
                 "gated": "yes" if card.gated else "",
-                "from": card.hub_id or (card.wheel.requirement if card.wheel else "nowhere public"),
+                "from": card.hub_id or (card.packed.requirement if card.packed else "nowhere public"),
             }
             for card in MODELS
         ]

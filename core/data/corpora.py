@@ -20,6 +20,7 @@ from core.errors import UserError, unknown
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.specs import Calibration, Frozen
+from core.window_start import window_start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,8 +91,9 @@ def evaluation_windows(
 ) -> "Tensor":
     """Return the first `windows` (None: all) windows of the corpus' text, (n, window) int64.
 
-    The text is tokenised once, so a begin token stands at its start at most; windows do not overlap, the tail is
-    dropped. Raises `UserError` for a corpus that is too short or only for calibration.
+    The text is tokenised once, so a begin token stands at its start at most, or in every window of a model that needs
+    it there, as one of its tokens; windows do not overlap, the tail is dropped. Raises `UserError` for a corpus that is
+    too short or only for calibration.
     """
     corpus = _catalogued(name)
     if corpus and corpus.calibration_only:
@@ -119,16 +121,21 @@ def default_corpora() -> tuple[str, str]:
 
 
 def _cut(name: str, content: str, tokenizer: "PreTrainedTokenizerBase", window: int, windows: int | None) -> "Tensor":
+    import torch
+
     from core.data.tokens import token_ids
 
-    ids = token_ids(content, tokenizer)
-    have = len(ids) // window
+    ids, start = token_ids(content, tokenizer), torch.tensor(window_start(tokenizer), dtype=torch.int64)
+    if len(start) and torch.equal(ids[: len(start)], start):
+        ids = ids[len(start) :]  # which the tokenizer put there
+    width = window - len(start)  # of the text
+    have = len(ids) // width
     if have < (windows or 1):
         raise UserError(
             f"{name} is too short: with this tokenizer it has {have} windows of {window} tokens, not {windows or 1}."
         )
     count = windows or have
-    return ids[: count * window].view(count, window)
+    return torch.cat([start.expand(count, -1), ids[: count * width].view(count, width)], 1)
 
 
 def _catalogued(name: str) -> Corpus | None:

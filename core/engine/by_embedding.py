@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from core.models.modeling_slimscope import FactoredEmbedding
 
 CHUNK = 4096  # rows that are compared at once
+TRIED = 64  # rows that are read to see what a table does
+NEAR = 1e-2  # relative; what 16 bits round
 
 
 @torch.no_grad()
@@ -31,10 +33,12 @@ def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Giv
     """
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is table.weight
-    if type(table) not in (nn.Embedding, TurnedEmbedding) or (tied and getattr(head, "bias", None) is not None):
+    scale = _scale(table)
+    if scale is None or (tied and getattr(head, "bias", None) is not None):
         raise UserError(
-            f"{method.label} needs a plain table of embeddings, and a head without a bias where that shares it; this "
-            f"model's {type(table).__name__} does more than look rows up, or its head has one."
+            f"{method.label} needs a table of embeddings whose rows are read as they are or times one number, and a "
+            f"head without a bias where that shares it; this model's {type(table).__name__} does more, or its head has "
+            "one."
         )
     names = {id(module): name for name, module in model.named_modules()}
     own = table.get_parameter("weight")
@@ -48,6 +52,7 @@ def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Giv
     for parameter in found.parameters():
         parameter.data = parameter.data.to(own)  # its dtype and device
         parameter.requires_grad_(own.requires_grad)
+    found.scale = scale
     if isinstance(table, TurnedEmbedding):
         found.turn = table.turn
     put(model, names[id(table)], found)
@@ -59,6 +64,16 @@ def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Giv
         else:
             note += "; the head keeps the whole table"
     return Outcome([], note=note)
+
+
+def _scale(table: nn.Module) -> float | None:
+    """Return what the rows of a table are multiplied by as they are read; None where it does something else."""
+    if type(table) in (nn.Embedding, TurnedEmbedding):
+        return 1.0
+    weight, scale = table.get_parameter("weight"), float(getattr(table, "embed_scale", 1.0))
+    some = torch.arange(min(TRIED, len(weight)), device=weight.device)
+    alike = torch.allclose(table(some).float(), weight[some].float() * scale, rtol=NEAR, atol=0)
+    return scale if isinstance(table, nn.Embedding) and alike else None
 
 
 def _error(weight: Tensor, found: FactoredEmbedding) -> float:

@@ -29,6 +29,7 @@ from core.shipping.export import export
 from core.shipping.formats import asked_form
 from core.specs import Perplexity, RunSpec
 from core.store.store import Store
+from core.window_start import start_protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,13 +70,14 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
         raise
     store.put(result)
     move(model, execution_device(spec.device))
-    _perplexities(model, texts, spec.variant.dtype, spec.device, result, store, progress)
+    told = start_protocol(tokenizer) if texts else {}
+    _perplexities(model, texts, told | {"dtype": spec.variant.dtype}, spec.device, result, store, progress)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
         with packed(model) as how:
             if how:  # what is as quick as this need not be as good as the weights themselves
-                _perplexities(model, texts, how, spec.device, result, store, progress)
+                _perplexities(model, texts, told | {"dtype": how}, spec.device, result, store, progress)
             for row in latency(model, how or spec.variant.dtype, progress):
                 told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
                 _keep(store, result, None, told)
@@ -95,7 +97,7 @@ def _check_identity(spec: RunSpec) -> None:
 def _perplexities(
     model: PreTrainedModel,
     texts: Mapping[Perplexity, Tensor],
-    dtype: str,
+    protocol: Mapping[str, str],
     device: str,
     result: Result,
     store: Store,
@@ -106,7 +108,7 @@ def _perplexities(
         row = Measurement(
             metric="perplexity",
             dataset=corpus.id,
-            protocol=perplexity_protocol(reading.text, dtype) | {"source": corpus.source},
+            protocol=perplexity_protocol(reading.text, **protocol) | {"source": corpus.source},
             details=circumstances(reading.seconds, device) | {"tokens": texts[reading.text].numel()},
             **summary("perplexity", reading.samples),
         )

@@ -17,6 +17,7 @@ from core.protocols import scan_protocol
 from core.request.scans import scanned_by
 from core.results import SENSITIVITY, Measurement
 from core.specs import Scan, VariantSpec
+from core.window_start import start_protocol
 
 if TYPE_CHECKING:
     from core.progress import Progress
@@ -46,7 +47,7 @@ def sensitivities(
             value=mean(rise),
             stderr=stdev(rise) / len(rise) ** 0.5 if len(rise) > 1 else None,
             n=len(rise),
-            protocol=scan_protocol(wanted, variant.dtype) | {"part": name},
+            protocol=scan_protocol(wanted, variant.dtype) | start_protocol(tokenizer) | {"part": name},
             details=details,
         )
         for name, rise in rises.items()

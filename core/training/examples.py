@@ -55,9 +55,9 @@ def read_prompts(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: 
     """Return N prompts of less than L tokens: of instructions, or the first halves of windows of a text."""
     pairs = instructions(wanted.corpus)
     if pairs is None:
-        return [
-            str(tokenizer.decode(ids[: wanted.window // 2])) for ids in calibration_windows(wanted, tokenizer, seed)
-        ]
+        windows = calibration_windows(wanted, tokenizer, seed)
+        # A begin token is put there again when the prompt is read.
+        return [str(tokenizer.decode(ids[: wanted.window // 2], skip_special_tokens=True)) for ids in windows]
     return [prompt for prompt, _ in _fitting(pairs, wanted, tokenizer, seed)]
 
 

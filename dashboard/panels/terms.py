@@ -1,0 +1,59 @@
+"""The terms of a model that is fetched only once they are agreed to: their text, and the answer."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import UserError
+from core.models import terms
+from core.models.catalogue import ModelCard
+from core.models.sources import check_here, identify
+from dashboard.panels.mistakes import Mistakes
+
+
+def terms_input(card: ModelCard, mistakes: Mistakes) -> None:
+    """Say where a model that is not here comes from, and let its terms be read and answered; nothing of another."""
+    wanted, file = card.terms, card.packed
+    if wanted is None or file is None or identify(card.id).folder:
+        return
+    size = f"{file.size / 1e6:.0f} MB"
+    try:
+        check_here(identify(card.id))
+        st.caption(f"You agreed to the {wanted.name}; the first run fetches the model ({size}).")
+    except UserError:
+        mistakes.found = True
+        if terms.answer(card.id) is False:
+            st.info(
+                f"You said no to the {wanted.name}, so this model cannot be run here. What was measured of it is on "
+                f"Explore. `python -m core fetch {card.id} --accept-terms` says yes to them."
+            )
+            return
+        st.info(
+            f"This model is not on this machine yet. It is fetched ({size}) when you agree to the {wanted.name}; what "
+            "was measured of it is on Explore without that."
+        )
+        if st.button("Read the terms", key="terms_read", icon=":material/gavel:"):
+            st.dialog(wanted.name, width="large")(_ask)(card)
+
+
+def _ask(card: ModelCard) -> None:
+    if card.terms is None:
+        return
+    try:
+        with st.spinner("Fetching the terms ..."):
+            text = terms.terms_text(card.terms)
+    except UserError as error:
+        st.error(str(error))
+        return
+    st.caption(f"{card.label} is under these terms, which are also at {card.terms.url}.")
+    with st.container(height=400):
+        st.markdown(text)
+    with st.container(horizontal=True):
+        _answer(card, "I agree", True)
+        _answer(card, "I do not agree", False)
+
+
+def _answer(card: ModelCard, label: str, agreed: bool) -> None:
+    kind = "primary" if agreed else "secondary"
+    if st.button(label, key=f"terms_{agreed}", type=kind, on_click=terms.remember, args=(card.id, agreed)):
+        st.rerun()  # which closes the dialog

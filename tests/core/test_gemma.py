@@ -1,0 +1,46 @@
+"""Every method on a Gemma 3, whose blocks, heads and embedding are not those of Llama: it works, or says why."""
+
+import pytest
+
+from core.errors import UserError
+from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES
+from tests.core.contract import check_reconstructed, check_recovered, check_saved, check_share
+from tests.core.ground import Case, cases
+
+NORMS = "needs blocks with one plain norm before attention and one before the FFN; this model's"
+CONVOLUTIONS = "works on convolutions, and a language model has none"
+REFUSED = {
+    "slicegpt": NORMS,
+    "rotate": NORMS,
+    "conv-lowrank": CONVOLUTIONS,
+    "depthwise-separable": CONVOLUTIONS,
+}
+
+
+@pytest.fixture(scope="module")
+def pruned(gemma):
+    return gemma.make(Case(next(method for method in METHODS if method.name == "sparsegpt")))
+
+
+@pytest.mark.parametrize("case", [case for case in cases(METHODS) if case.method.name not in REFUSED], ids=str)
+def test_the_asked_share_goes_and_what_is_saved_comes_back(case, gemma, tmp_path):
+    made = gemma.make(case)
+    check_share(made)
+    check_saved(made, tmp_path)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_its_blocks_says_why(name, gemma):
+    [method] = [one for one in (*METHODS, *PREPARATIONS) if one.name == name]
+    with pytest.raises(UserError, match=REFUSED[name]):
+        gemma.make(Case(method))
+
+
+@pytest.mark.parametrize("case", cases(RECONSTRUCTIONS), ids=str)
+def test_a_reconstruction_comes_closer(case, pruned, tmp_path):
+    check_reconstructed(pruned, case, tmp_path)
+
+
+@pytest.mark.parametrize("case", cases(RECOVERIES), ids=str)
+def test_a_recovery_keeps_what_was_made(case, pruned):
+    check_recovered(pruned, case)

@@ -1,0 +1,59 @@
+"""The Run page on a model that is fetched only once its terms are agreed to."""
+
+import pytest
+
+from core.errors import UserError
+from core.models import terms
+from dashboard.panels import model_field
+from tests.dashboard.opened import open_app
+
+GEMMA = "gemma3-270m"
+
+
+@pytest.fixture(autouse=True)
+def shown(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(terms, "terms_text", lambda *_: "## Duties")
+
+
+def opened():
+    return open_app("views/run.py", typed={model_field.KEY: GEMMA})
+
+
+def infos(app):
+    return " ".join(box.value for box in app.info)
+
+
+def test_the_terms_are_shown_and_a_yes_lets_it_run():
+    app = opened()
+    assert "It is fetched (238 MB) when you agree to the Gemma Terms of Use" in infos(app)
+    assert app.button(key="run_start").disabled and not app.error
+    app.button(key="terms_read").click().run()
+    (dialog,) = app.get("dialog")
+    assert dialog.proto.dialog.title == "Gemma Terms of Use"
+    assert "## Duties" in [text.value for text in app.markdown]
+    app.button(key="terms_True").click().run()
+    assert terms.answer(GEMMA)
+    app = opened()
+    assert "the first run fetches the model (238 MB)" in " ".join(text.value for text in app.caption)
+    assert not app.button(key="run_start").disabled and not app.info
+
+
+def test_who_says_no_is_asked_no_more():
+    app = opened()
+    app.button(key="terms_read").click().run()
+    app.button(key="terms_False").click().run()
+    app = opened()
+    assert "You said no to the Gemma Terms of Use" in infos(app) and app.button(key="run_start").disabled
+    assert "terms_read" not in [button.key for button in app.button]
+
+
+def test_without_a_network_the_dialog_says_so_and_asks_for_nothing(monkeypatch):
+    def fail(*_):
+        raise UserError("No network.")
+
+    monkeypatch.setattr(terms, "terms_text", fail)
+    app = opened()
+    app.button(key="terms_read").click().run()
+    assert [box.value for box in app.error] == ["No network."]
+    assert "terms_True" not in [button.key for button in app.button]
