@@ -106,7 +106,9 @@ def _at(result: Result) -> bool:
     first, *after = result.variant.stages
     if any(stage.method != "adaprune" for stage in after) or first.parameters or first.layers or (first.seed or 0):
         return False
-    return first.method in (*SPARED, "alps") and ((first.ratio == AT and not first.pattern) or first.method == "alps")
+    if first.pattern:
+        return first.method == "alps"
+    return first.method in (*SPARED, "alps") and first.ratio == AT
 
 
 def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:

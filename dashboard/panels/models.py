@@ -74,16 +74,17 @@ def _chart_and_table(shown: pd.DataFrame, at: str | None, corpus: str, means: pd
 
 
 def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:
-    """Let models be chosen, at first the one at the left and the next ones in order."""
+    """Let models be chosen, at first the one at the left and others that were measured here, or else in papers."""
     if model not in there:
         st.info(f"No perplexity of {model} before and after compression is there on this text.")
         return []
     others = [one for one in there if one != model]
+    measured = [one for one in others if one in data.models()]
     chosen = st.pills(
         "Models",
         [model, *others],
         selection_mode="multi",
-        default=[model, *others[: MOST - 1]],
+        default=[model, *(measured or others)[: MOST - 1]],
         key="explore_models_shown",
         help=f"Those with perplexities on {corpus} in windows of {window} tokens, before and after compression.",
         **BOUND,

@@ -17,6 +17,7 @@ from dashboard import data
 from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND, HELD
+from dashboard.panels.terms import say_where
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
@@ -150,7 +151,9 @@ def pick_model(models: list[str]) -> str:
     """Show the picker of models at the left and return the chosen one."""
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
-        return st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
+        model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
+        say_where(model)
+    return model
 
 
 def _pick_methods(rows: pd.DataFrame) -> list[str]:

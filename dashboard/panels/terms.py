@@ -6,9 +6,20 @@ import streamlit as st
 
 from core.errors import UserError
 from core.models import terms
-from core.models.catalogue import ModelCard
+from core.models.catalogue import BY_ID, ModelCard
 from core.models.sources import check_here, identify
 from dashboard.panels.mistakes import Mistakes
+
+
+def say_where(model: str) -> None:
+    """Say how a model that is not here, and waits for an answer to its terms, gets here."""
+    card = BY_ID.get(model)
+    if card is None or card.terms is None or identify(model).folder or terms.answer(model):
+        return
+    st.caption(
+        f"{card.label} is not on this machine. What is shown was measured before; to run more of it, choose it on the "
+        f"Run page, or use `python -m core fetch {model}`."
+    )
 
 
 def terms_input(card: ModelCard, mistakes: Mistakes) -> None:
