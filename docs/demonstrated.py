@@ -16,11 +16,16 @@ from docs.points import MODEL
 
 
 def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Return a row a prompt: the dense model's mean accuracy in percent, and a figure of each variant in points."""
+    """Return a row a prompt: the dense model's mean accuracy in percent, and a figure of each variant in points.
+
+    `figure` begins the names of its columns: none for the difference to dense.
+    """
     mine = [one for one in results if one.variant.model == MODEL]
     dense = next((one for one in mine if one.variant.key == one.variant.dense_key), None)
     found = shots([one for one in mine if one is not dense], dense, samples)
     rows = found[found["dataset"] == MEAN].sort_values(["prompts", "k"], kind="stable")
+    if figure:
+        rows = rows[(rows["k"] > 0) | (rows["prompts"] != "")]  # what zero-shot is compared with
     names = {one.variant.key: f"`{written(one.variant.stages)}`" for one in mine}
     cells: dict[tuple[int, str], dict[str, str]] = {}
     for row in rows.to_dict("records"):

@@ -57,7 +57,8 @@ def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> 
     `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and McNemar's p;
     `growth` by how much that is more than zero-shot, document by document, with its interval and the paired t test's p:
     below 0 compression costs more with the prompt. Both are missing where answers were not kept. A data set `MEAN` is
-    the mean over the tasks (`tasks` of them) that all given variants have after that prompt, where there are several.
+    the mean over the tasks (`tasks` of them) that all these variants have after each of their prompts, where there are
+    several.
     Without a dense model there are no rows.
     """
     rows: list[dict[str, Any]] = []
@@ -65,16 +66,16 @@ def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> 
         return pd.DataFrame(rows, columns=COLUMNS)
     every = {one.variant.key: scored(one) for one in (dense, *results)}
     for documents in dict.fromkeys(one for found in every.values() for one in found):
-        known = {key: found.get(documents, {}) for key, found in every.items()}
-        if not any(how != ZERO for found in known.values() for how in found):
-            continue
+        here = {key: found.get(documents, {}) for key, found in every.items()}
+        known = {key: found for key, found in here.items() if any(how != ZERO for how in found)}
+        shared = _shared(known.values())
         for key, found in known.items():
-            beside = None if key == dense.variant.key else known[dense.variant.key]
+            beside = None if key == dense.variant.key else known.get(dense.variant.key)
             for how, numbers in found.items():
                 both = {task: _pair(task, key, dense.variant.key, how, found, beside, samples) for task in numbers}
                 told = {"key": key, **documents._asdict(), "k": how.k, "prompts": prompts_of(how)}
                 rows += [told | _of_task(numbers[task], *pair) for task, pair in both.items()]
-                if len(shared := _shared(known.values(), how)) > 1:
+                if len(shared) > 1:
                     rows.append(told | _of_mean([numbers[task] for task in shared], [both[task] for task in shared]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -103,10 +104,10 @@ def scored(result: Result) -> dict[Documents, Scored]:
     return found
 
 
-def _shared(known: Iterable[Scored], how: Fewshot) -> list[str]:
-    """Return the tasks that all which have any of this prompt have."""
-    having = [found[how] for found in known if how in found]
-    return [task for task in having[0] if all(task in one for one in having)]
+def _shared(known: Iterable[Scored]) -> list[str]:
+    """Return the tasks that all have, after each prompt of theirs: a mean of others would not compare over prompts."""
+    having = [numbers for found in known for numbers in found.values()]
+    return [task for task in (having[0] if having else ()) if all(task in one for one in having)]
 
 
 Pair = tuple[Difference | None, Difference | None]

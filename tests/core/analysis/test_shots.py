@@ -68,7 +68,7 @@ def test_each_prompt_is_compared_with_dense_after_the_same_one_and_with_zero_sho
             )
 
 
-def test_the_mean_is_over_the_tasks_that_all_have_after_a_prompt():
+def test_the_mean_is_over_the_tasks_that_all_have_after_each_of_their_prompts():
     dense, other, samples, answers = both(["0", "4"])
     fewer = other.model_copy(
         update={
@@ -87,7 +87,18 @@ def test_the_mean_is_over_the_tasks_that_all_have_after_a_prompt():
     half = np.sqrt(sum(one.var(ddof=1) / 60 for one in grown)) / 2
     assert (mine["growth_high"] - mine["growth_difference"]) / half == pytest.approx(1.98, abs=0.02)
     lacking = shots([fewer], dense, samples)
-    assert set(lacking[lacking["dataset"] == MEAN]["k"]) == {0}
+    assert MEAN not in set(lacking["dataset"]) and set(lacking["dataset"]) == set(TASKS)
+
+
+def test_a_variant_without_demonstrations_takes_no_part():
+    dense, other, samples, _ = both(["0", "4"])
+    zero = other.model_copy(
+        update={
+            "variant": other.variant.model_copy(update={"key": "f" * 64}),
+            "measurements": tuple(one for one in other.measurements if one.protocol["fewshot"] == 0)[:1],
+        }
+    )
+    assert shots([other, zero], dense, samples).equals(shots([other], dense, samples))
 
 
 def test_what_was_scored_zero_shot_only_is_not_there():
