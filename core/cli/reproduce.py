@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from core.chain import options_of, parse, shared, written
 from core.errors import UserError
@@ -16,7 +16,7 @@ from core.specs import DTYPES, ZERO, Dtype, Fewshot, Perplexity, Task, precision
 def reproduce(result: Result) -> str:
     """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
 
-    Tasks that were scored in several precisions, or after other demonstrations, give a line each.
+    Tasks that were scored in several precisions, or others of them after demonstrations, give a line each.
 
     Raises `UserError` with the reason where this version has no command that makes the same variant.
     """
@@ -41,13 +41,16 @@ def reproduce(result: Result) -> str:
         words.append("--latency")
     scans = {row.protocol["by"] for row in result.measurements if row.metric == SENSITIVITY}
     words += [f"--scan={by}" for by in sorted(scans)]
-    scorings = [_scoring(*how, named, variant.dtype) for how, named in tasks.items()] or [[]]
+    alike: dict[tuple[Dtype, tuple[str, ...]], list[Fewshot]] = {}  # what the same tasks were scored after
+    for (dtype, shots), named in tasks.items():
+        alike.setdefault((dtype, tuple(named)), []).append(shots)
+    scorings = [_scoring(*what, shots, variant.dtype) for what, shots in alike.items()] or [[]]
     return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)
 
 
-def _scoring(dtype: Dtype, shots: Fewshot, tasks: Iterable[str], computed: Dtype) -> list[str]:
-    """Return the options that have tasks scored in a precision, after demonstrations."""
+def _scoring(dtype: Dtype, tasks: Iterable[str], prompts: Sequence[Fewshot], computed: Dtype) -> list[str]:
+    """Return the options that have tasks scored in a precision, after each of some demonstrations."""
     words = ["--tasks", ",".join(tasks)]
-    if shots != ZERO:
-        words += ["--fewshot", str(shots)]
+    if list(prompts) != [ZERO]:
+        words += [word for shots in prompts for word in ("--fewshot", str(shots))]
     return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]

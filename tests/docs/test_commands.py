@@ -19,10 +19,11 @@ SHIPPED = read_measured().results
 @pytest.mark.parametrize("key", SHIPPED, ids=[key[:12] for key in SHIPPED])
 def test_a_shipped_variant_prints_as_a_command_that_has_its_key(key):
     variant = SHIPPED[key].variant
-    python, flag, module, command, *words = shlex.split(reproduce(SHIPPED[key]))
-    assert (python, flag, module, command) == ("python", "-m", "core", "run")
-    asked = get_command(app).commands["run"].make_context("run", words).params
-    chain = long_form(asked["chain"], asked["ratio"], asked["pattern"], {}, asked["layers"])
-    stages = build_asked(chain, Shared(asked["calibration"], asked["train"], asked["seed"]))
-    spec = {"model": asked["model"], "revision": variant.revision, "dtype": asked["dtype"], "stages": stages}
-    assert VariantSpec(**spec).key == key
+    for line in reproduce(SHIPPED[key]).splitlines():
+        python, flag, module, command, *words = shlex.split(line)
+        assert (python, flag, module, command) == ("python", "-m", "core", "run")
+        asked = get_command(app).commands["run"].make_context("run", words).params
+        chain = long_form(asked["chain"], asked["ratio"], asked["pattern"], {}, asked["layers"])
+        stages = build_asked(chain, Shared(asked["calibration"], asked["train"], asked["seed"]))
+        spec = {"model": asked["model"], "revision": variant.revision, "dtype": asked["dtype"], "stages": stages}
+        assert VariantSpec(**spec).key == key

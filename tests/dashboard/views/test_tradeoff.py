@@ -45,8 +45,9 @@ def variants(fresh, capsys):
     found["value"] = found.groupby(["chain", "calibration", "train"], dropna=False)["value"].transform("mean")
     found = found[~found.duplicated(["chain", "calibration", "train"])]
     dense = found.loc[found["method"] == "dense", "value"].item()
+    scored = rows[(rows["limit"] == 100) & (rows["fewshot"] == 0)]
     counted = [
-        rows[(rows["dataset"] == task) & (rows["metric"] == metric) & (rows["limit"] == 100)].set_index("key")["value"]
+        scored[(scored["dataset"] == task) & (scored["metric"] == metric)].set_index("key")["value"]
         for task, metric in SEVEN.items()
     ]
     accuracy = pd.concat(counted, axis=1).mean(axis=1, skipna=False)
