@@ -29,7 +29,7 @@ WORDS = {  # of `Fewshot.choices`
         "plain": "plain",
         "chat": "as turns of a chat",
         "instruction": "after an instruction",
-        "generated": "after one that the dense model found",
+        "generated": "after the dense model's instruction",
         "reasoning": "with reasoning before the answer",
     },
 }
@@ -68,11 +68,13 @@ def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> 
     for documents in dict.fromkeys(one for found in every.values() for one in found):
         here = {key: found.get(documents, {}) for key, found in every.items()}
         known = {key: found for key, found in here.items() if any(how != ZERO for how in found)}
+        tasks = {task for found in known.values() for how, numbers in found.items() if how != ZERO for task in numbers}
         shared = _shared(known.values())
         for key, found in known.items():
             beside = None if key == dense.variant.key else known.get(dense.variant.key)
             for how, numbers in found.items():
-                both = {task: _pair(task, key, dense.variant.key, how, found, beside, samples) for task in numbers}
+                mine = [task for task in numbers if task in tasks]
+                both = {task: _pair(task, key, dense.variant.key, how, found, beside, samples) for task in mine}
                 told = {"key": key, **documents._asdict(), "k": how.k, "prompts": prompts_of(how)}
                 rows += [told | _of_task(numbers[task], *pair) for task, pair in both.items()]
                 if len(shared) > 1:

@@ -6,6 +6,7 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -18,10 +19,11 @@ from core.analysis.told import in_points, p_words
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import Theme, look
+from dashboard.charts.style import Look, Theme, of_lines
 
 ACROSS = 2  # panels beside each other, so that they can be read on a phone
 PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, of what is around all of them, over each
+LETTERS = 30  # in a line over a panel
 APART = 0.07  # of the step from one number to the next, between two variants
 MORE, LESS, NEITHER = "costs more", "costs less", "not told apart"
 
@@ -41,9 +43,9 @@ def ways(rows: pd.DataFrame) -> list[str]:
 
 
 def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
-    """Return a variant's rows of one kind of prompt, by k; where it has none of 0, the zero-shot one stands for it."""
+    """Return a variant's rows of one kind of prompt, by k; where it has some but none of 0, zero-shot stands for it."""
     mine = rows[rows["prompts"] == prompts]
-    if not (mine["k"] == 0).any():
+    if len(mine) and not (mine["k"] == 0).any():
         mine = pd.concat([rows[(rows["prompts"] == "") & (rows["k"] == 0)], mine])
     return mine.sort_values("k")
 
@@ -57,14 +59,19 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
     down = -(-len(kinds) // across)
     drawing = Drawing(theme, FRAME + down * (TITLE + PANEL))
     names = list(dict.fromkeys(rows["series"]))
+    styles = of_lines(dict(zip(rows["series"], rows["parts"], strict=True)), theme)
     known = pd.concat([rows["value"], rows["low"], rows["high"]]).dropna()
+    named: set[str] = set()  # in the legend
     room = 0.06 * (known.max() - known.min()) or 1.0
     for place, prompts in enumerate(kinds):
         axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
         for number, series in enumerate(names):
             mine = with_zero(rows[rows["series"] == series], prompts)
             shift = APART * (number - (len(names) - 1) / 2)
-            _draw(drawing, mine, [steps.index(k) + shift for k in mine["k"]], theme, axes, place == 0)
+            x = [steps.index(k) + shift for k in mine["k"]]
+            _draw(drawing, mine, x, styles[series], theme, axes, series not in named)
+            if len(mine):
+                named.add(series)
         drawing.lay_out(
             **{
                 f"xaxis{axes[0][1:]}": {
@@ -72,6 +79,7 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
                     "tickvals": list(range(len(steps))),
                     "ticktext": [f"{k:g}" for k in steps],
                     "title": {"text": "Demonstrations" if place + across >= len(kinds) else ""},
+                    "showticklabels": place + across >= len(kinds),
                 },
                 f"yaxis{axes[1][1:]}": {
                     "range": [known.min() - room, known.max() + room],
@@ -79,18 +87,24 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
                 },
             }
         )
-        facets.title(drawing, axes, f"<b>{way(prompts).capitalize()}</b>", theme.text)
+        said = "<br>".join(wrap(way(prompts).capitalize(), LETTERS))
+        facets.title(drawing, axes, f"<b>{said}</b>", theme.text)
     drawing.lay_out(title={"text": f"{task}, accuracy, % (higher is better)"})
     return drawing.figure()
 
 
 def _draw(
-    drawing: Drawing, rows: pd.DataFrame, x: Sequence[float], theme: Theme, axes: tuple[str, str], named: bool
+    drawing: Drawing,
+    rows: pd.DataFrame,
+    x: Sequence[float],
+    style: Look,
+    theme: Theme,
+    axes: tuple[str, str],
+    named: bool,
 ) -> None:
     if rows.empty:
         return
     first: dict[Any, Any] = rows.iloc[0].to_dict()
-    style = look(first["parts"], theme)
     told = rows["low"].notna()
     drawing.scatter(
         x=list(x),
@@ -103,7 +117,7 @@ def _draw(
         marker=marks.marker(style, theme, first["pattern"]),
         error_y=marks.bars(rows["low"], rows["value"], rows["high"], told, style.color) if told.any() else None,
         customdata=rows["k"],
-        hovertemplate=f"<b>{first['series']}</b>, %{{customdata}} demonstrations<br>%{{y:.1f}} %<extra></extra>",
+        hovertemplate=f"<b>{first['series']}</b>, k = %{{customdata}}<br>%{{y:.1f}} %<extra></extra>",
         xaxis=axes[0],
         yaxis=axes[1],
     )

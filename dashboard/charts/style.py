@@ -6,6 +6,7 @@ declaration says which of them it has, and its line and its marker, which shows 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,12 +116,30 @@ def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[s
         alike = chains.setdefault(own, [])
         if chain not in alike:
             alike.append(chain)
-        if twin := alike.index(chain):
-            color = _mixed(own.color, theme.paper if twin % 2 else theme.text, SHADE)
-            found[series] = Look(color, LINES[(LINES.index(own.dash) + twin) % len(LINES)], own.symbol)
-        else:
-            found[series] = own
+        found[series] = _twin(own, alike.index(chain), theme)
     return found
+
+
+def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, Look]:
+    """Return the look of each series by its parts, where all are lines: no two have colour and line in common.
+
+    Some methods share these, and are told by marks on other charts, which are too alike along lines.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    found = {}
+    for series, parts in made_of.items():
+        own = look(parts, theme)
+        found[series] = _twin(own, seen[own.color, own.dash], theme)
+        seen[own.color, own.dash] += 1
+    return found
+
+
+def _twin(own: Look, number: int, theme: Theme) -> Look:
+    """Return a look, 0, or another shade and line of it."""
+    if not number:
+        return own
+    color = _mixed(own.color, theme.paper if number % 2 else theme.text, SHADE)
+    return Look(color, LINES[(LINES.index(own.dash) + number) % len(LINES)], own.symbol)
 
 
 def _method(name: str) -> str:

@@ -28,7 +28,7 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     assert [one.text for one in figure.layout.annotations] == [
         "<b>Drawn at random</b>",
         "<b>As turns of a chat</b>",
-        "<b>Most like the question, most similar last</b>",
+        "<b>Most like the question, most<br>similar last</b>",  # beside each other on a phone
     ]
     panels = {axis: [one for one in figure.data if one.xaxis == axis] for axis in ("x", "x2", "x3")}
     for axis, steps in (("x", [0, 1, 8]), ("x2", [0, 8]), ("x3", [0, 8])):
@@ -37,6 +37,22 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     wanda = panels["x"][1]
     assert list(wanda.error_y.array) == pytest.approx([3, 2, -5], abs=8) and panels["x"][0].error_y.array is None
     assert [one.showlegend for one in figure.data] == [True, True, False, False, False, False]
+
+
+def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
+    frame = rows()
+    fewer = frame[(frame["series"] == "Dense") | (frame["prompts"] == "")]
+    figure = shots.shots_chart(fewer, LIGHT, "PIQA")
+    assert [one.name for one in figure.data if one.xaxis == "x2"] == ["Dense"]
+    assert sum(bool(one.showlegend) for one in figure.data) == 2
+
+
+def test_methods_of_one_colour_are_told_apart_as_lines():
+    frame = rows()
+    both = frame[frame["series"] == "Wanda 50 %"]
+    twins = pd.concat([both, both.assign(series="AWQ", parts="awq"), both.assign(series="Wanda 30 %")])
+    lines = {one.name: (one.line.color, one.line.dash) for one in shots.shots_chart(twins, LIGHT, "PIQA").data}
+    assert len(set(lines.values())) == 3
 
 
 def grown(*growths):
