@@ -70,14 +70,14 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
         raise
     store.put(result)
     move(model, execution_device(spec.device))
-    told = start_protocol(tokenizer) if texts else {}
-    _perplexities(model, texts, told | {"dtype": spec.variant.dtype}, spec.device, result, store, progress)
+    start = start_protocol(tokenizer) if texts else {}
+    _perplexities(model, texts, start | {"dtype": spec.variant.dtype}, spec.device, result, store, progress)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
         with packed(model) as how:
             if how:  # what is as quick as this need not be as good as the weights themselves
-                _perplexities(model, texts, told | {"dtype": how}, spec.device, result, store, progress)
+                _perplexities(model, texts, start | {"dtype": how}, spec.device, result, store, progress)
             for row in latency(model, how or spec.variant.dtype, progress):
                 told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
                 _keep(store, result, None, told)

@@ -47,6 +47,7 @@ def title(drawing: Drawing, axes: tuple[str, str], text: str, color: str) -> Non
         y=1,
         xanchor="left",
         yanchor="bottom",
+        align="left",
         showarrow=False,
         font={"size": 11, "color": color},  # two beside each other on a phone
     )

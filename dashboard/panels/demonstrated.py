@@ -82,8 +82,9 @@ def show_shots(model: str) -> list[Item]:
 
 
 def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with what variants are called, each by a name of its own, and how they look."""
+    """Return rows with what variants are called, each by a name of its own, and how they look; in the frame's order."""
     variants = frame.drop_duplicates("key").set_index("key")
+    found = found.iloc[variants.index.get_indexer(pd.Index(found["key"])).argsort(kind="stable")]
     known = variants.loc[found["key"]]
     names = variant_names(frame[frame["key"].isin(found["key"])])
     looks = {name: known[name].to_numpy() for name in ("parts", "pattern")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from core.errors import UserError
@@ -65,6 +67,6 @@ def _ask(card: ModelCard) -> None:
 
 
 def _answer(card: ModelCard, label: str, agreed: bool) -> None:
-    kind = "primary" if agreed else "secondary"
+    kind: Literal["primary", "secondary"] = "primary" if agreed else "secondary"
     if st.button(label, key=f"terms_{agreed}", type=kind, on_click=terms.remember, args=(card.id, agreed)):
         st.rerun()  # which closes the dialog
