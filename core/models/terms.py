@@ -6,18 +6,11 @@ from urllib.parse import urljoin
 from core.cache.kept import once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError
-from core.models.catalogue import BY_ID, ModelCard
 from core.models.packed import Terms
 from core.paths import cache_dir
 from core.progress import Progress, silent
 
 ANSWERS = {b"yes": True, b"no": False}
-
-
-def terms_of(model: str) -> Terms | None:
-    """Return what is to be agreed to before a model of the catalogue is fetched; None where that is nothing."""
-    card = BY_ID.get(model)
-    return card.terms if card else None
 
 
 def answer(model: str) -> bool | None:
@@ -46,16 +39,6 @@ def terms_text(terms: Terms, progress: Progress = silent) -> str:
     for link in article.find_all("a", href=True):
         link["href"] = urljoin(terms.url, str(link["href"]))
     return MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(article).strip()
-
-
-def check_agreed(card: ModelCard) -> None:
-    """Raise `UserError` where a model's terms are not agreed to, which says how that is done."""
-    if card.terms is None or answer(card.id):
-        return
-    raise UserError(
-        f"{card.label} is not on this machine, and is fetched only when you agree to the {card.terms.name}: "
-        f"`python -m core fetch {card.id}` shows them and asks."
-    )
 
 
 def _answers() -> Path:

@@ -9,18 +9,18 @@ import streamlit as st
 from core.errors import UserError
 from core.models import terms
 from core.models.catalogue import BY_ID, ModelCard
-from core.models.sources import check_here, identify
+from core.models.packed import Terms
+from core.models.sources import awaited_terms, identify
 from dashboard.panels.mistakes import Mistakes
 
 
 def say_where(model: str) -> None:
     """Say how a model that is not here, and waits for an answer to its terms, gets here."""
-    card = BY_ID.get(model)
-    if card is None or card.terms is None or identify(model).folder or terms.answer(model):
+    if awaited_terms(model) is None:
         return
     st.caption(
-        f"{card.label} is not on this machine. What is shown was measured before; to run more of it, choose it on the "
-        f"Run page, or use `python -m core fetch {model}`."
+        f"{BY_ID[model].label} is not on this machine. What is shown was measured before; to run more of it, choose it "
+        f"on the Run page, or use `python -m core fetch {model}`."
     )
 
 
@@ -29,36 +29,33 @@ def terms_input(card: ModelCard, mistakes: Mistakes) -> None:
     wanted, file = card.terms, card.packed
     if wanted is None or file is None or identify(card.id).folder:
         return
-    size = f"{file.size / 1e6:.0f} MB"
-    try:
-        check_here(identify(card.id))
+    size, agreed = f"{file.size / 1e6:.0f} MB", terms.answer(card.id)
+    if agreed:
         st.caption(f"You agreed to the {wanted.name}; the first run fetches the model ({size}).")
-    except UserError:
-        mistakes.found = True
-        if terms.answer(card.id) is False:
-            st.info(
-                f"You said no to the {wanted.name}, so this model cannot be run here. What was measured of it is on "
-                f"Explore. `python -m core fetch {card.id} --accept-terms` says yes to them."
-            )
-            return
-        st.info(
-            f"This model is not on this machine yet. It is fetched ({size}) when you agree to the {wanted.name}; what "
-            "was measured of it is on Explore without that."
-        )
-        if st.button("Read the terms", key="terms_read", icon=":material/gavel:"):
-            st.dialog(wanted.name, width="large")(_ask)(card)
-
-
-def _ask(card: ModelCard) -> None:
-    if card.terms is None:
         return
+    mistakes.found = True
+    if agreed is False:
+        st.info(
+            f"You said no to the {wanted.name}, so this model cannot be run here. What was measured of it is on "
+            f"Explore. `python -m core fetch {card.id} --accept-terms` says yes to them."
+        )
+        return
+    st.info(
+        f"This model is not on this machine yet. It is fetched ({size}) when you agree to the {wanted.name}; what "
+        "was measured of it is on Explore without that."
+    )
+    if st.button("Read the terms", key="terms_read", icon=":material/gavel:"):
+        st.dialog(wanted.name, width="large")(_ask)(card, wanted)
+
+
+def _ask(card: ModelCard, wanted: Terms) -> None:
     try:
         with st.spinner("Fetching the terms ..."):
-            text = terms.terms_text(card.terms)
+            text = terms.terms_text(wanted)
     except UserError as error:
         st.error(str(error))
         return
-    st.caption(f"{card.label} is under these terms, which are also at {card.terms.url}.")
+    st.caption(f"{card.label} is under these terms, which are also at {wanted.url}.")
     with st.container(height=400):
         st.markdown(text)
     with st.container(horizontal=True):

@@ -1,7 +1,6 @@
 """Wheels are checked before they are unpacked, and what is made from them appears whole or not at all."""
 
 import errno
-import hashlib
 import threading
 import zipfile
 
@@ -11,31 +10,14 @@ from core.cache import wheels
 from core.cache.kept import fact, once, put
 from core.cache.wheels import Wheel, download, extract, members
 from core.errors import Cancelled, UserError
+from tests.core.wheels import only_from, put_wheel
 
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """A folder that is the only place pip looks in; `make(members)` puts a wheel there and returns its card."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-
-    def make(content: dict[str, str]) -> Wheel:
-        path = folder / "files_only-1.0-py3-none-any.whl"
-        about = {
-            "files_only-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: files-only\nVersion: 1.0\n",
-            "files_only-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-            "files_only-1.0.dist-info/RECORD": "",
-        }
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, text in (content | about).items():
-                archive.writestr(name, text)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return Wheel(name="files-only", version="1.0", size=path.stat().st_size, sha256=digest, licence="MIT")
-
-    return make
+    folder = only_from(tmp_path / "index", monkeypatch)
+    return lambda content: put_wheel(folder, "files-only", content)
 
 
 def test_a_wheel_is_fetched_by_pip_and_only_the_named_members_are_unpacked(index, tmp_path):

