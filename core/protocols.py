@@ -38,12 +38,9 @@ def answers(row: Measurement, wanted: Perplexity | Task | Scan, dtype: str) -> b
     return alike and row.dataset == identify_task(wanted.task).id
 
 
-def perplexity_protocol(wanted: Perplexity, dtype: str, **start: str) -> dict[str, Any]:
-    """Return what a perplexity depends on besides variant and text; `windows` None is every window.
-
-    `start` is what is told of the windows' first token (`core.window_start`).
-    """
-    return {"window": wanted.window, "windows": wanted.windows, "dtype": dtype} | start
+def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
+    """Return what a perplexity depends on besides variant and text; `windows` None is every window."""
+    return {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
 
 
 def scan_protocol(wanted: Scan, dtype: str) -> dict[str, Any]:

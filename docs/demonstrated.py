@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from core.analysis.differences import Samples
-from core.analysis.shots import MEAN, shots, way
+from core.analysis.shots import MEAN, prompt_words, prompted, shots
 from core.analysis.told import in_points
 from core.chain import written
 from core.results import Result
@@ -25,12 +25,12 @@ def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataF
     found = shots([one for one in mine if one is not dense], dense, samples)
     rows = found[found["dataset"] == MEAN].sort_values(["prompts", "k"], kind="stable")
     if figure:
-        rows = rows[(rows["k"] > 0) | (rows["prompts"] != "")]  # what zero-shot is compared with
+        rows = prompted(rows)  # what zero-shot is compared with
     names = {one.variant.key: f"`{written(one.variant.stages)}`" for one in mine}
     cells: dict[tuple[int, str], dict[str, str]] = {}
     for row in rows.to_dict("records"):
-        prompt = way(row["prompts"]) if row["k"] or row["prompts"] else "zero-shot"
-        line = cells.setdefault((row["k"], row["prompts"]), {"k": f"{row['k']}", "prompt": prompt})
+        kind = row["k"], row["prompts"]
+        line = cells.setdefault(kind, {"k": f"{row['k']}", "prompt": prompt_words(*kind)})
         if pd.isna(row["difference"]):
             line["dense, %"] = f"{100 * row['value']:.1f}"
         elif pd.notna(value := row[f"{figure}difference"]):

@@ -94,6 +94,16 @@ def way(prompts: str) -> str:
     return ", ".join(words if "selector" in told or "template" in told else [WORDS["selector"]["random"], *words])
 
 
+def prompt_words(k: float, prompts: str) -> str:
+    """Say what stood before the questions."""
+    return way(prompts) if k or prompts else "zero-shot"
+
+
+def prompted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `shots` that are no zero-shot ones."""
+    return rows[(rows["k"] > 0) | (rows["prompts"] != "")]
+
+
 def scored(result: Result) -> dict[Documents, Scored]:
     """Return the accuracies that a variant has here, by documents, prompt and task: each task's own metric."""
     found: dict[Documents, Scored] = {}

@@ -70,14 +70,13 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
         raise
     store.put(result)
     move(model, execution_device(spec.device))
-    start = start_protocol(tokenizer) if texts else {}
-    _perplexities(model, texts, start | {"dtype": spec.variant.dtype}, spec.device, result, store, progress)
+    _perplexities(model, tokenizer, texts, spec.variant.dtype, spec.device, result, store, progress)
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
         with packed(model) as how:
             if how:  # what is as quick as this need not be as good as the weights themselves
-                _perplexities(model, texts, start | {"dtype": how}, spec.device, result, store, progress)
+                _perplexities(model, tokenizer, texts, how, spec.device, result, store, progress)
             for row in latency(model, how or spec.variant.dtype, progress):
                 told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
                 _keep(store, result, None, told)
@@ -96,8 +95,9 @@ def _check_identity(spec: RunSpec) -> None:
 
 def _perplexities(
     model: PreTrainedModel,
+    tokenizer: Any,
     texts: Mapping[Perplexity, Tensor],
-    protocol: Mapping[str, str],
+    dtype: str,
     device: str,
     result: Result,
     store: Store,
@@ -108,7 +108,7 @@ def _perplexities(
         row = Measurement(
             metric="perplexity",
             dataset=corpus.id,
-            protocol=perplexity_protocol(reading.text, **protocol) | {"source": corpus.source},
+            protocol=perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source},
             details=circumstances(reading.seconds, device) | {"tokens": texts[reading.text].numel()},
             **summary("perplexity", reading.samples),
         )

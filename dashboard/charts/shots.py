@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from core.analysis.intervals import ALPHA
 from core.analysis.paired import holm
-from core.analysis.shots import MEAN, way
+from core.analysis.shots import MEAN, prompt_words, prompted, way
 from core.analysis.told import in_points, p_words
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
@@ -38,8 +38,7 @@ def task_name(dataset: str, tasks: int) -> str:
 
 def ways(rows: pd.DataFrame) -> list[str]:
     """Return the kinds of prompts in rows that are no zero-shot ones, random demonstrations first."""
-    found = rows[(rows["k"] > 0) | (rows["prompts"] != "")]
-    return sorted(found["prompts"].unique(), key=lambda prompts: (len(prompts), prompts))
+    return sorted(prompted(rows)["prompts"].unique(), key=lambda prompts: (len(prompts), prompts))
 
 
 def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
@@ -132,7 +131,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             {
                 "Variant": row["series"],
                 "k": row["k"],
-                "Prompt": way(row["prompts"]) if row["k"] or row["prompts"] else "zero-shot",
+                "Prompt": prompt_words(row["k"], row["prompts"]),
                 "Accuracy": 100 * row["value"],
                 "vs dense": _told(row, ""),
                 "Change from zero-shot": _told(row, "growth_"),

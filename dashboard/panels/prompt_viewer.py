@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.analysis.shots import MEAN, prompts_of, way
+from core.analysis.shots import MEAN, prompted, prompts_of, way
 from core.data import files
 from core.data.cards import card
 from core.errors import UserError
@@ -32,7 +32,7 @@ STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
 
 def show_prompt(model: str, found: pd.DataFrame) -> None:
     """Let the prompt of any document be read; `found` are the rows of `core.analysis.shots` that are shown."""
-    rows = found[(found["dataset"] != MEAN) & ((found["k"] > 0) | (found["prompts"] != ""))]
+    rows = prompted(found[found["dataset"] != MEAN])
     st.header("Read a prompt", anchor=False)
     with st.container(horizontal=True):
         names = {name: shots.task_name(name, 1) for name in rows["dataset"].unique()}

@@ -3,7 +3,8 @@
 import pytest
 
 from core.errors import UserError
-from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES
+from core.methods.unstructured.sparsegpt import SparseGPT
+from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from tests.core.contract import check_reconstructed, check_recovered, check_saved, check_share
 from tests.core.ground import Case, cases
 
@@ -19,7 +20,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def pruned(gemma):
-    return gemma.make(Case(next(method for method in METHODS if method.name == "sparsegpt")))
+    return gemma.make(Case(SparseGPT))
 
 
 @pytest.mark.parametrize("case", [case for case in cases(METHODS) if case.method.name not in REFUSED], ids=str)
@@ -31,9 +32,8 @@ def test_the_asked_share_goes_and_what_is_saved_comes_back(case, gemma, tmp_path
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_does_not_fit_its_blocks_says_why(name, gemma):
-    [method] = [one for one in (*METHODS, *PREPARATIONS) if one.name == name]
     with pytest.raises(UserError, match=REFUSED[name]):
-        gemma.make(Case(method))
+        gemma.make(Case(get_stage(name)))
 
 
 @pytest.mark.parametrize("case", cases(RECONSTRUCTIONS), ids=str)
