@@ -1,4 +1,4 @@
-"""A Llama model as one GGUF file, for llama.cpp and what is built on it."""
+"""A Llama or Gemma 3 model as one GGUF file, for llama.cpp and what is built on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from core.models.sources import identify_again
 from core.registry import get_stage
 from core.results import Footprint, Variant
 from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.gguf.architectures import architecture_of
 from core.shipping.gguf.types import BITS, BLOCK, F16, Q8, TYPES, bits_per_weight
 from core.shipping.grids import last_grid
 from core.specs import VariantSpec
@@ -22,7 +23,6 @@ from core.specs import VariantSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ROTATIONS = ("default", "linear", "llama3")  # that only divide frequencies
 LOADING = """import xllamacpp
 wanted = xllamacpp.CommonParams()
 wanted.model.path = "FOLDER/{file}"
@@ -35,7 +35,7 @@ class GGUF(Format):
     label = "GGUF"
     purpose = (
         "One file for llama.cpp and what is built on it, which run it fast on a CPU; a Llama model, whose heads and "
-        "channels may differ from block to block."
+        "channels may differ from block to block, or a Gemma 3, whose blocks are all alike."
     )
     library = "gguf"
     runtime = Runtime("in_llama_cpp", ("xllamacpp",))
@@ -74,7 +74,7 @@ class GGUF(Format):
                     "huggingface, or compress with a method that removes heads and channels or rounds weights."
                 )
         config = config_of(identify_again(variant.model, variant.revision))
-        check_llama(config)
+        architecture_of(config)
         if config.get("tie_word_embeddings") and any(stage.method == Rotate.name for stage in variant.stages):
             raise UserError(
                 f"GGUF has no form for what {Rotate.label} leaves of a model whose embedding is its head, too; export "
@@ -88,22 +88,9 @@ class GGUF(Format):
         from core.shipping.gguf.tensors import check_known
         from core.shipping.gguf.write import write_gguf
 
-        check_llama(model.config.to_dict())
-        check_known(model)
+        architecture = architecture_of(model.config.to_dict())
+        check_known(model, architecture)
         check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
         file = f"model-{kind}.gguf"
-        notes = write_gguf(model, tokenizer, variant.model, folder / file, kind, tell)
+        notes = write_gguf(model, architecture, tokenizer, variant.model, folder / file, kind, tell)
         return Written(folder / file, LOADING.format(file=file), notes)
-
-
-def check_llama(config: dict[str, Any]) -> None:
-    """Raise `UserError` unless a configuration is that of a Llama model that GGUF describes whole."""
-    if config.get("model_type") != "llama" or config.get("hidden_act", "silu") != "silu":
-        raise UserError(
-            f"GGUF is written for Llama models, and this one is {config.get('model_type', 'of no named kind')}; "
-            "export it as huggingface."
-        )
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    turned = rope.get("rope_type") or rope.get("type") or "default"
-    if turned not in ROTATIONS:
-        raise UserError(f"GGUF is not written for positions of the kind {turned!r}; export it as huggingface.")

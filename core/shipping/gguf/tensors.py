@@ -1,7 +1,7 @@
-"""The tensors of a Llama model as GGUF has them: other names, q and k with their rows in another order.
+"""The tensors of a model as GGUF has them: other names, and of a Llama q and k with their rows in another order.
 
-llama.cpp turns neighbouring numbers of a head where transformers turns those half a head apart, so that the rows of q
-and k, and their biases, change places.
+There llama.cpp turns neighbouring numbers of a head where transformers turns those half a head apart, so that the rows
+of q and k, and their biases, change places.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from core.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import grid_of
 from core.models.parts.units import Units, find_units
+from core.shipping.gguf.architectures import Architecture
 from core.shipping.gguf.blocks import encoded, exact_type, on_grid, type_for
 from core.shipping.gguf.types import BITS, BLOCK, F16, Q8
 
@@ -36,12 +36,9 @@ ROLES = {
     "up": "ffn_up",
     "down": "ffn_down",
 }
-NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 F32 = "F32"
-KNOWN = (
-    r"(model\.(embed_tokens|norm)|lm_head)\.weight|model\.layers\.\d+\."
-    r"((input|post_attention)_layernorm\.weight|(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj\.(weight|bias))"
-)
+TABLES = r"(model\.(embed_tokens|norm)|lm_head)\.weight"
+LINEARS = r"(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj\.(weight|bias)"
 
 
 @dataclass(frozen=True)
@@ -60,37 +57,33 @@ def padded(channels: int, kind: str) -> int:
     return channels + (-channels % BLOCK if kind in BITS else 0)
 
 
-def check_known(model: PreTrainedModel) -> None:
-    """Raise `UserError` where a model has weights that a plain Llama has not, and that a file could not hold."""
+def check_known(model: PreTrainedModel, architecture: Architecture) -> None:
+    """Raise `UserError` where a model has weights that no plain one has, and that a file could not hold."""
+    norms = "|".join(map(re.escape, architecture.norms))
+    known = rf"{TABLES}|model\.layers\.\d+\.(({norms})\.weight|{LINEARS})"
     for name, _ in model.named_parameters():
-        if not re.fullmatch(KNOWN, name):
-            raise UserError(f"GGUF has no form for {name}, which no plain Llama model has; export it as huggingface.")
+        if not re.fullmatch(known, name):
+            raise UserError(
+                f"GGUF has no form for {name}, which no plain {architecture.label} model has; export it as huggingface."
+            )
 
 
-def parts_of(model: PreTrainedModel, kind: str) -> Iterator[Part]:
+def parts_of(model: PreTrainedModel, architecture: Architecture, kind: str) -> Iterator[Part]:
     """Yield every tensor of a model whose linears are to be of a type."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     yield _table("token_embd.weight", embedding, kind)
     blocks = find_blocks(model)
     for index, block in enumerate(blocks.holder):
         prefix, units = f"blk.{index}.", find_units(blocks, index)
-        for norm, name in NORMS.items():
-            yield _vector(f"{prefix}{name}.weight", _weight(block.get_submodule(norm)))
+        for norm, name in architecture.norms.items():
+            yield _vector(f"{prefix}{name}.weight", _weight(block.get_submodule(norm)), architecture.shift)
         for role, linear in units.linears.items():
-            yield from _linear(prefix + ROLES[role], linear, units, kind)
-    yield _vector("output_norm.weight", _weight(model.base_model.get_submodule("norm")))
+            yield from _linear(prefix + ROLES[role], linear, units, kind, architecture.turned)
+    yield _vector("output_norm.weight", _weight(model.base_model.get_submodule("norm")), architecture.shift)
     if _weight(head) is not _weight(embedding):
         yield _table("output.weight", head, kind)
-    if (factors := rope_factors(model)) is not None:
+    if (factors := architecture.rope_factors(model)) is not None:
         yield _vector("rope_freqs.weight", factors)
-
-
-def rope_factors(model: PreTrainedModel) -> Tensor | None:
-    """Return by what each frequency of the rotation is divided (head / 2,); None where they are the plain ones."""
-    own = model.base_model.get_submodule("rotary_emb").get_buffer("inv_freq").float().cpu()
-    steps = torch.arange(0, 2 * len(own), 2, dtype=torch.int64).float() / (2 * len(own))
-    plain = 1.0 / model.config.rope_parameters["rope_theta"] ** steps
-    return None if torch.allclose(own, plain, rtol=1e-5) else plain / own
 
 
 def _weight(module: nn.Module) -> Tensor:
@@ -109,11 +102,11 @@ def _table(name: str, table: nn.Module, kind: str) -> Part:
     return Part(name, written, tuple(weight.shape), make, exact is not None)
 
 
-def _vector(name: str, values: Tensor) -> Part:
-    return Part(name, F32, tuple(values.shape), lambda: _numbers(values))
+def _vector(name: str, values: Tensor, shift: float = 0.0) -> Part:
+    return Part(name, F32, tuple(values.shape), lambda: _numbers(values) + np.float32(shift))
 
 
-def _linear(name: str, linear: Linear, units: Units, kind: str) -> Iterator[Part]:
+def _linear(name: str, linear: Linear, units: Units, kind: str, turned: bool) -> Iterator[Part]:
     rows, inputs = linear.shape
     channels = padded(units.geometry.channels, kind) - units.geometry.channels  # that are added
     more = channels if linear.role in ("gate", "up") else 0  # outputs
@@ -122,22 +115,23 @@ def _linear(name: str, linear: Linear, units: Units, kind: str) -> Iterator[Part
     exact = exact_type(grid, kind) if width == inputs else None
     written = exact or type_for(width, kind)
 
+    def ordered(rows: NDArray[Any]) -> NDArray[Any]:
+        return _turned(rows, linear.role, units) if turned else rows
+
     def make() -> NDArray[Any]:
         weight = _numbers(linear.weight)
         if exact and grid is not None:
             made = on_grid(weight, grid, exact)
         else:
             made = encoded(np.pad(weight, ((0, 0), (0, width - inputs))), written)
-        return np.pad(_ordered(made, linear.role, units), ((0, more), (0, 0)))  # bytes of 0 are weights of 0
+        return np.pad(ordered(made), ((0, more), (0, 0)))  # bytes of 0 are weights of 0
 
     yield Part(f"{name}.weight", written, (rows + more, width), make, exact is not None)
     if (bias := linear.module.bias) is not None:
-        yield Part(
-            f"{name}.bias", F32, (rows + more,), lambda: np.pad(_ordered(_numbers(bias), linear.role, units), (0, more))
-        )
+        yield Part(f"{name}.bias", F32, (rows + more,), lambda: np.pad(ordered(_numbers(bias)), (0, more)))
 
 
-def _ordered(rows: NDArray[Any], role: str, units: Units) -> NDArray[Any]:
+def _turned(rows: NDArray[Any], role: str, units: Units) -> NDArray[Any]:
     """Return the rows (out, ...) of a linear in llama.cpp's order: of each head of q and k the halves in turn."""
     shape = units.geometry
     heads = {"q": shape.query_heads, "k": shape.kv_heads}.get(role)

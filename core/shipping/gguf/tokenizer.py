@@ -1,8 +1,13 @@
-"""A tokenizer as GGUF has it: the tokens, merges and kinds of a byte-level BPE, and how text is split before."""
+"""A tokenizer as GGUF has it: its tokens and their kinds, and what becomes one of what is read.
+
+That is, of a byte-level BPE, its merges and how text is split before; of pieces that a space begins, as SentencePiece
+makes them, a score each, of which llama.cpp joins the highest first.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
@@ -10,7 +15,7 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # GGUF's kinds of tokens
+NORMAL, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 3, 4, 5, 6  # GGUF's kinds of tokens
 # What llama.cpp calls the splits that it knows, by the pre-tokenizers that make them.
 SPLITS: dict[str, list[dict[str, Any]]] = {
     "gpt-2": [{"type": "ByteLevel", "use_regex": True}],
@@ -28,6 +33,7 @@ SPLITS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 WHOLE = ("llama-bpe",)  # of which a part that is a token is that token, whatever the merges say
+BYTES = "<0x[0-9A-F]{2}>"  # tokens of single bytes
 SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}  # transformers' names and GGUF's
 
 
@@ -37,16 +43,22 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
     Raises `UserError` where llama.cpp has none like it.
     """
     told = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "is_fast", False) else {}
-    name = split_name(told)
+    pieces = of_pieces(told)
+    name = "default" if pieces else split_name(told)
     vocabulary, added = told["model"]["vocab"], {token["id"]: token for token in told["added_tokens"]}
     tokens = {place: token for token, place in vocabulary.items()} | {i: one["content"] for i, one in added.items()}
     kinds = {i: CONTROL if one["special"] else USER_DEFINED for i, one in added.items()}
-    writer.add_tokenizer_model("gpt2")
+    kinds |= {i: BYTE for i, token in tokens.items() if pieces and re.fullmatch(BYTES, token)}
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in told["model"]["merges"]]
+    writer.add_tokenizer_model("llama" if pieces else "gpt2")
     writer.add_tokenizer_pre(name)
     writer.add_token_list([tokens.get(i, f"[PAD{i}]") for i in range(size)])
     writer.add_token_types([kinds.get(i, NORMAL if i in tokens else UNUSED) for i in range(size)])
-    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in told["model"]["merges"]]
-    if merges:
+    if pieces:
+        first = {pair.replace(" ", ""): rank for rank, pair in reversed(list(enumerate(merges)))}
+        writer.add_token_scores([-float(first.get(tokens.get(i, ""), len(merges))) for i in range(size)])
+        writer.add_add_space_prefix(False)
+    elif merges:
         writer.add_token_merges(merges)
     for theirs, ours in SPECIAL.items():
         if (place := getattr(tokenizer, f"{theirs}_token_id")) is not None:
@@ -55,6 +67,18 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
     writer.add_add_bos_token(first == [tokenizer.bos_token_id])
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
+
+
+def of_pieces(told: dict[str, Any]) -> bool:
+    """Whether a tokenizer, given as the JSON of `tokenizers`, joins pieces in which spaces are marks, as Gemma's does.
+
+    Its text is not split before, as the spaces that it would be split at are marks by then.
+    """
+    model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    whole = not before or (before.get("type"), before.get("pattern")) == ("Split", spaces["pattern"])
+    plain = model.get("type") == "BPE" and model.get("byte_fallback") and told.get("normalizer") == spaces
+    return bool(plain and whole)
 
 
 def split_name(told: dict[str, Any]) -> str:
@@ -70,6 +94,6 @@ def split_name(told: dict[str, Any]) -> str:
             if same and whole == (name in WHOLE):
                 return name
     raise UserError(
-        "GGUF is written for byte-level BPE tokenizers that split text as GPT-2, SmolLM or Llama 3 do, and this "
-        "model's is another; export it as huggingface."
+        "GGUF is written for byte-level BPE tokenizers that split text as GPT-2, SmolLM or Llama 3 do, and for "
+        "Gemma's; this model's is another; export it as huggingface."
     )

@@ -1,7 +1,4 @@
-"""A GGUF file of a Llama model, tensor by tensor: `llama` where all blocks are alike, else `deci`, sizes a block each.
-
-Both are llama.cpp's names of architectures; `deci` is Llama with as many heads and channels in each block as it says.
-"""
+"""A GGUF file of a model, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
 from core.models.parts.units import find_units
 from core.shipping.base import Tell
+from core.shipping.gguf.architectures import Architecture
 from core.shipping.gguf.tensors import Part, padded, parts_of
 from core.shipping.gguf.tokenizer import add_tokenizer
 from core.shipping.gguf.types import BITS, BLOCK, F16
@@ -24,19 +22,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def write_gguf(model: PreTrainedModel, tokenizer: Any, name: str, file: Path, kind: str, tell: Tell) -> tuple[str, ...]:
+def write_gguf(
+    model: PreTrainedModel, architecture: Architecture, tokenizer: Any, name: str, file: Path, kind: str, tell: Tell
+) -> tuple[str, ...]:
     """Write a model whose linears are to be of a type; return what of it is not as that says."""
     from gguf import GGUFWriter
 
     blocks = find_blocks(model)
     shapes = [find_units(blocks, index).geometry for index in range(len(blocks.holder))]
-    writer = GGUFWriter(file, "llama" if _alike(shapes) else "deci")
+    writer = GGUFWriter(file, architecture.name(_alike(shapes)))
     try:
         writer.add_name(name)
         _add_sizes(writer, model, shapes, kind)
+        architecture.add_positions(writer, model.config)
         _add_types(writer, kind)
         add_tokenizer(writer, tokenizer, model.config.vocab_size)
-        parts = list(parts_of(model, kind))
+        parts = list(parts_of(model, architecture, kind))
         for part in parts:
             _announce(writer, part)
         writer.write_header_to_file()
@@ -84,7 +85,6 @@ def _add_sizes(writer: GGUFWriter, model: PreTrainedModel, shapes: list[Geometry
     # Left out, llama.cpp takes the width of the hidden states over the heads of the first block.
     for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
         add(first.head_dim)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
 
 

@@ -1,4 +1,4 @@
-"""Tiny Llama models with a byte-level BPE tokenizer, and their exports."""
+"""Tiny models with tokenizers as theirs are, and their exports."""
 
 import torch
 
@@ -59,9 +59,39 @@ def bpe(split="gpt-2"):
     )
 
 
-def made(chain, **changes):
-    """Return a tiny Llama model that went through a chain, and its result."""
-    model = tiny("llama-gqa", **(LLAMA | changes))
+def pieces():
+    """Return a tokenizer of pieces that a space begins, as Gemma's: bytes where it knows no other, every text begun."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", "\u2581")
+    trained.pre_tokenizer = pre_tokenizers.Split(Regex("(?=\u2581)"), "isolated")
+    trained.train_from_iterator([TEXT * 3], trainers.BpeTrainer(vocab_size=120, show_progress=False))
+    learnt = sorted(trained.get_vocab().items(), key=lambda one: one[1])  # the first are letters
+    names = [
+        "<pad>",
+        "<eos>",
+        "<bos>",
+        "<unk>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *(one for one, _ in learnt),
+    ]
+    vocabulary = {token: place for place, token in enumerate(names)}
+    halves = [(token[:at], token[at:]) for token, _ in learnt for at in range(1, len(token))]
+    merges = [(first, second) for first, second in halves if {first, second} <= vocabulary.keys()]
+    whole = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    whole.normalizer = normalizers.Replace(" ", "\u2581")
+    whole.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    whole.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    whole.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=whole, **special)
+
+
+def made(chain, name="llama-gqa", **changes):
+    """Return a tiny model, of a Llama if none is named, that went through a chain, and its result."""
+    model = tiny(name, **((LLAMA if name == "llama-gqa" else {}) | changes))
     mark_dense(find_blocks(model))
     sizes, dense = linear_sizes(model), sum(p.numel() for p in model.parameters())
     stages = build_asked(parse(chain), Shared(CALIBRATION, None, 0))

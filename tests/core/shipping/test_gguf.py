@@ -10,6 +10,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.units import find_units
 from core.shipping import proof
 from core.shipping.gguf import format as gguf
+from core.shipping.gguf.architectures import architecture_of
 from core.shipping.gguf.tokenizer import SPLITS, split_name
 from tests.core.shipping.exported import LLAMA, bpe, exported, made
 from tests.core.tiny import tiny
@@ -165,10 +166,10 @@ def test_weights_that_no_plain_llama_has_are_refused_whatever_the_stages_say(tmp
 
 
 def test_another_architecture_or_tokenizer_is_refused():
-    with pytest.raises(UserError, match="for Llama models, and this one is qwen3"):
-        gguf.check_llama(tiny("qwen3").config.to_dict())
+    with pytest.raises(UserError, match="for Llama and Gemma 3 models, and this one is qwen3"):
+        architecture_of(tiny("qwen3").config.to_dict())
     with pytest.raises(UserError, match="positions of the kind 'yarn'"):
-        gguf.check_llama({"model_type": "llama", "rope_scaling": {"type": "yarn"}})
+        architecture_of({"model_type": "llama", "rope_scaling": {"type": "yarn"}})
     with pytest.raises(UserError, match="byte-level BPE tokenizers"):
         split_name({"model": {"type": "WordLevel"}, "pre_tokenizer": {"type": "Whitespace"}})
 

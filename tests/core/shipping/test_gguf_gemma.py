@@ -1,0 +1,90 @@
+"""GGUF files of a tiny Gemma 3, read by transformers' own reader and by llama.cpp."""
+
+import pytest
+import torch
+from gguf import GGUFReader
+from transformers import AutoModelForCausalLM
+
+from core.errors import UserError
+from core.shipping import proof
+from core.shipping.gguf import format as gguf
+from core.shipping.gguf.architectures import architecture_of, period
+from core.shipping.gguf.tokenizer import of_pieces
+from tests.core.shipping.exported import exported, made, pieces
+from tests.core.shipping.test_gguf import CLOSE, ODD, fields
+from tests.core.tiny import tiny
+
+SMALL = {"vocab_size": 400, "hidden_size": 64}
+S, F = "sliding_attention", "full_attention"
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    """The models of these tests lie nowhere; they are Gemma 3."""
+    monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
+    monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "gemma3_text"})
+
+
+def gemma(chain, **changes):
+    return made(chain, "gemma3-mqa", **(SMALL | changes))
+
+
+@pytest.mark.parametrize("kinds", [[S, F, S, F], [S, S, S, S]])
+def test_llama_cpp_reads_what_we_read(kinds, tmp_path, monkeypatch):
+    monkeypatch.setattr(proof, "PROMPTS", ("It's 1984 again; we'll say so, they've said 12345 times.", *ODD))
+    model, result = gemma("dense", layer_types=kinds)
+    for name, weight in model.named_parameters():
+        if name.endswith("norm.weight"):  # that a shift left out is seen
+            torch.nn.init.normal_(weight, std=0.3)
+    shown = exported(model, result, pieces(), tmp_path / "out", "gguf", "F16")
+    assert shown.reason is None and shown.same_tokens and shown.difference < CLOSE and shown.same_first == 5
+    told = fields(tmp_path / "out")
+    assert told["general.architecture"] == "gemma3" and told["gemma3.attention.head_count_kv"] == 1
+    assert told["gemma3.attention.sliding_window"] == 8 and told["tokenizer.ggml.add_bos_token"]
+    assert told.get("gemma3.attention.sliding_window_pattern") == (2 if F in kinds else None)
+
+
+def test_any_reader_finds_the_weights(tmp_path):
+    model, result = gemma("dense", layer_types=[S] * 4)
+    exported(model, result, pieces(), tmp_path / "out", "gguf", "F16")
+    read = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model-F16.gguf", dtype=torch.float32)
+    ours = model.state_dict()
+    for name, weight in read.state_dict().items():
+        assert torch.allclose(weight, ours[name], atol=1e-3, rtol=1e-3), name
+
+
+@pytest.mark.parametrize("chain", ["sparsegpt@0.5", "rtn@4bit,group_size=32"])
+def test_zeros_and_codes_are_read(chain, tmp_path):
+    model, result = gemma(chain)
+    kind = gguf.GGUF().default(result.variant)
+    shown = exported(model, result, pieces(), tmp_path / "out", "gguf", kind)
+    assert shown.reason is None and shown.same_tokens and shown.difference < (CLOSE if kind == "F16" else 1.5)
+    (file,) = (tmp_path / "out").glob("*.gguf")
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+    assert kinds["blk.0.attn_q.weight"] == kind and kinds["blk.0.post_ffw_norm.weight"] == "F32"
+
+
+def test_blocks_of_different_sizes_or_at_other_steps_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no form for a Gemma 3 with blocks of different sizes; export it as hugg"):
+        exported(*gemma("flap@0.3"), pieces(), tmp_path / "out", "gguf", "F16")
+    with pytest.raises(UserError, match="do not come at equal steps"):
+        exported(*gemma("dense", layer_types=[S, F, F, S]), pieces(), tmp_path / "out", "gguf", "F16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_llama_cpp_computes_otherwise_is_refused():
+    plain = tiny("gemma3-mqa").config.to_dict()
+    assert architecture_of(plain).label == "Gemma 3"
+    for changed, said in (
+        ({"query_pre_attn_scalar": 8}, "whose query_pre_attn_scalar is 8"),
+        ({"hidden_activation": "silu"}, "whose hidden_activation is silu"),
+        ({"final_logit_softcapping": 30.0}, "whose final_logit_softcapping is 30.0"),
+        ({"rope_parameters": {F: {"rope_type": "linear"}, S: {"rope_type": "default"}}}, "of the kind 'linear'"),
+    ):
+        with pytest.raises(UserError, match=f"{said}; export it as huggingface"):
+            architecture_of(plain | changed)
+
+
+def test_steps_are_told_by_the_last_of_them():
+    assert period([S] * 5 + [F]) == 6 and period([S, S, F] * 3) == 3 and period([F] * 3) == 1 and period([S] * 18) == 19
+    assert of_pieces({"model": {"type": "BPE", "byte_fallback": True}, "normalizer": None}) is False
