@@ -73,7 +73,7 @@ def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None
             "type": "log",
             "range": [math.log10(low), math.log10(high)],
             "tickvals": ticks,
-            "ticktext": [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks],
+            "ticktext": [f"{tick:,.0f}" if tick.is_integer() else f"{tick:g}" for tick in ticks],
             "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 2, "showgrid": False},
         }
     )

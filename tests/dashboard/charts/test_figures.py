@@ -14,6 +14,7 @@ from core.store import shipped
 from dashboard.charts import choices, dots, figures, labels, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import explained, perplexity_curve
+from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
 from tests.dashboard.charts.drawn import trace
@@ -200,6 +201,14 @@ def test_a_label_without_room_is_left_out_of_the_first_view():
 def test_log_ticks_are_few_and_inside(low, high, expected):
     ticks = figures.log_ticks(low, high)
     assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 2.4), (0.2, 3.0), (800.0, 40000.0)])
+def test_a_log_axis_names_its_ticks_by_their_values(low, high):
+    drawing = Drawing(LIGHT, 400)
+    figures.log_axis(drawing, low, high)
+    axis = drawing.figure().layout.yaxis
+    assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
 
 
 def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
