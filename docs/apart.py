@@ -14,7 +14,7 @@ from core.analysis.told import figures
 from core.cli.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
-from docs.points import DENSE, LONG, MODEL, TRAINED_METHODS, Point, number, point, seed
+from docs.points import DENSE, LONG, MODEL, TEXTS, TRAINED_METHODS, Point, number, point, seed
 from docs.tables import TRAINED
 
 REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
@@ -43,7 +43,8 @@ def known(results: Iterable[Result]) -> Known:
 
 def compared(result: Result) -> Result:
     """Return a result with the perplexity in windows of 2048 and the accuracies that tasks are compared by alone."""
-    rows = tuple(row for row in result.measurements if column(row) == LONG or _of_task(row))
+    text = TEXTS.get(result.variant.model)
+    rows = tuple(row for row in result.measurements if column(row) == text or _of_task(row))
     return result.model_copy(update={"measurements": rows})
 
 

@@ -16,7 +16,7 @@ from core.methods.embedding.base import EmbeddingMethod
 from core.registry import made
 from core.results import Result
 from docs.apart import compared
-from docs.points import DENSE, LONG, MODEL, number, point
+from docs.points import DENSE, MODEL, TEXTS, number, point
 
 SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
 AT = 0.7
@@ -38,16 +38,18 @@ def of_some_blocks(result: Result) -> bool:
     return any(stage.layers for stage in result.variant.stages)
 
 
-def beside_dense(results: Sequence[Result], chosen: Sequence[Result], samples: Samples) -> list[dict]:
-    """Return of each chosen variant of the default model that has the page's perplexity what is told of it.
+def beside_dense(
+    results: Sequence[Result], chosen: Sequence[Result], samples: Samples, model: str = MODEL
+) -> list[dict]:
+    """Return of each chosen variant of a model that has the page's perplexity what is told of it.
 
     `result`, `chain`, `value` (perplexity), `read` (its ratio to dense) and `mean` (of seven, in points); none where
     the dense model is not among the results. How one was trained is not told: all were as the page says.
     """
     dense = next(
-        (one for one in map(compared, results) if one.variant.model == MODEL and point(one.variant) == DENSE), None
+        (one for one in map(compared, results) if one.variant.model == model and point(one.variant) == DENSE), None
     )
-    mine = {one.variant.key: one for one in map(compared, chosen) if one.variant.model == MODEL}
+    mine = {one.variant.key: one for one in map(compared, chosen) if one.variant.model == model}
     if dense is None or not mine:
         return []
     told = differences(list(mine.values()), dense, samples)
@@ -58,7 +60,7 @@ def beside_dense(results: Sequence[Result], chosen: Sequence[Result], samples: S
     }
     rows = []
     for key, result in mine.items():
-        value = next((row.value for row in result.measurements if column(row) == LONG), None)
+        value = next((row.value for row in result.measurements if column(row) == TEXTS[model]), None)
         if value is None:
             continue
         stages = [
@@ -86,19 +88,19 @@ def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     )
 
 
-def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: str) -> str:
+def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: str, model: str = MODEL) -> str:
     """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
-    found = {f"{written(one.variant.stages)}": one for one in map(compared, results) if _page(one)}
+    found = {f"{written(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
     told = differences([found[chain]], found[other], samples)
     rows = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
     return figures(rows[0]) if rows else "cannot be paired"
 
 
-def _page(result: Result) -> bool:
-    """Whether a variant of the default model reads, where it reads any, the text that this page calibrates on."""
+def of_page(result: Result, model: str) -> bool:
+    """Whether a variant of a model reads, where it reads any, the text that this page calibrates on."""
     first = result.variant.stages[0]
     read = first.calibration is None or first.calibration.corpus == CALIBRATED
-    return result.variant.model == MODEL and read and not first.seed
+    return result.variant.model == model and read and not first.seed
 
 
 def _at(result: Result) -> bool:

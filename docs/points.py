@@ -16,6 +16,8 @@ from core.training.base import TrainedMethod
 
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
+SECOND = "gemma3-270m"
+TEXTS = {MODEL: LONG, SECOND: "perplexity wikitext2@2048:8"}  # the perplexity that tables tell of each model
 STEPS, HELD_OUT = "steps", "held-out loss"
 DENSE = ("dense", "", "nothing")
 TRAINED_METHODS = {  # that remove while they train -> the same in one shot

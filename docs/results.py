@@ -10,6 +10,7 @@ from core.store.shipped import read_measured
 from docs import apart, chains, demonstrated, points, tables
 from docs.few_bits import few_bits, is_rounded
 from docs.law_errors import law_errors, opt_errors
+from docs.two_models import two_models
 
 HERE = Path(__file__).parent
 PAGE = HERE / "results.md"
@@ -34,6 +35,8 @@ def page() -> str:
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
+        two_models=markdown(two_models(shipped, read_shipped_samples)),
+        second=points.SECOND,
         law_errors=markdown(law_errors(shipped)),
         opt_errors=markdown(opt_errors()),
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},

@@ -17,22 +17,29 @@ from core.specs import PUBLISHED
 from dashboard.charts import choices, points, zeroshot
 from dashboard.charts.choices import MOST_LIT
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.figures import RATIO, Axis
+from dashboard.charts.figures import Axis
 from dashboard.charts.style import Theme
 
 SIZE = Axis("size", "Parameters of the dense model")
+PACKED = Axis("packed_share", "Packed size, share of the dense model's", percent=True, of_bits=True)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models in the order shown
 CLOSE = 0.04  # of the width, from one label of a size to the next
-FORMATS = {"Times dense": "%.3g", "Accuracy vs dense": "%+.1f", "Perplexity": "%.5g", "Dense parameters (M)": "%.0f"}
+FORMATS = {
+    "Times dense": "%.3g",
+    "Accuracy vs dense": "%+.1f",
+    "Packed vs dense (%)": "%.1f",
+    "Perplexity": "%.5g",
+    "Dense parameters (M)": "%.0f",
+}
 
 
-def alike(frame: pd.DataFrame, corpus: str, window: int) -> pd.DataFrame:
+def alike(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataFrame:
     """Return the perplexities of a model on a text in windows of a length, of the protocol and texts of most points.
 
-    None where the dense model is not among them, or nothing else is.
+    They are of variants that have a place on the axis; none where the dense model is not there, or nothing else is.
     """
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
-    rows = choices.by_share(rows)
+    rows = choices.curved(rows, axis)
     if rows.empty:
         return rows
     rows = choices.made_with_most(rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]])
@@ -43,8 +50,8 @@ def alike(frame: pd.DataFrame, corpus: str, window: int) -> pd.DataFrame:
 def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the points of a model (`points.collapse`) as multiples of its dense perplexity; rows as of `alike`.
 
-    `perplexity` is as it was measured, `of` the series' name without the model's, and `size` the logarithm to base 10
-    of the dense model's parameters, where they are known.
+    `perplexity` is as it was measured, `of` the series' name without the model's, `packed_share` the packed size over
+    the dense model's, and `size` the logarithm to base 10 of the dense model's parameters; both where they are known.
     """
     dense, found = (points.collapse(part) for part in (rows[points.is_dense(rows)], rows[~points.is_dense(rows)]))
     model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
@@ -58,24 +65,26 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
         series=found["series"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True),
         model=model,
         size=size,
+        packed_share=found["packed_mb"] / float(dense["packed_mb"].iloc[0]),
     )
 
 
 def lit_at_first(found: pd.DataFrame) -> list[str]:
     """Return the names of series, without a model's, that are shown at first: those of most models, the best first."""
     of = found.groupby("of", sort=False).agg({"model": "nunique", "value": "median"})
+    most = of["model"].max()
     lit, lines = list[str](), 0
     for name, models in of.sort_values(["model", "value"], ascending=[False, True])["model"].items():
         lines += models
-        if lines > MOST_LIT and lit:
+        if lit and (lines > MOST_LIT or models == 1 < most):  # what one alone has is beside nothing
             break
         lit.append(str(name))
     return lit
 
 
-def by_amount(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
-    """Draw the multiples against what was removed: a line for each series of each model, in the dash of the model."""
-    figure = _drawn(found, RATIO, theme, corpus)
+def by_amount(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
+    """Draw the multiples against an axis of amounts: a line for each series of each model, in the dash of the model."""
+    figure = _drawn(found, axis, theme, corpus)
     dashes = dict(zip(found["model"].unique(), cycle(DASHES)))
     of = {series: dashes[model] for series, model in found[["series", "model"]].itertuples(index=False)}
     for trace in figure.select_traces({"type": "scatter"}):
@@ -98,7 +107,7 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
 
 def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples against an axis; a series has one colour in all models."""
-    dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "size": math.nan}])
+    dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "packed_share": 1.0, "size": math.nan}])
     figure = perplexity_curve(found.assign(open=found["of"]), dense, axis, theme, corpus)
     return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times own dense (log scale)")
 
@@ -114,6 +123,7 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
             "Removed": ordered["where"],
             "Times dense": ordered["value"],
             "Accuracy vs dense": 100 * lost,
+            "Packed vs dense (%)": 100 * ordered["packed_share"],
             "Perplexity": ordered["perplexity"],
             "Dense parameters (M)": 10 ** (ordered["size"] - 6),
         }

@@ -38,8 +38,8 @@ def about() -> None:
     st.markdown(f"**{name} {version}**. {said}")
     st.markdown(
         "It compresses a real model on this machine by a method and a ratio that you choose, or loads the stored "
-        "result, and measures what is left. What ships with it was measured by its own code; the papers' numbers are "
-        "on the Published page alone."
+        "result, and measures what is left. What ships with it was measured by its own code; papers' numbers are named "
+        "as theirs."
     )
     show_stories()
     with st.expander("README", icon=":material/description:"):

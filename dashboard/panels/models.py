@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
 from core.data.texts import called
 from dashboard import data
-from dashboard.charts import multiples, points
+from dashboard.charts import choices, multiples, points
+from dashboard.charts.figures import RATIO, Axis
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name
 from dashboard.exports.pivots import Pivot
@@ -17,7 +20,21 @@ from dashboard.panels.pickers import Chosen
 
 MOST = 3  # models that are shown at first
 MIDDLE = "50 %"  # the amount that is shown at first
-AMOUNT, SIZE = "what was removed", "model size"
+AGAINST = {"what was removed": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
+
+
+def pick_against() -> Axis:
+    """Let it be chosen what multiples are drawn against, which decides the methods that have a place there."""
+    name = st.segmented_control(
+        "Against",
+        list(AGAINST),
+        default=next(iter(AGAINST)),
+        required=True,
+        key="explore_against",
+        help="What rounds weights, or makes the embedding alone smaller, has a place by packed size.",
+        **BOUND,
+    )
+    return AGAINST[name]
 
 
 def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
@@ -25,41 +42,43 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     if chosen.measured.empty:
         st.info("No perplexity of this model is there yet; choose another model or text at the left.")
         return []
-    corpus, window = str(chosen.corpus), int(chosen.measured["window"].iloc[0])
-    frames = {model: data.frame(model) for model in models} | {chosen.model: chosen.measured}
-    there = {model: rows for model in models if len(rows := multiples.alike(frames[model], corpus, window))}
+    corpus, window, axis = str(chosen.corpus), int(chosen.measured["window"].iloc[0]), chosen.axis
+    frames = {model: choices.shown(data.frame(model), chosen.methods) for model in models}
+    frames[chosen.model] = chosen.measured
+    alike = {model: multiples.alike(frames[model], corpus, window, axis) for model in models}
+    points_of = {model: multiples.multiples(rows) for model, rows in alike.items() if len(rows)}
+    there = {model: found for model, every in points_of.items() if len(found := every.dropna(subset=axis.column))}
     picked = _pick_models(chosen.model, list(there), corpus, window)
     if not picked:
         return []
-    found = pd.concat([multiples.multiples(there[model]) for model in picked], ignore_index=True)
+    found = pd.concat([there[model] for model in picked], ignore_index=True)
     lit = _pick_series(found)
     shown = found[found["of"].isin(lit)]
     if shown.empty:
         st.info("Choose at least one of the series to show.")
         return []
     means = pd.concat([multiples.minus_dense(data.frame(model)) for model in picked], ignore_index=True)
-    with st.container(horizontal=True):
-        against = st.segmented_control(
-            "Against", (AMOUNT, SIZE), default=AMOUNT, required=True, key="explore_against", **BOUND
-        )
-        steps, at = points.amounts(shown), None
-        if against == SIZE:
-            start = MIDDLE if MIDDLE in steps else steps[0]
-            at = st.segmented_control("Removed", steps, default=start, required=True, key="explore_size_at", **BOUND)
-    shown = shown[shown["where"] == at] if at else shown
+    at = None
+    if axis == multiples.SIZE:
+        steps = points.amounts(shown)
+        start = MIDDLE if MIDDLE in steps else steps[0]
+        at = st.segmented_control("Removed", steps, default=start, required=True, key="explore_size_at", **BOUND)
+        shown = shown[shown["where"] == at]
     content = f"multiples-at-{at}" if at else "multiples"
-    return _chart_and_table(shown, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+    return _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
 
 
-def _chart_and_table(shown: pd.DataFrame, at: str | None, corpus: str, means: pd.DataFrame, file: str) -> list[Item]:
-    """Show points against what was removed, or, where all are `at` one amount, against the models' sizes."""
-    draw = multiples.by_size if at else multiples.by_amount
+def _chart_and_table(
+    shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, file: str
+) -> list[Item]:
+    """Show points against an axis of amounts, or, where all are `at` one amount, against the models' sizes."""
+    draw = multiples.by_size if at else partial(multiples.by_amount, axis=axis)
     caption = f"Perplexity on {called(corpus)}, divided by that of the same model before compression, of each model by "
     caption += "its own protocol, which is on its own curve, as are errors. Numbers of papers are as they print them."
     best = shown.iloc[int(shown["value"].argmin())]
     chart = widgets.show_chart(
         "explore_multiples",
-        lambda theme: draw(shown, theme, corpus),
+        lambda theme: draw(shown, theme=theme, corpus=corpus),
         f"With {at} removed. {caption}" if at else caption,
         shown[["model", "of", "where", "value", "perplexity"]],
         file=file,
@@ -76,7 +95,10 @@ def _chart_and_table(shown: pd.DataFrame, at: str | None, corpus: str, means: pd
 def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:
     """Let models be chosen, at first the one at the left and others that were measured here, or else in papers."""
     if model not in there:
-        st.info(f"No perplexity of {model} before and after compression is there on this text.")
+        st.info(
+            f"No compressed {model} has a place here: choose other methods or another text at the left, or something "
+            "else to draw against."
+        )
         return []
     others = [one for one in there if one != model]
     measured = [one for one in others if one in data.models()]
@@ -96,7 +118,8 @@ def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list
 
 def _pick_series(found: pd.DataFrame) -> list[str]:
     """Let series be chosen that have names and colours, at first those that most of the models have."""
-    there = list(dict.fromkeys(found["of"]))
+    models = found.groupby("of", sort=False)["model"].nunique()
+    there = list(models.sort_values(ascending=False, kind="stable").index)  # first what can be compared
     chosen = st.pills(
         "Shown",
         there,

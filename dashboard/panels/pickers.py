@@ -85,11 +85,11 @@ class Chosen:
         return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
 
 
-def pick(models: list[str], by_method: bool = True, along_axis: bool = True, scored: bool = True) -> Chosen:
+def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = None, scored: bool = True) -> Chosen:
     """Show the pickers and return what was chosen.
 
     Methods and their texts are asked for of what is shown `by_method`, else there is every variant, with filters of its
-    own; an axis of what is drawn `along_axis`; documents of what shows accuracies of one choice of them (`scored`).
+    own; an axis where none is given; documents of what shows accuracies of one choice of them (`scored`).
     """
     model = pick_model(models)
     with st.sidebar:
@@ -98,7 +98,7 @@ def pick(models: list[str], by_method: bool = True, along_axis: bool = True, sco
             st.caption("Nothing was measured here: these are the numbers that papers print.")
         others, below = st.container(), st.container()
     with below:
-        axis = _pick_axis() if along_axis else figures.RATIO  # first, as it decides which methods have a curve
+        axis = axis or _pick_axis()  # first, as it decides which methods have a curve
     with others:
         curved = choices.curved(rows, axis) if by_method else rows
         methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]

@@ -1,10 +1,12 @@
-"""Three things to see first: two sentences each, with numbers of stored rows, and a way to the chart that shows it."""
+"""What to see first: two sentences each, with numbers of stored rows, and a way to the chart that shows it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -15,10 +17,11 @@ from core.data.texts import called
 from core.request.stages import DEFAULT_MODEL
 from core.words import amount, number
 from dashboard import data
-from dashboard.charts import choices, points
+from dashboard.charts import choices, figures, multiples, points
 from dashboard.panels import ways
 
 HALF = 0.5
+NARROWEST = 240  # px of a story
 BROKEN = 5  # times the perplexity of the others, from which on a method has fallen off the cliff
 BUDGET = 2 / 3  # of the dense model's packed size
 # What of Explore's address a story sets besides what `ways` does.
@@ -52,12 +55,15 @@ class Told:
         return ways.shown(self.rows[shown], self.text) | more
 
 
-def stories(mine: pd.DataFrame) -> list[Story]:
-    """Return the stories that the default model's rows tell, each of the first text whose rows do, in their order."""
+def stories(mine: pd.DataFrame, others: Mapping[str, pd.DataFrame] = MappingProxyType({})) -> list[Story]:
+    """Return the stories that the default model's rows tell, each of the first text whose rows do, in their order.
+
+    `others` are the rows of other models that were measured here, by name, of which one more may be told.
+    """
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []
-    tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget]
+    tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget, partial(on_another, others=others)]
     found: dict[int, Story] = {}
     for text, (corpus, protocol) in choices.texts(mine).items():
         told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], text)
@@ -118,6 +124,24 @@ def budget(told: Told) -> Story | None:
     return Story("What fits a budget?", text, where)
 
 
+def on_another(told: Told, others: Mapping[str, pd.DataFrame]) -> Story | None:
+    """What the same two prunings cost another model, as multiples of its own dense perplexity."""
+    names, first = ("sparsegpt", "magnitude"), told.dense
+    mine = [value / first["value"] for value in told.at_half(*names)]
+    for model, frame in others.items() if mine else ():
+        rows = multiples.alike(frame, first["dataset"], int(first["window"]), figures.RATIO)
+        other = _told(rows, told.text) if len(rows) else None
+        if other is None or not (values := other.at_half(*names)):
+            continue
+        (sparse, zeroed), (its_sparse, its_zeroed) = mine, (value / other.dense["value"] for value in values)
+        text = f"With half of the block weights gone, SparseGPT takes perplexity on {told.corpus} to {number(sparse)} "
+        text += f"times the dense model's on {DEFAULT_MODEL} and to {number(its_sparse)} times on {model}. "
+        text += f"Magnitude pruning takes it to {number(zeroed)} and {number(its_zeroed)} times."
+        where = told.address(told.rows["parts"].isin(names), **{MODE: "Several models"})
+        return Story("On another model", text, where | {"explore_models_shown": [DEFAULT_MODEL, model]})
+    return None
+
+
 def _told(rows: pd.DataFrame, text: str) -> Told | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
     mine = choices.by_share(choices.made_with_most(rows))
@@ -141,13 +165,13 @@ def _plain(series: str) -> str:
 
 def show_stories() -> None:
     """Show the stories beside each other, or under each other where that is too narrow."""
-    _show(_kept(str(data.store().url), data.store().stamp(DEFAULT_MODEL)))
+    _show(_kept(str(data.store().url), data.store().stamp()))
 
 
 def show_first() -> None:
     """Lead to the stories from the top of Explore, in one line, so that the chart is seen at once."""
     with st.container(horizontal=True, key="stories"):
-        for story in _kept(str(data.store().url), data.store().stamp(DEFAULT_MODEL)):
+        for story in _kept(str(data.store().url), data.store().stamp()):
             st.page_link(
                 "views/explore.py",
                 label=story.title,
@@ -159,12 +183,18 @@ def show_first() -> None:
 
 
 def _show(found: Sequence[Story]) -> None:
-    for column, story in zip(st.columns(len(found)) if found else (), found, strict=True):
-        with column.container(border=True, height="stretch"):
-            st.markdown(f"**{story.title}**  \n{story.text}")
-            st.page_link("views/explore.py", label="See it", icon=":material/show_chart:", query_params=story.address)
+    if not found:
+        return
+    with st.grid(len(found), min_column_width=NARROWEST, border=True) as grid:
+        for story in found:
+            with grid.cell():
+                st.markdown(f"**{story.title}**  \n{story.text}")
+                st.page_link(
+                    "views/explore.py", label="See it", icon=":material/show_chart:", query_params=story.address
+                )
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _kept(url: str, stamp: tuple) -> list[Story]:
-    return stories(data.frame(DEFAULT_MODEL))
+    others = {model: data.frame(model) for model in data.models() if model != DEFAULT_MODEL}
+    return stories(data.frame(DEFAULT_MODEL), others)

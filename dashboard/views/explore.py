@@ -12,7 +12,7 @@ from core.data.texts import called
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.words import amount
 from dashboard import data
-from dashboard.charts import curve, paired, points
+from dashboard.charts import curve, figures, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot, of_means
@@ -25,7 +25,7 @@ from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.demonstrated import show_shots
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
-from dashboard.panels.models import show_models
+from dashboard.panels.models import pick_against, show_models
 from dashboard.panels.pickers import Chosen, pick, pick_model
 from dashboard.panels.series import pick_series
 
@@ -177,7 +177,8 @@ def page() -> None:
             widgets.export_page("slimscope-fewshot", lambda: shown)
         refresh_when_done()
         return
-    chosen = pick(models, by_method=mode != TRADE_OFF, along_axis=mode == CURVE, scored=mode != MODELS)
+    axis = None if mode == CURVE else pick_against() if mode == MODELS else figures.RATIO
+    chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:
         widgets.show_skipped(frame.attrs["warnings"])

@@ -6,9 +6,9 @@ from core.specs import Stage
 KEY, OTHER = "a" * 64, "b" * 64
 
 
-def perplexity(value, dataset="wikitext2", window=2048, **more):
-    protocol = {"window": window, "windows": 16, "dtype": "float32", "source": "folder"}
-    return Measurement(metric="perplexity", dataset=dataset, value=value, n=16, protocol=protocol, **more)
+def perplexity(value, dataset="wikitext2", window=2048, windows=16, **more):
+    protocol = {"window": window, "windows": windows, "dtype": "float32", "source": "folder"}
+    return Measurement(metric="perplexity", dataset=dataset, value=value, n=windows, protocol=protocol, **more)
 
 
 WANDA = Stage(method="wanda", ratio=0.5)

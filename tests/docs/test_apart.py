@@ -24,7 +24,7 @@ def pruned(method, seed=0, ratio=0.5):
     return (stage(method, seed, ratio=ratio),)
 
 
-def variant(key, stages, right=30, loss=3.0, n=N, answers=True):
+def variant(key, stages, right=30, loss=3.0, n=N, answers=True, model=points.MODEL, windows=16):
     """Return a made result with the seven tasks and a perplexity, and what it answered, `right` of the first `N`."""
     protocol = {"limit": n, "fewshot": 0, "dtype": "float32"}
     kept, rows = {}, []
@@ -39,11 +39,11 @@ def variant(key, stages, right=30, loss=3.0, n=N, answers=True):
                 "loglikelihoods": [[-1.0, -2.0]] * n,
             }
         )
-    losses = loss + 0.01 * np.sin(np.arange(16) * (1 + loss))
-    rows.append(perplexity(float(np.exp(losses.mean())), stderr=1.0))
-    kept[rows[-1].identity] = pd.DataFrame({"doc_id": range(16), "perplexity": -losses})
+    losses = loss + 0.01 * np.sin(np.arange(windows) * (1 + loss))
+    rows.append(perplexity(float(np.exp(losses.mean())), windows=windows, stderr=1.0))
+    kept[rows[-1].identity] = pd.DataFrame({"doc_id": range(windows), "perplexity": -losses})
     made = make(*rows, key=key * 64, stages=stages)
-    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": points.MODEL})})
+    made = made.model_copy(update={"variant": made.variant.model_copy(update={"model": model})})
     return made, (kept if answers else {})
 
 

@@ -65,6 +65,12 @@ def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
     page.get_by_role("link", name="The cliff at 50 %").click()
     page.wait_for_function("!location.search.includes('explore_mode')")
     assert "explore_methods=Magnitude" in page.url and "alone" not in settled(page).url
+    page.get_by_role("link", name="On another model").click()
+    page.wait_for_function("location.search.includes('explore_mode=Several')")
+    page.locator(".js-plotly-plot", has_text="SparseGPT,smollm2-135m").wait_for()
+    settled(page).get_by_text("packed size", exact=True).click()
+    page.locator(".js-plotly-plot", has_text="Packed size, share of the dense model's").wait_for()
+    assert "explore_against=packed" in settled(page).url
 
 
 def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):

@@ -10,7 +10,6 @@ import pytest
 from core.analysis.budget import DIVERGED
 from core.analysis.differences import differences
 from core.analysis.frame import tidy
-from core.store import shipped
 from dashboard.charts import choices, dots, figures, labels, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import explained, perplexity_curve
@@ -18,6 +17,7 @@ from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
 from tests.dashboard.charts.drawn import trace
+from tests.dashboard.shipped import shipped_rows
 from tests.dashboard.synthetic import curve, result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
@@ -181,7 +181,7 @@ def test_no_label_lies_on_another(perplexities, axis):
 
 
 def test_a_label_without_room_is_left_out_of_the_first_view():
-    frame = tidy(shipped.read_measured().results.values())
+    frame = shipped_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     rows = choices.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]

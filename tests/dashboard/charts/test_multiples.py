@@ -5,22 +5,23 @@ import pytest
 
 from core.analysis.frame import tidy
 from core.store.printed import printed
-from core.store.shipped import read_measured
 from dashboard.charts import multiples
+from dashboard.charts.figures import RATIO
 from dashboard.charts.style import LIGHT
+from tests.dashboard.shipped import shipped_rows
 
 MODELS = ("smollm2-135m", "opt-125m", "opt-1.3b")
 
 
 @pytest.fixture(scope="module")
 def frames() -> dict[str, pd.DataFrame]:
-    results = [*read_measured().results.values(), *printed().values()]
-    return {model: tidy(one for one in results if one.variant.model == model) for model in MODELS}
+    papers = {model: tidy(one for one in printed().values() if one.variant.model == model) for model in MODELS[1:]}
+    return {MODELS[0]: shipped_rows(MODELS[0])} | papers
 
 
 @pytest.fixture(scope="module")
 def found(frames) -> pd.DataFrame:
-    parts = [multiples.multiples(multiples.alike(frame, "wikitext2", 2048)) for frame in frames.values()]
+    parts = [multiples.multiples(multiples.alike(frame, "wikitext2", 2048, RATIO)) for frame in frames.values()]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -32,10 +33,10 @@ def test_each_is_divided_by_its_own_dense(found):
 
 
 def test_texts_and_windows_are_not_mixed(frames):
-    assert multiples.alike(frames["opt-125m"], "wikitext2", 128).empty
-    rows = multiples.alike(frames["smollm2-135m"], "wikitext2", 2048)
+    assert multiples.alike(frames["opt-125m"], "wikitext2", 128, RATIO).empty
+    rows = multiples.alike(frames["smollm2-135m"], "wikitext2", 2048, RATIO)
     assert rows["protocol_id"].nunique() == 1 and set(rows["calibration"].dropna()) == {"c4-sample:16x2048"}
-    assert multiples.alike(rows[rows["method"] != "dense"], "wikitext2", 2048).empty
+    assert multiples.alike(rows[rows["method"] != "dense"], "wikitext2", 2048, RATIO).empty
 
 
 def test_those_of_most_models_are_shown_at_first(found):
@@ -44,7 +45,7 @@ def test_those_of_most_models_are_shown_at_first(found):
 
 def test_a_line_has_its_models_dash_and_its_methods_colour(found):
     shown = found[found["of"].isin(["SparseGPT", "Magnitude"])]
-    figure = multiples.by_amount(shown, LIGHT, "wikitext2")
+    figure = multiples.by_amount(shown, RATIO, LIGHT, "wikitext2")
     lines = {trace.legendgroup: trace.line for trace in figure.data if trace.legendgroup in set(shown["series"])}
     dashes = {series: line.dash for series, line in lines.items() if line.dash}
     assert dashes["Magnitude, smollm2-135m"] == dashes["SparseGPT, smollm2-135m"] == "solid"
@@ -67,3 +68,21 @@ def test_accuracies_are_beside_their_own_dense(frames, found):
     assert -10 < row["Accuracy vs dense"].squeeze() < 0
     assert table.loc[table["Model"] == "opt-125m", "Accuracy vs dense"].isna().all()
     assert multiples.minus_dense(frames["opt-125m"]).empty
+
+
+def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
+    rows = multiples.alike(frames["smollm2-135m"], "wikitext2", 2048, multiples.PACKED)
+    found = multiples.multiples(rows)
+    (gptq,) = found[(found["of"] == "GPTQ") & (found["where"] == "4 bit")].to_dict("records")
+    dense = rows.loc[rows["method"] == "dense", "packed_mb"].iloc[0]
+    assert gptq["packed_share"] == pytest.approx(gptq["packed_mb"] / dense) and gptq["packed_share"] < 0.8
+    figure = multiples.by_amount(found[found["of"] == "GPTQ"], multiples.PACKED, LIGHT, "wikitext2")
+    (star,) = (trace for trace in figure.data if trace.name == "Dense")
+    assert list(star.x) == [1.0] and list(star.y) == [1.0]
+
+
+def test_what_one_model_alone_has_is_not_shown_at_first_where_another_has_what_it_has(found):
+    two = found[found["model"].isin(["smollm2-135m", "opt-125m"]) & found["of"].isin(["SparseGPT", "Wanda"])]
+    two = two[(two["of"] == "SparseGPT") | (two["model"] == "smollm2-135m")]
+    assert multiples.lit_at_first(two) == ["SparseGPT"]
+    assert multiples.lit_at_first(two[two["model"] == "smollm2-135m"]) == ["SparseGPT", "Wanda"]

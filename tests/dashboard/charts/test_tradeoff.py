@@ -17,6 +17,7 @@ from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.paired import CANNOT
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
+from tests.dashboard.shipped import shipped_rows
 from tests.dashboard.synthetic import curve, result
 
 NO_LIMIT = Budget()
@@ -36,7 +37,7 @@ def every():
 
 @pytest.fixture(scope="module")
 def measured():
-    frame = tidy(shipped.read_measured().results.values())
+    frame = shipped_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     return candidates(rows, next(iter(of_documents(frame).values())))
 

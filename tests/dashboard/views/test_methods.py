@@ -117,11 +117,12 @@ def test_every_curve_that_is_linked_shows_its_method(fresh):
 
 @pytest.fixture
 def told(fresh):
-    return {story.title: story for story in stories.stories(data.frame(DEFAULT_MODEL))}
+    others = {model: data.frame(model) for model in data.models() if model != DEFAULT_MODEL}
+    return {story.title: story for story in stories.stories(data.frame(DEFAULT_MODEL), others)}
 
 
-def test_there_are_three_stories_of_two_sentences_on_shipped_rows(told):
-    assert list(told) == ["The cliff at 50 %", "Trained back", "What fits a budget?"]
+def test_there_are_four_stories_of_two_sentences_on_shipped_rows(told):
+    assert list(told) == ["The cliff at 50 %", "Trained back", "What fits a budget?", "On another model"]
     for story in told.values():
         assert len(re.findall(r"[a-zA-Z0-9)]\.(?: [A-Z]|$)", story.text)) == 2, story.text
 
@@ -161,6 +162,18 @@ def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
     best = app.dataframe[0].value.iloc[0]
     assert best["Packed MB"] <= most and number(best["Perplexity"]) in story.text
     assert re.split(r",| \(", best["Method"])[0] in story.text
+
+
+def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
+    from core.words import number
+
+    story = told["On another model"]
+    app = opened(story.address)
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert set(table["Model"]) == {DEFAULT_MODEL, "gemma3-270m"}
+    half = table[(table["Removed"] == "50 %") & table["Method"].isin(["SparseGPT", "Magnitude"])]
+    assert len(half) == 4 and all(f"{number(value)} " in story.text for value in half["Times dense"])
 
 
 def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled):

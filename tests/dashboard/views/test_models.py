@@ -26,8 +26,10 @@ def test_several_models_are_multiples_of_their_own_dense(fresh):
     app = open_app(explore_mode="Several models")
     assert not app.exception
     assert "explore_documents" not in {field.key for field in app.selectbox}  # each model has its own
+    assert set(app.dataframe[0].value["Model"]) == {"smollm2-135m", "gemma3-270m"}
+    app.pills(key="explore_models_shown").set_value(["gemma3-270m", "opt-125m"]).run()
     table = app.dataframe[0].value
-    assert set(table["Model"]) == {"smollm2-135m", "opt-125m", "opt-350m"}
+    assert set(table["Model"]) == {"gemma3-270m", "opt-125m"}
     row = table[(table["Model"] == "opt-125m") & (table["Method"] == "SparseGPT")].squeeze()
     assert round(row["Times dense"], 3) == round(36.85 / 27.66, 3)
     app.pills(key="explore_models_shown").set_value(["opt-125m", "opt-175b"]).run()
@@ -35,6 +37,27 @@ def test_several_models_are_multiples_of_their_own_dense(fresh):
     assert not app.exception and set(app.dataframe[0].value["Removed"]) == {"50 %"}
     app.pills(key="explore_models_shown").set_value([]).run()
     assert "Choose at least one model." in [one.value for one in app.info]
+
+
+def test_what_rounds_has_a_place_by_packed_size(fresh):
+    shown = {"explore_mode": "Several models", "explore_families": "Quantisation"}
+    app = open_app(**shown, explore_against="packed size")
+    assert not app.exception
+    table = app.dataframe[0].value
+    gptq = table[(table["Method"] == "GPTQ") & (table["Removed"] == "4 bit")]
+    assert set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"} and gptq["Packed vs dense (%)"].between(20, 90).all()
+    app.segmented_control(key="explore_against").set_value("what was removed").run()
+    assert not app.exception and not app.dataframe
+    assert "No compressed smollm2-135m has a place here: choose other methods" in app.info[0].value
+
+
+def test_a_measured_model_that_is_not_here_has_its_curve_and_says_how_to_get_it(fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    app = open_app(explore_model="gemma3-270m")
+    assert not app.exception and len(charts(app)) == 2 and "**SparseGPT + AdaPrune** reads text best" in read(app)
+    said = " ".join(one.value for one in app.caption)
+    assert "is not on this machine" in said and "`python -m core fetch gemma3-270m`" in said
+    assert "is not on this machine" not in " ".join(one.value for one in open_app().caption)
 
 
 def test_the_trade_off_of_a_papers_model_says_what_is_missing(fresh):

@@ -1,0 +1,39 @@
+"""The table of a second model beside the default one."""
+
+from core.specs import Calibration, Stage
+from docs.chains import read_beside
+from docs.points import MODEL, SECOND
+from docs.two_models import two_models
+from tests.docs.test_apart import pruned, variant
+
+
+def second(key, stages, **more):
+    return variant(key, stages, model=SECOND, windows=8, **more)
+
+
+def read(*made):
+    kept = {result.variant.key: answers for result, answers in made}
+    return [result for result, _ in made], lambda key, row: kept[key].get(row.identity)
+
+
+def test_each_chain_of_the_second_model_stands_beside_its_own_dense_and_the_same_of_the_first():
+    elsewhere = Stage(method="wanda", ratio=0.5, calibration=Calibration.parse("passages-calibration:16x2048"))
+    results, samples = read(
+        variant("0", (Stage(method="dense"),)),
+        variant("1", pruned("wanda"), loss=3.2),
+        variant("2", pruned("ria"), loss=3.3),
+        variant("3", (elsewhere,), loss=5.0),
+        second("a", (Stage(method="dense"),), loss=2.0),
+        second("b", pruned("sparsegpt", ratio=0.3), loss=2.1, right=25),
+        second("c", pruned("wanda"), loss=2.5),
+        second("d", pruned("wanda", ratio=0.3), loss=2.05),
+    )
+    table = two_models(results, samples).set_index("chain")
+    assert list(table.index) == ["`wanda@0.3`", "`wanda@0.5`", "`sparsegpt@0.3`"]
+    assert list(table["perplexity"]) == ["7.77", "12.18", "8.17"]
+    assert table.loc["`wanda@0.5`", "against dense"].startswith("x 1.65 [")
+    assert table.loc["`sparsegpt@0.3`", "mean of seven, points"].startswith("-12.5 [")
+    own = table[f"{MODEL}, against dense"]
+    assert own["`wanda@0.5`"].startswith("x 1.22 [") and own["`wanda@0.3`"] == own["`sparsegpt@0.3`"] == ""
+    assert read_beside(results, samples, "wanda@0.5", "wanda@0.3", SECOND).startswith("x 1.57 [")
+    assert two_models(results[:4], samples).empty
