@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.told import interval_words, point_words, ratio_words
+from core.analysis.told import interval_words, listed, point_words, ratio_words
 from core.words import number
 
 MOST_TIED = 3  # that are named
@@ -29,7 +29,7 @@ def answer(
     accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one, and
     `plainly` the difference of the mean accuracies where it has no pair.
     """
-    said = f"{_made(at)}, **{best['series']}** reads text best of those shown: "
+    said = f"{made(at)}, **{best['series']}** reads text best of those shown: "
     said += f"its perplexity is {_times(best, ratio, dense)}"
     if ties:
         said += f" ({tied(ties)})"
@@ -40,13 +40,27 @@ def answer(
     return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
 
 
-def _made(at: str) -> str:
+def made(at: str) -> str:
     """Say what was done at an amount."""
     if "%" in at:
         return f"With {at} of the weights removed"
     if at.endswith("x"):
         return f"With the embedding {at[:-1]} times smaller"
     return f"Rounded to {at}s a weight" if "bit" in at else f"In the pattern {at}"
+
+
+def on_each(at: str, found: pd.DataFrame) -> str:
+    """Return one sentence in Markdown on what is best at the amount `at` on each model (`multiples.multiples`)."""
+    here = found[found["where"] == at]
+    best = here.loc[here.groupby("model", sort=False)["value"].idxmin()]
+    rows = list(best[["of", "model", "value"]].itertuples(index=False))
+    if best["of"].nunique() == 1:
+        times = listed([f"{ratio_words(value)} times the dense perplexity on {model}" for _, model, value in rows])
+        return f"{made(at)}, **{rows[0].of}** reads text best of those shown: {times}."
+    each = listed(
+        [f"**{of}** on {model} ({ratio_words(value)} times the dense perplexity)" for of, model, value in rows]
+    )
+    return f"{made(at)}, {each} read text best of those shown."
 
 
 def tied(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,9 +12,11 @@ import pandas as pd
 from core.analysis.frame import COUNTED
 from core.analysis.told import listed
 from core.chain import DENSE
+from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import IMPORTED
 from core.words import amount
 
+USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS), amount(None, DEFAULT_FACTOR)
 NOT_TOLD = "amount not told"  # of what was imported without one
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -125,6 +127,11 @@ def amounts(points: pd.DataFrame) -> list[str]:
     patterns = points["pattern"].dropna().unique()
     ordered = sorted(patterns, key=lambda text: [int(part) for part in re.findall(r"\d+", text)], reverse=True)
     return [amount(ratio, None) for ratio in ratios] + [amount(None, pattern) for pattern in ordered]
+
+
+def first_amount(steps: Sequence[str]) -> str:
+    """Return the amount that is chosen at first: the usual ratio, bits or factor, or else the one in the middle."""
+    return next((one for one in USUAL if one in steps), steps[len(steps) // 2])
 
 
 def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:

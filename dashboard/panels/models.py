@@ -10,6 +10,7 @@ import streamlit as st
 from core.data.texts import called
 from dashboard import data
 from dashboard.charts import choices, multiples, points
+from dashboard.charts.answer import on_each
 from dashboard.charts.figures import RATIO, Axis
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name
@@ -19,7 +20,6 @@ from dashboard.panels.binding import BOUND
 from dashboard.panels.pickers import Chosen
 
 MOST = 3  # models that are shown at first
-MIDDLE = "50 %"  # the amount that is shown at first
 AGAINST = {"what was removed": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
 
 
@@ -58,12 +58,14 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
         st.info("Choose at least one of the series to show.")
         return []
     means = pd.concat([multiples.minus_dense(data.frame(model)) for model in picked], ignore_index=True)
+    on = shown.groupby("where")["model"].nunique()
+    first = points.first_amount([step for step in points.amounts(shown) if on[step] == on.max()])
     at = None
     if axis == multiples.SIZE:
         steps = points.amounts(shown)
-        start = MIDDLE if MIDDLE in steps else steps[0]
-        at = st.segmented_control("Removed", steps, default=start, required=True, key="explore_size_at", **BOUND)
+        at = st.segmented_control("Removed", steps, default=first, required=True, key="explore_size_at", **BOUND)
         shown = shown[shown["where"] == at]
+    st.markdown(on_each(at or first, shown))
     content = f"multiples-at-{at}" if at else "multiples"
     return _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
 

@@ -9,8 +9,6 @@ import streamlit as st
 
 from core.analysis.differences import shown_together
 from core.data.texts import called
-from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
-from core.words import amount
 from dashboard import data
 from dashboard.charts import curve, figures, paired, points
 from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
@@ -31,7 +29,6 @@ from dashboard.panels.series import pick_series
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
 AT = "explore_at"  # the chosen amount
-USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS), amount(None, DEFAULT_FACTOR)  # one is at first
 SIDE = 500  # px that each of two charts beside each other has at least
 
 
@@ -140,7 +137,7 @@ def all_points(shown: Shown) -> Item:
 def charts(shown: Shown, items: list[Item]) -> None:
     """Show the answer and both charts at one amount, which only these depend on, and put them into `items`."""
     steps = points.amounts(shown.lit)
-    start = next((one for one in USUAL if one in steps), steps[len(steps) // 2])
+    start = points.first_amount(steps)
     said = st.container()
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():

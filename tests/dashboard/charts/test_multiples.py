@@ -6,6 +6,7 @@ import pytest
 from core.analysis.frame import tidy
 from core.store.printed import printed
 from dashboard.charts import multiples
+from dashboard.charts.answer import on_each
 from dashboard.charts.figures import RATIO
 from dashboard.charts.style import LIGHT
 from tests.dashboard.shipped import shipped_rows
@@ -86,3 +87,13 @@ def test_what_one_model_alone_has_is_not_shown_at_first_where_another_has_what_i
     two = two[(two["of"] == "SparseGPT") | (two["model"] == "smollm2-135m")]
     assert multiples.lit_at_first(two) == ["SparseGPT"]
     assert multiples.lit_at_first(two[two["model"] == "smollm2-135m"]) == ["SparseGPT", "Wanda"]
+
+
+def test_the_best_of_each_model_is_said_once_where_it_is_the_same():
+    rows = [("SparseGPT", "a", 2.0), ("Wanda", "a", 2.5), ("SparseGPT", "b", 3.0), ("Wanda", "b", 3.5)]
+    found = pd.DataFrame(rows, columns=["of", "model", "value"]).assign(where="50 %")
+    same = "**SparseGPT** reads text best of those shown: 2.00 times the dense perplexity on a and 3.00 times"
+    assert on_each("50 %", found).startswith(f"With 50 % of the weights removed, {same} the dense perplexity on b.")
+    found.loc[3, "value"] = 2.9
+    each = "**SparseGPT** on a (2.00 times the dense perplexity) and **Wanda** on b (2.90 times the dense perplexity)"
+    assert on_each("50 %", found).endswith(f"{each} read text best of those shown.")
