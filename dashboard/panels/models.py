@@ -54,15 +54,15 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     found = pd.concat([there[model] for model in picked], ignore_index=True)
     lit = _pick_series(found)
     shown = found[found["of"].isin(lit)]
-    if shown.empty:
-        st.info("Choose at least one of the series to show.")
+    steps = points.amounts(shown)
+    if not steps:
+        st.info("Choose at least one of the series to show, of which an amount is told.")
         return []
     means = pd.concat([multiples.minus_dense(data.frame(model)) for model in picked], ignore_index=True)
     on = shown.groupby("where")["model"].nunique()
-    first = points.first_amount([step for step in points.amounts(shown) if on[step] == on.max()])
+    first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
     if axis == multiples.SIZE:
-        steps = points.amounts(shown)
         at = st.segmented_control("Removed", steps, default=first, required=True, key="explore_size_at", **BOUND)
         shown = shown[shown["where"] == at]
     st.markdown(on_each(at or first, shown))
