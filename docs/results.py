@@ -10,7 +10,7 @@ from core.store.shipped import read_measured
 from docs import apart, chains, demonstrated, points, tables
 from docs.few_bits import few_bits, is_rounded
 from docs.law_errors import law_errors, opt_errors
-from docs.two_models import two_models
+from docs.two_models import second_dense, two_models
 
 HERE = Path(__file__).parent
 PAGE = HERE / "results.md"
@@ -36,6 +36,7 @@ def page() -> str:
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
         two_models=markdown(two_models(shipped, read_shipped_samples)),
+        second_dense=second_dense(shipped),
         second=points.SECOND,
         law_errors=markdown(law_errors(shipped)),
         opt_errors=markdown(opt_errors()),

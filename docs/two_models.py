@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.differences import Samples
+from core.analysis.seven import mean, sevens
+from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Result
 from docs.chains import beside_dense, of_page
-from docs.points import DENSE, MODEL, SECOND, number, point
+from docs.points import DENSE, MODEL, SECOND, TEXTS, number, point
 
 ORDER = [method.name for method in METHODS]
 
@@ -31,6 +33,15 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
             for row in sorted(mine.values(), key=_place)
         ]
     )
+
+
+def second_dense(results: Sequence[Result]) -> str:
+    """Return the second model's dense perplexity and mean accuracy of seven tasks in percent, with standard errors."""
+    rows = next(one for one in results if one.variant.model == SECOND and point(one.variant) == DENSE).measurements
+    text = next(row for row in rows if column(row) == TEXTS[SECOND])
+    (tasks,) = sevens(rows).values()
+    value, stderr = (100 * share for share in mean(tasks))
+    return f"{number(text.value)} ± {number(text.stderr)} and {value:.1f} ± {stderr:.1f}"
 
 
 def _by_chain(results: Sequence[Result], samples: Samples, model: str) -> dict[str, dict]:

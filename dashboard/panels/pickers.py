@@ -17,7 +17,6 @@ from dashboard import data
 from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND, HELD
-from dashboard.panels.terms import say_where
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
@@ -152,7 +151,6 @@ def pick_model(models: list[str]) -> str:
     start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
     with st.sidebar:
         model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
-        say_where(model)
     return model
 
 

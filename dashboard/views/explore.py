@@ -26,6 +26,7 @@ from dashboard.panels.missing import offer_points
 from dashboard.panels.models import pick_against, show_models
 from dashboard.panels.pickers import Chosen, pick, pick_model
 from dashboard.panels.series import pick_series
+from dashboard.panels.terms import say_where
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
 AT = "explore_at"  # the chosen amount
@@ -170,7 +171,10 @@ def page() -> None:
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )
     if mode == FEW_SHOT:
-        if shown := show_shots(pick_model(models)):
+        model = pick_model(models)
+        with above:
+            say_where(model)
+        if shown := show_shots(model):
             widgets.export_page("slimscope-fewshot", lambda: shown)
         refresh_when_done()
         return
@@ -178,6 +182,7 @@ def page() -> None:
     chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:
+        say_where(chosen.model)
         widgets.show_skipped(frame.attrs["warnings"])
     if mode == CURVE:
         show_curves(chosen)
