@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -55,11 +54,12 @@ class Told:
         return ways.shown(self.rows[shown], self.text) | more
 
 
-def stories(mine: pd.DataFrame, others: Mapping[str, pd.DataFrame] = MappingProxyType({})) -> list[Story]:
+def stories(frames: Mapping[str, pd.DataFrame]) -> list[Story]:
     """Return the stories that the default model's rows tell, each of the first text whose rows do, in their order.
 
-    `others` are the rows of other models that were measured here, by name, of which one more may be told.
+    `frames` are the rows of all models that were measured here, by name; one story is of the default and another.
     """
+    mine, others = frames[DEFAULT_MODEL], {name: rows for name, rows in frames.items() if name != DEFAULT_MODEL}
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []
@@ -196,5 +196,4 @@ def _show(found: Sequence[Story]) -> None:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _kept(url: str, stamp: tuple) -> list[Story]:
-    others = {model: data.frame(model) for model in data.models() if model != DEFAULT_MODEL}
-    return stories(data.frame(DEFAULT_MODEL), others)
+    return stories({model: data.frame(model) for model in (DEFAULT_MODEL, *data.models())})
