@@ -11,6 +11,8 @@ from torch import Tensor
 from core.methods.base import Accumulator
 from core.models.parts.blocks import Linear, move
 from core.progress import Progress
+from core.training.examples import Batch
+from core.training.losses import text_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,7 +27,8 @@ def gather_gradients(
 ) -> None:
     """Hand each linear's gradient (out, in), fp32, of each window's mean loss to its accumulator.
 
-    `windows` is (N, L). A window's gradients live only until they are handed over, on the device of the model.
+    `windows` is (N, L). A window's gradients live only until they are handed over, on the device of the model, and the
+    logits of a few of its tokens only at a time.
     """
     home = next(model.parameters()).device
     wanted = {id(linear.module.weight) for linear in linears}
@@ -36,8 +39,8 @@ def gather_gradients(
     try:
         progress("gradients", 0, len(windows), "")
         for index, window in enumerate(windows.split(1)):
-            tokens = window.to(device)
-            model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+            batch = Batch(window, torch.ones_like(window[:, 1:], dtype=torch.bool)).to(device)
+            (text_loss(model, batch) / batch.counts.sum()).backward()
             for linear, accumulator in linears.items():
                 accumulator.add(linear.weight.float().to(home), linear.gradient.float().to(home))
                 linear.module.weight.grad = None

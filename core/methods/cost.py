@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.base.Statistics`
 
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
+LOGIT_BYTES = 2**28  # of the few tokens whose logits are held at once, and of their gradients
 
 
 def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
@@ -44,8 +45,8 @@ def differentiating(shape: ModelFacts, text: Calibration) -> float:
 
 
 def gradient_bytes(shape: ModelFacts, text: Calibration, copies: int) -> int:
-    """Return the bytes of one window's activations and logits, and of so many tensors of the weights' sizes."""
-    return 4 * (text.window * (shape.saved + 3 * shape.vocabulary) + copies * shape.block_weights)
+    """Return the bytes of one window's activations, of a few logits, and of so many tensors of the weights' sizes."""
+    return 4 * (text.window * shape.saved + copies * shape.block_weights) + LOGIT_BYTES
 
 
 def gram_bytes(shape: ModelFacts, sums: Callable[[str], frozenset[Sum]]) -> int:

@@ -18,6 +18,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
 from core.models.parts.units import find_units
 from core.progress import silent
+from core.training import losses
 from tests.core.tiny import tiny, windows
 
 
@@ -205,6 +206,21 @@ def test_taylor_scores_are_those_of_each_windows_own_gradient():
     scores = unit_scores(view, lambda w, m: element_scores(w, m, "mix"))[1]
     torch.testing.assert_close(scores["down"], expected)
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["gemma3-mqa", "gemma2", "granite", "llama-gqa"])
+def test_gradients_need_the_logits_of_a_few_tokens_only(name, monkeypatch):
+    """Of a large vocabulary those of a whole window are more than the model."""
+    model, tokens = tiny(name), windows(2)
+    view = View(find_units(find_blocks(model), 1))
+    weight = view.units.linears["up"].module.weight
+    own = [torch.autograd.grad(model(input_ids=w[None], labels=w[None]).loss, weight)[0] for w in tokens]
+    monkeypatch.setattr(losses, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
+    rows = []
+    model.get_output_embeddings().register_forward_hook(lambda _, args, output: rows.append(len(args[0])))
+    gather(model, [view], tokens)
+    torch.testing.assert_close(view.gradients["up"]["first"], torch.stack(own).mean(0), rtol=1e-4, atol=1e-6)
+    assert rows == 2 * [7, 7, 7, 2]
 
 
 def test_query_heads_are_folded_to_the_key_head_they_read_unless_asked_otherwise():
