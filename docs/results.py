@@ -10,7 +10,7 @@ from core.store.shipped import read_measured
 from docs import apart, chains, demonstrated, points, tables
 from docs.few_bits import few_bits, is_rounded
 from docs.law_errors import law_errors, opt_errors
-from docs.two_models import second_dense, two_models
+from docs.two_models import saved, second_dense, two_models
 
 HERE = Path(__file__).parent
 PAGE = HERE / "results.md"
@@ -37,6 +37,7 @@ def page() -> str:
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
         two_models=markdown(two_models(shipped, read_shipped_samples)),
         second_dense=second_dense(shipped),
+        saved=partial(saved, shipped),
         second=points.SECOND,
         law_errors=markdown(law_errors(shipped)),
         opt_errors=markdown(opt_errors()),

@@ -8,9 +8,11 @@ import pandas as pd
 
 from core.analysis.differences import Samples
 from core.analysis.seven import mean, sevens
+from core.analysis.told import ratio_words
+from core.chain import written
 from core.cli.tables import column
 from core.registry import METHODS
-from core.results import Result
+from core.results import Measurement, Result
 from docs.chains import beside_dense, of_page
 from docs.points import DENSE, MODEL, SECOND, TEXTS, number, point
 
@@ -25,6 +27,7 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         [
             {
                 "chain": row["chain"],
+                "MB packed": f"{row['result'].counted.packed_bytes / 1e6:.0f}",
                 "perplexity": number(row["value"]),
                 "against dense": row["read"],
                 "mean of seven, points": row["mean"],
@@ -35,18 +38,38 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     )
 
 
+def saved(results: Sequence[Result], chain: str, model: str = MODEL) -> str:
+    """Return the share of a dense model's packed bytes that a chain saves."""
+    packed = {
+        written(one.variant.stages): one.counted.packed_bytes
+        for one in results
+        if of_page(one, model) and one.footprint
+    }
+    return f"{100 * (1 - packed[chain] / packed['dense']):.0f} %"
+
+
 def second_dense(results: Sequence[Result]) -> str:
     """Return the second model's dense perplexity and mean accuracy of seven tasks in percent, with standard errors."""
-    rows = next(one for one in results if one.variant.model == SECOND and point(one.variant) == DENSE).measurements
-    text = next(row for row in rows if column(row) == TEXTS[SECOND])
+    text, rows = _dense(results, SECOND)
     (tasks,) = sevens(rows).values()
     value, stderr = (100 * share for share in mean(tasks))
     return f"{number(text.value)} ± {number(text.stderr)} and {value:.1f} ± {stderr:.1f}"
 
 
+def _dense(results: Sequence[Result], model: str) -> tuple[Measurement, Sequence[Measurement]]:
+    """Return the perplexity of a dense model that its tables tell, and all of its numbers."""
+    of_dense = [one for one in results if one.variant.model == model and point(one.variant) == DENSE]
+    every = [row for one in of_dense for row in one.measurements]
+    return next(row for row in every if column(row) == TEXTS[model]), every
+
+
 def _by_chain(results: Sequence[Result], samples: Samples, model: str) -> dict[str, dict]:
+    """Return what is told of each chain of a model; where answers were not kept, its ratio to dense alone."""
     chosen = [one for one in results if of_page(one, model) and point(one.variant) != DENSE]
-    return {row["chain"]: row for row in beside_dense(results, chosen, samples, model)}
+    rows = beside_dense(results, chosen, samples, model)
+    for row in rows:
+        row["read"] = row["read"] or f"x {ratio_words(row['value'] / _dense(results, model)[0].value)}"
+    return {row["chain"]: row for row in rows}
 
 
 def _place(row: dict) -> tuple:
