@@ -40,11 +40,8 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
 
 def saved(results: Sequence[Result], chain: str, model: str = MODEL) -> str:
     """Return the share of a dense model's packed bytes that a chain saves."""
-    packed = {
-        written(one.variant.stages): one.counted.packed_bytes
-        for one in results
-        if of_page(one, model) and one.footprint
-    }
+    mine = [one for one in results if of_page(one, model) and one.footprint]
+    packed = {written(one.variant.stages): one.counted.packed_bytes for one in mine}
     return f"{100 * (1 - packed[chain] / packed['dense']):.0f} %"
 
 
