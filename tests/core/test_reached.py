@@ -60,6 +60,16 @@ def test_the_ratio_of_selected_layers_is_theirs():
     assert missed(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("50.0% of")
 
 
+def test_zeros_of_the_models_file_are_not_of_the_units_that_went():
+    stages = (Stage(method="flap", ratio=0.2, ratio_kind="parameters"),)
+    result = make(zeros=4, stages=stages)
+    size = result.counted.model_copy(update={"block_weights": 80, "dense_block_weights": 100})
+    result = result.model_copy(update={"footprint": size})
+    assert removed(result) == pytest.approx(0.2) and missed(result) is None
+    pruned = result.variant.model_copy(update={"stages": (Stage(method="wanda", ratio=0.2), *stages)})
+    assert removed(result.model_copy(update={"variant": pruned})) == pytest.approx(0.24)
+
+
 def test_with_layers_all_that_is_gone_counts_whichever_stage_took_it():
     """Half of a linear's outputs, then two thirds of the rest; another one as two factors, then a quarter of those."""
     cut = layer("a.q_proj", shape=(32, 64), sparsity=0.5)
