@@ -18,20 +18,27 @@ def share(value: float) -> str:
     return f"{value if value >= 1 else min(value, 0.999):.1%}"
 
 
+def gone(result: Result) -> float:
+    """Return the share that is zero or gone of all of the dense model's weights that a ratio counts.
+
+    Where units or ranks alone were removed, zeros that the model's file has are not among it.
+    """
+    size = result.counted
+    if all(stage.ratio_kind == "parameters" for stage in result.variant.stages if stage.removes):
+        return 1 - size.block_weights / (size.dense_block_weights or size.block_weights)
+    return size.block_removed
+
+
 def removed(result: Result) -> float:
     """Return the share that is zero or gone, of the weights that a variant's ratio counts, whichever stage removed it.
 
     These are the dense model's block linears, or those of them that the last removing stage selected by `layers`; of a
-    model that is no language model, its convolutions. Where units or ranks alone were removed, zeros that the model's
-    file has are not among it.
+    model that is no language model, its convolutions.
     """
     places = [place for place, stage in enumerate(result.variant.stages) if stage.removes]
     layers = [layer for layer in result.layers if layer.stage in places[-1:]]
     if result.variant.layers is None or not layers:
-        size = result.counted
-        if all(result.variant.stages[place].ratio_kind == "parameters" for place in places):
-            return 1 - size.block_weights / (size.dense_block_weights or size.block_weights)
-        return size.block_removed
+        return gone(result)
     left = sum((1 - layer.sparsity) * _size(layer) for layer in layers)
     return 1 - left / max(sum(_dense_sizes(result, layers).values()), 1)
 

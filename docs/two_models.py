@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -22,7 +23,7 @@ ORDER = [method.name for method in METHODS]
 def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Every variant of the second model, in the order of the methods, the least removed first."""
     mine = _by_chain(results, samples, SECOND)
-    first = _by_chain(results, samples, MODEL)
+    first = _by_chain([one for one in results if written(one.variant.stages) in {"dense", *mine}], samples, MODEL)
     return pd.DataFrame(
         [
             {
@@ -31,9 +32,9 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
                 "perplexity": number(row["value"]),
                 "against dense": row["read"],
                 "mean of seven, points": row["mean"],
-                f"{MODEL}, against dense": first[row["chain"]]["read"] if row["chain"] in first else "",
+                f"{MODEL}, against dense": first[chain]["read"] if chain in first else "",
             }
-            for row in sorted(mine.values(), key=_place)
+            for chain, row in sorted(mine.items(), key=lambda one: _place(one[1]))
         ]
     )
 
@@ -64,9 +65,10 @@ def _by_chain(results: Sequence[Result], samples: Samples, model: str) -> dict[s
     """Return what is told of each chain of a model; where answers were not kept, its ratio to dense alone."""
     chosen = [one for one in results if of_page(one, model) and point(one.variant) != DENSE]
     rows = beside_dense(results, chosen, samples, model)
+    base = _dense(results, model)[0].value if rows else math.nan
     for row in rows:
-        row["read"] = row["read"] or f"x {ratio_words(row['value'] / _dense(results, model)[0].value)}"
-    return {row["chain"]: row for row in rows}
+        row["read"] = row["read"] or f"x {ratio_words(row['value'] / base)}"
+    return {row["chain"].strip("`"): row for row in rows}
 
 
 def _place(row: dict) -> tuple:

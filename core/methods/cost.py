@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.base.Statistics`
 
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
-LOGIT_BYTES = 2**28  # of the few tokens whose logits are held at once, and of their gradients
+# Of the few tokens whose logits are held at once, and of their gradients: with fewer tokens the head's weights are read
+# more often than they are used.
+LOGIT_BYTES = 2**28
 
 
 def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:

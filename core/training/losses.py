@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
 from core.evaluation.perplexity import output_scale
+from core.methods.cost import LOGIT_BYTES
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import find_blocks, first
 from core.training.examples import Batch
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
-CHUNK_BYTES = 64 * 2**20  # logits held at once: with fewer, the head's weights are read more often than they are used
+CHUNK_BYTES = LOGIT_BYTES // 4  # logits held at once, beside what their gradients take
 # loss(logits (rows, vocabulary) fp32, rows): the sum over some of the tokens that count.
 RowLoss = Callable[[Tensor, slice], Tensor]
 

@@ -29,7 +29,7 @@ def answer(
     accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one, and
     `plainly` the difference of the mean accuracies where it has no pair.
     """
-    said = f"{made(at)}, **{best['series']}** reads text best of those shown: "
+    said = f"{_made(at)}, **{best['series']}** reads text best of those shown: "
     said += f"its perplexity is {_times(best, ratio, dense)}"
     if ties:
         said += f" ({tied(ties)})"
@@ -40,7 +40,7 @@ def answer(
     return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
 
 
-def made(at: str) -> str:
+def _made(at: str) -> str:
     """Say what was done at an amount."""
     if "%" in at:
         return f"With {at} of the weights removed"
@@ -56,11 +56,11 @@ def on_each(at: str, found: pd.DataFrame) -> str:
     rows = list(best[["of", "model", "value"]].itertuples(index=False))
     if best["of"].nunique() == 1:
         times = listed([f"{ratio_words(value)} times the dense perplexity on {model}" for _, model, value in rows])
-        return f"{made(at)}, **{rows[0].of}** reads text best of those shown: {times}."
+        return f"{_made(at)}, **{rows[0].of}** reads text best of those shown: {times}."
     each = listed(
         [f"**{of}** on {model} ({ratio_words(value)} times the dense perplexity)" for of, model, value in rows]
     )
-    return f"{made(at)}, {each} read text best of those shown."
+    return f"{_made(at)}, {each} read text best of those shown."
 
 
 def tied(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from core import reached
 from core.request.stages import COUNTED
 from core.results import LayerReport, Result
 from core.specs import Stage
@@ -39,7 +40,7 @@ def stage_table(result: Result) -> pd.DataFrame:
         if stage.removes and (layers or stage.ratio_kind in COUNTED):
             gone = _gone(stage, layers)
         if place == len(variant.stages) - 1:
-            gone = result.counted.block_removed
+            gone = reached.gone(result)
         worst = max(errors, default=(math.nan, ""))
         rows.append(
             {

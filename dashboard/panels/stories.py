@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -54,16 +54,18 @@ class Told:
         return ways.shown(self.rows[shown], self.text) | more
 
 
-def stories(frames: Mapping[str, pd.DataFrame]) -> list[Story]:
+def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list[Story]:
     """Return the stories that the default model's rows tell, each of the first text whose rows do, in their order.
 
-    `frames` are the rows of all models that were measured here, by name; one story is of the default and another.
+    `models` are those that were measured here, of which one story tells another beside the default; `frame` returns the
+    rows of one, and is asked for no more of them than it takes.
     """
-    mine, others = frames[DEFAULT_MODEL], {name: rows for name, rows in frames.items() if name != DEFAULT_MODEL}
+    mine, others = frame(DEFAULT_MODEL), [model for model in models if model != DEFAULT_MODEL]
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []
-    tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget, partial(on_another, others=others)]
+    beside = partial(on_another, others=others, frame=frame)
+    tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget, beside]
     found: dict[int, Story] = {}
     for text, (corpus, protocol) in choices.texts(mine).items():
         told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], text)
@@ -124,12 +126,12 @@ def budget(told: Told) -> Story | None:
     return Story("What fits a budget?", text, where)
 
 
-def on_another(told: Told, others: Mapping[str, pd.DataFrame]) -> Story | None:
+def on_another(told: Told, others: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> Story | None:
     """What the same two prunings cost another model, as multiples of its own dense perplexity."""
     names, first = ("sparsegpt", "magnitude"), told.dense
     mine = [value / first["value"] for value in told.at_half(*names)]
-    for model, frame in others.items() if mine else ():
-        rows = multiples.alike(frame, first["dataset"], int(first["window"]), figures.RATIO)
+    for model in others if mine else ():
+        rows = multiples.alike(frame(model), first["dataset"], int(first["window"]), figures.RATIO)
         other = _told(rows, told.text) if len(rows) else None
         if other is None or not (values := other.at_half(*names)):
             continue
@@ -196,4 +198,4 @@ def _show(found: Sequence[Story]) -> None:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _kept(url: str, stamp: tuple) -> list[Story]:
-    return stories({model: data.frame(model) for model in (DEFAULT_MODEL, *data.models())})
+    return stories(data.models(), data.frame)

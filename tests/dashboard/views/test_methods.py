@@ -117,8 +117,7 @@ def test_every_curve_that_is_linked_shows_its_method(fresh):
 
 @pytest.fixture
 def told(fresh):
-    frames = {model: data.frame(model) for model in data.models()}
-    return {story.title: story for story in stories.stories(frames)}
+    return {story.title: story for story in stories.stories(data.models(), data.frame)}
 
 
 def test_there_are_four_stories_of_two_sentences_on_shipped_rows(told):
@@ -177,18 +176,18 @@ def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
 
 
 def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled):
-    told = [story.title for story in stories.stories({DEFAULT_MODEL: data.frame(DEFAULT_MODEL)})]
+    told = [story.title for story in stories.stories([], data.frame)]
     assert "Trained back" not in told and "What fits a budget?" in told
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="distill-white"))
-    assert "Trained back" not in [story.title for story in stories.stories({DEFAULT_MODEL: data.frame(DEFAULT_MODEL)})]
+    assert "Trained back" not in [story.title for story in stories.stories([], data.frame)]
     for recovery in ("lora", "distill-white"):
         filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
-    assert "Trained back" in [story.title for story in stories.stories({DEFAULT_MODEL: data.frame(DEFAULT_MODEL)})]
+    assert "Trained back" in [story.title for story in stories.stories([], data.frame)]
 
 
 def test_an_empty_store_has_no_stories_and_methods_are_explained_all_the_same(store):
-    assert stories.stories({DEFAULT_MODEL: data.frame(DEFAULT_MODEL)}) == []
+    assert stories.stories([], data.frame) == []
     app = open_app(PAGE)
     assert cards(app) == {method.label for method in SHOWN} and not links(app, "See its curve")
 
