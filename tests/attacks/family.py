@@ -1,0 +1,29 @@
+"""A family of attacks: what is tried, how often, and what counts as a fault."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """Tries of one kind, each repeatable by its number and the seed of the run.
+
+    Attributes:
+        name: Name on the command line.
+        tries: Number of tries of a whole run.
+        attack: Runs one try on what `prepare` returned, with a generator of its own, in an empty folder. Returns a
+            sentence that describes the fault, None where the program behaved. An exception is a fault, too.
+        prepare: Builds what all tries share, in a folder that outlives them.
+        needs: Program or package that the family needs; the runner reports a family without it as not run.
+    """
+
+    name: str
+    tries: int
+    attack: Callable[[Any, random.Random, Path], str | None]
+    prepare: Callable[[Path], Any] = lambda folder: folder
+    needs: str | None = None
