@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test bench lint
+.PHONY: run test attack bench lint
 
 run: .venv/installed-run
 	@echo "Slimscope is at http://127.0.0.1:8501 (Ctrl+C stops it)"
@@ -10,6 +10,9 @@ run: .venv/installed-run
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+attack: .venv/installed-test
+	$(BIN)/python -m tests.attacks
 
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.sparsegpt

@@ -20,6 +20,10 @@ class Family:
             sentence that describes the fault, None where the program behaved. An exception is a fault, too.
         prepare: Builds what all tries share, in a folder that outlives them.
         needs: Program or package that the family needs; the runner reports a family without it as not run.
+        isolated: Whether each try gets a process of its own; otherwise tries share one until it hangs or dies. A try
+            that changes the environment, the current folder or a module is isolated.
+        seconds: Time after which a try counts as hanging.
+        memory: Limit of the memory that a try allocates, GB of 10^9 bytes; beyond it the try gets a `MemoryError`.
     """
 
     name: str
@@ -27,3 +31,6 @@ class Family:
     attack: Callable[[Any, random.Random, Path], str | None]
     prepare: Callable[[Path], Any] = lambda folder: folder
     needs: str | None = None
+    isolated: bool = False
+    seconds: float = 60.0
+    memory: float = 4.0

@@ -1,7 +1,6 @@
 """Fixtures of the tests of the queue and of the command line."""
 
 import os
-import random
 
 import pytest
 
@@ -11,10 +10,10 @@ from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.shipping.proof import Proof
 from core.store.store import Store
-from tests.core.commands import WORDS
 from tests.core.encoders import encoder
 from tests.core.queues import FAKE
 from tests.core.tiny import tiny
+from tests.core.tiny_folder import write_tiny_folder
 
 
 @pytest.fixture
@@ -56,22 +55,8 @@ def queue(make_queue):
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A folder with a random Llama of 97 tokens and 128 positions, its tokenizer, and a text of 3000 words."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import PreTrainedTokenizerFast
-
-    place = tmp_path_factory.mktemp("cli")
-    words = Tokenizer(WordLevel({"<unk>": 0, **{word: i + 1 for i, word in enumerate(WORDS)}}, unk_token="<unk>"))
-    words.pre_tokenizer = Whitespace()
-    tiny("llama-gqa").save_pretrained(place / "tiny")
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<unk>").save_pretrained(
-        place / "tiny"
-    )
-    draw = random.Random(0)
-    paragraphs = [" ".join(draw.choices(WORDS, k=100)) for _ in range(30)]
-    (place / "text.txt").write_text("\n\n".join(paragraphs))
+    """`write_tiny_folder`, and files that cannot be read."""
+    place = write_tiny_folder(tmp_path_factory.mktemp("cli"))
     (place / "bytes.bin").write_bytes(b"\xff\xfe\x00")
     (place / "full").mkdir()
     (place / "full" / "file").write_text("x")

@@ -1,0 +1,76 @@
+"""Chains of stages: parsed, completed, written and parsed again, they keep the key of their variant."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+from core.chain import options_of, shared, written
+from core.errors import UserError
+from core.registry import STAGES
+from core.request.complete import complete
+from core.specs import Calibration
+from tests.attacks.family import Family
+from tests.attacks.mutation import NUMBERS, mutate
+from tests.core.tiny_folder import write_tiny_folder
+
+TEXTS = ("text.txt:4x32", "text.txt:2x64", "text.txt:1x2")
+
+
+def amount(draw: random.Random, stage: type) -> str:
+    """Return an amount that the stage takes, or sometimes one that another takes."""
+    if not stage.takes_amount and draw.random() < 0.95:
+        return ""
+    if stage.bits and draw.random() < 0.95:
+        return f"@{draw.choice(stage.bits)}bit"
+    if stage.factors and draw.random() < 0.95:
+        return f"@{draw.choice(stage.factors)}x"
+    return f"@{draw.choice(('0.5', '0.25', '0.1', '.7', '2:4', '4:8', '4bit', '2x', '0', '1e-3', ''))}"
+
+
+def parameter(draw: random.Random, stage: type) -> str:
+    """Return a parameter of the stage with one of its values, or with a number."""
+    fields = stage.Parameters.model_fields
+    name = draw.choice([*fields, "layers", "text", "seed"])
+    if name in fields:
+        value = draw.choice([str(fields[name].default).lower(), *NUMBERS[:12], "true", "global", "uniform", "owl"])
+    else:
+        value = draw.choice({"layers": ("0:1", "1:", "0:0", "mlp"), "text": TEXTS, "seed": ("0", "1", "7")}[name])
+    return f",{name}={value}"
+
+
+def chain_of(draw: random.Random) -> str:
+    """Return a chain that is often valid."""
+    stages = [draw.choice(STAGES) for _ in range(draw.choice((1, 1, 1, 2, 2, 3)))]
+    return "+".join(
+        stage.name + amount(draw, stage) + "".join(parameter(draw, stage) for _ in range(draw.choice((0, 0, 0, 1, 2))))
+        for stage in stages
+    )
+
+
+def keeps_key(folder: Path, draw: random.Random, place: Path) -> str | None:
+    """Complete a chain; write it, complete it again, and compare the keys."""
+    os.chdir(folder)
+    chain = chain_of(draw)
+    if draw.random() < 0.6:
+        chain = mutate(chain, draw, [chain_of(draw), chain_of(draw)])
+    text, seed = Calibration.parse(draw.choice(TEXTS)), draw.choice((0, 0, 3))
+    try:
+        first = complete("./tiny", chain, calibration=text, train=text, seed=seed)
+    except UserError:
+        return None
+    stages = first.variant.stages
+    again, beside = written(stages), shared(stages)
+    try:
+        second = complete("./tiny", again, calibration=beside.calibration, train=beside.train, seed=beside.seed or 0)
+    except UserError as error:
+        return f"{chain!r} is accepted, and written as {again!r} it is refused: {error}"
+    if second.variant.key != first.variant.key:
+        return f"{chain!r} changes its key once written as {again!r} with {options_of(beside)}."
+    if written(second.variant.stages) != again:
+        return f"{chain!r} is written as {again!r}, and that as {written(second.variant.stages)!r}."
+    return None
+
+
+FAMILIES = (Family("chains", 5_000, keeps_key, write_tiny_folder),)

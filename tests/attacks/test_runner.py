@@ -1,0 +1,107 @@
+"""The runner of the attacks: what it counts as a fault, and that the quick families still run."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from core.paths import PROJECT
+from tests.attacks.family import Family
+from tests.attacks.runner import run_families
+
+
+def run_one(attack, **more):
+    family = Family("toy", tries=3, attack=attack, **more)
+    (outcome,) = run_families([family], seed=0)
+    return outcome
+
+
+def raise_on_first(prepared, draw, place):
+    if not (prepared / "seen").exists():
+        (prepared / "seen").touch()
+        raise ValueError("bad\nline")
+
+
+def hang(prepared, draw, place):
+    time.sleep(30)
+
+
+def die(prepared, draw, place):
+    os._exit(9)
+
+
+def allocate(prepared, draw, place):
+    bytearray(2_000_000_000)
+
+
+def start_child(prepared, draw, place):
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    with (prepared / "children").open("a") as file:
+        file.write(f"{child.pid}\n")
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_sentence_an_exception_a_death_and_a_memory_limit_are_faults_of_their_try(isolated):
+    assert run_one(lambda *_: None, isolated=isolated).faults == ()
+    assert [fault.sentence for fault in run_one(lambda *_: "wrong", isolated=isolated).faults] == ["wrong"] * 3
+    (fault,) = run_one(raise_on_first, isolated=isolated).faults
+    assert fault.number == 0
+    assert fault.sentence.startswith("ValueError at tests/attacks/test_runner.py:")
+    assert fault.sentence.endswith(": bad\\nline")
+    deaths = run_one(die, isolated=isolated).faults
+    assert [fault.number for fault in deaths] == [0, 1, 2]
+    assert deaths[0].sentence == "The process died with exit code 9."
+    assert "MemoryError" in run_one(allocate, isolated=isolated, memory=1.0).faults[0].sentence
+
+
+def test_a_hang_costs_one_try():
+    assert [fault.number for fault in run_one(hang, seconds=0.1).faults] == [0, 1, 2]
+
+
+def test_what_a_family_started_ends_with_it(tmp_path):
+    assert run_one(start_child, prepare=lambda _: tmp_path).faults == ()
+    for pid in (tmp_path / "children").read_text().split():
+        assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+
+
+def test_tries_are_repeatable_and_differ():
+    def draws(seed, only_try=None):
+        family = Family("toy", tries=3, attack=lambda _, draw, __: str(draw.random()))
+        (outcome,) = run_families([family], seed, only_try=only_try)
+        return [fault.sentence for fault in outcome.faults]
+
+    first = draws(0)
+    assert len(set(first)) == 3
+    assert draws(0) == first
+    assert draws(0, only_try=2) == first[2:]
+    assert draws(1) != first
+
+
+def test_a_preparation_that_fails_is_a_fault_and_a_missing_program_is_not():
+    def prepare(folder):
+        raise OSError("no")
+
+    (fault,) = run_one(hang, prepare=prepare).faults
+    assert fault.number is None and "preparation failed" in fault.sentence
+    outcome = run_one(hang, needs="no-such-program")
+    assert (outcome.not_run, outcome.faults) == ("needs no-such-program", ())
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tests.attacks", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_quick_families_run_and_find_nothing():
+    ended = python("--tries", "2", "--only", "chains")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "chains" in ended.stdout
+
+
+def test_an_unknown_family_is_refused():
+    ended = python("--only", "chans")
+    assert (ended.returncode, ended.stdout.strip()) == (2, "Unknown family 'chans'; did you mean 'chains'?")
