@@ -18,7 +18,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.methods.base import Method, Reads
-from core.registry import get_stage, reads
+from core.registry import get_stage, reads, settings_of
 from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_factor, parse_pattern
 
 DENSE = "dense"
@@ -281,7 +281,7 @@ def _amount_of(stage: Stage) -> str:
 
 
 def _written(stage: Stage, amount: str, beside: Shared) -> str:
-    parts = {name: plain(value) for name, value in sorted(stage.parameters.items())}
+    parts = {name: plain(value) for name, value in sorted(settings_of(stage).items())}
     if stage.layers is not None:
         parts["layers"] = stage.layers
     if stage.calibration and beside.text(reads(stage)) is None:

@@ -141,9 +141,17 @@ def _made(method: str, parameters: str) -> Method:
     return made(Stage(method=method, parameters=json.loads(parameters)))
 
 
+def settings_of(stage: Stage) -> dict[str, Any]:
+    """Return the parameters by which a stage means today what it did; its own where this version lacks the method."""
+    try:
+        return _kept(stage).earlier_settings(stage.version) | stage.parameters
+    except UserError:
+        return stage.parameters
+
+
 def spelt_out(stage: Stage) -> dict[str, Any]:
     """Return all parameters of a stage, defaults included; only its own where this version has no such method."""
     try:
-        return get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump()
+        return get_stage(stage.method).Parameters.model_validate(settings_of(stage)).model_dump()
     except (UserError, ValidationError):
         return stage.parameters

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from core.chain import DENSE, Shared, shared
 from core.errors import UserError
-from core.registry import get_stage, reads
+from core.registry import get_stage, reads, settings_of
 from core.specs import ELSEWHERE, Stage, VariantSpec, parse_bits
 
 # Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
@@ -126,7 +126,7 @@ def changed(stage: Stage) -> list[str]:
     except UserError:
         fields = {}
     found = []
-    for name, value in stage.parameters.items():
+    for name, value in settings_of(stage).items():
         if name not in fields or value != fields[name].default:
             shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
             found.append(f"{name.replace('_', ' ')} {shown}")

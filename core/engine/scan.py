@@ -138,7 +138,14 @@ class _Kept:
 
     def __init__(self, given: Given, method: LinearMethod, target: Target):
         tokens = hashlib.sha256(given.windows.cpu().numpy().tobytes()).hexdigest()
-        how = [method.name, method.version, method.parameters.model_dump(), target.ratio, target.pattern, target.bits]
+        how = [
+            method.name,
+            method.result_version,
+            method.parameters.model_dump(),
+            target.ratio,
+            target.pattern,
+            target.bits,
+        ]
         self.before, self.what = given.before, canonical_json([VERSION, tokens, list(given.windows.shape), *how])
 
     def read(self, part: str) -> Losses | None:

@@ -212,6 +212,15 @@ class Method:
             raise UserError(f"{cls.label}: {name} = {settings[name]!r} does not fit: {first['msg'].lower()}.") from None
 
     @property
+    def result_version(self) -> int:
+        """Version of the numbers that the method gives with its parameters."""
+        return self.version
+
+    def earlier_settings(self, version: int) -> dict[str, Any]:
+        """Return the parameters that a stage of an earlier version needs today to keep its meaning."""
+        return {}
+
+    @property
     def observations(self) -> tuple[str, ...]:
         """A name for what is observed of the dense model before anything is planned; none where nothing is.
 

@@ -1,9 +1,13 @@
 """From weights to the grid that they are rounded to: of each group of inputs a scale and, if wanted, a zero.
 
-Symmetric, the scale is max|w| over half of the codes' width, (2^b - 1) / 2, as in compressed-tensors; asymmetric, the
-range is stretched to hold 0, so that 0 is a code (arXiv:2301.00774, section 3.5). A symmetric range ends half a step
-beyond the codes, where a scale a little too large would have -max|w| lose half a step as max|w| does, instead of gain
-one: 16 bits round scales down, or the weights shrink as a whole, which costs some percent of perplexity at 3 bits.
+A symmetric scale follows one of two rules. `signed`: the weight w of largest size gets the lowest code, so the scale
+is -w / 2^(b-1) and may be negative, as in llama.cpp's Q4_0 and auto-round. `range`: the scale is |w| / ((2^b - 1) / 2),
+as in compressed-tensors. An asymmetric range is stretched to hold 0, so that 0 is a code (arXiv:2301.00774, section
+3.5).
+
+16 bits hold the scales. Those of `range` and of asymmetric grids are rounded down: the range of the first ends half a
+step beyond the codes, where a scale that is a little too large makes -|w| lose half a step, and the weights shrink as
+a whole.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.methods.groups import ScaleRule
 from core.models.parts.grids import Grid
 
 CLIP_STEPS, CLIP_OF, CLIP_POWER = (
@@ -21,24 +26,23 @@ CLIP_STEPS, CLIP_OF, CLIP_POWER = (
 LEAST = 2.0**-24  # the smallest scale that 16 bits hold
 
 
-def find_grid(weight: Tensor, bits: int, group: int, symmetric: bool = True, clip: bool = False) -> Grid:
+def find_grid(
+    weight: Tensor, bits: int, group: int, symmetric: bool = True, clip: bool = False, rule: ScaleRule = "signed"
+) -> Grid:
     """Return the grid of a weight (out, in), in groups of `group` inputs that divide it.
 
     With `clip` the range of each group is the one of `CLIP_STEPS` narrower ones that rounds it with the least error.
     """
     groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
     low, high = groups.amin(-1).clamp_max(0), groups.amax(-1).clamp_min(0)  # (out, groups)
-    if symmetric:
-        high = torch.maximum(high, -low)
-        low = -high
-    best = grid_between(low, high, bits, group, symmetric)
+    best = grid_between(low, high, bits, group, symmetric, rule)
     if not clip:
         return best
     least = _error(best, weight, groups.shape)
     scale, zero = best.scale, best.zero
     for step in range(1, CLIP_STEPS):
         share = 1 - step / CLIP_OF
-        tried = grid_between(share * low, share * high, bits, group, symmetric)
+        tried = grid_between(share * low, share * high, bits, group, symmetric, rule)
         error = _error(tried, weight, groups.shape)
         better = error < least
         least = torch.where(better, error, least)
@@ -47,10 +51,34 @@ def find_grid(weight: Tensor, bits: int, group: int, symmetric: bool = True, cli
     return Grid(bits, group, scale, zero)
 
 
-def grid_between(low: Tensor, high: Tensor, bits: int, group: int, symmetric: bool) -> Grid:
-    """Return the grid of ranges (out, groups) that hold 0, and reach as far below it as above if symmetric."""
-    scale = _rounded_down((high - low) / (2**bits - 1)).clamp_min_(LEAST)
+def grid_between(low: Tensor, high: Tensor, bits: int, group: int, symmetric: bool, rule: ScaleRule = "signed") -> Grid:
+    """Return the grid of ranges (out, groups) that hold 0."""
+    exact = exact_scale(low, high, bits, symmetric, rule)  # (out, groups)
+    if symmetric and rule == "signed":
+        sign = torch.where(exact < 0, -1.0, 1.0)
+        return Grid(bits, group, sign * exact.abs().half().float().clamp_min_(LEAST))
+    scale = _rounded_down(exact).clamp_min_(LEAST)
     return Grid(bits, group, scale, None if symmetric else (-low / scale).round_().clamp_(0, 2**bits - 1))
+
+
+def exact_scale(low: Tensor, high: Tensor, bits: int, symmetric: bool, rule: ScaleRule) -> Tensor:
+    """Compute the scales of ranges before they are stored in 16 bits.
+
+    Args:
+        low: Lower ends, (out, groups), at most 0.
+        high: Upper ends, (out, groups), at least 0.
+        bits: Bits of a code.
+        symmetric: Whether code 0 is the weight 0.
+        rule: Rule of a symmetric scale.
+
+    Returns:
+        Scales, (out, groups); those of `signed` are negative where the upper end is the larger one.
+    """
+    if not symmetric:
+        return (high - low) / (2**bits - 1)
+    if rule == "range":
+        return 2 * torch.maximum(high, -low) / (2**bits - 1)
+    return -torch.where(high > -low, high, low) / 2 ** (bits - 1)
 
 
 def _rounded_down(scale: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
-"""Groups of inputs that share a scale, and whether they divide the linears of a model."""
+"""Groups of inputs that share a scale: their size, the rule of the scale, and whether they divide a model's linears."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from core.errors import UserError
+from core.methods.base import Method, MethodParameters
 
 if TYPE_CHECKING:
     from core.models.parts.blocks import Linear
@@ -16,7 +19,31 @@ SYMMETRIC = (
     "Whether codes reach as far below 0 as above; otherwise each group has a zero of its own, which takes as many bits "
     "as a weight."
 )
+ScaleRule = Literal["signed", "range"]
+RULE = (
+    "How the scale of a symmetric group follows from its largest weight w: signed gives w the code -2^(b-1), so a "
+    "scale may be negative (as in llama.cpp's Q4_0); range spreads all codes over [-|w|, |w|] and leaves half a step "
+    "unused at each end (as in llm-compressor)."
+)
 OFFERED = (16, 32, 64, 128)  # where one does not divide
+
+
+class ScaleParameters(MethodParameters):
+    symmetric: bool = Field(default=True, description=SYMMETRIC)
+    grid: ScaleRule = Field(default="signed", description=RULE)
+
+
+class SymmetricScales(Method):
+    """A method whose symmetric grids had the rule `range` in its version `version`, and have `grid` in the next."""
+
+    parameters: ScaleParameters
+
+    @property
+    def result_version(self) -> int:
+        return self.version + 1 if self.rounds and self.parameters.symmetric else self.version
+
+    def earlier_settings(self, version: int) -> dict[str, Any]:
+        return {"grid": "range"} if version <= self.version < self.result_version else {}
 
 
 def check_groups(linears: Sequence[Linear], size: int) -> None:

@@ -198,7 +198,7 @@ def build_stage(
         wanted.check_pattern(pattern)
     return Stage(
         method=found.name,
-        version=found.version,
+        version=wanted.result_version,
         ratio=_ratio(found, ratio, pattern, before),
         ratio_kind=found.ratio_kind,
         pattern=pattern or usual_pattern(found),
@@ -251,9 +251,9 @@ def variant_spec(variant: Variant) -> VariantSpec:
             raise UserError(f"{name} was made with {stage.method!r}, which this version does not have.") from None
         if not stage.version:
             raise UserError(f"{name} was made by a version of {found.label} that is not known; run it again first.")
-        if stage.version != found.version:
+        if stage.version != (current := made(stage).result_version):
             raise UserError(
-                f"{name} was made by version {stage.version} of {found.label}, and this is version {found.version}; "
+                f"{name} was made by version {stage.version} of {found.label}, and this is version {current}; "
                 "run it again first."
             )
         build_stage(

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from core.methods.base import Citation, Compressed, Target
 from core.methods.cost import walking
-from core.methods.groups import SYMMETRIC
+from core.methods.groups import ScaleParameters, SymmetricScales
 from core.methods.quantised.base import GroupParameters
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from core.specs import Calibration
 
 
-class AutoRoundParameters(GroupParameters):
-    symmetric: bool = Field(default=True, description=SYMMETRIC)
+class AutoRoundParameters(ScaleParameters, GroupParameters):
     iterations: int = Field(default=50, ge=0, le=10_000, description="Steps in each block; 0 rounds to nearest.")
     learning_rate: float = Field(
         default=5e-3,
@@ -33,7 +32,7 @@ class AutoRoundParameters(GroupParameters):
     )
 
 
-class AutoRound(BlockQuantised):
+class AutoRound(SymmetricScales, BlockQuantised):
     name = "autoround"
     label = "AutoRound"
     citation = Citation(
@@ -82,7 +81,7 @@ class AutoRound(BlockQuantised):
         how = self.parameters
         inputs = read_inputs(view)
         made = {
-            linear.name: Learnt(linear, int(target.bits), self.group(linear.shape[1]), how.symmetric)
+            linear.name: Learnt(linear, int(target.bits), self.group(linear.shape[1]), how.symmetric, how.grid)
             for linear in view.linears
         }
         if how.iterations:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from core.methods.base import Citation, Compressed, Target
 from core.methods.cost import walking
+from core.methods.groups import SymmetricScales
 from core.methods.quantised.base import GridParameters
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 
@@ -44,7 +45,7 @@ class AWQParameters(GridParameters):
     )
 
 
-class AWQ(BlockQuantised):
+class AWQ(SymmetricScales, BlockQuantised):
     name = "awq"
     label = "AWQ"
     citation = Citation(
@@ -98,7 +99,7 @@ class AWQ(BlockQuantised):
         how = self.parameters
 
         def grid_of(weight: Tensor) -> Grid:
-            return find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric)
+            return find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric, rule=how.grid)
 
         def nearest(weight: Tensor) -> Tensor:
             return grid_of(weight).nearest(weight)

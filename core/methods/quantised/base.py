@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods.base import Keeps, LinearMethod, MethodParameters, Place, Target
-from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
+from core.methods.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +22,7 @@ class GroupParameters(MethodParameters):
     group_size: int = Field(default=GROUP_SIZE, ge=0, le=65536, description=SHARED)
 
 
-class GridParameters(GroupParameters):
-    symmetric: bool = Field(default=True, description=SYMMETRIC)
+class GridParameters(ScaleParameters, GroupParameters):
     clip: bool = Field(
         default=False,
         description="Whether each group's range is narrowed to where its rounding errors are smallest, in 80 steps.",

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from core.methods.base import Citation, Compressed, Method, MethodParameters, Statistics, Sum, Target, WalkerParameters
 from core.methods.cost import solving
+from core.methods.groups import SymmetricScales
 from core.methods.quantised.base import GridParameters, Quantised
 from core.specs import parse_bits
 
@@ -44,7 +45,7 @@ class GPTQParameters(GridParameters, WalkerParameters):
     )
 
 
-class GPTQ(Quantised):
+class GPTQ(SymmetricScales, Quantised):
     name = "gptq"
     label = "GPTQ"
     version = 3
@@ -91,7 +92,7 @@ class GPTQ(Quantised):
         from core.methods.find import find_grid
 
         how, columns = self.parameters, weight.shape[1]
-        return find_grid(weight, bits, min(self.group(columns), columns), how.symmetric, how.clip)
+        return find_grid(weight, bits, min(self.group(columns), columns), how.symmetric, how.clip, how.grid)
 
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})

@@ -32,7 +32,8 @@ class MixedGPTQ(GPTQ):
     @property
     def observations(self) -> tuple[str, ...]:
         how = self.parameters
-        return (f"losses of rounding, groups {how.group_size}, symmetric {how.symmetric}, clip {how.clip}",)
+        signed = ", signed" if how.symmetric and how.grid == "signed" else ""
+        return (f"losses of rounding, groups {how.group_size}, symmetric {how.symmetric}, clip {how.clip}{signed}",)
 
     @property
     def tells_first(self) -> str:

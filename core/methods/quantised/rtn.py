@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from core.methods.base import Citation, Compressed, Method, MethodParameters, Statistics, TableMethod, Target
+from core.methods.groups import SymmetricScales
 from core.methods.quantised.base import GridParameters, Quantised
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class RTNParameters(GridParameters):
     )
 
 
-class RTN(Quantised):
+class RTN(SymmetricScales, Quantised):
     name = "rtn"
     label = "RTN"
     version = 2
@@ -43,10 +44,11 @@ class RTN(Quantised):
     )
     formulas = (
         r"W'_{ij} = s\,(c_{ij} - z), \qquad c_{ij} = \left\lfloor \tfrac{W_{ij}}{s} \right\rceil + z",
-        r"s = \frac{\max W - \min W}{2^b - 1}",
+        r"s = -\frac{w}{2^{b-1}} \quad\text{or}\quad \frac{\max W - \min W}{2^b - 1}",
     )
     symbols = {
-        "s": "scale of the group",
+        "s": "scale of the group, symmetric or asymmetric",
+        "w": "the group's weight of largest size",
         "c": "code, a whole number of b bits",
         "z": "zero of the group",
         "b": "bits a weight",
@@ -67,7 +69,7 @@ class RTN(Quantised):
         from core.methods.find import find_grid
 
         how = self.parameters
-        grid = find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric, how.clip)
+        grid = find_grid(weight, int(target.bits), self.group(weight.shape[1]), how.symmetric, how.clip, how.grid)
         return Compressed(grid.nearest(weight), grid=grid)
 
 

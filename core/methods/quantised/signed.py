@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from core.methods.find import grid_between
+from core.methods.find import exact_scale, grid_between
+from core.methods.groups import ScaleRule
 from core.methods.quantised.blocks import BlockView
 from core.models.parts.blocks import Linear
 from core.models.parts.grids import Grid
@@ -24,9 +25,9 @@ MOST = 0.5  # steps of the grid that V adds or takes at most
 class Learnt(nn.Module):
     """A weight on its grid: V of its shape, and by group the shares of the range below and above 0 that are kept."""
 
-    def __init__(self, linear: Linear, bits: int, group: int, symmetric: bool):
+    def __init__(self, linear: Linear, bits: int, group: int, symmetric: bool, rule: ScaleRule = "signed"):
         super().__init__()
-        self.bits, self.group, self.symmetric = bits, group, symmetric
+        self.bits, self.group, self.symmetric, self.rule = bits, group, symmetric, rule
         self.turned = linear.module.weight.shape != linear.weight.shape or not isinstance(linear.module, nn.Linear)
         weight = linear.weight.float()  # (out, in)
         groups = weight.unflatten(1, (-1, group))
@@ -37,9 +38,8 @@ class Learnt(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return a module's weight rounded, in its own layout."""
         plain = (weight.T if self.turned else weight).float()  # (out, in)
-        low, high = self._ranges()
         grid = self.grid()
-        exact = (high - low) / (2**self.bits - 1)
+        exact = exact_scale(*self._ranges(), self.bits, self.symmetric, self.rule)  # (out, groups)
         scale = self._spread(_passing(exact, grid.scale))
         zero = torch.zeros(()) if grid.zero is None else self._spread(grid.zero)
         position = plain / scale + self.added + zero.to(plain)
@@ -50,7 +50,7 @@ class Learnt(nn.Module):
     @torch.no_grad()
     def grid(self) -> Grid:
         """Return the grid as it is now."""
-        return grid_between(*self._ranges(), self.bits, self.group, self.symmetric)
+        return grid_between(*self._ranges(), self.bits, self.group, self.symmetric, self.rule)
 
     @torch.no_grad()
     def settled(self, weight: Tensor) -> tuple[Tensor, Grid]:
@@ -60,11 +60,7 @@ class Learnt(nn.Module):
 
     def _ranges(self) -> tuple[Tensor, Tensor]:
         """Return the ends of each group's range, (out, groups)."""
-        low, high = self.low * self.below, self.high * self.above
-        if self.symmetric:
-            high = torch.maximum(high, -low)
-            low = -high
-        return low, high
+        return self.low * self.below, self.high * self.above
 
     def _spread(self, groups: Tensor) -> Tensor:
         """Return for each weight (out, in) what its group (out, groups) has."""

@@ -18,7 +18,16 @@ from core.errors import UserError
 from core.methods.base import Citation, Compressed, Place, Statistics, Target
 from core.methods.cost import solving
 from core.methods.fields import only_with
-from core.methods.groups import GROUP_SIZE, SHARED, SYMMETRIC, check_groups
+from core.methods.groups import (
+    GROUP_SIZE,
+    RULE,
+    SHARED,
+    SYMMETRIC,
+    ScaleParameters,
+    ScaleRule,
+    SymmetricScales,
+    check_groups,
+)
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
     from core.specs import Calibration
 
 
-class SparseGPTParameters(ByHessianParameters):
+class SparseGPTParameters(ByHessianParameters, ScaleParameters):
     mask_block: int = Field(
         title="Columns masked together",
         default=128,
@@ -53,9 +62,10 @@ class SparseGPTParameters(ByHessianParameters):
     )
     group_size: int = Field(default=GROUP_SIZE, ge=0, le=65536, description=SHARED, json_schema_extra=only_with("bits"))
     symmetric: bool = Field(default=True, description=SYMMETRIC, json_schema_extra=only_with("bits"))
+    grid: ScaleRule = Field(default="signed", description=RULE, json_schema_extra=only_with("bits"))
 
 
-class SparseGPT(ByHessian):
+class SparseGPT(SymmetricScales, ByHessian):
     name = "sparsegpt"
     label = "SparseGPT"
     citation = Citation(
@@ -136,4 +146,6 @@ class SparseGPT(ByHessian):
         from core.methods.rounding import AsReached
 
         bits, group = how.bits, how.group_size or inputs
-        return AsReached(lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric), group)
+        return AsReached(
+            lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric, rule=how.grid), group
+        )
