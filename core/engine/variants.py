@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from core.cache.checksums import intact
 from core.cache.kept import keep
 from core.cache.linears import Finished
 from core.context import Context, Given
@@ -164,9 +165,11 @@ def _checkpoint(spec: VariantSpec) -> Path:
 
 
 def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
-    """Return the cached variant; None where there is none, or it cannot be read."""
+    """Return the cached variant; None where there is none, or it is damaged."""
     folder = kept_variant(spec.key)
     try:
+        if not intact(folder):
+            raise UserError("it does not match its checksums.")
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
         with sentences("What its weights should come close to could not be loaded"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import UserError
+from core.regular_files import read_at_most
 
 MEGABYTE = 1_000_000
 TABLE_BYTES = 20 * MEGABYTE  # of a file of results or a CSV
@@ -45,16 +46,20 @@ class Upload:
 
 
 def read_files(files: Iterable[Path]) -> tuple[Upload, ...]:
-    """Return files of this machine. None is read that is too large."""
+    """Return regular files of this machine, none of which is too large."""
     files = tuple(files)
     _check_count(len(files))
     found, samples = [], 0
     for file in files:
         try:
-            size = file.stat().st_size
-            samples += size if file.suffix.lower() == ".jsonl" else 0
-            check_sizes([(Upload(file.name, b""), size)], samples)
-            found.append(Upload(file.name, file.read_bytes()))
+            upload = Upload(file.name, b"")
+            check_sizes([(upload, 0)], samples)
+            most = SAMPLES_BYTES - samples if upload.ending == ".jsonl" else TABLE_BYTES
+            upload = replace(upload, content=read_at_most(file, most + 1))
+            size = max(file.stat().st_size, len(upload.content))
+            samples += size if upload.ending == ".jsonl" else 0
+            check_sizes([(upload, size)], samples)
+            found.append(upload)
         except OSError as error:
             raise UserError(f"{file} cannot be read: {error.strerror or error}.") from None
     return tuple(found)

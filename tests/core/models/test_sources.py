@@ -93,6 +93,34 @@ def test_a_path_that_is_no_text_is_refused_with_a_sentence(folder):
         identify(str(folder.rename(folder.with_name(os.fsdecode(b"\xff")))))
 
 
+PIPES = ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "config.json"]
+
+
+@pytest.mark.parametrize("name", [*PIPES, "adapter_config.json", "additional_chat_templates/x.jinja"])
+def test_a_pipe_in_a_model_folder_is_refused(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match=r"is a pipe, not a regular file; give a file on a disk\.$"):
+        identify(str(folder))
+
+
+def test_a_link_to_a_device_in_a_model_folder_is_refused(folder):
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "generation_config.json").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="is a device, not a regular file"):
+        identify(str(folder))
+
+
+def test_a_file_that_becomes_a_pipe_before_the_model_is_loaded_is_refused(folder):
+    source = identify(str(folder))
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(UserError, match="is a pipe, not a regular file"):
+            load(source)
+
+
 def test_a_run_finds_its_own_folder_among_those_of_one_name(folder, tmp_path, monkeypatch):
     first = identify(str(folder))
     other = shutil.copytree(folder, tmp_path / "elsewhere" / "my-llama")
@@ -169,9 +197,16 @@ def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
         load_model(identify(str(folder)))
 
 
+DAMAGES = {
+    "empty": lambda content: b"",
+    "another format": lambda content: b"{",
+    "one bit": lambda content: content[:-3] + bytes([content[-3] ^ 0x40]) + content[-2:],
+}
+
+
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
-@pytest.mark.parametrize("content", [b"", b"{"])
-def test_a_damaged_conversion_is_made_again(folder, file, content, monkeypatch):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_conversion_is_made_again(folder, file, damage, monkeypatch):
     made = []
 
     def convert(card, progress):
@@ -182,7 +217,9 @@ def test_a_damaged_conversion_is_made_again(folder, file, content, monkeypatch):
     monkeypatch.setattr(sources, "_fetch_wheel", convert)
     kept = convert(BY_ID["smollm2-135m"], None)
     source = identify("smollm2-135m")
-    (kept / file).write_bytes(content)
+    content = (kept / file).read_bytes()
+    (kept / file).unlink()
+    (kept / file).write_bytes(DAMAGES[damage](content))
     assert facts(source).blocks == 30
     assert torch.equal(load_model(source).lm_head.weight, tiny(vocab_size=257).lm_head.weight)
     assert load_tokenizer(source)("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]

@@ -125,6 +125,8 @@ def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
     assert not calls
     assert len(ask([*prompts, "new"])) == 4
     assert len(calls) == 1
+    file.write_text(file.read_text().replace(told[0][1], "other words"))
+    assert ask([*prompts, "new"])[:3] == told
     del teacher.model  # what is kept needs no teacher
     assert ask(prompts) == told
 

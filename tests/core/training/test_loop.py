@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from core.cache.checksums import end_with_digest
 from core.errors import Cancelled, UserError
 from core.progress import silent
 from core.training import loop as training
@@ -167,12 +168,25 @@ def interrupted(file, make):
 def test_a_damaged_checkpoint_starts_anew(kind, tmp_path, caplog):
     caplog.set_level("INFO", training.__name__)
     file = tmp_path / "state"
-    torch.save(STATES[kind](interrupted(file, trained)), file)
+    state = STATES[kind](interrupted(file, trained))
+    with file.open("w+b") as stream:
+        torch.save(state, stream)
+        end_with_digest(stream)
     model, fresh = tiny(), tiny()
     done, expected = trained(model, checkpoint=file), trained(fresh)
     assert (done.steps, done.held_out) == (20, expected.held_out)
     torch.testing.assert_close(model(windows()).logits, fresh(windows()).logits, rtol=0, atol=0)
     assert "the training starts anew" in caplog.text
+
+
+def test_a_changed_bit_of_a_weight_in_a_checkpoint_starts_anew(tmp_path):
+    file = tmp_path / "state"
+    weight = interrupted(file, trained)["weights"][0].numpy().tobytes()
+    content = bytearray(file.read_bytes())
+    content[content.index(weight) + 2] ^= 0x40
+    file.write_bytes(content)
+    done, expected = trained(tiny(), checkpoint=file), trained(tiny())
+    assert (done.steps, done.held_out) == (20, expected.held_out)
 
 
 @pytest.mark.parametrize("content", [b"no state", b""])

@@ -1,0 +1,76 @@
+"""Checksums of folders and streams of the cache."""
+
+import pytest
+import torch
+
+from core.cache import checksums, kept
+from core.cache.observations import observed
+from core.specs import Calibration, Stage
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def make(place):
+        (place / "inner").mkdir()
+        (place / "inner" / "text").write_text("words")
+        (place / "weights").write_bytes(b"0123")
+
+    return kept.once(tmp_path / "folder", make)
+
+
+def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
+    for name in ("weights", "inner/text", checksums.NAME):
+        assert checksums.intact(folder)
+        before = (folder / name).read_bytes()
+        flip(folder / name)
+        assert not checksums.intact(folder), name
+        (folder / name).write_bytes(before)
+    (folder / "weights").unlink()
+    assert not checksums.intact(folder)
+    assert checksums.intact(folder, lambda name: name == "inner/text")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"5", b"{", b"\xff"])
+def test_checksums_that_cannot_be_read_match_nothing(content, folder):
+    (folder / checksums.NAME).write_bytes(content)
+    assert not checksums.intact(folder)
+
+
+def test_a_folder_of_an_earlier_version_gets_its_checksums_when_it_is_used(folder):
+    (folder / checksums.NAME).unlink()
+    assert not checksums.intact(folder)
+    kept.once(folder, lambda place: pytest.fail("made again"))
+    assert checksums.intact(folder)
+
+
+def test_a_stream_ends_with_its_digest(tmp_path):
+    file = tmp_path / "state"
+    with kept.replacing(file) as stream:
+        stream.write(b"content")
+        checksums.end_with_digest(stream)
+    assert file.read_bytes()[:7] == b"content" and checksums.ends_with_digest(file)
+    for damaged in (b"", b"content", file.read_bytes()[:-1], b"C" + file.read_bytes()[1:]):
+        file.write_bytes(damaged)
+        assert not checksums.ends_with_digest(file)
+
+
+def test_an_observation_with_a_changed_bit_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+    stage = Stage(method="wanda", calibration=Calibration(corpus="x", windows=1, window=8))
+
+    def look(value):
+        return observed("before", stage, ("kind",), lambda: {"sum": torch.full((64,), value)})["sum"][40].item()
+
+    assert (look(1.0), look(2.0)) == (1.0, 1.0)
+    (file,) = tmp_path.rglob("observed.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 0x40
+    file.unlink()
+    file.write_bytes(content)
+    assert look(3.0) == 3.0
