@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,11 +93,10 @@ def _lines(upload: Upload) -> Iterator[_Line]:
         if not text.strip():
             continue
         try:
-            line = _Line.model_validate(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            why = fault(error) if isinstance(error, ValidationError) else "it is not JSON"
+            line = _Line.model_validate_json(text)
+        except ValidationError as error:
             raise UserError(
-                f"{upload.shown}, line {number} is no sample of a task with given choices: {why}."
+                f"{upload.shown}, line {number} is no sample of a task with given choices: {fault(error)}."
             ) from None
         if line.filter == "none":
             yield line

@@ -9,19 +9,20 @@ Reference: lm_eval/result_schema.py and lm_eval/loggers/evaluation_tracker.py of
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.data.cards import TASKS, TaskCard
 from core.errors import UserError
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
+from core.imports.ranges import check_range
 from core.imports.series import Found, Revision, Series, parse_model
 from core.imports.uploads import Upload
 from core.outcomes import METRICS
@@ -31,17 +32,45 @@ from core.specs import DTYPES, UNKNOWN, Task, sha256
 
 PROMPTS = ("chat_template", "system_instruction")  # what changes every prompt, where it is given
 NAMES = 10  # tasks that a sentence names
+MOST_DOCUMENTS = 2**31
 
 
 class _Documents(BaseModel):
-    original: int = Field(ge=0)
-    effective: int = Field(ge=1)
+    original: int = Field(ge=0, lt=MOST_DOCUMENTS)
+    effective: int = Field(ge=1, lt=MOST_DOCUMENTS)
+
+    @model_validator(mode="after")
+    def _check(self) -> _Documents:
+        if self.effective > self.original:
+            raise PydanticCustomError("documents", "more documents were scored than there are")
+        return self
 
 
 class _Config(BaseModel):
     model_args: dict[str, Any] | str | None = None
     model_dtype: str | None = None
-    limit: float | None = Field(default=None, gt=0)
+    limit: float | None = Field(default=None, gt=0, lt=MOST_DOCUMENTS)
+
+
+def _none_unless_finite(value: Any) -> Any:
+    """Return None for what the harness writes where it has no number, such as "N/A" or NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, BeforeValidator(_none_unless_finite)]
+
+
+class _Scores(BaseModel):
+    """The numbers of a task that are kept, those of `METRICS`, unfiltered."""
+
+    acc: Number = Field(default=None, alias="acc,none")
+    acc_stderr: Number = Field(default=None, alias="acc_stderr,none")
+    acc_norm: Number = Field(default=None, alias="acc_norm,none")
+    acc_norm_stderr: Number = Field(default=None, alias="acc_norm_stderr,none")
+    perplexity: Number = Field(default=None, alias="perplexity,none")
+    perplexity_stderr: Number = Field(default=None, alias="perplexity_stderr,none")
 
 
 class _File(BaseModel):
@@ -49,7 +78,7 @@ class _File(BaseModel):
 
     results: dict[str, dict[str, Any]] = Field(min_length=1)
     versions: dict[str, Any] = {}
-    shots: dict[str, int | None] = Field(default={}, alias="n-shot")
+    shots: dict[str, Annotated[int, Field(ge=0, lt=MOST_DOCUMENTS)] | None] = Field(default={}, alias="n-shot")
     documents: dict[str, _Documents] = Field(alias="n-samples")
     config: _Config = _Config()
     lm_eval_version: str | None = Field(default=None, max_length=40)
@@ -132,10 +161,9 @@ def read_harness(results: Upload, samples: Sequence[Upload], told: Series, revis
 
 def _parse(upload: Upload) -> _File:
     try:
-        return _File.model_validate(json.loads(upload.text))
-    except (ValueError, RecursionError) as error:  # the latter where lists are nested too deep
-        why = fault(error) if isinstance(error, ValidationError) else "it is not JSON"
-        raise UserError(f"{upload.shown} is no results file of lm_eval 0.4.3 or newer: {why}.") from None
+        return _File.model_validate_json(upload.text)
+    except ValidationError as error:
+        raise UserError(f"{upload.shown} is no results file of lm_eval 0.4.3 or newer: {fault(error)}.") from None
 
 
 def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
@@ -180,15 +208,26 @@ def _scored(file: _File, card: TaskCard, numbers: Mapping[str, Any], parts: Sequ
 
 def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> list[Measurement]:
     protocol = task_protocol(Task(task=task.card.id, limit=task.limit), dtype)
-    protocol |= {"fewshot": task.shots, "version": _version(task.version), "source": "imported", **prompts}
+    try:
+        version = _version(task.version)
+    except UserError as error:
+        raise UserError(f"{name}, version of {task.card.id}: {error}") from None
+    protocol |= {"fewshot": task.shots, "version": version, "source": "imported", **prompts}
     if task.chosen:
         protocol |= {"documents": "chosen"}
     rows = []
+    try:
+        scores = _Scores.model_validate(task.numbers)
+    except ValidationError as error:
+        raise UserError(f"{name}, {task.card.id}: {fault(error)}.") from None
     for metric in METRICS:
-        if (value := _number(task.numbers.get(f"{metric},none"))) is None:
+        value, stderr = getattr(scores, metric), getattr(scores, f"{metric}_stderr")
+        if value is None:
             continue
-        stderr = _number(task.numbers.get(f"{metric}_stderr,none"))  # "N/A" where there is none
         try:
+            check_range(metric, value)
+            if stderr is not None:
+                check_range("stderr", stderr)
             row = Measurement(
                 metric=metric,
                 dataset=task.card.id,
@@ -200,8 +239,8 @@ def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> l
             )
         except ValidationError as error:
             raise UserError(f"{name}, {metric} of {task.card.id}: {fault(error)}.") from None
-        if metric != "perplexity" and not 0 <= value <= 1:
-            raise UserError(f"{name}, {metric} of {task.card.id}: {value:g} is no accuracy, which is from 0 to 1.")
+        except UserError as error:
+            raise UserError(f"{name}, {metric} of {task.card.id}: {error}") from None
         rows.append(row)
     if not rows:
         raise UserError(f"{name} has no number of {task.card.id} that is read here: {', '.join(METRICS)}, unfiltered.")
@@ -211,14 +250,9 @@ def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> l
 def _version(version: Any) -> float | str | None:
     """Return a task's version as the harness has it in memory, a number where it is one."""
     if isinstance(version, int | float) and not isinstance(version, bool):
+        check_range("version", version)
         return float(version)
     return None if version is None else str(version)[:40]
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from core.data.cards import TASKS
 from core.errors import UserError, unknown
 from core.fields import fault
+from core.imports.ranges import MOST, check_range
 from core.imports.series import (
     KINDS,
     Found,
@@ -96,8 +97,8 @@ COLUMNS: dict[str, Column] = {
     "kind": Column("sparsity (zeros; if empty) or parameters (really gone)", _one_of("kind", KINDS)),
     "metric": Column("perplexity, acc or acc_norm", _one_of("metric", METRICS), needed=True),
     "dataset": Column("a text such as wikitext2, or a task such as piqa", _dataset, needed=True),
-    "value": Column("the number; accuracies from 0 to 1", _number(0, 1e30, "a number from 0 on"), needed=True),
-    "stderr": Column("its standard error", _number(0, 1e30, "a number from 0 on")),
+    "value": Column("the number; accuracies from 0 to 1", _number(0, MOST, "a number from 0 on"), needed=True),
+    "stderr": Column("its standard error", _number(0, MOST, "a number from 0 on")),
     "n": Column("windows or documents behind it", _whole(1), needed=True),
     "window": Column("tokens a window; needed of a text's perplexity", _whole(2)),
     "windows": Column("how many first windows; all if empty", _whole(1)),
@@ -196,10 +197,10 @@ def _measurement(read: Cells) -> Measurement:
     task = TASKS.get(dataset.partition("@")[0])
     if metric != "perplexity" and task is None:
         raise UserError(f"column dataset: {unknown('task', dataset, TASKS)}")
-    if metric != "perplexity" and read["value"] > 1:
-        raise UserError(f"column value: {read['value']:g} is no accuracy, which is from 0 to 1, such as 0.62.")
-    if metric == "perplexity" and read["value"] < 1:
-        raise UserError(f"column value: {read['value']:g} is no perplexity, which is from 1 on.")
+    try:
+        check_range(metric, read["value"])
+    except UserError as error:
+        raise UserError(f"column value: {error}") from None
     dtype = read["dtype"] or UNKNOWN
     needed, foreign = ("fewshot", ("window", "windows")) if task else ("window", ("limit", "fewshot", "version"))
     if read[needed] is None:

@@ -160,10 +160,10 @@ def test_a_group_is_one_task_where_all_its_subjects_were_scored():
 @pytest.mark.parametrize(
     ("content", "told_why"),
     [
-        (b"{", "it is not JSON"),
-        (b"[" * 100_000, "it is not JSON"),
+        (b"{", "Invalid JSON"),
+        (b"[" * 100_000, "Invalid JSON: recursion limit exceeded"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (b"[1]", "valid dictionary"),
+        (b"[1]", "Input should be an object"),
         (b'{"results": {"piqa": {"acc,none": 0.5}}}', "n-samples: Field required"),
         (b'{"results": {}, "n-samples": {}}', "results: Dictionary should have at least 1 item"),
     ],
@@ -178,6 +178,41 @@ def test_a_file_of_another_kind_is_refused_in_one_sentence(content, told_why):
 def test_an_accuracy_that_is_none_is_refused(value):
     with pytest.raises(UserError, match="is no accuracy"):
         read(uploads("results", results={"piqa": {"acc,none": value}}))
+
+
+HUGE = int("9" * 400)
+
+
+def results_of(**numbers):
+    return {"piqa": {"acc,none": 0.5} | numbers, "lambada_openai": {"perplexity,none": 16.0}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"config__limit": float("inf")}, "config.limit"),
+        ({"config__limit": HUGE}, "config.limit"),
+        ({"results": results_of(**{"acc,none": HUGE})}, "piqa: acc,none"),
+        ({"versions__piqa": HUGE}, "is no version of a task, which is from 0 to 1e"),
+        ({"versions__piqa": float("nan")}, "nan is no version of a task"),
+        ({"versions__piqa": -float("inf")}, "-inf is no version of a task"),
+        ({"versions__piqa": "\ud800"}, "Invalid JSON"),
+        ({"chat_template": "\ud800"}, "Invalid JSON"),
+        ({"system_instruction": "\ud800"}, "Invalid JSON"),
+        ({"n-shot__piqa": -1}, "n-shot.piqa"),
+        ({"n-samples__piqa": {"original": 4, "effective": 5}}, "more documents were scored than there are"),
+        ({"n-samples__piqa": {"original": HUGE, "effective": 5}}, "n-samples.piqa.original"),
+        ({"results": results_of(**{"acc_stderr,none": -3})}, "acc of piqa: -3 is no standard error"),
+        ({"results": {"lambada_openai": {"perplexity,none": -5}}}, "-5 is no perplexity, which is from 1 to 1e"),
+        ({"results": {"lambada_openai": {"perplexity,none": 0}}}, "0 is no perplexity"),
+    ],
+    ids=str,
+)
+def test_an_impossible_number_is_refused_in_one_sentence(changes, reason):
+    with pytest.raises(UserError) as error:
+        read(uploads("results", **changes))
+    sentence = str(error.value)
+    assert reason in sentence and "\n" not in sentence and len(sentence) < 300
 
 
 @pytest.mark.parametrize("value", ["N/A", None, True, float("nan")])
