@@ -1,6 +1,7 @@
 """Where things lie on this machine."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -35,3 +36,21 @@ def data_dir() -> Path | None:
 def local_results_dir() -> Path:
     """Return the folder of the user's own results: database, samples, job logs, compute lock."""
     return Path(os.environ.get("SLIMSCOPE_RESULTS") or CACHED_RESULTS)
+
+
+def unwritable(folder: Path) -> str | None:
+    """Return why nothing can be written into a folder, which is created if need be; None where it can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return unwritable_words(folder, error)
+
+
+def unwritable_words(folder: Path, error: OSError) -> str:
+    """Return one sentence for an error of writing into the results folder."""
+    return (
+        f"The results folder {folder} cannot be written ({error.strerror or error}), so no job starts; "
+        "make it writable, or set SLIMSCOPE_RESULTS to another folder."
+    )

@@ -5,11 +5,22 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests import postgres
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # No example is drawn by chance where nobody looks, and none is timed.
 settings.register_profile("slimscope", database=None, deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("slimscope")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests of PostgreSQL on a machine without it; the project's own check has it and runs all."""
+    if "CI" in os.environ or postgres.binaries():
+        return
+    lacking = [item for item in items if item.get_closest_marker("postgres")]
+    config.hook.pytest_deselected(items=lacking)
+    items[:] = [item for item in items if item not in lacking]
 
 
 @pytest.fixture
@@ -18,3 +29,17 @@ def results_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "results"))
     monkeypatch.delenv("SLIMSCOPE_DB", raising=False)
     return tmp_path / "results"
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    with postgres.server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database(request, results_dir, monkeypatch):
+    """Each kind of database in turn, empty and the one that a store opens; the name of its kind."""
+    if request.param == "postgresql":
+        monkeypatch.setenv("SLIMSCOPE_DB", request.getfixturevalue("postgres_server").new_database())
+    return request.param

@@ -13,7 +13,7 @@ from core import paths
 from core.errors import NotStored, UserError
 from core.store.tables import HEAD
 
-BUSY_SECONDS = 30  # how long a writer waits for another one
+BUSY_SECONDS = 30  # how long a writer waits for another one, and anyone for a server that restarts
 
 
 def database_url(url: str | URL | None = None) -> URL:
@@ -35,8 +35,9 @@ def open_database(url: URL) -> Engine:
     try:
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        options = {"timeout": BUSY_SECONDS} if url.get_backend_name() == "sqlite" else {}
-        engine = create_engine(url, connect_args=options)
+        local = url.get_backend_name() == "sqlite"
+        options = {"timeout": BUSY_SECONDS} if local else {}
+        engine = create_engine(url, connect_args=options, pool_pre_ping=not local)
     except NoSuchModuleError:
         raise UserError(f"SLIMSCOPE_DB names an unknown kind of database, {url.drivername!r}.") from None
     except ImportError as error:
@@ -73,7 +74,7 @@ def _sentence(reason: str, url: URL) -> str:
         return f"The database {where} cannot be opened; set SLIMSCOPE_RESULTS to a folder that can be written."
     if "not a database" in low or "malformed" in low:
         return f"The file {where} is damaged or is not a database; move it away and a new one is made."
-    if "locked" in low:
+    if "is locked" in low:
         return f"The database {where} was busy for {BUSY_SECONDS} s; another process holds it."
     first = reason.strip().splitlines()[0] if reason.strip() else "unknown error"
     if url.password:

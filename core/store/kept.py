@@ -23,7 +23,7 @@ class Known(NamedTuple, Generic[Made]):
 
 
 class _Entry(NamedTuple, Generic[Made]):
-    updated: float
+    changed: int
     made: Made | None
     warnings: tuple[str, ...]
 
@@ -55,12 +55,12 @@ class Kept(Generic[Made]):
         entries = self._entries.get(model, {})
         if before is None or before.stamp[1] != stamp[1]:
             entries = {}
-        times = self.store.times(model)
-        stale = {key for key, time in times.items() if key not in entries or entries[key].updated != time}
+        changes = self.store.changes(model)
+        stale = {key for key, change in changes.items() if key not in entries or entries[key].changed != change}
         new: dict[str, _Entry[Made]] = {}
         for key, result, told in self.store.each(stale):
-            new[key] = _Entry(times[key], self.make(result, True) if result else None, told)
-        entries = {key: (new if key in stale else entries)[key] for key in times if key in new or key not in stale}
+            new[key] = _Entry(changes[key], self.make(result, True) if result else None, told)
+        entries = {key: (new if key in stale else entries)[key] for key in changes if key in new or key not in stale}
         self._entries[model] = entries
         own = {key: entry.made for key, entry in entries.items() if entry.made is not None}
         made = {key: own[key] if key in own else self.make(result, False) for key, result in mine.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,7 +28,6 @@ def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "variant": variant.model_dump_json(),
         "footprint": result.footprint.model_dump_json() if result.footprint else "null",
         "layers": f"[{','.join(layer.model_dump_json() for layer in result.layers)}]",
-        "updated": time.time(),
     }
     numbers = []
     for measurement in result.measurements:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
-from sqlalchemy.exc import IntegrityError
 
 from core import paths
 from core.errors import NotStored, UserError
 from core.results import Measurement, Result, Rows
 from core.store import samples, shipped
+from core.store.counters import RESULTS, raise_counter
 from core.store.database import database_url, open_database, sentences
 from core.store.rows import Found, read_each, written
 from core.store.tables import measurements, variants
+from core.store.transactions import Answer, repeatable, transaction
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,8 +43,13 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Give a connection in one transaction; errors of the database become a `UserError`."""
-        with sentences(self.url), self.engine.begin() as connection:
+        with sentences(self.url), transaction(self.engine) as connection:
             yield connection
+
+    def transact(self, work: Callable[[Connection], Answer]) -> Answer:
+        """Return `work(connection)` of one transaction, which is tried again as `repeatable` says."""
+        with sentences(self.url):
+            return repeatable(self.engine, work)
 
     def get(self, key: str) -> Result | None:
         """Return all that is known of a variant. Where a number is both local and shipped, the local one counts."""
@@ -62,15 +68,26 @@ class Store:
 
     def put(self, result: Result) -> None:
         """Store a result in one transaction: numbers with the same identity are replaced, all others are kept."""
-        with sentences(self.url):
-            try:
-                self._put(result)
-            except IntegrityError:  # another process inserted the same variant at the same moment
-                self._put(result)
+        row, numbers = written(result)
+        kept = row if result.layers else {name: value for name, value in row.items() if name != "layers"}
+
+        def write(connection: Connection) -> None:
+            changed = {"changed": raise_counter(connection, RESULTS)}  # first, so that those who write take turns
+            change = update(variants).where(variants.c.key == result.variant.key).values(kept | changed)
+            if not connection.execute(change).rowcount:
+                connection.execute(insert(variants).values(row | changed))
+            for number in numbers:
+                same = [measurements.c[name] == number[name] for name in ("variant", "metric", "dataset", "protocol")]
+                connection.execute(delete(measurements).where(*same))
+            if numbers:
+                connection.execute(insert(measurements), numbers)
+
+        self.transact(write)
 
     def delete(self, key: str) -> None:
         """Delete the user's own numbers and samples of a variant, and the kept model: it is made anew if asked for."""
         with self.begin() as connection:
+            raise_counter(connection, RESULTS)  # first, as whoever stores does
             connection.execute(delete(measurements).where(measurements.c.variant == key))
             found = connection.execute(delete(variants).where(variants.c.key == key)).rowcount
         if not found and key in shipped.read_measured().results:
@@ -93,7 +110,7 @@ class Store:
 
     def stamp(self, model: str | None = None) -> tuple:
         """Return a value that changes whenever `results()` would, or those of one model: cheap, for caches."""
-        rows = select(func.count(), func.max(variants.c.updated)).select_from(variants)
+        rows = select(func.count(), func.max(variants.c.changed)).select_from(variants)
         if model is not None:
             rows = rows.where(variants.c.model == model)
         with self.begin() as connection:
@@ -103,15 +120,15 @@ class Store:
     def models(self) -> list[str]:
         """Return the models that there are variants of, the one with most first."""
         with self.begin() as connection:
-            rows = connection.execute(select(variants.c.key, variants.c.model).order_by(variants.c.updated)).all()
+            rows = connection.execute(select(variants.c.key, variants.c.model).order_by(variants.c.changed)).all()
         there = {key: result.variant.model for key, result in shipped.read_measured().results.items()}
         return [model for model, _ in Counter((there | dict(map(tuple, rows))).values()).most_common()]
 
-    def times(self, model: str) -> dict[str, float]:
-        """Return when each of the user's own variants of a model was last written, by key, the oldest first."""
-        rows = select(variants.c.key, variants.c.updated).where(variants.c.model == model)
+    def changes(self, model: str) -> dict[str, int]:
+        """Return the count of the last change of each of the user's own variants of a model, by key, oldest first."""
+        rows = select(variants.c.key, variants.c.changed).where(variants.c.model == model)
         with self.begin() as connection:
-            return dict(map(tuple, connection.execute(rows.order_by(variants.c.updated))))
+            return dict(map(tuple, connection.execute(rows.order_by(variants.c.changed))))
 
     def each(self, keys: Collection[str]) -> Iterator[Found]:
         """Yield the results of those of the variants that have numbers of the user's own, without layers of these."""
@@ -142,7 +159,7 @@ class Store:
 
     def read(self, key: str | None = None) -> Rows:
         """Return every result, shipped ones first, or only that of `key`, and what cannot be used, by its sentence."""
-        rows = select(variants).order_by(variants.c.updated)
+        rows = select(variants).order_by(variants.c.changed)
         numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
         if key is not None:
             rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
@@ -164,20 +181,6 @@ class Store:
                     log.warning(warning)
             self._told.update(one.warnings)
             yield one
-
-    def _put(self, result: Result) -> None:
-        row, numbers = written(result)
-        kept = row if result.layers else {name: value for name, value in row.items() if name != "layers"}
-        with self.engine.begin() as connection:
-            # The first statement writes, so that SQLite takes its write lock before anything has been read.
-            change = update(variants).where(variants.c.key == result.variant.key).values(kept)
-            if not connection.execute(change).rowcount:
-                connection.execute(insert(variants).values(row))
-            for number in numbers:
-                same = [measurements.c[name] == number[name] for name in ("variant", "metric", "dataset", "protocol")]
-                connection.execute(delete(measurements).where(*same))
-            if numbers:
-                connection.execute(insert(measurements), numbers)
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -1,8 +1,20 @@
 """The store's tables. A change here goes with a new file in `core/store/migrations/versions` and a new `HEAD`."""
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-HEAD = "0002"  # the newest revision in core/store/migrations/versions
+HEAD = "0003"  # the newest revision in core/store/migrations/versions
 
 metadata = MetaData()
 
@@ -15,9 +27,17 @@ variants = Table(
     Column("variant", Text, nullable=False),  # JSON of core.results.Variant
     Column("footprint", Text, nullable=False),  # JSON of core.results.Footprint
     Column("layers", Text, nullable=False),  # JSON list of core.results.LayerReport
-    Column("updated", Float, nullable=False),  # seconds since 1970
+    # The value of the counter `results` at the last change: unlike a time it never falls or stays.
+    Column("changed", BigInteger, nullable=False, server_default="0"),
     # What has changed is asked at every look at a page; the rows themselves are long.
-    Index("variants_of_model", "model", "updated", "key"),
+    Index("variants_of_model", "model", "changed", "key"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(16), primary_key=True),  # of core.store.counters
+    Column("value", BigInteger, nullable=False),
 )
 
 measurements = Table(
@@ -47,11 +67,14 @@ jobs = Table(
     Column("supervisor", Text),  # host/pid of the supervisor that launched it
     Column("pid", Integer),
     Column("process_created", Float),  # tells the process from a later one with the same pid
-    Column("heartbeat", Float),  # times are seconds since 1970
+    Column("heartbeat", Float),  # times are seconds since 1970 by the database's clock, core.store.clock
     Column("cancel", Float),  # when it was asked to stop
-    Column("created", Float, nullable=False),  # when it was submitted; two jobs that change places exchange it
+    Column(
+        "created", Float, nullable=False
+    ),  # when it was submitted, never equal; two jobs that change places exchange it
     Column("started", Float),
     Column("stage_started", Float),
     Column("finished", Float),
+    Column("host", Text),  # the machine that submitted it; NULL where an earlier version did
     sqlite_autoincrement=True,  # an id is never given twice, so a log belongs to one job
 )

@@ -98,7 +98,8 @@ def test_a_local_database_is_read_and_written_anew_with_the_next_number():
         for variant in (TRAINED, WANDA):
             connection.execute(
                 text(
-                    "INSERT INTO variants VALUES (:key, :model, :method, :variant, :footprint, :layers, 1795652984.6)"
+                    "INSERT INTO variants (key, model, method, variant, footprint, layers) "
+                    "VALUES (:key, :model, :method, :variant, :footprint, :layers)"
                 ),
                 {"key": variant["key"], "model": variant["model"], "method": variant["method"]}
                 | {"variant": json.dumps(variant, separators=(",", ":")), "footprint": FOOTPRINT, "layers": LAYERS},

@@ -277,7 +277,7 @@ def test_a_database_of_a_newer_version_is_refused(results_dir):
     [
         ("not a url hunter2", "not a database URL"),
         ("nosuch://me:hunter2@host/db", "unknown kind of database, 'nosuch'"),
-        ("postgresql+psycopg://me:hunter2@host/db", "needs the Python package 'psycopg'"),
+        ("postgresql+pg8000://me:hunter2@host/db", "needs the Python package 'pg8000'"),
         ("postgresql://me:hunter2@host:port/db", "not a database URL"),
         ("sqlite:////proc/nowhere/local.db", "cannot be made"),
     ],

@@ -1,0 +1,26 @@
+"""The one clock of all processes that share a database: the database's own."""
+
+from typing import Any
+
+from sqlalchemy import Float
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+UNIX_EPOCH = 2440587.5  # as a Julian day
+
+
+class now(FunctionElement[float]):  # written as SQLAlchemy's own functions are
+    """Seconds since 1970 by the clock of the database, as an SQL expression."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(now)
+def _standard(element: now, compiler: Any, **_: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(now, "sqlite")
+def _sqlite(element: now, compiler: Any, **_: Any) -> str:
+    return f"((julianday('now') - {UNIX_EPOCH}) * 86400.0)"

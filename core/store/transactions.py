@@ -1,0 +1,48 @@
+"""Transactions that outlast a restart of the database's server, and a deadlock."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from core.store.database import BUSY_SECONDS
+
+PAUSE_SECONDS = 0.5  # between tries to reach a server
+ENDED_BY_SERVER = ("40001", "40P01")  # SQL states: serialisation failure, deadlock
+Answer = TypeVar("Answer")
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Give a connection in one transaction; wait up to `BUSY_SECONDS` for a server that does not answer."""
+    with _connect(engine) as connection, connection.begin():
+        yield connection
+
+
+def repeatable(engine: Engine, work: Callable[[Connection], Answer]) -> Answer:
+    """Return `work(connection)` of one transaction, tried a second time where the server ended the first.
+
+    A connection may break after the server has committed, so doing `work` twice must give what doing it once gives.
+    """
+    try:
+        with transaction(engine) as connection:
+            return work(connection)
+    except DBAPIError as error:
+        if not (error.connection_invalidated or getattr(error.orig, "sqlstate", None) in ENDED_BY_SERVER):
+            raise
+    with transaction(engine) as connection:
+        return work(connection)
+
+
+def _connect(engine: Engine) -> Connection:
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return engine.connect()
+        except OperationalError:
+            if engine.dialect.name == "sqlite" or time.monotonic() > end:
+                raise
+            time.sleep(PAUSE_SECONDS)
