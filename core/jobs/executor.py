@@ -46,8 +46,12 @@ class Executor(Protocol):
     def launch(self, job_id: int) -> Handle:
         """Start the process of a job; it then writes its own row. Raises `OSError` where it cannot start."""
 
-    def adopt(self, pid: int, created: float) -> Handle | None:
-        """Return the running process that an earlier supervisor launched, None if it is gone."""
+    def adopt(self, pid: int, created: float, beating: bool = False) -> Handle | None:
+        """Return the running process that an earlier supervisor launched, None if it is gone.
+
+        A process that is `beating` has just written to its row, so it is the one whatever its start is now read as:
+        that moves when the machine's clock is set.
+        """
 
 
 class LocalExecutor:
@@ -77,10 +81,11 @@ class LocalExecutor:
             )
         return _Child(process)
 
-    def adopt(self, pid: int, created: float) -> Handle | None:
+    def adopt(self, pid: int, created: float, beating: bool = False) -> Handle | None:
         try:
             process = psutil.Process(pid)
-            if abs(process.create_time() - created) > SAME_START or process.status() == psutil.STATUS_ZOMBIE:
+            other = not beating and abs(process.create_time() - created) > SAME_START
+            if other or process.status() == psutil.STATUS_ZOMBIE:
                 return None
         except psutil.NoSuchProcess:
             return None

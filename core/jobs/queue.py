@@ -6,26 +6,34 @@ the order of their `created` times, which moving a job exchanges; one that is st
 
 from __future__ import annotations
 
-import time
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from core.errors import UserError
 from core.fields import fault
 from core.jobs.executor import Executor, LocalExecutor, log_file, log_tail
 from core.jobs.supervisor import TURN, Supervisor
 from core.specs import Frozen, RunSpec
+from core.store.clock import now
+from core.store.counters import JOBS, raise_counter
 from core.store.store import Store
 from core.store.tables import jobs
 
 ACTIVE = ("queued", "running")
+STEP = 0.001  # seconds by which a job's `created` is later than any other's, at least
+SELECT = select(jobs, now().label("read"))
 
 
 class Job(Frozen):
-    """A row of the queue. Times are seconds since 1970; `done` of `total` counts inside `stage`."""
+    """A row of the queue, read at the time `read`; `done` of `total` counts inside `stage`.
+
+    Times are seconds since 1970 by the database's clock.
+    """
 
     id: int
     spec: RunSpec
@@ -45,6 +53,8 @@ class Job(Frozen):
     started: float | None
     stage_started: float | None
     finished: float | None
+    host: str | None
+    read: float
 
     @property
     def active(self) -> bool:
@@ -68,12 +78,16 @@ class Queue:
 
     def start(self) -> None:
         """Start the supervisor; it lives as long as this process. Jobs outlive it and are found again."""
-        if not self._supervisor.is_alive():
-            self._supervisor.start()
+        self._supervisor.start()
 
     def stop(self) -> None:
         """Stop supervising and leave running jobs alone."""
         self._supervisor.stop()
+
+    @property
+    def problem(self) -> str | None:
+        """Why this process starts no jobs, in one sentence; None where nothing hinders it."""
+        return self._supervisor.problem
 
     def submit(self, spec: RunSpec) -> int:
         """Queue a run and return its id; a run that is already queued or running is not queued twice."""
@@ -81,39 +95,27 @@ class Queue:
 
     def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
         """Queue runs in this order, all or none, and return their ids, as `submit` does."""
-        with self.store.begin() as connection:
-            ids = [self._submit(connection, spec.model_dump_json()) for spec in specs]
+        texts = [spec.model_dump_json() for spec in specs]
+        ids = self.store.transact(lambda connection: _submit(connection, texts))
         self._supervisor.wake()
         return ids
 
-    def _submit(self, connection: Connection, text: str) -> int:
-        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
-        found = connection.execute(same).scalar()
-        if found is not None:
-            return found
-        new = insert(jobs).values(spec=text, state="queued", created=time.time())
-        key = connection.execute(new).inserted_primary_key
-        assert key is not None  # as one row was inserted
-        log_file(key[0]).unlink(missing_ok=True)  # of an earlier database
-        return key[0]
-
     def cancel(self, job_id: int) -> None:
         """Stop a job: at once if it waits, else at its next step, and by force if it takes too long."""
-        now = time.time()
         queued = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.cancel.is_(None))
         with self.store.begin() as connection:
-            connection.execute(queued.values(state="cancelled", cancel=now, finished=now))
-            connection.execute(running.values(cancel=now))
+            connection.execute(queued.values(state="cancelled", cancel=now(), finished=now()))
+            connection.execute(running.values(cancel=now()))
         self._state(job_id)
         self._supervisor.wake()
 
     def cancel_all(self) -> int:
         """Stop every job as `cancel` does, and return how many were told to."""
-        now = time.time()
-        queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=now, finished=now)
-        running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=now)
+        queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=now(), finished=now())
+        running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=now())
         with self.store.begin() as connection:
+            raise_counter(connection, JOBS)
             told = sum(connection.execute(change).rowcount for change in (queued, running))
         self._supervisor.wake()
         return told
@@ -123,18 +125,18 @@ class Queue:
 
         Raises `UserError` where it waits no more; nothing changes where it is the first, or the last, already.
         """
-        mine = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         waiting = select(jobs.c.id, jobs.c.created).where(jobs.c.state == "queued").order_by(*TURN)
         with self.store.begin() as connection:
-            # The first statement writes, so that SQLite's lock is held and no supervisor takes one of them meanwhile.
-            if not connection.execute(mine.values(state="queued")).rowcount:
-                raise UserError(f"Job {job_id} does not wait any more, so its place cannot change.")
+            raise_counter(connection, JOBS)  # first, so that nobody else moves jobs meanwhile
             rows = connection.execute(waiting).all()
-            place = next(place for place, row in enumerate(rows) if row.id == job_id)
+            place = next((place for place, row in enumerate(rows) if row.id == job_id), None)
+            if place is None:
+                raise UserError(f"Job {job_id} does not wait any more, so its place cannot change.")
             other = place + (1 if later else -1)
             if 0 <= other < len(rows):
-                for one, created in ((rows[place], rows[other].created), (rows[other], rows[place].created)):
-                    connection.execute(update(jobs).where(jobs.c.id == one.id).values(created=created))
+                swapped = {rows[place].id: rows[other].created, rows[other].id: rows[place].created}
+                change = update(jobs).where(jobs.c.id.in_(swapped))
+                connection.execute(change.values(created=case(swapped, value=jobs.c.id)))
 
     def retry(self, job_id: int) -> int:
         """Queue the run of an ended job again and return the new job's id."""
@@ -156,7 +158,7 @@ class Queue:
 
     def job(self, job_id: int) -> Job:
         """Return one job; a `UserError` if there is none of that id, or it cannot be read."""
-        found, unreadable = self._read(select(jobs).where(jobs.c.id == job_id))
+        found, unreadable = self._read(SELECT.where(jobs.c.id == job_id))
         if unreadable:
             raise UserError(unreadable[0].reason)
         if not found:
@@ -165,21 +167,21 @@ class Queue:
 
     def jobs(self, limit: int = 100) -> list[Job]:
         """Return the newest jobs, newest first, without those that cannot be read."""
-        return self._read(select(jobs).order_by(jobs.c.id.desc()).limit(limit))[0]
+        return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[0]
 
     def active(self) -> list[Job]:
         """Return the jobs that run, then those that wait, in their order."""
-        found = self._read(select(jobs).where(jobs.c.state.in_(ACTIVE)).order_by(*TURN))[0]
+        found = self._read(SELECT.where(jobs.c.state.in_(ACTIVE)).order_by(*TURN))[0]
         return sorted(found, key=lambda job: job.state != "running")
 
     def ended(self, limit: int = 100) -> list[Job]:
         """Return the jobs that ended last, the last one first."""
-        ended = select(jobs).where(jobs.c.state.not_in(ACTIVE))
+        ended = SELECT.where(jobs.c.state.not_in(ACTIVE))
         return self._read(ended.order_by(jobs.c.finished.desc(), jobs.c.id.desc()).limit(limit))[0]
 
     def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
         """Return those of the newest jobs that cannot be read, newest first."""
-        return self._read(select(jobs).order_by(jobs.c.id.desc()).limit(limit))[1]
+        return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[1]
 
     def log_tail(self, job_id: int, lines: int = 100) -> str:
         """Return the last lines that the job's process wrote; empty if it wrote none."""
@@ -207,3 +209,27 @@ class Queue:
                 reason = f"Job {row['id']} cannot be read ({fault(error)})."
                 unreadable.append(UnreadableJob(id=row["id"], active=row["state"] in ACTIVE, reason=reason))
         return found, unreadable
+
+
+def _submit(connection: Connection, texts: Sequence[str]) -> list[int]:
+    """Return the ids of jobs whose specs are these JSON texts; those that are active already have theirs."""
+    raise_counter(connection, JOBS)  # first, so that nobody else submits between the look and the insertion
+    ids = []
+    for text in texts:
+        same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
+        job_id = connection.execute(same).scalar()
+        if job_id is None:
+            job_id = _insert(connection, text)
+        ids.append(job_id)
+    return ids
+
+
+def _insert(connection: Connection, text: str) -> int:
+    time, last = connection.execute(select(now(), func.max(jobs.c.created))).one()
+    created = max(time, (last or 0.0) + STEP)  # a place of its own behind all others, whatever the clock says
+    new = insert(jobs).values(spec=text, state="queued", created=created, host=socket.gethostname())
+    key = connection.execute(new).inserted_primary_key
+    assert key is not None  # as one row was inserted
+    with suppress(OSError):
+        log_file(key[0]).unlink()  # of an earlier database
+    return key[0]

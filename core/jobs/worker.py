@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import psutil
@@ -21,6 +21,7 @@ from core.errors import Cancelled, UserError, out_of_memory
 from core.fields import fault
 from core.progress import Progress
 from core.specs import RunSpec
+from core.store.clock import now
 from core.store.store import Store, compute_lock
 from core.store.tables import jobs
 
@@ -51,13 +52,15 @@ class Worker:
         Raises `UserError` where what to run cannot be read.
         """
         process = psutil.Process()
-        mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": time.time()}
+        mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": now()}
         free = (jobs.c.pid.is_(None)) | (jobs.c.pid == process.pid)
-        with self.store.begin() as connection:
-            change = update(jobs).where(jobs.c.id == self.job_id, jobs.c.state == "running", free).values(**mine)
-            if not connection.execute(change).rowcount:
-                return None
-            spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == self.job_id)).scalar_one()
+        change = update(jobs).where(jobs.c.id == self.job_id, jobs.c.state == "running", free).values(**mine)
+        wanted = select(jobs.c.spec).where(jobs.c.id == self.job_id)
+        spec = self.store.transact(
+            lambda connection: connection.execute(wanted).scalar() if connection.execute(change).rowcount else None
+        )
+        if spec is None:
+            return None
         try:
             return RunSpec.model_validate_json(spec)
         except ValidationError as error:
@@ -68,12 +71,12 @@ class Worker:
         if self._stop.is_set():
             self._heard = True
             raise Cancelled
-        now, new = time.time(), stage != self._stage or done < self._done  # less than before: of another text
+        time, new = monotonic(), stage != self._stage or done < self._done  # less than before: of another text
         self._stage, self._done = stage, done
-        if not new and now - self._written < PROGRESS_SECONDS:
+        if not new and time - self._written < PROGRESS_SECONDS:
             return
-        self._written = now
-        self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": now} if new else {}))
+        self._written = time
+        self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": now()} if new else {}))
 
     def terminated(self, *_: Any) -> None:
         """Interrupt a run that was to stop and does not look at its progress, once; any other just ends."""
@@ -88,14 +91,14 @@ class Worker:
     def beat(self) -> None:
         """Write the heartbeat until the run has ended, and notice when it is to stop."""
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            if self._write(heartbeat=time.time()) is False:
+            if self._write(heartbeat=now()) is False:
                 self._stop.set()
 
     def end(self, state: str, error: str | None = None) -> None:
         """Write how the job ended."""
         self._ended.set()
-        with self.store.begin() as connection:
-            connection.execute(self._change(state=state, error=error, finished=time.time()))
+        change = self._change(state=state, error=error, finished=now())
+        self.store.transact(lambda connection: connection.execute(change))
 
     def _change(self, **values: Any) -> Any:
         mine = (jobs.c.id == self.job_id, jobs.c.state == "running", jobs.c.pid == os.getpid())

@@ -5,7 +5,6 @@ The job that runs, or else the one that ended last, stands by itself; the others
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -175,7 +174,7 @@ def show_queue() -> None:
             if jobs:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
         counts = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}" if waiting else "Nothing waits"
-        told = [counts, left_words(all_left(jobs, time.time()))]
+        told = [counts, left_words(all_left(jobs, jobs[0].read) if jobs else None)]
         st.caption(" · ".join(part for part in told if part))
         with _anew("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
@@ -242,7 +241,7 @@ def _show(job: Job) -> None:
     if job.state == "running":
         share = job.done / job.total if job.total else 0.0
         doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
-        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, time.time()))]
+        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, job.read))]
         st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
     if job.state != "failed":
         _show_saved(job)

@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.jobs import supervisor, worker
 from core.jobs.executor import LocalExecutor, log_file
 from core.jobs.queue import Queue
-from core.store.store import compute_lock
+from core.store.store import Store, compute_lock
 from tests.core.fake_worker import gate
 from tests.core.queues import FAKE, ended, running, spec, until
 
@@ -242,4 +242,41 @@ def test_an_idle_supervisor_sleeps(store, monkeypatch):
     assert len(calls) <= 1
     job_id = queue.submit(spec("steps"))  # wakes it
     assert ended(queue, job_id).state == "done"
+    queue.stop()
+
+
+def test_a_results_folder_that_cannot_be_written_is_reported_until_it_can(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_DB", f"sqlite:///{tmp_path / 'jobs.db'}")
+    results_dir.write_text("a file where the folder belongs")
+    store = Store()
+    queue = Queue(store, LocalExecutor(store.url, FAKE))
+    queue.start()
+    until(lambda: queue.problem)
+    assert queue.problem == (
+        f"The results folder {results_dir} cannot be written (File exists), so no job starts; make it writable, or set "
+        "SLIMSCOPE_RESULTS to another folder."
+    )
+    queue.start()  # no matter
+    job_id = queue.submit(spec("steps"))
+    results_dir.unlink()
+    assert ended(queue, job_id).state == "done"
+    until(lambda: queue.problem is None)
+    queue.stop()
+
+
+def test_a_queue_that_was_stopped_starts_again(queue):
+    queue.stop()
+    queue.start()
+    assert ended(queue, queue.submit(spec("steps"))).state == "done"
+
+
+def test_what_fails_in_the_supervisor_is_reported(store, monkeypatch):
+    queue = Queue(store, LocalExecutor(store.url, FAKE))
+
+    def failing():
+        raise UserError("The disk is full.")
+
+    monkeypatch.setattr(queue._supervisor, "step", failing)
+    queue.start()
+    until(lambda: queue.problem == "The queue fails and tries again: The disk is full.")
     queue.stop()

@@ -2,7 +2,6 @@
 
 import re
 import time
-from types import SimpleNamespace
 
 from sqlalchemy import update
 
@@ -10,7 +9,6 @@ from core.engine.variants import describe
 from core.request.complete import complete
 from core.store.tables import jobs
 from dashboard import data
-from dashboard.panels import joblist
 from tests.dashboard.opened import open_app
 from tests.dashboard.synthetic import TRAINING, result
 
@@ -107,8 +105,10 @@ def test_running_failed_and_finished_jobs_say_so(filled):
 
 
 def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):
-    clock = {"now": 1000.0}
-    monkeypatch.setattr(joblist, "time", SimpleNamespace(time=lambda: clock["now"]))
+    clock, active = {"now": 1000.0}, data.active_jobs
+    monkeypatch.setattr(
+        data, "active_jobs", lambda: [job.model_copy(update={"read": clock["now"]}) for job in active()]
+    )
     app = open_app("views/run.py")
     app.button(key="run_start").click().run()
     row = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}

@@ -1,0 +1,129 @@
+"""Several machines at one queue: whose clock counts, and which of them runs a job."""
+
+import os
+import time
+
+import psutil
+import pytest
+
+from core.jobs import supervisor
+from core.jobs.executor import LocalExecutor
+from core.jobs.here import runs_here
+from core.jobs.supervisor import Supervisor
+from core.request.complete import complete
+from core.specs import Perplexity
+from core.store.store import Store
+from tests.core.fake_worker import gate
+from tests.core.queues import FAKE, change, ended, running, spec
+
+pytestmark = pytest.mark.usefixtures("quick_supervisor")
+
+
+@pytest.fixture
+def other():
+    """The supervisor of another machine at the same database."""
+    store = Store()
+    found = Supervisor(store, LocalExecutor(store.url, FAKE))
+    found.host = "another"
+    yield found
+    for handle in found.handles.values():
+        handle.kill()
+
+
+def test_a_machine_whose_clock_is_wrong_leaves_living_jobs_alone(queue, other, monkeypatch):
+    job_id = queue.submit(spec("wait"))
+    running(queue, job_id)
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() + 300)
+    other.step()
+    gate().touch()
+    job = ended(queue, job_id)
+    assert (job.state, job.attempts) == ("done", 1)
+
+
+def test_a_job_whose_machine_is_silent_is_taken_by_the_clock_of_the_database(store, make_queue, other):
+    queue = make_queue()
+    job_id = queue.submit(spec("wait"))
+    late = queue.job(job_id).read - supervisor.STALE_SECONDS - 1
+    change(
+        store, job_id, state="running", supervisor="first/7", pid=7, process_created=1.0, started=1.0, host="another"
+    )
+    change(store, job_id, heartbeat=late + 60)
+    other.step()
+    assert queue.job(job_id).state == "running" and not other.handles
+    change(store, job_id, heartbeat=late)
+    other.step()
+    assert list(other.handles) == [job_id]
+    gate().touch()
+
+
+def test_a_job_that_beats_is_found_again_after_the_clock_was_set(store, make_queue):
+    queue = make_queue()
+    job_id = queue.submit(spec("wait"))
+    watcher = Supervisor(store, LocalExecutor(store.url, FAKE))
+    mine = {"supervisor": f"{watcher.host}/1", "pid": os.getpid(), "started": 1.0, "attempts": 1}
+    beats = {"process_created": psutil.Process().create_time() - 300, "heartbeat": queue.job(job_id).read}
+    change(store, job_id, state="running", **mine, **beats)
+    watcher.step()
+    assert list(watcher.handles) == [job_id]
+
+
+def test_times_of_a_job_are_not_the_processs(queue, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 5.0)
+    job = ended(queue, queue.submit(spec("steps")))
+    queue.cancel(late := queue.submit(spec("late")))
+    assert min(job.created, job.started, job.heartbeat, job.finished, queue.job(late).finished) > 1e9
+
+
+def test_a_job_of_a_model_that_only_its_submitter_has_waits_for_that_machine(queue, other):
+    queue.stop()
+    job_id = queue.submit(spec("a folder of mine"))
+    other.step()
+    assert queue.job(job_id).state == "queued"
+    queue.start()
+    assert ended(queue, job_id).state == "done"
+
+
+def test_a_job_that_no_machine_is_noted_of_is_anyones(store, make_queue, other):
+    queue = make_queue()
+    job_id = queue.submit(spec("steps"))
+    change(store, job_id, host=None)
+    other.step()
+    assert list(other.handles) == [job_id]
+
+
+def test_what_waits_for_another_machine_does_not_hold_up_what_can_run(make_queue, store, other, machine):
+    queue = make_queue()
+    here = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
+    gone, fits = queue.submit(spec("a folder elsewhere")), queue.submit(here)
+    other.step()
+    assert list(other.handles) == [fits] and queue.job(gone).state == "queued"
+
+
+def test_a_machine_runs_what_it_has(machine, tmp_path):
+    asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
+    assert runs_here(asked.model_dump_json())
+    elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
+    text = Perplexity(corpus="other.txt@01234567", window=32, windows=4)
+    for lacking in (
+        {"variant": elsewhere},
+        {"perplexity": (text,)},
+        {"save": str(tmp_path / "folder")},  # of the machine that it was asked on
+    ):
+        assert not runs_here(asked.model_copy(update=lacking).model_dump_json())
+    taught = asked.variant.stages[0].model_copy(update={"parameters": {"teacher": "elsewhere@sha256:0"}})
+    variant = asked.variant.model_copy(update={"stages": (taught,)})
+    assert not runs_here(asked.model_copy(update={"variant": variant}).model_dump_json())
+    assert not runs_here("{}")
+
+
+def test_a_job_of_another_machine_is_looked_at_now_and_then(store, make_queue, other, monkeypatch):
+    queue, asked = make_queue(), []
+    queue.submit(spec("a folder elsewhere"))
+    monkeypatch.setattr(supervisor, "runs_here", lambda text: asked.append(text))
+    other.step()
+    other.step()
+    assert len(asked) == 1
+    monkeypatch.setattr(supervisor, "FETCH_SECONDS", -1.0)
+    other.step()
+    assert len(asked) == 2
