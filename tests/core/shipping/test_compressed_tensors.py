@@ -45,6 +45,7 @@ def test_a_variant_is_loaded_exactly_and_its_zeros_are_kept(tmp_path):
     for name in (name for name, _ in find_blocks(model).holder.named_parameters() if name.endswith("proj.weight")):
         assert torch.equal(read[f"model.layers.{name}"], before[f"model.layers.{name}"])
     stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert (stored["model.layers.0.mlp.up_proj.weight_scale"] < 0).any()  # a signed scale leaves as it is
     assert stored["model.layers.0.mlp.up_proj.weight_packed"].shape == (96, 64 * 4 // 32)
     assert CompressedTensors().size(result.variant, result.footprint, "float32") == pytest.approx(
         sum(tensor.numel() * tensor.element_size() for name, tensor in stored.items() if "shape" not in name), rel=0.01

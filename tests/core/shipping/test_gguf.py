@@ -1,12 +1,15 @@
 """GGUF files of tiny Llama models: read by transformers' own reader, and by llama.cpp in a process of its own."""
 
+import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader, GGUFWriter
+from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM
 
 from core.errors import Cancelled, UserError
 from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import grid_of
 from core.models.parts.units import find_units
 from core.shipping import proof
 from core.shipping.gguf import format as gguf
@@ -80,6 +83,19 @@ def test_a_grid_keeps_its_codes(settings, tmp_path):
     kinds = _kinds(tmp_path / "out")
     assert kinds["blk.0.attn_q.weight"] == ("Q4_1" if settings else "Q4_0")
     assert kinds["token_embd.weight"] == "Q8_0" and kinds["output_norm.weight"] == "F32"
+    weight = model.get_parameter("model.layers.0.mlp.up_proj.weight").numpy(force=True)
+    # 16 bits round the minimum of an asymmetric group, and nothing of a symmetric one.
+    close = 0 if not settings else 2**-11 * np.abs(weight).max()
+    assert np.abs(_matrix(tmp_path / "out", "blk.0.ffn_up.weight") - weight).max() <= close
+    grid = grid_of(model.get_submodule("model.layers.0.mlp.up_proj"))
+    assert (grid.scale < 0).any() == (not settings)  # a signed scale leaves as it is
+
+
+def _matrix(folder, name):
+    """Return a tensor of a file (out, in), as the gguf package reads it."""
+    (file,) = folder.glob("*.gguf")
+    tensor = next(tensor for tensor in GGUFReader(file).tensors if tensor.name == name)
+    return dequantize(tensor.data, tensor.tensor_type)
 
 
 def _kinds(folder):
