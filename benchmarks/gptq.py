@@ -3,8 +3,9 @@
     python -m benchmarks.gptq [--llmcompressor PYTHON] [--bits 4,3] [--windows 16]
 
 PYTHON is the interpreter of an environment that has llm-compressor (`benchmarks.peer`). Beside each perplexity
-stands ours as a multiple of theirs, with its interval over the windows that both read; the engine is there also in
-llm-compressor's form, in which no linear sees what was done to those before it in its block.
+stands ours as a multiple of theirs, with its interval over the windows that both read. Scales follow llm-compressor's
+rule, `grid=range`. The engine is there also in llm-compressor's form, in which no linear sees what was done to those
+before it in its block, and with its own signed scales.
 """
 
 import time
@@ -45,16 +46,22 @@ def main(llmcompressor: Path | None = None, bits: str = "4,3", windows: Windows 
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "side" else "right")
 
-    def engine(amount: str, **settings: bool) -> tuple[float, torch.nn.Module]:
+    def engine(amount: str, **settings: bool | str) -> tuple[float, torch.nn.Module]:
         model = load_model(source, "float32")
         reuse_freed_memory()  # as every run of the engine does
-        stage = build_stage("gptq", None, pattern=f"{amount}bit", settings=settings, calibration=calibration)
+        stage = build_stage(
+            "gptq", None, pattern=f"{amount}bit", settings={"grid": "range"} | settings, calibration=calibration
+        )
         started = time.perf_counter()
         apply(model, Given(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
     for amount in bits.split(","):
-        sides = {"slimscope": engine(amount), "slimscope, reference form": engine(amount, true_sequential=False)}
+        sides = {
+            "slimscope": engine(amount),
+            "slimscope, reference form": engine(amount, true_sequential=False),
+            "slimscope, signed scales": engine(amount, grid="signed"),
+        }
         if llmcompressor is not None:
             sides = {PEER: compress(llmcompressor, source, tokens, "gptq", amount)} | sides
         read = {
