@@ -21,7 +21,10 @@ from core.specs import WHOLE, ZERO, Calibration, Fewshot, Part, Perplexity, Task
 def names(text: str, what: str) -> tuple[str, ...]:
     """Return the parts of a comma list, each once, one with a comma in double quotes; a `UserError` where none is."""
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
-    parts = tuple(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
+    try:
+        parts = tuple(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
+    except csv.Error as error:
+        raise UserError(f"{what} {text[:20]!r}... cannot be read as a comma list: {error}.") from None
     if not parts:
         raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
     return parts

@@ -33,7 +33,8 @@ def describe(error: BaseException) -> str:
     """Return an exception as one line, with the last place in this project that it passed."""
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(PROJECT))]
     place = f" at {places[-1].filename.removeprefix(f'{PROJECT}/')}:{places[-1].lineno}" if places else ""
-    return printable(f"{type(error).__name__}{place}: {error}")
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return printable(f"{type(error).__name__}{place}: {error}{notes}")
 
 
 def printable(text: str) -> str:

@@ -69,8 +69,9 @@ def _outcome(receiver: Any, family: Family) -> Outcome:
 def _host(sender: Connection, family: Family, seed: int, numbers: Sequence[int], folder: Path, quiet: bool) -> None:
     ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1)
     os.setsid()  # Ctrl+C reaches the runner alone, which then ends all that a family started
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
     if quiet:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
     if "torch" in sys.modules:
@@ -80,6 +81,7 @@ def _host(sender: Connection, family: Family, seed: int, numbers: Sequence[int],
         SLIMSCOPE_RESULTS=str(folder / "results"),
         SLIMSCOPE_CACHE=str(folder / "cache"),
         HF_HUB_OFFLINE="1",
+        PIP_NO_INDEX="1",
         OMP_WAIT_POLICY="PASSIVE",
         OMP_NUM_THREADS="1",
     )

@@ -54,6 +54,7 @@ BAD = {
     "malformed task": (["run", "./tiny", "dense", "--tasks", "piqa:x"], "not TASK[:LIMIT]"),
     "task of thousands of digits": (["run", "./tiny", "dense", "--tasks", f"piqa:{LONG}"], "not TASK[:LIMIT]"),
     "task on no documents": (["run", "./tiny", "dense", "--tasks", "piqa:00"], "not TASK[:LIMIT]"),
+    "list with an endless name": ([*SWEEP, "--methods", "svd", "--ratios", "0.5", "--seeds", "9" * 140_000], "limit"),
     "no task": (["run", "./tiny", "dense", "--tasks", ","], "names nothing"),
     "unknown dtype": ([*RUN, "--dtype", "float64"], "Unknown dtype 'float64'"),
     "unknown device": ([*RUN, "--device", "gpu"], "Unknown device 'gpu'"),

@@ -1,0 +1,134 @@
+"""Command lines over all commands: each ends with exit code 0 or 2, or 1 after a sweep with failed points."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from core.cli.app import main
+from core.registry import METHODS
+from tests.attacks.families.chains import chain_of
+from tests.attacks.family import Family
+from tests.attacks.machine import Machine, prepare_machine
+from tests.attacks.mutation import mutate, piece
+from tests.core.imports.given import FILES as LM_EVAL_FILES
+from tests.core.imports.given import HEADER, PERPLEXITY
+
+GOOD = (0, 2)
+DOCUMENTED = "points failed"  # of a sweep, which then ends with 1
+BAD = ("Traceback (most recent", "Something unexpected went wrong")
+TEXT = ("--calibration", "text.txt:2x32", "--train", "text.txt:4x16", "--perplexity", "text.txt@32:2")
+CHAINS = ("magnitude@0.5", "wanda@2:4", "sparsegpt@0.5", "dense", "svd@0.3", "rtn@4bit,group_size=16", "shortgpt@0.5")
+OPEN = ("magnitude@", "wanda@+adaprune", "svd@")
+
+
+def arguments(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    """Return a command line that is valid, or nearly."""
+    command = draw.choice(list(COMMANDS))
+    return [command, *COMMANDS[command](machine, draw, place)]
+
+
+def _run(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    extra = (
+        *(["--seed", "3"], ["--ratio", "0.4"], ["--pattern", "2:4"], ["--set", "damping=0.1"], ["--layers", "0:0"]),
+        *(["--dtype", "float16"], ["--device", "cpu"], ["--latency"], ["--scan", "block"], ["--json"], ["--force"]),
+        *(["--save", str(place / "saved")], ["--format", "gguf"], ["--type", "f16"], ["--tasks", "piqa:2"]),
+        *(["--fewshot", "2"], ["--scoring", "bf16"]),
+    )
+    chain = draw.choice(CHAINS) if draw.random() < 0.7 else chain_of(draw)
+    some = draw.sample(extra, draw.choice((0, 0, 1, 1, 2)))
+    return ["./tiny", chain, *TEXT[: draw.choice((2, 6, 6))], *(word for one in some for word in one)]
+
+
+def _sweep(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    method = draw.choice(METHODS).name
+    what = ["--methods", method] if draw.random() < 0.5 else ["--chain", draw.choice(OPEN)]
+    at = draw.choice((["--ratios", "0.5"], ["--ratios", "0.1:0.2:0.1"], ["--patterns", "2:4"], ["--patterns", "4bit"]))
+    more = draw.choice(([], [], ["--seeds", "0,1"], ["--tasks-at", "0.5"], ["--out", str(place / "out.jsonl")]))
+    return ["--models", "./tiny", *what, *at, *TEXT, *more]
+
+
+def _key(machine: Machine, draw: random.Random) -> str:
+    key = draw.choice(machine.keys)
+    return key[: draw.choice((7, 8, 12, 64))]
+
+
+def _format(draw: random.Random) -> list[str]:
+    return draw.choice(([], [], ["--csv"], ["--json"], ["--latex"], ["--csv", "--json"]))
+
+
+def _export(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    more = draw.choice(([], ["--format", "huggingface"], ["--format", "gguf"], ["--type", "f16"]))
+    key = machine.keys[0] if draw.random() < 0.7 else "0" * 8  # the bundled ones need their model
+    return [key[:12], str(place / "exported"), *more]
+
+
+def _laws(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    more = draw.choice(([], ["--keep", "0.9"], ["--metric", "perplexity"], ["--perplexity", "wikitext2@2048:16"]))
+    return [*draw.choice(([], ["smollm2-135m"], ["tiny"])), *more, *_format(draw)]
+
+
+def _import(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    sheet = place / "mine.csv"
+    sheet.write_text(f"{HEADER}\n{PERPLEXITY}\n")
+    told = ["--model", "smollm2-135m", "--label", "mine", "--ratio", "0.5"]
+    return draw.choice(([str(sheet)], [*map(str, LM_EVAL_FILES), *told], [str(sheet), *told]))
+
+
+COMMANDS = {
+    "run": _run,
+    "sweep": _sweep,
+    "export": _export,
+    "results": lambda machine, draw, place: _format(draw),
+    "compare": lambda machine, draw, place: [
+        *(_key(machine, draw) for _ in range(draw.choice((1, 2, 2, 3)))),
+        *_format(draw),
+    ],
+    "laws": _laws,
+    "delete": lambda machine, draw, place: [_key(machine, draw)],
+    "models": lambda machine, draw, place: [],
+    "methods": lambda machine, draw, place: [],
+    "fetch": lambda machine, draw, place: draw.choice(([], ["./tiny"], ["smollm2-360m"], ["org/name"])),
+    "doctor": lambda machine, draw, place: [],
+    "import": _import,
+}
+
+
+def sendable(words: list[str]) -> list[str]:
+    """Return words as the system hands them over: no NUL, and bytes that are no text as escaped surrogates."""
+    return [os.fsdecode(word.replace("\0", "").encode("utf-8", "replace")) for word in words]
+
+
+def ends_well(machine: Machine, draw: random.Random, place: Path) -> str | None:
+    """Run one command line, damaged or not, on a copy of the results."""
+    machine.copy_results(place)
+    os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
+    os.chdir(machine.folder)
+    words = arguments(machine, draw, place)
+    for _ in range(draw.choice((0, 1, 1, 1, 2))):
+        where = draw.randrange(len(words))
+        change = draw.random()
+        if change < 0.7:
+            words[where] = mutate(words[where], draw, words)
+        elif change < 0.8:
+            words.insert(where, piece(draw, words))
+        elif change < 0.9 and len(words) > 1:
+            del words[where]
+        else:
+            words.append(draw.choice(words))
+    words = sendable(words)
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        code = main(words)
+    text = printed.getvalue()
+    if bad := next((sentence for sentence in BAD if sentence in text), None):
+        return f"{words} prints: {text[text.index(bad) :][:300]}"
+    if code in GOOD or (code == 1 and DOCUMENTED in text):
+        return None
+    return f"{words} ends with exit code {code}: {text[-300:]}"
+
+
+FAMILIES = (Family("commands", 2_500, ends_well, prepare_machine, isolated=True, seconds=180.0),)

@@ -1,0 +1,112 @@
+"""Imported files, damaged: CSV, results of lm_eval and their samples. What is accepted is stored and printed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+from core.errors import UserError
+from core.imports.files import find, keep
+from core.imports.series import parse_series
+from core.imports.uploads import Upload
+from core.store.store import Store
+from tests.attacks.family import Family
+from tests.attacks.machine import use_few_bundled
+from tests.attacks.mutation import NUMBERS, mutate
+from tests.attacks.reading import impossible_number, print_everything
+from tests.attacks.trees import as_json, mutate_tree
+from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY
+
+READ = (
+    "results",
+    "versions",
+    "n-shot",
+    "n-samples",
+    "config",
+    "lm_eval_version",
+    "chat_template",
+    "system_instruction",
+)
+ROWS = (PERPLEXITY, ACCURACY, ACCURACY.replace("acc,", "acc_norm,"), PERPLEXITY.replace("0.5,,", ",2:4,"))
+
+
+def prepare(folder: Path) -> Path:
+    """Write an empty database that every try copies."""
+    use_few_bundled(folder / "bundled", rows=1)
+    database = folder / "empty.db"
+    Store(f"sqlite:///{database}").results()
+    return database
+
+
+def sheet(draw: random.Random) -> list[Upload]:
+    """Return a CSV, damaged as text or in its cells."""
+    rows = [draw.choice(ROWS).split(",") for _ in range(draw.randint(1, 4))]
+    header = HEADER
+    change = draw.random()
+    if change < 0.5:
+        for _ in range(draw.randint(1, 2)):
+            row = draw.choice(rows)
+            place = draw.randrange(len(row))
+            row[place] = draw.choice(NUMBERS) if draw.random() < 0.5 else mutate(row[place], draw, rows[0])
+    elif change < 0.6:
+        header = mutate(header, draw, rows[0])
+    text = "\n".join([header, *(",".join(row) for row in rows)])
+    if change > 0.6:
+        text = mutate(text, draw, [HEADER])
+    return [Upload("mine.csv", _bytes(text, draw))]
+
+
+def harness(draw: random.Random) -> list[Upload]:
+    """Return a results file of lm_eval, most of its samples beside it, each damaged or not."""
+    found = []
+    for file in FILES:
+        if file.suffix == ".json":
+            content = json.loads(file.read_text())
+            if draw.random() < 0.9:
+                part = mutate_tree({name: content[name] for name in READ if name in content}, draw)
+                content = {**content, **part} if isinstance(part, dict) else part
+            found.append(Upload(file.name, _text_or(as_json(content), draw)))
+        elif draw.random() < 0.3:
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            if draw.random() < 0.7:
+                place = draw.randrange(len(lines))
+                lines[place] = mutate_tree(lines[place], draw)
+            found.append(Upload(file.name, _text_or(b"\n".join(map(as_json, lines)), draw)))
+    return found
+
+
+def _text_or(content: bytes, draw: random.Random) -> bytes:
+    return _bytes(mutate(content.decode(), draw), draw) if draw.random() < 0.08 else content
+
+
+def _bytes(text: str, draw: random.Random) -> bytes:
+    """Return text as UTF-8, sometimes with a byte that is none."""
+    content = text.encode("utf-8", "replace")
+    if draw.random() < 0.03:
+        place = draw.randint(0, len(content))
+        content = content[:place] + draw.choice((b"\xff", b"\xed\xa0\x80", b"\x00", b"\xef\xbb\xbf")) + content[place:]
+    return content
+
+
+def reads_or_refuses(database: Path, draw: random.Random, place: Path) -> str | None:
+    """Import damaged files into an empty store; print the store where they are accepted."""
+    uploads = sheet(draw) if draw.random() < 0.5 else harness(draw)
+    copied = place / "results.db"
+    shutil.copy(database, copied)
+    store = Store(f"sqlite:///{copied}")
+    told = parse_series("smollm2-135m", "lm_eval", "0", None, "sparsity")
+    try:
+        content = find(uploads, told, store)
+    except UserError as error:
+        return None if str(error).strip() else "Refused without a sentence."
+    for result in content.results:
+        if sentence := impossible_number(result):
+            return f"It is accepted that {sentence}"
+    keep(content, store)
+    print_everything(store)
+    return None
+
+
+FAMILIES = (Family("imports", 5_973, reads_or_refuses, prepare),)

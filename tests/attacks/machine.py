@@ -1,0 +1,60 @@
+"""What families prepare: a small model with its text, and a few of the bundled results instead of all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import paths
+from core.cli.app import main
+from tests.core.commands import RUN
+from tests.core.tiny_folder import write_tiny_folder
+
+BUNDLED = paths.SHIPPED_MEASURED
+FILES = ("smollm2-135m-quantised.jsonl", "smollm2-135m-structured.jsonl")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A folder with `tiny` and `text.txt`, results of theirs, and the bundled rows beside them."""
+
+    folder: Path
+    results: Path
+    keys: tuple[str, ...]  # of all results, the user's own first
+
+    def copy_results(self, place: Path) -> Path:
+        """Copy the results for one try, and make the copy those of this process."""
+        copied = place / "results"
+        shutil.copytree(self.results, copied)
+        os.environ["SLIMSCOPE_RESULTS"] = str(copied)
+        return copied
+
+
+def prepare_machine(folder: Path) -> Machine:
+    """Write the model and few bundled rows, and run a variant of the model; this process has them from here on."""
+    write_tiny_folder(folder)
+    rows = use_few_bundled(folder / "bundled")
+    os.chdir(folder)
+    own = folder / "results"
+    if main([*RUN, "--json"]) != 0:
+        raise RuntimeError("The variant that all tries start from could not be measured.")
+    from core.store.store import Store
+
+    local = sorted(Store().local_keys())
+    return Machine(folder, own, (*local, *(row["variant"]["key"] for row in rows)))
+
+
+def use_few_bundled(place: Path, rows: int = 4) -> list[dict[str, Any]]:
+    """Let this process read a few bundled rows of each of `FILES`, the dense model's among them; return them."""
+    place.mkdir()
+    kept = []
+    for name in FILES:
+        lines = [json.loads(line) for line in (BUNDLED / name).read_text().splitlines()[:rows]]
+        (place / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        kept += lines
+    paths.SHIPPED_MEASURED = place
+    return kept
