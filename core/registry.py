@@ -101,7 +101,7 @@ def get_stage(name: str) -> type[Method]:
 def made(stage: Stage) -> Method:
     """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
     found = get_stage(stage.method)
-    return found.of(found.parsed(stage.parameters), stage.seed, stage.pattern)
+    return found.of(found.parsed(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern)
 
 
 def reads(stage: Stage) -> Reads:
@@ -133,18 +133,18 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
 
 def _kept(stage: Stage) -> Method:
     """Return `made` of a stage, without its seed, to be asked and not changed."""
-    return _made(stage.method, canonical_json(stage.parameters) if stage.parameters else "{}")
+    return _made(stage.method, stage.version, canonical_json(stage.parameters) if stage.parameters else "{}")
 
 
 @lru_cache(maxsize=1024)  # every name and every row of every variant asks
-def _made(method: str, parameters: str) -> Method:
-    return made(Stage(method=method, parameters=json.loads(parameters)))
+def _made(method: str, version: int, parameters: str) -> Method:
+    return made(Stage(method=method, version=version, parameters=json.loads(parameters)))
 
 
 def settings_of(stage: Stage) -> dict[str, Any]:
     """Return the parameters by which a stage means today what it did; its own where this version lacks the method."""
     try:
-        return _kept(stage).earlier_settings(stage.version) | stage.parameters
+        return get_stage(stage.method).settings_at(stage.version, stage.parameters)
     except UserError:
         return stage.parameters
 

@@ -216,9 +216,16 @@ class Method:
         """Version of the numbers that the method gives with its parameters."""
         return self.version
 
-    def earlier_settings(self, version: int) -> dict[str, Any]:
-        """Return the parameters that a stage of an earlier version needs today to keep its meaning."""
-        return {}
+    @classmethod
+    def settings_at(cls, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters that mean today what those of a stage of a version mean."""
+        return dict(parameters)
+
+    def stored_parameters(self) -> dict[str, Any]:
+        """Return the parameters of the method's stage: those that neither are at their default nor follow from its
+        version.
+        """
+        return self.parameters.model_dump(exclude_defaults=True)
 
     @property
     def observations(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -34,16 +34,27 @@ class ScaleParameters(MethodParameters):
 
 
 class SymmetricScales(Method):
-    """A method whose symmetric grids had the rule `range` in its version `version`, and have `grid` in the next."""
+    """A method that may round to symmetric grids: those of its version `version` follow the rule `range`, those of the
+    next are signed. So a stage's version says its rule, and its parameters do not.
+    """
 
     parameters: ScaleParameters
 
     @property
     def result_version(self) -> int:
-        return self.version + 1 if self.rounds and self.parameters.symmetric else self.version
+        return self.version + (self._symmetric and self.parameters.grid == "signed")
 
-    def earlier_settings(self, version: int) -> dict[str, Any]:
-        return {"grid": "range"} if version <= self.version < self.result_version else {}
+    @classmethod
+    def settings_at(cls, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        by_range = version <= cls.version and cls(cls.parsed(parameters))._symmetric
+        return {**parameters, "grid": "range"} if by_range else dict(parameters)
+
+    def stored_parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in super().stored_parameters().items() if name != "grid"}
+
+    @property
+    def _symmetric(self) -> bool:
+        return bool(self.rounds) and self.parameters.symmetric
 
 
 def check_groups(linears: Sequence[Linear], size: int) -> None:

@@ -10,7 +10,7 @@ from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
-from core.registry import get_stage, made
+from core.registry import get_stage, made, settings_of
 from core.results import Variant
 from core.specs import (
     DTYPES,
@@ -202,7 +202,7 @@ def build_stage(
         ratio=_ratio(found, ratio, pattern, before),
         ratio_kind=found.ratio_kind,
         pattern=pattern or usual_pattern(found),
-        parameters=wanted.parameters.model_dump(exclude_defaults=True),
+        parameters=wanted.stored_parameters(),
         calibration=calibration if reads_text else None,
         seed=seed if reads_text else None,
         layers=layers if wanted.by_layer else None,
@@ -260,7 +260,7 @@ def variant_spec(variant: Variant) -> VariantSpec:
             found.name,
             stage.ratio,
             stage.pattern,
-            stage.parameters,
+            settings_of(stage),
             stage.calibration,
             stage.seed or 0,
             stage.layers,

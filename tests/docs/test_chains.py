@@ -1,5 +1,6 @@
 """Tables in which a variant is its chain."""
 
+from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Calibration, Stage
 from docs.chains import (
@@ -45,7 +46,7 @@ def test_allocations_stand_beside_the_same_methods_with_all_blocks_alike_and_alp
 
 def test_embeddings_are_those_that_were_made_smaller_alone():
     factors = Stage(method="tensor-train", ratio=0.5, pattern="2x", ratio_kind="embedding")
-    codes = Stage(method="rtn", ratio=0.5, pattern="8bit", ratio_kind="bits", parameters={"on": "embedding"})
+    codes = build_stage("rtn", None, "8bit", {"on": "embedding"})
     narrow = Stage(method="slicegpt", ratio=0.2, ratio_kind="parameters")
     made = [DENSE, variant("b", (factors,), loss=3.4), variant("c", (codes,), loss=3.0), variant("d", (narrow,))]
     made.append(variant("e", (factors, zeroed("wanda")), loss=3.6))

@@ -1,7 +1,8 @@
 """What the page says of variants with few bits a weight."""
 
+from core.request.stages import build_stage
 from core.results import LayerReport
-from core.specs import Stage
+from core.specs import Calibration, Stage
 from docs.few_bits import few_bits, is_rounded, output_error
 from tests.docs.test_apart import pruned, variant
 
@@ -9,16 +10,16 @@ OWN = {"b": {}, "c": {"group_size": 32}}  # the parameters of HQQ
 
 
 def bits(method, amount, **parameters):
-    return Stage(
-        method=method, ratio=1 - float(amount) / 16, pattern=f"{amount}bit", ratio_kind="bits", parameters=parameters
-    )
+    return build_stage(method, None, f"{amount}bit", parameters)
 
 
 def test_each_variant_is_a_row_by_its_chain_beside_dense():
     dense = variant("a", (Stage(method="dense"),))
     plain = variant("b", (bits("rtn", 4),), right=20, loss=3.2)
     other = variant("c", (bits("rtn", 4, clip=True),), right=30, loss=3.1, answers=False)
-    joint = variant("d", (Stage(method="sparsegpt", ratio=0.5, parameters={"bits": 4}),), loss=3.3)
+    joint = variant(
+        "d", (build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=Calibration.parse("any:8x24")),), loss=3.3
+    )
     made = [dense, plain, other, joint, variant("e", pruned("wanda"))]
     results, kept = [result for result, _ in made], {result.variant.key: answers for result, answers in made}
 

@@ -111,11 +111,14 @@ def test_a_row_of_an_earlier_version_keeps_its_meaning():
     assert [stage.version for stage in now.values()] == [3, 2, 4, 2, 2, 1, 2]
     assert [written((stage,)) for stage in now.values()] == list(now)
     before = {name: stage.model_copy(update={"version": stage.version - 1}) for name, stage in now.items()}
-    changed = {name for name, stage in before.items() if written((stage,)) != name}
-    assert changed == {"rtn@4bit", "gptq@4bit", "awq@4bit", "autoround@4bit", "sparsegpt@0.5,bits=4"}
+    symmetric = {"rtn@4bit", "gptq@4bit", "awq@4bit", "autoround@4bit", "sparsegpt@0.5,bits=4"}
+    assert {name for name, stage in before.items() if "grid=range" in written((stage,))} == symmetric
     assert written((before["rtn@4bit"],)) == "rtn@4bit,grid=range"
-    assert written((build_stage("rtn", settings={"grid": "range"}),)) == "rtn@4bit,grid=range"
     assert series_name((before["gptq@4bit"],)) == "GPTQ (grid range)"
+    assert build_stage("rtn", settings={"grid": "range"}) == before["rtn@4bit"]
+    assert made(before["rtn@4bit"]).parameters.grid == "range" and made(now["rtn@4bit"]).parameters.grid == "signed"
+    asymmetric = now["rtn@4bit,symmetric=false"]
+    assert build_stage("rtn", settings={"symmetric": False, "grid": "range"}) == asymmetric
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
