@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from core.longrun import StandardError, independent
+
 if TYPE_CHECKING:
+    import numpy as np
     from pandas import DataFrame
 
 METRICS = ("acc", "acc_norm", "perplexity")  # of what the harness computes of a task, those that are kept
@@ -18,16 +22,21 @@ def value(metric: str, samples: DataFrame) -> float:
     return math.exp(min(-mean, HIGHEST)) if metric == "perplexity" else mean
 
 
-def summary(metric: str, samples: DataFrame) -> dict[str, Any]:
+def summary(
+    metric: str, samples: DataFrame, error: Callable[[np.ndarray], StandardError] = independent
+) -> dict[str, Any]:
     """Return value, stderr (None where there is none) and n of a metric's column; perplexity's stderr is by the delta
     method.
 
     A perplexity's column holds log-likelihoods in nats, a row a document or window: that of a word (LAMBADA), or of a
-    window's tokens in the mean.
+    window's tokens in the mean. `error` gives the standard error of the mean of the column (n,). Where rows are not
+    independent, `inflation` says how many times larger its square is than that of as many independent ones.
     """
-    found, n = value(metric, samples), len(samples)
-    spread = float(samples[metric].std())  # NaN for one document, or where a loss is infinite
-    stderr = None if math.isnan(spread) else spread / math.sqrt(n)
-    if metric == "perplexity" and stderr is not None:
-        stderr *= found
-    return {"value": found, "stderr": stderr, "n": n}
+    values, found = samples[metric].to_numpy(float), value(metric, samples)
+    stderr, plain = error(values).value, independent(values).value
+    summed: dict[str, Any] = {"value": found, "n": len(samples), "stderr": stderr}
+    if stderr is not None and metric == "perplexity":
+        summed["stderr"] = stderr * found
+    if error is not independent and stderr and plain:
+        summed["inflation"] = (stderr / plain) ** 2
+    return summed

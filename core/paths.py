@@ -10,6 +10,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 CACHED_RESULTS = PROJECT / "cached_results"
 SHIPPED_MEASURED = CACHED_RESULTS / "measured"
 SHIPPED_PUBLISHED = CACHED_RESULTS / "published"
+CORRELATIONS = CACHED_RESULTS / "correlations.json"  # of window losses, for standard errors
 
 
 def cache_dir() -> Path:

@@ -183,6 +183,8 @@ class Measurement(Frozen):
     dataset: str  # corpus or task id; `id@sha8` where the text is not the catalogue's
     value: float
     stderr: float | None = None
+    # How many times larger the square of `stderr` is than that of as many independent windows; absent of documents.
+    inflation: float | None = Field(default=None, exclude_if=_absent)
     n: Count  # windows or documents; 0 where a paper does not say how many
     protocol: dict[str, Any]  # window, windows, limit, fewshot, version, source, dtype as they apply
     origin: Literal["measured", "published", "external"] = "measured"

@@ -10,7 +10,9 @@ import pandas as pd
 from core.analysis.frame import protocol_sentence, tidy
 from core.analysis.paired import Baselines, Difference, baselines, difference, holm, mean_difference, verdict
 from core.analysis.seven import MEAN, mean, sevens
+from core.correlations import error_of
 from core.errors import UserError
+from core.longrun import independent
 from core.results import Measurement, Result
 from core.specs import sha256
 
@@ -151,7 +153,7 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
             if measurement.of_text and result.variant.model != reference.variant.model:
                 known: Difference | str = OTHER_WORDS
             else:
-                known = _paired(measurement.metric, first, second)
+                known = _paired(measurement, first, second)
             identity = measurement.identity
             found[identity], guesses[identity] = known, guess
             row = _row((reference, result), measurement, (twin.value, measurement.value), known, guess)
@@ -174,12 +176,14 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
     return rows
 
 
-def _paired(metric: str, first: DataFrame | None, second: DataFrame | None) -> Difference | str:
+def _paired(measurement: Measurement, first: DataFrame | None, second: DataFrame | None) -> Difference | str:
     """Return the difference, or why there is none."""
     if first is None or second is None:
         return "cannot be paired: what was answered, document by document, was not kept"
+    dataset, protocol = measurement.dataset, measurement.protocol
+    error = error_of(dataset, protocol, "differences") if measurement.of_text else independent
     try:
-        return difference(metric, first, second)
+        return difference(measurement.metric, first, second, error)
     except UserError as error:
         return f"cannot be paired: {error}"
 

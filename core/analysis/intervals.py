@@ -1,19 +1,11 @@
-"""What the spread of differences says of their mean: standard errors, intervals, and the t test."""
+"""What the spread of differences says of their mean: intervals, the t test, and errors of means over tasks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 ALPHA = 0.05  # the rate of false alarms that a verdict allows; intervals hold 1 - ALPHA
-
-
-def standard_error(d: np.ndarray) -> float | None:
-    """Return that of the mean of differences (n,); None where there is no spread to tell it from."""
-    stderr = float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.nan
-    return stderr if math.isfinite(stderr) else None
 
 
 def interval(mean: float, stderr: float | None, freedom: float) -> tuple[float | None, float | None]:

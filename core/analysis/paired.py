@@ -2,8 +2,9 @@
 
 Both variants answer the same documents, and most of what varies between documents varies alike for both, so the
 differences document by document say more than two means with an error each (Miller, 2024, arXiv:2411.00640). Documents
-count as independent of each other. Accuracies are tested by McNemar's test (McNemar, 1947; for comparing learners:
-Dietterich, 1998), log-losses by the paired t test, several comparisons at once by Holm's procedure (Holm, 1979).
+count as independent of each other, the windows of a text do not (`core.longrun`). Accuracies are tested by McNemar's
+test (McNemar, 1947; for comparing learners: Dietterich, 1998), log-losses by the paired t test, several comparisons at
+once by Holm's procedure (Holm, 1979).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
-from core.analysis.intervals import ALPHA, combined, interval, standard_error, t_test
+from core.analysis.intervals import ALPHA, combined, interval, t_test
+from core.correlations import ErrorOf
 from core.errors import UserError
+from core.longrun import independent
 from core.specs import Frozen
 
 if TYPE_CHECKING:
@@ -59,28 +62,29 @@ class Baselines(NamedTuple):
     majority: float | None
 
 
-def difference(metric: str, first: DataFrame, second: DataFrame) -> Difference:
+def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf = independent) -> Difference:
     """Return how the second variant's outcomes differ from the first's, on the same documents in the same order.
 
     Both frames have a row a document or window, with `doc_id`, the metric's column and, of a task, `target`. acc and
     acc_norm are 0 or 1; perplexity is a log-likelihood in nats, and its difference is that of the mean log-losses.
 
-    The standard error is sd(d) / sqrt(n) of the differences d; the interval takes Student's t with n - 1 degrees of
-    freedom, as there may be 16 windows or documents only, and with thousands it is the normal one. Where every
-    document differs by the same, the interval is that one number: the sample has no spread to make one from. `p` is
-    of the exact McNemar test, a fair coin for each document that only one variant has right, or of the paired t test.
+    The standard error of documents is sd(d) / sqrt(n) of the differences d, and the interval takes Student's t with
+    n - 1 degrees of freedom, as there may be few. `error` gives both of log-losses: `core.correlations.error_of` those
+    of the windows of a text. Where every document differs by the same, the interval is that one number: the sample has
+    no spread to make one from. `p` is of the exact McNemar test, a fair coin for each document that only one variant
+    has right, or of the paired t test.
 
     Raises UserError where the documents are not the same, or the metric has no outcomes to compare.
     """
     _check(metric, first, second)
     before, after = first[metric].to_numpy(float), second[metric].to_numpy(float)  # (n,)
     if metric not in ACCURACIES:
-        return _of_losses(-before, -after)
+        return _of_losses(-before, -after, error)
     if not (np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all()):
         raise UserError(f"The outcomes of {metric} are not all 0 or 1, so that no document is right or wrong.")
     d = after - before  # (n,) of -1, 0, 1
     gained, lost, n = int((d > 0).sum()), int((d < 0).sum()), len(d)
-    mean, stderr = (gained - lost) / n, standard_error(d)
+    mean, stderr = (gained - lost) / n, independent(d).value
     low, high = interval(mean, stderr, n - 1)
     p = _mcnemar(gained, lost)
     return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=p, gained=gained, lost=lost)
@@ -181,12 +185,12 @@ def _same(first: Series, second: Series) -> bool:
     return bool(((one == other) | (one.isna() & other.isna())).all())
 
 
-def _of_losses(before: np.ndarray, after: np.ndarray) -> Difference:
+def _of_losses(before: np.ndarray, after: np.ndarray, error: ErrorOf) -> Difference:
     """Of log-losses (n,) in nats."""
     with np.errstate(all="ignore"):  # a diverged model's losses are infinite or NaN, and so is what is made of them
         d = after - before  # (n,)
-        mean, stderr = float(d.mean()), standard_error(d)
-        low, high = interval(mean, stderr, len(d) - 1)
+        mean, (stderr, freedom) = float(d.mean()), error(d)
+        low, high = interval(mean, stderr, freedom)
         ratio, ratio_low, ratio_high = (None if x is None else float(np.exp(x)) for x in (mean, low, high))
     return Difference(
         n=len(d),
@@ -194,7 +198,7 @@ def _of_losses(before: np.ndarray, after: np.ndarray) -> Difference:
         stderr=stderr,
         low=low,
         high=high,
-        p=t_test(mean, stderr, len(d) - 1),
+        p=t_test(mean, stderr, freedom),
         ratio=ratio,
         ratio_low=ratio_low,
         ratio_high=ratio_high,

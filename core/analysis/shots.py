@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from core.analysis.differences import Samples
-from core.analysis.intervals import combined, interval, standard_error, t_test
+from core.analysis.intervals import combined, interval, t_test
 from core.analysis.paired import Difference, difference, mean_difference
 from core.analysis.seven import mean
 from core.data.cards import TASKS
 from core.errors import UserError
+from core.longrun import independent
 from core.results import Measurement, Result
 from core.specs import ZERO, Fewshot
 
@@ -145,7 +146,7 @@ def _pair(task: str, key: str, dense: str, how: Fewshot, mine: Scored, theirs: S
     frames = first, second, first_before, second_before
     dense_after, after, dense_before, before = (frame[row.metric].to_numpy(float) for frame in frames)  # (n,) each
     d = (after - dense_after) - (before - dense_before)
-    return found, _grown(float(d.mean()), standard_error(d), len(d), len(d) - 1)
+    return found, _grown(float(d.mean()), independent(d).value, len(d), len(d) - 1)
 
 
 def _grown(mean: float, stderr: float | None, n: int, freedom: float) -> Difference:

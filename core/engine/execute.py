@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.correlations import error_of
 from core.data.corpora import evaluation_windows, identify_corpus
 from core.engine.sensitivity import sensitivities
 from core.engine.variants import check_revision, circumstances, make_variant
@@ -105,12 +106,13 @@ def _perplexities(
 ) -> None:
     for reading in perplexity(model, texts, progress):
         corpus = identify_corpus(reading.text.corpus)
+        protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
         row = Measurement(
             metric="perplexity",
             dataset=corpus.id,
-            protocol=perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source},
+            protocol=protocol,
             details=circumstances(reading.seconds, device) | {"tokens": texts[reading.text].numel()},
-            **summary("perplexity", reading.samples),
+            **summary("perplexity", reading.samples, error_of(corpus.id, protocol, "losses")),
         )
         _keep(store, result, reading.samples, row)
 

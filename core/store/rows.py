@@ -12,6 +12,7 @@ from core.fields import fault
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import sha256
 from core.store import schema1
+from core.store.corrected import corrected
 
 SHOWN = 12  # digits of a key
 Part = TypeVar("Part", bound=BaseModel)
@@ -54,7 +55,7 @@ def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[
         warnings: list[str] = []
         numbers = by_variant.pop(row.key, ())
         result = _at_once(row, numbers) or _one_by_one(row, numbers, warnings)
-        yield Found(row.key, result, tuple(warnings))
+        yield Found(row.key, corrected(result) if result else None, tuple(warnings))
 
 
 def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:

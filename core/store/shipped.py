@@ -22,6 +22,7 @@ from core.errors import NotStored
 from core.fields import fault
 from core.results import SCHEMA, Result, Rows
 from core.store import schema1
+from core.store.corrected import corrected
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,7 +65,7 @@ def _read_measured(files: Stamp) -> Rows:
             results[key] = results[key].updated(result) if key in results else result
     for warning in warnings:
         log.warning(warning)
-    return Rows(results, tuple(warnings))
+    return Rows({key: corrected(result) for key, result in results.items()}, tuple(warnings))
 
 
 def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:

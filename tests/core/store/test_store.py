@@ -24,7 +24,7 @@ def isolated(results_dir, tmp_path, monkeypatch):
 
 
 def test_what_is_put_comes_back_from_another_store():
-    result = make(perplexity(20.5, stderr=0.25, details={"seconds": 3.0}), layers=(LAYER,))
+    result = make(perplexity(20.5, dataset="own.txt@12345678", stderr=0.25, details={"seconds": 3.0}), layers=(LAYER,))
     Store().put(result)
     assert Store().get(KEY) == result
     assert Store().results() == [result]

@@ -1,0 +1,174 @@
+"""How often 95 % intervals of perplexities hold the mean of the whole text, and how small a difference they find.
+
+    python -m benchmarks.coverage [--smoke] [--write]
+
+Sub-samples of consecutive windows stand for measurements, and the mean of the record that they are cut from for the
+truth. Beside the estimator that the program uses stand that which takes windows for independent, that for texts without
+a record, batch means and a fit of AR(1). Power is the share of sub-samples in which a difference is found that a normal
+test with the true variance finds in 80 %. `--write` estimates the correlations that ship; it reads the texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import typer
+from numpy.lib.stride_tricks import sliding_window_view
+from rich.console import Console
+from rich.table import Table
+
+from core import paths
+from core.analysis.intervals import interval
+from core.correlations import ErrorOf, Of, Record, record
+from core.data.corpora import evaluation_windows
+from core.longrun import StandardError, autocorrelation, consecutive, independent
+from core.models.sources import identify, load_tokenizer
+from core.request.stages import DEFAULT_MODEL
+from core.results import Result
+from core.store.samples import read_shipped_samples
+from core.store.shipped import read_measured
+
+SIZES = (8, 16, 32, 64)  # windows of a sub-sample
+FEWEST = 8  # sub-samples without overlap that a record is long enough for
+DETECTABLE = 1.96 + 0.8416  # standard errors from zero at which a normal test has a power of 80 %
+AR = (0.0, 0.3, 0.5)
+RECORD = (4, 128)  # variants and windows of an artificial record
+LEAST_VARIANTS = 2
+COLUMNS = ("values", "record", "windows", "estimator", "coverage %", "half width / sd", "power %")
+
+
+class Long(NamedTuple):
+    """The longest series of a text that ship, those of several variants."""
+
+    text: str
+    window: int
+    of: Of
+    series: np.ndarray  # (variants, n)
+
+
+class Judged(NamedTuple):
+    coverage: float
+    width: float  # half the mean interval, in standard deviations of the values
+    power: float
+
+
+def main(smoke: bool = False, write: bool = False) -> None:
+    found = list(longest(read_measured().results))
+    if write:
+        written = [estimated(one).model_dump() for one in found]
+        paths.CORRELATIONS.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    sizes, runs = ((16,), 200) if smoke else (SIZES, 4000)
+    table = Table(title="95 % intervals of the mean of consecutive windows")
+    for column in COLUMNS:
+        table.add_column(column)
+    for row in (*of_texts(found, sizes), *artificial(sizes, runs)):
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def longest(results: dict[str, Result]) -> Iterator[Long]:
+    """Yield, of each text and window size, the losses of the variants with most windows, and those minus dense's."""
+    every: dict[tuple[str, int], dict[int, dict[str, np.ndarray]]] = {}
+    for key, result in results.items():
+        for row in (row for row in result.measurements if row.of_text and row.protocol["dtype"] == "float32"):
+            samples = read_shipped_samples(key, row)
+            if samples is not None:
+                lengths = every.setdefault((row.dataset, row.protocol["window"]), {})
+                lengths.setdefault(row.n, {})[key] = -samples["perplexity"].to_numpy(float)
+    for (text, window), lengths in sorted(every.items()):
+        losses = next(lengths[n] for n in sorted(lengths, reverse=True) if len(lengths[n]) >= LEAST_VARIANTS)
+        pairs = [(losses[key], losses.get(results[key].variant.dense_key)) for key in losses]
+        yield Long(text, window, "losses", usable([loss for loss, _ in pairs]))
+        yield Long(text, window, "differences", usable([loss - dense for loss, dense in pairs if dense is not None]))
+
+
+def usable(series: list[np.ndarray]) -> np.ndarray:
+    """Return those (variants, n) that are finite and not constant."""
+    return np.array([one for one in series if np.isfinite(one).all() and np.ptp(one)])
+
+
+def estimated(found: Long) -> Record:
+    """Return the record that ships of a text."""
+    variants, windows = found.series.shape
+    correlation = tuple(round(float(rho), 4) for rho in autocorrelation(found.series))
+    whole = len(evaluation_windows(found.text, load_tokenizer(identify(DEFAULT_MODEL)), found.window))
+    place = {"text": found.text, "window": found.window, "of": found.of}
+    return Record(**place, variants=variants, windows=windows, whole=whole, correlation=correlation)
+
+
+def of_texts(found: list[Long], sizes: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the texts whose records are long enough."""
+    for one in found:
+        known = record(one.text, one.window, one.of)
+        variants, n = one.series.shape
+        for size in (size for size in sizes if known and size * FEWEST <= n):
+            samples = [(sliding_window_view(series, size), series.mean(), series.std()) for series in one.series]
+            for name, error in estimators(known.correlation, one.series).items():
+                judged = [judge(part, truth, sd, error) for part, truth, sd in samples]
+                yield row(f"{one.text}@{one.window}, {one.of}", f"{variants} x {n}", size, name, judged)
+
+
+def artificial(sizes: tuple[int, ...], runs: int) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of AR(1) series, whose record is another draw of the same."""
+    draw = np.random.default_rng(0)
+    for rho in AR:
+        for size in sizes:
+            records = [ar1(draw, rho, *RECORD) for _ in range(20)]
+            samples = [ar1(draw, rho, runs // 20, size) for _ in records]
+            judged: dict[str, list[Judged]] = {}
+            for known, part in zip(records, samples, strict=True):
+                for name, error in estimators(autocorrelation(known), known).items():
+                    judged.setdefault(name, []).append(judge(part, 0.0, 1.0, error))
+            for name, all_of in judged.items():
+                yield row(f"AR(1), {rho}", "{} x {}".format(*RECORD), size, name, all_of)
+
+
+def estimators(correlation: np.ndarray | tuple[float, ...], series: np.ndarray) -> dict[str, ErrorOf]:
+    """Return the estimators by name; `series` (variants, n) is what a fit of AR(1) is made of."""
+    lag = float(np.mean([np.corrcoef(one[:-1], one[1:])[0, 1] for one in series]))
+    return {
+        "independent (before)": independent,
+        "record (used)": partial(consecutive, correlation=correlation),
+        "no record (used)": consecutive,
+        "batch means": batch_means,
+        "AR(1) fit": partial(consecutive, correlation=[lag**k for k in range(64)]),
+    }
+
+
+def batch_means(values: np.ndarray, batches: int = 4) -> StandardError:
+    return independent(values[: len(values) // batches * batches].reshape(batches, -1).mean(1))
+
+
+def ar1(draw: np.random.Generator, rho: float, series: int, n: int) -> np.ndarray:
+    """Return normal series (series, n) of variance 1."""
+    values = np.empty((series, n))
+    values[:, 0] = draw.standard_normal(series)
+    for place in range(1, n):
+        values[:, place] = rho * values[:, place - 1] + np.sqrt(1 - rho**2) * draw.standard_normal(series)
+    return values
+
+
+def judge(samples: np.ndarray, truth: float, sd: float, error: ErrorOf) -> Judged:
+    """Judge an estimator on samples (m, n) of values with a mean and a standard deviation."""
+    means = samples.mean(1)  # (m,)
+    halves = np.array([interval(0.0, *error(one))[1] for one in samples])  # (m,)
+    shift = DETECTABLE * np.sqrt(((means - truth) ** 2).mean())
+    distances = np.abs(means - truth)
+    return Judged(
+        coverage=float((distances <= halves).mean()),
+        width=float(halves.mean()) / sd,
+        power=float((np.abs(means - truth + shift) > halves).mean()),
+    )
+
+
+def row(values: str, known: str, size: int, name: str, judged: list[Judged]) -> tuple[str, ...]:
+    coverage, width, power = np.mean(judged, axis=0)
+    return values, known, str(size), name, f"{100 * coverage:.1f}", f"{width:.2f}", f"{100 * power:.0f}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,51 @@
+"""The correlations of window losses that ship, and intervals with them on the losses that ship."""
+
+import numpy as np
+import pytest
+
+from benchmarks.coverage import judge, longest
+from core.correlations import correlation_of, error_of, record
+from core.longrun import autocorrelation, consecutive, independent
+from core.store.shipped import read_measured
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def records():
+    return {(one.text, one.window, one.of): one.series for one in longest(read_measured().results)}
+
+
+def test_they_are_those_of_the_losses_that_ship(records):
+    assert len(records) >= 6
+    for place, series in records.items():
+        known = record(*place)
+        assert (known.variants, known.windows) == series.shape
+        assert known.correlation == pytest.approx(autocorrelation(series), abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["wikitext2", "ptb-valid"])
+def test_intervals_hold_the_mean_of_the_record_in_92_to_98_of_100_sub_samples(records, text):
+    series = records[text, 128, "differences"]
+    known = error_of(text, {"window": 128, "windows": SIZE}, "differences")
+    used, before = ([judge(*sub_samples(one), error) for one in series] for error in (known, independent))
+    assert 0.92 <= np.mean([one.coverage for one in used]) <= 0.98
+    assert np.mean([one.coverage for one in before]) < 0.9
+    assert np.mean([one.power for one in used]) > 0.4
+
+
+def sub_samples(series):
+    return np.lib.stride_tricks.sliding_window_view(series, SIZE), series.mean(), series.std()
+
+
+def test_a_text_without_a_record_has_the_correlation_that_its_own_windows_show():
+    values = np.random.default_rng(0).standard_normal(16).cumsum()
+    assert correlation_of("own.txt@12345678", {"window": 128, "windows": 16}, "losses") is None
+    assert error_of("own.txt@12345678", {"window": 128, "windows": 16}, "losses")(values) == consecutive(values)
+
+
+def test_windows_that_are_spread_over_a_text_correlate_as_those_so_far_apart():
+    known, protocol = record("wikitext2", 128, "losses"), {"window": 128, "windows": 128, "spread": True}
+    step = known.whole // 128
+    assert step > 1
+    assert correlation_of("wikitext2", protocol, "losses") == known.correlation[::step]
