@@ -1,10 +1,12 @@
-"""Read a store in every way that the command line prints it."""
+"""Read a store as the command line prints it."""
 
 from __future__ import annotations
 
 import math
+import random
 
 from core.analysis.differences import tidy_beside_dense
+from core.analysis.frame import tidy
 from core.analysis.sheets import csv_text
 from core.cli.listing import OF, to_latex
 from core.cli.tables import as_json, print_table, summary
@@ -12,17 +14,33 @@ from core.results import Result
 from core.store.store import Store
 
 
-def print_everything(store: Store) -> list[Result]:
-    """Print all results as a table, JSON, CSV and LaTeX; return them."""
+def print_results(store: Store, draw: random.Random) -> list[Result]:
+    """Tidy all results and print them in one of the four forms; return them."""
     results = store.results()
-    rows = summary(results, store.samples)
-    print_table(rows)
+    tidy(results)
+    draw.choice(FORMS)(results, store)
+    return results
+
+
+def _as_table(results: list[Result], store: Store) -> None:
+    print_table(summary(results, store.samples))
+
+
+def _as_json(results: list[Result], store: Store) -> None:
     for result in results:
         as_json(result)
+
+
+def _as_csv(results: list[Result], store: Store) -> None:
     csv_text(tidy_beside_dense(results, store.samples))
-    if rows:
+
+
+def _as_latex(results: list[Result], store: Store) -> None:
+    if rows := summary(results, store.samples):
         to_latex([{name: text for name, text in row.items() if name != "key"} for row in rows], len(OF))
-    return results
+
+
+FORMS = (_as_table, _as_json, _as_csv, _as_latex)
 
 
 def impossible_number(result: Result) -> str | None:

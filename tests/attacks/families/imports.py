@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from functools import cache
 from pathlib import Path
 
 from core.errors import UserError
@@ -15,7 +16,7 @@ from core.store.store import Store
 from tests.attacks.family import Family
 from tests.attacks.machine import use_few_bundled
 from tests.attacks.mutation import NUMBERS, mutate
-from tests.attacks.reading import impossible_number, print_everything
+from tests.attacks.reading import impossible_number, print_results
 from tests.attacks.trees import as_json, mutate_tree
 from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY
 
@@ -93,20 +94,26 @@ def _bytes(text: str, draw: random.Random) -> bytes:
 def reads_or_refuses(database: Path, draw: random.Random, place: Path) -> str | None:
     """Import damaged files into an empty store; print the store where they are accepted."""
     uploads = sheet(draw) if draw.random() < 0.5 else harness(draw)
-    copied = place / "results.db"
-    shutil.copy(database, copied)
-    store = Store(f"sqlite:///{copied}")
     told = parse_series("smollm2-135m", "lm_eval", "0", None, "sparsity")
     try:
-        content = find(uploads, told, store)
+        content = find(uploads, told, _opened(database))
     except UserError as error:
         return None if str(error).strip() else "Refused without a sentence."
     for result in content.results:
         if sentence := impossible_number(result):
             return f"It is accepted that {sentence}"
+    copied = place / "results.db"
+    shutil.copy(database, copied)
+    store = Store(f"sqlite:///{copied}")
     keep(content, store)
-    print_everything(store)
+    print_results(store, draw)
     return None
+
+
+@cache
+def _opened(database: Path) -> Store:
+    """Return the empty store, opened once in the process of the tries, which only reads it."""
+    return Store(f"sqlite:///{database}")
 
 
 FAMILIES = (Family("imports", 5_973, reads_or_refuses, prepare),)

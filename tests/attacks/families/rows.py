@@ -11,7 +11,7 @@ from core.store.store import Store
 from tests.attacks.family import Family
 from tests.attacks.machine import BUNDLED
 from tests.attacks.mutation import mutate
-from tests.attacks.reading import print_everything
+from tests.attacks.reading import print_results
 from tests.attacks.trees import as_json, mutate_tree
 
 MOST_LAYERS = 4  # of a row, so that most changes are elsewhere
@@ -29,7 +29,7 @@ def prepare(folder: Path) -> list[bytes]:
 
 
 def prints(lines: list[bytes], draw: random.Random, place: Path) -> str | None:
-    """Damage two of four rows and print them in every form."""
+    """Damage two of four rows and print all."""
     some = draw.sample(lines, 4)
     for number in range(2):
         if draw.random() < 0.9:
@@ -39,7 +39,7 @@ def prints(lines: list[bytes], draw: random.Random, place: Path) -> str | None:
     paths.SHIPPED_MEASURED = place
     (place / "rows.jsonl").write_bytes(b"\n".join(some))
     store = Store()
-    print_everything(store)
+    print_results(store, draw)
     read = store.read()
     if len(read.results) + len(read.warnings) < len(set(some)) - 2:
         return f"Of {len(some)} rows {len(read.results)} are read and {len(read.warnings)} named."
