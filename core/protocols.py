@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from core.data.corpora import identify_corpus
@@ -10,13 +11,22 @@ from core.results import Measurement, Result
 from core.specs import Perplexity, RunSpec, Scan, Task
 
 
-def missing(spec: RunSpec, stored: Result | None) -> RunSpec | None:
-    """Return the part of `spec` that `stored` does not answer; None where it answers everything."""
+def missing(
+    spec: RunSpec, stored: Result | None, lost: Callable[[str, Measurement], bool] = lambda key, row: False
+) -> RunSpec | None:
+    """Return the part of `spec` that `stored` does not answer; None where it answers everything.
+
+    A number whose samples are `lost` answers nothing.
+    """
     if stored is None:
         return spec
-    rows, dtype = stored.measurements, spec.variant.dtype
-    perplexity = tuple(p for p in spec.perplexity if not any(answers(row, p, dtype) for row in rows))
-    tasks = tuple(t for t in spec.tasks if not any(answers(row, t, spec.scoring_dtype) for row in rows))
+    rows, dtype, key = stored.measurements, spec.variant.dtype, stored.variant.key
+
+    def answered(wanted: Perplexity | Task, precision: str) -> bool:
+        return any(answers(row, wanted, precision) and not lost(key, row) for row in rows)
+
+    perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype))
+    tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
     if latency and any(stage.ratio_kind == "bits" or stage.parameters.get("bits") for stage in spec.variant.stages):
         perplexity = spec.perplexity  # also of the packed weights, whose latency it is

@@ -20,6 +20,7 @@ from core.store import shipped
 from core.store.database import database_url
 from core.store.kept import MOST, Kept, Known
 from core.store.printed import models_of, printed
+from core.store.samples import damaged
 from core.store.store import Store
 
 Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
@@ -90,6 +91,12 @@ def _frame(
     tidied = joined([*_known.made.values(), *map(told, _papers)])
     tidied.attrs["warnings"] = _known.warnings
     return tidied
+
+
+def unread(model: str) -> list[str]:
+    """Return a sentence for each row of a model that could not be read, and each file of samples, once one was read."""
+    rows = frame(model)
+    return [*rows.attrs["warnings"], *damaged(set(rows["key"]))]
 
 
 def rows(metric: str, datasets: Sequence[str]) -> pd.DataFrame:

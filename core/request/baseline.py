@@ -9,6 +9,7 @@ from core.protocols import missing
 from core.request.stages import build_stage
 from core.results import Result
 from core.specs import RunSpec
+from core.store.samples import lost
 
 
 class Known(Protocol):
@@ -24,12 +25,15 @@ def keys_of(specs: Iterable[RunSpec]) -> set[str]:
 
 
 def left(spec: RunSpec, store: Known) -> list[RunSpec]:
-    """Return what the store does not have yet: the part of the run itself, and that of its dense baseline."""
+    """Return what the store does not have yet: the part of the run itself, and that of its dense baseline.
+
+    A number whose samples are in a damaged file is measured again.
+    """
     parts = []
     for wanted in (spec, baseline(spec)):
         if wanted is not None:
             key = wanted.variant.key
-            parts.append(missing(wanted, None if wanted.force else store.get(key)))
+            parts.append(missing(wanted, None if wanted.force else store.get(key), lost))
     return [part for part in parts if part is not None]
 
 

@@ -8,17 +8,18 @@ says already.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import paths
-from core.errors import NotStored, UserError
+from core.errors import UserError
 from core.outcomes import value
 from core.results import Measurement, Result
+from core.store import sample_files
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +35,7 @@ SAME = 1e-5  # relative: what 32 bits round, and more
 def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
     """Store the per-document outcomes behind a measurement, one row a document; return the file."""
     file = _local(key, measurement)
-    _write(frame, file)
+    sample_files.write(frame, file)
     return file
 
 
@@ -53,6 +54,19 @@ def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None
     """Return what `read_samples` does, of the shipped ones only."""
     frame = _read_shipped(key, measurement)
     return frame if frame is not None and _gives(measurement, frame) else None
+
+
+def lost(key: str, measurement: Measurement) -> bool:
+    """Whether the samples of a number are in a damaged file, so that only measuring it again brings them back."""
+    shipped = _shipped(key, paths.SHIPPED_MEASURED)
+    either = sample_files.is_damaged(_local(key, measurement)) or sample_files.is_damaged(shipped, sample_files.SHIPPED)
+    return either and read_samples(key, measurement) is None
+
+
+def damaged(keys: Collection[str]) -> list[str]:
+    """Return a sentence for each damaged file that this process has read of these variants."""
+    places = {_local_folder(key) for key in keys} | {_shipped(key, paths.SHIPPED_MEASURED) for key in keys}
+    return [words for file, words in sample_files.damaged().items() if {file, file.parent} & places]
 
 
 def delete_samples(key: str) -> None:
@@ -74,7 +88,7 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
     every = pandas.concat(parts.values())
     around = [name for name in AROUND if name in every]
     found = every.reindex(columns=["dataset", "protocol", "loglikelihoods", *around, *COMPARED])
-    _write(found.astype(COMPARED), file)
+    sample_files.write(found.astype(COMPARED), file)
     return file
 
 
@@ -89,10 +103,10 @@ def _gives(measurement: Measurement, frame: DataFrame) -> bool:
 def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
     import pandas
 
-    file = _local(key, measurement)
-    if not file.exists():
+    table = sample_files.read(_local(key, measurement))
+    if table is None:
         return None
-    frame = pandas.read_parquet(file)
+    frame = table.to_pandas()
     if "target" in frame:
         frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # a text, as LAMBADA's, is the task's
     return _compared(frame)
@@ -100,7 +114,7 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
 
 def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
     file = _shipped(key, paths.SHIPPED_MEASURED)
-    if not file.exists():
+    if not file.is_file() or sample_files.is_damaged(file, sample_files.SHIPPED):
         return None
     return _part(file, file.stat().st_mtime_ns, measurement.dataset, measurement.protocol_id)
 
@@ -114,9 +128,9 @@ def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | Non
 @lru_cache(maxsize=128)
 def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
     """Return the samples in a shipped file by dataset and protocol; none is copied before it is asked for."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(file)
+    table = sample_files.read(file, sample_files.SHIPPED)
+    if table is None:
+        return {}
     places = table.select(["dataset", "protocol"]).to_pandas().groupby(["dataset", "protocol"]).indices
     parts = {}
     for (dataset, protocol), rows in places.items():
@@ -129,17 +143,6 @@ def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
 def _compared(frame: DataFrame) -> DataFrame:
     columns = [name for name in ("loglikelihoods", *AROUND, *COMPARED) if name in frame and frame[name].notna().any()]
     return frame[columns].reset_index(drop=True)
-
-
-def _write(frame: DataFrame, file: Path) -> None:
-    part = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(part, index=False, compression="zstd")
-        os.replace(part, file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise NotStored(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
 
 
 def _local(key: str, measurement: Measurement) -> Path:

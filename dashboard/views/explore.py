@@ -176,6 +176,8 @@ def page() -> None:
             say_where(model)
         if shown := show_shots(model):
             widgets.export_page("slimscope-fewshot", lambda: shown)
+        with above:
+            widgets.show_skipped(data.unread(model))
         refresh_when_done()
         return
     axis = None if mode == CURVE else pick_against() if mode == MODELS else figures.RATIO
@@ -183,12 +185,14 @@ def page() -> None:
     frame = data.frame(chosen.model)
     with above:
         say_where(chosen.model)
-        widgets.show_skipped(frame.attrs["warnings"])
+        skipped = st.container()
     if mode == CURVE:
         show_curves(chosen)
     elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):
         name = "tradeoff" if mode == TRADE_OFF else "models"
         widgets.export_page(f"slimscope-{name}", lambda: items)
+    with skipped:  # last, as the charts read samples
+        widgets.show_skipped(data.unread(chosen.model))
     refresh_when_done()
 
 

@@ -197,3 +197,15 @@ def test_a_result_is_described_beside_dense(capsys):
     describe_result(store.get(many), store.get(key_of(DENSE)), store.samples)
     out = capsys.readouterr().out
     assert "vs dense" in out and "-25.0 [-39.0, -11.0] points, worse" in out
+
+
+@pytest.mark.parametrize("command", [["results"], ["results", "--csv"], ["results", "--latex"], ["compare"]])
+def test_damaged_samples_are_named_and_all_else_is_compared(capfd, caplog, results_dir, command):
+    few, many = (put(stages, right) for stages, right in ((FEW, 30), (MANY, 20)))
+    put(DENSE)
+    cut = sorted((results_dir / "samples" / many).iterdir())
+    for file in cut:
+        file.write_bytes(file.read_bytes()[:-9])
+    keys = ["dense", few, many] if command == ["compare"] else []
+    assert main([*command, *keys]) == 0, capfd.readouterr().err
+    assert {message.split(" are ")[0] for message in caplog.messages} == {f"The samples in {file}" for file in cut}

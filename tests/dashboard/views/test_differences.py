@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from core import paths
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
 from dashboard.panels import widgets
@@ -206,3 +207,15 @@ def test_a_pair_is_read_once_and_told_beside_those_it_is_shown_with(answers, mon
     columns = both.columns.drop(["adjusted", "verdict"])
     again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
     assert again.astype(object).equals(alone[columns].astype(object))
+
+
+def test_explore_opens_beside_damaged_samples_and_names_the_file(answers):
+    (file, *_) = sorted((paths.local_results_dir() / "samples").glob(f"{result('wanda', 44.0, 0.5).variant.key}/*"))
+    for damaged in file.parent.iterdir():
+        damaged.write_bytes(damaged.read_bytes()[:-9])
+    app = open_app()
+    assert not app.exception and "SparseGPT" in said(app)
+    (told,) = (text.value for text in app.text)
+    assert f"The samples in {file} are skipped (" in told
+    put_answered(answers, result("wanda", 44.0, 0.5), 2)
+    assert not open_app().text

@@ -1,0 +1,139 @@
+"""Files of samples: written whole, verified on reading, and named where they are damaged.
+
+A damaged file counts as no file. The log names it when it is first read, and `damaged` as long as it stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import NotStored
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pyarrow import DataType, Table
+
+log = logging.getLogger(__name__)
+
+NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity")
+LISTS = ("loglikelihoods", "shots")  # of numbers
+TEXTS = ("instruction", "reasoning", "dataset", "protocol")
+LOCAL, SHIPPED = ("doc_id",), ("doc_id", "dataset", "protocol")  # columns of a file of one measurement, of a variant
+
+State = tuple[int, int]  # modification time in ns, bytes
+_sound: dict[Path, State] = {}  # files that were read without fault, in this state
+_damaged: dict[Path, tuple[State | None, str]] = {}  # the state that a file was read in, and what is wrong with it
+
+
+def write(frame: DataFrame, file: Path) -> None:
+    """Write a file that is there whole or not at all, also after a power cut; raises `NotStored`."""
+    part = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(part, index=False, compression="zstd", write_page_checksum=True)
+        _sync(part)
+        os.replace(part, file)
+        _sync(file.parent)  # which holds the new name
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise NotStored(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
+
+
+def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
+    """Return the table in a file; None where there is none, or it is damaged or lacks one of the columns."""
+    from pyarrow import ArrowException, parquet
+
+    state = _state(file)
+    if (state is None and not file.exists()) or _known_damaged(file, state):
+        return None
+    try:
+        if state is None:
+            raise ValueError("it is not a regular file")
+        table = parquet.read_table(file, partitioning=None, page_checksum_verification=True)
+        _check(table, columns)
+        table = table.replace_schema_metadata(None)  # what pandas noted there has no checksum
+    except (OSError, ValueError, ArrowException) as error:
+        _note(file, state, str(error))
+        return None
+    _damaged.pop(file, None)
+    _sound[file] = state
+    return table
+
+
+def is_damaged(file: Path, columns: Sequence[str] = LOCAL) -> bool:
+    """Whether there is a file that `read` reads nothing of; each state of it is read once."""
+    state = _state(file)
+    if state is not None and _sound.get(file) == state:
+        return False
+    return read(file, columns) is None and file.exists()
+
+
+def damaged() -> dict[Path, str]:
+    """Return a sentence for each file that this process has read as damaged and that is as it was then."""
+    return {file: words for file, (state, words) in sorted(_damaged.items()) if _known_damaged(file, _state(file))}
+
+
+def _known_damaged(file: Path, state: State | None) -> bool:
+    return file in _damaged and _damaged[file][0] == state and file.exists()
+
+
+def _state(file: Path) -> State | None:
+    """Return what changes with a file; None where there is no regular file."""
+    try:
+        info = file.stat()
+    except OSError:
+        return None
+    return (info.st_mtime_ns, info.st_size) if stat.S_ISREG(info.st_mode) else None
+
+
+def _note(file: Path, state: State | None, reason: str) -> None:
+    first = (reason.strip().splitlines() or ["unknown error"])[0].rpartition("': ")[2].rstrip(".")  # without the path
+    words = f"The samples in {file} are skipped ({first}); run the variant, or import it, again to replace them."
+    _damaged[file] = state, words
+    log.warning("%s", words)
+
+
+def _check(table: Table, columns: Sequence[str]) -> None:
+    """Raise `ValueError` where what is in a file is no samples."""
+    table.validate(full=True)
+    if lacking := [name for name in columns if name not in table.column_names]:
+        raise ValueError(f"it has no column {lacking[0]!r}")
+    for names, fits in ((NUMBERS, _number), (LISTS, _numbers), (TEXTS, _text)):
+        for name in set(names) & set(table.column_names):
+            kind = table.schema.field(name).type
+            if not fits(kind) and table.column(name).to_pandas().notna().any():
+                raise ValueError(f"its column {name!r} holds {kind}")
+
+
+def _number(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+
+
+def _numbers(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return (types.is_list(kind) or types.is_large_list(kind)) and (
+        _number(kind.value_type) or types.is_null(kind.value_type)
+    )
+
+
+def _text(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
