@@ -14,7 +14,7 @@ from core.data.tasks import identify_task
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.sources import identify
-from core.paths import cache_dir, data_dir, local_results_dir
+from core.paths import cache_dir, data_dir, local_results_dir, unwritable
 from core.request.stages import DEFAULT_MODEL
 from core.shipping.formats import FORMATS
 from core.shipping.proof import HOW
@@ -67,6 +67,8 @@ def _machine() -> Iterator[Check]:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(there).free
         yield Check(group="machine", name=name, ok=free > 2e9, detail=f"{folder}, {free / 1e9:.1f} GB free")
+    problem = unwritable(local_results_dir())
+    yield Check(group="machine", name="queue", ok=problem is None, detail=problem or "jobs can start")
 
 
 def _reachable() -> Iterator[Check]:

@@ -173,6 +173,8 @@ def show_queue() -> None:
             st.header("Queue", anchor=False)
             if jobs:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
+        if problem := data.queue().problem:
+            st.error(literal(problem))
         counts = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}" if waiting else "Nothing waits"
         told = [counts, left_words(all_left(jobs, jobs[0].read) if jobs else None)]
         st.caption(" · ".join(part for part in told if part))

@@ -53,3 +53,11 @@ def test_fetch_tells_which_texts_it_could_not_get(monkeypatch):
     problems = {row.name: row.problem for row in fetch.fetch()}
     assert problems["smollm2-135m"] is None and problems["passages-eval"] is None
     assert "cannot be reached to fetch Salesforce/wikitext" in problems["wikitext2"]
+
+
+def test_the_doctor_says_why_no_job_starts(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "file"))
+    monkeypatch.setattr(doctor, "_reachable", lambda: [])
+    (check,) = (check for check in doctor.report() if check.name == "queue")
+    assert not check.ok and check.detail.startswith(f"The results folder {tmp_path / 'file'} cannot be written (File")

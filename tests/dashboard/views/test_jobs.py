@@ -9,6 +9,7 @@ from core.engine.variants import describe
 from core.request.complete import complete
 from core.store.tables import jobs
 from dashboard import data
+from dashboard.panels.literal import literal
 from tests.dashboard.opened import open_app
 from tests.dashboard.synthetic import TRAINING, result
 
@@ -132,3 +133,9 @@ def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):
     assert left(12) == "about 18 s left"
     assert left(40) == "longer than expected"
     assert left(0, detail="done", done=2) == "done"
+
+
+def test_a_queue_that_starts_nothing_says_why(filled):
+    data.queue()._supervisor.problem = "The results folder /x cannot be written."
+    shown = [error.value for error in open_app("views/run.py").error]
+    assert shown == [literal("The results folder /x cannot be written.")]
