@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.base import Method, Reads
 from core.registry import get_stage, reads, settings_of
 from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_factor, parse_pattern
@@ -73,7 +73,7 @@ class Written:
 
 
 def _fault(chain: str, place: int, message: str) -> UserError:
-    return UserError(f"{chain!r}, character {place + 1}: {message}")
+    return UserError(f"{echo(chain)}, character {place + 1}: {message}")
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
         parse_pattern(text)
         return {"pattern": text}
     if not NUMBER.fullmatch(text):
-        raise UserError(f"{text!r} is no amount of {method.name}, which takes {allowed}.")
+        raise UserError(f"{echo(text)} is no amount of {method.name}, which takes {allowed}.")
     return {"ratio": float(text)}
 
 
@@ -207,7 +207,9 @@ def bits_of(method: type[Method], text: str) -> float:
     if found is None or not (mixed or found in method.bits):
         *most, last = (f"{bits}bit" for bits in method.bits)
         between = ", and means between, such as 3.5bit" if method.mixes_bits else ""
-        raise UserError(f"{text!r} is no amount of {method.name}, which takes {', '.join(most)} or {last}{between}.")
+        raise UserError(
+            f"{echo(text)} is no amount of {method.name}, which takes {', '.join(most)} or {last}{between}."
+        )
     return found
 
 
@@ -215,7 +217,9 @@ def factor_of(method: type[Method], text: str) -> float:
     """Return how many times smaller of an amount; a `UserError` where it says no such thing."""
     found = parse_factor(text)
     if found is None or found <= 1:
-        raise UserError(f"{text!r} is no amount of {method.name}, which takes a factor above 1, such as 2x or 1.5x.")
+        raise UserError(
+            f"{echo(text)} is no amount of {method.name}, which takes a factor above 1, such as 2x or 1.5x."
+        )
     return found
 
 
@@ -223,11 +227,11 @@ def _given(method: type[Method], name: str, value: str) -> Any:
     if name == "layers":
         return value
     if method.name == DENSE:
-        raise UserError(f"{method.name} has no parameter {name!r}; it has no parameters.")
+        raise UserError(f"{method.name} has no parameter {echo(name)}; it has no parameters.")
     if name == "text":
         return Calibration.parse(value)
     if not re.fullmatch(WHOLE, value):
-        raise UserError(f"Seed {value!r} is no whole number, such as 0, 1 or 2, of at most nine digits.")
+        raise UserError(f"Seed {echo(value)} is no whole number, such as 0, 1 or 2, of at most nine digits.")
     return int(value)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+MOST_ECHOED = 80  # characters of user input in a sentence
+MEMORY_RAN_OUT = "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."
+
 
 class UserError(Exception):
     """Bad input or a missing resource. The message is one sentence: what is wrong and what is allowed."""
@@ -30,9 +33,20 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def short(text: str) -> str:
+    """Return text for a sentence, with an ellipsis in place of its middle where it is long."""
+    half = (MOST_ECHOED - 3) // 2
+    return text if len(text) <= MOST_ECHOED else f"{text[:half]}...{text[-half:]}"
+
+
+def echo(value: Any) -> str:
+    """Return user input for a sentence: in quotes, and short."""
+    return short(repr(value))
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     """Return the error for a name that is not in a catalogue, with the nearest match if there is one."""
     allowed = list(allowed)
     near = get_close_matches(name, allowed, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}."
-    return UserError(f"Unknown {kind} {name!r}; {hint}")
+    return UserError(f"Unknown {kind} {echo(name)}; {hint}")

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import UserError, unknown
+from core.errors import UserError, echo, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -68,7 +68,7 @@ class Calibration(Frozen):
         match = re.fullmatch(f"(.+):{WHOLE}x{WHOLE}", text, re.DOTALL)
         if not match or int(match[2]) < 1 or int(match[3]) < 2:
             raise UserError(
-                f"Calibration {text!r} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, "
+                f"Calibration {echo(text)} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, "
                 "such as c4-sample:16x2048; numbers have at most nine digits."
             )
         return cls(corpus=match[1], windows=int(match[2]), window=int(match[3]))
@@ -89,8 +89,8 @@ class Perplexity(Frozen):
         match = re.fullmatch(f"(.+)@{WHOLE}(?::{WHOLE})?", text, re.DOTALL)
         if not match or int(match[2]) < 2 or (match[3] and int(match[3]) < 1):
             raise UserError(
-                f"Perplexity {text!r} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as wikitext2@2048:16; "
-                "numbers have at most nine digits."
+                f"Perplexity {echo(text)} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as "
+                "wikitext2@2048:16; numbers have at most nine digits."
             )
         return cls(corpus=match[1], window=int(match[2]), windows=int(match[3]) if match[3] else None)
 
@@ -116,9 +116,9 @@ class Fewshot(Frozen):
         known = all(given[name] in allowed.get(name, ()) for name in given)
         if not (re.fullmatch(WHOLE, first) and int(first) <= MOST_SHOTS and known and len(given) == len(others)):
             choices = "".join(f"[,{name}={'|'.join(values)}]" for name, values in allowed.items())
-            raise UserError(f"Few-shot {text!r} is not K{choices} with K from 0 to {MOST_SHOTS}, such as 4.")
+            raise UserError(f"Few-shot {echo(text)} is not K{choices} with K from 0 to {MOST_SHOTS}, such as 4.")
         if first.strip("0") == "" and given.keys() & {"selector", "order"}:
-            raise UserError(f"Few-shot {text!r} has no demonstrations to select or to order; give K from 1 on.")
+            raise UserError(f"Few-shot {echo(text)} has no demonstrations to select or to order; give K from 1 on.")
         return cls.model_validate({"k": int(first), **given})
 
     @classmethod
@@ -155,7 +155,7 @@ class Task(Frozen):
         match = re.fullmatch(f"([^:]+)(?::{WHOLE})?", text)
         if not match or (match[2] and int(match[2]) < 1):
             raise UserError(
-                f"Task {text!r} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100, of at most nine digits."
+                f"Task {echo(text)} is not TASK[:LIMIT] with LIMIT >= 1, such as piqa:100, of at most nine digits."
             )
         return cls(task=match[1], limit=int(match[2]) if match[2] else None)
 
@@ -175,7 +175,7 @@ def parse_pattern(text: str) -> tuple[int, int]:
     """Return (n kept, m) of `n:m`."""
     match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
     if not (match and 0 < int(match[1]) < int(match[2])):
-        raise UserError(f"Pattern {text!r} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
+        raise UserError(f"Pattern {echo(text)} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
     return int(match[1]), int(match[2])
 
 

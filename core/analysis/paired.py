@@ -17,7 +17,7 @@ import numpy as np
 
 from core.analysis.intervals import ALPHA, combined, interval, t_test
 from core.correlations import ErrorOf
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.longrun import independent
 from core.specs import Frozen
 
@@ -160,7 +160,7 @@ def baselines(samples: DataFrame) -> Baselines:
 
 def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
     if metric not in (*ACCURACIES, "perplexity"):
-        raise UserError(f"{metric!r} has no outcomes a document; {', '.join(ACCURACIES)} and perplexity have.")
+        raise UserError(f"{echo(metric)} has no outcomes a document; {', '.join(ACCURACIES)} and perplexity have.")
     if metric not in first or metric not in second:
         raise UserError(f"The outcomes of both variants must have {metric}, and those of one have not.")
     if len(first) != len(second):

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from core.cache.kept import put
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.progress import Progress, silent
 
 PROBE_SECONDS = 2.0
@@ -68,7 +68,9 @@ def revision(repo: str, gated: bool = False) -> str:
     with sentences(repo):
         found = HfApi().model_info(repo, timeout=10).sha
     if found is None:
-        raise UserError(f"The Hugging Face Hub names no commit of {repo!r}; give the path of a folder as the model.")
+        raise UserError(
+            f"The Hugging Face Hub names no commit of {echo(repo)}; give the path of a folder as the model."
+        )
     return found
 
 
@@ -147,7 +149,7 @@ def _need_hub(repo: str, gated: bool = False) -> None:
     licence = f"accept its licence at {constants.ENDPOINT}/{repo}, run `hf auth login` and" if gated else "run"
     if not online():
         raise UserError(
-            f"The Hugging Face Hub cannot be reached and {repo!r} is not in the local cache; on a machine that is "
+            f"The Hugging Face Hub cannot be reached and {echo(repo)} is not in the local cache; on a machine that is "
             f"online {licence} `hf download {repo} --local-dir FOLDER`, then give the folder's path as the model."
         )
 
@@ -161,16 +163,16 @@ def sentences(repo: str) -> Iterator[None]:
         yield
     except errors.GatedRepoError:
         raise UserError(
-            f"{repo!r} is gated: accept its licence at {constants.ENDPOINT}/{repo}, then run `hf auth login`."
+            f"{echo(repo)} is gated: accept its licence at {constants.ENDPOINT}/{repo}, then run `hf auth login`."
         ) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise UserError(
-            f"There is no public {repo!r} on the Hugging Face Hub; check the name, or run `hf auth login` "
+            f"There is no public {echo(repo)} on the Hugging Face Hub; check the name, or run `hf auth login` "
             "if it is private."
         ) from None
     except errors.EntryNotFoundError as error:
-        raise UserError(f"{repo!r} on the Hugging Face Hub lacks a file that is needed: {error}.") from None
+        raise UserError(f"{echo(repo)} on the Hugging Face Hub lacks a file that is needed: {error}.") from None
     except (errors.HTTPError, ConnectionError) as error:
         raise UserError(
-            f"The Hugging Face Hub failed while serving {repo!r} ({type(error).__name__}); try again."
+            f"The Hugging Face Hub failed while serving {echo(repo)} ({type(error).__name__}); try again."
         ) from None

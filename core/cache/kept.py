@@ -15,7 +15,7 @@ from typing import IO
 from filelock import FileLock
 
 from core.cache import checksums
-from core.errors import UserError
+from core.errors import NotStored
 from core.paths import cache_dir
 from core.specs import sha256
 
@@ -151,13 +151,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make sure `folder` exists; a full disk or a cache that cannot be written is a `UserError`."""
+    """Make sure `folder` exists; a full disk or a cache that cannot be written is a `NotStored`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"The disk is full: there is no room in {folder}.") from None
+            raise NotStored(f"The disk is full: there is no room in {folder}.") from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise UserError(f"The cache folder {folder} cannot be written; set SLIMSCOPE_CACHE to another.") from None
+            raise NotStored(f"The cache folder {folder} cannot be written; set SLIMSCOPE_CACHE to another.") from None
         raise

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from core.cli import compare, compute, importing, laws, listing, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, UserError, out_of_memory, short
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -32,7 +32,10 @@ app.command("import", help=importing.HELP)(importing.import_files)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2 for bad input or a full disk, 130 when interrupted, 1 for the rest."""
+    """Run a command and return its exit code.
+
+    That is 2 for bad input, a full disk or too little memory, 130 when interrupted, and 1 for the rest.
+    """
     # Threads that spin while they wait slow other work on a small machine tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would cut up ours
@@ -46,11 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Cancelled:
         code = INTERRUPTED
     except TyperException as error:
-        messages.print(error.format_message(), markup=False)
+        words = error.format_message().split(" ")
+        messages.print(" ".join(map(short, words)), markup=False)
         return BAD_INPUT
     except Exception as error:
         messages.print(sentence(error), markup=False)
-        return BAD_INPUT if isinstance(error, UserError) or disk_full(error) else FAILED
+        return BAD_INPUT if isinstance(error, UserError) or disk_full(error) or out_of_memory(error) else FAILED
     if code == INTERRUPTED:
         messages.print("Stopped; what was measured so far is stored, and the same command goes on from there.")
     return code

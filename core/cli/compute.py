@@ -12,11 +12,12 @@ from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.tables import as_json, describe_result, print_table, summary
 from core.engine.runs import run as compute
-from core.errors import Cancelled, NotStored, UserError
+from core.errors import Cancelled, NotStored, UserError, short
+from core.paths import typed_path
 from core.reached import missed
 from core.registry import reads
 from core.request.baseline import left
-from core.request.complete import check_save_folder, complete
+from core.request.complete import check_home, check_save_folder, complete
 from core.request.estimate import estimate_left
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, points
@@ -149,6 +150,7 @@ def sweep(
 ) -> None:
     """Run models x chains x ratios and patterns, and go on past failures."""
     if out is not None:
+        out = typed_path(str(out))
         check_lines_file(out)
     grid = Grid(
         models=options.names(models, "Models"),
@@ -220,6 +222,7 @@ def export(
 
 def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) -> RunSpec:
     """Return the run that also saves its model, in a format and a type; what can be told before is checked."""
+    folder = typed_path(str(folder))
     check_save_folder(folder)
     form = FORMATS[0] if format is None else find_format(format)
     kind = None if type is None else form.parse(type)  # else what `asked_form` takes
@@ -247,4 +250,5 @@ def add_line(result: Result, file: Path) -> None:
 def check_lines_file(file: Path) -> None:
     """Raise `UserError` unless the name is one that shipped results are read under."""
     if file.suffix != ".jsonl" or file.is_dir():
-        raise UserError(f"Results are added to a file whose name ends in .jsonl, and {file} is none.")
+        raise UserError(f"Results are added to a file whose name ends in .jsonl, and {short(str(file))} is none.")
+    check_home(file)

@@ -3,7 +3,7 @@
 import errno
 import traceback
 
-from core.errors import UserError
+from core.errors import MEMORY_RAN_OUT, UserError, out_of_memory
 from core.paths import local_results_dir
 
 FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
@@ -15,6 +15,8 @@ def sentence(error: Exception) -> str:
         return str(error)
     if disk_full(error):
         return "The disk is full; free some space and run the command again."
+    if out_of_memory(error):
+        return MEMORY_RAN_OUT
     first = f"{type(error).__name__}: {error}".splitlines()[0]
     return f"Something unexpected went wrong ({first}); {_keep_traceback()}"
 

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from core.analysis import latex as tex
 from core.cli.console import messages, output
 from core.cli.tables import SHORT_KEY, Row, as_json, print_table, summary
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
 from core.models.catalogue import MODELS
@@ -105,12 +105,12 @@ def find_result(store: Store, key: str) -> Result:
 def find_key(store: Store, key: str) -> str:
     """Return the key that begins with `key`, that of a row that cannot be read, too; a `UserError` unless one does."""
     if len(key) < 8:
-        raise UserError(f"Key {key!r} is too short; give at least its first 8 digits.")
+        raise UserError(f"Key {echo(key)} is too short; give at least its first 8 digits.")
     matches = [known for known in store.read().results.keys() | store.local_keys() if known.startswith(key)]
     if len(matches) > 1:
-        raise UserError(f"{len(matches)} results have keys that begin with {key!r}; give more digits.")
+        raise UserError(f"{len(matches)} results have keys that begin with {echo(key)}; give more digits.")
     if not matches:
-        raise UserError(f"There is no result with the key {key!r}; `python -m core results` lists them.")
+        raise UserError(f"There is no result with the key {echo(key)}; `python -m core results` lists them.")
     return matches[0]
 
 

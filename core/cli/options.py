@@ -11,7 +11,7 @@ import typer
 
 from core import specs
 from core.chain import Asked, parse
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
 from core.shipping.formats import FORMATS
@@ -26,7 +26,7 @@ def names(text: str, what: str) -> tuple[str, ...]:
     except csv.Error as error:
         raise UserError(f"{what} {text[:20]!r}... cannot be read as a comma list: {error}.") from None
     if not parts:
-        raise UserError(f"{what} {text!r} names nothing; give one or several, separated by commas.")
+        raise UserError(f"{what} {echo(text)} names nothing; give one or several, separated by commas.")
     return parts
 
 
@@ -138,7 +138,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
     for text in settings or []:
         name, equals, value = text.partition("=")
         if not (equals and name.strip()):
-            raise UserError(f"Parameter {text!r} is not NAME=VALUE, such as damping=0.1.")
+            raise UserError(f"Parameter {echo(text)} is not NAME=VALUE, such as damping=0.1.")
         parsed[name.strip()] = value.strip()
     return parsed
 
@@ -215,13 +215,15 @@ def parse_ratios(text: str) -> tuple[float, ...]:
 
 def _check_range(text: str, *numbers: float) -> None:
     if not all(0 <= number < 1 for number in numbers):
-        raise UserError(f"Ratios {text!r} reach outside [0, 1): a ratio is the share of weights removed, such as 0.5.")
+        raise UserError(
+            f"Ratios {echo(text)} reach outside [0, 1): a ratio is the share of weights removed, such as 0.5."
+        )
 
 
 def _bad_ratios(text: str) -> UserError:
     return UserError(
-        f"Ratios {text!r} is neither FIRST:LAST:STEP with STEP >= {LEAST_STEP:g}, such as 0.1:0.7:0.1, nor a list such "
-        "as 0.3,0.5."
+        f"Ratios {echo(text)} is neither FIRST:LAST:STEP with STEP >= {LEAST_STEP:g}, such as 0.1:0.7:0.1, "
+        "nor a list such as 0.3,0.5."
     )
 
 
@@ -230,5 +232,5 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     parts = names(text, "Seeds")
     for part in parts:
         if not re.fullmatch(WHOLE, part):
-            raise UserError(f"Seed {part!r} is not a whole number from 0 on, of at most nine digits.")
+            raise UserError(f"Seed {echo(part)} is not a whole number from 0 on, of at most nine digits.")
     return tuple(int(part) for part in parts)

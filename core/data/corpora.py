@@ -17,7 +17,7 @@ from core.cache.kept import fact, put
 from core.data import files
 from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
 from core.data.texts import BY_ID, CORPORA, Corpus
-from core.errors import UserError, unknown
+from core.errors import UserError, echo, unknown
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.regular_files import check_regular
@@ -184,7 +184,7 @@ def _text_file(name: str) -> Path:
     if os.path.isfile(path):
         return path.resolve()
     if "/" in name or path.suffix:
-        raise UserError(f"There is no text file {name!r}; corpora with a name are {', '.join(BY_ID)}.")
+        raise UserError(f"There is no text file {echo(name)}; corpora with a name are {', '.join(BY_ID)}.")
     raise unknown("corpus", name, BY_ID)
 
 

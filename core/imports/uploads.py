@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.errors import UserError
+from core.errors import UserError, short
 from core.regular_files import read_at_most
 
 MEGABYTE = 1_000_000
@@ -61,7 +61,7 @@ def read_files(files: Iterable[Path]) -> tuple[Upload, ...]:
             check_sizes([(upload, size)], samples)
             found.append(upload)
         except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror or error}.") from None
+            raise UserError(f"{short(str(file))} cannot be read: {error.strerror or error}.") from None
     return tuple(found)
 
 

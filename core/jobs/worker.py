@@ -17,7 +17,7 @@ import psutil
 from pydantic import ValidationError
 from sqlalchemy import select, update
 
-from core.errors import Cancelled, UserError, out_of_memory
+from core.errors import MEMORY_RAN_OUT, Cancelled, UserError, out_of_memory
 from core.fields import fault
 from core.progress import Progress
 from core.specs import RunSpec
@@ -155,7 +155,7 @@ def reason(error: Exception) -> str:
     """Return one sentence for an error that no user made."""
     text = str(error).strip()
     if out_of_memory(error):
-        return "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."
+        return MEMORY_RAN_OUT
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else f"{type(error).__name__}."
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import Field, ValidationError
 
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
 from core.specs import Calibration, Frozen, RatioKind
 
@@ -203,13 +203,15 @@ class Method:
         for name in settings:
             if name not in fields:
                 known = f"its parameters are {', '.join(fields)}" if fields else "it has no parameters"
-                raise UserError(f"{cls.label} has no parameter {name!r}; {known}.")
+                raise UserError(f"{cls.label} has no parameter {echo(name)}; {known}.")
         try:
             return cls.Parameters.model_validate(dict(settings))
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
-            raise UserError(f"{cls.label}: {name} = {settings[name]!r} does not fit: {first['msg'].lower()}.") from None
+            raise UserError(
+                f"{cls.label}: {name} = {echo(settings[name])} does not fit: {first['msg'].lower()}."
+            ) from None
 
     @property
     def result_version(self) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, echo
+from core.models.shape import check_depth
 from core.regular_files import check_regular
 
 
@@ -36,8 +37,9 @@ def check_config(folder: Path, name: str) -> None:
         raise UserError(f"{name}: {folder} has no config.json, so it is not a Hugging Face model folder.")
     config = read_json(path, name)
     kinds = config.get("architectures") or []
-    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-        raise UserError(f"{name}: 'architectures' in {path} is {kinds!r}, not a list of names.")
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) and kind for kind in kinds):
+        raise UserError(f"{name}: 'architectures' in {path} is {echo(kinds)}, not a list of names.")
+    check_depth(config)
     if (kind := encoder_of(config)) and not convolution_shapes(weight_shapes(folder)):
         raise UserError(
             f"{name} is a {kind}, not a causal language model, and its safetensors hold no convolutions; only models "
@@ -117,5 +119,5 @@ def _indexed(path: Path, name: str) -> list[str]:
         raise UserError(f"{name}: {path} does not say which file holds which weight.")
     named = sorted(set(files.values()))
     if outside := [file for file in named if Path(file).name != file]:
-        raise UserError(f"{name}: {path} names {outside[0]!r}, which is not a file beside it.")
+        raise UserError(f"{name}: {path} names {echo(outside[0])}, which is not a file beside it.")
     return named

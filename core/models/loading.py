@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
 from core.errors import UserError, out_of_memory
-from core.models.folders import is_causal
+from core.models.folders import is_causal, weight_shapes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
+
+MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
 def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: Any) -> PreTrainedModel:
@@ -43,6 +46,27 @@ def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: 
     if loading["missing_keys"]:
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is not whole.")
     return model.eval()
+
+
+def check_size(build: Callable[[Any], Any], folder: Path, name: str) -> None:
+    """Raise `UserError` where a model needs far more parameters than the weights in its folder are.
+
+    It is built without memory: transformers would fill what the weights lack, until the memory is gone.
+
+    Args:
+        build: Returns the model of a configuration of transformers.
+        folder: Folder of the model.
+        name: Name of the model in the sentence.
+    """
+    stored = sum(map(prod, weight_shapes(folder).values()))
+    with sentences(f"{name} could not be loaded as its configuration describes it"), torch.device("meta"):
+        model = build(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        needed = sum(parameter.numel() for parameter in model.parameters())
+    if stored and needed > MOST_SHARED * stored:
+        raise UserError(
+            f"The configuration of {name} describes a {type(model).__name__} of {needed:,} parameters, and its weights "
+            f"are {stored:,}; give the configuration that belongs to them."
+        )
 
 
 def class_of(architecture: str, name: str) -> Any:

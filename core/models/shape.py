@@ -1,9 +1,10 @@
 """The shape of a model from its `config.json` alone: for estimates and cheap validation, without torch."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.specs import Frozen
 
 # Families whose block is q, k, v, o and a gated FFN; the value says which extras count towards the parameters.
@@ -45,6 +46,11 @@ SIZES = (
 )
 
 
+# Loaders build a module a layer: a configuration of a billion layers would keep them busy for hours.
+MOST_LAYERS = 1_000
+LAYERS = re.compile(r"(^|_)(layers?|depths?|blocks|experts)$")
+
+
 class ModelFacts(Frozen):
     parameters: int  # of the whole model, tied tensors once
     block_weights: int  # weights in block linears, without biases
@@ -84,10 +90,24 @@ def shape(config: Mapping[str, Any]) -> ModelFacts:
                 f"The configuration of this {family or 'unnamed'} model says {name} = {repr(value)[:40]}, "
                 "where a whole number above 0 is expected."
             )
+    check_depth(config)
     try:
         return _facts(config, family).model_copy(update={"names": _NAMES.get(family, ())})
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
+
+
+def check_depth(config: Mapping[str, Any]) -> None:
+    """Raise `UserError` where a configuration states more layers, or experts, than any model has."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            check_depth(value)
+        counts = value if isinstance(value, list) else [value]
+        for count in counts:
+            if LAYERS.search(str(name)) and type(count) is int and count > MOST_LAYERS:
+                raise UserError(
+                    f"The configuration says {name} = {echo(value)}, and at most {MOST_LAYERS} are built; correct it."
+                )
 
 
 def begins_windows(config: Mapping[str, Any]) -> bool:

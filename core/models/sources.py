@@ -17,7 +17,7 @@ from core.cache import checksums, hub
 from core.cache.checksums import file_sha256
 from core.cache.kept import fact, once, read_small, write_small, writing
 from core.cache.wheels import download, extract
-from core.errors import UserError, unknown
+from core.errors import UserError, echo, unknown
 from core.models import terms
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
 from core.models.folders import check_config, encoder_of, read_json, weight_files
@@ -74,7 +74,7 @@ def identify(model: str) -> ModelSource:
     if folder := _remembered(model):
         return _folder_source(folder)
     if model.startswith(("/", ".", "~")):
-        raise UserError(f"There is no folder {model!r}; give a folder that holds config.json and the weights.")
+        raise UserError(f"There is no folder {echo(model)}; give a folder that holds config.json and the weights.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         return _hub_source(model, model)
     raise unknown("model", model, BY_ID)
@@ -111,15 +111,17 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models.loading import check_numbers, class_of, from_folder, sentences
+    from core.models.loading import check_numbers, check_size, class_of, from_folder, sentences
     from core.models.parts import constraints, grids
 
     if dtype not in DTYPES:
-        raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
+        raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
 
     def load(folder: Path) -> "PreTrainedModel":
         encoder = encoder_of(read_json(folder / "config.json", source.id))
         kind = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
+        if source.kind != "wheel":
+            check_size(AutoModelForCausalLM.from_config if encoder is None else kind, folder, source.id)
         model = from_folder(kind, folder, getattr(torch, dtype), source.id)
         if (folder / constraints.FILE).is_file():
             with sentences(f"{source.id} could not be loaded as a causal language model"):

@@ -12,7 +12,7 @@ from core.chain import Asked, Shared, parse
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
-from core.errors import UserError, unknown
+from core.errors import UserError, echo, short, unknown
 from core.models.facts import facts
 from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
@@ -158,7 +158,7 @@ def check_window(what: str, text: str, window: int, shape: ModelFacts) -> None:
     """Raise `UserError` for a window longer than the model has positions."""
     if window > shape.max_window:
         raise UserError(
-            f"{what} {text!r} has windows of {window} tokens, but this model was made for {shape.max_window}."
+            f"{what} {echo(text)} has windows of {window} tokens, but this model was made for {shape.max_window}."
         )
 
 
@@ -168,11 +168,18 @@ def check_device(device: str) -> None:
         raise unknown("device", device, ("cpu", "cuda", "cuda:0", "mps"))
 
 
+def check_home(path: Path) -> None:
+    """Raise `UserError` where a path begins with the `~` of a user that this machine does not have."""
+    if str(path).startswith("~"):
+        raise UserError(f"{short(str(path))} names the home of no user; give the whole path.")
+
+
 def check_save_folder(folder: Path) -> None:
     """Raise `UserError` unless the folder is new or empty."""
+    check_home(folder)
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
-        raise UserError(f"The model cannot be saved in {folder}: {error.strerror}.") from None
+        raise UserError(f"The model cannot be saved in {short(str(folder))}: {error.strerror}.") from None
     if taken:
         raise UserError(f"Folder {folder} is not empty; give a new or an empty one to save the model in.")

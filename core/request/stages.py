@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.chain import bits_of, factor_of
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.base import Method, Preparation, Reconstruction
 from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
@@ -227,7 +227,7 @@ def build_run(
     """
     known = next((known for known in DTYPES if known == dtype), None)
     if known is None:
-        raise UserError(f"Unknown dtype {dtype!r}; known: {', '.join(DTYPES)}.")
+        raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
     return RunSpec(
         variant=VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages)),
         perplexity=tuple(perplexity),

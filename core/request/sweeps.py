@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
 from core.chain import Asked, parse
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.models.facts import facts
 from core.models.sources import identify
 from core.request.complete import complete
@@ -109,6 +109,6 @@ def target(text: str) -> Target:
         return float(text), None
     except ValueError:
         raise UserError(
-            f"{text!r} is no ratio, such as 0.5, no pattern, such as 2:4, no bits, such as 4bit, and no factor, such "
-            "as 2x."
+            f"{echo(text)} is no ratio, such as 0.5, no pattern, such as 2:4, no bits, such as 4bit, and no factor, "
+            "such as 2x."
         ) from None

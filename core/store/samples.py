@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import paths
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.outcomes import value
 from core.results import Measurement, Result
 from core.store import sample_files
@@ -148,7 +148,7 @@ def _compared(frame: DataFrame) -> DataFrame:
 def _local(key: str, measurement: Measurement) -> Path:
     dataset = measurement.dataset
     if not re.fullmatch(r"[\w.@+-]+", dataset):
-        raise UserError(f"{dataset!r} is not the id of a task or text: letters, digits and _ . @ + - are allowed.")
+        raise UserError(f"{echo(dataset)} is not the id of a task or text: letters, digits and _ . @ + - are allowed.")
     return _local_folder(key) / f"{dataset}-{measurement.protocol_id}.parquet"
 
 
@@ -162,5 +162,5 @@ def _shipped(key: str, folder: Path) -> Path:
 
 def _checked(key: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", key):
-        raise UserError(f"{key!r} is not the key of a variant, which has 64 hexadecimal digits.")
+        raise UserError(f"{echo(key)} is not the key of a variant, which has 64 hexadecimal digits.")
     return key

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 
 from core import paths
-from core.errors import NotStored, UserError
+from core.errors import NotStored, UserError, echo
 from core.results import Measurement, Result, Rows
 from core.store import samples, shipped
 from core.store.counters import RESULTS, raise_counter
@@ -93,7 +93,7 @@ class Store:
         if not found and key in shipped.read_measured().results:
             raise UserError("This result is shipped with the project; only your own results can be deleted.")
         if not found:
-            raise UserError(f"There is no result with the key {key!r}.")
+            raise UserError(f"There is no result with the key {echo(key)}.")
         samples.delete_samples(key)
         shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
 
@@ -207,7 +207,7 @@ def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
                 if on_wait is not None:
                     on_wait()
     except OSError as error:
-        raise UserError(f"The lock in {folder} cannot be taken: {error.strerror or error}.") from error
+        raise NotStored(f"The lock in {folder} cannot be taken: {error.strerror or error}.") from error
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import DENSE, parse, plain
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.base import Reads
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from core.request.baseline import keys_of, left
@@ -63,7 +63,7 @@ class Chain(NamedTuple):
 
 def placed(chain: str, error: UserError) -> tuple[int | None, str]:
     """Return at which character, from 1, of a chain something is wrong, if that is told, and what."""
-    told, _, message = str(error).removeprefix(f"{chain!r}, character ").partition(": ")
+    told, _, message = str(error).removeprefix(f"{echo(chain)}, character ").partition(": ")
     return (int(told), message) if told.isdecimal() else (None, str(error))
 
 

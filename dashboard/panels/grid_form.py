@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import Asked, parse
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.base import Reads
 from core.registry import get_stage
 from core.request.asked import check_seed, reads_of
@@ -139,7 +139,7 @@ def seeds_input(mistakes: Mistakes) -> tuple[int, ...]:
 
 def _seed(text: str) -> int:
     if not re.fullmatch(WHOLE, text.strip()):
-        raise UserError(f"Seed {text!r} is no whole number, such as 0, 1 or 2, of at most nine digits.")
+        raise UserError(f"Seed {echo(text)} is no whole number, such as 0, 1 or 2, of at most nine digits.")
     return check_seed(int(text))
 
 

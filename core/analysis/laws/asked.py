@@ -7,7 +7,7 @@ import pandas as pd
 from core.analysis.laws.groups import Group
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
 from core.data.cards import TASKS
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.specs import Perplexity
 
 PERPLEXITY, ACCURACY = "perplexity", "accuracy"
@@ -18,7 +18,7 @@ def check_metric(metric: str) -> None:
     """Raise `UserError` for what is no metric."""
     if metric not in METRICS:
         raise UserError(
-            f"Metric {metric!r} is not {PERPLEXITY}, {ACCURACY} (the mean of seven tasks) or a task: "
+            f"Metric {echo(metric)} is not {PERPLEXITY}, {ACCURACY} (the mean of seven tasks) or a task: "
             f"{', '.join(TASKS)}."
         )
 

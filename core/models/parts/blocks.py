@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.models.parts.constraints import constraint_of, held
 from core.models.parts.selection import selects
 
@@ -179,5 +179,5 @@ def execution_device(device: str) -> torch.device:
         torch.empty(1, device=wanted)
     except (RuntimeError, AssertionError):
         have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        raise UserError(f"Device {device!r} is not available here; this machine has {', '.join(have)}.") from None
+        raise UserError(f"Device {echo(device)} is not available here; this machine has {', '.join(have)}.") from None
     return wanted

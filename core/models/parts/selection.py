@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from core.errors import UserError
+from core.errors import UserError, echo
 
 
 def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
@@ -16,12 +16,12 @@ def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
     if span:
         first, last = _index(span[1] or "0"), _index(span[2] or str(blocks - 1))
         if not first <= min(last, blocks - 1):
-            raise UserError(f"Layers {layers!r} selects none of the model's blocks, which are 0 to {blocks - 1}.")
+            raise UserError(f"Layers {echo(layers)} selects none of the model's blocks, which are 0 to {blocks - 1}.")
         return lambda block, name: first <= block <= last
     try:
         pattern = re.compile(layers)
     except re.error as error:
-        raise UserError(f"Layers {layers!r} is neither FIRST:LAST nor a regular expression: {error}.") from None
+        raise UserError(f"Layers {echo(layers)} is neither FIRST:LAST nor a regular expression: {error}.") from None
     return lambda block, name: pattern.search(name) is not None
 
 
@@ -31,7 +31,7 @@ def selects(layers: str, blocks: int, linears: Sequence[tuple[int, str]]) -> lis
     found = [selected(block, name) for block, name in linears]
     if linears and not any(found):
         raise UserError(
-            f"Layers {layers!r} selects none of the {len(linears)} linears in blocks 0 to {blocks - 1}, "
+            f"Layers {echo(layers)} selects none of the {len(linears)} linears in blocks 0 to {blocks - 1}, "
             f"whose names look like {linears[0][1]}."
         )
     return found

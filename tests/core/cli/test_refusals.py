@@ -1,7 +1,9 @@
 """What the command line says of bad input and of failures: one sentence."""
 
 import errno
+import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -115,7 +117,50 @@ BAD = {
     "two formats": (["results", "--csv", "--json"], "Choose one"),
     "short key": (["delete", "abc"], "too short"),
     "unknown key": (["delete", "0" * 64], "no result with the key"),
+    "folder to save in at no one's home": ([*RUN, "--save", "~nouser/x"], "~nouser/x names the home of no user"),
+    "file to add to at no one's home": (
+        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--out", "~nouser/x.jsonl"],
+        "~nouser/x.jsonl names the home of no user",
+    ),
 }
+MUCH = "x" * 5000
+LONG_INPUT = {
+    "model": ["run", MUCH, "wanda"],
+    "folder": ["run", f"./{MUCH}", "wanda"],
+    "chain": ["run", "./tiny", MUCH],
+    "amount": ["run", "./tiny", f"wanda@{MUCH}"],
+    "bits": ["run", "./tiny", f"rtn@{MUCH}"],
+    "end of a long chain": ["run", "./tiny", "+".join(["wanda@0.5"] * 500) + "+" + MUCH],
+    "parameter": [*RUN, "--set", f"{MUCH}=1"],
+    "value": [*RUN, "--set", f"damping={MUCH}"],
+    "setting": [*RUN, "--set", MUCH],
+    "amount of a sweep": [*SWEEP, "--methods", "wanda", "--patterns", MUCH],
+    "pattern": [*RUN, "--pattern", MUCH],
+    "layers": [*RUN, "--layers", MUCH],
+    "calibration": [*RUN, "--calibration", MUCH],
+    "text": ["run", "./tiny", "dense", "--perplexity", f"{MUCH}.txt@32"],
+    "perplexity": ["run", "./tiny", "dense", "--perplexity", MUCH],
+    "task": ["run", "./tiny", "dense", "--tasks", MUCH],
+    "few-shot": ["run", "./tiny", "dense", "--tasks", "piqa", "--fewshot", MUCH],
+    "precision": [*RUN, "--dtype", MUCH],
+    "device": [*RUN, "--device", MUCH],
+    "folder to save in": [*RUN, "--save", MUCH],
+    "type": [*RUN, "--save", "new", "--type", MUCH],
+    "ratios": [*SWEEP, "--methods", "wanda", "--ratios", MUCH],
+    "seeds": [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", MUCH],
+    "option": [*RUN, f"--{MUCH}"],
+    "command": [MUCH],
+    "key": ["delete", MUCH],
+    "file": ["import", f"{MUCH}.csv"],
+    "model of laws": ["laws", MUCH],
+}
+
+
+@pytest.mark.parametrize("kind", LONG_INPUT)
+def test_a_refusal_shortens_long_input(kind, capsys):
+    assert main(LONG_INPUT[kind]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "x" * 20 in line and "x" * 81 not in line and len(line) < 700
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -150,6 +195,8 @@ def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, cap
         (OSError(errno.ENOSPC, "No space left on device"), 2, "The disk is full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "The disk is full"),
         (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 2, "The disk is full"),
+        (MemoryError(), 2, "The memory ran out; choose a smaller model"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "The memory ran out"),
         (KeyboardInterrupt(), 130, "what was measured so far is stored"),
         (RuntimeError("odd"), 1, "RuntimeError: odd"),
     ],
@@ -166,3 +213,11 @@ def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, 
     assert sentence in captured.err.strip().splitlines()[-1]
     if code == 1:
         assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()
+
+
+def test_a_folder_at_home_is_the_user_s(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main([*RUN, "--json"]) == 0
+    key = json.loads(capsys.readouterr().out)["variant"]["key"]
+    assert main(["export", key, "~/new"]) == 0
+    assert (tmp_path / "home" / "new" / "model.safetensors").is_file() and not Path("~").exists()

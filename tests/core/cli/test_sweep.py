@@ -60,6 +60,13 @@ def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys)
     assert "points failed" not in last
 
 
+def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, results_dir):
+    (results_dir / "compute.lock").mkdir(parents=True)  # as of a folder that is read-only, also for root
+    assert main([*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]) == 2
+    told = capsys.readouterr().err
+    assert "The sweep stops at 1/5 Dense, tiny" in told and "The lock in" in told and "points failed" not in told
+
+
 def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatch):
     store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
     with store.begin() as connection:

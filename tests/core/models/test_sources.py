@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from core.cache.kept import once
 from core.errors import UserError
@@ -18,6 +19,7 @@ from core.models.facts import facts
 from core.models.parts.blocks import find_blocks
 from core.models.shape import shape
 from core.models.sources import identify, identify_again, load_model, load_tokenizer
+from tests.core.encoders import encoder
 from tests.core.tiny import ARCHITECTURES, OTHERS, tiny
 from tests.core.words import byte_tokenizer
 
@@ -193,7 +195,7 @@ def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
     with pytest.raises(UserError, match=r"lack model\.norm\.weight"):
         load_model(identify(str(folder)))
     (folder / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(UserError, match="could not be loaded"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_model(identify(str(folder)))
 
 
@@ -253,6 +255,10 @@ def test_a_repository_with_its_own_code_is_refused(folder):
         *((lambda f, text=text: (f / "config.json").write_text(text), "holds no JSON object") for text in ODD),
         (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
         (lambda f: edit(f, architectures=5), "not a list of names"),
+        (lambda f: edit(f, architectures=[""]), "not a list of names"),
+        (lambda f: edit(f, num_hidden_layers=10**9), "says num_hidden_layers = 1000000000, and at most 1000 are built"),
+        (lambda f: edit(f, model_type="mamba", num_hidden_layers=1001), "at most 1000 are built"),
+        (lambda f: edit(f, vision_config={"depths": [1, 100_000]}), r"says depths = \[1, 100000\], and at most 1000"),
         (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
         (lambda f: (f / "tokenizer.model").symlink_to("gone"), "tokenizer.model cannot be read: No such file"),
         (lambda f: (f / "tokenizer.model").mkdir(), "tokenizer.model cannot be read: Is a directory"),
@@ -427,3 +433,24 @@ def test_the_default_model_is_whole():
     assert "<|im_start|>user\nhi<|im_end|>" in chat
     answer = model.generate(**tokenizer("The capital of France is", return_tensors="pt"), max_new_tokens=2)
     assert tokenizer.decode(answer[0]).startswith("The capital of France is Paris")
+
+
+def test_weights_of_a_smaller_model_than_the_configuration_describes_are_refused(tmp_path, monkeypatch):
+    from core.models import loading
+
+    monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))
+    place = tmp_path / "resnet"
+    encoder("resnet").save_pretrained(place)
+    config = LlamaConfig(architectures=["LlamaModel"])  # 7 B parameters
+    (place / "config.json").write_text(json.dumps(config.to_dict() | {"architectures": ["LlamaModel"]}))
+    with pytest.raises(UserError, match=r"describes a LlamaModel of 6,607,343,616 parameters, and its weights are"):
+        load_model(identify(str(place)))
+
+
+def test_a_causal_model_wider_than_its_weights_is_refused(folder, monkeypatch):
+    from core.models import loading
+
+    monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))
+    edit(folder, intermediate_size=2**24)
+    with pytest.raises(UserError, match="of my-llama describes a LlamaForCausalLM of"):
+        load_model(identify(str(folder)))
