@@ -22,6 +22,7 @@ from core.store.kept import MOST, Kept, Known
 from core.store.printed import models_of, printed
 from core.store.samples import damaged
 from core.store.store import Store
+from dashboard.sharing import SharedTable
 
 Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
 
@@ -68,11 +69,11 @@ def printed_models() -> list[str]:
     return models_of(printed().values())
 
 
-def frame(model: str) -> pd.DataFrame:
+def frame(model: str) -> SharedTable:
     """Return every measurement of a model as a tidy row, the papers' among them; `frame.attrs["warnings"]` names what
     could not be read.
 
-    All pages are given the same frame: it is not to be changed.
+    All sessions share the same table until a row of the model changes.
     """
     url = store().url
     known, papers = _kept(url).of(model), [one for one in printed().values() if one.variant.model == model]
@@ -87,10 +88,10 @@ def _kept(url: URL) -> Kept[Told]:
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _frame(
     url: URL, model: str, stamp: tuple, of_papers: tuple, _known: Known[Told], _papers: list[Result]
-) -> pd.DataFrame:
+) -> SharedTable:
     tidied = joined([*_known.made.values(), *map(told, _papers)])
     tidied.attrs["warnings"] = _known.warnings
-    return tidied
+    return SharedTable(tidied)
 
 
 def unread(model: str) -> list[str]:
@@ -99,19 +100,19 @@ def unread(model: str) -> list[str]:
     return [*rows.attrs["warnings"], *damaged(set(rows["key"]))]
 
 
-def rows(metric: str, datasets: Sequence[str]) -> pd.DataFrame:
+def rows(metric: str, datasets: Sequence[str]) -> SharedTable:
     """Return the rows of all models that are of a metric and of one of the data sets, without the papers'."""
     return _rows(store().url, store().stamp(), metric, tuple(datasets))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> pd.DataFrame:
-    frames = [frame(model) for model in models()] or [joined([])]
+def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> SharedTable:
+    frames: list[pd.DataFrame] = [frame(model) for model in models()] or [joined([])]
     parts = [
         rows[(rows["metric"] == metric) & rows["dataset"].isin(datasets) & (rows["origin"] != PUBLISHED)]
         for rows in frames
     ]
-    return pd.concat(parts, ignore_index=True)
+    return SharedTable(pd.concat(parts, ignore_index=True))
 
 
 def paired(
@@ -184,10 +185,10 @@ def results(keys: Collection[str]) -> dict[str, Result]:
     return {key: papers[key] for key in keys if key in papers} | store().some(keys)
 
 
-@st.cache_data(max_entries=1, show_spinner=False)
-def published() -> pd.DataFrame:
+@st.cache_resource(max_entries=1, show_spinner=False)
+def published() -> SharedTable:
     """Return the papers' values."""
-    return shipped.published()
+    return SharedTable(shipped.published())
 
 
 @st.cache_data(max_entries=1, ttl=600, show_spinner=False)

@@ -14,6 +14,7 @@ from core.specs import ELSEWHERE
 from dashboard.charts.figures import BITS, Axis
 from dashboard.charts.missing import quickly_made
 from dashboard.charts.zeroshot import scored
+from dashboard.sharing import shared
 
 SAID = ("window", "windows", "protocol")  # of what a perplexity was measured on
 MOST_LIT = 6  # series that are told apart at a glance, also without their colours
@@ -50,11 +51,19 @@ def text_name(corpus: str, window: float, windows: float | None) -> str:
     return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
 
 
+@shared
+def on_text(rows: pd.DataFrame, corpus: str | None, protocol: str | None) -> pd.DataFrame:
+    """Return the perplexities on a corpus that were measured by the protocol with this id."""
+    return rows[(rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)]
+
+
+@shared
 def calibrations(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
     """Return the calibration sets of the rows: the one with most points among the keys `known`, then with most."""
     return _by_points(rows, "calibration", known)
 
 
+@shared
 def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
     """Return the training texts of the rows, in the order of `calibrations`."""
     return _by_points(rows, "train", known)
@@ -66,6 +75,7 @@ def _by_points(rows: pd.DataFrame, kind: str, known: Collection[str]) -> list[st
     return sorted(ranked, key=ranked.__getitem__, reverse=True)
 
 
+@shared
 def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
     """Return the rows of variants that read no other calibration text than this and were trained on no other text.
 
@@ -91,6 +101,7 @@ def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["own_grid"].astype(bool)]
 
 
+@shared
 def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     """Return the rows of variants that have a place on a curve; where it is `of_bits`, also of those not `by_share`.
 
@@ -105,11 +116,13 @@ def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     return found[~of_embedding] if axis == BITS else found
 
 
+@shared
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
     return rows[rows["method"].isin([*methods, DENSE, *ELSEWHERE])]
 
 
+@shared
 def lit_at_first(points: pd.DataFrame) -> list[str]:
     """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 

@@ -9,6 +9,7 @@ from core.specs import RunSpec
 from core.words import amount
 from dashboard.charts.choices import text_name
 from dashboard.charts.points import is_dense
+from dashboard.sharing import shared
 
 
 def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
@@ -34,6 +35,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     return where
 
 
+@shared
 def addresses(points: pd.DataFrame) -> dict[str, str]:
     """Return what each point is called in an address, by its key: its chain, and the series where several share it."""
     found, taken = {}, set[str]()

@@ -15,6 +15,7 @@ from core.words import number
 from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
 from dashboard.charts.zeroshot import MEAN_LABEL
+from dashboard.sharing import shared
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
@@ -48,6 +49,7 @@ def lines(both: pd.DataFrame) -> pd.DataFrame:
     return 100 * known.assign(dense=dense)
 
 
+@shared
 def below_majority(lines: pd.DataFrame) -> str:
     """Say on which tasks the dense model does worse than one that knows nothing; empty where on none."""
     found = lines[lines["dense"] < lines["majority"]]

@@ -15,6 +15,7 @@ from core.chain import DENSE
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import IMPORTED
 from core.words import amount
+from dashboard.sharing import shared
 
 USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS), amount(None, DEFAULT_FACTOR)
 NOT_TOLD = "amount not told"  # of what was imported without one
@@ -84,6 +85,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+@shared
 def by_seed(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     """Return the keys of each point that `collapse` makes of the rows, by seed, the one first that it names."""
     found: dict[int, list[str]] = {}
@@ -100,6 +102,7 @@ def is_dense(rows: pd.DataFrame) -> pd.Series:
     return (rows["method"] == DENSE) & rows["recovery"].isna()
 
 
+@shared
 def dense_key(rows: pd.DataFrame) -> str | None:
     """Return the key of the dense model, of several that which has most of the rows; None where none is among them."""
     keys = rows.loc[is_dense(rows), "key"]
@@ -121,6 +124,7 @@ def removals(rows: pd.DataFrame) -> pd.Series:
     return group.map({row["group"]: removed(row) for row in first.to_dict("records")}).astype(object)
 
 
+@shared
 def amounts(points: pd.DataFrame) -> list[str]:
     """Return the ratios among the points in ascending order, then the patterns: what the slider offers."""
     ratios = sorted(points.loc[points["pattern"].isna(), "ratio"].dropna().unique())
@@ -134,6 +138,7 @@ def first_amount(steps: Sequence[str]) -> str:
     return next((one for one in USUAL if one in steps), steps[len(steps) // 2])
 
 
+@shared
 def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
     """Return the rows of the dense model and of those with `chosen` removed (as `amount` writes it).
 

@@ -7,6 +7,7 @@ import pandas as pd
 from core.analysis.seven import mean_of, stderr_of
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts.points import collapsed, is_dense, removals
+from dashboard.sharing import shared
 
 MEAN_LABEL = "Mean of seven"
 SHOTS = ["origin", "fewshot", "prompts"]  # what tells what was measured here zero-shot
@@ -32,6 +33,7 @@ def scored(rows: pd.DataFrame) -> set[str]:
     return set(headline(few[~is_dense(few)])["key"])
 
 
+@shared
 def scored_on(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `headline` with the documents of each task in `limit`, 0 for all, and the precision in `scoring`."""
     rows = headline(frame)
@@ -51,6 +53,7 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     return collapsed(rows, ["task", "chance", "metric"]).astype({"chance": float}) if len(rows) else pd.DataFrame()
 
 
+@shared
 def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return each variant's mean over the seven tasks (key, label, where, mean, stderr), where it has all seven."""
     wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -22,6 +23,7 @@ from dashboard.panels.binding import BOUND
 from dashboard.panels.compare import beside_dense, told_apart
 from dashboard.panels.glossary import terms
 from dashboard.panels.pickers import Chosen
+from dashboard.sharing import shared
 
 MOST_NAMED = 3  # methods on a button
 HALF = "half of the paired difference's 95 % interval"
@@ -40,9 +42,20 @@ class Scored(NamedTuple):
         return self.differences[self.differences["dataset"] == MEAN]
 
 
+@shared
 def score(chosen: Chosen, shown: Collection[str]) -> Scored:
     """Return what is known of the accuracies that were chosen; `shown` are the series that have names."""
     return Scored(zeroshot.seven_means(chosen.scores), beside_dense(chosen.scores, shown))
+
+
+class Compared(NamedTuple):
+    """The accuracies at one amount, and how they compare with the dense model's."""
+
+    both: pd.DataFrame  # of every variant and of the dense model
+    drawn: pd.DataFrame  # the differences that are known of the highlighted variants
+    lines: pd.DataFrame  # `paired.lines`
+    unpaired: str  # which have no difference, and why
+    reasons: str
 
 
 def show_accuracy(
@@ -52,29 +65,61 @@ def show_accuracy(
 
     `found` are the curve's points, `shown` the series that have names, and `others` is whether the rest stands behind.
     """
-    here = points.at_amount(chosen.scores, at)
-    compressed = here[~points.is_dense(here)]
-    there = compressed[compressed["label"].isin(shown)]
-    lacking = found[(found["where"] == at) & found["series"].isin(shown) & ~found["series"].isin(there["label"])]
+    there = _scored_series(chosen.scores, at, shown)
+    lacking = _lacking(found, at, shown, there)
     items = []
-    if len(there):
-        here = here[points.is_dense(here) | here["label"].isin(shown) | others]
-        means = scored.means[scored.means["key"].isin(here["key"])]
-        items = [_chart(chosen, zeroshot.with_mean(zeroshot.accuracies(here), means), scored, at, shown)]
+    if there:
+        items = [_chart(chosen, _compared(chosen.scores, scored, at, shown, others), at, shown)]
     if len(lacking):
-        whose = f" of {', '.join(lacking['series'])}" if len(there) else ""
+        whose = f" of {', '.join(lacking['series'])}" if there else ""
         on = f" on the {chosen.documents}" if chosen.several_documents else ""
         st.info(f"No zero-shot numbers at {at} yet{whose}{on}.")
         _offer_tasks(chosen, lacking, at)
     return items
 
 
-def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str]) -> Item:
-    """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
+@shared
+def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[str]:
+    """Return the highlighted series with accuracies at an amount."""
+    here = points.at_amount(scores, at)
+    return set(here.loc[~points.is_dense(here) & here["label"].isin(shown), "label"])
+
+
+@shared
+def _lacking(found: pd.DataFrame, at: str, shown: Sequence[str], there: set[str]) -> pd.DataFrame:
+    """Return the highlighted points at an amount whose series are not `there`."""
+    return found[(found["where"] == at) & found["series"].isin(shown) & ~found["series"].isin(there)]
+
+
+@shared
+def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str], others: bool) -> Compared:
+    here = points.at_amount(scores, at)
+    here = here[points.is_dense(here) | here["label"].isin(shown) | others]
+    means = scored.means[scored.means["key"].isin(here["key"])]
+    both = zeroshot.with_mean(zeroshot.accuracies(here), means)
     both = paired.with_baselines(both, scored.differences)
     lit = both[both["series"].isin(shown) & ~points.is_dense(both)]
     differences = paired.of_tasks(shown_together(paired.of_shown(scored.differences, lit)), lit)
-    drawn, unpaired = differences[differences["why"].isna()], paired.unpaired(differences)
+    drawn = differences[differences["why"].isna()]
+    reasons = "; ".join(differences["why"].dropna().unique())
+    return Compared(both, drawn, paired.lines(both), paired.unpaired(differences), reasons)
+
+
+@shared
+def _rows(compared: Compared, shown: Sequence[str], difference: bool) -> pd.DataFrame:
+    """Return what `scores.score_chart` draws: differences to the dense model, or accuracies."""
+    both, drawn, lines, *_ = compared
+    return paired.beside_others(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
+
+
+@shared
+def _of_tasks(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    return rows[rows["task"].isin(tasks)]
+
+
+def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) -> Item:
+    """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
+    both, drawn, lines, unpaired, reasons = compared
     there = list(dict.fromkeys(both["task"]))
     explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "no difference can be told"))
     with st.container(horizontal=True):
@@ -92,13 +137,12 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
             )
             difference = chosen_as == DIFFERENCE
     tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
-    lines = paired.lines(both)
-    rows = paired.beside_others(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
+    rows = _rows(compared, shown, difference)
     caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.made_with}"
     caption += _explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any()))
     item = widgets.show_chart(
         "explore_accuracy",
-        lambda theme: scores.score_chart(rows[rows["task"].isin(tasks)], lines, theme, tasks, difference),
+        partial(scores.score_chart, _of_tasks(rows, tasks), lines, tasks=tasks, difference=difference),
         caption,
         rows.drop(columns=["key", "said", "told", "lit"]),
         file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
@@ -106,7 +150,7 @@ def _chart(chosen: Chosen, both: pd.DataFrame, scored: Scored, at: str, shown: S
         alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
     )
     if not len(drawn):
-        st.caption(f"No difference to dense is shown: {'; '.join(differences['why'].unique())}.")
+        st.caption(f"No difference to dense is shown: {reasons}.")
     elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")
     if below := paired.below_majority(lines.drop(index=MEAN_LABEL, errors="ignore")):
@@ -136,6 +180,7 @@ def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
     return said + " HellaSwag, ARC-c and OBQA are length-normalised."
 
 
+@shared
 def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
     """Return the chart's label: what it shows, and the best."""
     rows = rows[rows["task"] == task]

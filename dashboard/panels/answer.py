@@ -13,14 +13,19 @@ from dashboard.charts.answer import answer
 from dashboard.panels.accuracy import Scored
 from dashboard.panels.compare import numbers_of
 from dashboard.panels.pickers import Chosen
+from dashboard.sharing import shared
 
 
 def show_answer(
     chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
 ) -> None:
     """Say which of the points `here`, all of one amount, is best; `perplexities` are their differences to dense."""
-    if here.empty:
-        return
+    if len(here):
+        st.markdown(_answer(chosen, dense, here, perplexities, scored))
+
+
+@shared
+def _answer(chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored) -> str:
     place = int(here["value"].argmin())
     best, point = here.iloc[place], here.iloc[[place]]
     means = scored.means[(scored.means["label"] == best["series"]) & (scored.means["where"] == best["where"])]
@@ -31,7 +36,7 @@ def show_answer(
         lost = paired.of_points(scored.mean_differences, point.assign(seeds=len(means))).iloc[0]
     ratio = paired.of_points(perplexities, point).iloc[0]
     ties = _ties(chosen, here, best)
-    st.markdown(answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None, plainly))
+    return answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None, plainly)
 
 
 def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:

@@ -16,10 +16,12 @@ from dashboard.charts import naming, paired, points
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Apart
 from dashboard.panels import widgets
+from dashboard.sharing import shared
 
 WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
 
 
+@shared
 def numbers_of(rows: pd.DataFrame) -> list[data.Number]:
     """Return the numbers that tidy rows are of, as `data.paired` takes them."""
     return list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
@@ -36,7 +38,6 @@ def told_apart(rows: pd.DataFrame) -> Apart:
 
     The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.
     """
-    numbers = numbers_of(rows)
 
     @cache  # as it is asked of each column, but only where a table is exported
     def by_first() -> dict[str, tuple[str, ...]]:
@@ -46,6 +47,7 @@ def told_apart(rows: pd.DataFrame) -> Apart:
         seeds = by_first()
         if len(seeds.get(best, ())) != 1:
             return {}  # the others are paired with one variant
+        numbers = numbers_of(rows)
         found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)
         found = found[found["verdict"].notna()]
         if len(numbers) > 1:

@@ -14,17 +14,14 @@ from dashboard.charts import missing
 from dashboard.charts.marks import is_hollow
 from dashboard.panels import offers
 from dashboard.panels.pickers import Chosen
+from dashboard.sharing import shared
 
 OPEN = "explore_missing"  # the key of the part that is opened
 
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
     """Offer what the curve lacks: of plain methods, and of the chains that have a point and are `shown`."""
-    patterns = sorted(set(filter(is_hollow, found["pattern"])))
-    wanted = missing.of_methods(found, chosen.methods, patterns)
-    if dense.empty:
-        wanted = {DENSE.capitalize(): [DENSE]} | wanted
-    wanted |= missing.of_chains(found[found["series"].isin(shown)], patterns)
+    wanted = _wanted(dense, found, chosen.methods, shown)
     count = sum(map(len, wanted.values()))
     if not count:
         return
@@ -44,6 +41,18 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
             )
         what = "Run these {} points" if len(ticked) > 1 else "Run this point"
         offers.show_offer("explore_run_missing", offer, what)
+
+
+@shared
+def _wanted(
+    dense: pd.DataFrame, found: pd.DataFrame, methods: Sequence[str], shown: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the chains that the curve lacks, by their series."""
+    patterns = sorted(set(filter(is_hollow, found["pattern"])))
+    wanted = missing.of_methods(found, methods, patterns)
+    if dense.empty:
+        wanted = {DENSE.capitalize(): [DENSE]} | wanted
+    return wanted | missing.of_chains(found[found["series"].isin(shown)], patterns)
 
 
 def _tick(series: str, chains: Sequence[str]) -> list[str]:

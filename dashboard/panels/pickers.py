@@ -17,6 +17,7 @@ from dashboard import data
 from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND, HELD
+from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
@@ -111,10 +112,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
             "Perplexities on different texts or windows cannot be compared.",
         )
         corpus, protocol = texts.get(text, (None, None))
-        measured = curved[
-            (curved["metric"] == "perplexity") & (curved["dataset"] == corpus) & (curved["protocol_id"] == protocol)
-        ]
-        shown = choices.shown(measured, methods)
+        shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
         offered = None if by_method else 1  # the first is the default
         calibration = _pick_text(
             "Calibrated on",
@@ -177,15 +175,15 @@ def _pick_axis() -> figures.Axis:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], set[str]]:
+def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
     """Return the texts to choose from, and the variants with accuracies."""
     rows = data.frame(model)
-    return choices.texts(rows, here), zeroshot.scored(rows)
+    return choices.texts(rows, here), frozenset(zeroshot.scored(rows))
 
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:
     """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
-    there = set(rows["method"].unique())
+    there = _names_of_methods(rows)
     found = [method for method in METHODS if method.takes_amount and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
     chosen = families
@@ -207,6 +205,11 @@ def _methods_there(rows: pd.DataFrame) -> list[str]:
     return [method.name for method in found if method.family in chosen]
 
 
+@shared
+def _names_of_methods(rows: pd.DataFrame) -> set[str]:
+    return set(rows["method"].unique())
+
+
 def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     """Let one of the texts be chosen where there are several; the first is the default."""
     if len(texts) < 2:
@@ -217,15 +220,26 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
 def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.DataFrame]:
     """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
     rows = zeroshot.scored_on(rows)
-    compressed = rows[~points.is_dense(rows)]
-    there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
-    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
-    choices = sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
+    choices = _documents_of(rows)
     scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
     if ask and len(choices) > 1:
         names = {str(one).capitalize(): one for one in choices}
         help = "How many documents of each task were read. Accuracies on different documents are never mixed."
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
         scored = names.get(chosen, scored)
-    shown = rows[(rows["limit"] == scored.limit) & (rows["scoring"] == scored.scoring)]
-    return scored, len(choices) > 1, zeroshot.one_protocol(shown)
+    return scored, len(choices) > 1, _scored_on(rows, scored)
+
+
+@shared
+def _documents_of(rows: pd.DataFrame) -> list[Documents]:
+    """Return what was scored of compressed variants, or else of all: first most documents, in fp32."""
+    compressed = rows[~points.is_dense(rows)]
+    there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
+    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
+    return sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
+
+
+@shared
+def _scored_on(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
+    """Return the rows of `zeroshot.scored_on` that are of these documents, by one protocol a data set."""
+    return zeroshot.one_protocol(rows[(rows["limit"] == documents.limit) & (rows["scoring"] == documents.scoring)])

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import shown_together
 from core.data.texts import called
 from dashboard import data
-from dashboard.charts import curve, figures, paired, points
-from dashboard.charts.comparison import FORMATS, WIDTHS, comparison
+from dashboard.charts import curve, figures, points
+from dashboard.charts.comparison import FORMATS, WIDTHS
 from dashboard.exports.files import Item
-from dashboard.exports.pivots import Pivot, of_means
+from dashboard.exports.pivots import Pivot
 from dashboard.panels import details, stories, widgets
-from dashboard.panels.accuracy import Scored, score, show_accuracy
+from dashboard.panels.accuracy import score, show_accuracy
 from dashboard.panels.answer import show_answer
 from dashboard.panels.binding import BOUND, arrive
 from dashboard.panels.budget import show_tradeoff
-from dashboard.panels.compare import beside_dense, told_apart
+from dashboard.panels.compare import told_apart
+from dashboard.panels.curve_data import (
+    Shown,
+    curve_data,
+    points_data,
+    rows_at,
+    series_of,
+    shown_series,
+    split_points,
+    with_dense,
+)
 from dashboard.panels.demonstrated import show_shots
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
@@ -33,39 +42,22 @@ AT = "explore_at"  # the chosen amount
 SIDE = 500  # px that each of two charts beside each other has at least
 
 
-class Shown(NamedTuple):
-    """All that the charts are drawn from."""
-
-    chosen: Chosen
-    dense: pd.DataFrame  # the dense model's point
-    found: pd.DataFrame  # every point of the chosen methods
-    lit: pd.DataFrame  # those of the series that have names
-    others: bool  # whether the rest stands behind them in grey
-    perplexities: pd.DataFrame  # differences to dense of those that have names
-    scored: Scored
-
-
 def show_curve(shown: Shown) -> list[Item]:
     """Show perplexity against what was removed, whatever amount is chosen: a chart that changes is built anew."""
-    chosen, lit = shown.chosen, shown.lit
-    protocol = chosen.measured["protocol"].iloc[0]
-    caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.made_with}"
-    caption += curve.explained(lit, shown.dense)
-    if lit[chosen.axis.column].isna().all():
+    chosen = shown.chosen
+    if shown.lit[chosen.axis.column].isna().all():
         st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
         return []
-    drawn = paired.of_curve(shown.perplexities, shown.found if shown.others else lit)
-    names = list(lit["series"].unique())
-    best = lit.iloc[int(lit["value"].argmin())]
+    drawn, caption, table, alt = curve_data(shown)
+    names = series_of(shown.lit)
     item = widgets.show_chart(
         "explore_curve",
-        lambda theme: curve.perplexity_curve(drawn, shown.dense, chosen.axis, theme, str(chosen.corpus), names),
+        partial(curve.perplexity_curve, drawn, shown.dense, chosen.axis, corpus=str(chosen.corpus), bright=names),
         caption,
-        pd.concat([shown.dense, lit]).drop(columns=["key", "spread"]),
+        table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
         pivots=[perplexities_of(shown)],
-        alt=f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of {', '.join(names)}. "
-        f"Lowest: {best['series']} at {best['where']}, {best['value']:.4g}.",
+        alt=alt,
         on_select=lambda key: clicked(key, shown.found),
     )
     return [item]
@@ -73,7 +65,7 @@ def show_curve(shown: Shown) -> list[Item]:
 
 def perplexities_of(shown: Shown) -> Pivot:
     """Return the points as papers print them: method by amount."""
-    there, order = pd.concat([shown.dense, shown.lit]), points.amounts(shown.lit)
+    there, order = with_dense(shown.dense, shown.lit), points.amounts(shown.lit)
     apart = told_apart(shown.chosen.measured)
     return Pivot(f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, apart=apart)
 
@@ -110,18 +102,8 @@ def all_points(shown: Shown) -> Item:
     """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
     st.header("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
-    accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
-    table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
-    protocol = shown.chosen.measured["protocol"].iloc[0]
-    caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.made_with}"
-    caption += " Every point of the curve beside the dense model."
-    if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
-        caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
-        caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
-        caption += " over all points of the column."
-
-    means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]
-    accuracy = Pivot("Mean accuracy of seven tasks (%)", of_means(means), "where", False, form=".1f")
+    table, caption, means, _ = points_data(shown)
+    accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "where", False, form=".1f")
     return widgets.show_table(
         "explore_points",
         table,
@@ -144,14 +126,14 @@ def charts(shown: Shown, items: list[Item]) -> None:
         with grid.cell():
             drawn = show_curve(shown)  # first, as the browser takes longest to draw it
             at = pick_amount(steps, start)
-            every = pd.concat([shown.dense, shown.found])
+            every = with_dense(shown.dense, shown.found)
             addresses = details.pick_point(every)
         with grid.cell():
-            names = list(shown.lit["series"].unique())
+            names = series_of(shown.lit)
             accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
     items[:] = [*drawn, *accuracy]
     with said:
-        here = shown.lit[shown.lit["where"] == at]
+        here = rows_at(shown.lit, at)
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
     details.show_details(every, addresses)
 
@@ -199,8 +181,7 @@ def page() -> None:
 def show_curves(chosen: Chosen) -> None:
     """Show what the chosen methods lose at every amount."""
     measured = chosen.measured
-    dense = points.collapse(measured[points.is_dense(measured)])
-    found = points.collapse(measured[~points.is_dense(measured)])
+    dense, found = split_points(measured)
     if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
         st.info("Choose at least one method at the left.")
         return
@@ -213,14 +194,13 @@ def show_curves(chosen: Chosen) -> None:
         return
     above = st.container()
     names, others = pick_series(found)
-    lit = found[found["series"].isin(names)]
-    if lit.empty:
+    if not names:
         above.info("Choose at least one of the series to show.")
         return
     items: list[Item] = []  # of the charts, as they are when all is exported
     with above:
         with st.skeleton(SIDE):  # as every answer of every document is read once
-            shown = Shown(chosen, dense, found, lit, others, beside_dense(measured, names), score(chosen, names))
+            shown = shown_series(chosen, dense, found, names, others)
         charts(shown, items)
     offer_points(chosen, dense, found, names)
     table = all_points(shown)

@@ -1,0 +1,164 @@
+"""What all sessions share: tables that nobody can change, and what is computed from them, once for everybody.
+
+Every `SharedTable` has a number of its own, and results are remembered by the numbers of their inputs. A new row in the
+store makes a new table with a new number, so no result of the old table is used again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
+from functools import partial, wraps
+from itertools import count
+from threading import Lock
+from types import FunctionType
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import pandas as pd
+
+LIMIT = 100_000_000  # bytes of all that is remembered; the least recently used results are dropped first
+CELL = 8  # bytes of a table's cell: a number, or the address of a text that other tables hold, too
+SMALL = 1000  # bytes of anything that is neither a table nor states its size
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
+_NUMBERS = count()
+
+
+class SharedTable(pd.DataFrame):
+    """A table that refuses changes; whatever pandas derives from it is an ordinary table."""
+
+    def __init__(self, table: pd.DataFrame):
+        super().__init__(table)  # type: ignore[call-arg]
+        self.attrs.update(table.attrs)
+        object.__setattr__(self, "_number", next(_NUMBERS))
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("All sessions share this table, so it cannot be changed; change a copy of it.")
+
+    __setitem__ = __delitem__ = insert = isetitem = _refuse  # type: ignore[assignment, misc]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._refuse()
+
+    # An assignment by one of these changes a temporary table, and pandas warns that it has no effect.
+    loc = property(lambda self: pd.DataFrame(self).loc)  # type: ignore[assignment]
+    iloc = property(lambda self: pd.DataFrame(self).iloc)  # type: ignore[assignment]
+    at = property(lambda self: pd.DataFrame(self).at)  # type: ignore[assignment]
+    iat = property(lambda self: pd.DataFrame(self).iat)  # type: ignore[assignment]
+
+
+class _Entry:
+    """One result, which the first caller computes while the others wait."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.size = SMALL
+        self.known = False
+        self.value: Any = None
+
+
+class _Memory:
+    """Results by key, within `LIMIT`."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.size = 0
+        self.entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+
+    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        with self.lock:
+            if key not in self.entries:
+                self.entries[key] = _Entry()
+                self.size += SMALL
+            entry = self.entries[key]
+            self.entries.move_to_end(key)
+        with entry.lock:
+            if not entry.known:
+                entry.value = _shareable(compute())
+                entry.known = True
+                self._weigh(key, entry)
+        return entry.value.copy() if isinstance(entry.value, list | dict | set) else entry.value
+
+    def _weigh(self, key: Hashable, entry: _Entry) -> None:
+        with self.lock:
+            if self.entries.get(key) is entry:
+                self.size += _size(entry.value) - entry.size
+                entry.size = _size(entry.value)
+            while self.size > LIMIT and len(self.entries) > 1:
+                self.size -= self.entries.popitem(last=False)[1].size
+
+
+_MEMORY = _Memory()
+
+
+def shared(compute: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """Remember, for all sessions, what a pure function returns for `SharedTable`s and hashable choices.
+
+    Tables that it returns, also in a tuple, become `SharedTable`s; a list, set or dictionary is handed out as a copy.
+    Any other table among its arguments has no number, so the function is then called each time.
+
+    Raises:
+        TypeError: For a function of a page's script, which each run defines again.
+    """
+    if compute.__module__ == "__main__":
+        raise TypeError(f"Define {compute.__qualname__} in a module: each run of a page's script makes a new function.")
+
+    @wraps(compute)
+    def remembered(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        try:
+            key = compute, _key((args, kwargs))
+        except _Unkeyed:
+            return compute(*args, **kwargs)
+        return _MEMORY.get(key, partial(compute, *args, **kwargs))
+
+    return remembered
+
+
+class _Unkeyed(Exception):
+    """Something by which no result can be remembered."""
+
+
+def _key(value: Any) -> Hashable:
+    """Return what stands for a value in keys: equal for equal values of one type."""
+    if isinstance(value, SharedTable):
+        return SharedTable, value._number
+    if isinstance(value, pd.DataFrame | pd.Series | pd.Index | np.ndarray):
+        raise _Unkeyed
+    if isinstance(value, partial):
+        return partial, _key((value.func, value.args, value.keywords))
+    if isinstance(value, list | tuple):
+        return type(value), *map(_key, value)
+    if isinstance(value, dict):
+        return dict, *((name, _key(one)) for name, one in value.items())
+    if isinstance(value, FunctionType) and "<" in value.__qualname__:  # made anew by each run, as a lambda
+        raise _Unkeyed
+    try:
+        hash(value)
+    except TypeError:
+        if is_dataclass(value):
+            return type(value), *(_key(getattr(value, field.name)) for field in fields(value))
+        raise _Unkeyed from None
+    return type(value), value
+
+
+def _shareable(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame) and not isinstance(value, SharedTable):
+        return SharedTable(value)
+    if isinstance(value, tuple):
+        parts = map(_shareable, value)
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, pd.DataFrame):
+        return SMALL + value.size * CELL
+    if isinstance(value, tuple):
+        return SMALL + sum(map(_size, value))
+    return SMALL + int(getattr(value, "size", 0))

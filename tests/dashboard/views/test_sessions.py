@@ -1,0 +1,66 @@
+"""What one session has computed, others show at once; what is stored meanwhile, all show."""
+
+import json
+
+import pytest
+
+from dashboard.charts import points
+from dashboard.panels import widgets
+from tests.dashboard.opened import charts, open_app
+from tests.dashboard.synthetic import result
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The points and charts that were computed."""
+    found = []
+    for module, name in ((points, "collapsed"), (widgets, "_clickable")):
+        monkeypatch.setattr(module, name, _counting(getattr(module, name), found))
+    return found
+
+
+def _counting(function, found):
+    def counting(*args, **kwargs):
+        found.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return counting
+
+
+def test_a_second_session_computes_no_point_and_draws_no_chart_again(filled, computed):
+    first = open_app()
+    once = list(computed)
+    assert {"collapsed", "_clickable"} == set(once)
+    second = open_app()
+    assert computed == once
+    assert [chart.proto.spec for chart in charts(first)] == [chart.proto.spec for chart in charts(second)]
+
+
+def test_a_new_row_is_shown_by_a_second_session_and_by_the_first_one(filled):
+    first = open_app()
+    before = _values(first)
+    filled.put(result("wanda", 777.25, 0.65))
+    assert _values(open_app()) - before == {777.25}
+    assert _values(first.run()) - before == {777.25}
+
+
+def test_a_changed_number_replaces_the_old_one_in_a_second_session(filled):
+    filled.put(result("wanda", 777.25, 0.65))
+    before = _values(open_app())
+    filled.put(result("wanda", 666.5, 0.65))
+    after = _values(open_app())
+    assert (before - after, after - before) == ({777.25}, {666.5})
+
+
+def test_a_deleted_row_is_gone_from_a_second_session(filled):
+    added = result("wanda", 777.25, 0.65)
+    filled.put(added)
+    before = _values(open_app())
+    filled.delete(added.variant.key)
+    assert before - _values(open_app()) == {777.25}
+
+
+def _values(app):
+    """Return the perplexities of the points on the curve."""
+    spec = json.loads(charts(app)[0].proto.spec)
+    return {point[2] for trace in spec["data"] for point in trace.get("customdata", ())}
