@@ -59,16 +59,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def dashboard(results: Path) -> Iterator[Dashboard]:
-    """Run a dashboard on a free port, beside the shipped results with those of a folder, where its log is kept too."""
+def dashboard(results: Path, project: Path = PROJECT) -> Iterator[Dashboard]:
+    """Run a checkout's dashboard on a free port, beside the shipped results with those of a folder, where its log is
+    kept too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", port]
-    known = os.environ | {"SLIMSCOPE_RESULTS": str(results), "PYTHONPATH": str(PROJECT)}
+    known = os.environ | {"SLIMSCOPE_RESULTS": str(results), "PYTHONPATH": str(project)}
     known.pop("SLIMSCOPE_DB", None)
     with open(results / "server.log", "wb") as log:
-        server = subprocess.Popen(command, cwd=PROJECT, env=known, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, cwd=project, env=known, stdout=log, stderr=subprocess.STDOUT)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait(f"{address}/_stcore/health", server)

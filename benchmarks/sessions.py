@@ -1,0 +1,201 @@
+"""How many people one server holds: sessions that open a page at the same moment, by Streamlit's websocket protocol.
+
+    python -m benchmarks.sessions [--at-once 1,10,50] [--rounds 3] [--against CHECKOUT] [--writing]
+
+For each number of sessions, a new server of each side is started in turn, and one session opens the page, so that all
+is read. Then the sessions start at once. It prints the median and the 95th percentile of the seconds until the page is
+complete, the server's CPU seconds a page and its peak memory; then, of one session, the CPU seconds of every page.
+`--against` names another checkout to measure in the same run, `--writing` stores a row of the default model twice a
+second meanwhile. Servers and clients talk on this machine only.
+"""
+
+import asyncio
+import os
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import NamedTuple
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import connect
+
+from core.paths import PROJECT
+from core.request.stages import DEFAULT_MODEL
+from core.store.store import Store
+from tests.e2e.browser import Dashboard, dashboard
+
+LONGEST = 600.0  # seconds that a session may take
+PAUSE = 0.5  # seconds from one stored row to the next
+REPEATS = 5  # visits of each page by one session after another
+PAGES = {
+    "Explore": ("", ""),
+    "Trade-off": ("", "explore_mode=Trade-off"),
+    "Several models": ("", "explore_mode=Several+models"),
+    "Published": ("published", ""),
+    "Methods": ("methods", ""),
+}
+
+
+class Visit(NamedTuple):
+    """What one session saw of a page."""
+
+    seconds: float  # from the connection to the complete page
+    charts: int
+
+
+class Load(NamedTuple):
+    """What sessions that start at once take."""
+
+    visits: list[Visit]
+    cpu: float  # seconds of the server a page
+    memory: float  # MB that the server held at most
+
+    @property
+    def median(self) -> float:
+        return statistics.median(visit.seconds for visit in self.visits)
+
+    @property
+    def percentile(self) -> float:
+        """The 95th percentile of the seconds."""
+        ordered = sorted(visit.seconds for visit in self.visits)
+        return ordered[round(0.95 * (len(ordered) - 1))]
+
+
+async def open_page(address: str, name: str, query: str) -> Visit:
+    """Open a page in a new session.
+
+    Raises:
+        RuntimeError: If the page shows an error.
+    """
+    asked = BackMsg()
+    asked.rerun_script.page_name, asked.rerun_script.query_string = name, query
+    asked.rerun_script.context_info.url, asked.rerun_script.context_info.color_scheme = f"{address}/{name}", "light"
+    started, charts = time.monotonic(), 0
+    stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
+    options = {"max_size": None, "open_timeout": LONGEST, "ping_interval": None}
+    async with connect(stream, subprotocols=["streamlit"], **options) as socket:
+        await socket.send(asked.SerializeToString())
+        async for data in socket:
+            message = ForwardMsg.FromString(data)
+            element = message.delta.new_element.WhichOneof("type")
+            if element == "exception":
+                raise RuntimeError(
+                    f"The page {name or 'Explore'} failed: {message.delta.new_element.exception.message}"
+                )
+            charts += element == "plotly_chart"
+            if message.WhichOneof("type") == "script_finished":
+                return Visit(time.monotonic() - started, charts)
+    raise RuntimeError("The server closed the connection before the page was complete.")
+
+
+async def _open_at_once(address: str, sessions: int, name: str, query: str) -> list[Visit]:
+    async with asyncio.timeout(LONGEST):
+        return await asyncio.gather(*(open_page(address, name, query) for _ in range(sessions)))
+
+
+def measure(server: Dashboard, sessions: int, name: str = "", query: str = "") -> Load:
+    """Open a page in so many sessions at once."""
+    process = psutil.Process(server.process)
+    before = _cpu(process)
+    visits = asyncio.run(_open_at_once(server.address, sessions, name, query))
+    used = _cpu(process) - before
+    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.process}/status").read_text())
+    return Load(visits, used / sessions, int(peak[1]) / 1024 if peak else float("nan"))
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+@contextmanager
+def started(project: Path) -> Iterator[tuple[Dashboard, Path]]:
+    """Run a checkout's server on results of its own, which has shown Explore once."""
+    with TemporaryDirectory() as results, dashboard(Path(results), project) as server:
+        measure(server, 1)
+        yield server, Path(results)
+
+
+@contextmanager
+def written(results: Path) -> Iterator[None]:
+    """Store a changed row of the default model every half second."""
+    from benchmarks.pages import CALIBRATIONS, made_up_result
+
+    store, end = Store(f"sqlite:///{results / 'local.db'}"), Event()
+
+    def write() -> None:
+        for seed in count():
+            store.put(made_up_result(DEFAULT_MODEL, "wanda@0.5", CALIBRATIONS[0], seed % 10))
+            if end.wait(PAUSE):
+                return
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        end.set()
+        writer.join()
+
+
+def compare_loads(sides: dict[str, Path], numbers: list[int], rounds: int, writing: bool) -> None:
+    """Print what each number of sessions takes on each side, in turn."""
+    title = "Explore" + (", a row stored twice a second" if writing else "")
+    table = Table("sessions", "side", "median, s", "95th, s", "CPU s a page", "over the first", "peak, MB", title=title)
+    for number in numbers:
+        loads: dict[str, list[Load]] = {side: [] for side in sides}
+        for turn in range(rounds):
+            for side in list(sides)[:: -1 if turn % 2 else 1]:
+                with started(sides[side]) as (server, results):
+                    if writing:
+                        with written(results):
+                            loads[side].append(measure(server, number))
+                    else:
+                        loads[side].append(measure(server, number))
+        first = statistics.median(load.cpu for load in next(iter(loads.values())))
+        for side, found in loads.items():
+            visits = [visit for load in found for visit in load.visits]
+            whole = Load(visits, statistics.median(load.cpu for load in found), max(load.memory for load in found))
+            figures = (f"{whole.median:.2f}", f"{whole.percentile:.2f}", f"{whole.cpu:.3f}", f"{whole.cpu / first:.2f}")
+            table.add_row(str(number), side, *figures, f"{whole.memory:.0f}")
+    Console().print(table)
+
+
+def compare_pages(sides: dict[str, Path]) -> None:
+    """Print the CPU seconds that each page takes one session, the median of several sessions after each other."""
+    table = Table("page", "side", "CPU s", "over the first", title="One session, each page")
+    found: dict[tuple[str, str], float] = {}
+    for side, project in sides.items():
+        with started(project) as (server, _):
+            for page, where in PAGES.items():
+                measure(server, 1, *where)
+                found[page, side] = statistics.median(measure(server, 1, *where).cpu for _ in range(REPEATS))
+    for page in PAGES:
+        first = found[page, next(iter(sides))]
+        for side in sides:
+            table.add_row(page, side, f"{found[page, side]:.3f}", f"{found[page, side] / first:.2f}")
+    Console().print(table)
+
+
+def main(at_once: str = "1,10,50", rounds: int = 3, against: Path | None = None, writing: bool = False) -> None:
+    os.environ.pop("SLIMSCOPE_DB", None)
+    sides = ({"against": against.absolute()} if against else {}) | {"this": PROJECT}
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    compare_loads(sides, [int(number) for number in at_once.split(",")], rounds, writing)
+    if not writing:
+        compare_pages(sides)
+
+
+if __name__ == "__main__":
+    typer.run(main)
