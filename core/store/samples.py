@@ -65,8 +65,11 @@ def lost(key: str, measurement: Measurement) -> bool:
 
 def damaged(keys: Collection[str]) -> list[str]:
     """Return a sentence for each damaged file that this process has read of these variants."""
+    known = sample_files.damaged()
+    if not known:  # as nearly always, so that no page waits for the places of hundreds of variants
+        return []
     places = {_local_folder(key) for key in keys} | {_shipped(key, paths.SHIPPED_MEASURED) for key in keys}
-    return [words for file, words in sample_files.damaged().items() if {file, file.parent} & places]
+    return [words for file, words in known.items() if {file, file.parent} & places]
 
 
 def delete_samples(key: str) -> None:
