@@ -1,5 +1,6 @@
 """`python -m tests.attacks`."""
 
+import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from tests.attacks.discover import discover, select
 from tests.attacks.outcome import Outcome
 from tests.attacks.runner import run_families
 
+ENDED = 128 + signal.SIGTERM
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 progress = Console(stderr=True, highlight=False)
 
@@ -33,6 +35,7 @@ def attack(
     if show:
         print_families()
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that all that was started ends, too
     outcomes = []
     for outcome in run_families(families, seed, tries, only_try, jobs):
         outcomes.append(outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ def _outcome(receiver: Any, family: Family) -> Outcome:
 
 def _host(sender: Connection, family: Family, seed: int, numbers: Sequence[int], folder: Path, quiet: bool) -> None:
     ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setsid()  # Ctrl+C reaches the runner alone, which then ends all that a family started
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)

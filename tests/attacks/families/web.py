@@ -1,0 +1,216 @@
+"""Requests to a running dashboard that nobody sends in good faith: it stays up and gives nothing away."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import urllib.request
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from tests.attacks.family import Family
+from tests.attacks.mutation import mutate
+from tests.e2e.browser import dashboard
+
+SECONDS = 20.0
+LOCAL = ("127.0.0.1", "localhost")
+SECRET = "canary-of-the-results"
+LEAKS = (b"root:x:0", SECRET.encode(), b"import streamlit as st")
+STREAM = "/_stcore/stream"
+NAMES = (
+    *("http://127.0.0.1:{port}", "http://localhost:{port}", "http://evil.example", "https://evil.example:{port}"),
+    *("http://127.0.0.1.evil.example", "http://localhost.evil.example:{port}", "http://evil.example@127.0.0.1"),
+    *("http://127.0.0.1@evil.example", "http://evil.example#127.0.0.1", "http://evil.example/127.0.0.1", "null"),
+    *("http://192.168.0.7:{port}", "file://", "http://xn--lcalhost-55a", "http://LOCALHOST.evil.example", "http://"),
+)
+FILES = ("etc/passwd", "results/secret.txt", "secret.txt", "dashboard/app.py", "core/paths.py", "local.db")
+STEPS = ("../", "..%2f", "%2e%2e/", "..%5c", "..\\", "%252e%252e%252f", "....//", "/", "%00/", "..;/", "~/")
+ROOTS = (
+    "/",
+    "/static/",
+    "/media/",
+    "/app/static/",
+    "/component/x/",
+    "/_stcore/",
+    "/vendor/",
+    "/-/",
+    "/_stcore/bidi-components/",
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A dashboard that runs; `context` ends it once nobody holds it."""
+
+    port: int
+    process: int
+    context: AbstractContextManager
+
+
+def prepare(folder: Path) -> Served:
+    """Start the dashboard beside a file that it must not give away."""
+    (folder / "served").mkdir()
+    (folder / "served" / "secret.txt").write_text(SECRET)
+    context = dashboard(folder / "served")
+    running = context.__enter__()
+    return Served(urlsplit(running.address).port or 0, running.process, context)
+
+
+def exchange(port: int, request: bytes, after: bytes = b"") -> bytes:
+    """Send a request, then more if the connection is upgraded; return the first 64 kB of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        answer = b""
+        try:
+            connection.sendall(request)
+            answer = connection.recv(65_536)
+            if after and b" 101 " in answer[:20]:
+                connection.sendall(after)
+                connection.settimeout(1)
+            while (more := connection.recv(65_536)) and len(answer) < 65_536:
+                answer += more
+        except OSError:  # the server may end what it does not understand
+            pass
+    return answer
+
+
+def status(answer: bytes) -> int:
+    """Return the status of an answer, 0 where there is none."""
+    words = answer.split(b" ", 2)
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+def head(line: str, headers: dict[str, str]) -> bytes:
+    """Return the head of a request."""
+    fields = {"Connection": "close"} | headers
+    return "".join([f"{line}\r\n", *(f"{name}: {text}\r\n" for name, text in fields.items()), "\r\n"]).encode(
+        "utf-8", "replace"
+    )
+
+
+def upgrade(host: str, origin: str) -> bytes:
+    """Return the request for a websocket."""
+    return head(
+        f"GET {STREAM} HTTP/1.1",
+        {
+            "Host": host,
+            "Origin": origin,
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Protocol": "streamlit",
+        },
+    )
+
+
+def _header(text: str) -> str:
+    """Return text that stays one header."""
+    return "".join(sign for sign in text if sign.isprintable() and sign.isascii())
+
+
+def _is_foreign(name: str) -> bool:
+    try:
+        return urlsplit(name).hostname not in LOCAL
+    except ValueError:
+        return True
+
+
+def foreign_page(port: int, draw: random.Random) -> str | None:
+    """Open a websocket as a page of another site, or under another host, would."""
+    origin = draw.choice(NAMES).format(port=port)
+    host = f"127.0.0.1:{port}" if draw.random() < 0.5 else urlsplit(draw.choice(NAMES).format(port=port)).netloc
+    if draw.random() < 0.4:
+        origin = _header(mutate(origin, draw, NAMES, most=2))
+    answer = exchange(port, upgrade(host, origin))
+    if status(answer) == 101 and origin.strip() and (_is_foreign(origin) or _is_foreign(f"http://{host}")):
+        return f"A websocket is opened for the host {host!r} and the origin {origin!r}."
+    return None
+
+
+def traversal(port: int, draw: random.Random) -> str | None:
+    """Ask for a file outside the served folders."""
+    file = draw.choice(FILES)
+    path = draw.choice(ROOTS) + draw.choice(STEPS) * draw.randint(1, 12) + file
+    if draw.random() < 0.3:
+        path = "/" + quote(_header(mutate(path, draw)), safe="/%.\\")
+    answer = exchange(port, head(f"GET {path} HTTP/1.1", {"Host": f"127.0.0.1:{port}"}))
+    if leak := next((one for one in LEAKS if one in answer), None):
+        return f"GET {path} gives {leak!r} away."
+    return f"GET {path} ends with {status(answer)}." if status(answer) >= 500 else None
+
+
+def upload(port: int, draw: random.Random) -> str | None:
+    """Upload a file to a session that is not ours, or without a token."""
+    name = draw.choice(("x.csv", "../../x.csv", "%2e%2e%2fx", "x" * 3_000, "é.csv", "a\\b.csv"))
+    session = draw.choice(("0", "../..", "a" * 36, "00000000-0000-0000-0000-000000000000"))
+    size = draw.choice((0, 10, 100_000, 5_000_000))
+    token = draw.choice(({}, {"X-Xsrftoken": "2|x|y|1"}, {"Cookie": "_streamlit_xsrf=a", "X-Xsrftoken": "b"}))
+    body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="' + name.encode() + b'"\r\n\r\n'
+    body += draw.randbytes(size) + b"\r\n--b--\r\n"
+    headers = {
+        "Host": f"127.0.0.1:{port}",
+        "Content-Type": draw.choice(("multipart/form-data; boundary=b", "text/plain", "multipart/form-data")),
+        "Content-Length": draw.choice((str(len(body)), str(len(body)), "-1", "99999999999", "x")),
+        **token,
+    }
+    path = f"/_stcore/upload_file/{quote(session)}/{quote(name)}"
+    line = f"{draw.choice(('PUT', 'POST', 'DELETE'))} {path} HTTP/1.1"
+    answer = exchange(port, head(line, headers) + body)
+    if 200 <= status(answer) < 300 and not line.startswith("DELETE"):
+        return f"{line[:100]} ends with {status(answer)}."
+    return f"{line[:100]} ends with {status(answer)}." if status(answer) >= 500 else None
+
+
+def junk_frames(port: int, draw: random.Random) -> str | None:
+    """Open a websocket and send frames that nobody sends."""
+    frames = b""
+    for _ in range(draw.randint(1, 20)):
+        load = draw.randbytes(draw.choice((0, 1, 10, 125, 1_000, 200_000)))
+        first = draw.choice((0x80, 0x00, 0xF0, 0x40)) | draw.choice((0, 1, 2, 2, 2, 3, 8, 9, 10, 15))
+        length = draw.choice((len(load), len(load), len(load), 0, 2**63 - 1, 2**64 - 1))
+        masked = draw.choice((0x80, 0x80, 0x80, 0))
+        if length < 126:
+            size = bytes([masked | length])
+        elif length < 65_536:
+            size = bytes([masked | 126]) + length.to_bytes(2, "big")
+        else:
+            size = bytes([masked | 127]) + length.to_bytes(8, "big")
+        frames += bytes([first]) + size + (draw.randbytes(4) if masked else b"") + load
+    answer = exchange(port, upgrade(f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"), frames)
+    return None if status(answer) == 101 else f"A websocket of our own page ends with {status(answer)}."
+
+
+def junk_request(port: int, draw: random.Random) -> str | None:
+    """Send what is hardly HTTP."""
+    request = head("GET / HTTP/1.1", {"Host": f"127.0.0.1:{port}", "Range": "bytes=0-10", "Cookie": "a=b"}).decode()
+    answer = exchange(port, mutate(request, draw).encode("utf-8", "replace"))
+    return f"A damaged request ends with {status(answer)}." if status(answer) >= 500 else None
+
+
+KINDS: tuple[Any, ...] = (
+    foreign_page,
+    foreign_page,
+    traversal,
+    traversal,
+    upload,
+    junk_frames,
+    junk_frames,
+    junk_request,
+)
+
+
+def stays_up(served: Served, draw: random.Random, place: Path) -> str | None:
+    """Send one hostile request, then ask whether the server is well."""
+    sentence = draw.choice(KINDS)(served.port, draw)
+    os.kill(served.process, 0)
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/_stcore/health", timeout=SECONDS) as answer:
+        if answer.read() != b"ok":
+            return "The server is not well any more."
+    return sentence
+
+
+FAMILIES = (Family("web", 110, stays_up, prepare),)
