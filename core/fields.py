@@ -103,6 +103,8 @@ def _check_plain(metric: str, *items: Any) -> None:
                 raise _refuse(str(error).rstrip(".")) from None
         elif name in LEAST and value is not None and not _whole(value, LEAST[name]):
             raise _refuse(f"protocol.{name} is no whole number from {LEAST[name]} on")
+    if "spread" in protocol and not (protocol["spread"] is True and protocol.get("windows")):
+        raise _refuse("protocol.spread is not true, or without a number of windows")
     if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:
         raise _refuse("protocol.window is missing, which the perplexity of a text depends on")
     if metric in BATCHED and protocol.get("batch") is None:

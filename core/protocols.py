@@ -41,6 +41,7 @@ def answers(row: Measurement, wanted: Perplexity | Task | Scan, dtype: str) -> b
     # The protocol is compared first, as naming a text looks at files.
     if isinstance(wanted, Perplexity):
         alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
+        alike = alike and wanted.spread == row.protocol.get("spread", False)
         return alike and row.dataset == identify_corpus(wanted.corpus).id
     if isinstance(wanted, Scan):
         return scan_protocol(wanted, dtype).items() <= row.protocol.items() and row.dataset == wanted.text.corpus
@@ -50,7 +51,8 @@ def answers(row: Measurement, wanted: Perplexity | Task | Scan, dtype: str) -> b
 
 def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
     """Return what a perplexity depends on besides variant and text; `windows` None is every window."""
-    return {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
+    protocol = {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
+    return protocol | ({"spread": True} if wanted.spread else {})
 
 
 def scan_protocol(wanted: Scan, dtype: str) -> dict[str, Any]:

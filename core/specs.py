@@ -78,24 +78,35 @@ class Calibration(Frozen):
 
 
 class Perplexity(Frozen):
-    """Perplexity on the first `windows` (None: all) windows of `window` tokens, written `CORPUS@WINDOW[:N]`."""
+    """Perplexity on the first `windows` (None: all) windows of `window` tokens, written `CORPUS@WINDOW[:N[:spread]]`.
+
+    With `spread` the windows lie evenly over the whole text.
+    """
 
     corpus: str
     window: int = Field(ge=2)
     windows: int | None = Field(default=None, ge=1)
+    spread: bool = Field(default=False, exclude_if=lambda spread: not spread)  # absent where it always was
 
     @classmethod
     def parse(cls, text: str) -> "Perplexity":
-        match = re.fullmatch(f"(.+)@{WHOLE}(?::{WHOLE})?", text, re.DOTALL)
+        match = re.fullmatch(f"(.+)@{WHOLE}(?::{WHOLE})?(:spread)?", text, re.DOTALL)
         if not match or int(match[2]) < 2 or (match[3] and int(match[3]) < 1):
             raise UserError(
-                f"Perplexity {echo(text)} is not CORPUS@WINDOW[:N] with WINDOW >= 2 and N >= 1, such as "
+                f"Perplexity {echo(text)} is not CORPUS@WINDOW[:N[:spread]] with WINDOW >= 2 and N >= 1, such as "
                 "wikitext2@2048:16; numbers have at most nine digits."
             )
-        return cls(corpus=match[1], window=int(match[2]), windows=int(match[3]) if match[3] else None)
+        if match[4] and not match[3]:
+            raise UserError(
+                f"Perplexity {echo(text)} spreads no number of windows over the text; give one, such as "
+                "wikitext2@2048:16:spread."
+            )
+        windows = int(match[3]) if match[3] else None
+        return cls(corpus=match[1], window=int(match[2]), windows=windows, spread=bool(match[4]))
 
     def __str__(self) -> str:
-        return f"{self.corpus}@{self.window}" + (f":{self.windows}" if self.windows else "")
+        written = f"{self.corpus}@{self.window}" + (f":{self.windows}" if self.windows else "")
+        return written + ":spread" * self.spread
 
 
 class Fewshot(Frozen):

@@ -30,8 +30,8 @@ COLUMNS = (
     *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
     *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "untuned"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
-    *("window", "windows", "limit", "fewshot", "prompts", "scoring", "version", "source", "protocol", "protocol_id"),
-    "origin",
+    *("window", "windows", "spread_windows", "limit", "fewshot", "prompts", "scoring", "version", "source", "protocol"),
+    *("protocol_id", "origin"),
     *COUNTED,
 )
 MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin")
@@ -56,6 +56,7 @@ class _Protocol(NamedTuple):
 
     window: float | None
     windows: float | None
+    spread_windows: bool  # over the text, in place of its first ones
     limit: float | None
     fewshot: float | None  # demonstrations, and in words what is not as by default in how they are chosen and written
     prompts: str
@@ -144,7 +145,9 @@ def _sentence(protocol: dict[str, Any]) -> str:
     parts = []
     if (window := protocol.pop("window", None)) is not None:
         windows = protocol.pop("windows", None)
-        parts += [f"window {window}", "all windows" if windows is None else f"first {windows} windows"]
+        spread = protocol.pop("spread", False)
+        some = f"{windows} windows spread over the text" if spread else f"first {windows} windows"
+        parts += [f"window {window}", "all windows" if windows is None else some]
     if (fewshot := protocol.pop("fewshot", None)) is not None:
         limit = protocol.pop("limit", None)
         parts.append(shots(fewshot))
@@ -278,8 +281,9 @@ def _protocol(row: Measurement) -> _Protocol:
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
 def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
     protocol = dict(zip(items[::2], items[1::2], strict=True))
-    before, after = ("window", "windows", "limit"), ("dtype", "version", "source")
-    told = [*map(protocol.get, before), *_shots(protocol.get("fewshot")), *map(protocol.get, after)]
+    after = ("dtype", "version", "source")
+    before = [protocol.get("window"), protocol.get("windows"), protocol.get("spread", False), protocol.get("limit")]
+    told = [*before, *_shots(protocol.get("fewshot")), *map(protocol.get, after)]
     return _Protocol._make([*told, _sentence(protocol), protocol_id])
 
 

@@ -37,6 +37,7 @@ def compare(
 ) -> None:
     """Say what can be told apart: differences on the same documents and windows, with 95 % intervals."""
     from core.analysis.differences import differences
+    from core.analysis.few import few_words
     from core.analysis.sheets import csv_text
 
     check_one_format(csv, json, latex)
@@ -58,6 +59,8 @@ def compare(
         typer.echo(csv_text(found), nl=False)
     else:
         tell(found, reference, names, latex)
+        if said := few_words(zip(found["dataset"], found["n"], strict=True)):
+            messages.print(said, markup=False)
 
 
 def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:

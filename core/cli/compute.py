@@ -10,7 +10,7 @@ from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.tables import as_json, describe_result, print_table, summary
+from core.cli.tables import as_json, describe_result, print_table, summary, warn_few
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError, short
 from core.paths import typed_path
@@ -102,6 +102,7 @@ def run(
     else:
         beside = store.get(result.variant.dense_key)
         describe_result(result, beside, store.samples)
+        warn_few([result])
     if spec.save is not None:
         messages.print(saved_words(spec.save, type_words(spec)), markup=False)
 
@@ -196,6 +197,7 @@ def sweep(
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
     print_table(summary(finished, store.samples))
+    warn_few(finished)
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
     if unfit:

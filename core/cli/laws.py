@@ -32,7 +32,7 @@ def laws(
         Perplexity | None,
         typer.Option(
             "--perplexity",
-            metavar="CORPUS@WINDOW[:N]",
+            metavar="CORPUS@WINDOW[:N[:spread]]",
             parser=Perplexity.parse,
             help="The perplexity that is fitted; of each model the one that most variants have by default.",
         ),

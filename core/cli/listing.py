@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from core.analysis import latex as tex
 from core.cli.console import messages, output
-from core.cli.tables import SHORT_KEY, Row, as_json, print_table, summary
+from core.cli.tables import SHORT_KEY, Row, as_json, print_table, summary, warn_few
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
@@ -42,6 +42,7 @@ def results(
         typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in rows], len(OF)), nl=False)
     elif found:
         print_table(summary(found, store.samples))
+        warn_few(found)
     else:
         messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")
 

@@ -56,9 +56,10 @@ PerplexityOption = Annotated[
     list[Perplexity] | None,
     typer.Option(
         "--perplexity",
-        metavar="CORPUS@WINDOW[:N]",
+        metavar="CORPUS@WINDOW[:N[:spread]]",
         parser=Perplexity.parse,
-        help="Measure perplexity on the first N windows (all where N is left out); may be repeated.",
+        help="Measure perplexity on the first N windows (all where N is left out), or on N spread over the text; may "
+        "be repeated.",
     ),
 ]
 TasksOption = Annotated[

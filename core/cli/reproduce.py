@@ -31,8 +31,8 @@ def reproduce(result: Result) -> str:
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by how they were scored
     for row in result.measurements:
         if row.of_text:
-            window, windows = row.protocol["window"], row.protocol.get("windows")
-            words += ["--perplexity", str(Perplexity(corpus=row.dataset, window=window, windows=windows))]
+            text = {name: row.protocol[name] for name in ("window", "windows", "spread") if name in row.protocol}
+            words += ["--perplexity", str(Perplexity(corpus=row.dataset, **text))]
         elif row.metric.startswith("acc"):
             dtype = next((known for known in DTYPES if known == row.protocol.get("dtype")), variant.dtype)
             shots = Fewshot.told(row.protocol.get("fewshot"))

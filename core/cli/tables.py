@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import chain
-from core.cli.console import output
+from core.cli.console import messages, output
 from core.data.cards import TASKS
 from core.reached import embedding_words, share
 from core.results import SENSITIVITY, Measurement, Result
+from core.specs import Perplexity
 from core.words import number, shots
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def column(measurement: Measurement) -> str:
     protocol = measurement.protocol
     name = f"{measurement.metric} {measurement.dataset}"
     if measurement.of_text:
-        return f"{name}@{protocol['window']}" + (f":{protocol['windows']}" if protocol.get("windows") else "")
+        text = {name: protocol[name] for name in ("window", "windows", "spread") if name in protocol}
+        return f"{measurement.metric} {Perplexity(corpus=measurement.dataset, **text)}"
     if "batch" in protocol:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
@@ -120,6 +122,16 @@ class Told:
         """Return a value with its difference, or else with its standard error."""
         found = self.difference(result, measurement)
         return f"{written(measurement.metric, measurement.value)}, {found}" if found else measured(measurement)
+
+
+def warn_few(results: Iterable[Result]) -> None:
+    """Say on stderr which numbers that were measured here rest on few windows or documents."""
+    from core.analysis.differences import PAIRED
+    from core.analysis.few import few_words
+
+    rows = [row for result in results for row in result.measurements if row.metric in PAIRED]
+    if said := few_words((row.dataset, row.n) for row in rows if row.origin == "measured"):
+        messages.print(said, markup=False)
 
 
 def print_table(rows: Sequence[Row], title: str | None = None) -> None:

@@ -91,9 +91,13 @@ def text(name: str, progress: Progress = silent) -> str:
 
 
 def evaluation_windows(
-    name: str, tokenizer: "PreTrainedTokenizerBase", window: int, windows: int | None = None
+    name: str,
+    tokenizer: "PreTrainedTokenizerBase",
+    window: int,
+    windows: int | None = None,
+    spread: bool = False,
 ) -> "Tensor":
-    """Return the first `windows` (None: all) windows of the corpus' text, (n, window) int64.
+    """Return the first `windows` (None: all) windows of the corpus' text, (n, window) int64, or as many all over it.
 
     The text is tokenised once, so a begin token stands at its start at most, or in every window of a model that needs
     it there, as one of its tokens; windows do not overlap, the tail is dropped. Raises `UserError` for a corpus that is
@@ -105,7 +109,11 @@ def evaluation_windows(
             f"{corpus.id} is a corpus to calibrate on; measure perplexity on one of "
             f"{', '.join(c.id for c in CORPORA if not c.calibration_only)}, or on a text file."
         )
-    found = _cut(name, text(name), tokenizer, window, windows)
+    content = text(name)
+    found = _cut(name, content, tokenizer, window, windows)
+    if windows and spread:
+        every = _cut(name, content, tokenizer, window, None)
+        return every[[place * len(every) // windows for place in range(windows)]]
     return found[: corpus.most_windows] if corpus and windows is None else found
 
 

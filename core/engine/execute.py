@@ -62,7 +62,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
 def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
     """Make the variant, measure it by texts, tasks and time, and return it and what is known of it without that."""
     # Every text is read before anything is computed, so that one too short or missing is told at once.
-    texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows) for p in spec.perplexity}
+    texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows, p.spread) for p in spec.perplexity}
     try:
         model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
     except Cancelled as stop:

@@ -16,7 +16,7 @@ from dashboard.charts.missing import quickly_made
 from dashboard.charts.zeroshot import scored
 from dashboard.sharing import shared
 
-SAID = ("window", "windows", "protocol")  # of what a perplexity was measured on
+SAID = ("window", "windows", "spread_windows", "protocol")  # of what a perplexity was measured on
 MOST_LIT = 6  # series that are told apart at a glance, also without their colours
 FOLLOWERS = {stage.name: stage.label for stage in (*RECONSTRUCTIONS, *RECOVERIES)}
 
@@ -39,16 +39,17 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
     )
     found: dict[str, tuple[str, str]] = {}
     for one in ranked:
-        name = text_name(one["dataset"], one["window"], one["windows"])
+        name = text_name(one["dataset"], one["window"], one["windows"], one["spread_windows"])
         while name in found:  # the same text and windows in another dtype or version
             name += f" ({one['protocol']})"
         found[name] = one["dataset"], one["protocol_id"]
     return found
 
 
-def text_name(corpus: str, window: float, windows: float | None) -> str:
-    """Write what a perplexity was measured on: `wikitext2, 16 x 2048 tokens`."""
-    return f"{corpus}, {'all' if windows is None or pd.isna(windows) else int(windows)} x {int(window)} tokens"
+def text_name(corpus: str, window: float, windows: float | None, spread: bool = False) -> str:
+    """Write what a perplexity was measured on: `wikitext2, 16 x 2048 tokens`, and `spread over the text` where so."""
+    count = "all" if windows is None or pd.isna(windows) else int(windows)
+    return f"{corpus}, {count} x {int(window)} tokens" + " spread over the text" * spread
 
 
 @shared

@@ -37,9 +37,10 @@ def alike(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataF
     """Return the perplexities of a model on a text in windows of a length, of the protocol and texts of most points.
 
     They are of variants that have a place on the axis; none where the dense model is not there, or nothing else is.
+    Windows that are spread over the text are on no axis with the first ones, and left out.
     """
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
-    rows = choices.curved(rows, axis)
+    rows = choices.curved(rows[~rows["spread_windows"].astype(bool)], axis)
     if rows.empty:
         return rows
     rows = choices.made_with_most(rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]])

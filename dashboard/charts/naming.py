@@ -21,7 +21,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     where: dict[str, str | list[str]] = {"explore_model": first["model"]}
     if spec.perplexity:
         text = spec.perplexity[0]
-        where["explore_text"] = text_name(text.corpus, text.window, text.windows)
+        where["explore_text"] = text_name(text.corpus, text.window, text.windows, text.spread)
     for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
         if isinstance(text, str):
             where[name] = text

@@ -11,6 +11,7 @@ import re
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis.intervals import interval
 from core.results import SENSITIVITY, Result
 from core.words import number
 from dashboard.charts import marks
@@ -19,7 +20,6 @@ from dashboard.charts.figures import log_ticks
 from dashboard.charts.style import Theme, look
 
 FORMATS = {"times dense": "%.4f", "low": "%.4f", "high": "%.4f"}
-Z = 1.96  # standard errors to the ends of a 95 % interval
 TITLE = "Perplexity, times dense (log scale)"
 
 
@@ -27,7 +27,8 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
     """Return by kind of part, `block` or `linear`, what the last scan of them found, a row a part.
 
     `times dense` is the perplexity as a multiple of the dense model's on the same windows, with its 95 % interval from
-    `low` to `high`, missing where one window was read.
+    `low` to `high` by Student's t, missing where one window was read. The windows are of shuffled documents, so they
+    count as independent.
     """
     roles = {layer.name: layer.role for layer in result.layers}
     rows = [row for row in result.measurements if row.metric == SENSITIVITY]
@@ -36,6 +37,7 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
         of = [row for row in rows if row.protocol["by"] == by]
         last = {name: value for name, value in of[-1].protocol.items() if name != "part"}
         alike = [row for row in of if row.dataset == of[-1].dataset and last.items() <= row.protocol.items()]
+        ends = [interval(row.value, row.stderr, row.n - 1) for row in alike]
         found[by] = pd.DataFrame(
             [
                 {
@@ -43,11 +45,11 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
                     "block": int(re.findall(r"\.(\d+)", part)[0]),
                     "role": roles.get(part, part.rpartition(".")[2]),
                     "times dense": math.exp(row.value),
-                    "low": math.nan if row.stderr is None else math.exp(row.value - Z * row.stderr),
-                    "high": math.nan if row.stderr is None else math.exp(row.value + Z * row.stderr),
+                    "low": math.nan if low is None else math.exp(low),
+                    "high": math.nan if high is None else math.exp(high),
                     "text": f"{row.dataset}, {row.n} of {row.protocol['windows']} windows of {row.protocol['window']}",
                 }
-                for row in alike
+                for row, (low, high) in zip(alike, ends, strict=True)
             ]
         )
     return found

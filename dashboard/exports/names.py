@@ -24,9 +24,9 @@ def model_part(model: str) -> str:
     return path.name if path.is_absolute() else model
 
 
-def text_part(corpus: str, window: int, windows: int | None) -> str:
+def text_part(corpus: str, window: int, windows: int | None, spread: bool = False) -> str:
     """Return a text with how much of it was read: `wikitext2-16x2048`."""
-    return f"{corpus}-{windows or 'all'}x{window}"
+    return f"{corpus}-{windows or 'all'}x{window}" + "-spread" * spread
 
 
 def _safe(text: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.differences import NUMBER, shown_together
+from core.analysis.few import few_words
 from core.analysis.paired import ALPHA
 from core.results import Result
 from dashboard import data
@@ -86,6 +87,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
     caption += " over the other's. p: McNemar's exact test of accuracies, the paired t test of losses, of each number"
     caption += f" by itself. Better or worse, of this one: p at most {ALPHA}."
     item = widgets.show_table("explore_beside", table, caption, {}, file=file, widths=WIDTHS)
-    for reason in paired.reasons(found):
-        st.caption(reason)
+    for reason in [*paired.reasons(found), few_words(zip(found["dataset"], found["n"], strict=True))]:
+        if reason:
+            st.caption(reason)
     return [item]

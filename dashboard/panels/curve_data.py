@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.analysis.differences import shown_together
+from core.analysis.few import few_words
 from core.data.texts import called
 from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import comparison
@@ -91,6 +92,8 @@ def points_data(shown: Shown) -> Described:
         caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
         caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
         caption += " over all points of the column."
+    rests = pd.concat([shown.perplexities, accuracies])
+    caption = f"{caption} {few_words(zip(rests['dataset'], rests['n'], strict=True))}".rstrip()
     means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]
     return Described(table, caption, of_means(means))
 

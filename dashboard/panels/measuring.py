@@ -68,7 +68,14 @@ def _perplexity(shape: ModelFacts | None, mistakes: Mistakes) -> list[Perplexity
         windows = st.number_input(
             "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 reads the whole text.", **HELD
         )
-    wanted = [Perplexity(corpus=name, window=window, windows=windows or None) for name in corpora]
+    spread = st.checkbox(
+        "Spread over the text",
+        key="run_spread",
+        help="As many windows at even distances, in place of the first ones, which papers read; a protocol of its own.",
+        **HELD,
+    )
+    protocol = {"window": window, "windows": windows or None, "spread": bool(spread and windows)}
+    wanted = [Perplexity(corpus=name, **protocol) for name in corpora]
     if local.held_back(TEXTS, [local.named_text(name) for name in corpora]):
         mistakes.waits = True
     elif shape:

@@ -75,14 +75,15 @@ class Chosen:
     def file(self, content: str) -> str:
         """Return the name of an export's file, without ending."""
         text = None if self.measured.empty else self._text
-        read = [] if text is None else [text_part(text.corpus, text.window, text.windows)]
+        read = [] if text is None else [text_part(text.corpus, text.window, text.windows, text.spread)]
         return export_name(model_part(self.model), *read, content)
 
     @property
     def _text(self) -> Perplexity:
         row = self.measured.iloc[0]
         windows = None if pd.isna(row["windows"]) else int(row["windows"])
-        return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows)
+        spread = bool(row["spread_windows"])
+        return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows, spread=spread)
 
 
 def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = None, scored: bool = True) -> Chosen:

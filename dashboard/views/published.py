@@ -131,7 +131,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     """
     begin_ours()
     read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
-    rows = choices.by_share(read[read["window"] == window])
+    rows = choices.by_share(read[(read["window"] == window) & ~read["spread_windows"].astype(bool)])
     wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
     rows = rows[points.is_dense(rows) | rows["parts"].isin(wanted)]
     if points.is_dense(rows).all():

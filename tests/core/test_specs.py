@@ -88,6 +88,8 @@ def test_bad_stages_give_one_sentence(arguments, says):
         (Perplexity.parse, "wikitext2"),
         (Perplexity.parse, "wikitext2@1"),
         (Perplexity.parse, "wikitext2@2048:0"),
+        (Perplexity.parse, "wikitext2@2048:spread"),
+        (Perplexity.parse, "wikitext2@2048:16:even"),
         (Task.parse, "piqa:none"),
         (Task.parse, "piqa:0"),
     ],
@@ -97,9 +99,13 @@ def test_malformed_texts(parse, text):
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["wikitext2@2048:16", "wikitext2@128", "my/file.txt@64:3"])
+@pytest.mark.parametrize("text", ["wikitext2@2048:16", "wikitext2@128", "my/file.txt@64:3", "wikitext2@2048:16:spread"])
 def test_perplexity_reads_what_it_writes(text):
     assert str(Perplexity.parse(text)) == text
+
+
+def test_a_text_whose_windows_are_the_first_is_written_as_it_always_was():
+    assert Perplexity.parse("a@128:4").model_dump() == {"corpus": "a", "window": 128, "windows": 4}
 
 
 def test_parameters_may_be_text():

@@ -41,7 +41,8 @@ def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
     if text is None:
         return found
     windows = found["windows"].isna() if text.windows is None else found["windows"] == text.windows
-    return found[(found["dataset"] == text.corpus) & (found["window"] == text.window) & windows]
+    alike = windows & (found["spread_windows"] == text.spread)
+    return found[(found["dataset"] == text.corpus) & (found["window"] == text.window) & alike]
 
 
 def _of_most(rows: pd.DataFrame, same: list[str]) -> pd.DataFrame:

@@ -67,6 +67,18 @@ def test_the_protocol_is_a_sentence_and_an_id():
     assert frame.protocol_id.nunique() == 4
 
 
+def test_windows_spread_over_the_text_are_another_protocol_than_the_first():
+    first = perplexity(20.0)
+    spread = first.model_copy(update={"protocol": first.protocol | {"spread": True}})
+    frame = tidy([make(first, spread)])
+    assert list(frame.protocol) == [
+        "window 2048, first 16 windows, float32",
+        "window 2048, 16 windows spread over the text, float32",
+    ]
+    assert list(frame.spread_windows) == [False, True]
+    assert frame.protocol_id.nunique() == 2
+
+
 def test_footprint_and_latency_stand_beside_every_number():
     latency = [
         Measurement(metric=metric, dataset="synthetic", value=value, n=7, protocol={"batch": batch, "prompt": 512})

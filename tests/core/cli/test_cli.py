@@ -67,6 +67,22 @@ def test_another_text_behind_the_same_name_is_another_variant(capsys, tmp_path, 
     assert keys[0] != keys[1]
 
 
+def test_windows_spread_over_a_text_are_measured_beside_its_first_ones(capsys, tmp_path, folder):
+    words = (WORDS[(place // 50 + place**2) % len(WORDS)] for place in range(600))
+    (tmp_path / "my.txt").write_text(" ".join(words))
+    texts = [f"{tmp_path / 'my.txt'}@32:4", f"{tmp_path / 'my.txt'}@32:4:spread"]
+    command = ["run", str(folder / "tiny"), "dense", *(word for text in texts for word in ("--perplexity", text))]
+    assert main([*command, "--json"]) == 0
+    first, spread = json.loads(capsys.readouterr().out)["measurements"]
+    assert "spread" not in first["protocol"] and spread["protocol"]["spread"] is True
+    assert first["value"] != spread["value"]
+    assert first["inflation"] > 0
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert "@32:4:spread" in shown.out.replace("\n", "")
+    assert "Intervals of fewer than 8 windows or 50 documents are unreliable: my.txt@" in shown.err
+
+
 def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
     command = ["shortgpt", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
     assert main(["run", "./tiny", *command, "--ratio", "0.999", "--json"]) == 0

@@ -131,6 +131,14 @@ def test_c4_is_measured_on_the_papers_256_windows(data):
     assert evaluation_windows("c4", byte_tokenizer(), 8, 300).shape == (300, 8)
 
 
+def test_windows_that_are_spread_lie_evenly_over_the_whole_text():
+    every = evaluation_windows("ptb", byte_tokenizer(), 4)
+    assert len(every) >= 8
+    spread = evaluation_windows("ptb", byte_tokenizer(), 4, 4, spread=True)
+    assert torch.equal(spread, every[[place * len(every) // 4 for place in range(4)]])
+    assert torch.equal(evaluation_windows("ptb", byte_tokenizer(), 4, len(every), spread=True), every)
+
+
 def test_a_text_too_short_says_how_many_windows_it_has():
     with pytest.raises(
         UserError, match=r"ptb is too short: with this tokenizer it has 2 windows of 16 tokens, not 3\."

@@ -38,7 +38,7 @@ def test_a_scan_is_multiples_of_dense_with_their_intervals():
     rows = found["block"]
     assert list(rows["block"]) == [0, 1, 2]
     assert rows["times dense"].tolist() == pytest.approx([math.exp(rise) for rise in (0.5, 0.01, -0.001)])
-    assert rows["low"][1] == pytest.approx(math.exp(0.01 - 1.96 * 0.002))
+    assert rows["low"][1] == pytest.approx(math.exp(0.01 - 3.182446 * 0.002))
     assert rows["text"][0] == "c4-sample, 4 of 16 windows of 2048"
 
 

@@ -113,8 +113,9 @@ def test_a_value_that_might_be_is_one_sentence(field, value, sentence):
 
 
 def test_all_is_kept_while_another_page_is_shown():
-    app = open_app("views/run.py", chain="wanda@0.3", run_windows="8", run_tasks="PIQA")
+    app = open_app("views/run.py", chain="wanda@0.3", run_windows="8", run_spread="true", run_tasks="PIQA")
     app.switch_page("views/published.py").run()
     app.switch_page("views/run.py").run()
     assert app.number_input(key="run_windows").value == 8
+    assert app.checkbox(key="run_spread").value
     assert app.multiselect(key="run_tasks").value == ["piqa"]

@@ -1,0 +1,29 @@
+"""A warning where an interval or a standard error rests on too little to be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.analysis.seven import MEAN
+from core.analysis.told import listed
+from core.data.cards import TASKS
+
+FEWEST_WINDOWS, FEWEST_DOCUMENTS = 8, 50
+MOST_NAMED = 3  # data sets
+
+
+def few_words(numbers: Iterable[tuple[str, float]]) -> str:
+    """Say which of the numbers, each a data set and how many windows or documents n it is of, rest on few of them.
+
+    Empty where none does. An n of 0 is one that a paper does not say.
+    """
+    few: dict[str, None] = {}
+    for dataset, n in numbers:
+        documents = dataset == MEAN or dataset.partition("@")[0] in TASKS
+        if 0 < n < (FEWEST_DOCUMENTS if documents else FEWEST_WINDOWS):
+            few[f"{dataset} has {n:.0f} {'document' if documents else 'window'}{'s' if n > 1 else ''}"] = None
+    if not few:
+        return ""
+    named, more = list(few)[:MOST_NAMED], len(few) - MOST_NAMED
+    which = listed([*named, f"{more} more have few"] if more > 0 else named)
+    return f"Intervals of fewer than {FEWEST_WINDOWS} windows or {FEWEST_DOCUMENTS} documents are unreliable: {which}."

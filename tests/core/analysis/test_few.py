@@ -1,0 +1,21 @@
+"""The warning of intervals that rest on few windows or documents."""
+
+import math
+
+from core.analysis.few import few_words
+
+
+def test_few_windows_and_documents_are_named_once():
+    said = few_words([("wikitext2", 7), ("wikitext2", 7), ("piqa", 49), ("ptb@12345678", 1)])
+    assert said == (
+        "Intervals of fewer than 8 windows or 50 documents are unreliable: wikitext2 has 7 windows, "
+        "piqa has 49 documents and ptb@12345678 has 1 window."
+    )
+
+
+def test_enough_of_them_and_what_is_not_known_say_nothing():
+    assert few_words([("wikitext2", 8), ("piqa", 50), ("mean of seven", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
+
+
+def test_of_many_some_are_named():
+    assert few_words([(f"own{place}", 2) for place in range(5)]).endswith("own2 has 2 windows and 2 more have few.")
