@@ -74,8 +74,8 @@ def _perplexity(shape: ModelFacts | None, mistakes: Mistakes) -> list[Perplexity
         help="As many windows at even distances, in place of the first ones, which papers read; a protocol of its own.",
         **HELD,
     )
-    protocol = {"window": window, "windows": windows or None, "spread": bool(spread and windows)}
-    wanted = [Perplexity(corpus=name, **protocol) for name in corpora]
+    spread = bool(spread and windows)
+    wanted = [Perplexity(corpus=name, window=window, windows=windows or None, spread=spread) for name in corpora]
     if local.held_back(TEXTS, [local.named_text(name) for name in corpora]):
         mistakes.waits = True
     elif shape:
