@@ -24,6 +24,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.slimllm
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.shipping
+	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.sessions
 
