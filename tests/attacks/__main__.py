@@ -40,6 +40,7 @@ def attack(
     for outcome in run_families(families, seed, tries, only_try, jobs):
         outcomes.append(outcome)
         progress.print(f"{outcome.family}: {len(outcome.faults)} faults in {outcome.tries:,} tries", markup=False)
+        print_faults(progress, outcome, seed)
     print_outcomes(outcomes, seed)
     if any(outcome.faults for outcome in outcomes):
         raise typer.Exit(1)
@@ -61,10 +62,15 @@ def print_outcomes(outcomes: list[Outcome], seed: int) -> None:
         table.add_row(one.family, *counts[:2], "" if one.not_run else f"{one.seconds:.0f}")
     console.print(table)
     for one in outcomes:
-        for fault in one.faults:
-            repeated = f"--only {one.family} --seed {seed}" + ("" if fault.number is None else f" --try {fault.number}")
-            console.print(f"{one.family}: {fault.sentence}", markup=False, soft_wrap=True)
-            console.print(f"  python -m tests.attacks {repeated}", markup=False, soft_wrap=True)
+        print_faults(console, one, seed)
+
+
+def print_faults(to: Console, outcome: Outcome, seed: int) -> None:
+    """Print each fault of a family with the command that repeats it."""
+    for fault in outcome.faults:
+        repeated = f"--only {outcome.family} --seed {seed}" + ("" if fault.number is None else f" --try {fault.number}")
+        to.print(f"{outcome.family}: {fault.sentence}", markup=False, soft_wrap=True)
+        to.print(f"  python -m tests.attacks {repeated}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
