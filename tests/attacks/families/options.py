@@ -84,7 +84,10 @@ def _layers(text: str) -> None:
 
 KINDS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "calibration": (_calibration, tuple(f"{text}:{n}" for text in TEXTS for n in ("4x32", "1x2", "16x128"))),
-    "perplexity": (_perplexity, tuple(f"{text}@{n}" for text in TEXTS for n in ("32:4", "64", "128:16"))),
+    "perplexity": (
+        _perplexity,
+        tuple(f"{text}@{n}" for text in TEXTS for n in ("32:4", "64", "128:16", "64:8:spread")),
+    ),
     "tasks": (_tasks, tuple([*TASKS, "piqa:10,boolq:20", '"piqa"', "mmlu:1", "piqa,piqa:5"])),
     "shots": (_shots, ("0", "4", "32", "4,selector=nearest", "2,selector=first,order=similar-last,template=chat")),
     "ratios": (_ratios, ("0.1:0.7:0.1", "0.5", "0.3,0.5", "0:0.99:0.01", "0:1:0.001", ".1, .2")),
