@@ -16,6 +16,7 @@ from core.store.store import Store
 
 if TYPE_CHECKING:
     from core.analysis.laws.fit import Fit
+    from core.analysis.laws.groups import Group
 
 OF = 2  # columns that say what a row is of
 
@@ -44,14 +45,17 @@ def laws(
 ) -> None:
     """Fit compression laws: exponents, errors in what was left out, and how much may be removed."""
     from core.analysis.laws import told
+    from core.analysis.laws.fit import fits
     from core.analysis.sheets import csv_text
 
     check_one_format(csv, json, latex)
     if not 0 < keep < 1:
         raise UserError(f"{keep:g} is no share of the quality to keep; give one between 0 and 1, such as 0.9.")
-    found = fitted(model, metric, perplexity)
+    groups = selected(model, metric, perplexity)
+    found, short = [fit for one in groups if (fit := fits(one))], told.dropped(groups)
     if not found:
-        raise UserError("Nothing was measured at enough ratios for a law; `sweep` measures more.")
+        reason = short or "Nothing was measured at enough ratios for a law."
+        raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
     if json:
         rows = told.table(found, keep).to_dict("records")
         typer.echo(dumps([plain(row) for row in rows], indent=2, ensure_ascii=False))
@@ -59,14 +63,13 @@ def laws(
         typer.echo(csv_text(told.table(found, keep)), nl=False)
     else:
         _print(found, keep, latex)
-        messages.print(told.NOTES, markup=False)
+        messages.print("\n\n".join(filter(None, [short, told.NOTES])), markup=False)
 
 
-def fitted(model: str | None, metric: str | None, text: Perplexity | None) -> list[list["Fit"]]:
-    """Return the fits of each group: of each model, of several together and, where no model is named, of the papers."""
+def selected(model: str | None, metric: str | None, text: Perplexity | None) -> list["Group"]:
+    """Return the groups of each model, of several together and, where no model is named, of the papers."""
     from core.analysis.frame import tidy
     from core.analysis.laws.asked import ACCURACY, PERPLEXITY, asked, check_metric
-    from core.analysis.laws.fit import fits
     from core.analysis.laws.groups import across
     from core.analysis.laws.papers import printed
 
@@ -84,7 +87,7 @@ def fitted(model: str | None, metric: str | None, text: Perplexity | None) -> li
         losses = {PERPLEXITY: True, ACCURACY: False}
         kinds = [losses[each] for each in metrics if each in losses]
         groups += [one for one in printed(shipped.published()) if one.loss in kinds]
-    return [found for one in groups if (found := fits(one))]
+    return groups
 
 
 def _print(found: Sequence[Sequence["Fit"]], keep: float, latex: bool) -> None:

@@ -10,7 +10,7 @@ from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
-from core.analysis.laws.told import NOTES, in_words, sentence
+from core.analysis.laws.told import NOTES, dropped, in_words, sentence
 from dashboard import data
 from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.charts.tradeoff import quality_of
@@ -31,9 +31,13 @@ def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]
     store = data.store()
     of = (chosen.model, quality, chosen.corpus, chosen.protocol, str(chosen.documents), str(store.url), store.stamp())
     groups = _groups(rows, quality, str(chosen.documents), of)
-    if groups:
+    enough, short = {name: one for name, one in groups.items() if one.enough}, dropped(groups.values())
+    if enough or short:
         st.header("Compression law", anchor=False, help=NOTES)
-        _show(chosen, quality, groups, of, items, len(items))
+    if enough:
+        _show(chosen, quality, enough, of, items, len(items))
+    if short:
+        st.caption(short)
 
 
 @st.fragment

@@ -101,7 +101,9 @@ class Fit:
 
 
 def fits(group: Group) -> list[Fit]:
-    """Return every form that has something to say of a group and that its points tell."""
+    """Return every form that has something to say of a group and that its points tell; none of too few ratios."""
+    if not group.enough:
+        return []
     forms = [form for form in FORMS if (group.loss or not form.of_losses) and (form.trained or not group.mixed)]
     return [found for form in forms if (found := fit(form, group))]
 

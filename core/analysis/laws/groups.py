@@ -31,6 +31,17 @@ class Group:
     loss: bool
     rows: pd.DataFrame
     left_out: int = 0  # points that have diverged
+    least: int = 0  # ratios that a law needs, that of the dense model among them
+
+    @property
+    def enough(self) -> bool:
+        """Whether its points have as many ratios as a law needs."""
+        return self.rows["ratio"].nunique() >= self.least
+
+    @property
+    def measured(self) -> int:
+        """How many compressed points it has, diverged ones included."""
+        return int((self.rows["ratio"] > 0).sum()) + self.left_out
 
     @property
     def mixed(self) -> bool:
@@ -65,7 +76,8 @@ def across(groups: Iterable[Group]) -> list[Group]:
     """Return of each metric and name that several models have a group of all of them."""
     alike: dict[tuple[str, str], list[Group]] = {}
     for one in groups:
-        alike.setdefault((one.metric, one.name), []).append(one)
+        if one.enough:
+            alike.setdefault((one.metric, one.name), []).append(one)
     return [
         Group("all models", metric, name, some[0].loss, pd.concat([one.rows for one in some], ignore_index=True))
         for (metric, name), some in alike.items()

@@ -50,7 +50,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     """Return the families, then the series.
 
     Seeds of one point count as their mean. A family holds what was not trained, and its second group also what was; a
-    series has all that differs in the ratio only. Those of too few ratios are left away.
+    series has all that differs in the ratio only. Some may have too few ratios for a law (`Group.enough`).
     """
     dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
     if dense.empty:
@@ -63,9 +63,8 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     every, groups = points(every, loss), []
     for name, of, least in _named(found):
         chosen = np.concatenate([[True], of.to_numpy()])
-        kept = every[chosen & ~lost]
-        if kept["ratio"].nunique() >= least:
-            groups.append(Group(model, metric, name, loss, kept.reset_index(drop=True), int((chosen & lost).sum())))
+        kept, dropped = every[chosen & ~lost].reset_index(drop=True), int((chosen & lost).sum())
+        groups.append(Group(model, metric, name, loss, kept, dropped, least))
     return groups
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.analysis.laws.fit import DRAWS, Ends, Fit, best_of
+from core.analysis.laws.groups import Group
 from core.analysis.laws.validation import HeldOut
+from core.analysis.told import listed
 from core.words import number
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
 NOT_TOLD = Ends(math.nan, math.nan, math.nan)
 ERRORS = ("leave_one_ratio_out", "leave_one_model_out")
+DROPPED = {  # by whether the values are losses
+    True: f"Dropped: perplexities over {DIVERGED:,.0f}, or over {DIVERGED_TIMES_DENSE} times the dense model's.",
+    False: "Dropped: accuracies of 0, which have no logarithm.",
+}
 NOTES = (
     "A law is fitted in logarithms by least squares, to every variant of a series or family that has a ratio, so "
     "neither to N:M patterns nor to bits, and to no perplexity that says only that a model is broken. r is the share "
@@ -90,6 +97,20 @@ def error(found: HeldOut | None) -> str:
     if found is None:
         return ""
     return f"{found.percent:.1f} %" + (f", x {found.times:.2f}" if found.times else "")
+
+
+def dropped(groups: Iterable[Group]) -> str:
+    """Say which groups keep too few ratios for a law, how many values were dropped and why; empty where none was."""
+    short = [one for one in groups if one.left_out and not one.enough and one.measured + 1 >= one.least]
+    if not short:
+        return ""
+    several = len({one.of for one in short}) > 1
+    counts = [
+        f"{one.of + ', ' if several else ''}{one.name} ({one.left_out} of {one.measured} values dropped)"
+        for one in short
+    ]
+    reasons = [DROPPED[loss] for loss in dict.fromkeys(one.loss for one in short)]
+    return f"Too few ratios are left for a law of {listed(counts)}. {' '.join(reasons)}"
 
 
 def points(one: Fit) -> str:

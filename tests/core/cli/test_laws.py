@@ -80,6 +80,23 @@ def test_three_models_are_fitted_together_and_each_left_out(curves, capsys):
     assert wanda["leave_one_model_out_percent"] == pytest.approx(0, abs=1e-6)
 
 
+def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(curves, capsys):
+    put(20.0, (Stage(method="dense"),), "n")
+    for ratio, value in zip(RATIOS, (25.0, 2e4, 3e4, 4e4, 5e4), strict=True):
+        put(value, (Stage(method="svd", ratio=ratio, ratio_kind="parameters"),), "n")
+    assert main(["laws", "n", "--metric", "perplexity"]) == 2
+    said = (
+        "Low rank (4 of 5 values dropped) and SVD (4 of 5 values dropped). Dropped: perplexities over 10,000, or over "
+    )
+    assert (
+        f"Too few ratios are left for a law of {said}500 times the dense model's. `sweep` measures smaller ratios."
+        in (" ".join(capsys.readouterr().err.split()))
+    )
+    shown = printed(capsys, "--metric", "perplexity")  # beside laws of another model
+    assert "Too few ratios are left for a law of Low rank (4 of 5 values dropped)" in " ".join(shown.err.split())
+    assert "Too few" not in printed(capsys, "m").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

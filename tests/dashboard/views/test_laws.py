@@ -73,6 +73,20 @@ def test_all_that_is_exported_holds_the_law(monkeypatch):
     assert table.name.endswith("-laws") and "chance is not subtracted" in table.caption
 
 
+def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(store):
+    for one in store.results():
+        if one.variant.method != "dense":
+            store.delete(one.variant.key)
+    for ratio, value in ((0.1, 25.0), (0.3, 2e4), (0.5, 3e4)):
+        store.put(result("wanda", value, ratio))
+    said = (
+        "Too few ratios are left for a law of Unstructured (2 of 3 values dropped) and Wanda (2 of 3 values dropped)."
+    )
+    app = open_law()
+    assert any(caption.value.startswith(said) for caption in app.caption)
+    assert [header.value for header in app.header].count("Compression law") == 1
+
+
 def test_without_enough_ratios_there_is_no_law(store):
     for one in store.results():
         store.delete(one.variant.key)
