@@ -21,6 +21,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # of `core.shipping.formats`
 Part = Literal["block", "linear"]  # of a model, that a scan compresses alone
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
+COUNTED: tuple[RatioKind, ...] = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
 UNCHANGED = ("dense", "rotate")  # the stages after which a model computes what it did
@@ -215,7 +216,7 @@ class Stage(Frozen):
     pattern: str | None = None
     parameters: dict[str, Any] = {}
     calibration: Calibration | None = None  # only where the method reads activations
-    seed: int | None = None  # only where the method draws anything, calibration included
+    seed: int | None = None  # only where the method draws random numbers or reads text
     layers: str | None = None  # first:last or a regular expression; None is every layer
 
     @property
@@ -236,6 +237,11 @@ class Stage(Frozen):
     def removes(self) -> bool:
         """Whether it is asked to remove anything, even if that is a share of 0."""
         return self.ratio is not None
+
+    @property
+    def prunes(self) -> bool:
+        """Whether its ratio is a share of block weights that are removed."""
+        return self.removes and self.ratio_kind in COUNTED
 
     @property
     def recovers(self) -> bool:

@@ -197,6 +197,8 @@ class _Work:
             here = {name: tensor.to(linear.weight.device) for name, tensor in tensors.items()}
             return Compressed(here["weight"], here.get("zeros"), facts["damping"], facts["note"]), facts["seconds"]
         started = time.perf_counter()
+        if self.method.draws:
+            statistics = replace(statistics, generator=self.method.generator(linear.name))
         result = self.method.compress(
             linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
         )

@@ -82,6 +82,8 @@ def scan(
     def compress(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         changed.append((linear, linear.weight.clone()))
         own = replace(target, zeros=linear.zeros)
+        if method.draws:
+            statistics = replace(statistics, generator=method.generator(linear.name))
         linear.set_weight(method.compress(linear.weight.to(torch.float32, copy=True), statistics, own).weight)
 
     def look(place: int) -> None:

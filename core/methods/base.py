@@ -14,10 +14,10 @@ from pydantic import Field, ValidationError
 
 from core.errors import UserError, echo
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
-from core.specs import Calibration, Frozen, RatioKind
+from core.specs import Calibration, Frozen, RatioKind, sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
@@ -91,6 +91,7 @@ class Statistics:
 
     tokens: int
     sums: Mapping[Sum, Tensor]
+    generator: Generator | None = None  # CPU, of one linear; None of a method that does not declare `draws`
     _memo: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -169,6 +170,7 @@ class Method:
     symbols: ClassVar[Mapping[str, str]] = {}  # what signs in them mean that `core.methods.formulas` does not say
     version: ClassVar[int] = 1
     reads: Reads = "nothing"
+    draws: ClassVar[bool] = False  # whether it draws random numbers, which it may do only from `generator`
     takes_amount: ClassVar[bool] = True  # whether it removes weights, so that a ratio or a pattern is asked for
     by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
     patterns: ClassVar[bool] = False  # whether n:m patterns are possible
@@ -228,6 +230,30 @@ class Method:
         version.
         """
         return self.parameters.model_dump(exclude_defaults=True)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed decides the result, so that it is part of the key."""
+        return self.draws or self.reads != "nothing"
+
+    def generator(self, name: str | None = None) -> Generator:
+        """Create a random generator from the seed.
+
+        Args:
+            name: Name of a linear, so that each linear draws its own numbers, whichever was compressed before.
+
+        Returns:
+            A new generator on the CPU, the same for the same seed and name.
+
+        Raises:
+            TypeError: The method does not declare `draws`.
+        """
+        import torch
+
+        if not self.draws:
+            raise TypeError(f"{type(self).__name__} does not declare that it draws; set draws = True on the class.")
+        seed = self.seed if name is None else int(sha256(str(self.seed), name)[:15], 16)
+        return torch.Generator().manual_seed(seed)
 
     @property
     def observations(self) -> tuple[str, ...]:

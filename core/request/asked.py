@@ -19,6 +19,11 @@ def reads_of(one: Asked) -> Reads:
     return _method(one).reads
 
 
+def seeded(one: Asked) -> bool:
+    """Return whether the seed decides the result of a stage. Raises `UserError` where its parameters do not fit."""
+    return _method(one).seeded
+
+
 def _method(one: Asked) -> Method:
     """Return the method of a stage, as its parameters make it. Raises `UserError` where these do not fit."""
     found = get_stage(one.name)
@@ -34,10 +39,12 @@ def text_for(one: Asked, beside: Shared) -> Calibration | None:
     reads = reads_of(one)
     if reads != "nothing":
         return one.text or beside.text(reads)
-    for name, value in (("text", one.text), ("seed", one.seed)):
+    drawn = seeded(one)
+    for name, value in (("text", one.text), ("seed", None if drawn else one.seed)):
         if value is not None:
             with one.told(name):
-                raise UserError(f"{get_stage(one.name).label} reads no text and draws nothing, so it takes no {name}.")
+                nothing = "reads no text" if drawn else "reads no text and draws nothing"
+                raise UserError(f"{get_stage(one.name).label} {nothing}, so it takes no {name}.")
     return None
 
 

@@ -13,6 +13,7 @@ from core.methods.structured.base import BlockMethod, FactoredUnitMethod, Hidden
 from core.registry import get_stage, made, settings_of
 from core.results import Variant
 from core.specs import (
+    COUNTED,
     DTYPES,
     UNCHANGED,
     Calibration,
@@ -26,7 +27,6 @@ from core.specs import (
 )
 from core.training.base import Recovery
 
-COUNTED = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
 DEFAULT_BITS, WHOLE_BITS = "4bit", 16  # of a weight that is rounded, and of one that is not
@@ -56,7 +56,7 @@ def pattern_ratio(before: Sequence[Stage], pattern: str) -> float:
     kept, group = parse_pattern(pattern)
     present = left = 1.0  # shares of the dense model that are there, and that are there and not zero
     for stage in before:
-        if stage.removes and stage.layers is None and stage.ratio_kind in COUNTED:
+        if stage.prunes and stage.layers is None:
             if stage.ratio_kind == "parameters":
                 present *= min(1.0, (1 - stage.share) / left)
             left = 1 - stage.share
@@ -183,7 +183,7 @@ def build_stage(
     layers: str | None = None,
     before: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the validated stage. Calibration and seed enter only where the method reads activations.
+    """Return the validated stage. Calibration enters only where the method reads a text, the seed also where it draws.
 
     `before` are the stages that it follows, which decide what an N:M pattern comes to.
     """
@@ -204,7 +204,7 @@ def build_stage(
         pattern=pattern or usual_pattern(found),
         parameters=wanted.stored_parameters(),
         calibration=calibration if reads_text else None,
-        seed=seed if reads_text else None,
+        seed=seed if wanted.seeded else None,
         layers=layers if wanted.by_layer else None,
     )
 

@@ -144,6 +144,7 @@ class TrainingMethod(Method):
     """A stage that trains adapters on every block linear and merges them."""
 
     reads = "training"
+    draws = True  # the order of examples, adapters and dropout
     parameters: RecoveryParameters
     Parameters = RecoveryParameters
 

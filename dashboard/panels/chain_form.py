@@ -48,7 +48,7 @@ class Chain(NamedTuple):
     @property
     def drawn(self) -> bool:
         """Whether a stage draws anything by the seed that is given for all."""
-        return any(part.reads != "nothing" and not part.own_seed for part in self.parts)
+        return any((part.reads != "nothing" or part.method.draws) and not part.own_seed for part in self.parts)
 
     def blame(self, error: UserError) -> int | None:
         """Show an error at the card of the stage that it names; return the stage's place, None where it names none."""

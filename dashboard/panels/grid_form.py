@@ -13,7 +13,7 @@ from core.chain import Asked, parse
 from core.errors import UserError, echo
 from core.methods.base import Reads
 from core.registry import get_stage
-from core.request.asked import check_seed, reads_of
+from core.request.asked import check_seed, reads_of, seeded
 from core.request.stages import check_ratio
 from core.request.sweeps import Target, target
 from core.specs import WHOLE
@@ -44,7 +44,7 @@ class Series(NamedTuple):
     @property
     def drawn(self) -> bool:
         """Whether a stage draws anything by the seeds of the grid."""
-        return any(_reads(stage) != "nothing" and stage.seed is None for stage in self.stages)
+        return any(stage.seed is None and _seeded(stage) for stage in self.stages)
 
 
 def opened(chain: str) -> str:
@@ -146,6 +146,13 @@ def _seed(text: str) -> int:
 def several(names: Sequence[str]) -> str:
     """Return the first of some names and how many follow."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _seeded(stage: Asked) -> bool:
+    try:
+        return seeded(stage)
+    except UserError:  # as in `_reads`
+        return False
 
 
 def _reads(stage: Asked) -> Reads:

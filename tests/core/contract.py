@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
@@ -145,16 +147,31 @@ def check_nothing(ground: Ground, case: Case) -> None:
 
 
 def check_seeds(ground: Ground, case: Case, first: Made) -> None:
-    """One seed gives one result; another one matters where text is read, and only there."""
-    assert same(first.model, ground.make(case).model)
+    """One seed gives one result; another one matters where text is read or numbers are drawn, and only there."""
+    check_draws(ground, case, first)
     other = ground.make(case, seed=1)
     if case.made.reads == "nothing":
-        assert first.stage.seed is None and first.stage.calibration is None
-        assert same(first.model, other.model)
+        assert first.stage.calibration is None
+        assert (first.stage.seed is None) is not case.made.draws, f"{case}: the key must hold the seed only if it draws"
+        assert same(first.model, other.model) is not case.made.draws, f"{case}: its seed must matter only if it draws"
         return
     short = ground.text.model_copy(update={"windows": 2, "window": 2})  # in which blocks may look otherwise
     others = (ground.make(case, seed=seed, calibration=short) for seed in range(20))
     assert not same(first.model, other.model) or any(not same(first.model, other.model) for other in others)
+
+
+def check_draws(ground: Ground, case: Case, first: Made) -> None:
+    """The result is the same whatever the state of the process' own random generators is."""
+    for state in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(state)
+            random.seed(state)
+            numpy.random.seed(state)
+            again = ground.make(case)
+        assert same(first.model, again.model), (
+            f"{case} gives different results under one key: it draws random numbers without its seed. Set draws = True "
+            "on the class and draw from its generator."
+        )
 
 
 def check_saved(made: Made, folder: Path) -> None:

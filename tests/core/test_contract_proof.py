@@ -2,6 +2,7 @@
 
 import random
 
+import numpy
 import pytest
 import torch
 from pydantic import Field
@@ -17,7 +18,7 @@ from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.training import adapters
 from core.training.methods.lora import LoRA
 from tests.core import contract, declared
-from tests.core.ground import Case, cases, one_a_class
+from tests.core.ground import Case, cases, linears, one_a_class
 from tests.core.idle import idle
 
 MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)
@@ -92,18 +93,59 @@ def test_a_change_at_ratio_zero(ground, monkeypatch):
         contract.check_nothing(ground, MAGNITUDE)
 
 
-@pytest.mark.parametrize(
-    ("case", "score"),
-    [
-        (MAGNITUDE, lambda self, weight, statistics: torch.rand(weight.shape)),  # not by the seed
-        (WANDA, lambda self, weight, statistics: weight.abs()),  # not by the text
-    ],
-    ids=["unseeded", "text not read"],
-)
-def test_what_does_not_follow_from_seed_and_text(case, score, ground, monkeypatch):
-    monkeypatch.setattr(case.method, "score", score)
+def test_text_that_is_not_read(ground, monkeypatch):
+    monkeypatch.setattr(Wanda, "score", lambda self, weight, statistics: weight.abs())
     with pytest.raises(AssertionError):
-        contract.check_seeds(ground, case, ground.make(case))
+        contract.check_seeds(ground, WANDA, ground.make(WANDA))
+
+
+def drawn(self, weight, statistics):
+    return torch.rand(weight.shape, generator=statistics.generator)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        drawn,
+        lambda self, weight, statistics: torch.from_numpy(numpy.random.rand(*weight.shape)),
+        lambda self, weight, statistics: torch.full_like(weight, random.random()).bernoulli_(random.random()),
+    ],
+    ids=["torch", "numpy", "random"],
+)
+def test_random_numbers_that_are_not_declared(score, ground, monkeypatch):
+    monkeypatch.setattr(Magnitude, "score", score)
+    with pytest.raises(
+        AssertionError, match="magnitude gives different results under one key: it draws random numbers"
+    ):
+        contract.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
+
+
+def test_a_seed_that_is_declared_and_not_used(ground, monkeypatch):
+    monkeypatch.setattr(Magnitude, "draws", True)
+    with pytest.raises(AssertionError, match="magnitude: its seed must matter only if it draws"):
+        contract.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_a_score_that_declares_its_draws_holds_the_contract(allocation, ground, monkeypatch):
+    """Its seed is in the key, and each linear draws numbers of its own."""
+    monkeypatch.setattr(Magnitude, "score", drawn)
+    monkeypatch.setattr(Magnitude, "draws", True)
+    case = Case(Magnitude, {"allocation": allocation})
+    made = ground.make(case)
+    contract.check_seeds(ground, case, made)
+    contract.check_share(made)
+    assert made.stage.seed == 0 and ground.make(case, seed=7).stage.seed == 7
+    query, output = (
+        linear.weight == 0 for linear in linears(made.model) if linear.role in ("q", "o") and not linear.block
+    )
+    assert query.shape == output.shape and not torch.equal(query, output)
+
+
+def test_assertions_of_the_contract_say_what_they_compare(ground, monkeypatch):
+    monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * 0))
+    with pytest.raises(AssertionError, match=r"where .* = abs\("):
+        contract.check_share(ground.make(MAGNITUDE))
 
 
 def test_layers_that_are_not_heeded(ground, monkeypatch):

@@ -61,6 +61,7 @@ class AutoRound(SymmetricScales, BlockQuantised):
         "X'": "inputs of the block after the rounded blocks before it",
     }
     follows_dense = True
+    draws = True
     colour = 5
     dash = "dot"
     parameters: AutoRoundParameters
@@ -73,8 +74,6 @@ class AutoRound(SymmetricScales, BlockQuantised):
         return super().cost(shape, text) + walking(shape, text, 3, self.sums) + learning
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, Rounded]:
-        import torch
-
         from core.methods.quantised.inputs import read_inputs
         from core.methods.quantised.signed import Learnt, learn
 
@@ -85,7 +84,7 @@ class AutoRound(SymmetricScales, BlockQuantised):
             for linear in view.linears
         }
         if how.iterations:
-            learn(view, made, how.iterations, how.learning_rate, torch.Generator().manual_seed(self.seed))
+            learn(view, made, how.iterations, how.learning_rate, self.generator())
         found = {}
         for linear in view.linears:
             before = linear.weight.float()

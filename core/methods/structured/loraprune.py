@@ -92,6 +92,7 @@ class LoRAPrune(GradientUnitMethod):
         "s": "what one matrix says of its units",
         r"\overline{\,\cdot\,}": "moving average over calibration windows",
     }
+    draws = True
     colour = 6
     dash = "dashdot"
     parameters: LoRAPruneParameters
@@ -110,9 +111,7 @@ class LoRAPrune(GradientUnitMethod):
 
     @cached_property
     def _generator(self) -> torch.Generator:
-        import torch
-
-        return torch.Generator().manual_seed(self.seed)
+        return self.generator()
 
     def heads(self, view: View, steps: int) -> HeadChoice:
         scores = {role: view.gradients[role]["score"] for role in ("q", "k", "v", "o")}

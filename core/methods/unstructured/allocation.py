@@ -22,7 +22,7 @@ from core.methods.fields import only_with
 from core.methods.levels import moved_counts
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
@@ -74,7 +74,7 @@ class Allocated(LinearMethod):
         """Names of what `ranking` wants observed."""
         return ()
 
-    def ranking(self, weight: Tensor, observed: Tensor | None) -> Tensor:
+    def ranking(self, weight: Tensor, observed: Tensor | None, generator: Generator | None) -> Tensor:
         """Return the scores (out, in) by which the weights of all linears are ranked; may not change the weight."""
         raise NotImplementedError
 
@@ -134,7 +134,9 @@ class Allocated(LinearMethod):
 
             def score(name: str) -> Tensor:
                 linear = by_name[name]
-                return zeros_lowest(self.ranking(linear.weight.float(), observed.get(name)), linear.zeros)
+                generator = self.generator(name) if self.draws else None
+                ranking = self.ranking(linear.weight.float(), observed.get(name), generator)
+                return zeros_lowest(ranking, linear.zeros)
 
             counts = global_counts(sizes, score, target.ratio, cap, bound)
         else:

@@ -14,7 +14,7 @@ from core.methods.base import Statistics, Sum, WalkerParameters
 from core.methods.unstructured.allocation import Allocated, AllocatedParameters
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from core.methods.hessian import Factor
 
@@ -58,6 +58,6 @@ class ByHessian(Allocated):
         diagonal = factor.upper.square().sum(0)  # (in,) of H^-1 = U^T U
         return diagonal.masked_fill_(factor.dead, float("inf"))  # what reads nothing costs nothing
 
-    def ranking(self, weight: Tensor, observed: Tensor | None) -> Tensor:
+    def ranking(self, weight: Tensor, observed: Tensor | None, generator: Generator | None) -> Tensor:
         assert observed is not None
         return weight.square() / observed.to(weight.device)  # (out, in)

@@ -8,7 +8,7 @@ from core.methods.base import Compressed, Statistics, Sum, Target, WalkerParamet
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 
 class Scored(Allocated):
@@ -21,15 +21,18 @@ class Scored(Allocated):
     compared: ClassVar[Literal["row", "linear"]] = "linear"
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return the importance of each weight (out, in); may not change the weight."""
+        """Return the importance of each weight (out, in); may not change the weight.
+
+        A score that holds random numbers draws them from `statistics.generator`, and its class sets `draws`.
+        """
         raise NotImplementedError
 
     def rounding(self, blocks: int, inputs: int) -> float:
         return 0.5 / inputs
 
-    def ranking(self, weight: Tensor, observed: Tensor | None) -> Tensor:
+    def ranking(self, weight: Tensor, observed: Tensor | None, generator: Generator | None) -> Tensor:
         known: dict[Sum, Tensor] = {} if observed is None else {"sqnorm": observed.to(weight.device)}
-        return self.score(weight, Statistics(1, known))
+        return self.score(weight, Statistics(1, known, generator))
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
         from core.methods.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
