@@ -7,45 +7,32 @@ import re
 from collections.abc import Sequence
 
 from core.errors import UserError
-from core.registry import made
+from core.registry import made, rounds
+from core.removal import block_share, model_share, weights
 from core.results import LayerReport, Result
 
 TOLD = 0.005  # a difference that shows in whole percents
 
 
-def share(value: float) -> str:
-    """Write a share as a percentage with one digit: `50.0%`. Only all is 100 %."""
-    return f"{value if value >= 1 else min(value, 0.999):.1%}"
+def share(value: float | None) -> str:
+    """Write a share as a percentage with one digit: `50.0%`. Only all is 100 %. Nothing where there is none."""
+    return "" if value is None else f"{value if value >= 1 else min(value, 0.999):.1%}"
 
 
-def gone(result: Result) -> float:
-    """Return the share that is zero or gone of all of the dense model's weights that a ratio counts.
-
-    Where units or ranks alone were removed, zeros that the model's file has are not among it.
-    """
-    size = result.counted
-    if all(stage.ratio_kind == "parameters" for stage in result.variant.stages if stage.removes):
-        return 1 - size.block_weights / (size.dense_block_weights or size.block_weights)
-    return size.block_removed
-
-
-def removed(result: Result) -> float:
+def removed(result: Result) -> float | None:
     """Return the share that is zero or gone, of the weights that a variant's ratio counts, whichever stage removed it.
 
     These are the dense model's block linears, or those of them that the last removing stage selected by `layers`; of a
-    model that is no language model, its convolutions.
+    model that is no language model, its convolutions. None where no stored count tells it.
     """
     places = [place for place, stage in enumerate(result.variant.stages) if stage.removes]
     layers = [layer for layer in result.layers if layer.stage in places[-1:]]
     if result.variant.layers is None or not layers:
-        return gone(result)
-    left = sum((1 - layer.sparsity) * _size(layer) for layer in layers)
+        return block_share(result)
+    if rounds(result.variant.stages[places[-1]]):  # whose reports count codes that are 0, too
+        return None
+    left = sum((1 - layer.sparsity) * weights(layer) for layer in layers)
     return 1 - left / max(sum(_dense_sizes(result, layers).values()), 1)
-
-
-def _size(layer: LayerReport) -> int:
-    """Return the weights of a linear of its shape; that of two factors is their product's."""
-    return layer.shape[0] * layer.shape[1]
 
 
 def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, float]:
@@ -54,9 +41,9 @@ def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, flo
     found = {}
     for layer in layers:
         name = re.sub(r"\.[01]$", "", layer.name)
-        first = next((one for one in result.layers if one.name in (name, layer.name) and _size(one)), layer)
+        first = next((one for one in result.layers if one.name in (name, layer.name) and weights(one)), layer)
         smaller = first.stage in cutting and not (first.note or "").startswith("rank ")  # units went
-        found[name] = _size(first) / max(1 - first.sparsity, 1e-9) if smaller else _size(first)
+        found[name] = weights(first) / max(1 - first.sparsity, 1e-9) if smaller else weights(first)
     return found
 
 
@@ -66,7 +53,7 @@ def missed(result: Result) -> str | None:
         return None
     if result.variant.ratio_kind in ("bits", "embedding"):  # which are not of block weights, and never less than asked
         return None
-    if abs((reached := removed(result)) - asked) <= max(TOLD, _half_a_unit(result)):
+    if (reached := removed(result)) is None or abs(reached - asked) <= max(TOLD, _half_a_unit(result)):
         return None
     counted = "the convolutions' weights" if result.of_convolutions else "the block weights"
     return f"{share(reached)} of {counted} were removed, not the {share(asked)} that were asked for."
@@ -78,9 +65,12 @@ def embedding_words(result: Result) -> str | None:
     if size is None or size.embedding_removed is None:
         return None
     notes = [f" ({made['note']})" for made in result.variant.made if "note" in made]
-    gone = size.model_removed
-    whole = f"{share(gone)} of the whole model" if gone >= 0 else f"the whole model is {share(-gone)} larger"
-    return f"{share(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}, and {whole}."
+    said = f"{share(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}"
+    if (gone := model_share(result)) is None:
+        return f"{said}."
+    return f"{said}, and " + (
+        f"{share(gone)} of the whole model." if gone >= 0 else f"the whole model is {share(-gone)} larger."
+    )
 
 
 def _half_a_unit(result: Result) -> float:

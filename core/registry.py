@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import UserError, unknown
-from core.methods.base import Method, Preparation, Reads, Reconstruction
+from core.methods.base import Method, Place, Preparation, Reads, Reconstruction
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.low_rank import ConvLowRank
 from core.methods.dense import Dense
@@ -114,12 +114,12 @@ def reads(stage: Stage) -> Reads:
         return "training" if stage.recovers else "calibration"
 
 
-def rounds(stage: Stage) -> bool:
-    """Whether a stage leaves weights on a grid of few bits; of one that this version does not have nothing is known."""
+def rounds(stage: Stage) -> frozenset[Place]:
+    """Return which weights a stage leaves on a grid of few bits; none of a stage that this version does not have."""
     try:
-        return bool(_kept(stage).rounds)
+        return _kept(stage).rounds
     except UserError:
-        return False
+        return frozenset()
 
 
 def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:

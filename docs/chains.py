@@ -14,6 +14,7 @@ from core.cli.tables import column
 from core.methods.base import TableMethod
 from core.methods.embedding.base import EmbeddingMethod
 from core.registry import made
+from core.removal import model_share
 from core.results import Result
 from docs.apart import compared
 from docs.points import DENSE, MODEL, TEXTS, number, point
@@ -122,7 +123,7 @@ def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
             {
                 "chain": row["chain"],
                 "of the embedding gone": "" if (gone := size.embedding_removed) is None else f"{100 * gone:.1f} %",
-                "of the model gone": f"{100 * size.model_removed:.1f} %",
+                "of the model gone": "" if (left := model_share(row["result"])) is None else f"{100 * left:.1f} %",
                 "MB packed": f"{size.packed_bytes / 1e6:.1f}",
                 "perplexity": number(row["value"]),
                 "against dense": row["read"],

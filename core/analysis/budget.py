@@ -26,7 +26,7 @@ Least = Annotated[float | None, Field(gt=0, le=1, allow_inf_nan=False)]
 class Budget(Frozen):
     """The most that a variant may take up and lose; None is no limit.
 
-    Megabytes are 10^6 bytes, parameters millions that are not zero, times ms a token to read or write, as the columns
+    Megabytes are 10^6 bytes, parameters millions that are left, times ms a token to read or write, as the columns
     of `core.analysis.frame.tidy`; accuracies are shares in [0, 1].
     """
 

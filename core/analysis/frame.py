@@ -14,6 +14,7 @@ import pandas as pd
 
 from core.chain import DENSE, series, shared, written
 from core.registry import METHODS, STAGES, on_own_grid, rounds, spelt_out
+from core.removal import block_share, model_share, parameters_left
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, Stage
 from core.words import parts, series_name, shots
@@ -75,7 +76,7 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     stage removes nothing, and `parts` the stages that the label names. `scoring` is the precision that a number was
     measured in, `dtype` that which its variant was computed in. `protocol` is for people, `protocol_id` for
     comparing: numbers of one metric and dataset compare only where it is equal. Megabytes are 10^6 bytes, `parameters`
-    millions that are not zero, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
+    millions that are left, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
     and peak memory at batch 1.
     """
     return joined([told(result) for result in results])
@@ -183,7 +184,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
-        "rounded": not variant.elsewhere and any(rounds(stage) for stage in variant.stages),
+        "rounded": not variant.elsewhere and any(map(rounds, variant.stages)),
         "recovery": variant.recovery,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),
@@ -255,9 +256,9 @@ def _size(result: Result) -> dict[str, float | None]:
     if footprint is None:
         return {name: result.variant.details.get(name) for name in ("parameters", "packed_mb")}
     return {
-        "block_removed": footprint.block_removed,
-        "model_removed": footprint.model_removed,
-        "parameters": (footprint.model_parameters - footprint.model_zeros) / 1e6,
+        "block_removed": block_share(result),
+        "model_removed": model_share(result),
+        "parameters": None if (left := parameters_left(result)) is None else left / 1e6,
         "gmacs": None if footprint.macs is None else footprint.macs / 1e9,
         "dense_mb": footprint.dense_bytes / 1e6,
         "packed_mb": footprint.packed_bytes / 1e6,

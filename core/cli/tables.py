@@ -13,6 +13,8 @@ from core import chain
 from core.cli.console import messages, output
 from core.data.cards import TASKS
 from core.reached import embedding_words, share
+from core.registry import rounds
+from core.removal import block_share, model_share
 from core.results import SENSITIVITY, Measurement, Result
 from core.specs import Perplexity
 from core.words import number, shots
@@ -50,8 +52,9 @@ def _facts(result: Result) -> Row:
         "model": variant.model,
         "chain": chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else ""),
         "seed": "" if seed is None else str(seed),
-        "block weights removed": share(size.block_removed) if size else "",
-        "model removed": share(size.model_removed) if size else "",
+        "block weights removed": share(block_share(result)) if size else "",
+        "model removed": share(model_share(result)) if size else "",
+        "bits per weight": f"{size.bits_per_weight:.2f}" if size else "",
         "packed MB": "" if packed is None else f"{packed:.1f}",
     }
 
@@ -186,11 +189,12 @@ def describe_result(result: Result, dense: Result | None, samples: "Samples") ->
     layers = result.last_layers
     errors = [(layer.error, layer) for layer in layers if layer.error is not None]
     what = "convolution" if result.of_convolutions else "linear"
+    rounded = any(rounds(result.variant.stages[layer.stage]) for layer in layers)  # whose zeros are codes
     worst = sorted(errors, key=lambda pair: -pair[0])[:5]
     rows = [
         {
             what: layer.name,
-            "sparsity": share(layer.sparsity),
+            **({"bits": str(layer.bits)} if rounded else {"sparsity": share(layer.sparsity)}),
             f"relative {layer.error_kind} error": f"{error:.4f}",
             "note": layer.note or "",
         }

@@ -9,6 +9,7 @@ from core.methods.base import Preparation
 from core.models.catalogue import BY_ID
 from core.reached import embedding_words
 from core.registry import get_stage, spelt_out
+from core.removal import bits_words, model_share
 from core.results import Measurement, Result
 from core.shipping.base import Format, Written
 from core.shipping.proof import Proof
@@ -42,8 +43,7 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
         "",
         *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
-        f"{result.counted.model_removed:.1%} of the model's parameters are zero or gone; "
-        f"{result.counted.model_parameters:,} are stored, in {form.told(kind)}.",
+        f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {form.told(kind)}.",
         *filter(None, [embedding_words(result)]),
         "",
         *made.notes,
@@ -69,6 +69,13 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
         *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" for paper in papers),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _size(result: Result) -> str:
+    """Return how much of the model was removed and the bits per weight of what was quantised."""
+    removed = model_share(result)
+    parts = [] if removed is None else [f"{removed:.1%} of the model's parameters are zero or gone"]
+    return "; ".join([*parts, *bits_words(result)])
 
 
 def _told(stage: Stage) -> str:

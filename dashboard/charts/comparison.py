@@ -51,7 +51,7 @@ def comparison(
     table = pd.DataFrame(
         {
             "Method": rows["series"],
-            "Removed": rows["where"].replace("nothing removed", "0 %"),
+            "Amount": rows["where"].replace("nothing removed", "0 %"),
             "Perplexity": rows["value"],
             "Ratio to dense": rows["value"] / base,
             "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], told.ratio_words),

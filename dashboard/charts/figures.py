@@ -45,7 +45,7 @@ class Axis:
 
 RATIO = Axis("ratio", "Share of block weights removed, as asked", percent=True)
 REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
-PARAMETERS = Axis("parameters", "Parameters that are not zero (millions)")
+PARAMETERS = Axis("parameters", "Parameters left (millions)")
 PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
 BITS = Axis("bits_per_weight", "Bits per weight of the blocks, scales and zeros counted", of_bits=True)
 PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)", of_bits=True)

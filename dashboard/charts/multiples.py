@@ -121,7 +121,7 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
         {
             "Method": ordered["of"],
             "Model": ordered["model"],
-            "Removed": ordered["where"],
+            "Amount": ordered["where"],
             "Times dense": ordered["value"],
             "Accuracy vs dense": 100 * lost,
             "Packed vs dense (%)": 100 * ordered["packed_share"],

@@ -133,6 +133,12 @@ def amounts(points: pd.DataFrame) -> list[str]:
     return [amount(ratio, None) for ratio in ratios] + [amount(None, pattern) for pattern in ordered]
 
 
+def amount_title(steps: Sequence[str]) -> str:
+    """Name what amounts are of: shares removed, bits, or both."""
+    bits = ["bit" in step for step in steps]
+    return "Bits" if all(bits) else "Amount" if any(bits) else "Removed"
+
+
 def first_amount(steps: Sequence[str]) -> str:
     """Return the amount that is chosen at first: the usual ratio, bits or factor, or else the one in the middle."""
     return next((one for one in USUAL if one in steps), steps[len(steps) // 2])

@@ -107,7 +107,7 @@ def ranking(
         {
             "#": range(1, len(found) + 1),
             "Method": found["series"],
-            "Removed": found["where"].replace(amount(None, None), "0 %"),
+            "Amount": found["where"].replace(amount(None, None), "0 %"),
             "Misses by": found["misses"],
             "Packed MB": found["packed_mb"],
             "x dense": found["times_dense"],

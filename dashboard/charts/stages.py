@@ -6,9 +6,8 @@ import math
 
 import pandas as pd
 
-from core import reached
-from core.request.stages import COUNTED
-from core.results import LayerReport, Result
+from core.removal import block_share, stage_share
+from core.results import Result
 from core.specs import Stage
 from core.words import amount, changed, label
 
@@ -32,15 +31,17 @@ def stage_table(result: Result) -> pd.DataFrame:
 
     Errors are the relative ones of its layer reports; the device is a column where stages differ in it.
     """
-    variant, rows, gone = result.variant, [], 0.0
+    variant, rows = result.variant, []
+    share = block_share(result)
+    gone = math.nan if share is None else 0.0
     for place, stage in enumerate(variant.stages):
         made = variant.made[place] if place < len(variant.made) else {}
         layers = [layer for layer in result.layers if layer.stage == place]
         errors = [(layer.error, layer.name) for layer in layers if layer.error is not None]
-        if stage.removes and (layers or stage.ratio_kind in COUNTED):
-            gone = _gone(stage, layers)
+        if stage.prunes:
+            gone = math.nan if stage.layers else stage_share(stage, layers)  # NaN: a share of some layers only
         if place == len(variant.stages) - 1:
-            gone = reached.gone(result)
+            gone = math.nan if share is None else share
         worst = max(errors, default=(math.nan, ""))
         rows.append(
             {
@@ -57,13 +58,3 @@ def stage_table(result: Result) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     return table if table["Device"].nunique() > 1 else table.drop(columns="Device")
-
-
-def _gone(stage: Stage, layers: list[LayerReport]) -> float:
-    """Return the share of the block weights that is gone after a stage: as its layers report, else as it was asked."""
-    if stage.layers is not None:
-        return math.nan  # a share of some of them only
-    sizes = [rows * columns for rows, columns in (layer.shape for layer in layers)]
-    if not sum(sizes):
-        return stage.share
-    return sum(layer.sparsity * size for layer, size in zip(layers, sizes, strict=True)) / sum(sizes)

@@ -64,7 +64,7 @@ FIRST = {
 }
 MORE = {
     "bits_per_weight": Field("Bits a weight, at most", "Of the linear layers inside the blocks.", 0.5),
-    "parameters": Field("M parameters, at most", "Millions that are not zero, of the whole model.", 10.0),
+    "parameters": Field("M parameters, at most", "Millions that are left of the whole model.", 10.0),
     "prefill_ms": Field("ms to read, at most", "Measured time to read a token of a prompt, at batch 1.", 0.1),
     "memory_mb": Field("MB of memory, at most", "Measured peak memory, at batch 1.", 10.0),
 }

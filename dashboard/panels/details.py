@@ -13,7 +13,8 @@ from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
 from core.reached import embedding_words, missed, share
-from core.registry import RECONSTRUCTIONS
+from core.registry import RECONSTRUCTIONS, rounds
+from core.removal import bits_words, block_share
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result
@@ -147,7 +148,8 @@ def _facts(result: Result) -> list[str]:
     facts = [
         f"made in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
-        f"{share(size.block_removed)} of block weights are zero or gone",
+        None if (gone := block_share(result)) is None else f"{share(gone)} of block weights are zero or gone",
+        *bits_words(result),
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
     ]
     return [fact for fact in facts if fact]
@@ -240,13 +242,14 @@ def _layers(point: Point) -> list[Item]:
             key=f"explore_stage_{point.result.variant.key[:8]}",
         )
     shown = [layer for layer in reports if layer.stage == place]
-    layers = pd.DataFrame([layer.model_dump() for layer in shown])
+    layers = pd.DataFrame([layer.model_dump() | {"bits": layer.bits} for layer in shown])
     kind = layers["error_kind"].iloc[0]
-    choices = {f"relative {kind} error": "error", "sparsity": "sparsity"}
-    if "bits" in layers and layers["bits"].nunique() > 1:
-        choices = {"bits a weight": "bits"} | choices
-    if layers["error"].isna().all():
-        choices.pop(f"relative {kind} error")
+    measure = "bits" if rounds(chain[place]) else "sparsity"  # the zeros of rounded weights are codes
+    titles = {"error": f"relative {kind} error", "bits": "bits per weight", "sparsity": "sparsity"}
+    order = (measure, "error") if layers["bits"].nunique() > 1 else ("error", measure)
+    choices = {titles[column]: column for column in order if layers[column].notna().any()}
+    if not choices:
+        return []
     title = st.segmented_control(
         "Layers by", list(choices), default=next(iter(choices)), required=True, key="explore_by"
     )
@@ -266,7 +269,7 @@ def _layers(point: Point) -> list[Item]:
         "explore_layers",
         lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),
         caption,
-        layers[["name", "block", "role", "sparsity", "error", "error_kind", "damping", "seconds", "note"]],
+        layers[["name", "block", "role", measure, "error", "error_kind", "damping", "seconds", "note"]],
         alt=f"Heat map of {title} by block and layer role",
         file=point.file("layers"),
     )

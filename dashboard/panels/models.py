@@ -63,7 +63,9 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
     if axis == multiples.SIZE:
-        at = st.segmented_control("Removed", steps, default=first, required=True, key="explore_size_at", **BOUND)
+        at = st.segmented_control(
+            points.amount_title(steps), steps, default=first, required=True, key="explore_size_at", **BOUND
+        )
         shown = shown[shown["where"] == at]
     st.markdown(on_each(at or first, shown))
     content = f"multiples-at-{at}" if at else "multiples"

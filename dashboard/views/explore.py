@@ -93,8 +93,7 @@ def pick_amount(steps: list[str], start: str) -> str:
     """Let one of the amounts be chosen where there are several."""
     if len(steps) < 2:
         return start
-    bits = ["bit" in step for step in steps]
-    title = "Bits" if all(bits) else "Amount" if any(bits) else "Removed"
+    title = points.amount_title(steps)
     return st.segmented_control(title, steps, default=start, required=True, wrap=True, key=AT, **BOUND)
 
 

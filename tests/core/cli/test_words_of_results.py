@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.cli.reproduce import reproduce
-from core.cli.tables import summary
+from core.cli.tables import describe_result, summary
 from core.errors import UserError
 from core.request.stages import build_stage
 from core.shipping.base import Written
@@ -13,7 +13,7 @@ from core.shipping.card import card
 from core.shipping.formats import FORMATS
 from core.shipping.proof import Proof
 from core.specs import Calibration, Stage
-from tests.core.made import WANDA, make, perplexity
+from tests.core.made import LAYER, WANDA, make, perplexity
 
 TEXT = Calibration.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
@@ -65,3 +65,19 @@ def test_the_card_of_a_reconstruction_calls_it_one_and_cites_each_method_once():
     assert "2. AdaPrune: reconstructed, on `passages-calibration:16x2048`" in text and "trained," not in text
     assert "# m, AdaPrune, 50 %, then AdaPrune, 50 %\n" in text
     assert text.count("Accelerated Sparse Neural Training") == 1 and "Method: None" not in text
+
+
+QUANTISED = Stage(method="gptq", ratio=0.75, ratio_kind="bits", pattern="4bit")
+
+
+def test_what_stages_only_quantise_has_bits_in_place_of_a_share(capsys):
+    pruned, quantised = make(layers=(LAYER,)), make(stages=(QUANTISED,), layers=(LAYER.model_copy(update={"bits": 4}),))
+    row, other = summary([pruned, quantised], lambda *_: None)
+    assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0%", "25.0%", "9.00")
+    assert (other["block weights removed"], other["model removed"], other["bits per weight"]) == ("", "", "9.00")
+    cards = [card(one, FORMATS[0], "float32", MADE, PROOF) for one in (pruned, quantised)]
+    assert "\n25.0% of the model's parameters are zero or gone; 200 parameters are stored, in fp32.\n" in cards[0]
+    assert "\n9.00 bits per block weight; 200 parameters are stored, in fp32.\n" in cards[1]
+    for result, sparsity in ((pruned, True), (quantised, False)):
+        describe_result(result, None, lambda *_: None)
+        assert ("sparsity" in capsys.readouterr().out) is sparsity

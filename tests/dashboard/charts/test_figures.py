@@ -268,7 +268,7 @@ def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     assert len(seeds) == 3
     dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
     table = comparison(found, dropped, found.iloc[:0], UNPAIRED, UNPAIRED)
-    row = table[table["Removed"] == "50 %"].iloc[0]
+    row = table[table["Amount"] == "50 %"].iloc[0]
     assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
 
 
@@ -277,7 +277,7 @@ def test_comparison_is_against_dense(perplexities, frame):
     means = zeroshot.seven_means(zeroshot.headline(frame))
     table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
     assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Ratio to dense"] == 1
-    row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "30 %")].iloc[0]
+    row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]
     assert row["Ratio to dense"] == pytest.approx(22.8 / 20.1)
     assert row["Accuracy vs dense"] < 0 and row["Packed MB"] < table.iloc[0]["Packed MB"]
 

@@ -65,7 +65,7 @@ def test_sizes_are_named_once_where_they_are_close(found):
 def test_accuracies_are_beside_their_own_dense(frames, found):
     means = multiples.minus_dense(frames["smollm2-135m"])
     table = multiples.table(found, means)
-    row = table[(table["Method"] == "SparseGPT") & (table["Removed"] == "50 %") & (table["Model"] == "smollm2-135m")]
+    row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "50 %") & (table["Model"] == "smollm2-135m")]
     assert -10 < row["Accuracy vs dense"].squeeze() < 0
     assert table.loc[table["Model"] == "opt-125m", "Accuracy vs dense"].isna().all()
     assert multiples.minus_dense(frames["opt-125m"]).empty

@@ -233,7 +233,7 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     found, frame = told(without_wanda)
     accuracies = shown_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
     table = comparison(curve, zeroshot.seven_means(zeroshot.headline(frame)), dense, perplexities, accuracies)
-    table = table.set_index(["Method", "Removed"])
+    table = table.set_index(["Method", "Amount"])
     results, _ = without_wanda
     row, figure = table.loc[("Magnitude", "50 %")], perplexities.set_index("key").loc[results[1].variant.key]
     assert row["Ratio to dense"] == pytest.approx(figure["ratio"])

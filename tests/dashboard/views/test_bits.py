@@ -2,8 +2,12 @@
 
 import pandas as pd
 
+from core.engine.variants import describe
+from core.request.complete import complete
+from core.specs import Perplexity
 from dashboard.charts import figures, points
 from dashboard.charts.style import LIGHT
+from tests.core.made import LAYER, make, perplexity
 from tests.dashboard.opened import chain_field, open_app
 from tests.dashboard.synthetic import chained, result
 
@@ -58,8 +62,27 @@ def test_bits_have_a_curve_by_what_they_have_in_common_with_zeros(fresh):
     bits.set_value("3 bit").run()
     assert any("Rounded to 3 bits a weight, **GPTQ** reads text best" in one.value for one in app.markdown)
     trade_off = open_app(explore_mode="Trade-off", explore_text="passages-eval, 16 x 2048 tokens")
-    there = set(map(tuple, trade_off.dataframe[0].value[["Method", "Removed"]].to_numpy()))
+    there = set(map(tuple, trade_off.dataframe[0].value[["Method", "Amount"]].to_numpy()))
     assert {("RTN", "4 bit"), ("SparseGPT (bits 4)", "50 %")} <= there
+
+
+def test_a_quantised_point_shows_bits_and_no_removed_share(store):
+    text = [Perplexity.parse("passages-eval@2048:16")]
+    spec = complete("smollm2-135m", "rtn@3bit", perplexity=text)
+    layers = tuple(LAYER.model_copy(update={"name": name, "role": name, "bits": 3}) for name in ("q", "k"))
+    made = make(perplexity(30.0, "passages-eval"), layers=layers, zeros=80)
+    store.put(made.model_copy(update={"variant": describe(spec.variant)}))
+    app = open_app(
+        explore_x="bits per weight", explore_text="passages-eval, 16 x 2048 tokens", explore_point="rtn@3bit"
+    )
+    assert not app.exception
+    facts = " ".join(text.value for text in app.markdown)
+    assert "9.00 bits per block weight" in facts.lower() and "zero or gone" not in facts
+    points, stages = (table.value for table in app.dataframe[:2])
+    assert points["Model removed (%)"].isna().all() and list(points["Amount"]) == ["3 bit"]
+    assert stages["Gone after it (%)"].isna().all()
+    (by,) = (group for group in app.get("button_group") if group.key == "explore_by")
+    assert list(by.options) == ["relative output error", "bits per weight"]
 
 
 def test_amounts_are_in_order():

@@ -219,7 +219,7 @@ def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
     assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
     curve_drawn = charts(app)[0].proto.spec
     assert curve_drawn.count('"previous"') == 2  # arrows: SparseGPT at two ratios, trained by LoRA
-    table = app.dataframe[0].value.set_index(["Method", "Removed"])
+    table = app.dataframe[0].value.set_index(["Method", "Amount"])
     assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(42.6, abs=0.05)
     (differences,) = [one.proto.spec for one in charts(app) if "zero-shot minus dense" in one.proto.spec]
     assert all(name in differences for name in ("Magnitude", "Wanda", "RIA", "SparseGPT"))

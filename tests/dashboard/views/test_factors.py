@@ -39,7 +39,7 @@ def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store)
     assert amounts.options == ["3x", "2x"] and amounts.value == "2x"
     assert "With the embedding 2 times smaller, **Tensor train** reads text best" in read(app)
     there = open_app(explore_mode="Trade-off", explore_text=TEXT).dataframe[0].value
-    assert {("Tensor train", "2x"), ("RTN", "8 bit")} <= set(map(tuple, there[["Method", "Removed"]].to_numpy()))
+    assert {("Tensor train", "2x"), ("RTN", "8 bit")} <= set(map(tuple, there[["Method", "Amount"]].to_numpy()))
     (link,) = (
         one.proto.query_string
         for one in open_app("views/methods.py").get("page_link")

@@ -127,7 +127,7 @@ def test_there_are_four_stories_of_two_sentences_on_shipped_rows(told):
 
 
 def row_of(table, method, removed="50 %"):
-    (row,) = (row for _, row in table.iterrows() if row["Method"] == method and row["Removed"] == removed)
+    (row,) = (row for _, row in table.iterrows() if row["Method"] == method and row["Amount"] == removed)
     return row
 
 
@@ -171,7 +171,7 @@ def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
     assert not app.exception
     table = app.dataframe[0].value
     assert set(table["Model"]) == {DEFAULT_MODEL, "gemma3-270m"}
-    half = table[(table["Removed"] == "50 %") & table["Method"].isin(["SparseGPT", "Magnitude"])]
+    half = table[(table["Amount"] == "50 %") & table["Method"].isin(["SparseGPT", "Magnitude"])]
     assert len(half) == 4 and all(f"{number(value)} " in story.text for value in half["Times dense"])
 
 

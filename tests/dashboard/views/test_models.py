@@ -34,7 +34,7 @@ def test_several_models_are_multiples_of_their_own_dense(fresh):
     assert round(row["Times dense"], 3) == round(36.85 / 27.66, 3)
     app.pills(key="explore_models_shown").set_value(["opt-125m", "opt-175b"]).run()
     app.segmented_control(key="explore_against").set_value("model size").run()
-    assert not app.exception and set(app.dataframe[0].value["Removed"]) == {"50 %"}
+    assert not app.exception and set(app.dataframe[0].value["Amount"]) == {"50 %"}
     app.pills(key="explore_models_shown").set_value([]).run()
     assert "Choose at least one model." in [one.value for one in app.info]
 
@@ -44,7 +44,7 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
     app = open_app(**shown, explore_against="packed size")
     assert not app.exception
     table = app.dataframe[0].value
-    gptq = table[(table["Method"] == "GPTQ") & (table["Removed"] == "4 bit")]
+    gptq = table[(table["Method"] == "GPTQ") & (table["Amount"] == "4 bit")]
     assert set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"} and gptq["Packed vs dense (%)"].between(20, 90).all()
     app.segmented_control(key="explore_against").set_value("what was removed").run()
     assert not app.exception and not app.dataframe

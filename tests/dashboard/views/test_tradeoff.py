@@ -191,7 +191,7 @@ def test_variants_of_two_texts_are_two_points_and_told_apart(mixed):
 
 def test_seeds_are_one_point(filled):
     filled.put(result("wanda", 46.0, 0.5, seed=1))
-    shown = table(open_tradeoff(only_method="Wanda")).set_index("Removed")
+    shown = table(open_tradeoff(only_method="Wanda")).set_index("Amount")
     assert shown.loc["50 %", "Perplexity"] == 45.0
 
 
