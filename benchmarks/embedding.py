@@ -5,12 +5,15 @@
 Microseconds a token to look up 1 and 512 tokens, and a position to find the logits of 1 and 64; the sides take turns.
 """
 
+from typing import Annotated
+
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 from torch.utils.benchmark import Timer
 
+from benchmarks.smoke import run
 from core.chain import Shared, parse
 from core.models.sources import identify, load_model
 from core.progress import silent
@@ -19,11 +22,15 @@ from core.request.stages import DEFAULT_MODEL
 from tests.core.applied import compress
 
 LOOKED_UP, POSITIONS = (1, 512), (1, 64)
-LEAST_SECONDS = 1.0  # that each is repeated for
+SMOKE = {"least_seconds": 0.01}
 
 
 @torch.inference_mode()
-def main(factor: str = "2", model: str = DEFAULT_MODEL) -> None:
+def main(
+    factor: str = "2",
+    least_seconds: Annotated[float, typer.Option(help="For which each is repeated.")] = 1.0,
+    model: str = DEFAULT_MODEL,
+) -> None:
     sides = {"dense": load_model(identify(model))}
     for chain in (f"tensor-train@{factor}x", f"embedding-lowrank@{factor}x"):
         made = load_model(identify(model))
@@ -51,7 +58,7 @@ def main(factor: str = "2", model: str = DEFAULT_MODEL) -> None:
                 globals={"part": getattr(side, part)(), "given": given},
                 num_threads=torch.get_num_threads(),
             )
-            each = timer.blocked_autorange(min_run_time=LEAST_SECONDS).median / count
+            each = timer.blocked_autorange(min_run_time=least_seconds).median / count
             dense = dense or each
             cells.append(f"{1e6 * each:.3g} (x {each / dense:.1f})")
         table.add_row(what, *cells)
@@ -59,4 +66,4 @@ def main(factor: str = "2", model: str = DEFAULT_MODEL) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peer import compress
+from benchmarks.smoke import run
 from core.analysis.paired import difference
 from core.context import Context, Given
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
@@ -33,10 +34,18 @@ from core.specs import Calibration
 PEER = "llm-compressor"
 Windows = Annotated[int, typer.Option(min=2, help="An interval is made of two or more.")]
 COLUMNS = ("bits", "side", "seconds", "perplexity", "perplexity / peer's", "peer's time / this")
+SMOKE = {"bits": "4", "windows": 2, "window": 24, "group_size": 16}
 
 
-def main(llmcompressor: Path | None = None, bits: str = "4,3", windows: Windows = 16, window: int = 2048) -> None:
-    source = identify(DEFAULT_MODEL)
+def main(
+    llmcompressor: Path | None = None,
+    bits: str = "4,3",
+    windows: Windows = 16,
+    window: int = 2048,
+    group_size: Annotated[int, typer.Option(help="Of the engine; llm-compressor has groups of 64.")] = 64,
+    model: str = DEFAULT_MODEL,
+) -> None:
+    source = identify(model)
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
     calibration = Calibration(corpus=corpus, windows=windows, window=window)
@@ -50,7 +59,11 @@ def main(llmcompressor: Path | None = None, bits: str = "4,3", windows: Windows 
         model = load_model(source, "float32")
         reuse_freed_memory()  # as every run of the engine does
         stage = build_stage(
-            "gptq", None, pattern=f"{amount}bit", settings={"grid": "range"} | settings, calibration=calibration
+            "gptq",
+            None,
+            pattern=f"{amount}bit",
+            settings={"grid": "range", "group_size": group_size} | settings,
+            calibration=calibration,
         )
         started = time.perf_counter()
         apply(model, Given(stage, tokens), Context(torch.device("cpu")))
@@ -78,4 +91,4 @@ def main(llmcompressor: Path | None = None, bits: str = "4,3", windows: Windows 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

@@ -15,6 +15,7 @@ from rich.table import Table
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.smoke import run
 from core.chain import Shared, parse
 from core.evaluation.latency import DECODED, PROMPT, latency
 from core.evaluation.packed import packed
@@ -28,6 +29,7 @@ from tests.core.applied import compress
 
 DENSE = "bfloat16"
 UNITS = {"prefill": "ms a token", "decode": "ms a token", "memory": "MB"}
+SMOKE = {"stage": "rtn@8bit,group_size=0", "rounds": 1}
 
 
 def figures(model: nn.Module, dtype: str) -> dict[tuple[str, int], float]:
@@ -84,4 +86,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

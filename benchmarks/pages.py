@@ -21,13 +21,14 @@ from itertools import islice, product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
+from benchmarks.smoke import run
 from core.chain import Shared, parse
 from core.data.cards import SEVEN, TASKS
 from core.paths import PROJECT, local_results_dir
@@ -52,7 +53,6 @@ BLOCKS, ROLES = 30, ("q", "k", "v", "o", "gate", "up", "down")
 AT_ONCE = 500  # variants that are inserted together
 FIRST_PART, MEMORY = 2.0, 600.0  # seconds, MB
 RERUN = 0.3  # seconds of a page
-SERVERS = 5  # started to be visited
 
 Row = tuple[str, float, str, float | None]  # what, figure, unit, wanted
 
@@ -64,7 +64,7 @@ def chains() -> list[str]:
     """Return what variants are made by: every method at every amount that it takes, and what followed it."""
     found = []
     for method in (method for method in METHODS if method.takes_amount):
-        amounts = [f"{bits}bit" for bits in method.bits]
+        amounts = [f"{bits}bit" for bits in method.bits] or [f"{factor:g}x" for factor in method.factors]
         amounts = amounts or [ratio for ratio in RATIOS if float(ratio) <= method.highest_offered]
         amounts += ["2:4", "4:8"] if method.patterns else []
         found += [f"{method.name}@{amount}{then}" for amount, then in product(amounts, FOLLOWED)]
@@ -207,6 +207,10 @@ def measure_page(name: str, page: str | None) -> list[Row]:
     ]
 
 
+def in_this_process(work: Callable[[], list[Row]]) -> list[Row]:
+    return work()
+
+
 def in_a_process(work: Callable[[], list[Row]]) -> list[Row]:
     """Return what work gives in a process of its own, which has imported and cached nothing."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -237,9 +241,9 @@ IDLE = """() => {
 }"""
 
 
-def measure_browser() -> list[Row]:
+def measure_browser(servers: int) -> list[Row]:
     """Return the medians of several servers, each with browsers of its own."""
-    runs = [measure_server() for _ in range(SERVERS)]
+    runs = [measure_server() for _ in range(servers)]
     return [(rows[0][0], median(row[1] for row in rows), *rows[0][2:]) for rows in zip(*runs, strict=True)]
 
 
@@ -294,26 +298,31 @@ def show(title: str, rows: list[Row]) -> None:
     Console().print(table)
 
 
-PAGES = (("Explore", None), ("Run", "views/run.py"), ("Published", "views/published.py"))
-PARTS: tuple[Callable[[], list[Row]], ...] = (
-    measure_reading,
-    measure_estimate,
-    *(partial(measure_page, *page) for page in PAGES),
-    measure_browser,
-)
+PAGES = {"Explore": None, "Run": "views/run.py", "Published": "views/published.py"}
+SMOKE = {"variants": 24, "pages": "Published", "servers": 0, "fresh": False}
 
 
-def main(variants: int = 10_000, keep: Path | None = None) -> None:
+def main(
+    variants: int = 10_000,
+    keep: Path | None = None,
+    pages: Annotated[str, typer.Option(help="Those to run in Streamlit's tester.")] = ",".join(PAGES),
+    servers: Annotated[int, typer.Option(help="Started one after the other, each visited by a browser.")] = 5,
+    fresh: Annotated[bool, typer.Option(help="Each part in a process of its own, which has cached nothing.")] = True,
+) -> None:
+    parts: list[Callable[[], list[Row]]] = [measure_reading, measure_estimate]
+    parts += [partial(measure_page, name, PAGES[name]) for name in pages.split(",")]
+    parts += [partial(measure_browser, servers)] if servers else []
     os.environ.pop("SLIMSCOPE_DB", None)
+    apart = in_a_process if fresh else in_this_process
     with tempfile.TemporaryDirectory() as temporary:
         folder = (keep or Path(temporary) / "filled").absolute()
         if not (folder / "local.db").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            in_a_process(partial(fill, folder, variants))
+            apart(partial(fill, folder, variants))
         for title, results in (("what ships", Path(temporary)), (f"{variants:,} variants made up", folder)):
             os.environ["SLIMSCOPE_RESULTS"] = str(results)
-            show(title, [row for part in PARTS for row in in_a_process(part)])
+            show(title, [row for part in parts for row in apart(part)])
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

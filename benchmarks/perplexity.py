@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.smoke import run
 from core.data.corpora import evaluation_windows
 from core.evaluation.perplexity import TOKENS, perplexity
 from core.memory import memory_growth, reuse_freed_memory
@@ -26,6 +27,7 @@ from core.request.stages import DEFAULT_MODEL
 from core.specs import Perplexity
 
 TEXTS = "wikitext2@2048:16,wikitext2@128:128,ptb-valid@128:128"
+SMOKE = {"texts": "wikitext2@24:2,ptb-valid@24:2"}
 
 
 @torch.inference_mode()
@@ -77,4 +79,4 @@ def main(texts: str = TEXTS, model: str = DEFAULT_MODEL, dtype: str = "float32",
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

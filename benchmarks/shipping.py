@@ -11,13 +11,14 @@ import statistics
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.smoke import run
 from core.chain import DENSE
 from core.engine.variants import make_variant
 from core.errors import UserError
@@ -34,6 +35,13 @@ from core.specs import Calibration
 CHAINS = "slimllm@0.2;flap@0.2;sparsegpt@0.5+gptq@4bit,group_size=32"
 # Hugging Face last: it may bring the model to another precision.
 TYPES = "gguf:F16,gguf:Q8_0,gguf:Q4_0,compressed-tensors:fp32,huggingface:fp32"
+SMOKE = {
+    "chains": "",
+    "types": "huggingface:fp32",
+    "calibration": "c4-sample:4x24",
+    "rounds": 1,
+    "threads": 1,
+}
 
 
 class Export(NamedTuple):
@@ -47,11 +55,11 @@ class Export(NamedTuple):
     wanted: list  # what the variant itself says of the prompts
 
 
-def written(chain: str, types: str, calibration: Calibration, tokenizer, place: Path) -> list[Export]:
+def written(model: str, chain: str, types: str, calibration: Calibration, tokenizer, place: Path) -> list[Export]:
     """Make a variant and write all exports that can hold it below a folder."""
-    spec = complete(DEFAULT_MODEL, chain, calibration=calibration).variant
-    model, result = make_variant(spec, tokenizer, "cpu", silent)
-    wanted, found = expected(model, tokenizer), []
+    spec = complete(model, chain, calibration=calibration).variant
+    network, result = make_variant(spec, tokenizer, "cpu", silent)
+    wanted, found = expected(network, tokenizer), []
     for asked in types.split(","):
         name, _, told = asked.partition(":")
         form = find_format(name)
@@ -59,33 +67,34 @@ def written(chain: str, types: str, calibration: Calibration, tokenizer, place: 
         with suppress(UserError):
             form.check(spec)
             folder.mkdir()
-            made = form.write(model, tokenizer, result.variant, folder, form.parse(told), lambda *_: None)
+            made = form.write(network, tokenizer, result.variant, folder, form.parse(told), lambda *_: None)
             size = sum(file.stat().st_size for file in folder.iterdir())
             found.append(Export(chain, f"{form.label} {told}", form.runtime, made.path, size, wanted))
     return found
 
 
 def main(
-    chains: str = typer.Option(CHAINS, help="Separated by semicolons."),
-    types: str = typer.Option(TYPES, help="Formats, and their types."),
+    chains: Annotated[str, typer.Option(help="Separated by semicolons.")] = CHAINS,
+    types: Annotated[str, typer.Option(help="Formats, and their types.")] = TYPES,
     calibration: str = "c4-sample:8x512",
     rounds: int = 3,
-    threads: int = typer.Option(torch.get_num_threads()),
+    threads: int = torch.get_num_threads(),
+    model: str = DEFAULT_MODEL,
 ) -> None:
     reuse_freed_memory()
-    tokenizer = load_tokenizer(identify(DEFAULT_MODEL))
+    tokenizer = load_tokenizer(identify(model))
     with TemporaryDirectory() as temporary:
         exports = [
             export
-            for chain in (DENSE, *chains.split(";"))
-            for export in written(chain, types, Calibration.parse(calibration), tokenizer, Path(temporary))
+            for chain in (DENSE, *filter(None, chains.split(";")))
+            for export in written(model, chain, types, Calibration.parse(calibration), tokenizer, Path(temporary))
         ]
         proofs: list[list[Proof]] = [[] for _ in exports]
         for _ in range(rounds):
             for export, found in zip(exports, proofs, strict=True):
                 found.append(prove(export.runtime, export.path, export.wanted, threads, lambda: None))
                 typer.echo(f"{export.chain}, {export.form}: {found[-1].words()}", err=True)
-    table = Table(title=f"{DEFAULT_MODEL}, calibrated on {calibration}, {threads} threads, {rounds} rounds")
+    table = Table(title=f"{model}, calibrated on {calibration}, {threads} threads, {rounds} rounds")
     for column in ("chain", "saved as", "MB", "/ dense", "tokens/s", "median", "x dense", "difference"):
         table.add_column(column, justify="left" if column in ("chain", "saved as") else "right", overflow="fold")
     dense: dict[str, tuple[int, float]] = {}  # of each type: bytes and tokens a second
@@ -111,4 +120,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

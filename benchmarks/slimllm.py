@@ -5,13 +5,14 @@
 It prints a table, perplexity by setting and ratio, with LoRAP's, LLM-Pruner's and neuron magnitude's beside it.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.smoke import run
 from core.context import Context, Given
 from core.data.corpora import calibration_windows, evaluation_windows
 from core.engine.stages import apply
@@ -37,15 +38,17 @@ SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("LLM-Pruner, no block spared", "llm-pruner", {"whole_first": 0.0, "whole_last": 0.0}),
     ("neuron magnitude", "neuron-magnitude", {}),
 )
+SMOKE = {"ratios": "0.3", "calibration": "c4-sample:4x24", "on": "wikitext2@24:2"}
 
 
 def main(
     ratios: str = "0.2,0.5",
     calibration: str = "c4-sample:16x2048",
-    on: str = typer.Option("wikitext2@2048:16", "--perplexity"),
+    on: Annotated[str, typer.Option("--perplexity")] = "wikitext2@2048:16",
+    model: str = DEFAULT_MODEL,
 ) -> None:
     reuse_freed_memory()
-    source = identify(DEFAULT_MODEL)
+    source = identify(model)
     tokenizer = load_tokenizer(source)
     wanted, read = Perplexity.parse(on), Calibration.parse(calibration)
     tokens = calibration_windows(read, tokenizer, 0)
@@ -58,9 +61,11 @@ def main(
     for what, method, settings in SETTINGS:
         found = []
         for ratio in asked:
-            model = load_model(source, "float32")
-            apply(model, Given(build_stage(method, ratio, None, settings, read), tokens), Context(torch.device("cpu")))
-            (reading,) = perplexity(model, {wanted: texts}, silent)
+            network = load_model(source, "float32")
+            apply(
+                network, Given(build_stage(method, ratio, None, settings, read), tokens), Context(torch.device("cpu"))
+            )
+            (reading,) = perplexity(network, {wanted: texts}, silent)
             found.append(f"{summary('perplexity', reading.samples)['value']:.2f}")
             typer.echo(f"{what}, {ratio:.0%}: {found[-1]}", err=True)
         table.add_row(what, *found)
@@ -68,4 +73,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

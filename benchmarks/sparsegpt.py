@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import torch
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peer import compress
+from benchmarks.smoke import run
 from benchmarks.two_pass import prune_two_pass
 from core.context import Context, Given
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
@@ -27,10 +27,11 @@ from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import Calibration
 
 RATIO = 0.5
+SMOKE = {"windows": 2, "window": 24}
 
 
-def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = None) -> None:
-    source = identify(DEFAULT_MODEL)
+def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = None, model: str = DEFAULT_MODEL) -> None:
+    source = identify(model)
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
     calibration = Calibration(corpus=corpus, windows=windows, window=window)
@@ -51,10 +52,10 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
         apply(model, Given(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
-    model = load_model(source, "float32")
+    reference = load_model(source, "float32")
     started = time.perf_counter()
-    prune_two_pass(model, tokens, RATIO)
-    measured("two-pass reference, float32", time.perf_counter() - started, model)
+    prune_two_pass(reference, tokens, RATIO)
+    measured("two-pass reference, float32", time.perf_counter() - started, reference)
     measured("slimscope, float32", *engine("float32"))
     measured("slimscope, bfloat16", *engine("bfloat16"))
     measured("slimscope, reference form, float32", *engine("float32", true_sequential=False))
@@ -73,4 +74,4 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

@@ -9,10 +9,10 @@ import time
 from collections import defaultdict
 
 import torch
-import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.smoke import run
 from core.data.corpora import calibration_windows, default_corpora
 from core.engine.forms import make_walker
 from core.memory import reuse_freed_memory
@@ -29,15 +29,16 @@ from core.specs import Calibration
 RATIO = 0.5
 SIDES = ("SparseGPT", "SparseGPT + AdaPrune", "ALPS", "OBS")
 HESSIAN = {"SparseGPT": SparseGPT, "ALPS": ALPS, "OBS": OBS}
+SMOKE = {"windows": 2, "window": 24, "blocks": "0"}
 
 
-def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29") -> None:
-    source = identify(DEFAULT_MODEL)
+def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: str = DEFAULT_MODEL) -> None:
+    source = identify(model)
     text = Calibration(corpus=default_corpora()[1], windows=windows, window=window)
     tokens = calibration_windows(text, load_tokenizer(source), 0)
-    model = load_model(source, "float32")
+    network = load_model(source, "float32")
     reuse_freed_memory()
-    found, wanted = find_blocks(model), [int(index) for index in blocks.split(",")]
+    found, wanted = find_blocks(network), [int(index) for index in blocks.split(",")]
     linears = [linear for linear in found.all_linears() if linear.block in wanted]
     table = Table(title=f"Layer losses at {RATIO:.0%}, {source.id}, {windows} windows of {window}")
     for column in ("linear", *SIDES):
@@ -69,7 +70,7 @@ def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29") -> None
         if losses["OBS"] > losses["SparseGPT"]:
             worse.append(linear.name)
 
-    make_walker(model, found, tokens, OBS().sums, torch.device("cpu"), linears, true_sequential=False).walk(
+    make_walker(network, found, tokens, OBS().sums, torch.device("cpu"), linears, true_sequential=False).walk(
         linears, compare
     )
     seconds[SIDES[1]] += seconds["SparseGPT"]  # it goes on from there
@@ -82,4 +83,4 @@ def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29") -> None
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

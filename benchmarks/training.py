@@ -13,13 +13,13 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import typer
 from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
+from benchmarks.smoke import run
 from core.data.corpora import calibration_windows, default_corpora
 from core.memory import reuse_freed_memory
 from core.models.parts.blocks import find_blocks
@@ -33,6 +33,7 @@ from core.training.loop import Budget, train
 from core.training.methods.lora import LoRA
 
 ALPHA, LEARNING_RATE = 16.0, 1e-4
+SMOKE = {"steps": 1, "batch": 2, "length": 24, "rank": 2, "repeats": 1}
 
 
 def ours(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int) -> tuple[float, float]:
@@ -73,9 +74,16 @@ def peer(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int, m
         return time.perf_counter() - started, loss
 
 
-def main(steps: int = 2, batch: int = 16, length: int = 256, rank: int = 8, repeats: int = 3) -> None:
+def main(
+    steps: int = 2,
+    batch: int = 16,
+    length: int = 256,
+    rank: int = 8,
+    repeats: int = 3,
+    model: str = DEFAULT_MODEL,
+) -> None:
     reuse_freed_memory()
-    source = identify(DEFAULT_MODEL)
+    source = identify(model)
     corpus = default_corpora()[1]
     wanted = Calibration(corpus=corpus, windows=steps * batch + 1, window=length)
     windows = calibration_windows(wanted, load_tokenizer(source), 0)
@@ -108,4 +116,4 @@ def main(steps: int = 2, batch: int = 16, length: int = 256, rank: int = 8, repe
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

@@ -20,6 +20,7 @@ from lm_eval.models.huggingface import HFLM
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.smoke import run
 from core.analysis.paired import Difference, difference, mean_difference
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks
@@ -34,6 +35,7 @@ TIE = 1e-3  # choices closer than this may change places
 OURS, FLOOR, HALF = "slimscope", "floor", "slimscope, bf16"
 SHAPES = ((4, 128), (8, 64), (16, 64), (32, 64))  # (rows, tokens) of a batch, those that the floor is tried in
 POSITIONS = 512  # that the floor's head sees at once
+SMOKE = {"docs": 2, "batches": "1,2"}
 
 
 def main(docs: int = 50, batches: str = "8,16,32", model: str = DEFAULT_MODEL) -> None:
@@ -79,7 +81,7 @@ def main(docs: int = 50, batches: str = "8,16,32", model: str = DEFAULT_MODEL) -
 def least(network, shape: tuple[int, int], tokens: int, positions: int) -> float:
     """Return the seconds of a plain forward over so many tokens, and of the head at so many positions."""
     rows, length = shape
-    batch = torch.randint(1000, (rows, length))
+    batch = torch.randint(network.config.vocab_size, (rows, length))
     hidden = torch.randn(POSITIONS, network.config.hidden_size)
     started = time.perf_counter()
     for start in range(0, tokens, rows * length):
@@ -95,7 +97,7 @@ def judged(task, docs: int, answers: list[tuple[float, bool]]) -> pd.DataFrame:
     """Return the samples of `core.evaluation.zeroshot.TaskOutcome`."""
     documents = [document for _, document in task.doc_iterator(limit=docs)]
     counts = [len(task.doc_to_choice(document)) for document in documents]
-    return judge([Part(task, documents, Encoded([], counts))], answers)
+    return judge([Part(task, documents, Encoded([], counts), None)], answers)
 
 
 def show_seconds(title: str, seconds: dict[str, dict[str, float]], totals: dict[str, float], peer: str) -> None:
@@ -165,4 +167,4 @@ def agreement(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

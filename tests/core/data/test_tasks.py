@@ -11,28 +11,8 @@ from core.data import embedded
 from core.data.cards import SEVEN, TASKS, card
 from core.data.tasks import harness_tasks, identify_task, parts
 from core.errors import UserError
+from tests.core.data.task_rows import CHOICES, LAST, ROWS, write
 
-CHOICES = {"text": ["first", "second", "third", "fourth"], "label": ["A", "B", "C", "D"]}
-LAST = {"text": CHOICES["text"], "label": ["1", "2", "3", "4"]}
-ROWS = {
-    "boolq": [{"question": "is it so", "passage": "Title -- It is.", "idx": 0, "label": 1}],
-    "piqa": [{"goal": "open it", "sol1": "push", "sol2": "pull", "label": 1}],
-    "hellaswag": [
-        {
-            "activity_label": "Cooking",
-            "ctx_a": "A man cooks.",
-            "ctx_b": "he",
-            "endings": ["eats.", "sleeps.", "runs.", "flies."],
-            "label": "0",
-        }
-    ],
-    "winogrande": [{"sentence": "Ann saw Bea so _ left.", "option1": "Ann", "option2": "Bea", "answer": "2"}],
-    "arc_easy": [{"id": "a", "question": "Which?", "choices": CHOICES, "answerKey": "C"}],
-    "arc_challenge": [{"id": "b", "question": "Which?", "choices": LAST, "answerKey": "4"}],
-    "openbookqa": [{"id": "c", "question_stem": "The sun is", "choices": CHOICES, "answerKey": "B"}],
-    "lambada_openai": [{"text": "he saw the sign"}],
-    "rte": [{"sentence1": "A dog ran.", "sentence2": "A dog moved.", "label": 0, "idx": 0}],
-}
 # What the harness makes of each: context, choices, index of the right one.
 EXPECTED = {
     "boolq": ("Title -- It is.\nQuestion: is it so?\nAnswer:", ["no", "yes"], 1),
@@ -62,17 +42,11 @@ def data(request, tmp_path, monkeypatch):
         ]
     }
     for name, content in rows.items():
-        write(tmp_path / "data", name, content)
+        write(tmp_path / "data" / TASKS[name].file, content)
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     return tmp_path / "data"
-
-
-def write(folder, name, rows):
-    path = folder / TASKS[name].file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -114,7 +88,7 @@ def test_mmlu_is_its_57_subjects():
 
 def test_mmlu_without_a_subject_is_refused(data):
     rows = pq.read_table(data / TASKS["mmlu"].file).to_pylist()
-    write(data, "mmlu", rows[1:])
+    write(data / TASKS["mmlu"].file, rows[1:])
     with pytest.raises(UserError, match="has no documents of mmlu_abstract_algebra"):
         harness_tasks(["mmlu"])
 
