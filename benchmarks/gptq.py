@@ -21,6 +21,7 @@ from benchmarks.peer import compress
 from benchmarks.smoke import run
 from core.analysis.paired import difference
 from core.context import Context, Given
+from core.correlations import error_of
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
@@ -69,6 +70,7 @@ def main(
         apply(model, Given(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
+    error = error_of(evaluation, {"window": window, "windows": windows}, "differences")
     for amount in bits.split(","):
         sides = {
             "slimscope": engine(amount),
@@ -83,7 +85,7 @@ def main(
         for side, (seconds, _) in sides.items():
             row = [amount, side, f"{seconds:.1f}", f"{summary('perplexity', read[side])['value']:.2f}"]
             if side != PEER and PEER in sides:
-                told = difference("perplexity", read[PEER], read[side])
+                told = difference("perplexity", read[PEER], read[side], error)
                 row += [f"{told.ratio:.3f} ({told.ratio_low:.3f} to {told.ratio_high:.3f})"]
                 row += [f"{sides[PEER][0] / seconds:.2f}"]
             table.add_row(*row)

@@ -9,7 +9,9 @@ from core.analysis.differences import BESIDE, beside_dense, differences, of_pair
 from core.analysis.frame import tidy
 from core.analysis.paired import baselines, difference, holm, mean_difference
 from core.analysis.seven import MEAN
+from core.correlations import correlation_of
 from core.data.cards import SEVEN, TASKS
+from core.longrun import inflation
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
 from tests.core.made import KEY, OTHER, WANDA, make, perplexity
@@ -99,6 +101,26 @@ def test_perplexity_is_a_ratio_where_less_is_better():
     assert row["ratio"] == pytest.approx(math.exp(0.5075))
     assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
     assert row["verdict"] == "worse"
+
+
+def test_the_interval_of_a_text_allows_for_windows_that_correlate():
+    losses = pandas.DataFrame({"doc_id": range(16), "perplexity": [-3.0 - math.sin(i) for i in range(16)]})
+    more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(16)])
+    (row,) = compared([(perplexity(20.0), losses)], [(perplexity(22.0), more)]).to_dict("records")
+    independent = difference("perplexity", losses, more)
+    factor = inflation(16, correlation_of("wikitext2", {"window": 2048, "windows": 16}, "differences"))
+    assert row["stderr"] == pytest.approx(independent.stderr * math.sqrt(factor))
+    assert row["high"] - row["low"] > 1.3 * (independent.high - independent.low)
+    assert row["p"] > independent.p
+
+
+def test_the_log_losses_of_documents_are_independent():
+    losses = pandas.DataFrame({"doc_id": range(100), "perplexity": [-3.0 - math.sin(i) for i in range(100)]})
+    more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(100)])
+    protocol = {"limit": 100, "fewshot": 0, "dtype": "float32"}
+    row = Measurement(metric="perplexity", dataset="lambada_openai", value=20.0, n=100, protocol=protocol)
+    (row,) = compared([(row, losses)], [(row, more)]).to_dict("records")
+    assert row["stderr"] == pytest.approx(difference("perplexity", losses, more).stderr)
 
 
 def test_seeds_are_paired_by_the_mean_of_their_losses():
