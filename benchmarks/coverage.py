@@ -1,6 +1,6 @@
 """How often 95 % intervals of perplexities hold the mean of the whole text, and how small a difference they find.
 
-    python -m benchmarks.coverage [--smoke] [--write]
+    python -m benchmarks.coverage [--sizes 8,16,32,64] [--runs 4000] [--write]
 
 Sub-samples of consecutive windows stand for measurements, and the mean of the record that they are cut from for the
 truth. Beside the estimator that the program uses stand that which takes windows for independent, that for texts without
@@ -16,11 +16,11 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import typer
 from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.smoke import run
 from core import paths
 from core.analysis.intervals import interval
 from core.correlations import ErrorOf, Of, Record, record
@@ -32,7 +32,7 @@ from core.results import Result
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
 
-SIZES = (8, 16, 32, 64)  # windows of a sub-sample
+SMOKE = {"sizes": "16", "runs": 200}
 FEWEST = 8  # sub-samples without overlap that a record is long enough for
 DETECTABLE = 1.96 + 0.8416  # standard errors from zero at which a normal test has a power of 80 %
 AR = (0.0, 0.3, 0.5)
@@ -56,16 +56,16 @@ class Judged(NamedTuple):
     power: float
 
 
-def main(smoke: bool = False, write: bool = False) -> None:
+def main(sizes: str = "8,16,32,64", runs: int = 4000, write: bool = False) -> None:
     found = list(longest(read_measured().results))
     if write:
         written = [estimated(one).model_dump() for one in found]
         paths.CORRELATIONS.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    sizes, runs = ((16,), 200) if smoke else (SIZES, 4000)
     table = Table(title="95 % intervals of the mean of consecutive windows")
     for column in COLUMNS:
         table.add_column(column)
-    for row in (*of_texts(found, sizes), *artificial(sizes, runs)):
+    lengths = [int(size) for size in sizes.split(",")]  # windows of a sub-sample
+    for row in (*of_texts(found, lengths), *artificial(lengths, runs)):
         table.add_row(*row)
     Console(width=120).print(table)
 
@@ -100,7 +100,7 @@ def estimated(found: Long) -> Record:
     return Record(**place, variants=variants, windows=windows, whole=whole, correlation=correlation)
 
 
-def of_texts(found: list[Long], sizes: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
+def of_texts(found: list[Long], sizes: list[int]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the texts whose records are long enough."""
     for one in found:
         known = record(one.text, one.window, one.of)
@@ -112,7 +112,7 @@ def of_texts(found: list[Long], sizes: tuple[int, ...]) -> Iterator[tuple[str, .
                 yield row(f"{one.text}@{one.window}, {one.of}", f"{variants} x {n}", size, name, judged)
 
 
-def artificial(sizes: tuple[int, ...], runs: int) -> Iterator[tuple[str, ...]]:
+def artificial(sizes: list[int], runs: int) -> Iterator[tuple[str, ...]]:
     """Yield the rows of AR(1) series, whose record is another draw of the same."""
     draw = np.random.default_rng(0)
     for rho in AR:
@@ -171,4 +171,4 @@ def row(values: str, known: str, size: int, name: str, judged: list[Judged]) -> 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)
