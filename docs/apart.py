@@ -1,4 +1,4 @@
-"""What can be told apart: paired differences of shipped variants, what guessing gets, and what a seed changes."""
+"""What is significant: paired differences of shipped variants, what guessing gets, and what a seed changes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 from core.analysis.differences import Samples, of_pairs
 from core.analysis.paired import baselines
 from core.analysis.seven import MEAN
-from core.analysis.told import figures
+from core.analysis.told import judged
 from core.cli.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
-from docs.points import DENSE, LONG, MODEL, TEXTS, TRAINED_METHODS, Point, number, point, seed
+from docs.points import DENSE, LONG, MEANS, MODEL, RATIOS, TEXTS, TRAINED_METHODS, Point, number, point, seed
 from docs.tables import TRAINED
 
 REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
@@ -129,11 +129,11 @@ def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples)
     told = of_pairs([(found[first], found[second]) for first, second in there], samples).dropna(subset="verdict")
     means = told[told["dataset"] == MEAN]
     heads = {
-        "mean of seven, points": means[means["n"] == means["n"].max()],
-        "perplexity": told[told["metric"] == "perplexity"],
+        MEANS: means[means["n"] == means["n"].max()],
+        RATIOS: told[told["metric"] == "perplexity"],
     }
     cells = {
-        head: {(row["against"], row["key"]): f"{figures(row)}: {row['verdict']}" for row in part.to_dict("records")}
+        head: {(row["against"], row["key"]): judged(row) for row in part.to_dict("records")}
         for head, part in heads.items()
     }
     table = []

@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.analysis.differences import Samples, differences
 from core.analysis.seven import MEAN
-from core.analysis.told import figures
+from core.analysis.told import figures, judged
 from core.chain import written
 from core.cli.tables import column
 from core.methods.base import TableMethod
@@ -17,7 +17,7 @@ from core.registry import made
 from core.removal import model_share
 from core.results import Result
 from docs.apart import compared
-from docs.points import DENSE, MODEL, TEXTS, number, point
+from docs.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
 
 SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
 AT = 0.7
@@ -56,9 +56,7 @@ def beside_dense(
     told = differences(list(mine.values()), dense, samples)
     told = told[told["why"].isna()].sort_values("n")  # of several numbers of documents the most
     read = {row["key"]: figures(row) for row in told[told["metric"] == "perplexity"].to_dict("records")}
-    means = {
-        row["key"]: f"{figures(row)}: {row['verdict']}" for row in told[told["dataset"] == MEAN].to_dict("records")
-    }
+    means = {row["key"]: judged(row) for row in told[told["dataset"] == MEAN].to_dict("records")}
     rows = []
     for key, result in mine.items():
         value = next((row.value for row in result.measurements if column(row) == TEXTS[model]), None)
@@ -81,8 +79,8 @@ def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
             {
                 "chain": row["chain"],
                 "perplexity": number(row["value"]),
-                "against dense": row["read"],
-                "mean of seven, points": row["mean"],
+                BESIDE_DENSE: row["read"],
+                MEANS: row["mean"],
             }
             for row in sorted(rows, key=lambda row: (row["result"].variant.pattern or "", row["value"], row["chain"]))
         ]
@@ -126,8 +124,8 @@ def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
                 "of the model gone": "" if (left := model_share(row["result"])) is None else f"{100 * left:.1f} %",
                 "MB packed": f"{size.packed_bytes / 1e6:.1f}",
                 "perplexity": number(row["value"]),
-                "against dense": row["read"],
-                "mean of seven, points": row["mean"],
+                BESIDE_DENSE: row["read"],
+                MEANS: row["mean"],
             }
             for row in sorted(rows, key=lambda row: (row["result"].counted.packed_bytes, row["chain"]))
             if (size := row["result"].counted)
@@ -147,7 +145,7 @@ def some_blocks(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         cells.append(
             {"chain": f"`{written(whole)}`"}
             | {role: f"{sum(found) / len(found):.2g}" for role, found in errors.items()}
-            | {"perplexity": number(row["value"]), "against dense": row["read"]}
+            | {"perplexity": number(row["value"]), BESIDE_DENSE: row["read"]}
         )
     return pd.DataFrame(cells)
 

@@ -12,7 +12,7 @@ from core.analysis.frame import OWN_GRID
 from core.registry import on_own_grid, rounds
 from core.results import Result
 from docs.chains import beside_dense, of_embedding
-from docs.points import MODEL, number
+from docs.points import BESIDE_DENSE, MEANS, MODEL, number
 
 
 def is_rounded(result: Result) -> bool:
@@ -45,8 +45,8 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
                 "MB packed": f"{row['result'].counted.packed_bytes / 1e6:.1f}",
                 "output error": "" if (error := output_error(row["result"])) is None else f"{error:.4f}",
                 "perplexity": number(row["value"]),
-                "against dense": row["read"],
-                "mean of seven, points": row["mean"],
+                BESIDE_DENSE: row["read"],
+                MEANS: row["mean"],
             }
             for row in rows
         ]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from core import words
 from core.analysis.seven import MEAN, mean, sevens
+from core.analysis.told import UNADJUSTED
 from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Result, Variant
@@ -19,6 +20,10 @@ LONG = "perplexity wikitext2@2048:16"
 SECOND = "gemma3-270m"
 TEXTS = {MODEL: LONG, SECOND: "perplexity wikitext2@2048:8"}  # the perplexity that tables tell of each model
 STEPS, HELD_OUT = "steps", "held-out loss"
+# Columns of paired differences, whose cells have an interval.
+BESIDE_DENSE, RATIOS, MEANS = (
+    f"{column} [{UNADJUSTED}]" for column in ("against dense", "perplexity", "mean of seven, points")
+)
 DENSE = ("dense", "", "nothing")
 TRAINED_METHODS = {  # that remove while they train -> the same in one shot
     method.name: method.name.removesuffix("-trained") for method in METHODS if issubclass(method, TrainedMethod)

@@ -15,7 +15,7 @@ from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Measurement, Result
 from docs.chains import beside_dense, of_page
-from docs.points import DENSE, MODEL, SECOND, TEXTS, number, point
+from docs.points import BESIDE_DENSE, DENSE, MEANS, MODEL, SECOND, TEXTS, number, point
 
 ORDER = [method.name for method in METHODS]
 
@@ -30,9 +30,9 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
                 "chain": row["chain"],
                 "MB packed": f"{row['result'].counted.packed_bytes / 1e6:.0f}",
                 "perplexity": number(row["value"]),
-                "against dense": row["read"],
-                "mean of seven, points": row["mean"],
-                f"{MODEL}, against dense": first[chain]["read"] if chain in first else "",
+                BESIDE_DENSE: row["read"],
+                MEANS: row["mean"],
+                f"{MODEL}, {BESIDE_DENSE}": first[chain]["read"] if chain in first else "",
             }
             for chain, row in sorted(mine.items(), key=lambda one: _place(one[1]))
         ]

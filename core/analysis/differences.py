@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from core.analysis.frame import protocol_sentence, tidy
-from core.analysis.paired import Baselines, Difference, baselines, difference, holm, mean_difference, verdict
+from core.analysis.paired import Baselines, Difference, baselines, difference, mean_difference
 from core.analysis.seven import MEAN, mean, sevens
+from core.analysis.verdicts import holm, verdict
 from core.correlations import error_of
 from core.errors import UserError
 from core.longrun import independent
@@ -23,13 +24,13 @@ PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # what is compared, and adjusted for being shown together
 FIGURES = tuple(Difference.model_fields)  # difference, stderr, low, high, p ...
 COLUMNS = (
-    *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES, "adjusted", "verdict", "why"),
-    *Baselines._fields,
+    *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES),
+    *("adjusted", "comparisons", "verdict", "why", *Baselines._fields),
 )
 BESIDE = {  # columns beside those of `tidy`, which has others by some of these names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
-    **{"p": "p", "adjusted": "adjusted_p", "verdict": "verdict", "why": "unpaired"},
+    **{"p": "p", "adjusted": "adjusted_p", "comparisons": "comparisons", "verdict": "verdict", "why": "unpaired"},
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: each model cuts a text into tokens of its own, so that a window holds other words"
@@ -94,8 +95,9 @@ def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.Dat
 
     `key` is the result's and `against` the reference's, `reference` and `value` are both numbers, and the figures those
     of `core.analysis.paired.Difference`, the result minus the reference. `adjusted` is `p` by Holm over the pairs
-    given, each number for itself, and `verdict` what can be said at it. Where outcomes were not kept, figures and
-    verdict are missing and `why` says so in words. `chance` and `majority` are the baselines of a task's documents.
+    given, each number for itself, `comparisons` how many these are, and `verdict` one of
+    `core.analysis.verdicts.Verdict`. Where outcomes were not kept, figures and verdict are missing and `why` says so in
+    words. `chance` and `majority` are the baselines of a task's documents.
     """
     known: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
 
@@ -111,20 +113,28 @@ def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.Dat
 
 
 def shown_together(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `of_pairs` with `adjusted` and `verdict` as of these alone, where not all of them are shown."""
+    """Return rows of `of_pairs` adjusted for, and judged among, these alone, where not all of them are shown."""
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)
-    told = rows[[*NUMBER, "why", "n", "p", "difference", "ratio"]].to_dict("records")
+    counts: list[int | None] = [None] * len(rows)
+    told = rows[[*NUMBER, "why", "n", "p", "difference", "low", "high", "ratio"]].to_dict("records")
     together: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(told):
         if pd.isna(row["why"]):
             together.setdefault(tuple(row[name] for name in NUMBER), []).append(place)
     for places in together.values():
-        for place, p in zip(places, holm([_known(told[place]["p"]) for place in places]), strict=True):
+        p_values = holm([_known(told[place]["p"]) for place in places])
+        for place, p in zip(places, p_values, strict=True):
             row = told[place]
-            found = Difference(n=row["n"], difference=row["difference"], ratio=_known(row["ratio"]))
+            low, high, ratio = (_known(row[name]) for name in ("low", "high", "ratio"))
+            found = Difference(n=row["n"], difference=row["difference"], low=low, high=high, ratio=ratio)
             adjusted[place], verdicts[place] = p, verdict(found, p)
-    return rows.assign(adjusted=pd.Series(adjusted, rows.index, float), verdict=pd.Series(verdicts, rows.index, object))
+            counts[place] = sum(one is not None for one in p_values)
+    return rows.assign(
+        adjusted=pd.Series(adjusted, rows.index, float),
+        comparisons=pd.Series(counts, rows.index, float),
+        verdict=pd.Series(verdicts, rows.index, object),
+    )
 
 
 def _known(value: float | None) -> float | None:

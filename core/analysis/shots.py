@@ -55,8 +55,8 @@ Scored = dict[Fewshot, dict[str, Measurement]]  # by data set
 def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
     """Return `COLUMNS`, a row a variant, the dense one first, task and prompt, of what was also scored after one.
 
-    `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and McNemar's p;
-    `growth` by how much that is more than zero-shot, document by document, with its interval and the paired t test's p:
+    `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and p; `growth`
+    by how much that is more than zero-shot, document by document, with its interval and the paired t test's p:
     below 0 compression costs more with the prompt. Both are missing where answers were not kept. A data set `MEAN` is
     the mean over the tasks (`tasks` of them) that all these variants have after each of their prompts, where there are
     several.

@@ -1,4 +1,4 @@
-"""Paired differences as people read them: figures for a cell, and a sentence of what can be told."""
+"""Paired differences as people read them: figures for a cell, and a sentence of what is significant."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 import pandas as pd
 
 from core import words
-from core.analysis.paired import NO_DIFFERENCE
+from core.analysis.verdicts import SIGNIFICANT, verdict_text
 
+UNADJUSTED = "unadjusted 95 %"  # what an interval is called
 CLOSE = 0.1  # ratios this near to 1 need another digit
 FEW = 10  # ratios below have two decimals
 
 
 def figures(row: Mapping[Any, Any]) -> str:
-    """Write a row of `of_pairs` with its 95 % interval: accuracies in points, `-3.1 [-4.6, -1.6]`, perplexities as a
-    ratio, `x 1.93 [1.88, 1.98]`. Empty where the pair could not be made.
+    """Write a row of `of_pairs` with its unadjusted interval; empty where the pair could not be made.
+
+    Accuracies are in points, `-3.1 [-4.6, -1.6]`, perplexities a ratio, `x 1.93 [1.88, 1.98]`.
     """
     if pd.isna(row["verdict"]):
         return ""
@@ -50,7 +52,7 @@ def point_words(difference: float) -> str:
 
 
 def interval_words(low: float | None, high: float | None, written: Callable[[float], str]) -> str | None:
-    """Write a 95 % interval: `[-2.1, +0.4]`; None where there is none."""
+    """Write an interval: `[-2.1, +0.4]`; None where there is none."""
     return None if low is None or high is None or pd.isna(low) else f"[{written(low)}, {written(high)}]"
 
 
@@ -59,27 +61,40 @@ def p_words(p: float | None) -> str:
     return "" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
+def adjusted_words(row: Mapping[Any, Any]) -> str:
+    """Write the adjusted p of a row as part of a sentence: `, adjusted p 0.21`; empty where there is none."""
+    return f", adjusted p {p}" if (p := p_words(row["adjusted"])) else ""
+
+
+def judged(row: Mapping[Any, Any]) -> str:
+    """Write a row of `of_pairs` with its adjusted p and verdict: `-3.1 [-4.6, -1.6], adjusted p 0.003: worse`."""
+    return f"{figures(row)}{adjusted_words(row)}: {said(row)}"
+
+
 def said(row: Mapping[Any, Any]) -> str:
-    """Return the verdict of a row, or why there is none."""
-    return row["why"] if pd.isna(row["verdict"]) else row["verdict"]
+    """Return the verdict of a row in words, or why there is none."""
+    return row["why"] if pd.isna(row["verdict"]) else verdict_text(row["verdict"], row["comparisons"])
 
 
-def sentence(found: Sequence[tuple[str, str]], one: str, other: str) -> str:
-    """Say which numbers of `one` are better or worse than those of `other`, and which cannot be told or paired.
+def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: str) -> str:
+    """Say which numbers of `one` are better or worse than those of `other`, which are not, and which have no pair.
 
-    `found` are the numbers' names, each with what is `said` of it.
+    `found` are the numbers' names, each with its row of `of_pairs`.
     """
-    groups: dict[str, list[str]] = {}
-    for name, words_of_it in found:
-        groups.setdefault(words_of_it, []).append(name)
-    parts = [(verdict, listed(groups[verdict])) for verdict in ("better", "worse") if verdict in groups]
+    groups: dict[tuple[str | None, str], list[str]] = {}  # by verdict, which is None where there is no pair, and words
+    for name, row in found:
+        groups.setdefault((None if pd.isna(row["verdict"]) else row["verdict"], said(row)), []).append(name)
+    parts = [(verdict, listed(groups[verdict, verdict])) for verdict in SIGNIFICANT if (verdict, verdict) in groups]
     told = " and ".join(
         f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"
         for place, (verdict, where) in enumerate(parts)
     )
-    rest = [f"{NO_DIFFERENCE} in {listed(groups[NO_DIFFERENCE])}"] if NO_DIFFERENCE in groups else []
-    reasons = [why for why in groups if why not in ("better", "worse", NO_DIFFERENCE)]
-    rest += [f"{listed(groups[why])} {why.rstrip('.')}" for why in reasons]
+    rest = [
+        f"the difference is {text} in {listed(names)}"
+        for (verdict, text), names in groups.items()
+        if verdict is not None and verdict not in SIGNIFICANT
+    ]
+    rest += [f"{listed(names)} {why.rstrip('.')}" for (verdict, why), names in groups.items() if verdict is None]
     return ("; ".join([told, *rest]) if told else f"Of {one} and {other}, {'; '.join(rest)}") + "."
 
 

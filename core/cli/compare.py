@@ -35,7 +35,7 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="The same as a list.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
 ) -> None:
-    """Say what can be told apart: differences on the same documents and windows, with 95 % intervals."""
+    """Say which differences on the same documents and windows are significant, with unadjusted 95 % intervals."""
     from core.analysis.differences import differences
     from core.analysis.few import few_words
     from core.analysis.sheets import csv_text
@@ -64,20 +64,20 @@ def compare(
 
 
 def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
-    """Print a table a pair, of the numbers that tasks are usually compared by, and in words what can be told."""
-    from core.analysis.told import said, sentence
+    """Print a table a pair, of the numbers that tasks are usually compared by, and in words what is significant."""
+    from core.analysis.told import sentence
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     keys, other = list(dict.fromkeys(shown["key"])), names[reference.variant.key]
     for key in keys:
         pair, one = shown[shown["key"] == key], names[key]
-        rows = table(pair, len(keys), reference, one, other)
+        rows = table(pair, reference, one, other)
         if latex:
             typer.echo(to_latex(rows))  # with an empty line, as each begins a paragraph
             continue
         print_table(rows, f"{one} ({key[:SHORT_KEY]}) beside {other} ({reference.variant.key[:SHORT_KEY]})")
-        words = [said(row) for row in pair.to_dict("records")]
-        told = sentence([(row["number"], each) for row, each in zip(rows, words, strict=True)], one, other)
+        names_of = [row["number"] for row in rows]
+        told = sentence(list(zip(names_of, pair.to_dict("records"), strict=True)), one, other)
         output.print(told + "\n", markup=False)
 
 
@@ -125,11 +125,12 @@ def named(results: Sequence[Result]) -> Names:
     return {key: f"{name}, {key[:8]}" if every.count(name) > 1 else name for key, name in names.items()}
 
 
-def table(pair: "DataFrame", several: int, reference: Result, one: str, other: str) -> list[Row]:
-    """Return the differences of one of `several` variants to the reference as a row a number, accuracies in percent."""
-    from core.analysis.told import figures, p_words, said
+def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
+    """Return the differences of a variant to the reference as a row a number, accuracies in percent."""
+    from core.analysis.told import UNADJUSTED, figures, p_words, said
 
-    p = "p" if several < 2 else f"p, Holm over {several}"
+    several = pair["comparisons"].max()
+    p = f"adjusted p, Holm over {several:.0f}" if several > 1 else "adjusted p"
     return [
         {
             "number": name,
@@ -137,7 +138,7 @@ def table(pair: "DataFrame", several: int, reference: Result, one: str, other: s
             "majority": _value("acc", row["majority"]),
             other: _value(row["metric"], row["reference"]),
             one: _value(row["metric"], row["value"]),
-            "difference": figures(row),
+            f"difference, {UNADJUSTED}": figures(row),
             p: p_words(row["adjusted"]),
             "verdict": said(row).partition(":")[0],
         }

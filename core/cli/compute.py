@@ -10,7 +10,7 @@ from core.cli import options
 from core.cli.console import Bars, bars, messages
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.tables import as_json, describe_result, print_table, summary, warn_few
+from core.cli.tables import SUMMARY_NOTE, as_json, describe_result, print_table, summary, warn_few
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError, short
 from core.paths import typed_path
@@ -196,7 +196,7 @@ def sweep(
                 failures += 1
                 messages.print(f"{name}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
-    print_table(summary(finished, store.samples))
+    print_table(summary(finished, store.samples), note=SUMMARY_NOTE)
     warn_few(finished)
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")

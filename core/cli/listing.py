@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from core.analysis import latex as tex
 from core.cli.console import messages, output
-from core.cli.tables import SHORT_KEY, Row, as_json, print_table, summary, warn_few
+from core.cli.tables import SHORT_KEY, SUMMARY_NOTE, Row, as_json, print_table, summary, warn_few
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
@@ -39,9 +39,10 @@ def results(
         typer.echo(csv_text(tidy_beside_dense(found, store.samples)), nl=False)
     elif latex:
         rows = summary(found, store.samples)
-        typer.echo(to_latex([{k: v for k, v in row.items() if k != "key"} for row in rows], len(OF)), nl=False)
+        rows = [{k: v for k, v in row.items() if k != "key"} for row in rows]
+        typer.echo(to_latex(rows, len(OF), SUMMARY_NOTE), nl=False)
     elif found:
-        print_table(summary(found, store.samples))
+        print_table(summary(found, store.samples), note=SUMMARY_NOTE)
         warn_few(found)
     else:
         messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")
@@ -53,10 +54,11 @@ def check_one_format(csv: bool, json: bool, latex: bool) -> None:
         raise UserError("Choose one of --csv, --json and --latex.")
 
 
-def to_latex(rows: Sequence[Row], first: int = 1) -> str:
+def to_latex(rows: Sequence[Row], first: int = 1, note: str = "") -> str:
     """Return rows as LaTeX tables with booktabs rules, as many as it takes for each to fit a page's width.
 
-    Every one has the `first` columns, which say what a row is of, and the rows that say anything in its others.
+    Every one has the `first` columns, which say what a row is of, and the rows that say anything in its others. A note
+    stands under the last.
     """
     names = list(rows[0])
     cells = [[tex.in_lines(text) for text in row.values()] for row in rows]
@@ -69,7 +71,8 @@ def to_latex(rows: Sequence[Row], first: int = 1) -> str:
             here = []
         here.append(place)
     tables.append(_part(names, cells, first, here))
-    return "\n".join(_set(table) for table in tables)
+    under = rf"\par\smallskip{{\footnotesize {tex.escaped(note)}}}" + "\n" if note else ""
+    return "\n".join(_set(table) for table in tables) + under
 
 
 def _part(names: Sequence[str], cells: Sequence[Sequence[str]], first: int, places: Sequence[int]) -> list[str]:

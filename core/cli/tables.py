@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 10  # of a scan that are told
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
+SUMMARY_NOTE = (
+    "After a value: its paired difference to dense, in brackets with the unadjusted 95 % interval, and p adjusted by "
+    "Holm over the variants of the table."
+)
 
 Row = dict[str, str]
 
@@ -31,7 +35,7 @@ Row = dict[str, str]
 def summary(results: Sequence[Result], samples: "Samples") -> list[Row]:
     """Return one row a variant with what it removes and its numbers, a column a protocol; missing ones are empty.
 
-    Beside a number stands its difference to that of the dense model, with its 95 % interval, where both are here and
+    Beside a number stands its difference to that of the dense model, as `SUMMARY_NOTE` says, where both are here and
     can be paired, and elsewhere its standard error.
     """
     told = Told(results, samples)
@@ -111,15 +115,15 @@ class Told:
         self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
 
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
-        """Return a difference with its interval, and its verdict where asked for; empty where it cannot be told."""
+        """Return a difference with interval and p, and with its verdict if wanted; empty where there is no pair."""
         from core.analysis.differences import number_of
-        from core.analysis.told import figures
+        from core.analysis.told import adjusted_words, figures, said
 
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:
             return ""
         unit = " points" if measurement.metric.startswith("acc") else ""
-        return figures(row) + unit + (f", {row['verdict']}" if verdict else "")
+        return figures(row) + unit + adjusted_words(row) + (f", {said(row)}" if verdict else "")
 
     def cell(self, result: Result, measurement: Measurement) -> str:
         """Return a value with its difference, or else with its standard error."""
@@ -137,10 +141,14 @@ def warn_few(results: Iterable[Result]) -> None:
         messages.print(said, markup=False)
 
 
-def print_table(rows: Sequence[Row], title: str | None = None) -> None:
-    """Print rows on stdout under their names; the first column, which is what one copies, is never cut."""
+def print_table(rows: Sequence[Row], title: str | None = None, note: str | None = None) -> None:
+    """Print rows on stdout under their names, and a note under them.
+
+    The first column, which is what one copies, is never cut.
+    """
     if rows:
         table = Table(title=title and escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+        table.caption, table.caption_justify = note, "left"
         for index, name in enumerate(rows[0]):
             table.add_column(escape(name), no_wrap=index == 0, overflow="fold")
         for row in rows:
@@ -168,6 +176,8 @@ def plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def describe_result(result: Result, dense: Result | None, samples: "Samples") -> None:
     """Print one result: what it is, what it takes up, its numbers, also beside dense, and its worst linears."""
+    from core.analysis.told import UNADJUSTED
+
     print_table([_facts(result)])
     if said := embedding_words(result):
         output.print(said, markup=False)
@@ -178,7 +188,7 @@ def describe_result(result: Result, dense: Result | None, samples: "Samples") ->
                 "metric": m.metric,
                 "on": column(m).partition(" ")[2],
                 "value": measured(m),
-                "vs dense": told.difference(result, m, verdict=True),
+                f"vs dense, {UNADJUSTED}": told.difference(result, m, verdict=True),
                 "n": str(m.n),
             }
             for m in result.measurements

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.told import interval_words, listed, point_words, ratio_words
+from core.analysis.told import UNADJUSTED, interval_words, listed, point_words, ratio_words
+from core.analysis.verdicts import SIGNIFICANT
 from core.words import number
 
 MOST_TIED = 3  # that are named
@@ -24,15 +25,15 @@ def answer(
 ) -> str:
     """Return one sentence in Markdown.
 
-    `best` is the point with the lowest perplexity at the amount `at`, `ties` the series that no difference to it can be
-    told of. `ratio` and `lost` are its paired differences to dense (`paired.of_points`), of perplexity and of the mean
-    accuracy, the latter None where it was not measured. `dense` is the dense model's point, where there is one, and
-    `plainly` the difference of the mean accuracies where it has no pair.
+    `best` is the point with the lowest perplexity at the amount `at`, `ties` the series that are not significantly
+    different from it after Holm. `ratio` and `lost` are its paired differences to dense (`paired.of_points`), of
+    perplexity and of the mean accuracy, the latter None where it was not measured. `dense` is the dense model's point,
+    where there is one, and `plainly` the difference of the mean accuracies where it has no pair.
     """
     said = f"{_made(at)}, **{best['series']}** reads text best of those shown: "
     said += f"its perplexity is {_times(best, ratio, dense)}"
     if ties:
-        said += f" ({tied(ties)})"
+        said += f", {tied(ties)}"
     said += f", its mean accuracy {_accuracy(lost, plainly)}"
     if pd.isna(best["packed_mb"]):  # imported without it
         return f"{said}."
@@ -64,9 +65,9 @@ def on_each(at: str, found: pd.DataFrame) -> str:
 
 
 def tied(names: Sequence[str]) -> str:
-    """Say of the best that others cannot be told from it."""
+    """Say of the best that others are not significantly different from it."""
     named = ", ".join(names[:MOST_TIED]) + (f" and {len(names) - MOST_TIED} more" if len(names) > MOST_TIED else "")
-    return f"no difference to {named} can be told"
+    return f"after Holm's correction not significantly different from {named}"
 
 
 def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:
@@ -74,8 +75,8 @@ def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:
         return number(best["value"])
     if not ratio["paired"]:
         return f"{ratio_words(best['value'] / dense['value'])} times the dense model's"
-    interval = interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words)
-    return f"{ratio_words(ratio['ratio'])} times the dense model's{f' {interval}' if interval else ''}"
+    interval = _labelled(interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words))
+    return f"{ratio_words(ratio['ratio'])} times the dense model's{interval}"
 
 
 def _accuracy(lost: pd.Series | None, plainly: float) -> str:
@@ -85,8 +86,10 @@ def _accuracy(lost: pd.Series | None, plainly: float) -> str:
         if math.isnan(plainly):
             return "cannot be paired with the dense model's"
         return f"is {point_words(plainly)} points from dense, where no interval is known"
-    interval = interval_words(lost["low"], lost["high"], point_words)
-    figures = f"{point_words(lost['difference'])} points{f' {interval}' if interval else ''}"
-    if lost["verdict"] in ("better", "worse"):
-        return f"is {figures} from dense"
-    return f"cannot be told from the dense model's ({figures})"
+    interval = _labelled(interval_words(lost["low"], lost["high"], point_words))
+    figures = f"is {point_words(lost['difference'])} points from dense{interval}"
+    return figures if lost["verdict"] in SIGNIFICANT else f"{figures}, {lost['verdict_text']}"
+
+
+def _labelled(interval: str | None) -> str:
+    return f" ({UNADJUSTED} {interval})" if interval else ""

@@ -27,7 +27,11 @@ FORMATS = {
     "Peak memory (MB)": "%.0f",
 }
 
-WIDTHS = {"Ratio, 95 %": 120, "Perplexity is": 170, "Accuracy, 95 %": 110, "Accuracy is": 170}
+RATIO_INTERVAL, ACCURACY_INTERVAL = f"Ratio, {told.UNADJUSTED}", f"Accuracy, {told.UNADJUSTED}"
+WIDTHS = {
+    **{RATIO_INTERVAL: 160, "Perplexity, adjusted p": 150, "Perplexity is": 170},
+    **{ACCURACY_INTERVAL: 180, "Accuracy, adjusted p": 145, "Accuracy is": 170},
+}
 
 
 def comparison(
@@ -37,7 +41,7 @@ def comparison(
 
     `means` as of `zeroshot.seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
     `perplexities` and `accuracies` are rows of `core.analysis.differences`, the latter of the mean of seven, shown
-    together; where a point has none, its verdict says so.
+    together; where a point has none, the column of verdicts says so.
     """
     ordered = points.sort_values(["series", "ratio", "pattern"], na_position="first")
     rows = pd.concat([dense, ordered], ignore_index=True)
@@ -54,12 +58,14 @@ def comparison(
             "Amount": rows["where"].replace("nothing removed", "0 %"),
             "Perplexity": rows["value"],
             "Ratio to dense": rows["value"] / base,
-            "Ratio, 95 %": _intervals(ratio["ratio_low"], ratio["ratio_high"], told.ratio_words),
-            "Perplexity is": ratio["verdict"].where(compressed),
+            RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], told.ratio_words),
+            "Perplexity, adjusted p": ratio["adjusted"].map(told.p_words),
+            "Perplexity is": ratio["verdict_text"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
-            "Accuracy, 95 %": _intervals(points_lost["low"], points_lost["high"], told.point_words),
-            "Accuracy is": points_lost["verdict"].where(compressed & mean.notna()),
+            ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], told.point_words),
+            "Accuracy, adjusted p": points_lost["adjusted"].map(told.p_words),
+            "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             "Parameters (M)": rows["parameters"],
             "GMACs": rows["gmacs"],
             "Packed MB": rows["packed_mb"],

@@ -9,7 +9,8 @@ import pandas as pd
 
 from core.analysis.differences import FIGURES
 from core.analysis.seven import MEAN
-from core.analysis.told import interval_words, p_words, point_words, ratio_words
+from core.analysis.told import UNADJUSTED, interval_words, p_words, point_words, ratio_words, said
+from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.words import number
 from dashboard.charts.marks import Row
@@ -19,24 +20,25 @@ from dashboard.sharing import shared
 
 NOT_ALIKE = "the dense model was not measured in the same way"
 CANNOT = "cannot be paired"
+INTERVAL = UNADJUSTED.capitalize()
+COMPARED = ("Number", "This", "Other", "Difference", INTERVAL, "Adjusted p", "This is", "Measured on")
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Return what `scores.score_chart` draws, a row for each one of `shown` that is not the dense model.
 
     `found` are the differences shown together, and `shown` rows as of `zeroshot.with_mean`. value, low and high are in
-    points; `told` is whether the row is better or worse, and `said` its hover text. Rows that have no pair have only
-    `why` not.
+    points; `told` is whether the row is better or worse after Holm, and `said` its hover text. Rows that have no pair
+    have only `why` not.
     """
-    wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "verdict", "why"]
+    wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "comparisons", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["why"] = [_why(row) for row in rows.to_dict("records")]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
-    together = rows["task"].map(rows[rows["why"].isna()].groupby("task").size())
-    rows["told"] = rows["verdict"].isin(("better", "worse"))
-    said = [_points(row) + _verdict(row, count) for row, count in zip(rows.to_dict("records"), together, strict=True)]
-    return rows.assign(said=said).drop(columns="difference")
+    rows["told"] = rows["verdict"].isin(SIGNIFICANT)
+    texts = [_points(row) + _verdict(row) for row in rows.to_dict("records")]
+    return rows.assign(said=texts).drop(columns="difference")
 
 
 def lines(both: pd.DataFrame) -> pd.DataFrame:
@@ -97,21 +99,22 @@ def unpaired(rows: pd.DataFrame) -> str:
 def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     """Return the points of a curve whose `spread` goes on with the ratio to dense and the verdict, where paired."""
     beside = of_points(found, points)
-    count = int(beside["paired"].sum())
-    said = [_ratio(row) + _verdict(row, count) if row["paired"] else "" for row in beside.to_dict("records")]
-    return points.assign(spread=points["spread"] + pd.Series(said, index=points.index, dtype=object))
+    texts = [_ratio(row) + _verdict(row) if row["paired"] else "" for row in beside.to_dict("records")]
+    return points.assign(spread=points["spread"] + pd.Series(texts, index=points.index, dtype=object))
 
 
 def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     """Return the differences of one number beside each of the points, with their index, and whether they are `paired`.
 
-    `verdict` also says in words where there is none, as of the accuracies of several seeds.
+    `verdict_text` says the verdict in words, and why there is none, as of the accuracies of several seeds.
     """
     rows = found.set_index("key").reindex(points["key"]).set_axis(points.index)
     paired = rows["verdict"].notna()
     missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
     figures = rows[list(FIGURES)].astype(float).where(paired)
-    return figures.assign(adjusted=rows["adjusted"], verdict=rows["verdict"].where(paired, missing), paired=paired)
+    texts = pd.Series([said(row) for row in rows.to_dict("records")], index=rows.index, dtype=object)
+    judged = rows[["adjusted", "comparisons", "verdict"]]
+    return figures.join(judged).assign(verdict_text=texts.where(paired, missing), paired=paired)
 
 
 def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +141,7 @@ def beside(found: pd.DataFrame) -> pd.DataFrame:
     rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
     rank += 3 * found["why"].notna()
     rows = [_beside(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
-    return pd.DataFrame(rows, columns=["Number", "This", "Other", "Difference", "95 %", "p", "This is", "Measured on"])
+    return pd.DataFrame(rows, columns=COMPARED)
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
@@ -160,7 +163,7 @@ def _beside(row: pd.Series) -> tuple[str | None, ...]:
         interval = interval_words(row["low"], row["high"], point_words)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
-    return name, *values, told, interval, p_words(row["adjusted"]), row["verdict"], row["protocol"]
+    return name, *values, told, interval, p_words(row["adjusted"]), said(row.to_dict()), row["protocol"]
 
 
 def _label(dataset: str) -> str:
@@ -195,14 +198,17 @@ def _ratio(row: Row) -> str:
 
 
 def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
-    return "" if pd.isna(low) else f", 95 % from {written(low)} to {written(high)}"
+    return "" if pd.isna(low) else f"<br>{UNADJUSTED} from {written(low)} to {written(high)}"
 
 
-def _verdict(row: Row, count: float) -> str:
+def _verdict(row: Row) -> str:
+    """Write what is known of a pair; empty where there is none."""
+    if pd.isna(row["verdict"]):
+        return ""
     if not (p := p_words(row["adjusted"])):
-        return f"<br>{row['verdict']}"
-    holm = f" after Holm over the {count:.0f} shown" if count > 1 else ""
-    return f"<br>{row['verdict']}, p {p if p.startswith('<') else f'= {p}'}{holm}"
+        return f"<br>{said(row)}"
+    several = f", Holm over the {row['comparisons']:.0f} shown" if row["comparisons"] > 1 else ""
+    return f"<br>{said(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"
 
 
 def _seeds(seeds: int) -> str:

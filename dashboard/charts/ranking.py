@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_words, limits
-from core.analysis.paired import NO_DIFFERENCE
+from core.analysis.told import adjusted_words, said
+from core.analysis.verdicts import SIGNIFICANT
 from core.chain import DENSE
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
 from core.words import amount, number
 from dashboard.charts.answer import tied
+from dashboard.charts.paired import CANNOT
 
 NAMED = 3  # nearest misses in the sentence
 ALWAYS = ("packed_mb", "times_dense", ACCURACY)  # what is said of the best, whatever is limited
@@ -39,7 +41,7 @@ FORMATS = {
     "Write (ms a token)": "%.2f",
     "Peak memory (MB)": "%.0f",
 }
-WIDTHS = {"It is": 170, "Misses by": 330, "Beside the first": 190}
+WIDTHS = {"It is": 170, "Misses by": 330, "Beside the first": 290}
 
 
 def name(row: pd.Series) -> str:
@@ -52,11 +54,12 @@ def answer(
     budget: Budget,
     quality: str,
     shown: Callable[[str], str] = str,
-    beside: Mapping[str, str] | None = None,
+    beside: pd.DataFrame | None = None,
 ) -> str:
     """Answer, in Markdown, which variant fits a budget best in a quality, or which miss it least and by what.
 
-    `shown` makes of a variant's name what Markdown shows as it is; `beside` says by key how others compare with it.
+    `shown` makes of a variant's name what Markdown shows as it is; `beside` has a row of
+    `core.analysis.differences` by key of what is compared with it.
     """
     asked = budget_words(budget)
     if not asked:
@@ -66,10 +69,10 @@ def answer(
     if fitting.empty:
         nearest = [f"- **{shown(name(row))}**: {row['misses']}" for _, row in found.head(NAMED).iterrows()]
         return "\n".join([f"Nothing fits {asked}. Nearest:", *nearest])
-    said = f"{asked[0].upper()}{asked[1:]}"
+    start = f"{asked[0].upper()}{asked[1:]}"
     if not fitting["best"].any():
         unknown = LIMITS[ACCURACY].missing if quality == ACCURACY else "perplexity diverged"
-        return f"{said}: {len(fitting)} {'fit' if len(fitting) > 1 else 'fits'}, but {unknown}."
+        return f"{start}: {len(fitting)} {'fit' if len(fitting) > 1 else 'fits'}, but {unknown}."
     best = fitting.iloc[0]
     facts = [
         f"{number(limit.times * best[column])} {limit.what}"
@@ -78,10 +81,12 @@ def answer(
     ]
     others = len(fitting) - 1
     rest = f"{others} {'others fit' if others > 1 else 'other fits'}" if others else "nothing else fits"
-    ties = [shown(name(row)) for _, row in fitting.iterrows() if (beside or {}).get(row["key"]) == NO_DIFFERENCE]
-    if ties:
-        facts.append(tied(ties))
-    return f"{said}: **{shown(name(best))}** ({', '.join(facts)}); {rest}."
+    if beside is not None:
+        judged = beside["verdict"].dropna()
+        tied_keys = set(judged[~judged.isin(SIGNIFICANT)].index)
+        if ties := [shown(name(row)) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
+            facts.append(tied(ties))
+    return f"{start}: **{shown(name(best))}** ({', '.join(facts)}); {rest}."
 
 
 def ranking(
@@ -89,7 +94,7 @@ def ranking(
     budget: Budget,
     cost: str,
     footprints: Sequence[Footprint | None],
-    beside: Mapping[str, str] | None = None,
+    beside: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return `core.analysis.budget.answers` as a table, numbered as on the chart, with the sizes of checkpoints.
 
@@ -113,7 +118,7 @@ def ranking(
             "x dense": found["times_dense"],
             "Accuracy (%)": 100 * found[ACCURACY],
             "vs dense": 100 * found["accuracy_lost"],
-            "Beside the first": found["key"].map(beside or {}),
+            "Beside the first": found["key"].map(_compared(beside)),
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
             "It is": [_reasons(row) for _, row in found.iterrows()],
@@ -121,8 +126,17 @@ def ranking(
             "Chain": found["chain"],
         }
     )
-    idle = ["Misses by" if found["fits"].any() else "It is", *([] if beside else ["Beside the first"])]
+    idle = ["Misses by" if found["fits"].any() else "It is", *(["Beside the first"] if beside is None else [])]
     return table.drop(columns=idle)
+
+
+def _compared(beside: pd.DataFrame | None) -> dict[str, str]:
+    """Return by key the verdict in words with its adjusted p, or that there is no pair."""
+    rows = {} if beside is None else beside.to_dict("index")
+    return {
+        str(key): CANNOT if pd.isna(row["verdict"]) else f"{said(row)}{adjusted_words(row)}"
+        for key, row in rows.items()
+    }
 
 
 def _reasons(row: pd.Series) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.intervals import ALPHA
-from core.analysis.paired import holm
+from core.analysis.paired import Difference
 from core.analysis.shots import MEAN, prompt_words, prompted, way
-from core.analysis.told import in_points, p_words
+from core.analysis.told import UNADJUSTED, in_points, p_words
+from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
@@ -25,7 +25,8 @@ ACROSS = 2  # panels beside each other, so that they can be read on a phone
 PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, of what is around all of them, over each
 LETTERS = 30  # in a line over a panel
 APART = 0.07  # of the step from one number to the next, between two variants
-MORE, LESS, NEITHER = "costs more", "costs less", "not told apart"
+LESS, MORE = COSTS = "costs less", "costs more"  # with the prompt than zero-shot
+INTERVALS = f"{UNADJUSTED} intervals"
 
 
 def task_name(dataset: str, tasks: int) -> str:
@@ -123,7 +124,7 @@ def _draw(
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one task as people read them, with what can be told at 5 % by Holm over those shown."""
+    """Return the rows of one task as people read them, with verdicts after Holm over those shown."""
     adjusted = holm([None if pd.isna(p) else p for p in rows["growth_p"]])
     cells = []
     for row, p in zip(rows.to_dict("records"), adjusted, strict=True):
@@ -135,20 +136,29 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
                 "Accuracy": 100 * row["value"],
                 "vs dense": _told(row, ""),
                 "Change from zero-shot": _told(row, "growth_"),
-                "Compression": verdict(row["growth_difference"], p),
-                "p": p_words(p),
+                "Compression": cost_text(row, p, sum(one is not None for one in adjusted)),
+                "Adjusted p": p_words(p),
             }
         )
     return pd.DataFrame(cells)
 
 
-def verdict(growth: float, p: float | None) -> str:
-    """Say what can be told of a change of what compression costs, at its adjusted p."""
-    if pd.isna(growth):
+def cost_text(row: dict[Any, Any], p: float | None, comparisons: int) -> str:
+    """Judge, in words, by how much more or less compression costs with a prompt than zero-shot.
+
+    Args:
+        row: A row of `core.analysis.shots`.
+        p: Its p, adjusted for all rows that are shown.
+        comparisons: How many these are.
+
+    Returns:
+        A verdict; empty where there is no pair.
+    """
+    if pd.isna(row["growth_difference"]):
         return ""
-    if p is None or p > ALPHA or not growth:
-        return NEITHER
-    return MORE if growth < 0 else LESS
+    low, high = (None if pd.isna(row[name]) else row[name] for name in ("growth_low", "growth_high"))
+    found = verdict(Difference(n=row["n"], difference=row["growth_difference"], low=low, high=high), p)
+    return COSTS[SIGNIFICANT.index(found)] if found in SIGNIFICANT else verdict_text(found, comparisons)
 
 
 def answer(shown: pd.DataFrame) -> str:
@@ -158,8 +168,8 @@ def answer(shown: pd.DataFrame) -> str:
         return "It cannot be told: what was answered, document by document, was not kept."
     more, less = int((told == MORE).sum()), int((told == LESS).sum())
     if not more + less:
-        return f"No change from zero-shot can be told, in none of {len(told)}."
-    rest = f"; {left} are not told apart" if (left := len(told) - more - less) else ""
+        return f"None of {len(told)} changes from zero-shot is significant after Holm's correction."
+    rest = f"; {left} are not significant after Holm's correction" if (left := len(told) - more - less) else ""
     return f"Compared with zero-shot it costs more in {more} of {len(told)} and less in {less}{rest}."
 
 

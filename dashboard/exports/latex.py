@@ -24,7 +24,7 @@ LONGEST_TEXTS = (26, 18, 12)  # characters of a line of text: the first with whi
 LONGEST_HEAD = 12  # characters of a line over a column of numbers
 HIGHEST = 50  # lines of a table on a page, under its caption
 NEEDS = "% needs \\usepackage{booktabs}\n"
-BOLD = "Bold: the best of a column, and what cannot be told from it"
+BOLD = "Bold: the best of a column, and what is not significantly different from it"
 WORDS = {"∞": r"$\infty$", "inf": r"$\infty$", "nan": "--"}  # that numbers are written as
 POWER = re.compile(r"(-?[\d.]+)e(-?)0*(\d+)")
 
@@ -89,7 +89,8 @@ def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, labe
 def _legend(pivots: Sequence[Pivot]) -> str:
     """Say what the signs of a table mean."""
     paired = any(pivot.apart for pivot in pivots)
-    said = f"{BOLD}{' by a paired test or, where there is none,' if paired else ''} as it lies within the error."
+    how = " by a paired test after Holm or, where there is none," if paired else ""
+    said = f"{BOLD}{how} as it lies within the error."
     if not any(cell.error == cell.error for pivot in pivots for cell in pivot.cells.values()):
         return "Bold: the best of a column."
     return f"±: {pivots[0].error_is}. {said}"

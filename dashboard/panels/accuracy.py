@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.analysis.differences import shown_together
 from core.analysis.seven import MEAN
+from core.analysis.told import UNADJUSTED
 from core.data.cards import SEVEN
 from core.specs import DTYPES, Task
 from dashboard import data
@@ -26,7 +27,7 @@ from dashboard.panels.pickers import Chosen
 from dashboard.sharing import shared
 
 MOST_NAMED = 3  # methods on a button
-HALF = "half of the paired difference's 95 % interval"
+HALF = f"half of the paired difference's {UNADJUSTED} interval"
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
 TASKS = "Task by task"
 
@@ -121,7 +122,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
     """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
     both, drawn, lines, unpaired, reasons = compared
     there = list(dict.fromkeys(both["task"]))
-    explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "no difference can be told"))
+    explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant"))
     with st.container(horizontal=True):
         tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
         if MEAN_LABEL in there:
@@ -168,9 +169,9 @@ def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, differen
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
     if difference:
-        said = " Each variant answered the same documents as the dense model: bars are 95 % intervals of the paired"
-        said += " difference. Faded: McNemar's test cannot tell it from dense at 5 %, by Holm's correction over the"
-        said += " variants shown in each panel."
+        said = f" Each variant answered the same documents as the dense model: bars are {UNADJUSTED} intervals of the"
+        said += " paired difference. Faded: not significant at 5 % after Holm's correction over the variants shown in"
+        said += " each panel, even where the bar excludes zero."
     else:
         said = " Bars: one standard error, or the range over seeds." if bars else ""
     if lines["chance"].notna().any():

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
+from core.analysis.verdicts import SIGNIFICANT
 from dashboard import data
 from dashboard.charts import paired, points
 from dashboard.charts.answer import answer
@@ -40,9 +41,9 @@ def _answer(chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexitie
 
 
 def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:
-    """Return the series whose windows' losses cannot be told from the best one's, by Holm over all beside it."""
+    """Return the series whose windows' losses do not differ significantly from the best one's, after Holm over all."""
     seeds = {keys[0]: keys for keys in points.by_seed(chosen.measured)}
     others = here[here["key"] != best["key"]]
     found = data.paired([seeds[key] for key in others["key"]], best["key"], numbers_of(chosen.measured))
-    tied = found.loc[found["verdict"].notna() & ~found["verdict"].isin(("better", "worse")), "key"]
+    tied = found.loc[found["verdict"].notna() & ~found["verdict"].isin(SIGNIFICANT), "key"]
     return list(others.loc[others["key"].isin(tied), "series"])

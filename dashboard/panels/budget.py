@@ -13,7 +13,7 @@ from core.data.texts import called
 from core.specs import parse_bits, parse_factor
 from core.words import label
 from dashboard import data
-from dashboard.charts import paired, points, ranking, tradeoff
+from dashboard.charts import points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.figures import Axis
 from dashboard.exports.files import Item
@@ -218,21 +218,21 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[
     return pivots
 
 
-def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
-    """Return by key how what answers first compares with the best that fits, in the quality that `rows` are of.
+def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Return by key the differences of what answers first to the best that fits, in the quality that `rows` are of.
 
-    By paired tests with Holm's correction over the `COMPARED` that are looked at; where there is no pair, that.
+    By paired tests with Holm's correction over the `COMPARED` that are looked at; None where the best has no pair.
     """
     fitting = answers(found[found["fits"]]).head(COMPARED)
     if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # others are paired with one variant
-        return {}
+        return None
     first = found["key"].iloc[0]
     pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers_of(rows))
     pairs = pairs[pairs["dataset"].eq(MEAN) | pairs["metric"].eq("perplexity")]
-    return dict(zip(pairs["key"], pairs["verdict"].fillna(paired.CANNOT), strict=True))
+    return None if pairs.empty else pairs.set_index("key")
 
 
-def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: dict[str, str]) -> Item:
+def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> Item:
     rows = answers(found)
     keys = list(rows["key"])
     stored = data.results(keys)
@@ -246,7 +246,7 @@ def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: dict[str, 
         if fit
         else " The nearest: its largest miss, as a share of the limit, is smallest."
     )
-    if beside:
+    if beside is not None:
         caption += f" Beside the first: in {asked.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
         caption += f" correction over the first {COMPARED}."
     caption += " fp16 and fp32: a checkpoint on disk, in which zeros take as much room as other weights."

@@ -10,7 +10,8 @@ import streamlit as st
 
 from core.analysis.differences import NUMBER, shown_together
 from core.analysis.few import few_words
-from core.analysis.paired import ALPHA
+from core.analysis.intervals import ALPHA
+from core.analysis.verdicts import SIGNIFICANT
 from core.results import Result
 from dashboard import data
 from dashboard.charts import naming, paired, points
@@ -19,7 +20,7 @@ from dashboard.exports.pivots import Apart
 from dashboard.panels import widgets
 from dashboard.sharing import shared
 
-WIDTHS = {"Difference": 95, "95 %": 120, "p": 80, "This is": 170}
+WIDTHS = {"Difference": 95, paired.INTERVAL: 135, "Adjusted p": 95, "This is": 170}
 
 
 @shared
@@ -54,7 +55,7 @@ def told_apart(rows: pd.DataFrame) -> Apart:
         if len(numbers) > 1:
             found = found[paired.task_labels(found) == column]
         found = shown_together(found)
-        return dict(zip(found["key"], found["verdict"].isin(("better", "worse")), strict=True))
+        return dict(zip(found["key"], found["verdict"].isin(SIGNIFICANT), strict=True))
 
     return apart
 
@@ -84,8 +85,8 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
         st.caption(f"No number of {names[other]} was measured in the same way as one of this.")
         return []
     caption = f"{name} beside {names[other]}. Difference: this one minus the other in points; x: this one's perplexity"
-    caption += " over the other's. p: McNemar's exact test of accuracies, the paired t test of losses, of each number"
-    caption += f" by itself. Better or worse, of this one: p at most {ALPHA}."
+    caption += " over the other's. p: paired tests, of each number by itself: there is one comparison, so that p and"
+    caption += f" the interval need no adjustment. Better or worse, of this one: p at most {ALPHA}."
     item = widgets.show_table("explore_beside", table, caption, {}, file=file, widths=WIDTHS)
     for reason in [*paired.reasons(found), few_words(zip(found["dataset"], found["n"], strict=True))]:
         if reason:

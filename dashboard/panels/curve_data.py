@@ -89,9 +89,8 @@ def points_data(shown: Shown) -> Described:
     caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.made_with}"
     caption += " Every point of the curve beside the dense model."
     if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
-        caption += " Intervals are of paired differences: the same windows or documents, read by both. Better and worse"
-        caption += " are at 5 %, by a paired t test of losses and McNemar's test of accuracies, by Holm's correction"
-        caption += " over all points of the column."
+        caption += " Intervals are of paired differences, not adjusted: the same windows or documents, read by both."
+        caption += " Better and worse are at 5 %, by paired tests with Holm's correction over all points of the column."
     rests = pd.concat([shown.perplexities, accuracies])
     caption = f"{caption} {few_words(zip(rests['dataset'], rests['n'], strict=True))}".rstrip()
     means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]

@@ -16,7 +16,7 @@ from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.prompt_viewer import show_prompt
 
-WIDTHS = {"vs dense": 135, "Change from zero-shot": 145, "Compression": 110, "p": 60}
+WIDTHS = {"vs dense": 135, "Change from zero-shot": 145, "Compression": 150, "Adjusted p": 95}
 
 
 def show_shots(model: str) -> list[Item]:
@@ -47,7 +47,7 @@ def show_shots(model: str) -> list[Item]:
     read = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
     caption = f"{model}, {names[dataset]}: {read} of each task, {scoring}. Demonstrations are never of what is scored, "
     caption += "and the dense model chooses them once, so that all variants read the same prompts. "
-    caption += "Bars: 95 % intervals of the paired difference to dense after the same prompt."
+    caption += f"Bars: {shots.INTERVALS} of the paired difference to dense after the same prompt."
     lines = rows.assign(
         value=100 * rows["value"],
         low=100 * (rows["value"] + rows["low"] - rows["difference"]),
@@ -65,8 +65,8 @@ def show_shots(model: str) -> list[Item]:
     compressed = rows[~rows["dense"]]
     st.header("Does compression cost more with demonstrations?", anchor=False)
     said = "What a variant loses to dense after a prompt, and how much that is more or less than zero-shot, in points. "
-    said += "Both are paired document by document, with 95 % intervals. p: the paired t test of the change, by Holm "
-    said += "over the rows. A change below 0: compression costs more after that prompt."
+    said += f"Both are paired document by document, with {shots.INTERVALS}. p: the paired t test of the change, "
+    said += "adjusted by Holm over the rows. A change below 0: compression costs more after that prompt."
     told = shots.table(compressed)
     st.markdown(shots.answer(told))
     table = widgets.show_table(

@@ -62,9 +62,10 @@ TERMS = {
         "The difference of two models on the same windows or questions, one by one. What is hard for both cancels, "
         "so it is known more exactly than either number."
     ),
-    "no difference can be told": (
-        "The paired difference could be chance, at a level of 5 % over all that is compared at once. It does not "
-        "say that there is none."
+    "not significant": (
+        "The paired difference could be chance, at a level of 5 %. It does not say that there is none. Significant "
+        "alone, not after Holm: its own 95 % interval excludes zero, but among so many comparisons at once one such "
+        "interval is no surprise, so that p is adjusted by Holm's correction."
     ),
     "seed": (
         "The number that fixes every draw by chance, such as which windows of a text are read. The spread over "

@@ -9,6 +9,7 @@ from core.results import Measurement
 from core.specs import Calibration, Stage
 from docs import apart, chains, points, results
 from docs.few_bits import is_rounded
+from docs.points import MEANS, RATIOS
 from docs.results import markdown
 from tests.core.made import make, perplexity
 
@@ -66,13 +67,13 @@ def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
         ["50 %", "lorap", "dense"],
         ["50 %", "lorap", "slimllm"],
     ]
-    assert [cell.split(" [")[0] for cell in table["mean of seven, points"]] == ["-25.0", "-25.0", "+0.0"]
-    assert [cell.split(": ")[1] for cell in table["mean of seven, points"]] == [
+    assert [cell.split(" [")[0] for cell in table[MEANS]] == ["-25.0", "-25.0", "+0.0"]
+    assert [cell.split(": ")[1] for cell in table[MEANS]] == [
         *["worse"] * 2,
-        "no difference can be told",
+        "not significant",
     ]
-    assert [cell.split(" [")[0] for cell in table["perplexity"]] == ["x 1.65", "x 2.72", "x 1.65"]
-    assert all(cell.endswith(": worse") for cell in table["perplexity"])
+    assert [cell.split(" [")[0] for cell in table[RATIOS]] == ["x 1.65", "x 2.72", "x 1.65"]
+    assert all(cell.endswith(": worse") for cell in table[RATIOS])
 
 
 def test_every_variant_that_ships_what_it_answered_stands_beside_dense():
@@ -89,18 +90,19 @@ def test_what_is_trained_stands_beside_what_it_was_trained_from():
     _, known, kept = shipped(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
     (row,) = apart.trained_apart(known, kept).to_dict("records")
     assert (row["removed"], row["variant"], row["against"]) == ("50 %", "slimllm + lora", "slimllm")
-    assert row["mean of seven, points"].startswith("+25.0 [") and row["mean of seven, points"].endswith(": better")
-    assert row["perplexity"].startswith("x 0.61 [") and row["perplexity"].endswith(": better")
+    assert row[MEANS].startswith("+25.0 [") and row[MEANS].endswith(": better")
+    assert row[RATIOS].startswith("x 0.61 [") and row[RATIOS].endswith(": better")
 
 
 def test_verdicts_are_adjusted_over_the_whole_table():
     some, answers = variant("1", pruned("sparsegpt"))
     answers[some.measurements[0].identity].loc[:5, "acc"] = 0.0  # six documents lost: p = 2 / 2^6 of a single pair
     alone = apart.zeroed_apart(*shipped(DENSE, (some, answers))[1:])
-    assert alone["mean of seven, points"][0].endswith(": worse")
+    assert alone[MEANS][0].endswith(": worse")
     more = [variant(key, pruned(name)) for key, name in (("2", "wanda"), ("3", "ria"))]
     among = apart.zeroed_apart(*shipped(DENSE, (some, answers), *more)[1:])
-    assert among["mean of seven, points"][0].endswith(": no difference can be told")
+    third = ": significant alone, not after Holm (6 comparisons)"
+    assert among[MEANS][0].endswith(third) and ", adjusted p 0." in among[MEANS][0]
 
 
 def test_rows_without_answers_and_other_models_make_no_table():
@@ -119,7 +121,7 @@ def test_of_two_protocols_the_one_with_more_documents_is_paired():
         return one.updated(other), some | more
 
     pair = both("0", (Stage(method="dense"),), 30, 30), both("1", pruned("slimllm"), 35, 20)
-    (cell,) = apart.removed_apart(*shipped(*pair)[1:])["mean of seven, points"]
+    (cell,) = apart.removed_apart(*shipped(*pair)[1:])[MEANS]
     assert cell.startswith("-25.0 [")
 
 

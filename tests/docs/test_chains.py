@@ -12,6 +12,7 @@ from docs.chains import (
     read_beside,
     some_blocks,
 )
+from docs.points import BESIDE_DENSE
 from tests.docs.test_apart import variant
 
 DENSE = variant("a", (Stage(method="dense"),))
@@ -40,7 +41,7 @@ def test_allocations_stand_beside_the_same_methods_with_all_blocks_alike_and_alp
     assert [is_allocated(one) for one in results] == [False, False, True, False, False, False, False]
     table = allocated(results, samples)
     assert list(table["chain"]) == ["`alps@0.7+adaprune`", "`wanda@0.7,allocation=owl`", "`wanda@0.7`", "`alps@2:4`"]
-    assert table["against dense"].str.startswith("x ").all()
+    assert table[BESIDE_DENSE].str.startswith("x ").all()
     assert allocated([one for one in results if not is_allocated(one)], samples).empty
 
 

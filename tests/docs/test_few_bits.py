@@ -4,6 +4,7 @@ from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Calibration, Stage
 from docs.few_bits import few_bits, is_rounded, output_error
+from docs.points import BESIDE_DENSE, MEANS
 from tests.docs.test_apart import pruned, variant
 
 OWN = {"b": {}, "c": {"group_size": 32}}  # the parameters of HQQ
@@ -30,9 +31,9 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     table = few_bits(results, samples).set_index("chain")
     assert set(table.index) == {"`rtn@4bit`", "`rtn@4bit,clip=true`", "`sparsegpt@0.5,bits=4`"}
     assert list(table["perplexity"]) == sorted(table["perplexity"])
-    assert table.loc["`rtn@4bit`", "against dense"].startswith("x 1.22 [")
-    assert table.loc["`rtn@4bit`", "mean of seven, points"].endswith(": worse")
-    assert table.loc["`rtn@4bit,clip=true`", "against dense"] == ""
+    assert table.loc["`rtn@4bit`", BESIDE_DENSE].startswith("x 1.22 [")
+    assert table.loc["`rtn@4bit`", MEANS].endswith(": worse")
+    assert table.loc["`rtn@4bit,clip=true`", BESIDE_DENSE] == ""
     assert few_bits([results[0]], samples).empty
     assert table.loc["`rtn@4bit`", "output error"] == ""
     layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25)
@@ -52,7 +53,7 @@ def test_only_the_perplexity_of_the_table_stands_beside_dense():
         words = words.assign(perplexity=words["perplexity"] * len(results))
         kept[result.variant.key] = answers | {task.identity: words}
     (row,) = few_bits(results, lambda key, row: kept[key].get(row.identity)).to_dict("records")
-    assert row["against dense"].startswith("x 1.22 [")
+    assert row[BESIDE_DENSE].startswith("x 1.22 [")
 
 
 def test_the_error_of_a_chain_is_told_where_rounding_is_all_that_was_done():

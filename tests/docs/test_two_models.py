@@ -2,7 +2,7 @@
 
 from core.specs import Calibration, Stage
 from docs.chains import read_beside
-from docs.points import MODEL, SECOND
+from docs.points import BESIDE_DENSE, MEANS, MODEL, SECOND
 from docs.two_models import saved, two_models
 from tests.docs.test_apart import pruned, variant
 
@@ -31,9 +31,9 @@ def test_each_chain_of_the_second_model_stands_beside_its_own_dense_and_the_same
     table = two_models(results, samples).set_index("chain")
     assert list(table.index) == ["`wanda@0.3`", "`wanda@0.5`", "`sparsegpt@0.3`"]
     assert list(table["perplexity"]) == ["7.77", "12.18", "8.17"]
-    assert table.loc["`wanda@0.5`", "against dense"].startswith("x 1.65 [")
-    assert table.loc["`sparsegpt@0.3`", "mean of seven, points"].startswith("-12.5 [")
-    own = table[f"{MODEL}, against dense"]
+    assert table.loc["`wanda@0.5`", BESIDE_DENSE].startswith("x 1.65 [")
+    assert table.loc["`sparsegpt@0.3`", MEANS].startswith("-12.5 [")
+    own = table[f"{MODEL}, {BESIDE_DENSE}"]
     assert own["`wanda@0.5`"].startswith("x 1.22 [") and own["`wanda@0.3`"] == ""
     assert own["`sparsegpt@0.3`"] == "x 1.35"
     assert read_beside(results, samples, "wanda@0.5", "wanda@0.3", SECOND).startswith("x 1.57 [")

@@ -5,10 +5,19 @@ import math
 import pandas
 import pytest
 
-from core.analysis.differences import BESIDE, beside_dense, differences, of_pairs, over_seeds, tidy_beside_dense
+from core.analysis.differences import (
+    BESIDE,
+    beside_dense,
+    differences,
+    of_pairs,
+    over_seeds,
+    shown_together,
+    tidy_beside_dense,
+)
 from core.analysis.frame import tidy
-from core.analysis.paired import baselines, difference, holm, mean_difference
+from core.analysis.paired import baselines, difference, mean_difference
 from core.analysis.seven import MEAN
+from core.analysis.verdicts import holm
 from core.correlations import correlation_of
 from core.data.cards import SEVEN, TASKS
 from core.longrun import inflation
@@ -35,7 +44,7 @@ def asked(numbers):
 def compared(first, *others):
     kept = {}
     results = []
-    for key, numbers in zip((KEY, OTHER, THIRD), (first, *others), strict=False):
+    for key, numbers in zip((KEY, OTHER, THIRD, "d" * 64, "e" * 64), (first, *others), strict=False):
         rows, kept[key] = asked(numbers)
         results.append(make(*rows, key=key, stages=DENSE if key == KEY else (Stage(method="wanda", ratio=0.5),)))
     return differences(results, results[0], lambda key, row: kept[key].get(row.identity))
@@ -55,7 +64,7 @@ def test_figures_are_those_of_the_pair_and_adjusted_over_the_variants():
             name: getattr(pair, name) for name in ("difference", "stderr", "low", "high", "p")
         }
     assert list(found["adjusted"]) == holm([pair.p for pair in wanted])
-    assert list(found["verdict"]) == ["worse", "no difference can be told"]
+    assert list(found["verdict"]) == ["worse", "not significant"] and list(found["comparisons"]) == [2, 2]
     assert list(found["reference"]) == [0.6, 0.6]
     assert found["why"].isna().all()
 
@@ -147,7 +156,19 @@ def test_pairs_with_several_references_are_adjusted_together():
     found = of_pairs([(results[a], results[b]) for a, b in pairs], lambda key, row: kept[key].get(row.identity))
     assert list(zip(found["against"], found["key"], strict=True)) == pairs
     assert list(found["adjusted"]) == holm(list(found["p"]))
-    assert list(found["verdict"]) == ["worse", "no difference can be told", "better"]
+    assert list(found["verdict"]) == ["worse", "not significant", "better"]
+    assert list(found["comparisons"]) == [3, 3, 3]
+
+
+def test_what_holm_takes_away_is_significant_alone_and_its_row_says_among_how_many():
+    dense, *others = (answered("piqa", right) for right in (60, 54, 60, 60, 60))
+    others[3][1]["acc"] = float("nan")  # which cannot be paired, and counts for nothing
+    found = compared([dense], *([one] for one in others))
+    assert list(found["verdict"][:3]) == ["worse alone, not after Holm", "not significant", "not significant"]
+    assert list(found["comparisons"][:3]) == [3, 3, 3] and found["comparisons"][3:].isna().all()
+    first = found.iloc[0]
+    assert first["high"] < 0 and first["p"] <= 0.05 < first["adjusted"] == pytest.approx(3 * first["p"])
+    assert shown_together(found.iloc[:1])["verdict"].tolist() == ["worse"]
 
 
 def test_baselines_stand_beside_tasks_and_their_mean():
@@ -190,6 +211,7 @@ def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
     told = frame.set_index(["method", "dataset"])
     paired = told.loc[("wanda", "piqa")]
     assert (paired["difference"], paired["verdict"]) == (pytest.approx(-0.1), "worse")
+    assert paired["comparisons"] == 1 and paired["adjusted_p"] == paired["p"]
     assert pandas.isna(paired["unpaired"])
     assert paired["difference_low"] < -0.1 < paired["difference_high"] < 0
     assert told.loc[("wanda", "boolq"), "unpaired"] == "cannot be paired: the dense model has no such number"

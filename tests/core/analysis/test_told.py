@@ -4,14 +4,15 @@ import math
 
 import pytest
 
-from core.analysis.told import figures, p_words, said, sentence
+from core.analysis.told import figures, judged, p_words, said, sentence
 
-NONE, BETTER, WORSE = "no difference can be told", "better", "worse"
+NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone, not after Holm"
 
 
 def row(metric, *values, verdict=WORSE, why=None):
     names = ("ratio", "ratio_low", "ratio_high") if metric == "perplexity" else ("difference", "low", "high")
-    return {"metric": metric, "verdict": verdict, "why": why, **dict(zip(names, values, strict=True))}
+    figure = dict(zip(names, values, strict=True))
+    return {"metric": metric, "verdict": verdict, "adjusted": 0.08, "comparisons": 12.0, "why": why, **figure}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,13 @@ def test_what_cannot_be_paired_says_why():
     assert said(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
 
 
+def test_what_is_significant_alone_says_among_how_many_it_is_not():
+    found = row("acc", -0.062, -0.101, -0.023, verdict=ALONE)
+    assert said(found) == "significant alone, not after Holm (12 comparisons)"
+    assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")
+    assert judged(row("perplexity", math.inf, None, None) | {"adjusted": None}) == "x ∞: worse"
+
+
 WHY = "cannot be paired: what was answered was not kept"
 
 
@@ -50,11 +58,23 @@ WHY = "cannot be paired: what was answered was not kept"
     ("verdicts", "told"),
     [
         ([WORSE, WORSE, WORSE], "Wanda is worse than Dense in a, b and c."),
-        ([BETTER, NONE, WORSE], "Wanda is better than Dense in a and worse in c; no difference can be told in b."),
-        ([NONE, NONE, NONE], "Of Wanda and Dense, no difference can be told in a, b and c."),
-        ([WHY, NONE, WORSE], f"Wanda is worse than Dense in c; no difference can be told in b; a {WHY}."),
+        (
+            [BETTER, NONE, WORSE],
+            "Wanda is better than Dense in a and worse in c; the difference is not significant in b.",
+        ),
+        ([NONE, NONE, NONE], "Of Wanda and Dense, the difference is not significant in a, b and c."),
+        (
+            [ALONE, NONE, ALONE],
+            "Of Wanda and Dense, the difference is significant alone, not after Holm (12 comparisons) in a and c; the "
+            "difference is not significant in b.",
+        ),
+        ([WHY, NONE, WORSE], f"Wanda is worse than Dense in c; the difference is not significant in b; a {WHY}."),
         ([WHY, WHY, f"{WHY} again."], f"Of Wanda and Dense, a and b {WHY}; c {WHY} again."),
     ],
 )
 def test_a_sentence_of_what_can_be_told(verdicts, told):
-    assert sentence(list(zip("abc", verdicts, strict=True)), "Wanda", "Dense") == told
+    rows = [
+        row("acc", 0.0, 0.0, 0.0, **({"verdict": None, "why": one} if one.startswith(WHY) else {"verdict": one}))
+        for one in verdicts
+    ]
+    assert sentence(list(zip("abc", rows, strict=True)), "Wanda", "Dense") == told

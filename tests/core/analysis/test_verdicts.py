@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as draw
 
-from core.analysis.paired import ALPHA, Baselines, Difference, baselines, difference, holm, mean_difference, verdict
+from core.analysis.intervals import ALPHA
+from core.analysis.paired import Baselines, Difference, baselines, difference, mean_difference
+from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT, excludes_zero, holm, verdict, verdict_text
 from tests.core.analysis.outcomes import SEVEN_SIZES, answers, compared, false_alarms, frame, losses, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
@@ -56,9 +58,7 @@ class TestRates:
             p_values = [one.p for one in found]
             alone += any(p <= ALPHA for p in p_values)
             adjusted = holm(p_values)
-            together += any(
-                verdict(one, p) != "no difference can be told" for one, p in zip(found, adjusted, strict=True)
-            )
+            together += any(verdict(one, p) in SIGNIFICANT for one, p in zip(found, adjusted, strict=True))
         assert together <= false_alarms(ALPHA, runs) < alone
 
 
@@ -83,19 +83,55 @@ class TestHolm:
 @pytest.mark.parametrize(
     ("found", "p", "said"),
     [
-        (Difference(n=9, difference=0.1), ALPHA, "better"),
-        (Difference(n=9, difference=-0.1), 0.01, "worse"),
-        (Difference(n=9, difference=-0.1, ratio=0.9), 0.01, "better"),
-        (Difference(n=9, difference=0.1, ratio=1.1), 0.01, "worse"),
-        (Difference(n=9, difference=0.1), 0.051, "no difference can be told"),
-        (Difference(n=9, difference=0.1), None, "no difference can be told"),
-        (Difference(n=9, difference=0.0), 0.0, "no difference can be told"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2), ALPHA, "better"),
+        (Difference(n=9, difference=-0.1, low=-0.2, high=-0.01), 0.01, "worse"),
+        (Difference(n=9, difference=-0.1, low=-0.2, high=-0.01, ratio=0.9), 0.01, "better"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2, ratio=1.1), 0.01, "worse"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2), 0.051, "better alone, not after Holm"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2, ratio=1.1), 0.051, "worse alone, not after Holm"),
+        (Difference(n=9, difference=0.1, low=0.0, high=0.2), 0.01, "not significant"),
+        (Difference(n=9, difference=0.1, low=-0.01, high=0.2), 0.2, "not significant"),
+        (Difference(n=9, difference=0.1), None, "not significant"),
+        (Difference(n=9, difference=0.0, low=0.0, high=0.0), 0.0, "not significant"),
         (Difference(n=9, difference=math.inf, ratio=math.inf), None, "worse"),
-        (Difference(n=9, difference=math.nan, ratio=math.nan), None, "no difference can be told"),
+        (Difference(n=9, difference=math.nan, ratio=math.nan), None, "not significant"),
     ],
 )
 def test_a_verdict_says_which_way_and_of_perplexity_lower_is_better(found, p, said):
     assert verdict(found, p) == said
+
+
+def test_the_third_verdict_says_among_how_many_comparisons_it_is_not_significant():
+    assert {verdict_text(one, 12) for one in ALONE} == {"significant alone, not after Holm (12 comparisons)"}
+    assert [verdict_text(one, 12.0) for one in (*SIGNIFICANT, NOT_SIGNIFICANT)] == [
+        "better",
+        "worse",
+        "not significant",
+    ]
+
+
+BITS = draw.lists(draw.tuples(draw.booleans(), draw.booleans()), min_size=1, max_size=60)
+LOSSES = draw.lists(draw.tuples(draw.floats(-50, 0), draw.floats(-50, 0)), min_size=1, max_size=20)
+
+
+@settings(max_examples=100)
+@given(draw.lists(BITS, min_size=1, max_size=7), draw.lists(LOSSES, min_size=1, max_size=7))
+def test_no_verdict_contradicts_its_interval(tasks, texts):
+    """Whatever the outcomes: accuracies, their mean and losses, alone and adjusted for all of a family."""
+    answered = [compared("acc", tuple(zip(*bits, strict=True))) for bits in tasks]
+    read = [compared("perplexity", tuple(zip(*pairs, strict=True))) for pairs in texts]
+    for family in ([*answered, mean_difference(answered)], read):
+        for one, adjusted in zip(family, holm([one.p for one in family]), strict=True):
+            outside = excludes_zero(one.low, one.high)
+            assert (one.p is None) == (one.low is None)
+            assert outside == (one.p is not None and one.p <= ALPHA)
+            assert (verdict(one, one.p) in SIGNIFICANT) == outside
+            said = verdict(one, adjusted)
+            assert (said != NOT_SIGNIFICANT) == outside
+            assert (said in SIGNIFICANT) == (outside and adjusted <= ALPHA)
+            assert said == NOT_SIGNIFICANT or said.startswith("better") == (
+                (one.difference < 0) == (one.ratio is not None)
+            )
 
 
 class TestBaselines:

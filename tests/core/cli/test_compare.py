@@ -66,12 +66,12 @@ def test_a_table_and_a_sentence_of_each_variant_beside_the_first(capsys):
     assert "and mean of seven:40." in second
     lines = [line.split() for line in second.splitlines()]
     boolq = next(line for line in lines if line[:2] == ["acc", "boolq:40"])
-    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-39.0, -11.0] 0.0039 worse"
+    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-38.7, -8.9] 0.0051 worse"
     mean = [line for line in lines if line[:2] == ["mean", "of"]]
     assert mean == [line for line in lines if line][-2:-1]  # the last row before the sentence
     assert "acc hellaswag" not in out  # papers report acc_norm
     assert any("x 1.65" in " ".join(line) for line in lines)
-    assert "Of magnitude@0.3 and dense, no difference can be told in acc boolq:40" in first
+    assert "Of magnitude@0.3 and dense, the difference is not significant in acc boolq:40" in first
 
 
 def test_what_is_better_is_told_so_in_both_directions(capsys):
@@ -172,14 +172,17 @@ def test_results_stand_beside_dense(capsys):
     put(DENSE)
     many, old = put(MANY, 20, 3.5), put(FEW, 20, 3.5, kept=False)
     assert main(["results"]) == 0
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "@" in line or " m " in line}
-    assert "0.5000, -25.0 [-39.0, -11.0] points" in rows[many[:12]]
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in out.splitlines() if "@" in line or " m " in line}
+    assert "0.5000, -25.0 [-38.7, -8.9] points, adjusted p 0.0026" in rows[many[:12]]
     assert "x 1.65 [" in rows[many[:12]]
+    assert "with the unadjusted 95 % interval, and p adjusted by Holm" in " ".join(out.split())
     assert "points" not in rows[old[:12]] and "points" not in rows[key_of(DENSE)[:12]]
     assert main(["results", "--latex"]) == 0
     latex = capsys.readouterr().out
     check_table(latex)
-    assert r"0.5000, -25.0 [-39.0, \\ -11.0] points" in latex
+    assert r"0.5000, -25.0 [-38.7, \\ -8.9] points, adjusted p \\ 0.0026" in latex
+    assert r"unadjusted 95 \% interval, and p adjusted by Holm over the variants of the table." in latex
     assert main(["results", "--csv"]) == 0
     frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
     row = frame.loc[(many, "boolq", "acc")]
@@ -196,7 +199,7 @@ def test_a_result_is_described_beside_dense(capsys):
     put(DENSE)
     describe_result(store.get(many), store.get(key_of(DENSE)), store.samples)
     out = capsys.readouterr().out
-    assert "vs dense" in out and "-25.0 [-39.0, -11.0] points, worse" in out
+    assert "vs dense, unadjusted 95 %" in out and "-25.0 [-38.7, -8.9] points, adjusted p 0.0026, worse" in out
 
 
 @pytest.mark.parametrize("command", [["results"], ["results", "--csv"], ["results", "--latex"], ["compare"]])

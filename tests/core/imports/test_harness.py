@@ -93,7 +93,7 @@ def test_its_points_lie_on_ours():
         for mine, other in zip(outcome.samples["loglikelihoods"], theirs["loglikelihoods"], strict=True):
             assert mine == pytest.approx(other, abs=1e-3)
     table = differences(found.results, ours, lambda key, row: samples[key, row.dataset])
-    assert len(table) == 3 and set(table["verdict"]) == {"no difference can be told"}
+    assert len(table) == 3 and set(table["verdict"]) == {"not significant"}
     assert (table["difference"] == 0).all() and (table["value"] == table["reference"]).all()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis.differences import differences, over_seeds, shown_together
 from core.analysis.frame import tidy
-from core.analysis.paired import ALPHA
+from core.analysis.intervals import ALPHA
 from core.analysis.seven import MEAN
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts import dots, figures, naming, paired, points, scores, zeroshot
@@ -17,7 +17,7 @@ from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import DARK, LIGHT, faded
 from tests.dashboard.synthetic import answered, result
 
-UNTOLD = "no difference can be told"
+UNTOLD = "not significant"
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,8 @@ def test_the_chart_draws_the_differences_of_the_frame_in_points(kept):
         assert one.x[0] == pytest.approx(100 * wanted["difference"])
         ends = one.x[0] - one.error_x.arrayminus[0], one.x[0] + one.error_x.array[0]
         assert ends == pytest.approx((100 * wanted["low"], 100 * wanted["high"]))
-        assert f"{wanted['verdict']}, p " in one.hovertemplate and "after Holm over the 3 shown" in one.hovertemplate
+        assert f"<br>{wanted['verdict']}<br>adjusted p " in one.hovertemplate
+        assert "Holm over the 3 shown" in one.hovertemplate and "<br>unadjusted 95 % from " in one.hovertemplate
     assert {x for one in figure.data if one.name == "dense" for x in one.x} == {0}
     assert sum(one.showlegend is not False for one in figure.data if one.name == "dense") == 1
 
@@ -135,7 +136,7 @@ def test_what_cannot_be_told_is_faded(kept, theme):
     color = theme.palette[2]
     for same in dots_of(figure, "SparseGPT"):
         assert same.marker.color == same.error_x.color == faded(color, theme) != color
-        assert UNTOLD in same.hovertemplate and "p = 1 after Holm" in same.hovertemplate
+        assert UNTOLD in same.hovertemplate and "adjusted p = 1, Holm over the 3" in same.hovertemplate
     assert dots_of(figure, "Magnitude")[-1].marker.color == theme.palette[0]
 
 
@@ -223,8 +224,8 @@ def test_a_curve_s_hover_says_the_ratio_and_the_verdict(without_wanda):
     key = results[1].variant.key
     row = found.set_index("key").loc[key]
     assert row["ratio"] == pytest.approx(results[1].measurements[0].value / results[0].measurements[0].value)
-    assert f"<br>{row['ratio']:.3g} times dense, 95 % from " in said[key]
-    assert said[key].endswith("<br>worse, p < 0.001 after Holm over the 4 shown")
+    assert f"<br>{row['ratio']:.3g} times dense<br>unadjusted 95 % from " in said[key]
+    assert said[key].endswith("<br>worse<br>adjusted p < 0.001, Holm over the 4 shown")
     assert "dense" not in said[results[2].variant.key]  # its outcomes were not kept
 
 
@@ -237,22 +238,23 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     results, _ = without_wanda
     row, figure = table.loc[("Magnitude", "50 %")], perplexities.set_index("key").loc[results[1].variant.key]
     assert row["Ratio to dense"] == pytest.approx(figure["ratio"])
-    assert row["Ratio, 95 %"] == f"[{figure['ratio_low']:.3g}, {figure['ratio_high']:.3g}]"
+    assert row["Ratio, unadjusted 95 %"] == f"[{figure['ratio_low']:.3g}, {figure['ratio_high']:.3g}]"
     mean = accuracies.set_index("key").loc[results[1].variant.key]
     assert row["Accuracy vs dense"] == pytest.approx(100 * mean["difference"])
-    assert row["Accuracy, 95 %"] == f"[{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"
+    assert row["Accuracy, unadjusted 95 %"] == f"[{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"
     assert (row["Perplexity is"], row["Accuracy is"]) == ("worse", mean["verdict"])
     ria, seeds = table.loc[("RIA", "50 %")], paired.of_points(perplexities, curve[curve["series"] == "RIA"]).iloc[0]
     both = [math.log(one.measurements[0].value / results[0].measurements[0].value) for one in results[5:7]]
     assert seeds["ratio"] == pytest.approx(math.exp(sum(both) / 2))
-    assert ria["Ratio, 95 %"] == f"[{seeds['ratio_low']:.3g}, {seeds['ratio_high']:.3g}]"
+    assert ria["Ratio, unadjusted 95 %"] == f"[{seeds['ratio_low']:.3g}, {seeds['ratio_high']:.3g}]"
     assert (ria["Perplexity is"], ria["Accuracy is"]) == ("worse", "a mean of 2 seeds")
     for column in ("Perplexity is", "Accuracy is"):
         assert table.loc[("Wanda", "50 %"), column] == "cannot be paired"
         assert pd.isna(table.loc[("Dense", "0 %"), column])
     assert table.loc[("SparseGPT", "50 %"), "Accuracy is"] == UNTOLD
     wanda = table.loc[("Wanda", "50 %")]
-    assert wanda["Ratio to dense"] > 1 and pd.isna(wanda["Ratio, 95 %"]) and not math.isnan(wanda["Accuracy vs dense"])
+    assert wanda["Ratio to dense"] > 1 and not math.isnan(wanda["Accuracy vs dense"])
+    assert pd.isna(wanda["Ratio, unadjusted 95 %"]) and wanda["Perplexity, adjusted p"] == ""
 
 
 def test_two_variants_stand_side_by_side_number_by_number(without_wanda):

@@ -58,7 +58,8 @@ def test_methods_of_one_colour_are_told_apart_as_lines():
 def grown(*growths):
     return pd.DataFrame(
         [
-            {"series": "Wanda 50 %", "k": 4, "prompts": "", "value": 0.5, "difference": -0.1, "low": -0.2, "high": 0.0}
+            {"series": "Wanda 50 %", "k": 4, "prompts": "", "value": 0.5, "n": 9}
+            | {"difference": -0.1, "low": -0.2, "high": 0.0}
             | {"growth_difference": growth, "growth_low": growth - 0.01, "growth_high": growth + 0.01, "growth_p": p}
             for growth, p in growths
         ]
@@ -67,12 +68,14 @@ def grown(*growths):
 
 def test_what_is_told_is_adjusted_for_being_told_together():
     alone, together = shots.table(grown((-0.1, 0.03))), shots.table(grown((-0.1, 0.03), (0.1, 0.001), (0.0, 0.9)))
-    assert alone["Compression"].tolist() == ["costs more"] and alone["p"].tolist() == ["0.03"]
-    assert together["Compression"].tolist() == ["not told apart", "costs less", "not told apart"]
+    assert alone["Compression"].tolist() == ["costs more"] and alone["Adjusted p"].tolist() == ["0.03"]
+    third = "significant alone, not after Holm (3 comparisons)"
+    assert together["Compression"].tolist() == [third, "costs less", "not significant"]
     assert alone["Change from zero-shot"].tolist() == ["-10.0 [-11.0, -9.0]"]
     assert shots.answer(alone) == "Compared with zero-shot it costs more in 1 of 1 and less in 0."
-    assert shots.answer(together).endswith("it costs more in 0 of 3 and less in 1; 2 are not told apart.")
-    assert "in none of 1" in shots.answer(shots.table(grown((0.0, 0.9))))
+    rest = "2 are not significant after Holm's correction."
+    assert shots.answer(together).endswith(f"it costs more in 0 of 3 and less in 1; {rest}")
+    assert "None of 1 changes" in shots.answer(shots.table(grown((0.0, 0.9))))
 
 
 def test_without_kept_answers_nothing_is_told():

@@ -10,7 +10,6 @@ from hypothesis import strategies as draw_from
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked
 from core.analysis.frame import tidy
-from core.analysis.paired import NO_DIFFERENCE
 from core.store import shipped
 from dashboard.charts import labels, marks, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
@@ -210,11 +209,18 @@ def test_the_answer_says_the_best_and_how_many_others_fit(every):
 def test_what_cannot_be_told_from_the_best_is_said(every):
     budget = Budget(packed_mb=200, times_dense=2)
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
-    beside = dict(zip(found["key"][1:], [NO_DIFFERENCE, "worse", CANNOT], strict=False))
+    verdicts = ["worse alone, not after Holm", "worse", None]
+    beside = pd.DataFrame({"verdict": verdicts, "adjusted": [0.08, 0.001, None], "comparisons": 2.0, "why": "so"})
+    beside = beside.set_index(found["key"].iloc[1:4])
     said = ranking.answer(found, budget, PERPLEXITY, beside=beside)
-    assert f"mean accuracy, no difference to {ranking.name(found.iloc[1])} can be told); 3 others fit." in said
+    tie = f"after Holm's correction not significantly different from {ranking.name(found.iloc[1])}"
+    assert f"mean accuracy, {tie}); 3 others fit." in said
     shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Beside the first"]
-    assert shown.isna().iloc[0] and set(shown[1:]) == {NO_DIFFERENCE, "worse", CANNOT}
+    assert shown.isna().iloc[0] and shown[1:].tolist() == [
+        "significant alone, not after Holm (2 comparisons), adjusted p 0.08",
+        "worse, adjusted p 0.001",
+        CANNOT,
+    ]
 
 
 def test_what_fits_without_the_quality_is_said(every):

@@ -98,7 +98,7 @@ def test_latex_of_a_pivot():
     check_table(text)
     assert text.startswith("% needs \\usepackage{booktabs}\n") and "\\label{tab:slimscope-m-perplexity}" in text
     assert f"\\caption{{{CAPTION} $\\pm$: one standard error, or half" in text and "\\begin{table}[t]" in text
-    assert "what cannot be told from it as it lies within the error.}" in text
+    assert "what is not significantly different from it as it lies within the error.}" in text
     assert body(text) == [
         r"Method & 50 \% & 2:4 \\",
         r"\midrule",
@@ -112,7 +112,7 @@ def test_latex_of_a_pivot():
 
 def test_latex_says_what_its_signs_mean():
     paired = files.latex(item(pivot(apart=lambda *_: {}, error_is="half"))).decode()
-    assert "$\\pm$: half. " in paired and "by a paired test or, where there is none, as it lies" in paired
+    assert "$\\pm$: half. " in paired and "by a paired test after Holm or, where there is none, as it lies" in paired
     exact = files.latex(item(pivot({("a", "x"): (1.0, 0.0), ("b", "x"): (2.0, 0.0)}))).decode()
     assert "Bold: the best of a column.}" in exact and "$\\pm$" not in exact
 

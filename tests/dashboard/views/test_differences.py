@@ -41,7 +41,7 @@ def control(app, key):
 def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(answers):
     app = open_app()
     assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
-    assert "Magnitude" in titles(app) and "bars are 95 % intervals" in said(app)
+    assert "Magnitude" in titles(app) and "bars are unadjusted 95 % intervals" in said(app)
     control(app, "explore_as").set_value("Accuracy").run()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert "majority class" in titles(app)
@@ -78,15 +78,15 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     app = open_app()
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude", "Perplexity is"] == "worse" and table.loc["Magnitude", "Accuracy is"] == "worse"
-    low, high = json.loads(table.loc["Magnitude", "Accuracy, 95 %"].replace("+", ""))
+    low, high = json.loads(table.loc["Magnitude", "Accuracy, unadjusted 95 %"].replace("+", ""))
     assert low < table.loc["Magnitude", "Accuracy vs dense"] < high
-    low, high = json.loads(table.loc["Magnitude", "Ratio, 95 %"])
+    low, high = json.loads(table.loc["Magnitude", "Ratio, unadjusted 95 %"])
     assert low <= table.loc["Magnitude", "Ratio to dense"] * 1.01 and low > 1
     assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
     (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
     (differences,) = [item for item in items if item.name.endswith("-minus-dense")]
-    assert {"value", "low", "high", "p", "adjusted", "verdict"} <= set(differences.table)
+    assert {"value", "low", "high", "p", "adjusted", "comparisons", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
     told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
@@ -106,8 +106,8 @@ def test_a_point_is_compared_with_dense_and_with_any_other(answers):
     assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
     table = beside(app)
     assert list(table["Number"])[:2] == ["Perplexity, passages-eval", "Mean of seven"]
-    assert set(table["This is"]) <= {"worse", "better", "no difference can be told"}
-    assert table["This is"][0] == "worse" and table["p"][0] == "< 0.001"
+    assert set(table["This is"]) <= {"worse", "better", "not significant"}
+    assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
     assert "beside Dense." in said(app) and "of each number by itself" in said(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
     wanda = beside(app)
@@ -204,7 +204,7 @@ def test_a_pair_is_read_once_and_told_beside_those_it_is_shown_with(answers, mon
     assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
     adjusted = both.loc[both["key"] == others[0], "adjusted"]
     assert (adjusted.to_numpy() >= alone["adjusted"].to_numpy()).all()  # by Holm over two
-    columns = both.columns.drop(["adjusted", "verdict"])
+    columns = both.columns.drop(["adjusted", "comparisons", "verdict"])
     again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
     assert again.astype(object).equals(alone[columns].astype(object))
 

@@ -1,0 +1,72 @@
+"""Verdicts: what a paired difference says of two variants, by itself and among all that are compared at once.
+
+A verdict never contradicts its interval, which is not adjusted for the other comparisons: where the interval excludes
+zero, the difference is significant alone, and Holm's procedure (Holm, 1979) decides whether it stays so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+from core.analysis.intervals import ALPHA
+
+if TYPE_CHECKING:
+    from core.analysis.paired import Difference
+
+Verdict = Literal["better", "worse", "better alone, not after Holm", "worse alone, not after Holm", "not significant"]
+SIGNIFICANT: Final[tuple[Verdict, ...]] = ("better", "worse")
+ALONE: Final[tuple[Verdict, ...]] = ("better alone, not after Holm", "worse alone, not after Holm")
+NOT_SIGNIFICANT: Final[Verdict] = "not significant"
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return the p values adjusted for being shown together (Holm, 1979); None stays None and counts for nothing.
+
+    Calling different what has an adjusted p of at most ALPHA is wrong anywhere among them at a rate of at most ALPHA.
+    """
+    known = sorted(((p, place) for place, p in enumerate(p_values) if p is not None))
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = adjusted[place] = max(highest, min(1.0, (len(known) - rank) * p))
+    return adjusted
+
+
+def excludes_zero(low: float | None, high: float | None) -> bool:
+    """Return whether an interval excludes zero; one that is not known does not."""
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def verdict(found: Difference, adjusted: float | None) -> Verdict:
+    """Judge the second variant of a paired difference.
+
+    An infinite difference needs no test.
+
+    Args:
+        found: The difference with its unadjusted interval; of log-losses, the lower is the better one.
+        adjusted: Its p, adjusted for all comparisons that are shown together.
+
+    Returns:
+        The verdict.
+    """
+    infinite = math.isinf(found.difference)
+    if not infinite and not excludes_zero(found.low, found.high):
+        return NOT_SIGNIFICANT
+    lower_is_better = found.ratio is not None
+    place = 0 if (found.difference < 0) == lower_is_better else 1
+    return (SIGNIFICANT if infinite or (adjusted is not None and adjusted <= ALPHA) else ALONE)[place]
+
+
+def verdict_text(of: Verdict, comparisons: float) -> str:
+    """Write a verdict for people.
+
+    Args:
+        of: The verdict.
+        comparisons: How many comparisons p was adjusted for.
+
+    Returns:
+        Words such as `worse` or `significant alone, not after Holm (12 comparisons)`.
+    """
+    return f"significant alone, not after Holm ({comparisons:.0f} comparisons)" if of in ALONE else of

@@ -1,0 +1,72 @@
+"""Every bundled row: no verdict contradicts its interval, and few-shot changes are judged in the same way."""
+
+import pandas as pd
+import pytest
+
+from core.analysis.differences import beside_dense, differences, shown_together
+from core.analysis.intervals import ALPHA
+from core.analysis.seven import MEAN
+from core.analysis.shots import shots
+from core.analysis.told import said
+from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
+from core.chain import written
+from core.store.samples import read_shipped_samples
+from core.store.shipped import read_measured
+from dashboard.charts.shots import COSTS, table
+
+BARE = "not significant"
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return list(read_measured().results.values())
+
+
+def check(rows):
+    """Check the verdicts, in data and in words, of rows of `core.analysis.differences`, and return how many rows."""
+    rows = rows[rows["verdict"].notna()]
+    outside = (rows["low"] > 0) | (rows["high"] < 0)
+    infinite = rows["difference"].abs() == float("inf")
+    assert (outside == (rows["p"] <= ALPHA)).all()
+    assert (outside | infinite).eq(rows["verdict"] != NOT_SIGNIFICANT).all()
+    assert rows["verdict"].isin(SIGNIFICANT).eq((rows["adjusted"] <= ALPHA) | infinite).all()
+    texts = pd.Series([said(row) for row in rows.to_dict("records")], rows.index)
+    assert not (outside & texts.eq(BARE)).any() and not (~outside & ~infinite & texts.ne(BARE)).any()
+    alone = rows["verdict"].isin(ALONE)
+    counts = rows["comparisons"].map("significant alone, not after Holm ({:.0f} comparisons)".format)
+    assert texts[alone].eq(counts[alone]).all() and (rows.loc[alone, "comparisons"] > 1).all()
+    return len(rows)
+
+
+def test_against_dense(bundled):
+    rows = beside_dense(bundled, read_shipped_samples)
+    assert check(rows) > 1400 and (rows["dataset"] == MEAN).sum() > 50
+    assert rows["verdict"].isin(ALONE).sum() > 100  # or the third verdict is not tried
+
+
+def test_against_another_variant_and_in_parts_as_pages_show_them(bundled):
+    mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
+    reference = next(one for one in mine if written(one.variant.stages) == "sparsegpt@0.5")
+    rows = differences(mine, reference, read_shipped_samples)
+    assert check(rows) > 500
+    for count in (1, 2, 5, 20):
+        parts = rows[rows["key"].isin(rows["key"].drop_duplicates().sample(count, random_state=count))]
+        assert check(shown_together(parts)) > 0
+
+
+def test_changes_from_zero_shot(bundled):
+    mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
+    dense = next(one for one in mine if one.variant.key == one.variant.dense_key)
+    rows = shots([one for one in mine if one is not dense], dense, read_shipped_samples)
+    rows = rows[rows["growth_difference"].notna()]
+    assert len(rows) > 50
+    outside = (rows["growth_low"] > 0) | (rows["growth_high"] < 0)
+    assert outside.eq(rows["growth_p"] <= ALPHA).all() and outside.any()
+    compared = rows["difference"].notna()
+    assert ((rows["low"] > 0) | (rows["high"] < 0))[compared].eq(rows["p"][compared] <= ALPHA).all()
+    for _, part in rows.groupby("dataset"):
+        shown = table(part.assign(series="a"))["Compression"].to_numpy()
+        excluded = outside[part.index].to_numpy()
+        assert ((shown == BARE) == ~excluded).all()
+        judged = pd.Series(shown[excluded], dtype=object)
+        assert (judged.isin(COSTS) | judged.str.startswith("significant alone, not after Holm (")).all()

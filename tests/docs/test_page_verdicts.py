@@ -1,0 +1,34 @@
+"""docs/results.md as it is written: no cell's verdict contradicts the interval before it."""
+
+import re
+
+from docs.results import PAGE
+
+NUMBER = r"[+-]?[\d.,]+(?:e\d+)?"
+CELL = re.compile(rf"(x )?{NUMBER} \[({NUMBER}), ({NUMBER})\](?:, adjusted p [\d.< ]+)?: ([^|]+?) *\|")
+THIRD = re.compile(r"significant alone, not after Holm \(\d+ comparisons\)")
+
+
+def test_no_cell_contradicts_its_interval():
+    cells = CELL.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(cells) > 150
+    for ratio, *ends, said in cells:
+        low, high = (float(end.replace(",", "")) for end in ends)
+        none = 1.0 if ratio else 0.0
+        assert said in ("better", "worse", "not significant") or THIRD.fullmatch(said)
+        if low > none or high < none:
+            assert said != "not significant", (low, high, said)
+        elif low < none < high:
+            assert said == "not significant", (low, high, said)
+
+
+def test_columns_of_intervals_say_that_they_are_not_adjusted():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    heads = {line: lines[place - 1] for place, line in enumerate(lines) if re.fullmatch(r"\|[-|]+\|", line)}
+    assert heads
+    head = ""
+    for place, line in enumerate(lines):
+        if place + 1 < len(lines) and lines[place + 1] in heads:
+            head = line
+        elif CELL.search(line):
+            assert "[unadjusted 95 %]" in head, head
