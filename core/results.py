@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.fields import Count, Details, Some, Stages, check_origins, check_protocol
-from core.specs import PUBLISHED, Dtype, Frozen, RatioKind, Stage, VariantSpec, canonical_json, sha256
+from core.specs import PUBLISHED, Dtype, Frozen, ModelId, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # the metric of what a scan finds of each part
@@ -31,6 +31,10 @@ class Variant(Frozen):
     # where it trained; `packed_mb` and `parameters` (millions) as they are told of an imported one. An entry is empty
     # where nothing is known.
     made: tuple[Details, ...] = ()
+
+    @property
+    def model_id(self) -> ModelId:
+        return ModelId(self.model, self.revision)
 
     @property
     def dense_key(self) -> str:

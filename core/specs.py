@@ -8,7 +8,7 @@ method's version is in. Device, threads and paths never enter.
 import hashlib
 import json
 import re
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -254,6 +254,13 @@ class Stage(Frozen):
         return self.method in ELSEWHERE
 
 
+class ModelId(NamedTuple):
+    """A checkpoint: several may share a name, such as the last folder of their paths, and differ in their revision."""
+
+    name: str
+    revision: str
+
+
 class VariantSpec(Frozen):
     """A model and the stages that compress it."""
 
@@ -261,6 +268,10 @@ class VariantSpec(Frozen):
     revision: str
     dtype: Dtype = "float32"
     stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @property
+    def model_id(self) -> ModelId:
+        return ModelId(self.model, self.revision)
 
     @property
     def key(self) -> str:

@@ -100,10 +100,10 @@ def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool
     return " + ".join(names) + _source(stages)
 
 
-def variant_name(variant: VariantSpec) -> str:
-    """Name a variant: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
+def variant_name(variant: VariantSpec, model: str) -> str:
+    """Name a variant of what a model is called: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
     seed = shared(variant.stages).seed
-    return ", ".join([chain_name(variant.stages), variant.model, *([f"seed {seed}"] if seed else [])])
+    return ", ".join([chain_name(variant.stages), model, *([f"seed {seed}"] if seed else [])])
 
 
 def chain_name(stages: Sequence[Stage]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -14,8 +14,10 @@ from core.analysis.frame import Told, joined, told
 from core.analysis.shots import shots as after
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
-from core.results import Result
-from core.specs import PUBLISHED
+from core.models.names import UNTOLD, display_names, meant_by
+from core.models.sources import typed_name
+from core.results import Result, Variant
+from core.specs import PUBLISHED, UNKNOWN, ModelId, VariantSpec
 from core.store import shipped
 from core.store.database import database_url
 from core.store.kept import MOST, Kept, Known
@@ -54,19 +56,48 @@ def active_jobs() -> list[Job]:
     return queue().active()
 
 
-def models() -> list[str]:
-    """Return the models that there are variants of, the one with most first."""
-    return _models(store().url, store().stamp())
+def names() -> Mapping[ModelId, str]:
+    """Return the display names of all models that there are numbers of, the papers' among them."""
+    return _names(store().url, store().stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _models(url: URL, stamp: tuple) -> list[str]:
-    return _store(url).models()
+def _names(url: URL, stamp: tuple, of_papers: tuple) -> Mapping[ModelId, str]:
+    return _store(url).model_names(*(one.variant.model_id for one in printed().values()))
+
+
+def called(variant: Variant | VariantSpec, *beside: ModelId) -> str:
+    """Return the display name of a variant's model, which may have no numbers yet, `beside` others that have none."""
+    return display_names([*names(), *beside, variant.model_id])[variant.model_id]
+
+
+def model_named(typed: str) -> str:
+    """Return the display name that a name in an address means: of several the model with most variants."""
+    found = meant_by(typed, names())
+    return found[0] if found else typed
+
+
+def model_to_run(model: str) -> str:
+    """Return what a run is given for a model by its display name."""
+    found = [one for one, shown in names().items() if shown == model]
+    one = min(found, key=lambda one: one.revision in UNTOLD, default=ModelId(model, UNKNOWN))
+    return typed_name(one) if one.name == model else f"{one.name}@{one.revision}"
+
+
+def models() -> list[str]:
+    """Return the display names of the models that there are variants of, the one with most first."""
+    return _models(store().url, store().stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _models(url: URL, stamp: tuple, of_papers: tuple) -> list[str]:
+    shown = _names(url, stamp, of_papers)
+    return list(dict.fromkeys(shown[model] for model in _store(url).model_ids()))
 
 
 def printed_models() -> list[str]:
-    """Return the models that papers have numbers of, the smallest first."""
-    return models_of(printed().values())
+    """Return the display names of the models that papers have numbers of, the smallest first."""
+    return [names()[ModelId(model, PUBLISHED)] for model in models_of(printed().values())]
 
 
 def frame(model: str) -> SharedTable:
@@ -75,9 +106,21 @@ def frame(model: str) -> SharedTable:
 
     All sessions share the same table until a row of the model changes.
     """
-    url = store().url
-    known, papers = _kept(url).of(model), [one for one in printed().values() if one.variant.model == model]
-    return _frame(url, model, known.stamp, shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"), known, papers)
+    url, shown = store().url, model_named(model)
+    name = _stored_name(shown)
+    known, papers = _kept(url).of(name), [one for one in printed().values() if one.variant.model == name]
+    frames = _frames(url, name, known.stamp, shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"), known, papers)
+    return frames.get(shown, frames[""])
+
+
+def stamp_of(model: str) -> tuple:
+    """Return what changes whenever a model's numbers do, by its display name."""
+    return store().stamp(_stored_name(model))
+
+
+def _stored_name(model: str) -> str:
+    """Return the name that a model's variants are stored with, by its display name."""
+    return next((one.name for one, shown in names().items() if shown == model), model)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -86,12 +129,15 @@ def _kept(url: URL) -> Kept[Told]:
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
-def _frame(
-    url: URL, model: str, stamp: tuple, of_papers: tuple, _known: Known[Told], _papers: list[Result]
-) -> SharedTable:
+def _frames(
+    url: URL, name: str, stamp: tuple, of_papers: tuple, _known: Known[Told], _papers: list[Result]
+) -> dict[str, SharedTable]:
+    """Return the rows of each model of a name by its display name, and none of "", which has none."""
     tidied = joined([*_known.made.values(), *map(told, _papers)])
-    tidied.attrs["warnings"] = _known.warnings
-    return SharedTable(tidied)
+    frames = {"": tidied[:0].copy(), **{str(shown): rows for shown, rows in tidied.groupby("model", sort=False)}}
+    for rows in frames.values():
+        rows.attrs["warnings"] = _known.warnings
+    return {shown: SharedTable(rows) for shown, rows in frames.items()}
 
 
 def unread(model: str) -> list[str]:
@@ -153,7 +199,7 @@ def _paired(
 
 def shots(model: str) -> pd.DataFrame:
     """Return `core.analysis.shots.shots` of all variants of a model, the dense one first."""
-    return _shots(store().url, store().stamp(model), model)
+    return _shots(store().url, stamp_of(model), model)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

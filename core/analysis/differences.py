@@ -14,6 +14,7 @@ from core.analysis.verdicts import holm, verdict
 from core.correlations import error_of
 from core.errors import UserError
 from core.longrun import independent
+from core.models.names import same_model
 from core.results import Measurement, Result
 from core.specs import sha256
 
@@ -160,7 +161,7 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
         if measurement.metric in PAIRED and (twin := twins.get(measurement.identity)):
             first, guess = of_reference(reference.variant.key, twin)
             second = samples(result.variant.key, measurement)
-            if measurement.of_text and result.variant.model != reference.variant.model:
+            if measurement.of_text and not same_model(result.variant.model_id, reference.variant.model_id):
                 known: Difference | str = OTHER_WORDS
             else:
                 known = _paired(measurement, first, second)

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from core.chain import DENSE, series, shared, written
+from core.models.names import display_names
 from core.registry import METHODS, STAGES, on_own_grid, rounds, spelt_out
 from core.removal import block_share, model_share, parameters_left
 from core.results import Measurement, Result, Variant
-from core.specs import UNKNOWN, Stage
+from core.specs import UNKNOWN, ModelId, Stage
 from core.words import parts, series_name, shots
 
 COUNTED = (
@@ -71,6 +72,7 @@ class _Protocol(NamedTuple):
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
     """Return `COLUMNS`, one row a measurement, in the registry's order of methods; what does not apply is missing.
 
+    `model` is the display name among these results (`core.models.names`), which tells checkpoints of one name apart.
     `chain` is as it is written and `series` the same with its last amount left open; `label` is the series' name for
     people, no other one's of the model, `untuned` the label of the series that its last stage was applied to where that
     stage removes nothing, and `parts` the stages that the label names. `scoring` is the precision that a number was
@@ -86,12 +88,19 @@ class Told(NamedTuple):
     """What the rows of one result say, but for the labels, which depend on the other results."""
 
     place: tuple[int, ...]  # in the registry's order
+    model: ModelId
     identity: Identity
     stages: tuple[Stage, ...]
     before: tuple[Identity, tuple[Stage, ...]] | None  # what its last stage was applied to
     known: dict[str, Any]  # what is the same in every row
     protocols: tuple[_Protocol, ...]  # of each row
     numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # of each row, as `MEASURED` names them
+
+    def of_model(self, name: str) -> Told:
+        """Return the same of a model of this display name."""
+        before = self.before and (self.before[0]._replace(model=name), self.before[1])
+        known = self.known | {"model": name}
+        return self._replace(identity=self.identity._replace(model=name), before=before, known=known)
 
 
 def told(result: Result) -> Told:
@@ -100,6 +109,7 @@ def told(result: Result) -> Told:
     identity = _identity(variant)
     return Told(
         place=_place(variant),
+        model=variant.model_id,
         identity=identity,
         stages=variant.stages,
         before=(_identity(before), before.stages) if before else None,
@@ -113,7 +123,9 @@ def told(result: Result) -> Told:
 
 def joined(results: Iterable[Told]) -> pd.DataFrame:
     """Return the rows of `tidy` of what is told of each result."""
-    ordered = [one for one in sorted(results, key=lambda one: one.place) if one.numbers]
+    every = sorted(results, key=lambda one: one.place)
+    names = display_names(one.model for one in every)
+    ordered = [one.of_model(names[one.model]) for one in every if one.numbers]
     labels = _labels(ordered)
     variants = pd.DataFrame(
         [

@@ -13,6 +13,8 @@ from core.cli.console import messages, output
 from core.cli.listing import check_one_format, find_result, to_latex
 from core.cli.tables import SHORT_KEY, Row, column, plain, print_table, usual, written
 from core.errors import UserError
+from core.models.names import display_names
+from core.models.sources import typed_name
 from core.results import Result
 from core.store.store import Store
 
@@ -107,20 +109,21 @@ def _dense(store: Store, others: Sequence[Result]) -> Result:
     found = store.get(key)
     if found is None:
         raise UserError(
-            f"The dense {variant.model} in {variant.dtype} was not measured yet; `python -m core run {variant.model} "
-            "dense` measures it."
+            f"The dense {variant.model} in {variant.dtype} was not measured yet; `python -m core run "
+            f"{typed_name(variant.model_id)} dense` measures it."
         )
     return found
 
 
 def named(results: Sequence[Result]) -> Names:
     """Return the chain of each result by key, with its model and key as far as that does not tell it from others."""
-    several = len({result.variant.model for result in results}) > 1
+    models = display_names(result.variant.model_id for result in results)
+    several = len(set(models.values())) > 1
     names = {}
     for result in results:
         variant = result.variant
         name = chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else "")
-        names[variant.key] = f"{name}, {variant.model}" if several else name
+        names[variant.key] = f"{name}, {models[variant.model_id]}" if several else name
     every = list(names.values())
     return {key: f"{name}, {key[:8]}" if every.count(name) > 1 else name for key, name in names.items()}
 

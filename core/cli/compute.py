@@ -48,6 +48,7 @@ def run(
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="N kept of every M inputs, such as 2:4.")] = None,
     settings: options.Settings = None,
     layers: options.Layers = None,
+    name: options.Name = None,
     calibration: options.CalibrationOption = None,
     train: options.TrainOption = None,
     perplexity: options.PerplexityOption = None,
@@ -80,6 +81,7 @@ def run(
         latency=latency,
         scan=scan,
         force=force,
+        name=name,
     )
     if train is not None and not any(reads(stage) == "training" for stage in spec.variant.stages):
         raise UserError(f"No stage of {written(spec.variant.stages)} trains; leave --train out.")
@@ -101,7 +103,7 @@ def run(
         typer.echo(as_json(result, indent=2))
     else:
         beside = store.get(result.variant.dense_key)
-        describe_result(result, beside, store.samples)
+        describe_result(result, beside, store.samples, store.model_names(result.variant.model_id))
         warn_few([result])
     if spec.save is not None:
         messages.print(saved_words(spec.save, type_words(spec)), markup=False)
@@ -140,6 +142,7 @@ def sweep(
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     latency: options.Latency = False,
+    name: options.Name = None,
     force: options.Force = False,
     out: Annotated[
         Path | None,
@@ -172,31 +175,33 @@ def sweep(
         scoring=options.scoring_dtype(scoring, tasks),
         latency=latency,
         force=force,
+        name=name,
     )
     for model, problem in unfit.items():
         messages.print(f"{model} is left out: {problem}", markup=False)
     store, finished, failures = Store(), [], 0
+    names = store.model_names(*(spec.variant.model_id for spec in specs))
     with bars() as progress:
         progress.start_points(len(specs))
         for number, spec in enumerate(specs, start=1):
-            name = f"{number}/{len(specs)} {variant_name(spec.variant)}"
+            point = f"{number}/{len(specs)} {variant_name(spec.variant, names[spec.variant.model_id])}"
             try:
                 store.delete_cut_short(spec.variant.key)
                 finished.append(compute_once(spec, store, progress))
                 if out is not None:
                     add_line(finished[-1], out)
-                messages.print(f"{name}: done. {missed(finished[-1]) or ''}".rstrip(), markup=False)
+                messages.print(f"{point}: done. {missed(finished[-1]) or ''}".rstrip(), markup=False)
             except Exception as error:
                 if isinstance(error, Cancelled):
                     raise
                 if isinstance(error, NotStored) or disk_full(error):  # every further result would be lost, too
                     raise NotStored(
-                        f"The sweep stops at {name}, where the same command goes on: {sentence(error)}"
+                        f"The sweep stops at {point}, where the same command goes on: {sentence(error)}"
                     ) from error
                 failures += 1
-                messages.print(f"{name}: {sentence(error)}", markup=False)
+                messages.print(f"{point}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
-    print_table(summary(finished, store.samples), note=SUMMARY_NOTE)
+    print_table(summary(finished, store.samples, names), note=SUMMARY_NOTE)
     warn_few(finished)
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")

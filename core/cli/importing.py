@@ -56,10 +56,11 @@ def import_files(
         told = parse_series(named, label, ratio, pattern, kind)
     found = find(uploads, told, store)
     keep(found, store)
+    names = store.model_names()
     rows = [
         {
             "key": result.variant.key[:SHORT_KEY],
-            "model": result.variant.model,
+            "model": names[result.variant.model_id],
             "series": chain_name(result.variant.stages),
             "number": column(row),
             "value": measured(row),

@@ -9,7 +9,8 @@ import typer
 from core.cli.console import messages
 from core.cli.listing import check_one_format, to_latex
 from core.cli.tables import Row, plain, print_table
-from core.errors import UserError, echo
+from core.errors import UserError
+from core.models.names import resolve_name
 from core.specs import Perplexity
 from core.store import shipped
 from core.store.store import Store
@@ -76,11 +77,10 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     metrics = (PERPLEXITY, ACCURACY) if metric is None else (metric,)
     for name in metrics:
         check_metric(name)
-    frame = tidy(Store().results())
-    models = list(dict.fromkeys(frame["model"]))
-    if model is not None and model not in models:
-        raise UserError(f"There is no result of {echo(model)}; there are results of {', '.join(models) or 'no model'}.")
-    of = models if model is None else [model]
+    store = Store()
+    frame = tidy(store.results())
+    names = store.model_names()
+    of = list(dict.fromkeys(frame["model"])) if model is None else [resolve_name(model, names)]
     groups = [one for name in of for each in metrics for one in asked(frame[frame["model"] == name], each, text)]
     groups += across(groups)
     if model is None:

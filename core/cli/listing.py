@@ -38,11 +38,11 @@ def results(
 
         typer.echo(csv_text(tidy_beside_dense(found, store.samples)), nl=False)
     elif latex:
-        rows = summary(found, store.samples)
+        rows = summary(found, store.samples, store.model_names())
         rows = [{k: v for k, v in row.items() if k != "key"} for row in rows]
         typer.echo(to_latex(rows, len(OF), SUMMARY_NOTE), nl=False)
     elif found:
-        print_table(summary(found, store.samples), note=SUMMARY_NOTE)
+        print_table(summary(found, store.samples, store.model_names()), note=SUMMARY_NOTE)
         warn_few(found)
     else:
         messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")

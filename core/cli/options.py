@@ -128,6 +128,10 @@ ScanOption = Annotated[
         help="Compress one block, or linear, at a time and measure how much the loss rises: what matters most.",
     ),
 ]
+Name = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="What a model in a folder is called; the last part of its path by default."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
 
 LEAST_STEP = 0.001  # between the ratios of a sweep

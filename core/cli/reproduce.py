@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from core.chain import options_of, parse, shared, written
 from core.errors import UserError
+from core.models.sources import typed_name
 from core.request.asked import build_asked
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
@@ -25,7 +26,7 @@ def reproduce(result: Result) -> str:
     again = variant.model_copy(update={"stages": build_asked(parse(chain), beside)})
     if again.key != result.variant.key:
         raise UserError(f"Its chain, {chain}, makes another variant today.")
-    words = ["python", "-m", "core", "run", variant.model, chain, *options_of(beside)]
+    words = ["python", "-m", "core", "run", typed_name(variant.model_id), chain, *options_of(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by how they were scored

@@ -16,7 +16,7 @@ from core.reached import embedding_words, share
 from core.registry import rounds
 from core.removal import block_share, model_share
 from core.results import SENSITIVITY, Measurement, Result
-from core.specs import Perplexity
+from core.specs import ModelId, Perplexity
 from core.words import number, shots
 
 if TYPE_CHECKING:
@@ -30,10 +30,13 @@ SUMMARY_NOTE = (
 )
 
 Row = dict[str, str]
+Names = Mapping[ModelId, str]  # display names
 
 
-def summary(results: Sequence[Result], samples: "Samples") -> list[Row]:
+def summary(results: Sequence[Result], samples: "Samples", names: Names) -> list[Row]:
     """Return one row a variant with what it removes and its numbers, a column a protocol; missing ones are empty.
+
+    `names` are the models' display names.
 
     Beside a number stands its difference to that of the dense model, as `SUMMARY_NOTE` says, where both are here and
     can be paired, and elsewhere its standard error.
@@ -42,18 +45,18 @@ def summary(results: Sequence[Result], samples: "Samples") -> list[Row]:
     numbers = [{column(m): told.cell(result, m) for m in result.measurements if shown(m)} for result in results]
     columns = sorted({name for row in numbers for name in row})
     return [
-        {**_facts(result), **{name: row.get(name, "") for name in columns}}
+        {**_facts(result, names), **{name: row.get(name, "") for name in columns}}
         for result, row in zip(results, numbers, strict=True)
     ]
 
 
-def _facts(result: Result) -> Row:
+def _facts(result: Result, names: Names) -> Row:
     variant, size = result.variant, result.footprint
     packed = variant.details.get("packed_mb") if size is None else size.packed_bytes / 1e6
     seed = chain.shared(variant.stages).seed
     return {
         "key": variant.key[:SHORT_KEY],
-        "model": variant.model,
+        "model": names[variant.model_id],
         "chain": chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else ""),
         "seed": "" if seed is None else str(seed),
         "block weights removed": share(block_share(result)) if size else "",
@@ -174,11 +177,11 @@ def plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
     }
 
 
-def describe_result(result: Result, dense: Result | None, samples: "Samples") -> None:
+def describe_result(result: Result, dense: Result | None, samples: "Samples", names: Names) -> None:
     """Print one result: what it is, what it takes up, its numbers, also beside dense, and its worst linears."""
     from core.analysis.told import UNADJUSTED
 
-    print_table([_facts(result)])
+    print_table([_facts(result, names)])
     if said := embedding_words(result):
         output.print(said, markup=False)
     told = Told([result] if dense is None else [dense, result], samples)

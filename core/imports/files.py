@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.errors import UserError
 from core.imports.harness import is_results, read_harness
-from core.imports.series import Found, Series, revisions
+from core.imports.series import Found, Series, model_finder
 from core.imports.sheet import read_sheet
 from core.imports.uploads import WANTED, Upload, check
 from core.results import Result
@@ -27,12 +27,12 @@ def find(uploads: Sequence[Upload], told: Series | None, store: Store) -> Found:
         raise UserError(f"{len(results)} results files are given; import one variant at a time, with its samples.")
     if samples and not results:
         raise UserError(f"{samples[0].shown} needs the results_*.json that lm_eval wrote beside it.")
-    revision = revisions(store)
-    found = [read_sheet(sheet, revision) for sheet in sheets]
+    model_of = model_finder(store)
+    found = [read_sheet(sheet, model_of) for sheet in sheets]
     if results:
         if told is None:
             raise UserError(f"{results[0].shown} does not say which model it is of, and what was done to it; tell it.")
-        found.append(read_harness(results[0], samples, told, revision))
+        found.append(read_harness(results[0], samples, told, model_of))
     if not found:
         raise UserError(f"There is nothing to import; give {WANTED}.")
     return Found(

@@ -23,7 +23,7 @@ from core.errors import UserError
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
 from core.imports.ranges import check_range
-from core.imports.series import Found, Revision, Series, parse_model
+from core.imports.series import Found, ModelOf, Series, parse_model
 from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import task_protocol
@@ -133,7 +133,7 @@ def model_of(upload: Upload) -> str | None:
     return _parse(upload).model
 
 
-def read_harness(results: Upload, samples: Sequence[Upload], told: Series, revision: Revision) -> Found:
+def read_harness(results: Upload, samples: Sequence[Upload], told: Series, model_of: ModelOf) -> Found:
     """Return the variant of a results file, which is `told` but for its dtype, with the samples that are given.
 
     Tasks that have no card here are left out, and named. Raises `UserError` where nothing is left, or a file is none
@@ -144,7 +144,7 @@ def read_harness(results: Upload, samples: Sequence[Upload], told: Series, revis
     answers = read_answers(samples, list(file.results))
     known = replace(told, dtype=file.dtype)
     details = {"versions": {"lm_eval": file.lm_eval_version}} if file.lm_eval_version else {}
-    variant = known.variant(revision, details)
+    variant = known.variant(model_of, details)
     prompts = {name: sha256(text)[:8] for name in PROMPTS if (text := getattr(file, name))}
     rows, behind = [], []
     for task in scored:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID
+from core.models.names import UNTOLD, display_names, meant_by, resolve_name
 from core.results import Measurement, Result, Variant
-from core.specs import DTYPES, IMPORTED, UNKNOWN, Dtype, RatioKind, Stage, VariantSpec, parse_pattern
-from core.store.kept import Kept
+from core.specs import DTYPES, IMPORTED, UNKNOWN, Dtype, ModelId, RatioKind, Stage, VariantSpec, parse_pattern
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MOST_LABEL, MOST_MODEL = 60, 100  # signs
 DEFAULT_LABEL = "lm_eval"
 KINDS: tuple[RatioKind, ...] = ("sparsity", "parameters")
 
-Revision = Callable[[str], str]  # of a model by its id
+ModelOf = Callable[[str], ModelId]  # a model by its id, or its id with a revision: `ckpt@131c884a`
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Series:
             parameters={"label": self.label},
         )
 
-    def variant(self, revision: Revision, details: dict[str, Any]) -> Variant:
+    def variant(self, model_of: ModelOf, details: dict[str, Any]) -> Variant:
         """Return the variant. Its key is that of a stage that nothing here makes, so that it takes no other's place."""
         dtype: Dtype = next((known for known in DTYPES if known == self.dtype), "float32")
-        of, stages = revision(self.model), (self.stage(),)
-        key = VariantSpec(model=self.model, revision=of, dtype=dtype, stages=stages).key
+        (model, revision), stages = model_of(self.model), (self.stage(),)
+        key = VariantSpec(model=model, revision=revision, dtype=dtype, stages=stages).key
         created = datetime.now(UTC).isoformat(timespec="seconds")
         made = ({**details, "created": created},)
-        return Variant(key=key, model=self.model, revision=of, dtype=dtype, stages=stages, made=made)
+        return Variant(key=key, model=model, revision=revision, dtype=dtype, stages=stages, made=made)
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,27 @@ class Found:
     left_out: tuple[str, ...] = ()
 
 
-def revisions(store: Store) -> Revision:
-    """Return what tells a model's revision by its id: that in the catalogue's wheel, or of the last stored result."""
-    measured = Kept(store, lambda result, own: "" if result.variant.elsewhere else result.variant.revision)
+def model_finder(store: Store) -> ModelOf:
+    """Return what finds a model by its id: at the revision in the catalogue's wheel, or that of its stored results.
 
-    def revision(model: str) -> str:
-        card = BY_ID.get(model)
+    It raises `UserError` where results of several revisions are stored and none of them is named.
+    """
+    known = [model for model in store.model_ids() if model.revision not in UNTOLD]
+    names = display_names(known)
+
+    def find(typed: str) -> ModelId:
+        card = BY_ID.get(typed)
         if card and card.kind == "wheel":
-            return card.file.requirement
-        known = [one for one in measured.of(model).made.values() if one]
-        return known[-1] if known else UNKNOWN
+            return ModelId(typed, card.file.requirement)
+        if not meant_by(typed, names):
+            name, _, revision = typed.partition("@")
+            if revision:
+                raise UserError(f"There is no result of {name} at revision {revision}; give a revision with results.")
+            return ModelId(typed, UNKNOWN)
+        shown = resolve_name(typed, names)
+        return next(model for model in known if names[model] == shown)
 
-    return revision
+    return find
 
 
 def parse_series(model: str, label: str, ratio: str | None, pattern: str | None, kind: str) -> Series:
@@ -99,10 +108,10 @@ def parse_model(text: str) -> str:
     card = BY_HUB_ID.get(text)
     if card:
         return card.id
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", text) or len(text) > MOST_MODEL:
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w.:=-]+)?", text) or len(text) > MOST_MODEL:
         raise UserError(
-            f"{text[:MOST_MODEL]!r} is no id of a model, such as smollm2-135m or org/name, of at most {MOST_MODEL} "
-            "letters, digits and signs of . _ -."
+            f"{text[:MOST_MODEL]!r} is no id of a model, such as smollm2-135m, org/name or ckpt@131c884a, of at most "
+            f"{MOST_MODEL} letters, digits and signs of . _ -."
         )
     return text
 

@@ -18,7 +18,7 @@ from core.imports.ranges import MOST, check_range
 from core.imports.series import (
     KINDS,
     Found,
-    Revision,
+    ModelOf,
     Series,
     parse_label,
     parse_model,
@@ -112,7 +112,7 @@ COLUMNS: dict[str, Column] = {
 STATED = ("packed_mb", "parameters")  # of a variant, the same in all its rows that say it
 
 
-def read_sheet(upload: Upload, revision: Revision) -> Found:
+def read_sheet(upload: Upload, model_of: ModelOf) -> Found:
     """Return the variants of a CSV. A `UserError` has a sentence for each bad row: its place and what is allowed."""
     rows, faults = [], []
     for number, cells in _rows(upload):
@@ -134,7 +134,7 @@ def read_sheet(upload: Upload, revision: Revision) -> Found:
     for series, found in groups.items():
         details = {name: value for _, stated in found for name, value in stated.items()}
         numbers = tuple(row for row, _ in found)
-        results.append(Result(variant=series.variant(revision, details), footprint=None, measurements=numbers))
+        results.append(Result(variant=series.variant(model_of, details), footprint=None, measurements=numbers))
     return Found(tuple(results))
 
 

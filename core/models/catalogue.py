@@ -177,3 +177,8 @@ MODELS: tuple[ModelCard, ...] = (
 
 BY_ID = {card.id: card for card in MODELS}
 BY_HUB_ID = {card.hub_id: card for card in MODELS if card.hub_id}
+
+
+def card_of(model: str) -> ModelCard | None:
+    """Return the card of a model by its display name, which may end in a revision; None of one without a card."""
+    return BY_ID.get(model) or BY_ID.get(model.rpartition("@")[0])

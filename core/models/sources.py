@@ -4,28 +4,30 @@
 and `load_tokenizer` fetch what is missing. No code from a model's repository is ever run.
 """
 
-import hashlib
 import logging
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from core.cache import checksums, hub
 from core.cache.checksums import file_sha256
-from core.cache.kept import fact, once, read_small, write_small, writing
+from core.cache.kept import once, writing
 from core.cache.wheels import download, extract
 from core.errors import UserError, echo, unknown
 from core.models import terms
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
+from core.models.folder_sources import folder_revision, folder_source, folder_sources, only_source, remembered
 from core.models.folders import check_config, encoder_of, read_json, weight_files
+from core.models.names import has_revision, short_revision
 from core.models.packed import Terms
 from core.models.shape import begins_windows
+from core.models.source import ModelSource
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
-from core.specs import DTYPES, Frozen
+from core.specs import DTYPES, ModelId
 from core.window_start import begin_windows
 
 if TYPE_CHECKING:
@@ -34,33 +36,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How the files begin that decide, beside configuration and weights, how a model reads, answers and is trained.
-READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config", "constraints")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+WHOLE_REVISION = re.compile("@sha256:[0-9a-f]{12}$")  # of a folder, behind its name
+MOST_NAME = 100  # signs
 
 
-class ModelSource(Frozen):
-    id: str
-    revision: str  # `name==version` of a wheel, commit of a hub model, `sha256:` + 12 digits of a folder
-    kind: Literal["wheel", "folder", "hub"]
-    folder: Path | None = None  # the files, where they are on this machine
-    hub_id: str | None = None
-
-    @property
-    def hub_name(self) -> str:
-        """The hub id of a model that comes from there."""
-        if self.hub_id is None:
-            raise TypeError(f"{self.id} is no model of the hub.")
-        return self.hub_id
-
-
-def identify(model: str) -> ModelSource:
+def identify(model: str, name: str | None = None) -> ModelSource:
     """Return the source that a catalogue id, a folder's path or a hub id names. Downloads nothing.
 
-    Raises `UserError` for a name that is none of these, an absent or unfit folder, and a hub model whose commit
-    cannot be found out.
+    A folder that was read before is also named by its last part, or by the `name` that it was given, and every model
+    by digits of its revision, such as `ckpt@131c884a`. Raises `UserError` for a name that is none of these or that
+    several models have, an absent or unfit folder, and a hub model whose commit cannot be found out.
     """
+    if name is not None:
+        return _named_source(model, name)
     if folder := named_folder(model):
-        return _folder_source(folder)
+        return folder_source(folder)
     card = BY_ID.get(model) or BY_HUB_ID.get(model)
     if card and card.kind == "wheel":
         folder = _converted(card)
@@ -71,11 +62,13 @@ def identify(model: str) -> ModelSource:
         if card.hub_id is None:
             raise UserError(f"{card.label} has no public weights. {card.note}")
         return _hub_source(card.id, card.hub_id, card.gated)
-    if folder := _remembered(model):
-        return _folder_source(folder)
+    if remembered(model) and not WHOLE_REVISION.search(model):
+        return only_source(model)
+    if found := _at_revision(model):
+        return found
     if model.startswith(("/", ".", "~")):
         raise UserError(f"There is no folder {echo(model)}; give a folder that holds config.json and the weights.")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if HUB_ID.fullmatch(model):
         return _hub_source(model, model)
     raise unknown("model", model, BY_ID)
 
@@ -85,9 +78,13 @@ def identify_again(id: str, revision: str) -> ModelSource:
 
     Its revision is another one where the model has changed since.
     """
-    if folder := _remembered(f"{id}@{revision}"):
-        return _folder_source(folder)
-    return identify(id)
+    found = folder_sources(remembered(f"{id}@{revision}"), id)
+    return next((source for source in found if source.revision == revision), found[-1] if found else identify(id))
+
+
+def typed_name(model: ModelId) -> str:
+    """Return what `identify` takes for a model: its name, with its revision where several folders here have that."""
+    return f"{model.name}@{short_revision(model.revision)}" if len(remembered(model.name)) > 1 else model.name
 
 
 def named_folder(model: str) -> Path | None:
@@ -98,7 +95,7 @@ def named_folder(model: str) -> Path | None:
     path = typed_path(model)
     if not model or model in BY_ID or not os.path.isdir(path):
         return None
-    return None if _remembered(model) and not os.path.isfile(path / "config.json") else path.resolve()
+    return None if remembered(model) and not os.path.isfile(path / "config.json") else path.resolve()
 
 
 def load_model(
@@ -208,47 +205,40 @@ def _hub_source(id: str, hub_id: str, gated: bool = False) -> ModelSource:
     return ModelSource(id=id, revision=commit, kind="hub", hub_id=hub_id, folder=hub.cached_folder(hub_id, commit))
 
 
-def _folder_source(folder: Path) -> ModelSource:
-    try:
-        path = str(folder).encode()
-    except UnicodeEncodeError:
-        raise UserError(f"The path {str(folder)!r} is no UTF-8 text, which tokenizers need; rename it.") from None
-    check_config(folder, folder.name)
-    files = weight_files(folder)
-    if not files:
-        raise UserError(f"{folder} has no complete set of weights (model*.safetensors, or pytorch_model*.bin).")
-    others = [path for path in sorted(folder.iterdir()) if path.name.startswith(READ)]
-    files = [folder / "config.json", *others, *files]
-    try:
-        digest = fact("model", files, lambda: _digest(files))
-    except OSError as error:
-        raise UserError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
-    # A catalogue id always means the catalogue's model.
-    id = f"{folder.name}-folder" if folder.name in BY_ID else folder.name
-    revision = f"sha256:{digest[:12]}"
-    for known in (id, f"{id}@{revision}"):
-        if _remembered(known) != folder:
-            write_small(_memory(known), path)
-    return ModelSource(id=id, revision=revision, kind="folder", folder=folder)
+def _named_source(model: str, name: str) -> ModelSource:
+    """Return the source of a folder under a name that the user gives it."""
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > MOST_NAME:
+        raise UserError(
+            f"{echo(name)} is no name of a model; give 1 to {MOST_NAME} letters, digits and signs of . _ -."
+        )
+    if name in BY_ID:
+        raise UserError(f"{name} is the name of a model of the catalogue; choose another.")
+    folder = named_folder(model)
+    if folder is None:
+        source = identify(model)
+        if source.kind != "folder" or source.folder is None:
+            raise UserError(f"{model} is no folder, and only a model in a folder is given a name; leave {name} out.")
+        folder = source.folder
+    revision = folder_revision(folder)
+    for other in folder_sources([other for other in remembered(name) if other != folder], name):
+        if other.revision != revision:
+            raise UserError(f"{name} is the name of the model in {other.folder} already; choose another.")
+    return folder_source(folder, name)
 
 
-def _memory(name: str) -> Path:
-    """Where a folder's path is kept, so that a stored run, which has only its id and revision, can be run again."""
-    return cache_dir() / "folders" / hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
-
-
-def _remembered(name: str) -> Path | None:
-    path = read_small(_memory(name))
-    return Path(path.decode()) if path is not None and os.path.isdir(path) else None
-
-
-def _digest(files: list[Path]) -> str:
-    """Return one sha256 over the files' contents."""
-    total = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+def _at_revision(model: str) -> ModelSource | None:
+    """Return the source that `NAME@DIGITS` names; None where NAME names nothing."""
+    name, _, revision = model.rpartition("@")
+    found = folder_sources(remembered(name), name)
+    if not found:
+        if name not in BY_ID and (name.startswith(".") or not HUB_ID.fullmatch(name)):
+            return None
+        found = [identify(name)]
+    for source in found:
+        if has_revision(ModelId(name, source.revision), revision):
+            return source
+    here = " or ".join(sorted({short_revision(source.revision) for source in found}))
+    raise UserError(f"{name} is at revision {here} on this machine, not at {revision}; give a revision that is here.")
 
 
 def _converted(card: ModelCard) -> Path:

@@ -47,6 +47,7 @@ def complete(
     latency: bool = False,
     scan: Part | None = None,
     force: bool = False,
+    name: str | None = None,
 ) -> RunSpec:
     """Return the checked run, gaps filled: a ratio; 16 windows of 2048 tokens (or the model's longest) to calibrate on
     and, where no perplexity is asked for, to measure; 512 of 256 to train on; on the best corpora of this machine. Of
@@ -54,15 +55,15 @@ def complete(
 
     `scan` says what parts are to be compressed alone, to see how much each matters.
 
-    `model` is a catalogue id, a folder or a hub id; `chain` is written (`core.chain`) or what was read of it.
-    `calibration` is for all stages that read text and name none, `train` for those that train. A corpus is named by the
-    identity of its text, so that another text behind the same name gives another key. Raises `UserError` for what can
-    be seen to be wrong.
+    `model` is a catalogue id, a folder or a hub id, and `name` what a folder is called; `chain` is written
+    (`core.chain`) or what was read of it. `calibration` is for all stages that read text and name none, `train` for
+    those that train. A corpus is named by the identity of its text, so that another text behind the same name gives
+    another key. Raises `UserError` for what can be seen to be wrong.
     """
     asked = parse(chain) if isinstance(chain, str) else chain
     check_device(device)
     check_seed(seed)
-    source = identify(model)
+    source = identify(model, name)
     check_here(source)
     shape = facts(source)
     language = check_suits(source, asked, bool(perplexity or tasks or latency or scan))

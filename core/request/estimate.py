@@ -51,7 +51,8 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     stored = store.some(keys_of(specs))
     parts = {part.model_dump_json(): part for spec in specs for part in left(spec, stored)}
     found = [
-        estimate(part, speeds(part.variant.model), stored.get(part.variant.key) is not None) for part in parts.values()
+        estimate(part, speeds(part.variant.model_id), stored.get(part.variant.key) is not None)
+        for part in parts.values()
     ]
     return Estimate(
         seconds=sum(one.seconds for one in found),

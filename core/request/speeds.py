@@ -15,7 +15,7 @@ from core.models.shape import ModelFacts
 from core.models.sources import identify_again
 from core.request.cost import stage_work, task_work
 from core.results import Result
-from core.specs import Fewshot, RunSpec, Stage, Task
+from core.specs import Fewshot, ModelId, RunSpec, Stage, Task
 from core.store.kept import Kept
 from core.store.store import Store
 
@@ -169,41 +169,42 @@ class History:
     def __init__(self, store: Store):
         self.store = store
         self._kept = Kept(store, self._seen)
-        self._shapes: dict[tuple[str, str], ModelFacts | None] = {}
-        self._sums: dict[str, tuple[tuple, Sums]] = {}  # with the model's stamp
+        self._shapes: dict[ModelId, ModelFacts | None] = {}
+        self._sums: dict[ModelId, tuple[tuple, Sums]] = {}  # with the stamp of its name
         self._lock = Lock()
 
-    def speeds(self, model: str) -> Speeds:
+    def speeds(self, model: ModelId) -> Speeds:
         """Return the speeds of this machine, beside those of one model."""
         return Speeds(self._of(model), lambda: self._of_others(model))
 
-    def _of(self, model: str) -> Sums:
+    def _of(self, model: ModelId) -> Sums:
         with self._lock:
-            if any(shape_of(*one) for one, shape in self._shapes.items() if one[0] == model and shape is None):
+            if any(shape_of(*one) for one, shape in self._shapes.items() if one == model and shape is None):
                 self._shapes.clear()  # its files are there again
                 self._sums.clear()
                 self._kept = Kept(self.store, self._seen)
-            if model not in self._sums or self._sums[model][0] != self.store.stamp(model):
-                known = self._kept.of(model)
-                self._sums[model] = known.stamp, sums(row for rows in known.made.values() for row in rows)
+            if model not in self._sums or self._sums[model][0] != self.store.stamp(model.name):
+                known = self._kept.of(model.name)
+                rows = (row for of, rows in known.made.values() if of == model for row in rows)
+                self._sums[model] = known.stamp, sums(rows)
             return self._sums[model][1]
 
-    def _of_others(self, model: str) -> Sums:
+    def _of_others(self, model: ModelId) -> Sums:
         found: dict[Kind, Done] = {}
-        for other in self.store.models():
+        for other in self.store.model_ids():
             for kind, done in self._of(other).items() if other != model else ():
                 work, seconds = found.get(kind, Done(0.0, 0.0))
                 found[kind] = Done(work + done.work, seconds + done.seconds)
         return found
 
-    def _seen(self, result: Result, own: bool) -> list[Seen]:
-        place = result.variant.model, result.variant.revision
+    def _seen(self, result: Result, own: bool) -> tuple[ModelId, list[Seen]]:
+        model = result.variant.model_id
         if not own or result.variant.elsewhere:
-            return []
-        if place not in self._shapes:
-            self._shapes[place] = shape_of(*place)
-        shape = self._shapes[place]
-        return list(_compact(seen(own_numbers(result), shape))) if shape else []
+            return model, []
+        if model not in self._shapes:
+            self._shapes[model] = shape_of(*model)
+        shape = self._shapes[model]
+        return model, list(_compact(seen(own_numbers(result), shape))) if shape else []
 
 
 def _compact(rows: list[Seen]) -> Iterable[Seen]:

@@ -33,6 +33,7 @@ class Measuring(TypedDict, total=False):
     scoring: Dtype | None
     latency: bool
     force: bool
+    name: str | None
 
 
 def count(grid: Grid) -> int:
@@ -58,6 +59,11 @@ def points(
     Raises `UserError`, before anything is run, for all else that is wrong, and where every model is.
     """
     targets = targets_of(grid)
+    name = measuring.get("name")
+    if name is not None and len(grid.models) > 1:
+        raise UserError(
+            f"The name {echo(name)} is for one model, and there are {len(grid.models)}; sweep over one of them."
+        )
     filled = [one for chain in grid.chains for one in _filled(parse(chain), targets)]
     with_tasks = None if grid.tasks_at is None else {target(text) for text in grid.tasks_at}
     if with_tasks is not None and (strange := with_tasks - {_last(chain) for chain in filled}):
@@ -67,7 +73,7 @@ def points(
     unfit: dict[str, str] = {}
     for model in grid.models:
         try:
-            facts(identify(model))
+            facts(identify(model, name))
         except UserError as error:
             unfit[model] = str(error)
             continue

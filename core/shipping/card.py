@@ -7,6 +7,7 @@ import shlex
 from core.chain import DENSE, options_of, shared, written
 from core.methods.base import Preparation
 from core.models.catalogue import BY_ID
+from core.models.sources import typed_name
 from core.reached import embedding_words
 from core.registry import get_stage, spelt_out
 from core.removal import bits_words, model_share
@@ -27,7 +28,8 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
     texts = [f"calibration text `{beside.calibration}`" if beside.calibration else None]
     texts += [f"training text `{beside.train}`" if beside.train else None]
     texts += [f"seed {beside.seed}" if beside.seed is not None else None]
-    command = ["python", "-m", "core", "run", variant.model, written(variant.stages), *options_of(beside)]
+    model = typed_name(variant.model_id)
+    command = ["python", "-m", "core", "run", model, written(variant.stages), *options_of(beside)]
     command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.told(kind)]
     lines = [
         "---",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -36,6 +37,15 @@ def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         identity = {"variant": key, "metric": metric, "dataset": dataset, "protocol": sha256(protocol)}
         numbers.append(identity | {"data": measurement.model_dump_json()})
     return row, numbers
+
+
+def revision_of(variant: str) -> str | None:
+    """Return the revision in the JSON of a stored variant; None where that is damaged."""
+    try:
+        found = json.loads(variant)["revision"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 class Found(NamedTuple):

@@ -16,11 +16,13 @@ from sqlalchemy import URL, Connection, delete, func, insert, literal, select, u
 
 from core import paths
 from core.errors import NotStored, UserError, echo
+from core.models.names import display_names
 from core.results import Measurement, Result, Rows
+from core.specs import UNKNOWN, ModelId
 from core.store import samples, shipped
 from core.store.counters import RESULTS, raise_counter
 from core.store.database import database_url, open_database, sentences
-from core.store.rows import Found, read_each, written
+from core.store.rows import Found, read_each, revision_of, written
 from core.store.tables import measurements, variants
 from core.store.transactions import Answer, repeatable, transaction
 
@@ -39,6 +41,7 @@ class Store:
         self.url = database_url(url)
         self.engine = open_database(self.url)
         self._told: set[str] = set()  # what was logged of rows that cannot be used
+        self._model_ids: dict[str, ModelId] = {}  # of the user's own variants, by key, which fixes them
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -117,12 +120,22 @@ class Store:
             local = connection.execute(rows).one()
         return tuple(local), shipped.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
 
-    def models(self) -> list[str]:
+    def model_ids(self) -> list[ModelId]:
         """Return the models that there are variants of, the one with most first."""
+        there = {key: result.variant.model_id for key, result in shipped.read_measured().results.items()}
         with self.begin() as connection:
             rows = connection.execute(select(variants.c.key, variants.c.model).order_by(variants.c.changed)).all()
-        there = {key: result.variant.model for key, result in shipped.read_measured().results.items()}
-        return [model for model, _ in Counter((there | dict(map(tuple, rows))).values()).most_common()]
+            own = {key: self._model_ids.get(key, ModelId(model, UNKNOWN)) for key, model in rows}
+            texts = select(variants.c.key, variants.c.variant)
+            for some in _batches(key for key in own if key not in self._model_ids):
+                for key, variant in connection.execute(texts.where(variants.c.key.in_(some))):
+                    if revision := revision_of(variant):
+                        own[key] = self._model_ids[key] = ModelId(own[key].name, revision)
+        return [model for model, _ in Counter((there | own).values()).most_common()]
+
+    def model_names(self, *more: ModelId) -> dict[ModelId, str]:
+        """Return the display names of the models that there are variants of, and of others beside them."""
+        return display_names([*self.model_ids(), *more])
 
     def changes(self, model: str) -> dict[str, int]:
         """Return the count of the last change of each of the user's own variants of a model, by key, oldest first."""

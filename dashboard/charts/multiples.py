@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.data.texts import called
-from core.models.catalogue import BY_ID
+from core.models.catalogue import card_of
 from core.specs import PUBLISHED
 from dashboard.charts import choices, points, zeroshot
 from dashboard.charts.choices import MOST_LIT
@@ -56,7 +56,8 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     """
     dense, found = (points.collapse(part) for part in (rows[points.is_dense(rows)], rows[~points.is_dense(rows)]))
     model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
-    size = math.log10(BY_ID[model].parameters) if model in BY_ID else math.nan
+    card = card_of(model)
+    size = math.log10(card.parameters) if card else math.nan
     value = found["value"] / base
     return found.assign(
         perplexity=found["value"],

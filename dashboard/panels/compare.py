@@ -65,7 +65,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
 
     `name` is the point's in captions, and `file` that of the exports.
     """
-    frame = data.frame(result.variant.model)
+    frame = data.frame(data.called(result.variant))
     rows = frame[frame["key"] != result.variant.key]
     names = naming.variant_names(rows)
     if not names:

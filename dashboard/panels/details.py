@@ -45,7 +45,7 @@ class Point(NamedTuple):
     def file(self, what: str) -> str:
         """Return the name of an export's file, without ending."""
         variant = self.result.variant
-        return export_name(model_part(variant.model), file_name(variant.stages), what)
+        return export_name(model_part(data.called(variant)), file_name(variant.stages), what)
 
 
 def model_file(model: str) -> str:
@@ -123,7 +123,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
                 st.write("This removes what was measured on this machine for this point.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    point = Point(result, f"{result.variant.model}, {_name(row)} (`{chain}`)")
+    point = Point(result, f"{data.called(result.variant)}, {_name(row)} (`{chain}`)")
     items = [
         *_stages(point),
         *_layers(point),

@@ -71,7 +71,7 @@ def _show(uploads: Sequence[Upload]) -> None:
             st.text(str(error))
             return
         st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1  # an empty field for files
-        st.session_state[DONE] = tidy(found.results)
+        st.session_state[DONE] = _rows(found)
         st.rerun()
 
 
@@ -111,9 +111,15 @@ def _told(results: Upload) -> Series | None:
     return parse_series(model, label, ratio, pattern, kind)
 
 
+def _rows(found: Found) -> pd.DataFrame:
+    """Return the tidy rows of what files hold, of models as they are called beside those that are stored."""
+    rows = tidy(found.results)
+    return rows.assign(model=rows["key"].map({one.variant.key: data.called(one.variant) for one in found.results}))
+
+
 def preview(found: Found) -> pd.DataFrame:
     """Return a table of what would be stored, a row a number."""
-    rows = tidy(found.results)
+    rows = _rows(found)
     paired = {(key, row.dataset, row.protocol_id) for key, row, _ in found.samples}
     places = zip(rows["key"], rows["dataset"], rows["protocol_id"], strict=True)
     return pd.DataFrame(

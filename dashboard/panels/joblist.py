@@ -21,7 +21,7 @@ from core.reached import missed
 from core.request.estimate import estimate_left
 from core.shipping.formats import type_words
 from core.shipping.saving import saved_words
-from core.specs import RunSpec
+from core.specs import ModelId, RunSpec
 from core.words import variant_name
 from dashboard import data
 from dashboard.charts import naming
@@ -116,12 +116,17 @@ def explore_link(spec: RunSpec) -> None:
         "views/explore.py",
         label="See it on Explore",
         icon=":material/show_chart:",
-        query_params={ALONE: "true", **naming.link(data.frame(spec.variant.model), spec)},
+        query_params={ALONE: "true", **naming.link(data.frame(data.called(spec.variant)), spec)},
     )
 
 
 def _ids() -> list[int]:
     return [job.id for job in data.active_jobs()]
+
+
+def _models(jobs: Sequence[Job]) -> list[ModelId]:
+    """Return the models of jobs, which may have no numbers yet."""
+    return [job.spec.variant.model_id for job in jobs]
 
 
 def show_current() -> None:
@@ -130,13 +135,13 @@ def show_current() -> None:
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        job = _current()
+        job, beside = _current(), _models(data.active_jobs())
         with _anew("run_shown_job", job and (job.id, job.state, job.cancel)):
             if job is None:
                 st.caption("Nothing runs. A job goes on when this page is closed.")
             else:
                 with st.container(key=f"run_job_{job.id}", gap="small"):
-                    _show(job)
+                    _show(job, beside)
         if sorted(_ids()) != active:
             st.rerun()  # the whole page: it says anew what is left to run, and whether this renews itself
 
@@ -180,20 +185,20 @@ def show_queue() -> None:
         st.caption(" · ".join(part for part in told if part))
         with _anew("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
-                _show_waiting(job, place, len(waiting))
+                _show_waiting(job, place, len(waiting), _models(jobs))
         if len(waiting) > SHOWN:
             st.caption(f"{len(waiting) - SHOWN} more wait behind these.")
         for lost in data.queue().unreadable(SHOWN):
             with st.container(border=True, key=f"run_job_{lost.id}"):
                 _show_unreadable(lost)
-        _show_ended()
+        _show_ended(_models(jobs))
 
     renewed()
 
 
-def _show_waiting(job: Job, place: int, waiting: int) -> None:
+def _show_waiting(job: Job, place: int, waiting: int, beside: Sequence[ModelId]) -> None:
     with _row(key=f"run_waits_{job.id}", gap="xsmall"):
-        st.markdown(f"{place + 1}. {literal(variant_name(job.spec.variant))}", width="stretch")
+        st.markdown(f"{place + 1}. {_name(job, beside)}", width="stretch")
         _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
         _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
         _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
@@ -215,7 +220,7 @@ def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: 
     )
 
 
-def _show_ended() -> None:
+def _show_ended(beside: Sequence[ModelId]) -> None:
     """Show those that ended last, but for the one that stands by itself."""
     current = _current()
     ended = [job for job in data.queue().ended(SHOWN + 1) if current is None or job.id != current.id][:SHOWN]
@@ -228,14 +233,19 @@ def _show_ended() -> None:
         with folded:
             for job in ended:
                 with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
-                    _show(job)
+                    _show(job, beside)
 
 
-def _show(job: Job) -> None:
+def _name(job: Job, beside: Sequence[ModelId]) -> str:
+    """Return what a job makes, its model called as among those `beside` it."""
+    return literal(variant_name(job.spec.variant, data.called(job.spec.variant, *beside)))
+
+
+def _show(job: Job, beside: Sequence[ModelId]) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
         state = "stops"
-    name = f"{icon} **{literal(variant_name(job.spec.variant))}**"
+    name = f"{icon} **{_name(job, beside)}**"
     with _row():
         st.markdown(f"{name} · {state}" if state else name, width="stretch")
         if job.active:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
@@ -24,6 +25,7 @@ class Model(NamedTuple):
     name: str
     shape: ModelFacts | None  # None where it is not known, as the model is none, or may not be read yet, or reads none
     reads_text: bool = True
+    given: str | None = None  # the name that a folder was given
 
 
 def model_input(mistakes: Mistakes) -> Model:
@@ -50,13 +52,28 @@ def model_input(mistakes: Mistakes) -> Model:
     if local.held_back(KEY, [named_folder(name)]):
         mistakes.waits = True
         return Model(name, None)
+    given = _name_input(folder) if (folder := named_folder(name)) else None
     with mistakes.told():
         if not name:
             raise UserError("Choose a model, or type a folder or a hub id.")
-        shape = facts(identify(name))
+        shape = facts(identify(name, given))
         if shape.convolutions:
             st.caption("No language model: nothing is measured of it but the weights of its convolutions.")
-            return Model(name, None, reads_text=False)
+            return Model(name, None, reads_text=False, given=given)
         st.session_state[texts.LONGEST] = shape.max_window
-        return Model(name, shape)
+        return Model(name, shape, given=given)
     return Model(name, None)
+
+
+def _name_input(folder: Path) -> str | None:
+    """Let a name be given to the model in a folder."""
+    return (
+        st.text_input(
+            "Name",
+            key="run_name",
+            placeholder=folder.name,
+            help="What results call the model; the folder's name by default. Runs find the model by it from then on.",
+            **HELD,
+        )
+        or None
+    )

@@ -17,7 +17,7 @@ from dashboard.exports.names import export_name
 from dashboard.exports.pivots import Pivot
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.pickers import Chosen
+from dashboard.panels.pickers import MODELS, Chosen
 
 MOST = 3  # models that are shown at first
 AGAINST = {"what was removed": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
@@ -111,7 +111,7 @@ def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list
         [model, *others],
         selection_mode="multi",
         default=[model, *(measured or others)[: MOST - 1]],
-        key="explore_models_shown",
+        key=MODELS,
         help=f"Those with perplexities on {corpus} in windows of {window} tokens, before and after compression.",
         **BOUND,
     )

@@ -40,7 +40,7 @@ def offer(
     try:
         specs = tuple(
             complete(
-                model,
+                data.model_to_run(model),
                 chain,
                 calibration=Calibration.parse(calibration) if calibration else None,
                 train=Calibration.parse(train) if train else None,

@@ -20,6 +20,7 @@ from dashboard.panels.binding import BOUND, HELD
 from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
+MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
 OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
 BY_SIZE, BY_BITS = "packed size", "bits per weight"
 AXES = dict(
@@ -103,7 +104,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
     with others:
         curved = choices.curved(rows, axis) if by_method else rows
         methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
-        texts, known = _known(str(data.store().url), model, data.store().stamp(model), data.corpora_here()[0])
+        texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
             list(texts),
@@ -147,10 +148,25 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
 
 def pick_model(models: list[str]) -> str:
     """Show the picker of models at the left and return the chosen one."""
-    start = models.index(DEFAULT_MODEL) if DEFAULT_MODEL in models else 0
+    default = data.model_named(DEFAULT_MODEL)
+    start = models.index(default) if default in models else 0
     with st.sidebar:
-        model = st.selectbox("Model", models, index=start, key="explore_model", help=OF_PAPERS, **BOUND)
+        model = st.selectbox("Model", models, index=start, key=MODEL, help=OF_PAPERS, **BOUND)
     return model
+
+
+def rename_models() -> None:
+    """Let names in the address, and those chosen before, be the display names that models have today."""
+    for key in (MODEL, MODELS):
+        typed = st.query_params.get_all(key)
+        if typed != (meant := [data.model_named(name) for name in typed]):
+            st.query_params[key] = meant
+            st.rerun()  # before the field is there, which then has it
+        chosen = st.session_state.get(key)
+        if isinstance(chosen, str):
+            st.session_state[key] = data.model_named(chosen)
+        elif chosen:
+            st.session_state[key] = [data.model_named(name) for name in chosen]
 
 
 def _pick_methods(rows: pd.DataFrame) -> list[str]:

@@ -87,7 +87,7 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
     from core.evaluation.demonstrations.read import reading
 
     how = Fewshot.told(row.protocol.get("fewshot"))
-    tokenizer = load_tokenizer(identify(model)) if how.template == "chat" else None
+    tokenizer = load_tokenizer(identify(data.model_to_run(model))) if how.template == "chat" else None
     prompt = Prompt(
         shots=tuple(int(one) for one in around["shots"]),
         instruction=around["instruction"],

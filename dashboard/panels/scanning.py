@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.models.facts import facts
-from core.models.sources import identify
+from core.models.sources import identify_again
 from core.request.complete import default_text
 from core.request.estimate import estimate_left
 from core.request.scans import scan_of, scanned_by
@@ -80,5 +80,5 @@ def offer_scan(result: Result) -> None:
 
 def _spec(result: Result, by: Part) -> RunSpec:
     variant = variant_spec(result.variant)
-    text = default_text(False, facts(identify(variant.model)))
+    text = default_text(False, facts(identify_again(variant.model, variant.revision)))
     return RunSpec(variant=variant, scan=scan_of(variant.stages, by, text, 0))

@@ -55,7 +55,10 @@ def show_start(wanted: Wanted) -> None:
 
 
 def _name(wanted: Wanted, new: Sequence[RunSpec]) -> str:
-    return f"{len(new)} runs of {wanted.name}" if wanted.grid else variant_name(new[0].variant)
+    if wanted.grid:
+        return f"{len(new)} runs of {wanted.name}"
+    variant = new[0].variant
+    return variant_name(variant, data.called(variant))
 
 
 def _headline(wanted: Wanted, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> str:

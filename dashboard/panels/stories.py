@@ -60,10 +60,11 @@ def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list
     `models` are those that were measured here, of which one story tells another beside the default; `frame` returns the
     rows of one, and is asked for no more of them than it takes.
     """
-    mine, others = frame(DEFAULT_MODEL), [model for model in models if model != DEFAULT_MODEL]
+    mine = frame(DEFAULT_MODEL)
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []
+    others = [model for model in models if model != rows["model"].iloc[0]]
     beside = partial(on_another, others=others, frame=frame)
     tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget, beside]
     found: dict[int, Story] = {}

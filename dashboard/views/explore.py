@@ -33,7 +33,7 @@ from dashboard.panels.demonstrated import show_shots
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
 from dashboard.panels.models import pick_against, show_models
-from dashboard.panels.pickers import Chosen, pick, pick_model
+from dashboard.panels.pickers import Chosen, pick, pick_model, rename_models
 from dashboard.panels.series import pick_series
 from dashboard.panels.terms import say_where
 
@@ -139,6 +139,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
 
 def page() -> None:
     arrive("explore_")
+    rename_models()
     st.title("Explore", anchor=False)
     measured = data.models()
     if not measured:

@@ -33,7 +33,7 @@ class Asked(NamedTuple):
     model: str
     what: Chain | Series
     seeds: tuple[int, ...]
-    common: dict[str, Any]  # texts, measuring, precision and device: arguments of `complete` and of `points`
+    common: dict[str, Any]  # texts, measuring, precision, device, a folder's name: arguments of `complete` and `points`
 
 
 def form() -> Wanted:
@@ -64,7 +64,7 @@ def form() -> Wanted:
         return Wanted(grid=mode == GRID)
     if mistakes.waits:
         return Wanted(where="The form waits for what the link names to be read.", grid=mode == GRID)
-    asked = Asked(model.name, what, seeds, {**read, **measured, **advanced})
+    asked = Asked(model.name, what, seeds, {**read, **measured, **advanced, "name": model.given})
     return _grid(asked, what) if isinstance(what, Series) else _one(asked, what)
 
 

@@ -23,7 +23,7 @@ def print_results(store: Store, draw: random.Random) -> list[Result]:
 
 
 def _as_table(results: list[Result], store: Store) -> None:
-    print_table(summary(results, store.samples))
+    print_table(summary(results, store.samples, store.model_names()))
 
 
 def _as_json(results: list[Result], store: Store) -> None:
@@ -36,7 +36,7 @@ def _as_csv(results: list[Result], store: Store) -> None:
 
 
 def _as_latex(results: list[Result], store: Store) -> None:
-    if rows := summary(results, store.samples):
+    if rows := summary(results, store.samples, store.model_names()):
         to_latex([{name: text for name, text in row.items() if name != "key"} for row in rows], len(OF))
 
 

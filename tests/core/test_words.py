@@ -44,10 +44,11 @@ def test_durations(seconds, text):
 def test_variants_are_named_by_all_their_stages():
     first = Stage(method="sparsegpt", ratio=0.5, seed=3)
     recovered = VariantSpec(model="tiny", revision="r", stages=(first, Stage(method="lora", seed=3)))
-    assert words.variant_name(recovered) == "SparseGPT, 50 %, then LoRA, tiny, seed 3"
-    assert words.variant_name(VariantSpec(model="tiny", revision="r", stages=(Stage(method="dense"),))) == "Dense, tiny"
+    assert words.variant_name(recovered, "tiny") == "SparseGPT, 50 %, then LoRA, tiny, seed 3"
+    dense = VariantSpec(model="tiny", revision="r", stages=(Stage(method="dense"),))
+    assert words.variant_name(dense, "tiny@1") == "Dense, tiny@1"
     gone = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
-    assert words.variant_name(gone) == "gone, 2:4, tiny"
+    assert words.variant_name(gone, "tiny") == "gone, 2:4, tiny"
 
 
 TEXT, OTHER = Calibration.parse("c4-sample:16x2048"), Calibration.parse("alpaca:64x256")
@@ -89,7 +90,7 @@ def test_series_go_by_the_names_that_people_know(stages, name, parts):
 
 def test_long_chains_are_clear():
     spec = VariantSpec(model="tiny", revision="r", stages=(MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE, LORA))
-    assert words.variant_name(spec) == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
+    assert words.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
 
 
 def test_words_cost_no_large_import():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from core.chain import Shared, parse
+from core.models.catalogue import BY_ID
 from core.outcomes import summary
 from core.registry import reads
 from core.request.asked import build_asked
@@ -79,10 +80,12 @@ def chained(
     beside = Shared(Calibration.parse(calibration), Calibration.parse(training), seed)
     stages = build_asked(parse(chain), beside)
     trains = [reads(stage) == "training" for stage in stages]
+    card = BY_ID.get(model)
+    revision = card.file.requirement if card and card.packed else "1"  # as runs and imports have it
     variant = Variant(
-        key=VariantSpec(model=model, revision="1", stages=stages).key,
+        key=VariantSpec(model=model, revision=revision, stages=stages).key,
         model=model,
-        revision="1",
+        revision=revision,
         dtype="float32",
         stages=stages,
         made=tuple(

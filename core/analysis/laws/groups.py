@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from core.models.catalogue import BY_ID
+from core.models.catalogue import card_of
 
 COLUMNS = ["model", "series", "parts", "ratio", "value", "dense", "parameters", "tokens"]
 MILLION = 1e6
@@ -56,7 +56,7 @@ class Group:
 
 def size_of(model: str) -> float:
     """Return the millions of parameters of a model in the catalogue; NaN of another one."""
-    card = BY_ID.get(model.lower())
+    card = card_of(model.lower())
     return card.parameters / MILLION if card else math.nan
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from core.cli.app import main
 from core.cli.tables import summary
+from core.models.names import display_names
 from core.paths import cache_dir
 from core.results import Result
 from core.store.store import Store
@@ -77,7 +78,7 @@ def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monke
     (kept,) = (result for result in Store().results() if result.variant.cut_short)
     assert kept.variant.details["training"]["ended"] == "cancelled"
     assert kept.measurements == ()
-    assert "(cancelled)" in summary([kept], Store().samples)[0]["chain"]
+    assert "(cancelled)" in summary([kept], Store().samples, display_names([kept.variant.model_id]))[0]["chain"]
     assert main([*command, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     before, after = kept.variant.details["training"], again["variant"]["details"]["training"]

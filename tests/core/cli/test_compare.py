@@ -194,10 +194,10 @@ def test_results_stand_beside_dense(capsys):
 def test_a_result_is_described_beside_dense(capsys):
     many = put(MANY, 20, 3.5)
     store = Store()
-    describe_result(store.get(many), None, store.samples)
+    describe_result(store.get(many), None, store.samples, store.model_names())
     assert "worse" not in capsys.readouterr().out
     put(DENSE)
-    describe_result(store.get(many), store.get(key_of(DENSE)), store.samples)
+    describe_result(store.get(many), store.get(key_of(DENSE)), store.samples, store.model_names())
     out = capsys.readouterr().out
     assert "vs dense, unadjusted 95 %" in out and "-25.0 [-38.7, -8.9] points, adjusted p 0.0026, worse" in out
 

@@ -12,7 +12,7 @@ from core.shipping.base import Written
 from core.shipping.card import card
 from core.shipping.formats import FORMATS
 from core.shipping.proof import Proof
-from core.specs import Calibration, Stage
+from core.specs import Calibration, ModelId, Stage
 from tests.core.made import LAYER, WANDA, make, perplexity
 
 TEXT = Calibration.parse("passages-calibration:16x2048")
@@ -20,6 +20,7 @@ LORA = build_stage("lora", calibration=TEXT)
 MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
 MADE, PROOF = Written(Path("folder"), "load()"), Proof(reason="not read.")
 CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
+NAMES = {ModelId("m", "r"): "m"}
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,8 @@ def test_what_has_no_command_says_why(stages, reason):
 
 
 def test_tables_name_every_stage_and_what_it_was_asked_for():
-    one, trained, chain = (
-        summary([make(stages=stages)], lambda *_: None)[0] for stages in ((WANDA,), (WANDA, LORA), CHAIN)
-    )
+    results = [make(stages=stages) for stages in ((WANDA,), (WANDA, LORA), CHAIN)]
+    one, trained, chain = (summary([result], lambda *_: None, NAMES)[0] for result in results)
     assert [row["chain"] for row in (one, trained, chain)] == [
         "wanda@0.5",
         "wanda@0.5+lora",
@@ -72,12 +72,12 @@ QUANTISED = Stage(method="gptq", ratio=0.75, ratio_kind="bits", pattern="4bit")
 
 def test_what_stages_only_quantise_has_bits_in_place_of_a_share(capsys):
     pruned, quantised = make(layers=(LAYER,)), make(stages=(QUANTISED,), layers=(LAYER.model_copy(update={"bits": 4}),))
-    row, other = summary([pruned, quantised], lambda *_: None)
+    row, other = summary([pruned, quantised], lambda *_: None, NAMES)
     assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0%", "25.0%", "9.00")
     assert (other["block weights removed"], other["model removed"], other["bits per weight"]) == ("", "", "9.00")
     cards = [card(one, FORMATS[0], "float32", MADE, PROOF) for one in (pruned, quantised)]
     assert "\n25.0% of the model's parameters are zero or gone; 200 parameters are stored, in fp32.\n" in cards[0]
     assert "\n9.00 bits per block weight; 200 parameters are stored, in fp32.\n" in cards[1]
     for result, sparsity in ((pruned, True), (quantised, False)):
-        describe_result(result, None, lambda *_: None)
+        describe_result(result, None, lambda *_: None, NAMES)
         assert ("sparsity" in capsys.readouterr().out) is sparsity

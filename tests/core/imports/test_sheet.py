@@ -7,12 +7,12 @@ from core.imports.sheet import COLUMNS, MOST_ROWS, read_sheet
 from core.imports.uploads import Upload
 from core.protocols import perplexity_protocol
 from core.results import Measurement
-from core.specs import Perplexity
+from core.specs import ModelId, Perplexity
 from tests.core.imports.given import ACCURACY, HEADER, PERPLEXITY, sheet
 
 
 def read(upload):
-    return read_sheet(upload, lambda model: "r").results
+    return read_sheet(upload, lambda model: ModelId(model, "r")).results
 
 
 def refused(*rows, **more):

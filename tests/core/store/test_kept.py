@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import update
 
 from core import paths
+from core.specs import ModelId
 from core.store.kept import MOST, Kept
 from core.store.shipped import append_shipped
 from core.store.store import Store
@@ -91,13 +92,13 @@ def test_models_lie_apart_and_few_are_kept(kept):
 
 def test_models_are_named_by_how_many_variants_they_have(folder):
     store = Store()
-    assert store.models() == []
+    assert store.model_ids() == []
     append_shipped(make(perplexity(20.0)), folder / "a.jsonl")
     store.put(make(perplexity(20.0)))
     for key in ("1" * 64, "2" * 64):
         one = make(perplexity(20.0), key=key)
         store.put(one.model_copy(update={"variant": one.variant.model_copy(update={"model": "larger"})}))
-    assert store.models() == ["larger", "m"]
+    assert store.model_ids() == [ModelId("larger", "r"), ModelId("m", "r")]
 
 
 def test_some_are_what_is_read_of_them_but_for_their_layers(folder):

@@ -9,7 +9,7 @@ from core.analysis.frame import tidy
 from core.analysis.seven import mean, sevens
 from core.imports.series import parse_series
 from core.results import Measurement, Result
-from core.specs import IMPORTED
+from core.specs import IMPORTED, ModelId
 from core.words import amount
 from dashboard.charts import points, zeroshot
 from tests.dashboard.synthetic import accuracies, chained, curve, result
@@ -41,7 +41,8 @@ def imported(like: Result) -> list[Result]:
     """Results with the numbers of another: with half removed, by a pattern, with nothing removed, with no amount."""
     numbers = tuple(row.model_copy(update={"origin": "external"}) for row in like.measurements)
     told = [("a", "0.5", None), ("a", None, "2:4"), ("b", "0", None), ("c", None, None)]
-    every = [parse_series(like.variant.model, *one, "sparsity").variant(lambda model: "r", {}) for one in told]
+    series = [parse_series(like.variant.model, *one, "sparsity") for one in told]
+    every = [one.variant(lambda model: ModelId(model, "r"), {}) for one in series]
     return [Result(variant=variant, footprint=None, measurements=numbers) for variant in every]
 
 

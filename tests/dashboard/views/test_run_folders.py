@@ -21,8 +21,8 @@ def model_folder(tmp_path, monkeypatch, typing):
 
 
 def test_a_folder_named_by_a_link_is_read_once_the_button_is_pressed(model_folder, monkeypatch):
-    read, real = [], sources._folder_source
-    monkeypatch.setattr(sources, "_folder_source", lambda folder: (read.append(folder), real(folder))[1])
+    read, real = [], sources.folder_source
+    monkeypatch.setattr(sources, "folder_source", lambda folder: (read.append(folder), real(folder))[1])
     app = open_app("views/run.py", run_model=str(model_folder))
     assert not read and not list(model_folder.parent.glob("cache/folders/*"))
     assert str(model_folder) in [text.value for text in app.text]

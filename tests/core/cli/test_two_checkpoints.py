@@ -1,0 +1,145 @@
+"""Two checkpoints in folders of one last name are two models in every command."""
+
+import csv
+import io
+import json
+import shutil
+
+import pytest
+
+from core import paths
+from core.cli.app import main
+from core.models.names import short_revision
+from core.models.sources import identify
+from core.store.store import Store
+from tests.core.commands import SWEEP
+from tests.core.tiny import tiny
+
+RATIOS = ("0.1", "0.2", "0.3", "0.4", "0.5")
+MEASURE = SWEEP[-2:]  # perplexity
+
+
+@pytest.fixture(scope="module")
+def measured(folder, tmp_path_factory):
+    """The results of `w3/ckpt` and `w4/ckpt`, whose weights differ, and their display names."""
+    place = tmp_path_factory.mktemp("checkpoints")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+        patch.setenv("SLIMSCOPE_RESULTS", str(place / "results"))
+        patch.setattr(paths, "SHIPPED_MEASURED", place / "measured")
+        names = []
+        for seed, of in enumerate(("w3", "w4")):
+            shutil.copytree(folder / "tiny", place / of / "ckpt")
+            tiny("llama-gqa", seed=seed).save_pretrained(place / of / "ckpt")
+            names.append(f"ckpt@{short_revision(identify(str(place / of / 'ckpt')).revision)}")
+        patch.chdir(place)
+        shutil.copy(folder / "text.txt", place)
+        for of in ("w3", "w4"):
+            sweep = [*SWEEP, "--methods", "magnitude", "--ratios", ",".join(RATIOS)]
+            sweep[sweep.index("./tiny")] = f"{of}/ckpt"
+            assert main(sweep) == 0
+        yield place, names
+
+
+@pytest.fixture
+def here(measured, monkeypatch, tmp_path):
+    """A copy of the measured results, in the folder of both checkpoints; their names."""
+    place, names = measured
+    shutil.copytree(place / "results", tmp_path / "results")
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+    monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+    monkeypatch.chdir(place)
+    return names
+
+
+def printed(capsys, *arguments) -> str:
+    capsys.readouterr()
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments) -> str:
+    capsys.readouterr()
+    assert main(list(arguments)) == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_the_table_of_results_has_both(here, capsys):
+    shown = printed(capsys, "results")
+    assert [shown.count(name) for name in here] == [6, 6]
+    latex = printed(capsys, "results", "--latex")
+    assert all(name in latex for name in here)
+
+
+def test_the_csv_has_both_and_pairs_each_with_its_own_dense(here, capsys):
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "results", "--csv"))))
+    assert {row["model"] for row in rows} == set(here)
+    dense = {row["model"]: float(row["value"]) for row in rows if row["chain"] == "dense"}
+    assert len(set(dense.values())) == 2
+    for row in rows:
+        if row["chain"] != "dense":
+            assert float(row["perplexity_ratio"]) == pytest.approx(float(row["value"]) / dense[row["model"]], rel=1e-4)
+
+
+def test_laws_are_fitted_to_each(here, capsys):
+    both = json.loads(printed(capsys, "laws", "--metric", "perplexity", "--json"))
+    own = [row for row in both if row["of"] in here]
+    assert {row["of"] for row in own} == set(here)
+    one = json.loads(printed(capsys, "laws", here[0], "--json"))
+    assert one == [row for row in own if row["of"] == here[0]] and {row["points"] for row in one} == {5}
+    assert refused(capsys, "laws", "ckpt") == f"'ckpt' may be {here[0]} or {here[1]}; name one of them."
+    assert refused(capsys, "laws", "nobody").endswith(f"there are results of {here[0]}, {here[1]}.")
+
+
+def test_a_comparison_names_both_and_pairs_no_perplexity_of_them(here, capsys):
+    keys = {one.variant.revision: one.variant.key[:8] for one in Store().results() if one.variant.method == "dense"}
+    shown = printed(capsys, "compare", *keys.values())
+    assert all(f"dense, {name}" in shown for name in here) and "cannot be paired" in shown
+    assert "made of several" in refused(capsys, "compare", "dense", *keys.values())
+
+
+def test_a_run_by_the_name_alone_is_refused_with_both_paths(here, capsys, measured):
+    said = refused(capsys, "run", "ckpt", "dense", *MEASURE)
+    assert all(f"{measured[0]}/{of}/ckpt" in said for of in ("w3", "w4")) and all(name in said for name in here)
+    for name in here:
+        assert name in printed(capsys, "run", name, "magnitude@0.5", *MEASURE)
+    assert len(Store().results()) == 12  # all were there
+
+
+def test_what_makes_a_variant_again_names_its_checkpoint(here, capsys):
+    from core.cli.reproduce import reproduce
+
+    found = {reproduce(one).split()[4] for one in Store().results()}
+    assert found == set(here)
+
+
+def test_a_given_name_is_a_model_of_its_own(here, capsys):
+    shown = printed(capsys, "run", "w4/ckpt", "magnitude@0.5", "--name", "four", *MEASURE)
+    assert "four" in shown and "ckpt" not in shown
+    four = [one.variant for one in Store().results() if one.variant.model == "four"]
+    assert {f"ckpt@{short_revision(variant.revision)}" for variant in four} == {here[1]} and len(four) == 2
+    sweep = ["sweep", "--models", "w4/ckpt", "--name", "four", "--methods", "magnitude", "--ratios", "0.5", *MEASURE]
+    assert printed(capsys, *sweep).count("four") == 2 and len(Store().results()) == 14
+    assert "four" in printed(capsys, "run", "four", "dense", *MEASURE)
+    assert "is for one model, and there are 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
+
+
+def test_an_import_is_of_one_of_them(here, capsys, tmp_path):
+    header = "model,label,ratio,metric,dataset,value,n,window,windows"
+    rows = {of: f"{of},mine,0.5,perplexity,wikitext2,9,4,32,4" for of in ("ckpt", *here)}
+    for of, row in rows.items():
+        (tmp_path / f"{of}.csv").write_text(f"{header}\n{row}\n")
+    said = refused(capsys, "import", str(tmp_path / "ckpt.csv"))
+    assert said == f"'ckpt' may be {here[0]} or {here[1]}; name one of them."
+    for name in here:
+        assert name in printed(capsys, "import", str(tmp_path / f"{name}.csv"))
+    imported = [one.variant for one in Store().results() if one.variant.elsewhere]
+    assert {one.model for one in imported} == {"ckpt"} and len({one.revision for one in imported}) == 2
+    assert "revision 0000" in refused(capsys, "import", _other(tmp_path, header, rows["ckpt"]))
+
+
+def _other(place, header, row) -> str:
+    (place / "other.csv").write_text(f"{header}\n{row.replace('ckpt,', 'ckpt@0000,')}\n")
+    return str(place / "other.csv")

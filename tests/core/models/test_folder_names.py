@@ -1,0 +1,111 @@
+"""Folders of one last name: which of them a name means, and names that users give."""
+
+import shutil
+
+import pytest
+
+from core.cache.kept import write_small
+from core.errors import UserError
+from core.models import folder_sources
+from core.models.names import short_revision
+from core.models.sources import identify, identify_again, typed_name
+from core.specs import ModelId
+from tests.core.tiny import tiny
+
+
+@pytest.fixture
+def checkpoints(tmp_path, monkeypatch):
+    """Two folders of one last name with different weights."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    for seed, place in enumerate(("w3", "w4")):
+        tiny(seed=seed).save_pretrained(tmp_path / place / "ckpt")
+    return tmp_path / "w3" / "ckpt", tmp_path / "w4" / "ckpt"
+
+
+def test_a_name_that_two_folders_have_is_refused_with_both_paths(checkpoints):
+    w3, w4 = checkpoints
+    first = identify(str(w3))
+    assert identify("ckpt") == first
+    second = identify(str(w4))
+    with pytest.raises(UserError) as caught:
+        identify("ckpt")
+    shorts = [short_revision(one.revision) for one in (first, second)]
+    assert str(caught.value) == (
+        f"ckpt may be {w3} (ckpt@{shorts[0]}) or {w4} (ckpt@{shorts[1]}); give the path, or the name with its revision."
+    )
+    assert identify(f"ckpt@{shorts[0]}") == first and identify(f"ckpt@{shorts[1]}") == second
+    assert identify(f"ckpt@{second.revision}") == second
+    with pytest.raises(UserError, match=r"^ckpt is at revision \w{8} or \w{8} on this machine, not at 0000;"):
+        identify("ckpt@0000")
+
+
+def test_a_stored_run_finds_its_own_folder(checkpoints):
+    sources = [identify(str(folder)) for folder in checkpoints]
+    for source in sources:
+        assert identify_again(source.id, source.revision) == source
+        assert identify(typed_name(ModelId(source.id, source.revision))) == source
+
+
+def test_a_name_is_free_again_when_the_other_folder_is_gone_or_holds_the_same(checkpoints):
+    w3, w4 = checkpoints
+    first, second = identify(str(w3)), identify(str(w4))
+    shutil.rmtree(w3)
+    assert identify("ckpt") == second and typed_name(ModelId("ckpt", second.revision)) == "ckpt"
+    shutil.copytree(w4, w3)
+    assert identify(str(w3)).revision == second.revision != first.revision
+    assert identify("ckpt").revision == second.revision
+    (w4 / "config.json").unlink()  # no model any more
+    assert identify("ckpt").folder == w3
+
+
+def test_a_name_is_given_to_a_folder_and_finds_it(checkpoints):
+    w3, w4 = checkpoints
+    three = identify(str(w3), "three")
+    assert (three.id, three.folder, three.revision) == ("three", w3, identify(str(w3)).revision)
+    assert identify("three") == three == identify_again("three", three.revision)
+    assert identify(str(w4)).id == "ckpt"
+    assert identify(f"ckpt@{short_revision(three.revision)}", "again").id == "again"
+
+
+def test_a_given_name_leaves_the_last_name_to_the_other_folder(checkpoints):
+    w3, w4 = checkpoints
+    identify(str(w3), "three")
+    assert identify("ckpt" if identify(str(w4)) else "").folder == w4
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "sentence"),
+    [
+        ("w3/ckpt", "a/b", r"'a/b' is no name of a model; give 1 to 100 letters"),
+        ("w3/ckpt", "ckpt@1", r"'ckpt@1' is no name of a model"),
+        ("w3/ckpt", "", r"'' is no name of a model"),
+        ("w3/ckpt", "n" * 101, r"is no name of a model"),
+        ("w3/ckpt", "opt-125m", r"opt-125m is the name of a model of the catalogue; choose another\."),
+        ("smollm2-135m", "mine", r"smollm2-135m is no folder, and only a model in a folder is given a name"),
+        ("w3/nothing", "mine", r"."),
+    ],
+)
+def test_a_name_that_cannot_be_given_is_one_sentence(checkpoints, monkeypatch, model, name, sentence):
+    monkeypatch.chdir(checkpoints[0].parent.parent)
+    with pytest.raises(UserError, match=sentence):
+        identify(model, name)
+
+
+def test_a_name_that_another_checkpoint_has_is_refused(checkpoints):
+    w3, w4 = checkpoints
+    identify(str(w3), "mine")
+    with pytest.raises(UserError, match=rf"^mine is the name of the model in {w3} already; choose another\.$"):
+        identify(str(w4), "mine")
+    assert identify("mine").folder == w3
+    shutil.rmtree(w3)
+    assert identify(str(w4), "mine").folder == w4
+
+
+def test_the_memory_of_an_earlier_version_is_read(checkpoints):
+    """It has one path for a name."""
+    w3, w4 = checkpoints
+    write_small(folder_sources._file("ckpt"), str(w3).encode())
+    assert identify("ckpt").folder == w3
+    identify(str(w4))
+    with pytest.raises(UserError, match="ckpt may be"):
+        identify("ckpt")
