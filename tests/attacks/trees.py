@@ -27,7 +27,7 @@ def mutate_tree(value: Any, draw: random.Random, most: int = 3) -> Any:
     for _ in range(draw.randint(1, most)):
         places = list(_places(value))
         if not places:
-            return draw.choice(VALUES)
+            return _value(draw)
         holder, name = draw.choice(places)
         draw.choice(CHANGES)(holder, name, draw, places)
     return value
@@ -49,11 +49,16 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
                 todo.append(holder[name])
 
 
+def _value(draw: random.Random) -> Any:
+    """Return a value of its own, so that no later change reaches another try."""
+    return copy.deepcopy(draw.choice(VALUES))
+
+
 Places = list[tuple[Any, Any]]
 
 
 def _replace(holder: Any, name: Any, draw: random.Random, places: Places) -> None:
-    holder[name] = draw.choice(VALUES)
+    holder[name] = _value(draw)
 
 
 def _replace_text(holder: Any, name: Any, draw: random.Random, places: Places) -> None:
@@ -71,7 +76,7 @@ def _scale(holder: Any, name: Any, draw: random.Random, places: Places) -> None:
     if isinstance(old, int | float) and not isinstance(old, bool) and abs(old) < 1e100:
         holder[name] = draw.choice((-old, old + 1, old * 1e6, old * 2, str(old), [old], old / 3))
     else:
-        holder[name] = draw.choice(VALUES)
+        holder[name] = _value(draw)
 
 
 def _delete(holder: Any, name: Any, draw: random.Random, places: Places) -> None:
@@ -81,9 +86,9 @@ def _delete(holder: Any, name: Any, draw: random.Random, places: Places) -> None
 
 def _add(holder: Any, name: Any, draw: random.Random, places: Places) -> None:
     if isinstance(holder, list):
-        holder.insert(draw.randint(0, len(holder)), draw.choice(VALUES))
+        holder.insert(draw.randint(0, len(holder)), _value(draw))
     else:
-        holder[piece(draw)] = draw.choice(VALUES)
+        holder[piece(draw)] = _value(draw)
 
 
 def _repeat(holder: Any, name: Any, draw: random.Random, places: Places) -> None:
