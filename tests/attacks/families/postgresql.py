@@ -1,0 +1,76 @@
+"""The races, two machines and a restarting server, on a PostgreSQL server of the family's own."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from core.jobs.executor import LocalExecutor
+from core.jobs.queue import Queue
+from core.jobs.supervisor import Supervisor
+from core.store.store import Store
+from tests import postgres
+from tests.attacks.families import races
+from tests.attacks.families.clocks import CASES as CLOCKS
+from tests.attacks.family import Family
+from tests.attacks.runs import pick, settle
+from tests.core.made import KEY, make, perplexity
+from tests.core.queues import spec
+
+PROGRAM = str((postgres.binaries() or Path()) / "postgres")
+
+
+def restarts(draw: random.Random, place: Path, server: postgres.Server) -> str | None:
+    """Restart the server while numbers are stored."""
+
+    def restart() -> None:
+        time.sleep(draw.uniform(0.0, 0.5))
+        server.stop()
+        time.sleep(draw.uniform(0.0, 2.0))
+        server.start()
+
+    store = Store()
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    turn = 0
+    while restarting.is_alive() or turn < 10:
+        store.put(make(perplexity(1.0, dataset=f"d{turn}")))
+        turn += 1
+    found = len(store.get(KEY).measurements)
+    return None if found == turn else f"{found} of {turn} numbers are there."
+
+
+def machines(draw: random.Random, place: Path, server: postgres.Server) -> str | None:
+    """Let five machines take jobs of one queue; no job is taken twice."""
+    queue = Queue(Store())
+    ids = queue.submit_all([spec(f"run {turn}") for turn in range(20)])
+
+    def take(me: int) -> None:
+        store = Store()
+        mine = Supervisor(store, LocalExecutor(store.url, ("/bin/true",)))
+        for _ in range(20):
+            mine.step()
+            time.sleep(0.02)
+
+    wrong = races.at_once([lambda me=me: take(me) for me in range(5)], place / "log")
+    attempts = [queue.job(job).attempts for job in ids]
+    return wrong or (None if max(attempts) <= 1 else f"Jobs were started {attempts} times.")
+
+
+def survives(prepared: Path, draw: random.Random, place: Path) -> str | None:
+    """Start a server, and let one of the attacks be run on an empty database."""
+    settle(place)
+    shared = {name: lambda *given, race=race: race(None, *given[:2]) for name, race in races.CASES.items()}
+    del shared["runs"], shared["openers"], shared["deleters"]  # which ask SQLite whether it is intact
+    clocks = {name: lambda draw, *_, one=one: one(draw.choice((-300.0, 300.0))) for name, one in CLOCKS.items()}
+    with tempfile.TemporaryDirectory() as cache, postgres.server() as server:
+        os.environ.update(SLIMSCOPE_DB=server.new_database(), SLIMSCOPE_CACHE=cache)
+        _, attack = pick(draw, {**shared, **clocks, "restarts": restarts, "machines": machines})
+        return attack(draw, place, server)
+
+
+FAMILIES = (Family("postgresql", 12, survives, needs=PROGRAM, isolated=True, seconds=300),)
