@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core import paths
 from core.errors import UserError, echo
@@ -23,12 +23,13 @@ from core.store import sample_files
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from pyarrow import Table
+    from pyarrow import DataType, Table
 
 FOLDER = "samples"
 # What is compared of a document, and shipped beside its dataset and protocol.
 COMPARED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
 AROUND = ("shots", "instruction", "reasoning")  # and what stood around its question, of prompts that are not zero-shot
+KEPT = ("loglikelihoods", *AROUND, *COMPARED)
 SAME = 1e-5  # relative: what 32 bits round, and more
 
 
@@ -117,7 +118,7 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
 
 def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
     file = _shipped(key, paths.SHIPPED_MEASURED)
-    if not file.is_file() or sample_files.is_damaged(file, sample_files.SHIPPED):
+    if not file.is_file():
         return None
     return _part(file, file.stat().st_mtime_ns, measurement.dataset, measurement.protocol_id)
 
@@ -125,7 +126,18 @@ def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
 @lru_cache(maxsize=1024)  # every look at a page asks for the same ones, and acc_norm for acc's
 def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | None:
     part = _parts(file, time).get((dataset, protocol))
-    return None if part is None else _compared(part.to_pandas())
+    if part is None:
+        return None
+    names = [name for name in KEPT if name in part.column_names and part.column(name).null_count < part.num_rows]
+    return part.select(names).to_pandas(types_mapper=_type_of, use_threads=False)  # threads cost more than they save
+
+
+def _type_of(kind: DataType) -> Any:
+    """Return the pandas type of a column: lists stay Arrow's, as an object a document would cost most of the time."""
+    import pandas
+    from pyarrow import types
+
+    return pandas.ArrowDtype(kind) if types.is_list(kind) else None
 
 
 @lru_cache(maxsize=128)
@@ -144,7 +156,7 @@ def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
 
 
 def _compared(frame: DataFrame) -> DataFrame:
-    columns = [name for name in ("loglikelihoods", *AROUND, *COMPARED) if name in frame and frame[name].notna().any()]
+    columns = [name for name in KEPT if name in frame and frame[name].notna().any()]
     return frame[columns].reset_index(drop=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Family:
         attack: Runs one try on what `prepare` returned, with a generator of its own, in an empty folder. Returns a
             sentence that describes the fault, None where the program behaved. An exception is a fault, too.
         prepare: Builds what all tries share, in a folder that outlives them.
+        cases: Inputs chosen by hand: try N gets `(prepared, cases[N])`, cases in turn, in place of `prepared`.
         needs: Program or package that the family needs; the runner reports a family without it as not run.
         isolated: Whether each try gets a process of its own; otherwise tries share one until it hangs or dies. A try
             that changes the environment, the current folder or a module is isolated.
@@ -30,6 +31,7 @@ class Family:
     tries: int
     attack: Callable[[Any, random.Random, Path], str | None]
     prepare: Callable[[Path], Any] = lambda folder: folder
+    cases: Sequence[Any] = ()
     needs: str | None = None
     isolated: bool = False
     seconds: float = 60.0

@@ -59,6 +59,11 @@ def test_a_sentence_an_exception_a_death_and_a_memory_limit_are_faults_of_their_
     assert "MemoryError" in run_one(allocate, isolated=isolated, memory=1.0).faults[0].sentence
 
 
+def test_cases_are_tried_in_turn():
+    outcome = run_one(lambda given, draw, place: given[1], cases=("first", "second"))
+    assert [fault.sentence for fault in outcome.faults] == ["first", "second", "first"]
+
+
 def test_a_hang_costs_one_try():
     assert [fault.number for fault in run_one(hang, seconds=0.1).faults] == [0, 1, 2]
 

@@ -71,7 +71,8 @@ def _work(sender: Connection, family: Family, prepared: Any, seed: int, batch: S
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     for number in batch:
         place = Path(tempfile.mkdtemp(dir=folder))
-        sender.send(_attempt(family, prepared, random.Random(f"{family.name} {seed} {number}"), place))
+        given = (prepared, family.cases[number % len(family.cases)]) if family.cases else prepared
+        sender.send(_attempt(family, given, random.Random(f"{family.name} {seed} {number}"), place))
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from core.cli.app import main
 from core.registry import METHODS
+from tests.attacks.ending import bad_end, run_command
 from tests.attacks.families.chains import chain_of
 from tests.attacks.family import Family
 from tests.attacks.machine import Machine, prepare_machine
@@ -17,9 +15,6 @@ from tests.attacks.mutation import mutate, piece
 from tests.core.imports.given import FILES as LM_EVAL_FILES
 from tests.core.imports.given import HEADER, PERPLEXITY
 
-GOOD = (0, 2)
-DOCUMENTED = "points failed"  # of a sweep, which then ends with 1
-BAD = ("Traceback (most recent", "Something unexpected went wrong")
 TEXT = ("--calibration", "text.txt:2x32", "--train", "text.txt:4x16", "--perplexity", "text.txt@32:2")
 CHAINS = ("magnitude@0.5", "wanda@2:4", "sparsegpt@0.5", "dense", "svd@0.3", "rtn@4bit,group_size=16", "shortgpt@0.5")
 OPEN = ("magnitude@", "wanda@+adaprune", "svd@")
@@ -120,15 +115,7 @@ def ends_well(machine: Machine, draw: random.Random, place: Path) -> str | None:
         else:
             words.append(draw.choice(words))
     words = sendable(words)
-    printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
-        code = main(words)
-    text = printed.getvalue()
-    if bad := next((sentence for sentence in BAD if sentence in text), None):
-        return f"{words} prints: {text[text.index(bad) :][:300]}"
-    if code in GOOD or (code == 1 and DOCUMENTED in text):
-        return None
-    return f"{words} ends with exit code {code}: {text[-300:]}"
+    return bad_end(words, *run_command(words))
 
 
 FAMILIES = (Family("commands", 2_500, ends_well, prepare_machine, isolated=True, seconds=180.0),)

@@ -1,0 +1,85 @@
+"""Cost of verifying a cached variant before it is loaded, and of the hashes that could do it.
+
+    python -m benchmarks.checksums [--rounds 3] [--smoke]
+
+It stores a variant of the shape of the default model in fp32 (538 MB), with random weights, and loads it with and
+without verification in turn, from a warm page cache. Loading maps the file; the first use of a weight reads it, so
+that is timed, too. A figure is the best of the rounds, in CPU seconds. `--smoke` takes a model of two blocks and one
+round.
+"""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from core.cache import checksums
+from core.cache.kept import once
+from core.models.catalogue import BY_ID
+from core.models.manifest import load_model_folder, save_model
+from core.request.stages import DEFAULT_MODEL
+
+HASHES = ("sha256", "blake2b", "md5")
+
+
+def best_of(rounds: int, sides: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the least CPU seconds of each side; the sides take turns."""
+    best: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            started = time.process_time()
+            side()
+            seconds = time.process_time() - started
+            best[name] = min(seconds, best.get(name, seconds))
+    return best
+
+
+def hash_with(name: str, file: Path) -> None:
+    with file.open("rb") as stream:
+        hashlib.file_digest(stream, name).hexdigest()
+
+
+def verify(folder: Path) -> None:
+    if not checksums.intact(folder):
+        raise SystemExit(f"{folder} does not match its checksums.")
+
+
+def read(folder: Path) -> float:
+    model = load_model_folder(folder, torch.float32)
+    return sum(float(parameter.sum()) for parameter in model.parameters())
+
+
+def main(rounds: int = 3, smoke: bool = False) -> None:
+    settings = BY_ID[DEFAULT_MODEL].config | ({"num_hidden_layers": 2, "vocab_size": 1000} if smoke else {})
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
+    rounds = 1 if smoke else rounds
+    with tempfile.TemporaryDirectory() as place:
+        folder = once(Path(place) / "variant", lambda target: save_model(model, target))
+        weights = folder / "model.safetensors"
+        sides = {
+            "load": lambda: load_model_folder(folder, torch.float32),
+            "load, read each weight once": lambda: read(folder),
+            "verify, load, read each weight once": lambda: (verify(folder), read(folder)),
+            **{name: lambda name=name: hash_with(name, weights) for name in HASHES},
+        }
+        best = best_of(rounds, sides)
+        size = weights.stat().st_size
+    table = Table(title=f"{size / 1e6:.0f} MB, {rounds} rounds")
+    for column in ("", "CPU seconds", "MB/s"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, seconds in best.items():
+        table.add_row(name, f"{seconds:.2f}", f"{size / seconds / 1e6:.0f}" if name in HASHES else "")
+    Console().print(table)
+    before, after = best["load, read each weight once"], best["verify, load, read each weight once"]
+    print(f"With verification over without: {after / before:.2f}, {after - before:.2f} CPU seconds more")
+
+
+if __name__ == "__main__":
+    typer.run(main)
