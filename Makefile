@@ -25,6 +25,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.shipping
 	$(BIN)/python -m benchmarks.coverage
+	$(BIN)/python -m benchmarks.checksums
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.sessions
 

@@ -1,11 +1,10 @@
 """Cost of verifying a cached variant before it is loaded, and of the hashes that could do it.
 
-    python -m benchmarks.checksums [--rounds 3] [--smoke]
+    python -m benchmarks.checksums [--rounds 3]
 
 It stores a variant of the shape of the default model in fp32 (538 MB), with random weights, and loads it with and
-without verification in turn, from a warm page cache. Loading maps the file; the first use of a weight reads it, so
-that is timed, too. A figure is the best of the rounds, in CPU seconds. `--smoke` takes a model of two blocks and one
-round.
+without verification in turn, from a warm page cache. Loading maps the file; the first use of a weight reads it, so that
+is timed, too. A figure is the best of the rounds, in CPU seconds.
 """
 
 import hashlib
@@ -15,17 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import typer
 from rich.console import Console
 from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from benchmarks.smoke import run
 from core.cache import checksums
 from core.cache.kept import once
 from core.models.catalogue import BY_ID
 from core.models.manifest import load_model_folder, save_model
 from core.request.stages import DEFAULT_MODEL
 
+BLOCKS = 30  # of the default model
+SMOKE = {"rounds": 1, "blocks": 1}
 HASHES = ("sha256", "blake2b", "md5")
 
 
@@ -53,13 +54,12 @@ def verify(folder: Path) -> None:
 
 def read(folder: Path) -> float:
     model = load_model_folder(folder, torch.float32)
-    return sum(float(parameter.sum()) for parameter in model.parameters())
+    return sum(parameter.detach().sum().item() for parameter in model.parameters())
 
 
-def main(rounds: int = 3, smoke: bool = False) -> None:
-    settings = BY_ID[DEFAULT_MODEL].config | ({"num_hidden_layers": 2, "vocab_size": 1000} if smoke else {})
+def main(rounds: int = 3, blocks: int = BLOCKS) -> None:
+    settings = BY_ID[DEFAULT_MODEL].config | {"num_hidden_layers": blocks}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
-    rounds = 1 if smoke else rounds
     with tempfile.TemporaryDirectory() as place:
         folder = once(Path(place) / "variant", lambda target: save_model(model, target))
         weights = folder / "model.safetensors"
@@ -82,4 +82,4 @@ def main(rounds: int = 3, smoke: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)
