@@ -33,7 +33,7 @@ def figures(row: Mapping[Any, Any]) -> str:
 
 def in_points(difference: float, low: float | None, high: float | None) -> str:
     """Write a difference of accuracies in points with its interval, where there is one: `-3.1 [-4.6, -1.6]`."""
-    interval = interval_words(low, high, point_words)
+    interval = interval_words(low, high, end_words)
     return f"{point_words(difference)} {interval}" if interval else point_words(difference)
 
 
@@ -49,6 +49,12 @@ def ratio_words(ratio: float) -> str:
 def point_words(difference: float) -> str:
     """Write a difference of accuracies, of at most 1, in points: `+0.4`."""
     return f"{round(100 * difference, 1) + 0.0:+.1f}"  # a rounded -0.0 is none
+
+
+def end_words(end: float) -> str:
+    """Write an end of an interval in points, so that one beside zero does not read as zero: `+0.02`."""
+    points = 100 * end
+    return f"{points:+.1g}" if points and not round(points, 1) else point_words(end)
 
 
 def interval_words(low: float | None, high: float | None, written: Callable[[float], str]) -> str | None:

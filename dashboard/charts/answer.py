@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.told import UNADJUSTED, interval_words, listed, point_words, ratio_words
+from core.analysis.told import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
 from core.analysis.verdicts import SIGNIFICANT
 from core.words import number
 
@@ -86,7 +86,7 @@ def _accuracy(lost: pd.Series | None, plainly: float) -> str:
         if math.isnan(plainly):
             return "cannot be paired with the dense model's"
         return f"is {point_words(plainly)} points from dense, where no interval is known"
-    interval = _labelled(interval_words(lost["low"], lost["high"], point_words))
+    interval = _labelled(interval_words(lost["low"], lost["high"], end_words))
     figures = f"is {point_words(lost['difference'])} points from dense{interval}"
     return figures if lost["verdict"] in SIGNIFICANT else f"{figures}, {lost['verdict_text']}"
 

@@ -63,7 +63,7 @@ def comparison(
             "Perplexity is": ratio["verdict_text"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
-            ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], told.point_words),
+            ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], told.end_words),
             "Accuracy, adjusted p": points_lost["adjusted"].map(told.p_words),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             "Parameters (M)": rows["parameters"],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.differences import FIGURES
 from core.analysis.seven import MEAN
-from core.analysis.told import UNADJUSTED, interval_words, p_words, point_words, ratio_words, said
+from core.analysis.told import UNADJUSTED, end_words, interval_words, p_words, point_words, ratio_words, said
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.words import number
@@ -160,7 +160,7 @@ def _beside(row: pd.Series) -> tuple[str | None, ...]:
         name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
         values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
         told = point_words(row["difference"])
-        interval = interval_words(row["low"], row["high"], point_words)
+        interval = interval_words(row["low"], row["high"], end_words)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
     return name, *values, told, interval, p_words(row["adjusted"]), said(row.to_dict()), row["protocol"]

@@ -1,0 +1,80 @@
+"""The sentences of docs/results.md that name a verdict: what they say is what the bundled rows give."""
+
+import re
+
+import pytest
+
+from core.analysis.differences import differences
+from core.analysis.seven import MEAN
+from core.chain import written
+from core.store.samples import read_shipped_samples
+from core.store.shipped import read_measured
+from docs.apart import compared
+from docs.chains import of_page
+from docs.points import MODEL, SECOND
+from docs.results import PAGE
+
+HOW = ",batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92"
+ALONE = "significant alone, not after Holm"
+# Chain, what it is compared with, model, number, verdict of the chain where no other pair is looked at.
+PAIRS = [
+    ("alps@0.7", "sparsegpt@0.7", MODEL, "perplexity", "better"),
+    ("alps@2:4", "sparsegpt@2:4", MODEL, "perplexity", "better"),
+    ("alps@0.7", "sparsegpt@0.7+adaprune", MODEL, "perplexity", "better"),
+    ("alps@0.7+adaprune", "alps@0.7", MODEL, "perplexity", "not significant"),
+    ("alps@0.7,allocation=sensitivity", "sparsegpt@0.7+adaprune", MODEL, "perplexity", "better"),
+    ("alps@0.7,allocation=sensitivity", "sparsegpt@0.7", MODEL, MEAN, "better"),
+    ("sparsegpt@0.7,allocation=owl", "sparsegpt@0.7", MODEL, "perplexity", "not significant"),
+    ("wanda@0.7,allocation=owl", "wanda@0.7", MODEL, "perplexity", "not significant"),
+    (f"slimllm@0.2+lora{HOW}", f"llm-pruner@0.2+lora{HOW}", MODEL, "perplexity", "not significant"),
+    (f"slimllm@0.5+lora{HOW}", f"lorap@0.5+lora{HOW}", MODEL, "perplexity", "better"),
+    (f"sparsegpt@0.7+distill-white{HOW}", f"sparsegpt@0.7+lora{HOW}", MODEL, "perplexity", "better"),
+    (f"sparsegpt@0.5+distill-white{HOW}", f"sparsegpt@0.5+lora{HOW}", MODEL, "perplexity", "not significant"),
+    (f"slimllm@0.5+distill-white{HOW}", f"slimllm@0.5+lora{HOW}", MODEL, "perplexity", "not significant"),
+    ("slimllm@0.5", "dense", MODEL, "boolq", "better"),
+    *(("slimllm@0.5", "dense", MODEL, task, "worse") for task in ("piqa", "hellaswag", "arc_easy", "arc_challenge")),
+    ("slimllm@0.5", "dense", MODEL, "lambada_openai", "worse"),
+    ("sparsegpt@0.5", "wanda@0.5", SECOND, "perplexity", "better"),
+    ("magnitude@0.5", "wanda@0.5", SECOND, "perplexity", "worse"),
+    ("sparsegpt@0.3", "wanda@0.3", SECOND, "perplexity", "not significant"),
+    ("sparsegpt@0.5+adaprune", "sparsegpt@0.5", SECOND, "perplexity", "not significant"),
+    ("sparsegpt@0.7+adaprune", "sparsegpt@0.7", SECOND, "perplexity", "better"),
+    ("llm-pruner@0.2", "slimllm@0.2", SECOND, "perplexity", "better"),
+]
+# A table's row, as its first cell begins, and how the verdict on its mean of seven begins there.
+ROWS = [
+    ("`awq@4bit", "Few bits", "not significant"),
+    ("`rtn@4bit", "Few bits", "not significant"),
+    ("`hqq@4bit`", "Few bits", ALONE),
+    ("`gptq@4.25bit,clip=true,symmetric=false`", "Few bits", "not significant"),
+    ("`gptq@4.25bit,clip=true,symmetric=false+distill-white`", "Few bits", ALONE),
+    ("`rtn@4bit", "The embedding made", "worse"),
+    ("`llm-pruner@0.2`", "A second model", "worse"),
+    ("`slimllm@0.2`", "A second model", ALONE),
+    ("`gptq@4bit,grid=range`", "A second model", "not significant"),
+]
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Return the bundled results of each model by chain."""
+    every = [compared(one) for one in read_measured().results.values()]
+    return {
+        model: {written(one.variant.stages): one for one in reversed(every) if of_page(one, model)}
+        for model in (MODEL, SECOND)
+    }
+
+
+@pytest.mark.parametrize(("chain", "other", "model", "number", "verdict"), PAIRS)
+def test_a_sentence_names_the_verdict_on_a_pair(known, chain, other, model, number, verdict):
+    rows = differences([known[model][chain]], known[model][other], read_shipped_samples)
+    rows = rows[rows["why"].isna() & (rows[["dataset", "metric"]] == number).any(axis=1)].sort_values("n")
+    assert rows["verdict"].iloc[-1] == verdict
+
+
+@pytest.mark.parametrize(("row", "section", "verdict"), ROWS)
+def test_a_sentence_names_the_verdict_of_a_table(row, section, verdict):
+    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith(f"| {row}")]
+    verdicts = re.findall(r"adjusted p [\d.< ]+: ([^|]+?) *\|", lines[0])
+    assert verdicts[0].startswith(verdict)
