@@ -73,8 +73,7 @@ def called(variant: Variant | VariantSpec, *beside: ModelId) -> str:
 
 def model_named(typed: str) -> str:
     """Return the display name that a name in an address means: of several the model with most variants."""
-    found = meant_by(typed, names())
-    return found[0] if found else typed
+    return _meant(typed, names())[0]
 
 
 def model_to_run(model: str) -> str:
@@ -106,8 +105,8 @@ def frame(model: str) -> SharedTable:
 
     All sessions share the same table until a row of the model changes.
     """
-    url, shown = store().url, model_named(model)
-    name = _stored_name(shown)
+    url = store().url
+    shown, name = _meant(model, names())
     known, papers = _kept(url).of(name), [one for one in printed().values() if one.variant.model == name]
     frames = _frames(url, name, known.stamp, shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"), known, papers)
     return frames.get(shown, frames[""])
@@ -115,12 +114,13 @@ def frame(model: str) -> SharedTable:
 
 def stamp_of(model: str) -> tuple:
     """Return what changes whenever a model's numbers do, by its display name."""
-    return store().stamp(_stored_name(model))
+    return store().stamp(_meant(model, names())[1])
 
 
-def _stored_name(model: str) -> str:
-    """Return the name that a model's variants are stored with, by its display name."""
-    return next((one.name for one, shown in names().items() if shown == model), model)
+def _meant(typed: str, known: Mapping[ModelId, str]) -> tuple[str, str]:
+    """Return the display name that a name means, and the name that the model's variants are stored with."""
+    shown = next(iter(meant_by(typed, known)), typed)
+    return shown, next((one.name for one, each in known.items() if each == shown), typed)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

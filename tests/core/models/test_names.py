@@ -5,8 +5,10 @@ import pytest
 from core.errors import UserError
 from core.models.names import display_names, has_revision, resolve_name, same_model, short_revision
 from core.specs import PUBLISHED, UNKNOWN, ModelId
+from core.store.shipped import read_measured
 
 W3, W4 = ModelId("ckpt", "sha256:131c884a77d0"), ModelId("ckpt", "sha256:9f00aa112233")
+BUNDLED = ("smollm2-135m", "gemma3-270m")
 OTHER = ModelId("other", "sha256:131c884a77d0")
 FROM_PAPERS, IMPORTED = ModelId("ckpt", PUBLISHED), ModelId("ckpt", UNKNOWN)
 
@@ -40,6 +42,12 @@ def test_rows_of_no_known_revision_belong_to_the_only_known_one():
     names = display_names([W3, W4, FROM_PAPERS, IMPORTED])
     assert names[FROM_PAPERS] == "ckpt@published" and names[IMPORTED] == "ckpt@unknown"
     assert len(set(names.values())) == 4
+
+
+def test_bundled_rows_of_a_model_have_one_revision_and_show_its_name_alone():
+    models = {one.variant.model_id for one in read_measured().results.values()}
+    assert {model.name: name for model, name in display_names(models).items()} == {one: one for one in BUNDLED}
+    assert len(models) == len(BUNDLED)
 
 
 def test_no_two_models_are_ever_shown_alike():

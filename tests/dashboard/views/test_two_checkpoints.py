@@ -46,7 +46,7 @@ def test_the_picker_offers_both_and_a_curve_is_of_one(both):
         app = open_app(explore_model=name)
         assert app.selectbox(key="explore_model").options[:2] == NAMES
         drawn = app.dataframe[-1].value
-        wanda = drawn[(drawn["Method"] == "Wanda") & (drawn["Removed"] == "50 %")]
+        wanda = drawn[(drawn["Method"] == "Wanda") & (drawn["Amount"] == "50 %")]
         assert list(wanda["Perplexity"]) == [value]
         assert list(drawn.loc[drawn["Method"] == "Dense", "Perplexity"]) == [dense]
         assert any(caption.value.startswith(f"{name}, perplexity on") for caption in app.caption)
@@ -62,7 +62,7 @@ def test_a_chart_of_variants_and_one_of_models_tell_them_apart(both, mode):
     else:
         table = app.dataframe[0].value
         assert set(table["Model"]) == set(NAMES) == set(app.pills(key="explore_models_shown").options)
-        pairs = table[(table["Method"] == "Wanda") & (table["Removed"] == "50 %")]
+        pairs = table[(table["Method"] == "Wanda") & (table["Amount"] == "50 %")]
         assert len(pairs) == 2 and pairs["Times dense"].nunique() == 1 and pairs["Perplexity"].nunique() == 2
 
 
