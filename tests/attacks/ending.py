@@ -15,10 +15,12 @@ BAD = ("Traceback (most recent", "Something unexpected went wrong")
 
 def run_command(words: Sequence[str]) -> tuple[int, str]:
     """Return the exit code of a command, and all that it printed."""
-    printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
+    printed = io.BytesIO()
+    out = io.TextIOWrapper(printed, "utf-8", write_through=True)  # strict, as a terminal's is
+    messages = io.TextIOWrapper(printed, "utf-8", "backslashreplace", write_through=True)
+    with redirect_stdout(out), redirect_stderr(messages):
         code = main(words)
-    return code, printed.getvalue()
+    return code, printed.getvalue().decode()
 
 
 def bad_end(words: Sequence[str], code: int, text: str, good: Sequence[int] = GOOD) -> str | None:

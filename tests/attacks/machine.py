@@ -34,6 +34,14 @@ class Machine:
         os.environ["SLIMSCOPE_RESULTS"] = str(copied)
         return copied
 
+    def enter(self, place: Path) -> None:
+        """Make a try's folder the current one, with links to model and text, a copy of the results and a cache."""
+        for name in ("tiny", "text.txt"):
+            (place / name).symlink_to(self.folder / name)
+        self.copy_results(place)
+        os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
+        os.chdir(place)
+
 
 def prepare_machine(folder: Path) -> Machine:
     """Write the model and few bundled rows, and run a variant of the model; this process has them from here on."""

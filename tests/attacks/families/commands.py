@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
+import re
 from pathlib import Path
 
 from core.registry import METHODS
@@ -30,7 +30,7 @@ def _run(machine: Machine, draw: random.Random, place: Path) -> list[str]:
     extra = (
         *(["--seed", "3"], ["--ratio", "0.4"], ["--pattern", "2:4"], ["--set", "damping=0.1"], ["--layers", "0:0"]),
         *(["--dtype", "float16"], ["--device", "cpu"], ["--latency"], ["--scan", "block"], ["--json"], ["--force"]),
-        *(["--save", str(place / "saved")], ["--format", "gguf"], ["--type", "f16"], ["--tasks", "piqa:2"]),
+        *(["--save", "saved"], ["--format", "gguf"], ["--type", "f16"], ["--tasks", "piqa:2"]),
         *(["--fewshot", "2"], ["--scoring", "bf16"]),
     )
     chain = draw.choice(CHAINS) if draw.random() < 0.7 else chain_of(draw)
@@ -42,7 +42,7 @@ def _sweep(machine: Machine, draw: random.Random, place: Path) -> list[str]:
     method = draw.choice(METHODS).name
     what = ["--methods", method] if draw.random() < 0.5 else ["--chain", draw.choice(OPEN)]
     at = draw.choice((["--ratios", "0.5"], ["--ratios", "0.1:0.2:0.1"], ["--patterns", "2:4"], ["--patterns", "4bit"]))
-    more = draw.choice(([], [], ["--seeds", "0,1"], ["--tasks-at", "0.5"], ["--out", str(place / "out.jsonl")]))
+    more = draw.choice(([], [], ["--seeds", "0,1"], ["--tasks-at", "0.5"], ["--out", "out.jsonl"]))
     return ["--models", "./tiny", *what, *at, *TEXT, *more]
 
 
@@ -58,7 +58,7 @@ def _format(draw: random.Random) -> list[str]:
 def _export(machine: Machine, draw: random.Random, place: Path) -> list[str]:
     more = draw.choice(([], ["--format", "huggingface"], ["--format", "gguf"], ["--type", "f16"]))
     key = machine.keys[0] if draw.random() < 0.7 else "0" * 8  # the bundled ones need their model
-    return [key[:12], str(place / "exported"), *more]
+    return [key[:12], "exported", *more]
 
 
 def _laws(machine: Machine, draw: random.Random, place: Path) -> list[str]:
@@ -67,10 +67,11 @@ def _laws(machine: Machine, draw: random.Random, place: Path) -> list[str]:
 
 
 def _import(machine: Machine, draw: random.Random, place: Path) -> list[str]:
-    sheet = place / "mine.csv"
-    sheet.write_text(f"{HEADER}\n{PERPLEXITY}\n")
+    (place / "mine.csv").write_text(f"{HEADER}\n{PERPLEXITY}\n")
+    for file in LM_EVAL_FILES:
+        (place / file.name).symlink_to(file)
     told = ["--model", "smollm2-135m", "--label", "mine", "--ratio", "0.5"]
-    return draw.choice(([str(sheet)], [*map(str, LM_EVAL_FILES), *told], [str(sheet), *told]))
+    return draw.choice((["mine.csv"], [*(file.name for file in LM_EVAL_FILES), *told], ["mine.csv", *told]))
 
 
 COMMANDS = {
@@ -92,16 +93,19 @@ COMMANDS = {
 }
 
 
-def sendable(words: list[str]) -> list[str]:
-    """Return words as the system hands them over: no NUL, and bytes that are no text as escaped surrogates."""
-    return [os.fsdecode(word.replace("\0", "").encode("utf-8", "replace")) for word in words]
+def sendable(word: str) -> str:
+    """Return a word as the system hands it over: no NUL, and bytes that are no text as escaped surrogates."""
+    return re.sub("[\ud800-\udfff]", "\udcff", word.replace("\0", ""))
+
+
+def contained(word: str) -> str:
+    """Return a word that names no place outside the current folder, so that no try writes there."""
+    return re.sub(r"(^|=)([/~])", r"\1.\2", word).replace("..", ".")
 
 
 def ends_well(machine: Machine, draw: random.Random, place: Path) -> str | None:
     """Run one command line, damaged or not, on a copy of the results."""
-    machine.copy_results(place)
-    os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
-    os.chdir(machine.folder)
+    machine.enter(place)
     words = arguments(machine, draw, place)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
         where = draw.randrange(len(words))
@@ -114,7 +118,7 @@ def ends_well(machine: Machine, draw: random.Random, place: Path) -> str | None:
             del words[where]
         else:
             words.append(draw.choice(words))
-    words = sendable(words)
+    words = [contained(sendable(word)) for word in words]
     return bad_end(words, *run_command(words))
 
 
