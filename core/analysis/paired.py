@@ -74,7 +74,7 @@ def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf 
     before, after = first[metric].to_numpy(float), second[metric].to_numpy(float)  # (n,)
     if metric not in ACCURACIES:
         return _of_losses(-before, -after, error)
-    if not (np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all()):
+    if not all(((outcomes == 0) | (outcomes == 1)).all() for outcomes in (before, after)):
         raise UserError(f"The outcomes of {metric} are not all 0 or 1, so that no document is right or wrong.")
     d = after - before  # (n,) of -1, 0, 1
     return _of_answers([Counts(int((d > 0).sum()), int((d < 0).sum()), len(d))])

@@ -7,6 +7,7 @@ single quote before it makes it text (https://owasp.org/www-community/attacks/CS
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -18,11 +19,14 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
 def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV, without its index. Numbers stay numbers, those that are written as text, too."""
     texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{name: texts[name].map(_harmless) for name in texts.columns}).to_csv(index=False)
+    return table.assign(**{name: texts[name].map(_cell) for name in texts.columns}).to_csv(index=False)
 
 
-def _harmless(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
+def _cell(cell: Any) -> Any:
+    return _harmless(cell) if isinstance(cell, str) else cell
+
+
+@lru_cache(maxsize=4096)  # few texts are in many rows
+def _harmless(cell: str) -> str:
     cell = re.sub("\r\n?", "\n", cell)  # CSV files quote a line feed, and a return would begin another row
     return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell

@@ -23,7 +23,7 @@ from core.store import sample_files
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from pyarrow import DataType, Table
+    from pyarrow import ChunkedArray, Table
 
 FOLDER = "samples"
 # What is compared of a document, and shipped beside its dataset and protocol.
@@ -125,19 +125,29 @@ def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
 
 @lru_cache(maxsize=1024)  # every look at a page asks for the same ones, and acc_norm for acc's
 def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | None:
+    import pandas
+
     part = _parts(file, time).get((dataset, protocol))
     if part is None:
         return None
-    names = [name for name in KEPT if name in part.column_names and part.column(name).null_count < part.num_rows]
-    return part.select(names).to_pandas(types_mapper=_type_of, use_threads=False)  # threads cost more than they save
+    return pandas.DataFrame(
+        {
+            name: _column(part.column(name))
+            for name in KEPT
+            if name in part.column_names and part.column(name).null_count < part.num_rows
+        },
+        copy=False,
+    )
 
 
-def _type_of(kind: DataType) -> Any:
-    """Return the pandas type of a column: lists stay Arrow's, as an object a document would cost most of the time."""
+def _column(values: ChunkedArray) -> Any:
+    """Return a column for pandas: numbers by NumPy, lists as they are, as an object a document would cost most time."""
     import pandas
     from pyarrow import types
 
-    return pandas.ArrowDtype(kind) if types.is_list(kind) else None
+    if types.is_list(values.type):
+        return pandas.Series(values, dtype=pandas.ArrowDtype(values.type))
+    return values.to_numpy() if types.is_integer(values.type) or types.is_floating(values.type) else values.to_pandas()
 
 
 @lru_cache(maxsize=128)
