@@ -62,7 +62,7 @@ def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, senten
 @pytest.mark.parametrize("name", ["~nouser/x", "n" * 300, "no/" + "n" * 300])
 def test_a_name_that_is_no_path_in_a_link_is_a_sentence(name):
     app = open_app("views/run.py", run_model=name)
-    assert name in app.error[0].value and not app.exception
+    assert name[:20] in app.error[0].value and not app.exception  # a long one is shortened
 
 
 @pytest.mark.parametrize("field", ["run_perplexity", "run_calibration_corpus"])
