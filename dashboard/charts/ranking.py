@@ -41,7 +41,7 @@ FORMATS = {
     "Write (ms a token)": "%.2f",
     "Peak memory (MB)": "%.0f",
 }
-WIDTHS = {"It is": 170, "Misses by": 330, "Beside the first": 290}
+WIDTHS = {"Method": 210, "It is": 170, "Misses by": 330, "Beside the first": 290}
 
 
 def name(row: pd.Series) -> str:

@@ -16,7 +16,10 @@ from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.prompt_viewer import show_prompt
 
-WIDTHS = {"vs dense": 135, "Change from zero-shot": 145, "Compression": 150, "Adjusted p": 95}
+WIDTHS = {
+    **{"Variant": 115, "k": 35, "Prompt": 150, "Accuracy": 75},
+    **{"vs dense": 125, "Change from zero-shot": 140, "Compression": 105, "Adjusted p": 80},
+}
 
 
 def show_shots(model: str) -> list[Item]:
