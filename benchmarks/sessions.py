@@ -3,8 +3,9 @@
     python -m benchmarks.sessions [--at-once 1,10,50] [--rounds 3] [--against CHECKOUT] [--writing]
 
 For each number of sessions, a new server of each side is started in turn, and one session opens the page, so that all
-is read. Then the sessions start at once. It prints the median and the 95th percentile of the seconds until the page is
-complete, the server's CPU seconds a page and its peak memory; then, of one session, the CPU seconds of every page.
+is read. Then the sessions start at once; of fewer than ten, several times after each other. It prints the median and
+the 95th percentile of the seconds until the page is complete, the server's CPU seconds a page and its peak memory;
+then, of one session, the CPU seconds of every page.
 `--against` names another checkout to measure in the same run, `--writing` stores a row of the default model twice a
 second meanwhile. Servers and clients talk on this machine only.
 """
@@ -15,7 +16,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +38,7 @@ from tests.e2e.browser import Dashboard, dashboard
 
 LONGEST = 600.0  # seconds that a session may take
 PAUSE = 0.5  # seconds from one stored row to the next
+FEWEST = 10  # sessions of which a median is taken
 REPEATS = 5  # visits of each page by one session after another
 PAGES = {
     "Explore": ("", ""),
@@ -76,7 +78,7 @@ async def open_page(address: str, name: str, query: str) -> Visit:
     """Open a page in a new session.
 
     Raises:
-        RuntimeError: If the page shows an error.
+        RuntimeError: If there is no such page, or it shows an error.
     """
     asked = BackMsg()
     asked.rerun_script.page_name, asked.rerun_script.query_string = name, query
@@ -94,6 +96,8 @@ async def open_page(address: str, name: str, query: str) -> Visit:
                     f"The page {name or 'Explore'} failed: {message.delta.new_element.exception.message}"
                 )
             charts += element == "plotly_chart"
+            if message.WhichOneof("type") == "page_not_found":
+                raise RuntimeError(f"The dashboard has no page {name}.")
             if message.WhichOneof("type") == "script_finished":
                 return Visit(time.monotonic() - started, charts)
     raise RuntimeError("The server closed the connection before the page was complete.")
@@ -149,6 +153,12 @@ def written(results: Path) -> Iterator[None]:
         writer.join()
 
 
+def measure_side(project: Path, number: int, writing: bool) -> list[Load]:
+    """Start a checkout's server and open Explore in so many sessions at once, of few several times."""
+    with started(project) as (server, results), written(results) if writing else nullcontext():
+        return [measure(server, number) for _ in range(max(1, FEWEST // number))]
+
+
 def compare_loads(sides: dict[str, Path], numbers: list[int], rounds: int, writing: bool) -> None:
     """Print what each number of sessions takes on each side, in turn."""
     title = "Explore" + (", a row stored twice a second" if writing else "")
@@ -157,12 +167,7 @@ def compare_loads(sides: dict[str, Path], numbers: list[int], rounds: int, writi
         loads: dict[str, list[Load]] = {side: [] for side in sides}
         for turn in range(rounds):
             for side in list(sides)[:: -1 if turn % 2 else 1]:
-                with started(sides[side]) as (server, results):
-                    if writing:
-                        with written(results):
-                            loads[side].append(measure(server, number))
-                    else:
-                        loads[side].append(measure(server, number))
+                loads[side] += measure_side(sides[side], number, writing)
         first = statistics.median(load.cpu for load in next(iter(loads.values())))
         for side, found in loads.items():
             visits = [visit for load in found for visit in load.visits]

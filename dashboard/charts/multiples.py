@@ -19,6 +19,7 @@ from dashboard.charts.choices import MOST_LIT
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.figures import Axis
 from dashboard.charts.style import Theme
+from dashboard.sharing import shared
 
 SIZE = Axis("size", "Parameters of the dense model")
 PACKED = Axis("packed_share", "Packed size, share of the dense model's", percent=True, of_bits=True)
@@ -33,6 +34,7 @@ FORMATS = {
 }
 
 
+@shared
 def alike(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataFrame:
     """Return the perplexities of a model on a text in windows of a length, of the protocol and texts of most points.
 
@@ -48,6 +50,7 @@ def alike(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataF
     return rows if dense.any() and not dense.all() else rows[:0]
 
 
+@shared
 def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the points of a model (`points.collapse`) as multiples of its dense perplexity; rows as of `alike`.
 
@@ -71,6 +74,7 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@shared
 def lit_at_first(found: pd.DataFrame) -> list[str]:
     """Return the names of series, without a model's, that are shown at first: those of most models, the best first."""
     of = found.groupby("of", sort=False).agg({"model": "nunique", "value": "median"})
@@ -114,6 +118,7 @@ def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Fig
     return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times own dense (log scale)")
 
 
+@shared
 def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return the points as people read them; `means` are accuracies as of `minus_dense`."""
     ordered = found.sort_values(["of", "size", "ratio", "pattern"], na_position="first")
@@ -132,6 +137,7 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     ).set_axis(ordered["key"])
 
 
+@shared
 def minus_dense(frame: pd.DataFrame) -> pd.DataFrame:
     """Return each variant's mean accuracy of seven tasks minus its dense model's (key, difference), as shares.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,7 +15,7 @@ from core.data.texts import called
 from core.specs import parse_bits, parse_factor
 from core.words import label
 from dashboard import data
-from dashboard.charts import points, ranking, tradeoff
+from dashboard.charts import choices, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.figures import Axis
 from dashboard.exports.files import Item
@@ -24,7 +26,8 @@ from dashboard.panels.compare import numbers_of
 from dashboard.panels.details import open_point, pick_point, show_details
 from dashboard.panels.laws import show_law
 from dashboard.panels.literal import literal
-from dashboard.panels.pickers import Chosen
+from dashboard.panels.pickers import Chosen, Documents
+from dashboard.sharing import shared
 
 CHART, TABLE = "explore_tradeoff", "explore_ranked"  # keys
 QUALITIES = {"Perplexity": PERPLEXITY, "Mean accuracy": ACCURACY}
@@ -84,9 +87,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     `chosen` is of `pickers.pick`, and `rows` are all tidy rows of the model: every variant that was measured on the
     chosen text is shown, whatever its method and the texts that it was made with, unless it is filtered out.
     """
-    measured = rows[
-        (rows["metric"] == "perplexity") & (rows["dataset"] == chosen.corpus) & (rows["protocol_id"] == chosen.protocol)
-    ]
+    measured = choices.on_text(rows, chosen.corpus, chosen.protocol)
     if measured.empty:
         st.info("No perplexity of this model is there yet: run one, or choose another model or text at the left.")
         return []
@@ -95,9 +96,8 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
             "Quality", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
         )
         cost = st.selectbox("Against", list(COSTS), key="explore_cost", width=210, **BOUND)
-    documents = chosen.documents
-    scored = of_documents(rows).get((documents.limit, documents.scoring), rows.iloc[:0])
-    every = _candidates(chosen, measured, scored)
+    scored = _scored(rows, chosen.documents)
+    every = _candidates(measured, scored, [text for text in (chosen.calibration, chosen.training) if text])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         budget = _pick_budget()
         left = _filtered(every)
@@ -105,10 +105,10 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         st.info("The filters leave no variant.")
         return []
     asked = Asked(QUALITIES[quality], COSTS[cost], budget)
-    found = ranked(left, budget, asked.cost.column, asked.quality)
+    found = _ranked(left, budget, asked.cost.column, asked.quality)
     beside = _beside_first(found, scored if asked.quality == ACCURACY else measured)
     st.markdown(ranking.answer(found, budget, asked.quality, literal, beside))
-    dense = every[points.is_dense(every)]
+    dense = _dense(every)
     items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
     addresses = pick_point(every)
     items.append(_table(chosen, found, asked, beside))
@@ -117,21 +117,18 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     return items
 
 
-def _candidates(chosen: Chosen, measured: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
-    texts = tuple(text for text in (chosen.calibration, chosen.training) if text)
-    store = data.store()
-    return _made(
-        measured,
-        scored,
-        texts,
-        (chosen.model, chosen.corpus, chosen.protocol, str(chosen.documents), store.url, store.stamp()),
-    )
+_candidates, _ranked = shared(candidates), shared(ranked)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _made(_measured: pd.DataFrame, _scored: pd.DataFrame, texts: tuple[str, ...], of: tuple) -> pd.DataFrame:
-    """Return `candidates`; `of` says which rows these are, which takes long to see from them."""
-    return candidates(_measured, _scored, texts)
+@shared
+def _scored(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
+    """Return the accuracies on these documents."""
+    return of_documents(rows).get((documents.limit, documents.scoring), rows.iloc[:0])
+
+
+@shared
+def _dense(every: pd.DataFrame) -> pd.DataFrame:
+    return every[points.is_dense(every)]
 
 
 def _pick_budget() -> Budget:
@@ -160,18 +157,28 @@ def _limit(column: str, field: Field) -> float | None:
 
 def _filtered(every: pd.DataFrame) -> pd.DataFrame:
     """Return the variants that the filters leave; one without a choice leaves all."""
-    left = pd.Series(True, every.index)
+    chosen = {}
     with st.popover("Filters", icon=":material/filter_alt:"):
-        for name, values, shown in (
-            ("Family", every["family"], str.capitalize),
-            ("Method", every["method"], label),
-            ("Training", every["training"], str.capitalize),
-            ("Calibrated on", every["calibration"].fillna(NO_TEXT), str),
+        for name, column, shown in (
+            ("Family", "family", str.capitalize),
+            ("Method", "method", label),
+            ("Training", "training", str.capitalize),
+            ("Calibrated on", "calibration", str),
         ):
+            values = every[column].fillna(NO_TEXT)
             key = f"explore_only_{name.split()[0].lower()}"
             there = list(dict.fromkeys(values))
-            asked = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
-            left &= values.isin(asked or there)
+            chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
+    return _left(every, chosen)
+
+
+@shared
+def _left(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows with one of the values that are chosen of each column; of a column without any choice, all."""
+    left = pd.Series(True, every.index)
+    for column, values in chosen.items():
+        if values:
+            left &= every[column].fillna(NO_TEXT).isin(values)
     return every[left]
 
 
@@ -191,7 +198,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
             caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
     return widgets.show_chart(
         CHART,
-        lambda theme: tradeoff.tradeoff(found, dense, cost, quality, asked.budget, theme),
+        partial(tradeoff.tradeoff, found, dense, cost, quality, asked.budget),
         caption,
         found.drop(columns=["key", "keys", "spread", "value"]),
         file=chosen.file("trade-off"),
@@ -201,6 +208,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Aske
     )
 
 
+@shared
 def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
     """Return the quality and the cost as papers print them, variant by amount: what was removed, bits, factors."""
     kinds = [found["pattern"].map(parse, na_action="ignore").notna() for parse in (parse_bits, parse_factor)]
@@ -218,6 +226,7 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[
     return pivots
 
 
+@shared  # the answers of documents that it reads change only with the rows of the same variants
 def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return by key the differences of what answers first to the best that fits, in the quality that `rows` are of.
 
@@ -232,11 +241,18 @@ def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | Non
     return None if pairs.empty else pairs.set_index("key")
 
 
-def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> Item:
+@shared
+def _rows(found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table of what fits, or of what nearly does, and the keys of its rows."""
     rows = answers(found)
-    keys = list(rows["key"])
+    keys = tuple(rows["key"])
     stored = data.results(keys)
-    table = ranking.ranking(rows, asked.budget, asked.cost.column, [stored[key].footprint for key in keys], beside)
+    footprints = [stored[key].footprint for key in keys]
+    return ranking.ranking(rows, asked.budget, asked.cost.column, footprints, beside), keys
+
+
+def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> Item:
+    table, keys = _rows(found, asked, beside)
     fit = found["fits"].any()
     st.header("What fits" if fit else "The nearest misses", anchor=False)
 

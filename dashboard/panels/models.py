@@ -17,7 +17,9 @@ from dashboard.exports.names import export_name
 from dashboard.exports.pivots import Pivot
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
+from dashboard.panels.curve_data import rows_at
 from dashboard.panels.pickers import MODELS, Chosen
+from dashboard.sharing import shared
 
 MOST = 3  # models that are shown at first
 AGAINST = {"what was removed": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
@@ -46,19 +48,19 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     frames = {model: choices.shown(data.frame(model), chosen.methods) for model in models}
     frames[chosen.model] = chosen.measured
     alike = {model: multiples.alike(frames[model], corpus, window, axis) for model in models}
-    points_of = {model: multiples.multiples(rows) for model, rows in alike.items() if len(rows)}
-    there = {model: found for model, every in points_of.items() if len(found := every.dropna(subset=axis.column))}
+    points_of = {model: _placed(multiples.multiples(rows), axis) for model, rows in alike.items() if len(rows)}
+    there = {model: found for model, found in points_of.items() if len(found)}
     picked = _pick_models(chosen.model, list(there), corpus, window)
     if not picked:
         return []
-    found = pd.concat([there[model] for model in picked], ignore_index=True)
+    found = _together([there[model] for model in picked])
     lit = _pick_series(found)
-    shown = found[found["of"].isin(lit)]
+    shown = _of(found, lit)
     steps = points.amounts(shown)
     if not steps:
         st.info("Choose at least one of the series to show, of which an amount is told.")
         return []
-    means = pd.concat([multiples.minus_dense(data.frame(model)) for model in picked], ignore_index=True)
+    means = _together([multiples.minus_dense(data.frame(model)) for model in picked])
     on = shown.groupby("where")["model"].nunique()
     first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
@@ -66,23 +68,39 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
         at = st.segmented_control(
             points.amount_title(steps), steps, default=first, required=True, key="explore_size_at", **BOUND
         )
-        shown = shown[shown["where"] == at]
+        shown = rows_at(shown, at)
     st.markdown(on_each(at or first, shown))
     content = f"multiples-at-{at}" if at else "multiples"
     return _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+
+
+@shared
+def _placed(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
+    """Return the points that have a place on an axis."""
+    return rows.dropna(subset=axis.column)
+
+
+@shared
+def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, ignore_index=True)
+
+
+@shared
+def _of(rows: pd.DataFrame, series: list[str]) -> pd.DataFrame:
+    return rows[rows["of"].isin(series)]
 
 
 def _chart_and_table(
     shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, file: str
 ) -> list[Item]:
     """Show points against an axis of amounts, or, where all are `at` one amount, against the models' sizes."""
-    draw = multiples.by_size if at else partial(multiples.by_amount, axis=axis)
+    draw = partial(multiples.by_size, shown) if at else partial(multiples.by_amount, shown, axis)
     caption = f"Perplexity on {called(corpus)}, divided by that of the same model before compression, of each model by "
     caption += "its own protocol, which is on its own curve, as are errors. Numbers of papers are as they print them."
     best = shown.iloc[int(shown["value"].argmin())]
     chart = widgets.show_chart(
         "explore_multiples",
-        lambda theme: draw(shown, theme=theme, corpus=corpus),
+        partial(draw, corpus=corpus),
         f"With {at} removed. {caption}" if at else caption,
         shown[["model", "of", "where", "value", "perplexity"]],
         file=file,
