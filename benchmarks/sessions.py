@@ -24,13 +24,13 @@ from threading import Event, Thread
 from typing import NamedTuple
 
 import psutil
-import typer
 from rich.console import Console
 from rich.table import Table
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import connect
 
+from benchmarks.smoke import run
 from core.paths import PROJECT
 from core.request.stages import DEFAULT_MODEL
 from core.store.store import Store
@@ -193,6 +193,9 @@ def compare_pages(sides: dict[str, Path]) -> None:
     Console().print(table)
 
 
+SMOKE = {"at_once": "2", "rounds": 1}
+
+
 def main(at_once: str = "1,10,50", rounds: int = 3, against: Path | None = None, writing: bool = False) -> None:
     os.environ.pop("SLIMSCOPE_DB", None)
     sides = ({"against": against.absolute()} if against else {}) | {"this": PROJECT}
@@ -203,4 +206,4 @@ def main(at_once: str = "1,10,50", rounds: int = 3, against: Path | None = None,
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, SMOKE)

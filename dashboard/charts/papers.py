@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +11,7 @@ from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.words import amount
 from dashboard.charts import choices, points, zeroshot
+from dashboard.sharing import shared
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
 PRINTED = {corpus.id: f"{corpus.name} perplexity" for corpus in CORPORA if corpus.name}
@@ -39,6 +41,7 @@ TABLES = (
 )
 
 
+@shared
 def rows_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     """Return a table's rows with the method's name as charts know it and what was removed, in words."""
     rows = frame[(frame["paper"] == table.paper) & frame["table"].isin(table.tables)]
@@ -48,11 +51,30 @@ def rows_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     return rows.assign(name=rows["method"].str.lower(), removed=removed.mask(dense, "0 %"))
 
 
+@shared
+def with_tuning(rows: pd.DataFrame, tuned: Collection[bool]) -> pd.DataFrame:
+    """Return the dense model's rows, and those in one of these states: fine-tuned or not."""
+    return rows[rows["tuned"].isin(tuned) | (rows["name"] == "dense")]
+
+
+@shared
+def on_text(rows: pd.DataFrame, corpus: str) -> pd.DataFrame:
+    """Return the perplexities on a text."""
+    return rows[(rows["metric"] == "perplexity") & (rows["dataset"] == corpus)]
+
+
+@shared
+def accuracies_at(rows: pd.DataFrame, removed: str) -> pd.DataFrame:
+    """Return the accuracies of the dense model, and those at an amount."""
+    return rows[(rows["metric"] != "perplexity") & rows["removed"].isin(["0 %", removed])]
+
+
 def parts(rows: pd.DataFrame) -> pd.Series:
     """Return what the printed variants are made of, as `dashboard.charts.style.look` takes it."""
     return rows["name"] + rows["tuned"].map({True: "+lora", False: ""})
 
 
+@shared
 def by_model(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `figures.perplexity_by_model` draws from perplexities on one text."""
     series = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
@@ -67,6 +89,7 @@ def by_model(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@shared
 def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return points and dense point as `figures.perplexity_curve` draws them, from perplexities on one text."""
     shown = pd.DataFrame(
@@ -90,6 +113,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return collapsed[collapsed["method"] != "dense"], collapsed[collapsed["method"] == "dense"]
 
 
+@shared
 def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `dots.accuracy_dots` draws, with the mean over the table's tasks as the last."""
     untuned = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
@@ -115,11 +139,27 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
 
 
+@shared
+def measured_curve(read: pd.DataFrame, window: float, parts: Collection[str]) -> pd.DataFrame:
+    """Return the perplexities measured here, in windows of a length, of the dense model and of variants of these parts.
+
+    `read` are tidy rows on one text. Of the model and protocol with most of them, made with the texts that most are
+    made with; empty where only dense models have any.
+    """
+    rows = choices.by_share(read[(read["window"] == window) & ~read["spread_windows"].astype(bool)])
+    rows = rows[points.is_dense(rows) | rows["parts"].isin(parts)]
+    if points.is_dense(rows).all():
+        return rows[:0]
+    model, protocol = rows[["model", "protocol_id"]].value_counts().index[0]
+    return choices.made_with_most(rows[(rows["model"] == model) & (rows["protocol_id"] == protocol)])
+
+
 def tasks_here(printed: pd.DataFrame) -> dict[str, str]:
     """Return the names of printed accuracies' tasks by those that they have here."""
     return {HERE.get(name, name): name for name in printed["dataset"]}
 
 
+@shared
 def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     """Return what was measured here of printed accuracies, by the same methods at the same amounts, as `rows_of` does.
 
@@ -155,6 +195,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable")
 
 
+@shared
 def wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
     """Return the table as papers print it: a row for each method and amount, a column for each of `columns`."""
     names = list(dict.fromkeys(rows[columns]))

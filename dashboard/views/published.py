@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
 from core.data.texts import called
 from dashboard import data
-from dashboard.charts import choices, curve, dots, figures, papers, points
+from dashboard.charts import curve, dots, figures, papers, points
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
+from dashboard.panels.curve_data import split_points, with_dense
 from dashboard.panels.glossary import terms
 
 PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
@@ -31,7 +34,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         required=True,
         **BOUND,
     )
-    rows = rows[rows["dataset"] == corpus]
+    rows = papers.on_text(rows, corpus)
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
     caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks. {cited(table)}"
@@ -39,7 +42,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
         "published_sizes",
-        lambda theme: figures.perplexity_by_model(shown, models, theme, corpus),
+        partial(figures.perplexity_by_model, shown, models, corpus=corpus),
         caption,
         shown,
         file=file,
@@ -61,7 +64,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     caption = f"{papers.protocol(rows)}.{removed} Dotted: guessing. {cited(table)}"
     chart = widgets.show_chart(
         key,
-        lambda theme: dots.accuracy_dots(shown, theme, order),
+        partial(dots.accuracy_dots, shown, order=order),
         caption,
         shown[["series", "task", "metric", "value"]],
         file=export_name(table.title, "accuracy"),
@@ -101,20 +104,20 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         if len(steps) > 1:
             step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", required=True, **BOUND)
     state = "as pruned, with an arrow to after LoRA tuning" if tuned == "both" else tuned
-    mine = rows[rows["tuned"].isin(TUNING[tuned]) | (rows["name"] == "dense")]
-    read = mine[(mine["metric"] == "perplexity") & (mine["dataset"] == corpus)]
+    mine = papers.with_tuning(rows, TUNING[tuned])
+    read = papers.on_text(mine, corpus)
     found, dense = papers.by_ratio(read)
     model = rows["model"].iloc[0]
     drawn = widgets.show_chart(
         "published_ratios",
-        lambda theme: curve.perplexity_curve(found, dense, PARAMETERS, theme, corpus),
+        partial(curve.perplexity_curve, found, dense, PARAMETERS, corpus=corpus),
         f"{model}, {state}; perplexity on {papers.protocol(read)}. {cited(table)}",
         found[["series", "ratio", "value"]],
         file=export_name(table.title, corpus, "perplexity"),
         pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "where", True)],
         alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
     )
-    scored = mine[(mine["metric"] != "perplexity") & mine["removed"].isin(["0 %", step])]
+    scored = papers.accuracies_at(mine, step)
     items = [drawn, *tasks(scored, table, "published_tasks")]
     caption = (
         f"{model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent. {cited(table)}"
@@ -131,31 +134,27 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     """
     begin_ours()
     read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
-    rows = choices.by_share(read[(read["window"] == window) & ~read["spread_windows"].astype(bool)])
     wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
-    rows = rows[points.is_dense(rows) | rows["parts"].isin(wanted)]
-    if points.is_dense(rows).all():
+    rows = papers.measured_curve(read, window, wanted)
+    if rows.empty:
         st.caption(f"None of them was measured here on {called(corpus)} in windows of {int(window)} tokens yet.")
         return []
-    best = rows[["model", "protocol_id"]].value_counts().index[0]
-    rows = rows[(rows["model"] == best[0]) & (rows["protocol_id"] == best[1])]
-    rows = choices.made_with_most(rows)
-    dense = points.collapse(rows[points.is_dense(rows)])
-    found = points.collapse(rows[~points.is_dense(rows)])
-    both = pd.concat([dense, found])
+    model = rows["model"].iloc[0]
+    dense, found = split_points(rows)
+    both = with_dense(dense, found)
     caption = (
-        f"Measured by Slimscope on {best[0]}, another model than the paper's, so compare the shape of the curves, "
+        f"Measured by Slimscope on {model}, another model than the paper's, so compare the shape of the curves, "
         f"not the numbers; {called(corpus)}: {rows['protocol'].iloc[0]}.{curve.explained(found, dense)}"
     )
     return [
         widgets.show_chart(
             "published_ours",
-            lambda theme: curve.perplexity_curve(found, dense, figures.RATIO, theme, corpus),
+            partial(curve.perplexity_curve, found, dense, figures.RATIO, corpus=corpus),
             caption,
             found[["series", "where", "value", "low", "high", "seeds"]],
-            file=export_name(model_part(best[0]), corpus, "perplexity-as-published"),
+            file=export_name(model_part(model), corpus, "perplexity-as-published"),
             pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "where", True, order=points.amounts(found))],
-            alt=f"Perplexity of {best[0]} on {corpus} as measured here",
+            alt=f"Perplexity of {model} on {corpus} as measured here",
         )
     ]
 
@@ -182,7 +181,7 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     return [
         widgets.show_chart(
             "published_ours_by_task",
-            lambda theme: dots.accuracy_dots(shown, theme, order),
+            partial(dots.accuracy_dots, shown, order=order),
             caption,
             shown[["series", "task", "metric", "value"]],
             file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
