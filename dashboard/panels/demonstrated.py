@@ -17,7 +17,7 @@ from dashboard.panels.binding import BOUND
 from dashboard.panels.prompt_viewer import show_prompt
 
 WIDTHS = {
-    **{"Variant": 115, "k": 35, "Prompt": 150, "Accuracy": 75},
+    **{"Variant": 115, "Prompt": 145},
     **{"vs dense": 125, "Change from zero-shot": 140, "Compression": 105, "Adjusted p": 80},
 }
 
