@@ -96,7 +96,8 @@ def _models(url: URL, stamp: tuple, of_papers: tuple) -> list[str]:
 
 def printed_models() -> list[str]:
     """Return the display names of the models that papers have numbers of, the smallest first."""
-    return [names()[ModelId(model, PUBLISHED)] for model in models_of(printed().values())]
+    shown = names()
+    return [shown[ModelId(model, PUBLISHED)] for model in models_of(printed().values())]
 
 
 def frame(model: str) -> SharedTable:
