@@ -63,7 +63,7 @@ TERMS = {
         "so it is known more exactly than either number."
     ),
     "not significant": (
-        "The paired difference could be chance, at a level of 5 %. It does not say that there is none. Significant "
+        "The paired difference could be chance, at a level of 5 %; it does not say that there is none. Significant "
         "alone, not after Holm: its own 95 % interval excludes zero, but among so many comparisons at once one such "
         "interval is no surprise, so that p is adjusted by Holm's correction."
     ),
