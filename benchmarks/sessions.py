@@ -16,13 +16,14 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 from rich.console import Console
@@ -37,6 +38,7 @@ from core.request.stages import DEFAULT_MODEL
 from core.store.store import Store
 from tests.e2e.browser import Dashboard, dashboard
 
+Answer = TypeVar("Answer")
 LONGEST = 600.0  # seconds that a session may take
 PAUSE = 0.5  # seconds from one stored row to the next
 FEWEST = 10  # sessions of which a median is taken
@@ -104,6 +106,12 @@ async def open_page(address: str, name: str, query: str) -> Visit:
     raise RuntimeError("The server closed the connection before the page was complete.")
 
 
+def awaited(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Return what a coroutine returns, also where the calling thread runs an event loop, as Playwright's does."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 async def _open_at_once(address: str, sessions: int, name: str, query: str) -> list[Visit]:
     async with asyncio.timeout(LONGEST):
         return await asyncio.gather(*(open_page(address, name, query) for _ in range(sessions)))
@@ -113,7 +121,7 @@ def measure(server: Dashboard, sessions: int, name: str = "", query: str = "") -
     """Open a page in so many sessions at once."""
     process = psutil.Process(server.process)
     before = _cpu(process)
-    visits = asyncio.run(_open_at_once(server.address, sessions, name, query))
+    visits = awaited(_open_at_once(server.address, sessions, name, query))
     used = _cpu(process) - before
     peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.process}/status").read_text())
     return Load(visits, used / sessions, int(peak[1]) / 1024 if peak else float("nan"))

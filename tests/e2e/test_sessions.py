@@ -1,10 +1,8 @@
 """The benchmark of sessions opens the pages of a real server."""
 
-import asyncio
-
 import pytest
 
-from benchmarks.sessions import PAGES, measure, measure_side, open_page, started
+from benchmarks.sessions import PAGES, awaited, measure, measure_side, open_page, started
 from core.paths import PROJECT
 
 
@@ -30,4 +28,4 @@ def server():
 
 def test_a_page_that_is_not_there_is_not_measured(server):
     with pytest.raises(RuntimeError, match="The dashboard has no page nowhere"):
-        asyncio.run(open_page(server.address, "nowhere", ""))
+        awaited(open_page(server.address, "nowhere", ""))
