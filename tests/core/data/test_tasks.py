@@ -101,7 +101,7 @@ def test_other_documents_give_another_id(data, monkeypatch):
     whole = TASKS["piqa"].model_copy(update={"sha256": found_digest("piqa", data)})
     monkeypatch.setitem(TASKS, "piqa", whole)
     assert identify_task("piqa").id == "piqa"
-    write(data, "piqa", ROWS["piqa"] * 2)
+    write(data / TASKS["piqa"].file, ROWS["piqa"] * 2)
     assert identify_task("piqa").id not in ("piqa", found.id)
     with pytest.raises(UserError, match=f"The documents of {found.id} are not on this machine"):
         harness_tasks([found.id])
@@ -116,7 +116,7 @@ def found_digest(name, data):
 
 def test_columns_that_the_harness_does_not_read_do_not_matter(data):
     before = identify_task("boolq").id
-    write(data, "boolq", [{**row, "idx": 7, "extra": "x"} for row in ROWS["boolq"]])
+    write(data / TASKS["boolq"].file, [{**row, "idx": 7, "extra": "x"} for row in ROWS["boolq"]])
     assert identify_task("boolq").id == before
 
 

@@ -69,10 +69,10 @@ def test_the_bias_of_a_head_counts(monkeypatch):
 def test_a_perplexity_is_the_papers():
     model, tokens = tiny(), windows(3, 20)
     losses = torch.tensor(own_losses(model, tokens))
-    value, stderr, n = summary("perplexity", read(model, {"text": tokens})["text"]).values()
-    assert n == 3
-    assert value == pytest.approx(losses.mean().exp().item(), rel=1e-4)
-    assert stderr == pytest.approx(value * losses.std().item() / math.sqrt(3), rel=1e-3)
+    found = summary("perplexity", read(model, {"text": tokens})["text"])
+    assert found["n"] == 3
+    assert found["value"] == pytest.approx(losses.mean().exp().item(), rel=1e-4)
+    assert found["stderr"] == pytest.approx(found["value"] * losses.std().item() / math.sqrt(3), rel=1e-3)
 
 
 def test_logits_that_are_not_the_models_own_are_refused():
