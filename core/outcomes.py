@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.longrun import StandardError, independent
 
 if TYPE_CHECKING:
-    import numpy as np
     from pandas import DataFrame
 
 METRICS = ("acc", "acc_norm", "perplexity")  # of what the harness computes of a task, those that are kept
@@ -18,7 +19,9 @@ HIGHEST = 700.0  # nats: a float holds no larger exponential
 
 def value(metric: str, samples: DataFrame) -> float:
     """Return the number that a metric's column gives, as `summary` does."""
-    mean = float(samples[metric].mean())
+    values = samples[metric].to_numpy(float)
+    known = values[~np.isnan(values)]  # np.mean takes a third of the time of pandas
+    mean = float(known.mean()) if len(known) else math.nan
     return math.exp(min(-mean, HIGHEST)) if metric == "perplexity" else mean
 
 

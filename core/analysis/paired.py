@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from pandas import ArrowDtype
 
 from core.analysis.intervals import interval, t_test
 from core.analysis.proportions import Counts, adjusted_mean
@@ -106,10 +107,14 @@ def baselines(samples: DataFrame) -> Baselines:
     """
     if "loglikelihoods" not in samples or samples.empty:
         return Baselines(None, None)
-    choices = samples["loglikelihoods"].map(len)
+    listed = samples["loglikelihoods"]
+    lengths = listed.list.len() if isinstance(listed.dtype, ArrowDtype) else listed.map(len)
+    choices = lengths.to_numpy(int)  # (n,)
     if choices.min() < 2:
         return Baselines(None, None)
-    return Baselines(float((1 / choices).mean()), float(samples["target"].value_counts(normalize=True).max()))
+    targets = samples["target"].to_numpy(float)
+    _, counts = np.unique(targets[~np.isnan(targets)], return_counts=True)
+    return Baselines(float((1 / choices).mean()), float(counts.max() / counts.sum()))
 
 
 def _check(metric: str, first: DataFrame, second: DataFrame) -> None:

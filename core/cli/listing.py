@@ -7,6 +7,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from core.analysis import latex as tex
+from core.cli.collection import no_collection
 from core.cli.console import messages, output
 from core.cli.tables import SHORT_KEY, SUMMARY_NOTE, Row, as_json, print_table, summary, warn_few
 from core.errors import UserError, echo
@@ -21,6 +22,7 @@ OF = ("model", "chain", "seed")  # columns of `summary` that say what a row is o
 TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
+@no_collection()
 def results(
     csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol, beside dense.")] = False,
     json: Annotated[bool, typer.Option("--json", help="A list of whole results.")] = False,

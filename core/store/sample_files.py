@@ -25,7 +25,7 @@ LISTS = ("loglikelihoods", "shots")  # of numbers
 TEXTS = ("instruction", "reasoning", "dataset", "protocol")
 LOCAL, SHIPPED = ("doc_id",), ("doc_id", "dataset", "protocol")  # columns of a file of one measurement, of a variant
 
-State = tuple[int, int]  # modification time in ns, bytes
+State = tuple[int, int, int]  # inode, as two writes may have one time; modification time in ns; bytes
 _sound: dict[Path, State] = {}  # files that were read without fault, in this state
 _damaged: dict[Path, tuple[State | None, str]] = {}  # the state that a file was read in, and what is wrong with it
 
@@ -46,15 +46,18 @@ def write(frame: DataFrame, file: Path) -> None:
 
 def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
     """Return the table in a file; None where there is none, or it is damaged or lacks one of the columns."""
+    if not os.path.exists(file):  # as for nearly all of the user's own, so nothing slower comes first
+        return None
+    state = _state(file)
+    if _known_damaged(file, state):
+        return None
     from pyarrow import ArrowException, parquet
 
-    state = _state(file)
-    if (state is None and not file.exists()) or _known_damaged(file, state):
-        return None
     try:
         if state is None:
             raise ValueError("it is not a regular file")
-        table = parquet.read_table(file, partitioning=None, page_checksum_verification=True)
+        with parquet.ParquetFile(file, page_checksum_verification=True) as opened:
+            table = opened.read(use_threads=False)  # hundreds of small files are read, which threads only slow down
         _check(table, columns)
         table = table.replace_schema_metadata(None)  # what pandas noted there has no checksum
     except (OSError, ValueError, ArrowException) as error:
@@ -88,7 +91,7 @@ def _state(file: Path) -> State | None:
         info = file.stat()
     except OSError:
         return None
-    return (info.st_mtime_ns, info.st_size) if stat.S_ISREG(info.st_mode) else None
+    return (info.st_ino, info.st_mtime_ns, info.st_size) if stat.S_ISREG(info.st_mode) else None
 
 
 def _note(file: Path, state: State | None, reason: str) -> None:

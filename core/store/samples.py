@@ -22,7 +22,7 @@ from core.results import Measurement, Result
 from core.store import sample_files
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Index
     from pyarrow import ChunkedArray, Table
 
 FOLDER = "samples"
@@ -130,38 +130,54 @@ def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | Non
     part = _parts(file, time).get((dataset, protocol))
     if part is None:
         return None
-    return pandas.DataFrame(
-        {
-            name: _column(part.column(name))
-            for name in KEPT
-            if name in part.column_names and part.column(name).null_count < part.num_rows
-        },
-        copy=False,
-    )
+    columns = zip(part.column_names, part.columns, strict=True)
+    there = {name: _column(values) for name, values in columns if values.null_count < part.num_rows}
+    kept = {name: there[name] for name in KEPT if name in there}
+    frame = pandas.DataFrame(dict(enumerate(kept.values())), index=pandas.RangeIndex(part.num_rows), copy=False)
+    frame.columns = _names(tuple(kept))
+    return frame
+
+
+@lru_cache(maxsize=64)
+def _names(names: tuple[str, ...]) -> Index:
+    """Return one index for all frames with these columns, as building its lookup table costs more than the frame."""
+    import pandas
+
+    return pandas.Index(names)
 
 
 def _column(values: ChunkedArray) -> Any:
     """Return a column for pandas: numbers by NumPy, lists as they are, as an object a document would cost most time."""
-    import pandas
+    from pandas.arrays import ArrowExtensionArray
     from pyarrow import types
 
     if types.is_list(values.type):
-        return pandas.Series(values, dtype=pandas.ArrowDtype(values.type))
+        return ArrowExtensionArray(values)
     return values.to_numpy() if types.is_integer(values.type) or types.is_floating(values.type) else values.to_pandas()
 
 
 @lru_cache(maxsize=128)
 def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
     """Return the samples in a shipped file by dataset and protocol; none is copied before it is asked for."""
+    import pyarrow
+    from pyarrow.compute import field
+
     table = sample_files.read(file, sample_files.SHIPPED)
     if table is None:
         return {}
-    places = table.select(["dataset", "protocol"]).to_pandas().groupby(["dataset", "protocol"]).indices
-    parts = {}
-    for (dataset, protocol), rows in places.items():
-        together = rows[-1] - rows[0] + 1 == len(rows)  # as they are written
-        part = table.slice(rows[0], len(rows)) if together else table.take(rows)
-        parts[str(dataset), str(protocol)] = part.drop_columns(["dataset", "protocol"])
+    split = ["dataset", "protocol"]
+    rows = table.select(split).append_column("row", pyarrow.array(range(table.num_rows)))
+    spans = rows.group_by(split, use_threads=False).aggregate([("row", "min"), ("row", "max"), ("row", "count")])
+    outcomes, parts = table.drop_columns(split), {}
+    for span in spans.to_pylist():
+        here, first, n = (span["dataset"], span["protocol"]), span["row_min"], span["row_count"]
+        if None in here:
+            continue
+        if span["row_max"] - first + 1 == n:  # as they are written
+            parts[here] = outcomes.slice(first, n)
+        else:
+            scattered = table.filter((field("dataset") == here[0]) & (field("protocol") == here[1]))
+            parts[here] = scattered.drop_columns(split)
     return parts
 
 
