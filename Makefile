@@ -5,8 +5,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: run test attack bench lint
 
 run: .venv/installed-run
-	@echo "Slimscope is at http://127.0.0.1:8501 (Ctrl+C stops it)"
-	$(BIN)/python -m streamlit run dashboard/server.py --server.address 127.0.0.1 --server.port 8501
+	$(BIN)/slimscope dashboard
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -38,10 +37,10 @@ lint: .venv/installed-test
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/installed-run: requirements.txt | .venv/bin/python
+.venv/installed-run: pyproject.toml README.md core/api.py | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-test: requirements.txt requirements-test.txt requirements-export.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+.venv/installed-test: pyproject.toml README.md core/api.py | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch .venv/installed-run $@

@@ -4,7 +4,7 @@
 
 It prints MB on disk, tokens a second of decoding one sequence (the most of the rounds, which other work disturbed
 least, and the median; all are read in turn), both over those of dense, and the largest difference of a log-probability
-among the five likeliest next tokens from ours. Needs what requirements-export.txt names.
+among the five likeliest next tokens from ours. Needs the extra `export`.
 """
 
 import statistics

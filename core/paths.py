@@ -4,10 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
-PROJECT = Path(__file__).resolve().parent.parent
-CACHED_RESULTS = PROJECT / "cached_results"
+PROJECT = Path(__file__).resolve().parent.parent  # the checkout, or the folder of installed packages
+IS_CHECKOUT = (PROJECT / "pyproject.toml").is_file()
+CACHED_RESULTS = (PROJECT if IS_CHECKOUT else PROJECT / "slimscope") / "cached_results"
 SHIPPED_MEASURED = CACHED_RESULTS / "measured"
 SHIPPED_PUBLISHED = CACHED_RESULTS / "published"
 CORRELATIONS = CACHED_RESULTS / "correlations.json"  # of window losses, for standard errors
@@ -35,8 +36,13 @@ def data_dir() -> Path | None:
 
 
 def local_results_dir() -> Path:
-    """Return the folder of the user's own results: database, samples, job logs, compute lock."""
-    return Path(os.environ.get("SLIMSCOPE_RESULTS") or CACHED_RESULTS)
+    """Return the folder of the user's own results: database, samples, job logs, compute lock.
+
+    It is `SLIMSCOPE_RESULTS`, else `cached_results` of a checkout, else the platform's folder for user data.
+    """
+    if chosen := os.environ.get("SLIMSCOPE_RESULTS"):
+        return Path(chosen)
+    return CACHED_RESULTS if IS_CHECKOUT else user_data_path("slimscope")
 
 
 def unwritable(folder: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.data.corpora import identify_corpus
@@ -34,6 +34,13 @@ def missing(
     if not (perplexity or tasks or latency or scan or spec.save):
         return None
     return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency, "scan": scan})
+
+
+def requested(spec: RunSpec, rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Return the rows that a run asks for, in the order that it names them in."""
+    texts = (row for wanted in spec.perplexity for row in rows if answers(row, wanted, spec.variant.dtype))
+    tasks = (row for wanted in spec.tasks for row in rows if answers(row, wanted, spec.scoring_dtype))
+    return (*texts, *tasks, *(row for row in rows if spec.latency and "batch" in row.protocol))
 
 
 def answers(row: Measurement, wanted: Perplexity | Task | Scan, dtype: str) -> bool:

@@ -1,6 +1,6 @@
 """Every method, what prepares a model for one and what makes better what methods leave, in the order shown to users.
 
-Adding one is its file and a line here.
+Adding one is its file and a line here, or an entry point of another package (`core.plugins`).
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core import plugins
 from core.errors import UserError, unknown
 from core.methods.base import Method, Place, Preparation, Reads, Reconstruction
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
@@ -52,7 +53,7 @@ from core.training.methods.lora import LoRA
 from core.training.methods.loraprune_trained import LoRAPruneTrained
 from core.training.methods.magnitude_trained import MagnitudeTrained
 
-METHODS: tuple[type[Method], ...] = (
+BUILT_IN: tuple[type[Method], ...] = (
     Dense,
     Magnitude,
     Wanda,
@@ -83,10 +84,20 @@ METHODS: tuple[type[Method], ...] = (
     AutoRound,
     TensorTrain,
     EmbeddingLowRank,
+    Rotate,
+    AdaPrune,
+    LoRA,
+    DistillWhite,
+    DistillBlack,
 )
-PREPARATIONS: tuple[type[Preparation], ...] = (Rotate,)
-RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = (AdaPrune,)
-RECOVERIES: tuple[type[Recovery], ...] = (LoRA, DistillWhite, DistillBlack)
+PLUG_INS = plugins.load([stage.name for stage in BUILT_IN])
+_ALL = (*BUILT_IN, *PLUG_INS.methods)
+PREPARATIONS: tuple[type[Preparation], ...] = tuple(stage for stage in _ALL if issubclass(stage, Preparation))
+RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = tuple(stage for stage in _ALL if issubclass(stage, Reconstruction))
+RECOVERIES: tuple[type[Recovery], ...] = tuple(stage for stage in _ALL if issubclass(stage, Recovery))
+METHODS: tuple[type[Method], ...] = tuple(
+    stage for stage in _ALL if not issubclass(stage, Preparation | Reconstruction | Recovery)
+)
 STAGES: tuple[type[Method], ...] = (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS, *RECOVERIES)
 
 

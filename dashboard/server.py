@@ -1,4 +1,4 @@
-"""The dashboard's server: `streamlit run dashboard/server.py` from the project's folder.
+"""The dashboard's server: `slimscope dashboard`.
 
 It loads what the first page needs, and reads what is stored, before it takes visits: that takes longer than to draw a
 page.

@@ -3,12 +3,14 @@
 import logging
 import os
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, importing, laws, listing, upkeep
+from core.cli import compare, compute, dashboard, importing, laws, listing, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
 from core.errors import Cancelled, UserError, out_of_memory, short
@@ -25,10 +27,25 @@ app = typer.Typer(
 for command in (
     *(compute.run, compute.sweep, compute.export),
     *(listing.results, compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
-    *(upkeep.fetch, upkeep.doctor),
+    *(dashboard.dashboard, upkeep.fetch, upkeep.doctor),
 ):
     app.command()(command)
 app.command("import", help=importing.HELP)(importing.import_files)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"slimscope {version('slimscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

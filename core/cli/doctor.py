@@ -15,6 +15,7 @@ from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.sources import identify
 from core.paths import cache_dir, data_dir, local_results_dir, unwritable
+from core.registry import PLUG_INS
 from core.request.stages import DEFAULT_MODEL
 from core.shipping.formats import FORMATS
 from core.shipping.proof import HOW
@@ -33,7 +34,7 @@ class Check(Frozen):
 
 def report() -> list[Check]:
     """Return every check, in the order to show. Downloads nothing."""
-    return [*_installed(), *_machine(), *_reachable(), *_models(), *_texts(), *_tasks()]
+    return [*_installed(), *_plug_ins(), *_machine(), *_reachable(), *_models(), *_texts(), *_tasks()]
 
 
 def _installed() -> Iterator[Check]:
@@ -42,13 +43,20 @@ def _installed() -> Iterator[Check]:
         try:
             yield Check(group="installed", name=package, ok=True, detail=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            yield Check(group="installed", name=package, ok=False, detail="missing: pip install -r requirements.txt")
+            yield Check(group="installed", name=package, ok=False, detail="missing: pip install slimscope")
     for package in OPTIONAL:
         try:
             yield Check(group="optional", name=package, ok=True, detail=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             detail = f"not here, so that it cannot show that it reads exports: {HOW}"
             yield Check(group="optional", name=package, ok=False, detail=detail)
+
+
+def _plug_ins() -> Iterator[Check]:
+    for method in PLUG_INS.methods:
+        yield Check(group="plug-in", name=method.name, ok=True, detail=f"{method.label}, of {method.__module__}")
+    for sentence in PLUG_INS.left_out:
+        yield Check(group="plug-in", name="", ok=False, detail=sentence)
 
 
 def _machine() -> Iterator[Check]:

@@ -63,13 +63,7 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
     """Make the variant, measure it by texts, tasks and time, and return it and what is known of it without that."""
     # Every text is read before anything is computed, so that one too short or missing is told at once.
     texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows, p.spread) for p in spec.perplexity}
-    try:
-        model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
-    except Cancelled as stop:
-        if stop.kept:
-            store.put(stop.kept)
-        raise
-    store.put(result)
+    model, result = make(spec, tokenizer, store, progress)
     move(model, execution_device(spec.device))
     _perplexities(model, tokenizer, texts, spec.variant.dtype, spec.device, result, store, progress)
     if spec.tasks:
@@ -81,6 +75,21 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
             for row in latency(model, how or spec.variant.dtype, progress):
                 told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
                 _keep(store, result, None, told)
+    return model, result
+
+
+def make(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
+    """Make the variant, or load it from the cache, store what is known of it, and return both; the model is on the CPU.
+
+    Raises `UserError` for what cannot be made, and `Cancelled`, after a recovery's best so far is stored.
+    """
+    try:
+        model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
+    except Cancelled as stop:
+        if stop.kept:
+            store.put(stop.kept)
+        raise
+    store.put(result)
     return model, result
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from core.chain import Asked, Shared, parse
 from core.data.corpora import default_corpora, identify_corpus
@@ -16,7 +17,7 @@ from core.errors import UserError, echo, short, unknown
 from core.models.facts import facts
 from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
-from core.models.sources import check_here, identify
+from core.models.sources import check_here, identify, identify_again
 from core.request.asked import build_asked, check_seed, reads_of, text_for
 from core.request.scans import scan_of
 from core.request.shots import check_shots
@@ -77,18 +78,31 @@ def complete(
         source.id,
         source.revision,
         stages,
-        list(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
-        list(dict.fromkeys(identified_task(wanted) for wanted in tasks)),
-        dtype,
-        device,
-        latency,
-        force,
-        scoring,
+        **_measured(perplexity, tasks, shape),
+        dtype=dtype,
+        device=device,
+        latency=latency,
+        force=force,
+        scoring=scoring,
     )
     if scan is None:
         return spec
     text = identified_calibration(calibration or default_text(False, shape), shape)
     return spec.model_copy(update={"scan": scan_of(stages, scan, text, seed)})
+
+
+def measuring(spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task]) -> RunSpec:
+    """Return a checked run that measures other numbers of the same variant; a `UserError` where they do not fit."""
+    shape = facts(identify_again(spec.variant.model, spec.variant.revision))
+    return spec.model_copy(update=_measured(perplexity, tasks, shape))
+
+
+def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelFacts) -> dict[str, Any]:
+    """Return what a run measures, as its fields: each number once, texts and tasks named by their content."""
+    return {
+        "perplexity": tuple(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
+        "tasks": tuple(dict.fromkeys(identified_task(wanted) for wanted in tasks)),
+    }
 
 
 def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:

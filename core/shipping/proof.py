@@ -37,7 +37,7 @@ PROMPTS = (
 TOKENS = 32  # that are decoded to time them
 FILE = "proof.json"
 POLL = 0.5  # seconds
-HOW = "pip install -r requirements-export.txt"
+HOW = "pip install 'slimscope[export]'"
 
 
 Reading = tuple[list[int], "Tensor"]  # the tokens of a prompt, the log-probability of every next one (V,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
+from importlib.metadata import metadata
 
 import streamlit as st
 
@@ -11,7 +11,6 @@ from core.data import embedded
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.models.catalogue import MODELS
-from core.paths import PROJECT
 from dashboard.panels.glossary import show_glossary
 from dashboard.panels.stories import show_stories
 
@@ -27,9 +26,9 @@ def show_identity() -> None:
 
 
 def project() -> tuple[str, str, str]:
-    """Return the project's name, one sentence on it, and its version, as its own declaration has them."""
-    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
-    return declared["name"].capitalize(), declared["description"], declared["version"]
+    """Return the project's name, one sentence on it, and its version, as the installed package has them."""
+    declared = metadata("slimscope")
+    return declared["Name"].capitalize(), declared["Summary"], declared["Version"]
 
 
 @st.dialog("About", width="large")
@@ -52,7 +51,7 @@ def about() -> None:
 
 def readme() -> str:
     """Return the README for a dialog: smaller headings, without its picture and links into the project's folder."""
-    text = (PROJECT / "README.md").read_text("utf-8").partition("\n")[2]  # without its title
+    text = str(metadata("slimscope").json["description"]).partition("\n")[2]  # without its title
     text = re.sub(r"^!\[.*?\]\(.*?\)\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
     fenced = text.split("```")  # every second part is code, whose # is a comment

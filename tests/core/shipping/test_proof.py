@@ -34,9 +34,7 @@ def test_the_largest_difference_and_other_tokens_are_told():
 
 def test_a_runtime_that_is_not_installed_is_named():
     found = prove(Runtime("in_llama_cpp", ("no-such-package",)), Path("x"), [], 1, lambda: None)
-    assert found.words() == (
-        "Not proved: install no-such-package (pip install -r requirements-export.txt), which reads it."
-    )
+    assert found.words() == ("Not proved: install no-such-package (pip install 'slimscope[export]'), which reads it.")
 
 
 def test_files_that_a_runtime_cannot_read_are_said(tmp_path):

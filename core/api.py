@@ -1,0 +1,207 @@
+"""Compress, measure and compare language models from Python: the package `slimscope`.
+
+Every function does what the command of its name does, by the same path and with the same store.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+def _check_core() -> None:
+    """Raise `ImportError` where Python finds another package named `core` before that of Slimscope."""
+    place = importlib.util.find_spec("core")
+    origin = place.origin if place else None
+    if origin is None or not Path(origin).with_name("registry.py").is_file():
+        raise ImportError(
+            f"Slimscope needs its own package core, but Python finds another one first: {origin or place}. "
+            "Rename that one, or start Python in another folder."
+        )
+
+
+try:
+    _check_core()
+except ImportError as error:
+    if Path(sys.argv[0]).stem == "slimscope":  # a command ends with a sentence, not with a traceback
+        sys.exit(str(error))
+    raise
+
+from core.errors import UserError  # noqa: E402
+from core.specs import Calibration, Perplexity, RunSpec, Task  # noqa: E402
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["UserError", "Variant", "compress", "evaluate", "load", "results"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model after the stages of its chain.
+
+    Attributes:
+        spec: Model, stages and device, as the store and the commands know them.
+        model: The network in evaluation mode, on the CPU.
+        tokenizer: Its tokenizer.
+    """
+
+    spec: RunSpec
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def key(self) -> str:
+        """The key that `slimscope results` and `slimscope export` take."""
+        return self.spec.variant.key
+
+    @property
+    def chain(self) -> str:
+        """The chain as it is written, such as `sparsegpt@0.5+adaprune`."""
+        from core.chain import written
+
+        return written(self.spec.variant.stages)
+
+
+def load(model: str = "smollm2-135m", *, device: str = "cpu", dtype: str = "float32") -> Variant:
+    """Load a dense model.
+
+    Args:
+        model: Catalogue id, folder or Hugging Face id.
+        device: `cpu`, `cuda`, `cuda:1` or `mps`; what is made of the model is computed there.
+        dtype: `float32`, `bfloat16` or `float16`.
+
+    Returns:
+        The model as a variant without stages.
+
+    Raises:
+        UserError: There is no such model, device or dtype.
+    """
+    return _make(model, "dense", device=device, dtype=dtype)
+
+
+def compress(
+    model: Variant | str,
+    chain: str,
+    *,
+    calibration: str | None = None,
+    train: str | None = None,
+    seed: int = 0,
+) -> Variant:
+    """Compress a dense model by a chain of stages; a variant that is cached is loaded.
+
+    Args:
+        model: A dense model of `load`, or what `load` takes.
+        chain: Stages, such as `sparsegpt@0.5+adaprune`.
+        calibration: Calibration data `CORPUS:NxL`, N sequences of L tokens; `c4-sample:16x2048` or the like by default.
+        train: Training data `CORPUS:NxL` of the stages that train.
+        seed: Seed of what is drawn, such as the calibration data.
+
+    Returns:
+        The compressed variant; `model` stays as it is.
+
+    Raises:
+        UserError: The chain, the data or the model do not fit.
+    """
+    dense = model if isinstance(model, Variant) else None
+    if dense and dense.chain != "dense":
+        raise UserError(
+            f"The model was compressed by {dense.chain} already; give the dense model and the whole chain, "
+            f"such as {dense.chain}+{chain}."
+        )
+    name = dense.spec.variant.model if dense else str(model)
+    device, dtype = (dense.spec.device, dense.spec.variant.dtype) if dense else ("cpu", "float32")
+    return _make(name, chain, calibration=calibration, train=train, seed=seed, device=device, dtype=dtype)
+
+
+def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: str | Sequence[str] = ()) -> DataFrame:
+    """Measure a variant beside its dense model, and store the numbers; those that are stored are loaded.
+
+    Args:
+        variant: What `load` or `compress` returned.
+        perplexity: `CORPUS@WINDOW[:N]`, one or several: the first N windows of WINDOW tokens, all without N.
+        tasks: `TASK[:LIMIT]`, one or several: the first LIMIT documents, all without a limit.
+
+    Returns:
+        One row a number with the columns of `results`.
+
+    Raises:
+        UserError: Nothing is named to measure, or what is named does not fit.
+    """
+    from core.analysis.differences import tidy_beside_dense
+    from core.engine.runs import run
+    from core.protocols import requested
+    from core.request.complete import measuring
+    from core.store.store import Store, compute_lock
+
+    texts = [Perplexity.parse(text) for text in _each(perplexity)]
+    wanted = [Task.parse(task) for task in _each(tasks)]
+    if not (texts or wanted):
+        raise UserError(
+            "Nothing is named to measure; give perplexity, such as wikitext2@2048:16, or tasks, such as piqa."
+        )
+    spec, store = measuring(variant.spec, texts, wanted), Store()
+    with compute_lock():
+        result = run(spec, store)
+    found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
+    dense = store.get(result.variant.dense_key)
+    known = [found] if dense is None or dense.variant.key == variant.key else [dense, found]
+    rows = tidy_beside_dense(known, store.samples)
+    return rows[rows["key"] == variant.key].reset_index(drop=True)
+
+
+def results(model: str | None = None) -> DataFrame:
+    """Return the stored results, bundled ones included.
+
+    Args:
+        model: A model's name as the column `model` has it; all models without it.
+
+    Returns:
+        One row a number: the variant, its size, the number with its protocol, and the paired difference to dense.
+    """
+    from core.analysis.differences import tidy_beside_dense
+    from core.store.store import Store
+
+    store = Store()
+    rows = tidy_beside_dense(store.results(), store.samples)
+    return rows if model is None else rows[rows["model"] == model].reset_index(drop=True)
+
+
+def main() -> int:
+    """Run the command `slimscope` and return its exit code."""
+    from core.cli.app import main as command
+
+    return command()
+
+
+def _make(
+    model: str,
+    chain: str,
+    *,
+    calibration: str | None = None,
+    train: str | None = None,
+    seed: int = 0,
+    device: str,
+    dtype: str,
+) -> Variant:
+    from core.engine.execute import make
+    from core.models.sources import identify_again, load_tokenizer
+    from core.progress import silent
+    from core.request.complete import complete
+    from core.store.store import Store, compute_lock
+
+    texts, examples = (Calibration.parse(text) if text else None for text in (calibration, train))
+    spec = complete(model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype)
+    tokenizer = load_tokenizer(identify_again(spec.variant.model, spec.variant.revision))
+    with compute_lock():
+        network, _ = make(spec, tokenizer, Store(), silent)
+    return Variant(spec, network.eval(), tokenizer)
+
+
+def _each(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names

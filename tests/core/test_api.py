@@ -1,0 +1,53 @@
+"""The Python API: what its page says, and what it refuses."""
+
+import doctest
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from core import api
+from core.paths import PROJECT
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+@pytest.fixture
+def at_home(folder, tmp_path, monkeypatch):
+    """A working folder with a model and a text by the names of the page."""
+    shutil.copytree(folder / "tiny", tmp_path / "my-model")
+    (tmp_path / "my-text.txt").symlink_to(folder / "text.txt")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_example_of_the_page_gives_what_stands_there(at_home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "slimscope", api)  # the installed package is a copy of this module
+    failed, tried = doctest.testfile(str(PROJECT / "docs" / "python.md"), module_relative=False)
+    assert failed == 0 and tried > 10
+
+
+def test_it_shares_numbers_with_the_commands(at_home, capsys):
+    from core.cli.app import main
+
+    variant = api.compress("my-model", "magnitude@0.5")
+    table = api.evaluate(variant, perplexity="my-text.txt@32:4")
+    assert main(["run", "my-model", "magnitude@0.5", "--perplexity", "my-text.txt@32:4", "--json"]) == 0
+    assert f'"value": {table["value"][0]}' in capsys.readouterr().out
+    assert set(table["key"]) == {variant.key}
+
+
+def test_it_refuses_nothing_to_measure_and_names_what_is_there():
+    with pytest.raises(api.UserError, match="Nothing is named to measure"):
+        api.evaluate(api.load("./tiny"))
+
+
+def test_another_package_named_core_is_named_in_a_sentence(tmp_path):
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "__init__.py").touch()
+    known = os.environ | {"PYTHONPATH": str(tmp_path)}
+    code = f"import runpy; runpy.run_path({str(PROJECT / 'core' / 'api.py')!r})"
+    done = subprocess.run([sys.executable, "-c", code], env=known, cwd=tmp_path, capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: Slimscope needs its own package core") and str(tmp_path / "core") in last

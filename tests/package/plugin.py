@@ -1,0 +1,38 @@
+"""A package outside the project with a method, as an installer leaves it: modules and their metadata in one folder."""
+
+from pathlib import Path
+
+MODULE = '''
+import torch
+
+from core.methods.base import NEUTRAL
+from core.methods.unstructured.scored import Scored
+
+
+class RandomPruning(Scored):
+    name = "random"
+    label = "Random"
+    summary = "Zeroes weights at random."
+    idea = "Each weight has the same chance to become zero."
+    formulas = ("S_{ij} = u_{ij}",)
+    colour = NEUTRAL
+    draws = True
+
+    def score(self, weight, statistics):
+        return torch.rand(weight.shape, generator=statistics.generator)
+'''
+ENTRIES = """[slimscope.methods]
+random = random_pruning:RandomPruning
+broken = random_pruning.absent:Nothing
+taken = core.methods.unstructured.wanda:Wanda
+"""
+
+
+def write_plugin(place: Path) -> Path:
+    """Write a package with a method that works, one that fails to import and one whose name is taken."""
+    (place / "random_pruning.py").write_text(MODULE)
+    known = place / "random_pruning-1.0.dist-info"
+    known.mkdir()
+    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: random-pruning\nVersion: 1.0\n")
+    (known / "entry_points.txt").write_text(ENTRIES)
+    return place

@@ -1,0 +1,56 @@
+"""A method of another package works by the command line and the form, and a broken one takes nothing with it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.paths import PROJECT
+from tests.package.plugin import write_plugin
+
+BROKEN = "The method broken of random-pruning is left out: ModuleNotFoundError: No module named 'random_pruning.absent'"
+TAKEN = "The method taken of random-pruning is left out: there is a method wanda already."
+FORM = """
+from streamlit.testing.v1 import AppTest
+from core.paths import PROJECT
+
+app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=60)
+app.query_params["chain"] = "random@0.25"
+app.run()
+app.switch_page("views/run.py").run()
+assert not app.exception
+print([field.value for field in app.text_input if field.label == "Chain of stages"])
+print([field.value for field in app.selectbox if "Random" in str(field.options)])
+"""
+
+
+@pytest.fixture
+def python(machine, folder, tmp_path):
+    """Run Python beside the plug-in, in the folder of the tiny model."""
+    write_plugin(tmp_path)
+    known = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{tmp_path}"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=known, cwd=folder, capture_output=True, text=True, timeout=200)
+
+    return run
+
+
+def test_the_command_line_runs_it(python):
+    done = python("-m", "core", "run", "./tiny", "random@0.5", "--perplexity", "text.txt@32:4", "--seed", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"method": "random"' in done.stdout and '"seed": 3' in done.stdout
+    assert BROKEN in done.stderr and TAKEN in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_form_offers_it(python):
+    done = python("-c", FORM)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["['random@0.25']", "['random']"]
+
+
+def test_the_doctor_names_what_is_left_out(python):
+    done = python("-m", "core", "doctor")
+    assert "random" in done.stdout and "there is a method wanda already" in done.stdout

@@ -1,0 +1,137 @@
+"""The wheel, installed into an environment of its own, works from any folder and writes nothing into itself."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.paths import PROJECT
+from tests.package.plugin import write_plugin
+
+LONGEST_START = 90  # seconds
+
+
+class Installed:
+    """The environment, and a user's home and working folder beside it."""
+
+    def __init__(self, place: Path):
+        self.bin = place / "environment" / "bin"
+        self.home, self.here = place / "home", place / "here"
+        self.packages = next((place / "environment").glob("lib/python*/site-packages"))
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("SLIMSCOPE", "PYTHON"))}
+        self.env |= {"HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data")}
+        self.env |= {"XDG_CACHE_HOME": str(self.home / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def slimscope(self, *arguments: str, **more: str) -> subprocess.CompletedProcess:
+        command = [str(self.bin / "slimscope"), *arguments]
+        env = self.env | more
+        return subprocess.run(command, env=env, cwd=self.here, capture_output=True, text=True, timeout=200)
+
+    def files(self) -> dict[Path, int]:
+        return {file: file.stat().st_mtime_ns for file in self.packages.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def installed(folder, tmp_path_factory):
+    """The wheel without what it depends on, which is that of this environment."""
+    place = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(place), str(PROJECT)], check=True, timeout=300)
+    (wheel,) = place.glob("slimscope-*.whl")
+    fresh = place / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(fresh)], check=True)
+    install = ["--python", str(fresh / "bin" / "python"), "install", "--no-deps", str(wheel)]
+    subprocess.run([*pip, *install], check=True, timeout=100)
+    known = Installed(place)
+    # A folder that a .pth file names is searched last, and the .pth files in it are not read: not that of the checkout.
+    (known.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for new in (known.home, known.here):
+        new.mkdir()
+    shutil.copytree(folder / "tiny", known.here / "my-model")
+    shutil.copy(folder / "text.txt", known.here / "my-text.txt")
+    before = known.files()
+    yield known
+    assert known.files() == before
+
+
+def test_the_command_knows_its_version_and_the_bundled_results(installed):
+    version = installed.slimscope("--version")
+    assert version.stdout.startswith("slimscope ") and version.returncode == 0
+    listed = installed.slimscope("results", "--csv")
+    assert listed.returncode == 0, listed.stderr
+    assert "sparsegpt@0.5" in listed.stdout and "smollm2-135m" in listed.stdout
+
+
+def test_own_results_go_to_the_folder_for_user_data(installed):
+    done = installed.slimscope("run", "./my-model", "magnitude@0.5", "--perplexity", "my-text.txt@32:4")
+    assert done.returncode == 0, done.stderr
+    assert (installed.home / "data" / "slimscope" / "local.db").is_file()
+    assert (installed.home / "cache" / "slimscope").is_dir()
+
+
+def test_a_folder_that_is_named_for_results_is_used(installed, tmp_path):
+    known = {"SLIMSCOPE_RESULTS": str(tmp_path / "mine")}
+    done = installed.slimscope("run", "./my-model", "dense", "--perplexity", "my-text.txt@32:2", **known)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine" / "local.db").is_file()
+
+
+def test_the_api_is_the_package(installed):
+    code = (
+        "import slimscope; variant = slimscope.compress('./my-model', 'magnitude@0.25'); "
+        "print(variant.chain, len(slimscope.results('smollm2-135m')) > 1000, slimscope.__file__)"
+    )
+    command = [str(installed.bin / "python"), "-c", code]
+    done = subprocess.run(command, env=installed.env, cwd=installed.here, capture_output=True, text=True, timeout=200)
+    assert done.stdout.split() == ["magnitude@0.25", "True", str(installed.packages / "slimscope" / "__init__.py")]
+
+
+def test_a_method_of_another_package_runs(installed, tmp_path):
+    known = {"PYTHONPATH": str(write_plugin(tmp_path))}
+    done = installed.slimscope("run", "./my-model", "random@0.5", "--perplexity", "my-text.txt@32:4", **known)
+    assert done.returncode == 0, done.stderr
+    assert "random@0.5" in done.stdout
+
+
+def test_another_package_named_core_ends_the_command_with_a_sentence(installed, tmp_path):
+    (tmp_path / "core.py").touch()
+    done = installed.slimscope("--version", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Slimscope needs its own package core") and "Traceback" not in done.stderr
+    assert str(tmp_path / "core.py") in done.stderr
+
+
+def test_the_dashboard_opens_from_any_folder_and_listens_on_this_machine_only(installed):
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(installed.bin / "slimscope"), "dashboard", "--port", str(port)]
+    with open(installed.home / "log", "w+b") as log:
+        server = subprocess.Popen(command, env=installed.env, cwd=installed.here, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            assert _health(port, server) == b"ok", (installed.home / "log").read_text()
+            listening = [one for one in psutil.Process(server.pid).net_connections() if one.status == "LISTEN"]
+            assert {one.laddr.ip for one in listening} == {"127.0.0.1"}
+        finally:
+            server.terminate()
+            server.wait(20)
+    assert "Traceback" not in (installed.home / "log").read_text()
+
+
+def _health(port: int, server: subprocess.Popen) -> bytes | None:
+    until = time.monotonic() + LONGEST_START
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).read()
+        except OSError:
+            time.sleep(0.2)
+    return None
