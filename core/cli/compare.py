@@ -109,7 +109,7 @@ def _dense(store: Store, others: Sequence[Result]) -> Result:
     found = store.get(key)
     if found is None:
         raise UserError(
-            f"The dense {variant.model} in {variant.dtype} was not measured yet; `python -m core run "
+            f"The dense {variant.model} in {variant.dtype} was not measured yet; `slimscope run "
             f"{typed_name(variant.model_id)} dense` measures it."
         )
     return found

@@ -96,7 +96,7 @@ def _models() -> Iterator[Check]:
             here = identify(card.id).folder is not None
             wanted = "" if card.id == DEFAULT_MODEL else f" {card.id}"
             terms = f", which asks for a yes to the {card.terms.name}" if card.terms else ""
-            detail = f"{card.label}, {'here' if here else f'not here yet: python -m core fetch{wanted}{terms}'}"
+            detail = f"{card.label}, {'here' if here else f'not here yet: slimscope fetch{wanted}{terms}'}"
             yield Check(group="model", name=card.id, ok=here, detail=detail)
         if card.hub_id and (commit := hub.cached_revision(card.hub_id)):
             yield Check(group="model", name=card.id, ok=True, detail=f"{card.hub_id} at {commit[:12]}, cached")

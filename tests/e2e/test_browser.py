@@ -82,7 +82,7 @@ def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
     place = lines.first.locator(".point").nth(3).bounding_box()
     page.mouse.move(place["x"] + 4, place["y"] + 4)
     page.mouse.click(place["x"] + 4, place["y"] + 4)
-    page.get_by_text("python -m core run toy").wait_for()
+    page.get_by_text("slimscope run toy").wait_for()
     assert "explore_point=" in page.url and "explore_at=40" in page.url
     page.get_by_role("dialog").get_by_text("40 %").first.wait_for()
     faded = "points => points.filter(point => getComputedStyle(point).opacity < 1).length"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-MODULE = '''
+MODULE = """
 import torch
 
 from core.methods.base import NEUTRAL
@@ -20,7 +20,7 @@ class RandomPruning(Scored):
 
     def score(self, weight, statistics):
         return torch.rand(weight.shape, generator=statistics.generator)
-'''
+"""
 ENTRIES = """[slimscope.methods]
 random = random_pruning:RandomPruning
 broken = random_pruning.absent:Nothing

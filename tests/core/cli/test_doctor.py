@@ -24,7 +24,7 @@ def test_the_doctor_tells_what_is_here_and_where_the_rest_would_come_from(tmp_pa
     assert checks["installed", "torch"].ok and not checks["reachable", "Hugging Face Hub"].ok
     assert not checks["reachable", "Python package index"].ok
     assert {name for group, name in checks if group == "optional"} == {"xllamacpp", "compressed-tensors"}
-    assert checks["model", "smollm2-135m"].detail.endswith("not here yet: python -m core fetch")
+    assert checks["model", "smollm2-135m"].detail.endswith("not here yet: slimscope fetch")
     assert {name for group, name in checks if group == "task"} == set(TASKS)
     assert {name for group, name in checks if group == "corpus"} == {*BY_ID, "SLIMSCOPE_DATA", "default"}
     assert checks["corpus", "wikitext2"].detail == "would come from Salesforce/wikitext"

@@ -78,7 +78,7 @@ def test_the_command_asks_for_the_same_run(kind, monkeypatch):
     monkeypatch.setattr(compute, "compute_once", computed)
     assert main(["run", "./tiny", *RUNS[kind]]) == 0
     command = shlex.split(reproduce(made(asked[0])))
-    assert command[:3] == ["python", "-m", "core"]
-    assert main(command[3:]) == 0
+    assert command[0] == "slimscope"
+    assert main(command[1:]) == 0
     assert asked[1].variant.key == asked[0].variant.key
     assert asked[1] == asked[0]

@@ -53,7 +53,7 @@ def test_the_card_tells_every_stage():
     told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: trained, on `", "3. SparseGPT: compressed, 2:4, on `")
     assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
     assert text.count("SparseGPT: Massive Language Models") == 1 and "LoRA: Low-Rank Adaptation" in text
-    assert "python -m core run m magnitude@0.5+lora+sparsegpt@2:4 --calibration passages-calibration:16x2048" in text
+    assert "slimscope run m magnitude@0.5+lora+sparsegpt@2:4 --calibration passages-calibration:16x2048" in text
     assert "--save FOLDER --format huggingface --type fp32\n" in text and "\nNot proved: not read.\n" in text
     assert "# m, Dense\n" in card(make(stages=[Stage(method="dense")]), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), FORMATS[0], "float32", MADE, PROOF)

@@ -99,7 +99,7 @@ def test_nothing_is_fetched_before_a_yes(answer, card, made, index, tmp_path):
     for file in index.iterdir():
         file.unlink()
     for refused in (check_here, fetch_model):
-        with pytest.raises(UserError, match=r"only when you agree to the Gemma Terms of Use: `python -m core fetch"):
+        with pytest.raises(UserError, match=r"only when you agree to the Gemma Terms of Use: `slimscope fetch"):
             refused(identify(GEMMA))
     assert not made and not list(tmp_path.glob("cache/**/*.whl"))
 

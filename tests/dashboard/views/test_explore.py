@@ -342,7 +342,7 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
     app = open_app(explore_point="sparsegpt@0.5")
     assert len(charts(app)) == 3
     command = app.code[0].value
-    assert command.startswith("python -m core run smollm2-135m sparsegpt@0.5")
+    assert command.startswith("slimscope run smollm2-135m sparsegpt@0.5")
     assert "--calibration passages-calibration:16x2048" in command
     assert "--perplexity passages-eval@2048:16" in command and "piqa:100" in command
     before = len(filled.results())

@@ -8,7 +8,7 @@ from core.words import number
 from dashboard.panels.details import POINT
 from tests.dashboard.opened import open_app
 
-COMMAND = "python -m core run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2048"
+COMMAND = "slimscope run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2048"
 
 
 def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_line(fresh):

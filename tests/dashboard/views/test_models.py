@@ -56,7 +56,7 @@ def test_a_measured_model_that_is_not_here_has_its_curve_and_says_how_to_get_it(
     app = open_app(explore_model="gemma3-270m")
     assert not app.exception and len(charts(app)) == 2 and "**SparseGPT + AdaPrune** reads text best" in read(app)
     said = " ".join(one.value for one in app.caption)
-    assert "is not on this machine" in said and "`python -m core fetch gemma3-270m`" in said
+    assert "is not on this machine" in said and "`slimscope fetch gemma3-270m`" in said
     assert "is not on this machine" not in " ".join(one.value for one in open_app().caption)
 
 
