@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ def write(frame: DataFrame, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(part, index=False, compression="zstd", write_page_checksum=True)
         _sync(part)
+        if file.is_dir():  # which `os.replace` does not replace
+            shutil.rmtree(file)
         os.replace(part, file)
         _sync(file.parent)  # which holds the new name
     except OSError as error:
