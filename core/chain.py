@@ -22,6 +22,7 @@ from core.registry import get_stage, reads, settings_of
 from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_factor, parse_pattern
 
 DENSE = "dense"
+MOST_STAGES = 20  # of a chain; the checks of whether each may follow the others take their time
 GIVEN = ("layers", "text", "seed")  # written like parameters, and of every method
 PLAIN = r"[^+,@\"\s]"  # a sign that means nothing in the notation
 NUMBER = re.compile(r"\d+(\.\d*)?(e-?\d+)?|\.\d+(e-?\d+)?")
@@ -99,6 +100,9 @@ def parse(chain: str) -> tuple[Asked, ...]:
         found.append(_stage(reader))
         if reader.ended():
             break
+    if len(found) > MOST_STAGES:
+        with found[MOST_STAGES].told():
+            raise UserError(f"The chain has {len(found)} stages; give at most {MOST_STAGES}.")
     for stage in found:
         if stage.name == DENSE and len(found) > 1:
             with stage.told():

@@ -22,6 +22,8 @@ def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:
         pattern = re.compile(layers)
     except re.error as error:
         raise UserError(f"Layers {echo(layers)} is neither FIRST:LAST nor a regular expression: {error}.") from None
+    except RecursionError:
+        raise UserError(f"Layers {echo(layers)} has more nested groups than can be read; leave out brackets.") from None
     return lambda block, name: pattern.search(name) is not None
 
 
