@@ -8,9 +8,12 @@ Options: `--list` prints the families. `--only FAMILY` runs one and may be repea
 each family, as a quick check. `--seed S` draws other tries. `--jobs N` runs N families at a time.
 
 A family is a `tests.attacks.family.Family` in the `FAMILIES` of a module in `tests/attacks/families`. A try gets a
-`random.Random` of its own, so it depends on nothing but family, seed and number, and an empty folder. Four things count
-as a fault: a returned sentence, an exception, a hang, and a process that dies. The results and the cache of the user
-are out of reach: `SLIMSCOPE_RESULTS` and `SLIMSCOPE_CACHE` name folders of the family.
+`random.Random` of its own, so it depends on nothing but family, seed and number, and an empty folder. A full run tries
+every one of the family's `cases`. The generator chooses their details, and all input after the last case of a family
+that fuzzes.
+
+Four things count as a fault: a returned sentence, an exception, a hang, and a process that dies. The results and the
+cache of the user are out of reach: `SLIMSCOPE_RESULTS` and `SLIMSCOPE_CACHE` name folders of the family.
 
 A family without its program or package (`needs`) is listed as not run and does not change the exit code.
 """

@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from itertools import product
 
 import psutil
 import pytest
 
 from core.errors import UserError
 from core.paths import PROJECT
-from tests.attacks.discover import select
+from tests.attacks.discover import discover, select
+from tests.attacks.families import caches, kills
 from tests.attacks.family import Family
 from tests.attacks.runner import run_families
 
@@ -64,6 +66,31 @@ def test_a_sentence_an_exception_a_death_and_a_memory_limit_are_faults_of_their_
 def test_cases_are_tried_in_turn():
     outcome = run_one(lambda given, draw, place: given[1], cases=("first", "second"))
     assert [fault.sentence for fault in outcome.faults] == ["first", "second", "first"]
+
+
+def test_a_family_that_fuzzes_tries_its_cases_once():
+    outcome = run_one(lambda given, draw, place: str(given[1]), cases=("first", "second"), fuzzes=True)
+    assert [fault.sentence for fault in outcome.faults] == ["first", "second", "None"]
+
+
+@pytest.mark.parametrize("family", discover().values(), ids=lambda family: family.name)
+def test_a_full_run_covers_every_case_of_a_family(family):
+    tried = [family.given(None, number)[1] for number in range(family.tries)]
+    assert family.cases and all(case in tried for case in family.cases)
+    assert family.fuzzes == (None in tried)  # a family fuzzes after its cases, or has no input of its own
+
+
+@pytest.mark.parametrize(
+    ("name", "cases"),
+    [
+        ("kills", product(("load", "compress", "keep", "train", "perplexity"), kills.VICTIMS)),
+        ("disks", product(("results", "cache", "save", "sweep", "import", "delete", "queue"), ("full", "read-only"))),
+        ("caches", product(caches.KINDS, caches.DAMAGES)),
+        ("samples", product(("local", "shipped"), ("cut", "empty", "garbage", "texts", "all columns as texts"))),
+    ],
+)
+def test_a_family_combines_what_it_disturbs_with_how(name, cases):
+    assert set(cases) <= set(discover()[name].cases)
 
 
 def test_a_hang_costs_one_try():

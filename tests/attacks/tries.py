@@ -71,7 +71,9 @@ def _work(sender: Connection, family: Family, prepared: Any, seed: int, batch: S
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     for number in batch:
         place = Path(tempfile.mkdtemp(dir=folder))
-        given = (prepared, family.cases[number % len(family.cases)]) if family.cases else prepared
+        given = family.given(prepared, number)
+        if family.cases:
+            print(f"case: {given[1]!r}", flush=True)
         sender.send(_attempt(family, given, random.Random(f"{family.name} {seed} {number}"), place))
         shutil.rmtree(place, ignore_errors=True)
 

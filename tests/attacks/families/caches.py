@@ -8,7 +8,10 @@ import random
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+
+from safetensors.torch import load, save
 
 from tests.attacks.ending import bad_end, run_command
 from tests.attacks.family import Family
@@ -51,6 +54,11 @@ def perplexity(words: list[str]) -> tuple[float | None, str | None]:
     return rows[0]["value"], None
 
 
+def files(cache: Path, kind: str) -> list[Path]:
+    """Return the files of one kind in a cache."""
+    return sorted(path for path in cache.glob(kind) if path.is_file() and path.suffix != ".lock")
+
+
 def prepare(folder: Path) -> Cached:
     """Fill a cache by running every chain, and measure on an empty one what the tries ask for."""
     machine = prepare_machine(folder)
@@ -61,6 +69,10 @@ def prepare(folder: Path) -> Cached:
             raise RuntimeError(fault)
     shutil.copytree(os.environ["SLIMSCOPE_CACHE"], folder / "filled")
     shutil.copytree(machine.results, folder / "stored")
+    if unknown := set(files(folder / "filled", "**/*")) - {
+        file for kind in KINDS for file in files(folder / "filled", kind)
+    }:
+        raise RuntimeError(f"No kind of cached files has {unknown}; add it to KINDS.")
     for chain in CHAINS:
         value, fault = perplexity(command(chain, 3))
         if value is None:
@@ -74,9 +86,20 @@ def _flip(content: bytes, draw: random.Random) -> bytes:
     return content[:place] + bytes([content[place] ^ (1 << draw.randrange(8))]) + content[place + 1 :]
 
 
-DAMAGES: dict[str, Callable[[bytes, random.Random], bytes | None]] = {
+def _without_a_tensor(content: bytes, draw: random.Random) -> bytes:
+    tensors = load(content)
+    del tensors[draw.choice(sorted(tensors))]
+    return save(tensors, {"format": "pt"})
+
+
+def _in_halves(content: bytes, draw: random.Random) -> bytes:
+    return save({name: tensor.half() for name, tensor in load(content).items()}, {"format": "pt"})
+
+
+Damage = Callable[[bytes, random.Random], bytes | None]
+TENSORS: dict[str, Damage] = {"a missing tensor": _without_a_tensor, "tensors in fp16": _in_halves}
+DAMAGES: dict[str, Damage] = {
     "a flipped bit": _flip,
-    "another flipped bit": _flip,
     "cut off": lambda content, draw: content[: draw.randrange(len(content))],
     "empty": lambda content, draw: b"",
     "garbage": lambda content, draw: draw.randbytes(len(content)),
@@ -85,32 +108,39 @@ DAMAGES: dict[str, Callable[[bytes, random.Random], bytes | None]] = {
     "deleted": lambda content, draw: None,
 }
 FOLDER = "a folder in its place"
+WEIGHTS = "variants/*/model.safetensors"
+VARIANT = ("checksums.json", "config.json", "constraints.bits", "generation_config.json", "grids.bits", "result.json")
+KINDS = (
+    *("facts/*", "folders/*", "texts/*", "tokens/*", "observed/*/checksums.json", "observed/*/observed.safetensors"),
+    *(WEIGHTS, *(f"variants/*/{name}" for name in (*VARIANT, "modeling_slimscope.py", "references.bits"))),
+)
+CASES = (*product(KINDS, (*DAMAGES, FOLDER)), *product((WEIGHTS,), TENSORS))
 
 
-def heals(cached: Cached, draw: random.Random, place: Path) -> str | None:
-    """Damage one file of a cache, or every file of one kind, and compare the number."""
+def heals(given: tuple[Cached, tuple[str, str]], draw: random.Random, place: Path) -> str | None:
+    """Damage every file of one kind in a cache, and compare the numbers."""
+    cached, (kind, damage) = given
     cached.machine.copy_results(place)
     os.chdir(cached.machine.folder)
     cache = place / "cache"
     shutil.copytree(cached.cache, cache)
     os.environ["SLIMSCOPE_CACHE"] = str(cache)
-    kind = draw.choice(sorted(path.name for path in cache.iterdir() if path.is_dir()))
-    files = sorted(path for path in (cache / kind).rglob("*") if path.is_file() and path.suffix != ".lock")
-    damage = draw.choice((*DAMAGES, FOLDER))
-    for file in files if draw.random() < 0.3 else [draw.choice(files)]:
+    if not kind.startswith("variants"):
+        shutil.rmtree(cache / "variants")  # a cached variant is measured without what it was computed from
+    for file in files(cache, kind):
         content = file.read_bytes()
         file.unlink()
         if damage == FOLDER:
             (file / "inside").mkdir(parents=True)
-        elif (changed := DAMAGES[damage](content or b"x", draw)) is not None:
+        elif (changed := (DAMAGES | TENSORS)[damage](content or b"x", draw)) is not None:
             file.write_bytes(changed)
-    chain = draw.choice(CHAINS)
-    found, fault = perplexity(command(chain, 3))
-    if fault:
-        return f"{kind}, {damage}: {fault}"
-    if found != cached.expected[chain]:
-        return f"{kind}, {damage}: {chain} gives {found} in place of {cached.expected[chain]}."
+    for chain in draw.sample(CHAINS, len(CHAINS)):
+        found, fault = perplexity(command(chain, 3))
+        if fault:
+            return f"{kind}, {damage}: {fault}"
+        if found != cached.expected[chain]:
+            return f"{kind}, {damage}: {chain} gives {found} in place of {cached.expected[chain]}."
     return None
 
 
-FAMILIES = (Family("caches", 115, heals, prepare, isolated=True, seconds=180.0),)
+FAMILIES = (Family("caches", len(CASES), heals, prepare, cases=CASES, isolated=True, seconds=180.0),)

@@ -15,6 +15,24 @@ from tests.attacks.family import Family
 from tests.attacks.mutation import NUMBERS, mutate
 from tests.core.tiny_folder import write_tiny_folder
 
+CASES = (
+    *("", "+", "@", ",", "dense+dense", "magnitude@0.5,layers=" + "(" * 99, "magnitude@0.5+" * 400 + "magnitude@0.5"),
+    *("magnitude@0.9999999", "flap@0.9999999", "svd@0.9999999", "shortgpt@0.9999999", "magnitude@²:4", "wanda@٢:٤"),
+    *("magnitude@nan", "magnitude@inf", "magnitude@-0.0", "magnitude@1e-324", "wanda@0:4", "wanda@4:4", "wanda@2:0"),
+    *(
+        "x" * 5_000,
+        "magnitude@0." + "9" * 5_000,
+        "magnitude@" + "9" * 5_000 + ":4",
+        "magnitude@0.5,layers=" + "x" * 5_000,
+    ),
+    *(
+        "sparsegpt@0.5,damping=nan",
+        "sparsegpt@0.5,damping=1e400",
+        "sparsegpt@0.5,blocksize=0",
+        "gptq@4bit,group_size=-1",
+    ),
+    *("magnitude@0.5+lora,steps=" + "9" * 400, "magnitude@0.5,seed=-1", "magnitude@0.5,\ud800=1", "magnitude@0.5\x00"),
+)
 TEXTS = ("text.txt:4x32", "text.txt:2x64", "text.txt:1x2")
 
 
@@ -49,12 +67,17 @@ def chain_of(draw: random.Random) -> str:
     )
 
 
-def keeps_key(folder: Path, draw: random.Random, place: Path) -> str | None:
-    """Complete a chain; write it, complete it again, and compare the keys."""
-    os.chdir(folder)
+def generated(draw: random.Random) -> str:
+    """Return a chain, damaged or not."""
     chain = chain_of(draw)
-    if draw.random() < 0.6:
-        chain = mutate(chain, draw, [chain_of(draw), chain_of(draw)])
+    return mutate(chain, draw, [chain_of(draw), chain_of(draw)]) if draw.random() < 0.6 else chain
+
+
+def keeps_key(given: tuple[Path, str | None], draw: random.Random, place: Path) -> str | None:
+    """Complete a chain; write it, complete it again, and compare the keys."""
+    folder, case = given
+    os.chdir(folder)
+    chain = generated(draw) if case is None else case
     text, seed = Calibration.parse(draw.choice(TEXTS)), draw.choice((0, 0, 3))
     try:
         first = complete("./tiny", chain, calibration=text, train=text, seed=seed)
@@ -73,4 +96,4 @@ def keeps_key(folder: Path, draw: random.Random, place: Path) -> str | None:
     return None
 
 
-FAMILIES = (Family("chains", 5_000, keeps_key, write_tiny_folder),)
+FAMILIES = (Family("chains", 5_000, keeps_key, write_tiny_folder, cases=CASES, fuzzes=True),)

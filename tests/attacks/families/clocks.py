@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from itertools import product
 from pathlib import Path
 
 from core.jobs.executor import LocalExecutor
@@ -14,7 +15,7 @@ from core.store.kept import Kept
 from core.store.store import Store
 from core.store.tables import jobs
 from tests.attacks.family import Family
-from tests.attacks.runs import forked, pick, settle
+from tests.attacks.runs import forked, settle
 from tests.core.made import KEY, make, perplexity
 from tests.core.queues import change, spec
 
@@ -60,15 +61,17 @@ def _order(seconds: float) -> str | None:
     return None if waiting == [first, *others] else f"Jobs {[first, *others]} wait as {waiting}."
 
 
-CASES = {"numbers": _numbers, "leases": _leases, "order": _order}
+LOOKS = {"numbers": _numbers, "leases": _leases, "order": _order}
+SHIFTS = (-86400.0 * 365, -300.0, -1.0, 300.0, 86400.0)  # seconds
+CASES = tuple(product(LOOKS, SHIFTS))
 
 
-def survives(prepared: Path, draw: random.Random, place: Path) -> str | None:
+def survives(given: tuple[Path, tuple[str, float]], draw: random.Random, place: Path) -> str | None:
     """Set the clock of one process and look at what another one sees."""
+    look, shift = given[1]
     settle(place)
     os.environ.pop("SLIMSCOPE_DB", None)
-    _, attack = pick(draw, CASES)
-    return attack(draw.choice((-86400.0 * 365, -300.0, -1.0, 300.0, 86400.0)))
+    return LOOKS[look](shift)
 
 
-FAMILIES = (Family("clocks", 12, survives, isolated=True),)
+FAMILIES = (Family("clocks", len(CASES), survives, cases=CASES, isolated=True),)

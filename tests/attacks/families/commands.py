@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import shlex
 from pathlib import Path
 
 from core.registry import METHODS
@@ -103,9 +105,41 @@ def contained(word: str) -> str:
     return re.sub(r"(^|=)([/~])", r"\1.\2", word).replace("..", ".")
 
 
-def ends_well(machine: Machine, draw: random.Random, place: Path) -> str | None:
-    """Run one command line, damaged or not, on a copy of the results."""
-    machine.enter(place)
+LONG = "magnitude@0.5+" * 400
+CASES = (  # KEY and LONG stand for the key of the user's variant and for a long chain
+    "",
+    "export KEY ~/exported",
+    "export KEY ~nobody/exported",
+    "export KEY .",
+    "export KEY text.txt",
+    "export '' exported",
+    "run ./tiny LONG",
+    "run LONG dense",
+    "run '' dense",
+    "run /dev/zero dense",
+    "run ./tiny dense --perplexity /dev/zero@32",
+    "run ./tiny dense --save ~/saved",
+    "sweep --models ./tiny --chain LONG",
+    "sweep --models ./tiny --methods magnitude --ratios 0:1:1e-9",
+    "sweep --models ./tiny --methods magnitude --ratios 0.5 --out ~/out.jsonl",
+    "results --csv",
+    "results --json",
+    "results --latex",
+    "results --csv --json",
+    "compare KEY",
+    "compare LONG",
+    "compare dense dense",
+    "delete ''",
+    "delete 00000000",
+    "laws \udcff",
+    "import ~/x.csv",
+    "fetch ../../x",
+    "fetch ~/x",
+)
+
+
+def damaged(machine: Machine, draw: random.Random, place: Path) -> list[str]:
+    """Return a command line after at most two changes."""
     words = arguments(machine, draw, place)
     for _ in range(draw.choice((0, 1, 1, 1, 2))):
         where = draw.randrange(len(words))
@@ -118,8 +152,27 @@ def ends_well(machine: Machine, draw: random.Random, place: Path) -> str | None:
             del words[where]
         else:
             words.append(draw.choice(words))
-    words = [contained(sendable(word)) for word in words]
-    return bad_end(words, *run_command(words))
+    return [contained(sendable(word)) for word in words]
 
 
-FAMILIES = (Family("commands", 2_500, ends_well, prepare_machine, isolated=True, seconds=180.0),)
+def ends_well(given: tuple[Machine, str | None], draw: random.Random, place: Path) -> str | None:
+    """Run one command line, damaged or not, on a copy of the results."""
+    machine, case = given
+    machine.enter(place)
+    os.environ["HOME"] = str(place)
+    if case is None:
+        words = damaged(machine, draw, place)
+    else:
+        known = {"KEY": machine.keys[0], "LONG": LONG}
+        words = [known.get(word, word) for word in shlex.split(case)]
+    code, text = run_command(words)
+    if long := next((word for word in words if len(word) > 1_000 and word in text), None):
+        return f"{words[0]} repeats a word of {len(long):,} characters."
+    if case is not None and (place / "~").exists():
+        return f"{words} writes to a folder called ~."
+    return bad_end(words, code, text)
+
+
+FAMILIES = (
+    Family("commands", 2_500, ends_well, prepare_machine, cases=CASES, fuzzes=True, isolated=True, seconds=180.0),
+)

@@ -27,6 +27,22 @@ LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "depths", "encoder_layer
 CLASSES = ([], [""], ["LlamaModel"], ["ResNetModel"], ["LlamaForCausalLM", ""], ["BertForMaskedLM"], "LlamaForCausalLM")
 
 
+CASES: tuple[dict[str, Any], ...] = (
+    *({"architectures": classes} for classes in CLASSES),
+    *({"model_type": kind} for kind in ("mamba", "resnet", "bert", "t5", "", "no-such", None, 5, ["llama"])),
+    *({"model_type": "mamba", "num_hidden_layers": layers} for layers in (10**9, 2**63)),
+    *(
+        {"model_type": "resnet", "architectures": ["ResNetModel"], "depths": depths}
+        for depths in ([1, 100_000], [10**9])
+    ),
+    *(
+        {name: size}
+        for name in ("num_hidden_layers", "vocab_size", "hidden_size", "num_attention_heads")
+        for size in SIZES
+    ),
+)
+
+
 def damaged(config: dict[str, Any], draw: random.Random) -> Any:
     """Return a configuration after one to three changes, at random or of what loaders read first."""
     if draw.random() < 0.5:
@@ -46,19 +62,23 @@ def damaged(config: dict[str, Any], draw: random.Random) -> Any:
     return config
 
 
-def write(machine: Machine, draw: random.Random, place: Path) -> Path:
+Given = tuple[Machine, dict[str, Any] | None]
+
+
+def write(machine: Machine, case: dict[str, Any] | None, draw: random.Random, place: Path) -> Path:
     """Copy the small model with a damaged configuration."""
     folder = place / "model"
     shutil.copytree(machine.folder / "tiny", folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").unlink()
-    (folder / "config.json").write_bytes(as_json(damaged(config, draw)))
+    (folder / "config.json").write_bytes(as_json(config | case if case else damaged(config, draw)))
     return folder
 
 
-def estimates(machine: Machine, draw: random.Random, place: Path) -> str | None:
+def estimates(given: Given, draw: random.Random, place: Path) -> str | None:
     """Identify a model, and estimate a run of it, or refuse it in a sentence."""
-    folder = write(machine, draw, place)
+    machine, case = given
+    folder = write(machine, case, draw, place)
     os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
     os.chdir(machine.folder)
     try:
@@ -72,9 +92,10 @@ def estimates(machine: Machine, draw: random.Random, place: Path) -> str | None:
     return None
 
 
-def compresses(machine: Machine, draw: random.Random, place: Path) -> str | None:
+def compresses(given: Given, draw: random.Random, place: Path) -> str | None:
     """Compress and measure a model."""
-    folder = write(machine, draw, place)
+    machine, case = given
+    folder = write(machine, case, draw, place)
     os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
     machine.copy_results(place)
     os.chdir(machine.folder)
@@ -86,6 +107,15 @@ def compresses(machine: Machine, draw: random.Random, place: Path) -> str | None
 
 
 FAMILIES = (
-    Family("configurations", 1_500, estimates, prepare_machine, seconds=20.0),
-    Family("configurations-run", 70, compresses, prepare_machine, isolated=True, seconds=180.0),
+    Family("configurations", 1_500, estimates, prepare_machine, cases=CASES, fuzzes=True, seconds=20.0),
+    Family(
+        "configurations-run",
+        len(CASES) + 50,
+        compresses,
+        prepare_machine,
+        cases=CASES,
+        fuzzes=True,
+        isolated=True,
+        seconds=180.0,
+    ),
 )

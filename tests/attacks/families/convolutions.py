@@ -6,7 +6,9 @@ import json
 import os
 import random
 import shutil
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from tests.attacks.ending import bad_end, run_command
 from tests.attacks.family import Family
@@ -19,7 +21,13 @@ CHAINS = (
 )
 CLASSES = (["LlamaModel"], ["ResNetModel"], ["WhisperModel"], ["NoSuchModel"], [""], ["PreTrainedModel"], ["nn"])
 DEPTHS = ([1, 100_000], [1], [0, 0], [1, 2, 3], [-1, 2], 10**9)
-DAMAGES = ("none", "none", "none", "class", "depths", "tree", "weights cut", "weights of another")
+CASES: tuple[tuple[str, str, Any], ...] = (  # model, what happens to it, and with what
+    *product(ENCODERS, ["chain"], CHAINS),
+    *product(ENCODERS, ["class"], CLASSES),
+    *product(["resnet"], ["depths"], DEPTHS),
+    *product(ENCODERS, ["weights of another"], ENCODERS),
+    *product(ENCODERS, ["tree", "weights cut"], [None]),
+)
 
 
 def prepare(folder: Path) -> Path:
@@ -29,27 +37,28 @@ def prepare(folder: Path) -> Path:
     return folder / "models"
 
 
-def ends_well(models: Path, draw: random.Random, place: Path) -> str | None:
+def ends_well(given: tuple[Path, tuple[str, str, Any]], draw: random.Random, place: Path) -> str | None:
     """Compress one of the models, or refuse it."""
-    name, damage, chain = draw.choice(list(ENCODERS)), draw.choice(DAMAGES), draw.choice(CHAINS)
+    models, (name, damage, value) = given
     os.environ.update(SLIMSCOPE_CACHE=str(place / "cache"), SLIMSCOPE_RESULTS=str(place / "results"))
     folder = place / "model"
     shutil.copytree(models / name, folder)
     file, weights = folder / "config.json", folder / "model.safetensors"
     config = json.loads(file.read_text())
     if damage == "class":
-        file.write_bytes(as_json(config | {"architectures": draw.choice(CLASSES)}))
+        file.write_bytes(as_json(config | {"architectures": value}))
     elif damage == "depths":
-        file.write_bytes(as_json(config | {"depths": draw.choice(DEPTHS)}))
+        file.write_bytes(as_json(config | {"depths": value}))
     elif damage == "tree":
         file.write_bytes(as_json(mutate_tree(config, draw)))
     elif damage == "weights cut":
         weights.write_bytes(weights.read_bytes()[: draw.randrange(weights.stat().st_size)])
     elif damage == "weights of another":
-        shutil.copy(models / draw.choice(list(ENCODERS)) / "model.safetensors", weights)
+        shutil.copy(models / value / "model.safetensors", weights)
+    chain = value if damage == "chain" else draw.choice(CHAINS)
     words = ["run", str(folder), chain]
     fault = bad_end(words, *run_command(words))
-    return fault and f"{name}, {damage}: {fault}"
+    return fault and f"{name}, {damage} {value}: {fault}"
 
 
-FAMILIES = (Family("convolutions", 39, ends_well, prepare, isolated=True, seconds=120.0),)
+FAMILIES = (Family("convolutions", len(CASES), ends_well, prepare, cases=CASES, isolated=True, seconds=120.0),)

@@ -7,13 +7,13 @@ import random
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 from core.store import database
 from tests.attacks.family import Family
-from tests.attacks.runs import RUN, Machine, expect, perplexity, pick, prepare, same, settle
+from tests.attacks.runs import RUN, Machine, expect, perplexity, prepare, same, settle
 
 COMMANDS = (("results",), ("results", "--csv"), RUN, (*RUN, "--force"))
 
@@ -38,26 +38,28 @@ def _execute(statement: str) -> Callable[[Path, random.Random], None]:
     return change
 
 
-def _locked(file: Path, draw: random.Random) -> None:
-    """Hold the database for shorter or longer than a writer waits."""
-    database.BUSY_SECONDS = 2
-    holder = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
+def _locked(seconds: float) -> Callable[[Path, random.Random], None]:
+    """Return a damage that holds the database for some time, where a writer waits for 2 s."""
 
-    def let_go(seconds: float) -> None:
-        time.sleep(seconds)
-        holder.rollback()
+    def hold(file: Path, draw: random.Random) -> None:
+        database.BUSY_SECONDS = 2
+        holder = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(seconds, holder.rollback)
+        timer.daemon = True
+        timer.start()
 
-    threading.Thread(target=let_go, args=(draw.choice((0.5, 20.0)),), daemon=True).start()
+    return hold
 
 
-CASES = {
+DAMAGES = {
     "cut": lambda file, draw: os.truncate(file, draw.randrange(1, file.stat().st_size)),
     "garbage": lambda file, draw: file.write_bytes(draw.randbytes(8192)),
     "empty": lambda file, draw: os.truncate(file, 0),
     "folder": _folder,
     "page": _page,
-    "locked": _locked,
+    "locked shortly": _locked(0.5),
+    "locked for long": _locked(20.0),
     "newer": _execute("UPDATE alembic_version SET version_num = '9999'"),
     **{
         f"no-{table}": _execute(f"DROP TABLE {table}")
@@ -68,8 +70,12 @@ CASES = {
 }
 
 
-def survives(machine: Machine, draw: random.Random, place: Path) -> str | None:
+CASES = tuple(product(DAMAGES, (("results",), RUN)))  # each damage, with the command that comes first
+
+
+def survives(given: tuple[Machine, tuple[str, tuple[str, ...]]], draw: random.Random, place: Path) -> str | None:
     """Damage the database of a run, try commands on it, put it back, and run again."""
+    machine, (damage, first) = given
     os.chdir(machine.folder)
     settle(place)
     expect(RUN, (0,))
@@ -77,9 +83,8 @@ def survives(machine: Machine, draw: random.Random, place: Path) -> str | None:
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(file, place / "good.db")
-    _, damage = pick(draw, CASES)
-    damage(file, draw)
-    for arguments in draw.sample(COMMANDS, 2):
+    DAMAGES[damage](file, draw)
+    for arguments in (first, draw.choice(COMMANDS)):
         expect(arguments)
     for left in file.parent.glob("local.db*"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -88,4 +93,4 @@ def survives(machine: Machine, draw: random.Random, place: Path) -> str | None:
     return same(perplexity(), machine.perplexity)
 
 
-FAMILIES = (Family("databases", 18, survives, prepare, isolated=True, seconds=300),)
+FAMILIES = (Family("databases", len(CASES), survives, prepare, cases=CASES, isolated=True, seconds=300),)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+from itertools import product
 from pathlib import Path
 
+from core.jobs.executor import LocalExecutor
+from core.jobs.queue import Queue
 from core.store.store import Store
 from tests.attacks.family import Family
-from tests.attacks.runs import RUN, Machine, expect, perplexity, pick, prepare, same, settle
+from tests.attacks.runs import RUN, TEXT, Machine, expect, perplexity, prepare, same, settle, wait_for
 from tests.core.imports.given import HEADER, PERPLEXITY
+from tests.core.queues import FAKE, spec
 
 NEW_MOUNTS, READ_ONLY, REMOUNT, PRIVATE = 0x00020000, 1, 32, 1 << 18 | 1 << 14  # of Linux
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -32,9 +36,8 @@ def disk(place: Path) -> Path:
     return folder
 
 
-def _fill(folder: Path, draw: random.Random) -> None:
-    """Leave few bytes, or none, on a disk."""
-    spare = draw.choice((0, 4096, 20_000, 60_000, 200_000))
+def _fill(folder: Path, spare: int) -> None:
+    """Leave some bytes on a disk."""
     with open(folder / "filler", "wb") as file:
         info = os.statvfs(folder)
         file.write(b"x" * max(0, info.f_bavail * info.f_frsize - spare))
@@ -45,17 +48,47 @@ def _free(folder: Path) -> None:
     (folder / "filler").unlink(missing_ok=True)
 
 
-PLACES = ("results", "cache", "save", "import", "delete")
+PLACES = ("results", "cache", "save", "sweep", "import", "delete", "queue")
+STATES = ("full", "nearly full", "read-only")
+CASES = tuple(product(PLACES, STATES))
+SWEEP = ("sweep", "--models", "./tiny", "--methods", "svd", "--ratios", "0.1:0.9:0.1", *TEXT)
 
 
-def survives(machine: Machine, draw: random.Random, place: Path) -> str | None:
+def _end(folder: Path, state: str, draw: random.Random) -> None:
+    """Take the room of a disk, or make it read-only."""
+    if state == "read-only":
+        _mount(b"tmpfs", folder, REMOUNT | READ_ONLY)
+    else:
+        _fill(folder, 0 if state == "full" else draw.choice((4096, 20_000, 60_000, 200_000)))
+
+
+def _queue(place: Path, folder: Path, state: str, draw: random.Random) -> str | None:
+    """Start a queue whose results folder has no room, and whose database has; it must run its job once there is."""
+    os.environ.update(SLIMSCOPE_RESULTS=str(folder / "results"), SLIMSCOPE_DB=f"sqlite:///{place / 'jobs.db'}")
+    _end(folder, state, draw)
+    store = Store()
+    queue = Queue(store, LocalExecutor(store.url, FAKE))
+    queue.start()
+    if state == "read-only":
+        wait_for(lambda: queue.problem is not None)
+    queue.start()
+    _free(folder)
+    job = queue.submit(spec("steps"))
+    wait_for(lambda: not queue.job(job).active)
+    queue.stop()
+    ended = queue.job(job)
+    return None if ended.state == "done" else f"The job ended as {ended.state}: {ended.error}"
+
+
+def survives(given: tuple[Machine, tuple[str, str]], draw: random.Random, place: Path) -> str | None:
     """Put one folder on a disk without room, or that cannot be written, run a command, make room, and run again."""
+    machine, (where, state) = given
     os.chdir(machine.folder)
     settle(place)
     folder = disk(place)
-    where, _ = pick(draw, dict.fromkeys(PLACES))
-    how, _ = pick(draw, dict.fromkeys(("full", "read-only")))
-    attempt, again = RUN, RUN
+    if where == "queue":
+        return _queue(place, folder, state, draw)
+    attempt, again = SWEEP if where == "sweep" else RUN, RUN
     if where == "cache":
         os.environ["SLIMSCOPE_CACHE"] = str(folder / "cache")
     elif where == "save":
@@ -71,15 +104,12 @@ def survives(machine: Machine, draw: random.Random, place: Path) -> str | None:
         store.engine.dispose()  # a disk with a file that is open for writing cannot be made read-only
         attempt = ("import", str(place / "mine.csv")) if where == "import" else ("delete", key)
     elif draw.random() < 0.5:
-        (folder / where).mkdir()
-    if how == "full":
-        _fill(folder, draw)
-    else:
-        _mount(b"tmpfs", folder, REMOUNT | READ_ONLY)
+        (folder / ("results" if where == "sweep" else where)).mkdir()
+    _end(folder, state, draw)
     expect(attempt)
     _free(folder)
     expect(again, (0,))
     return same(perplexity(), machine.perplexity)
 
 
-FAMILIES = (Family("disks", 27, survives, prepare, isolated=True, seconds=300),)
+FAMILIES = (Family("disks", len(CASES), survives, prepare, cases=CASES, isolated=True, seconds=300),)

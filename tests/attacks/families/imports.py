@@ -33,6 +33,21 @@ READ = (
 ROWS = (PERPLEXITY, ACCURACY, ACCURACY.replace("acc,", "acc_norm,"), PERPLEXITY.replace("0.5,,", ",2:4,"))
 
 
+CELLS = {
+    "model": ("", "=1+1", "[bold]x", "../../x", "x" * 5_000),
+    "label": ("", "=1+1", "-inf", "@SUM(A1)", "[/]", "\u202ex", "x" * 5_000),
+    "ratio": ("nan", "-0.5", "1", "0.9999999", "1e-324", "٠.٥", "9" * 400),
+    "pattern": ("²:4", "2:4", "4:2", "0:0", "9223372036854775808:9223372036854775809"),
+    "value": ("nan", "inf", "-5", "0", "1e400", "0x10", "1_0", ""),
+    "stderr": ("nan", "-3", "inf", "9" * 400),
+    "n": ("-1", "0", "1.5", "9" * 400, "²"),
+    "window": ("0", "-1", "9" * 400),
+    "dtype": ("float8", "", "\x00"),
+    "version": ("nan", "-inf", "9" * 400),
+}
+CASES = tuple((column, cell) for column, cells in CELLS.items() for cell in cells)
+
+
 def prepare(folder: Path) -> Path:
     """Write an empty database that every try copies."""
     use_few_bundled(folder / "bundled", rows=1)
@@ -57,6 +72,12 @@ def sheet(draw: random.Random) -> list[Upload]:
     if change > 0.6:
         text = mutate(text, draw, [HEADER])
     return [Upload("mine.csv", _bytes(text, draw))]
+
+
+def by_hand(column: str, cell: str) -> list[Upload]:
+    """Return a CSV of one row with this cell."""
+    row = dict(zip(HEADER.split(","), PERPLEXITY.split(","), strict=True)) | {column: cell}
+    return [Upload("mine.csv", f"{HEADER}\n{','.join(row.values())}\n".encode())]
 
 
 def harness(draw: random.Random) -> list[Upload]:
@@ -91,9 +112,10 @@ def _bytes(text: str, draw: random.Random) -> bytes:
     return content
 
 
-def reads_or_refuses(database: Path, draw: random.Random, place: Path) -> str | None:
+def reads_or_refuses(given: tuple[Path, tuple[str, str] | None], draw: random.Random, place: Path) -> str | None:
     """Import damaged files into an empty store; print the store where they are accepted."""
-    uploads = sheet(draw) if draw.random() < 0.5 else harness(draw)
+    database, case = given
+    uploads = by_hand(*case) if case else sheet(draw) if draw.random() < 0.5 else harness(draw)
     told = parse_series("smollm2-135m", "lm_eval", "0", None, "sparsity")
     try:
         content = find(uploads, told, _opened(database))
@@ -116,4 +138,4 @@ def _opened(database: Path) -> Store:
     return Store(f"sqlite:///{database}")
 
 
-FAMILIES = (Family("imports", 5_973, reads_or_refuses, prepare),)
+FAMILIES = (Family("imports", 5_973, reads_or_refuses, prepare, cases=CASES, fuzzes=True),)

@@ -43,14 +43,18 @@ def _files(folder: Path) -> frozenset[str]:
     return frozenset(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
 
 
-def survives(exported: Exported, draw: random.Random, place: Path) -> str | None:
-    """Kill an export at a time of its length, look at the folder, and export again."""
+SHARES = tuple(number / 12 for number in range(1, 13))  # of the length of an export, after which it is killed
+
+
+def survives(given: tuple[Exported, float], draw: random.Random, place: Path) -> str | None:
+    """Kill an export, look at the folder, and export again."""
+    exported, share = given
     os.chdir(exported.folder)
     shutil.copytree(exported.results, place / "own")
     settle(place / "own")
     target = place / "export"
     process = forked(main, ["export", exported.key, str(target)])
-    time.sleep(draw.uniform(0.1, 1.0) * exported.seconds)
+    time.sleep(draw.uniform(share - 1 / 12, share) * exported.seconds)
     process.kill()
     process.join()
     if target.exists() and _files(target) != exported.files:
@@ -63,4 +67,4 @@ def survives(exported: Exported, draw: random.Random, place: Path) -> str | None
     return f"The export is not whole: {sorted(_files(target))}, beside it {left}." if wrong else None
 
 
-FAMILIES = (Family("killed-exports", 12, survives, undisturbed, isolated=True, seconds=300),)
+FAMILIES = (Family("killed-exports", 12, survives, undisturbed, cases=SHARES, isolated=True, seconds=300),)

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from core.request.complete import complete
 from core.specs import Calibration, Perplexity
 from core.store.store import Store
 from tests.attacks.family import Family
-from tests.attacks.runs import forked, is_intact, perplexity, pick, prepare, same, settle, wait_for
+from tests.attacks.runs import forked, is_intact, perplexity, prepare, same, settle, wait_for
 
 STAGES = ("load", "compress", "keep", "train", "perplexity")
 VICTIMS = ("worker", "supervisor", "both", "stopped", "cancelled while stopped")
+CASES = tuple(product(STAGES, VICTIMS))
 CHAIN = "magnitude@0.5+lora,steps=4"
+PAUSE_SECONDS = 1.0  # of the worker at its stage, so that the disturbance comes at no later one
 
 
 class Forked(_Group):
@@ -65,7 +68,7 @@ def _work(stage: str, job_id: int) -> int:
             progress(name, done, total, detail)
             if name == stage and not mark.exists():
                 mark.touch()
-                time.sleep(0.3)
+                time.sleep(PAUSE_SECONDS)
 
         return runs.run(spec, store, reporting)
 
@@ -81,8 +84,11 @@ def _supervise(stage: str) -> None:
 
 
 def _asked() -> Any:
+    """Return the run; where a cancelled training has stored its best so far, the one that goes on from it."""
     train = Calibration.parse("text.txt:16x32")
-    return complete("./tiny", CHAIN, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
+    asked = complete("./tiny", CHAIN, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
+    stored = Store().get(asked.variant.key)
+    return asked.model_copy(update={"force": stored is not None and stored.variant.cut_short})
 
 
 def undisturbed(folder: Path) -> tuple[Path, float]:
@@ -108,18 +114,19 @@ def _ended(queue: Queue, stage: str) -> Job:
     return queue.job(job_id)
 
 
-def survives(prepared: tuple[Path, float], draw: random.Random, place: Path) -> str | None:
+def survives(given: tuple[tuple[Path, float], tuple[str, str]], draw: random.Random, place: Path) -> str | None:
     """Disturb a job at one of its stages, and let it, or the same run again, end."""
-    folder, wanted = prepared
+    (folder, wanted), (stage, victim) = given
     os.chdir(folder)
     settle(place)
     supervisor.GRACE_SECONDS = 2.0
-    (stage, _), (victim, _) = pick(draw, dict.fromkeys(STAGES)), pick(draw, dict.fromkeys(VICTIMS))
     queue, mark = Queue(Store()), place / "results" / "reached"
     job_id = queue.submit(_asked())
     watcher = forked(_supervise, stage)
     wait_for(lambda: mark.exists() or not queue.job(job_id).active)
-    time.sleep(draw.uniform(0.0, 0.4))
+    if not mark.exists():
+        return f"The job ended as {queue.job(job_id).state} before {stage}: {queue.job(job_id).error}"
+    time.sleep(draw.uniform(0.0, 0.8 * PAUSE_SECONDS))
     pid = queue.job(job_id).pid
     if victim in ("supervisor", "both"):
         watcher.kill()
@@ -146,4 +153,4 @@ def survives(prepared: tuple[Path, float], draw: random.Random, place: Path) -> 
     return same(perplexity(), wanted) or is_intact() or (f"{len(left)} processes are left." if left else None)
 
 
-FAMILIES = (Family("kills", 19, survives, undisturbed, isolated=True, seconds=420),)
+FAMILIES = (Family("kills", len(CASES), survives, undisturbed, cases=CASES, isolated=True, seconds=420),)

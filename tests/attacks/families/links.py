@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -31,6 +32,14 @@ VALUES = (
 )
 
 
+PATHS = ("/etc/passwd", "../../etc", "~/x", "/dev/zero", "x" * 5_000, "\ud800", "\x00", "")
+CASES = (  # page, parameter and value
+    *product(["views/run.py"], ["run_model", "run_chains", "run_calibration", "run_perplexity", "run_tasks"], PATHS),
+    *product([None], ["explore_model", "explore_at", "explore_mode", "explore_text", "explore_series"], PATHS),
+    *product(["views/methods.py"], ["chain"], (*PATHS, "magnitude@0.5+" * 400, "magnitude@²:4", "flap@0.9999999")),
+)
+
+
 def prepare(folder: Path) -> tuple[str, ...]:
     """Fill a store with invented results; return the names of all parameters that occur in the pages."""
     use_few_bundled(folder / "bundled")
@@ -51,15 +60,23 @@ def value(draw: random.Random) -> str:
     return mutate(text, draw, VALUES, most=2) if draw.random() < 0.5 else text
 
 
-def opens(names: tuple[str, ...], draw: random.Random, place: Path) -> str | None:
-    """Open a page by a link with one to six parameters."""
+def generated(names: tuple[str, ...], draw: random.Random) -> tuple[str | None, dict[str, list[str]]]:
+    """Return a page and one to six parameters."""
     page = draw.choice(PAGES)
     start = {None: "explore_", "views/run.py": "run_"}.get(page, "")
     mine = [name for name in names if name.startswith(start) or draw.random() < 0.1]
-    query: dict[str, str | list[str]] = {}
-    for name in draw.sample(mine, draw.randint(1, 6)):
-        values = [_sendable(value(draw)) for _ in range(draw.choice((1, 1, 1, 2, 5)))]
-        query[name] = values if len(values) > 1 else values[0]
+    chosen = draw.sample(mine, draw.randint(1, 6))
+    return page, {name: [value(draw) for _ in range(draw.choice((1, 1, 1, 2, 5)))] for name in chosen}
+
+
+def opens(
+    given: tuple[tuple[str, ...], tuple[str | None, str, str] | None], draw: random.Random, place: Path
+) -> str | None:
+    """Open a page by a link."""
+    names, case = given
+    page, parameters = (case[0], {case[1]: [case[2]]}) if case else generated(names, draw)
+    sent = {name: [_sendable(text) for text in texts] for name, texts in parameters.items()}
+    query = {name: texts if len(texts) > 1 else texts[0] for name, texts in sent.items()}
     app = AppTest.from_file(APP, default_timeout=SECONDS)
     for name, values in query.items():
         app.query_params[name] = values
@@ -79,4 +96,4 @@ def _sendable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-FAMILIES = (Family("links", 420, opens, prepare, seconds=120.0),)
+FAMILIES = (Family("links", 420, opens, prepare, cases=CASES, fuzzes=True, seconds=120.0),)

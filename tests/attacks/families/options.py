@@ -99,16 +99,46 @@ KINDS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
 }
 
 
-def parse_value(folder: Path, draw: random.Random, place: Path) -> str | None:
-    """Parse one value of one kind of option, damaged or not."""
-    os.chdir(folder)
+ANY = ("", " ", ",", "-1", "nan", "inf", "1e400", "9" * 400, "9" * 5_000, "²", "x" * 5_000, "\ud800", "\x00")
+LARGE = {
+    "calibration": ("text.txt:999999999x999999999", "text.txt:1x9223372036854775808", "text.txt:²x4"),
+    "perplexity": ("text.txt@999999999:999999999", "text.txt@2:9223372036854775808", "text.txt@0", "text.txt@1:1"),
+    "tasks": ("piqa:9223372036854775808", "piqa:0", "piqa," * 5_000),
+    "shots": ("999999999", "9223372036854775808,selector=nearest"),
+    "ratios": (
+        "0:1:1e-9",
+        "0:1:1e-324",
+        "0:1e308:0.1",
+        "0.1:0.7:0",
+        "0.7:0.1:0.1",
+        "0:1:nan",
+        "0.9999999",
+        "0.5," * 5_000,
+    ),
+    "amounts": ("²:4", "9223372036854775808:9223372036854775809", "4:2", "999999999bit", "0x", "1e308x"),
+    "seeds": ("9223372036854775808", "0," * 5_000, "0:999999999"),
+    "settings": ("damping", "damping=nan", "=1", "damping=1=1"),
+    "layers": ("(a+)+$", "0:999999999", "[", "(" * 5_000),
+    "precision": ("fp64", "float1024"),
+}
+CASES = tuple((kind, text) for kind in KINDS for text in (*ANY, *LARGE[kind]))
+
+
+def generated(draw: random.Random) -> tuple[str, str]:
+    """Return a kind of option and a value, damaged or not."""
     kind = draw.choice(list(KINDS))
-    parse, seeds = KINDS[kind]
+    seeds = KINDS[kind][1]
     text = draw.choice(seeds) if draw.random() < 0.95 else piece(draw)
-    if draw.random() < 0.8:
-        text = mutate(text, draw, seeds)
+    return kind, mutate(text, draw, seeds) if draw.random() < 0.8 else text
+
+
+def parse_value(given: tuple[Path, tuple[str, str] | None], draw: random.Random, place: Path) -> str | None:
+    """Parse one value of one kind of option."""
+    folder, case = given
+    os.chdir(folder)
+    kind, text = case or generated(draw)
     try:
-        parse(text)
+        KINDS[kind][0](text)
     except UserError as error:
         return None if str(error).strip() else f"{kind} {text!r} is refused without a sentence."
     except Exception as error:
@@ -117,4 +147,6 @@ def parse_value(folder: Path, draw: random.Random, place: Path) -> str | None:
     return None
 
 
-FAMILIES = (Family("options", 5_000, parse_value, write_tiny_folder, seconds=20.0, memory=1.5),)
+FAMILIES = (
+    Family("options", 5_000, parse_value, write_tiny_folder, cases=CASES, fuzzes=True, seconds=20.0, memory=1.5),
+)

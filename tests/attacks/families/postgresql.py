@@ -7,6 +7,8 @@ import random
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 from core.jobs.executor import LocalExecutor
@@ -15,13 +17,14 @@ from core.jobs.supervisor import Supervisor
 from core.store.store import Store
 from tests import postgres
 from tests.attacks.families import races
-from tests.attacks.families.clocks import CASES as CLOCKS
+from tests.attacks.families.clocks import LOOKS
 from tests.attacks.family import Family
-from tests.attacks.runs import pick, settle
+from tests.attacks.runs import expect, settle
 from tests.core.made import KEY, make, perplexity
 from tests.core.queues import spec
 
 PROGRAM = str((postgres.binaries() or Path()) / "postgres")
+PASSWORD = "canary-of-the-password"
 
 
 def restarts(draw: random.Random, place: Path, server: postgres.Server) -> str | None:
@@ -61,16 +64,34 @@ def machines(draw: random.Random, place: Path, server: postgres.Server) -> str |
     return wrong or (None if max(attempts) <= 1 else f"Jobs were started {attempts} times.")
 
 
-def survives(prepared: Path, draw: random.Random, place: Path) -> str | None:
+def unreachable(draw: random.Random, place: Path, server: postgres.Server) -> str | None:
+    """Print results while no server runs; one sentence refuses it and hides the password."""
+    os.environ["SLIMSCOPE_DB"] = os.environ["SLIMSCOPE_DB"].replace("postgres@", f"postgres:{PASSWORD}@")
+    server.stop()
+    _, printed = expect(("results",), (2,))
+    return "The password is printed." if PASSWORD in printed else None
+
+
+ATTACKS: dict[str, Callable[[random.Random, Path, postgres.Server], str | None]] = {
+    **{name: lambda *given, race=race: race(None, *given[:2]) for name, race in races.STORE_RACES.items()},
+    **{
+        f"{name} at {shift:+g} s": lambda *_, look=look, shift=shift: look(shift)
+        for (name, look), shift in product(LOOKS.items(), (-300.0, 300.0))
+    },
+    "restarts": restarts,
+    "machines": machines,
+    "unreachable": unreachable,
+}
+
+
+def survives(given: tuple[Path, str], draw: random.Random, place: Path) -> str | None:
     """Start a server, and let one of the attacks be run on an empty database."""
     settle(place)
-    shared = {name: lambda *given, race=race: race(None, *given[:2]) for name, race in races.CASES.items()}
-    del shared["runs"], shared["openers"], shared["deleters"]  # which ask SQLite whether it is intact
-    clocks = {name: lambda draw, *_, one=one: one(draw.choice((-300.0, 300.0))) for name, one in CLOCKS.items()}
     with tempfile.TemporaryDirectory() as cache, postgres.server() as server:
         os.environ.update(SLIMSCOPE_DB=server.new_database(), SLIMSCOPE_CACHE=cache)
-        _, attack = pick(draw, {**shared, **clocks, "restarts": restarts, "machines": machines})
-        return attack(draw, place, server)
+        return ATTACKS[given[1]](draw, place, server)
 
 
-FAMILIES = (Family("postgresql", 12, survives, needs=PROGRAM, isolated=True, seconds=300),)
+FAMILIES = (
+    Family("postgresql", len(ATTACKS), survives, cases=tuple(ATTACKS), needs=PROGRAM, isolated=True, seconds=300),
+)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from core.errors import UserError
 from core.jobs.queue import Queue
 from core.store.store import Store
 from tests.attacks.family import Family
-from tests.attacks.runs import RUN, Machine, expect, forked, is_intact, perplexity, pick, prepare, same, settle
+from tests.attacks.runs import RUN, Machine, expect, forked, is_intact, perplexity, prepare, same, settle
 from tests.core.made import KEY, make
 from tests.core.made import perplexity as number
 from tests.core.queues import spec
@@ -91,9 +92,8 @@ def deleters(machine: Machine, draw: random.Random, place: Path) -> str | None:
     return wrong or is_intact()
 
 
-def runs(machine: Machine, draw: random.Random, place: Path) -> str | None:
-    """Ask for one run from each process, in one store or in two that share a cache."""
-    stores = draw.choice((1, 2))
+def runs(machine: Machine, draw: random.Random, place: Path, stores: int = 1) -> str | None:
+    """Ask for one run from each process, in one store or in more that share a cache."""
 
     def run(me: int) -> None:
         os.environ["SLIMSCOPE_RESULTS"] = str(place / f"results-{me % stores}")
@@ -106,15 +106,16 @@ def runs(machine: Machine, draw: random.Random, place: Path) -> str | None:
     return wrong
 
 
-CASES = {work.__name__: work for work in (writers, submitters, movers, openers, deleters, runs)}
+STORE_RACES = {race.__name__: race for race in (writers, submitters, movers, openers, deleters)}
+RACES = {**STORE_RACES, "runs": runs, "runs in two stores": partial(runs, stores=2)}
 
 
-def survives(machine: Machine, draw: random.Random, place: Path) -> str | None:
+def survives(given: tuple[Machine, str], draw: random.Random, place: Path) -> str | None:
     """Let one of the races be run on an empty store."""
+    machine, name = given
     os.chdir(machine.folder)
     settle(place)
-    _, race = pick(draw, CASES)
-    return race(machine, draw, place)
+    return RACES[name](machine, draw, place)
 
 
-FAMILIES = (Family("races", 18, survives, prepare, isolated=True, seconds=300),)
+FAMILIES = (Family("races", 3 * len(RACES), survives, prepare, cases=tuple(RACES), isolated=True, seconds=300),)

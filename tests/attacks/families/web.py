@@ -6,8 +6,10 @@ import os
 import random
 import socket
 import urllib.request
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -67,7 +69,7 @@ def exchange(port: int, request: bytes, after: bytes = b"") -> bytes:
         try:
             connection.sendall(request)
             answer = connection.recv(65_536)
-            if after and b" 101 " in answer[:20]:
+            if b" 101 " in answer[:20]:  # and stays open
                 connection.sendall(after)
                 connection.settimeout(1)
             while (more := connection.recv(65_536)) and len(answer) < 65_536:
@@ -119,43 +121,68 @@ def _is_foreign(name: str) -> bool:
         return True
 
 
-def foreign_page(port: int, draw: random.Random) -> str | None:
+def damaged_page(port: int, draw: random.Random) -> str | None:
+    """Open a websocket as a page with a damaged origin would."""
+    host = draw.choice((NAMES[0], draw.choice(NAMES)))
+    return foreign_page(port, draw, _header(mutate(draw.choice(NAMES), draw, NAMES, most=2)), host)
+
+
+def foreign_page(port: int, draw: random.Random, origin: str, host: str) -> str | None:
     """Open a websocket as a page of another site, or under another host, would."""
-    origin = draw.choice(NAMES).format(port=port)
-    host = f"127.0.0.1:{port}" if draw.random() < 0.5 else urlsplit(draw.choice(NAMES).format(port=port)).netloc
-    if draw.random() < 0.4:
-        origin = _header(mutate(origin, draw, NAMES, most=2))
+    origin = origin.replace("{port}", str(port))
+    host = urlsplit(host.replace("{port}", str(port))).netloc
     answer = exchange(port, upgrade(host, origin))
     if status(answer) == 101 and origin.strip() and (_is_foreign(origin) or _is_foreign(f"http://{host}")):
         return f"A websocket is opened for the host {host!r} and the origin {origin!r}."
     return None
 
 
-def traversal(port: int, draw: random.Random) -> str | None:
-    """Ask for a file outside the served folders."""
-    file = draw.choice(FILES)
-    path = draw.choice(ROOTS) + draw.choice(STEPS) * draw.randint(1, 12) + file
-    if draw.random() < 0.3:
-        path = "/" + quote(_header(mutate(path, draw)), safe="/%.\\")
+def damaged_traversal(port: int, draw: random.Random) -> str | None:
+    """Ask for a file outside the served folders by a damaged path."""
+    path = draw.choice(ROOTS) + draw.choice(STEPS) * draw.randint(1, 12) + draw.choice(FILES)
+    return leak(port, "/" + quote(_header(mutate(path, draw)), safe="/%.\\"))
+
+
+def traversal(port: int, draw: random.Random, root: str, step: str) -> str | None:
+    """Ask for each file outside the served folders."""
+    found = [leak(port, root + step * draw.randint(1, 12) + file) for file in FILES]
+    return next((sentence for sentence in found if sentence), None)
+
+
+def leak(port: int, path: str) -> str | None:
+    """Ask for a path; return a sentence where the answer holds what is no page."""
     answer = exchange(port, head(f"GET {path} HTTP/1.1", {"Host": f"127.0.0.1:{port}"}))
-    if leak := next((one for one in LEAKS if one in answer), None):
-        return f"GET {path} gives {leak!r} away."
+    if secret := next((one for one in LEAKS if one in answer), None):
+        return f"GET {path} gives {secret!r} away."
     return f"GET {path} ends with {status(answer)}." if status(answer) >= 500 else None
 
 
-def upload(port: int, draw: random.Random) -> str | None:
-    """Upload a file to a session that is not ours, or without a token."""
-    name = draw.choice(("x.csv", "../../x.csv", "%2e%2e%2fx", "x" * 3_000, "é.csv", "a\\b.csv"))
+UPLOADED = ("x.csv", "../../x.csv", "%2e%2e%2fx", "x" * 3_000, "é.csv", "a\\b.csv")
+TOKENS = (
+    (),
+    (("X-Xsrftoken", "2|x|y|1"),),
+    (("Cookie", "_streamlit_xsrf=a"), ("X-Xsrftoken", "b")),
+    (("Cookie", "_streamlit_xsrf=a"), ("X-Xsrftoken", "a")),
+)
+SIZES = (0, 10, 100_000, 5_000_000)
+LARGE = (49_000_000, 54_000_000, 200_000_000)
+
+
+def any_upload(port: int, draw: random.Random) -> str | None:
+    """Upload any file."""
+    return upload(port, draw, draw.choice(UPLOADED), draw.choice(TOKENS), draw.choice(SIZES))
+
+
+def upload(port: int, draw: random.Random, name: str, token: tuple[tuple[str, str], ...], size: int) -> str | None:
+    """Upload a file to a session that is not ours, with a token of the browser or without one."""
     session = draw.choice(("0", "../..", "a" * 36, "00000000-0000-0000-0000-000000000000"))
-    size = draw.choice((0, 10, 100_000, 5_000_000))
-    token = draw.choice(({}, {"X-Xsrftoken": "2|x|y|1"}, {"Cookie": "_streamlit_xsrf=a", "X-Xsrftoken": "b"}))
     body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="' + name.encode() + b'"\r\n\r\n'
     body += draw.randbytes(size) + b"\r\n--b--\r\n"
     headers = {
         "Host": f"127.0.0.1:{port}",
         "Content-Type": draw.choice(("multipart/form-data; boundary=b", "text/plain", "multipart/form-data")),
         "Content-Length": draw.choice((str(len(body)), str(len(body)), "-1", "99999999999", "x")),
-        **token,
+        **dict(token),
     }
     path = f"/_stcore/upload_file/{quote(session)}/{quote(name)}"
     line = f"{draw.choice(('PUT', 'POST', 'DELETE'))} {path} HTTP/1.1"
@@ -191,21 +218,23 @@ def junk_request(port: int, draw: random.Random) -> str | None:
     return f"A damaged request ends with {status(answer)}." if status(answer) >= 500 else None
 
 
-KINDS: tuple[Any, ...] = (
-    foreign_page,
-    foreign_page,
-    traversal,
-    traversal,
-    upload,
-    junk_frames,
-    junk_frames,
-    junk_request,
+OWN = NAMES[0]
+FUZZERS = (damaged_page, damaged_traversal, any_upload, junk_frames, junk_frames, junk_request)
+Case = tuple[Callable[..., str | None], tuple[Any, ...]]
+CASES: tuple[Case, ...] = (
+    *((foreign_page, pair) for pair in [*product(NAMES, [OWN]), *product([OWN], NAMES)]),
+    *((foreign_page, (name, name)) for name in NAMES),
+    *((traversal, pair) for pair in product(ROOTS, STEPS)),
+    *((upload, (name, token, 10)) for name, token in product(UPLOADED, TOKENS)),
+    *((upload, ("x.csv", token, size)) for token, size in product(TOKENS[:2], (*SIZES, *LARGE))),
 )
 
 
-def stays_up(served: Served, draw: random.Random, place: Path) -> str | None:
-    """Send one hostile request, then ask whether the server is well."""
-    sentence = draw.choice(KINDS)(served.port, draw)
+def stays_up(given: tuple[Served, Case | None], draw: random.Random, place: Path) -> str | None:
+    """Send hostile requests of one kind, then ask whether the server is well."""
+    served, case = given
+    send, details = case or (draw.choice(FUZZERS), ())
+    sentence = send(served.port, draw, *details)
     os.kill(served.process, 0)
     with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/_stcore/health", timeout=SECONDS) as answer:
         if answer.read() != b"ok":
@@ -213,4 +242,4 @@ def stays_up(served: Served, draw: random.Random, place: Path) -> str | None:
     return sentence
 
 
-FAMILIES = (Family("web", 110, stays_up, prepare),)
+FAMILIES = (Family("web", len(CASES) + 60, stays_up, prepare, cases=CASES, fuzzes=True),)
