@@ -7,8 +7,7 @@ is read. Then the sessions start at once; of fewer than ten, several times after
 the 95th percentile of the seconds until the page is complete, the server's CPU seconds a page and its peak memory;
 then, of one session, the CPU seconds of every page.
 `--against` names another checkout to measure in the same run. `--writing` stores a row of the default model twice a
-second meanwhile, and measures this checkout alone, as the database of another may have other tables. Servers and
-clients talk on this machine only.
+second meanwhile; another checkout must have the same database tables. Servers and clients talk on this machine only.
 """
 
 import asyncio
@@ -207,7 +206,7 @@ SMOKE = {"at_once": "2", "rounds": 1}
 
 def main(at_once: str = "1,10,50", rounds: int = 3, against: Path | None = None, writing: bool = False) -> None:
     os.environ.pop("SLIMSCOPE_DB", None)
-    sides = ({"against": against.absolute()} if against and not writing else {}) | {"this": PROJECT}
+    sides = ({"against": against.absolute()} if against else {}) | {"this": PROJECT}
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     compare_loads(sides, [int(number) for number in at_once.split(",")], rounds, writing)
     if not writing:

@@ -1,4 +1,4 @@
-"""What pages read: the store, the queue and the tidy rows, cached; a change of the store shows at the next rerun."""
+"""What pages read: the store, the queue and the tidy rows, cached until a change of the store shows (`Renewal`)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from core.results import Result, Variant
 from core.specs import PUBLISHED, UNKNOWN, ModelId, VariantSpec
 from core.store import shipped
 from core.store.database import database_url
-from core.store.kept import MOST, Kept, Known
+from core.store.kept import MOST, Kept
 from core.store.printed import models_of, printed
 from core.store.samples import damaged
 from core.store.store import Store
+from dashboard.renewal import Renewal
 from dashboard.sharing import SharedTable
 
 Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
@@ -51,6 +52,21 @@ def _queue(url: URL) -> Queue:
     return made
 
 
+def stamp(model: str | None = None) -> tuple:
+    """Return what changes whenever the rows that pages show do, those of a model by its stored name, or all."""
+    return _renewal(store().url).stamp(model)
+
+
+def show_now() -> None:
+    """Let the next run of every page show all that is stored, as after an action on a page."""
+    _renewal(store().url).show_now()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _renewal(url: URL) -> Renewal:
+    return Renewal(_store(url).stamp)
+
+
 def active_jobs() -> list[Job]:
     """Return the jobs that run, then those that wait, in their order."""
     return queue().active()
@@ -58,7 +74,7 @@ def active_jobs() -> list[Job]:
 
 def names() -> Mapping[ModelId, str]:
     """Return the display names of all models that there are numbers of, the papers' among them."""
-    return _names(store().url, store().stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    return _names(store().url, stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -85,7 +101,7 @@ def model_to_run(model: str) -> str:
 
 def models() -> list[str]:
     """Return the display names of the models that there are variants of, the one with most first."""
-    return _models(store().url, store().stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    return _models(store().url, stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -108,14 +124,13 @@ def frame(model: str) -> SharedTable:
     """
     url = store().url
     shown, name = _meant(model, names())
-    known, papers = _kept(url).of(name), [one for one in printed().values() if one.variant.model == name]
-    frames = _frames(url, name, known.stamp, shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"), known, papers)
+    frames = _frames(url, name, stamp(name), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
     return frames.get(shown, frames[""])
 
 
 def stamp_of(model: str) -> tuple:
     """Return what changes whenever a model's numbers do, by its display name."""
-    return store().stamp(_meant(model, names())[1])
+    return stamp(_meant(model, names())[1])
 
 
 def _meant(typed: str, known: Mapping[ModelId, str]) -> tuple[str, str]:
@@ -130,14 +145,13 @@ def _kept(url: URL) -> Kept[Told]:
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
-def _frames(
-    url: URL, name: str, stamp: tuple, of_papers: tuple, _known: Known[Told], _papers: list[Result]
-) -> dict[str, SharedTable]:
+def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, SharedTable]:
     """Return the rows of each model of a name by its display name, and none of "", which has none."""
-    tidied = joined([*_known.made.values(), *map(told, _papers)])
+    known, papers = _kept(url).of(name), [one for one in printed().values() if one.variant.model == name]
+    tidied = joined([*known.made.values(), *map(told, papers)])
     frames = {"": tidied[:0].copy(), **{str(shown): rows for shown, rows in tidied.groupby("model", sort=False)}}
     for rows in frames.values():
-        rows.attrs["warnings"] = _known.warnings
+        rows.attrs["warnings"] = known.warnings
     return {shown: SharedTable(rows) for shown, rows in frames.items()}
 
 
@@ -149,7 +163,7 @@ def unread(model: str) -> list[str]:
 
 def rows(metric: str, datasets: Sequence[str]) -> SharedTable:
     """Return the rows of all models that are of a metric and of one of the data sets, without the papers'."""
-    return _rows(store().url, store().stamp(), metric, tuple(datasets))
+    return _rows(store().url, stamp(), metric, tuple(datasets))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -172,7 +186,7 @@ def paired(
     """
     if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
-    known = _pairs(store().url, store().stamp(), reference, None if numbers is None else tuple(numbers))
+    known = _pairs(store().url, stamp(), reference, None if numbers is None else tuple(numbers))
     if lacking := [keys for keys in seeds if keys not in known]:
         known |= _paired(lacking, reference, numbers)
     return shown_together(pd.DataFrame([row for keys in seeds for row in known[keys]], columns=COLUMNS))
@@ -188,10 +202,13 @@ def _paired(
     seeds: Sequence[tuple[str, ...]], reference: str, numbers: Sequence[Number] | None
 ) -> dict[tuple[str, ...], list]:
     there = results([reference, *(key for keys in seeds for key in keys)])
+    rows: dict[tuple[str, ...], list] = {keys: [] for keys in seeds}
+    if reference not in there:
+        return rows
+    seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # others were deleted, which shows at the next run
     groups = [[_only(there[key], numbers) for key in keys] for keys in seeds]
     samples = over_seeds(groups, store().samples)
     found = differences([group[0] for group in groups], _only(there[reference], numbers), samples)
-    rows: dict[tuple[str, ...], list] = {keys: [] for keys in seeds}
     of_first = {keys[0]: keys for keys in seeds}
     for row in found.to_dict("records"):
         rows[of_first[row["key"]]].append(row)

@@ -204,7 +204,7 @@ def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
         with st.spinner("Estimating ..."):
             offer = offers.offer(
                 *(chosen.model, list(quick["chain"]), chosen.calibration, chosen.training),
-                *([chosen.text], tasks, scoring, data.store().stamp()),
+                *([chosen.text], tasks, scoring, data.stamp()),
             )
         names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")

@@ -247,7 +247,7 @@ def _rows(found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> tup
     rows = answers(found)
     keys = tuple(rows["key"])
     stored = data.results(keys)
-    footprints = [stored[key].footprint for key in keys]
+    footprints = [stored[key].footprint if key in stored else None for key in keys]
     return ranking.ranking(rows, asked.budget, asked.cost.column, footprints, beside), keys
 
 

@@ -338,5 +338,6 @@ def _delete(key: str) -> None:
     except UserError as error:
         st.toast(str(error))
         return
+    data.show_now()
     st.session_state[POINT] = None
     st.toast("Deleted.")

@@ -70,6 +70,7 @@ def _show(uploads: Sequence[Upload]) -> None:
             st.error("Nothing was imported:")
             st.text(str(error))
             return
+        data.show_now()
         st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1  # an empty field for files
         st.session_state[DONE] = _rows(found)
         st.rerun()

@@ -143,6 +143,7 @@ def show_current() -> None:
                 with st.container(key=f"run_job_{job.id}", gap="small"):
                     _show(job, beside)
         if sorted(_ids()) != active:
+            data.show_now()
             st.rerun()  # the whole page: it says anew what is left to run, and whether this renews itself
 
     renewed()

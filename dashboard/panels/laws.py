@@ -29,7 +29,7 @@ def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]
     `rows` are tidy, of perplexities under one protocol or of accuracies on the same documents.
     """
     store = data.store()
-    of = (chosen.model, quality, chosen.corpus, chosen.protocol, str(chosen.documents), str(store.url), store.stamp())
+    of = (chosen.model, quality, chosen.corpus, chosen.protocol, str(chosen.documents), str(store.url), data.stamp())
     groups = _groups(rows, quality, str(chosen.documents), of)
     enough, short = {name: one for name, one in groups.items() if one.enough}, dropped(groups.values())
     if enough or short:

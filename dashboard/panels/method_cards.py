@@ -142,7 +142,7 @@ def _rounded(value: float) -> str:
 
 def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
     """Return what is stored of methods, by name."""
-    return _known(str(data.store().url), data.store().stamp(), tuple(method.name for method in methods))
+    return _known(str(data.store().url), data.stamp(), tuple(method.name for method in methods))
 
 
 @st.cache_data(max_entries=2, show_spinner=False)

@@ -37,7 +37,7 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
         with st.spinner("Estimating ..."):
             offer = offers.offer(
                 *(chosen.model, ticked, chosen.calibration, chosen.training, [chosen.text]),
-                stamp=data.store().stamp(),
+                stamp=data.stamp(),
             )
         what = "Run these {} points" if len(ticked) > 1 else "Run this point"
         offers.show_offer("explore_run_missing", offer, what)

@@ -168,13 +168,13 @@ def _plain(series: str) -> str:
 
 def show_stories() -> None:
     """Show the stories beside each other, or under each other where that is too narrow."""
-    _show(_kept(str(data.store().url), data.store().stamp()))
+    _show(_kept(str(data.store().url), data.stamp()))
 
 
 def show_first() -> None:
     """Lead to the stories from the top of Explore, in one line, so that the chart is seen at once."""
     with st.container(horizontal=True, key="stories"):
-        for story in _kept(str(data.store().url), data.store().stamp()):
+        for story in _kept(str(data.store().url), data.stamp()):
             st.page_link(
                 "views/explore.py",
                 label=story.title,

@@ -211,11 +211,14 @@ def refresh_when_done() -> None:
     """Look every two seconds, while jobs are active, whether a result has come, and show it."""
     if not data.active_jobs():
         return
-    stamp = data.store().stamp()
+    stamp, jobs = data.stamp(), {job.id for job in data.active_jobs()}
 
     @st.fragment(run_every=2)
     def watch() -> None:
-        if data.store().stamp() != stamp or not data.active_jobs():
+        ended = not jobs <= {job.id for job in data.active_jobs()}
+        if ended:
+            data.show_now()
+        if ended or data.stamp() != stamp:
             st.rerun()
 
     watch()

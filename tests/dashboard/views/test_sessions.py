@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dashboard import renewal
 from dashboard.charts import points
 from dashboard.panels import widgets
 from tests.dashboard.opened import charts, open_app
@@ -58,6 +59,42 @@ def test_a_deleted_row_is_gone_from_a_second_session(filled):
     before = _values(open_app())
     filled.delete(added.variant.key)
     assert before - _values(open_app()) == {777.25}
+
+
+def test_rows_that_keep_coming_are_shown_together_after_the_pause(filled, monkeypatch):
+    open_app()
+    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
+    filled.put(result("wanda", 777.25, 0.65))
+    before = _values(open_app())
+    filled.put(result("wanda", 666.5, 0.75))
+    assert 777.25 in before and _values(open_app()) == before
+    monkeypatch.setattr(renewal, "PAUSE", 0.0)
+    assert _values(open_app()) - before == {666.5}
+
+
+def test_a_row_that_is_replaced_and_deleted_meanwhile_leaves_the_page_whole(filled, monkeypatch):
+    open_app()
+    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
+    added = result("wanda", 777.25, 0.65)
+    filled.put(added)
+    before = _values(open_app())
+    filled.put(result("wanda", 666.5, 0.75))
+    filled.delete(added.variant.key)  # as many rows as before
+    assert _values(open_app()) == before
+    app = open_app(explore_mode="Trade-off")
+    assert charts(app) and not app.exception
+
+
+def test_a_point_that_is_deleted_on_the_page_is_gone_at_once(filled, monkeypatch):
+    open_app()
+    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
+    filled.put(result("wanda", 777.25, 0.65))
+    before = _values(open_app())
+    filled.put(result("wanda", 666.5, 0.75))
+    filled.put(result("wanda", 555.5, 0.85))
+    app = open_app(explore_point="wanda@0.65")
+    app.button(key="explore_delete").click().run()
+    assert (before - _values(app), _values(app) - before) == ({777.25}, {666.5, 555.5})
 
 
 def _values(app):

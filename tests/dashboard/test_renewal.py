@@ -1,0 +1,85 @@
+"""Rows that keep coming show every `PAUSE` seconds; a single change, a deleted row and an own action show at once."""
+
+import pytest
+
+from dashboard.renewal import PAUSE, Renewal
+
+
+class Rows:
+    """A store's counts by model, and a clock."""
+
+    def __init__(self):
+        self.time, self.stamps = 100.0, {None: ((3, 3), ()), "a": ((2, 2), ()), "b": ((1, 3), ())}
+        self.renewal = Renewal(lambda model: self.stamps[model], lambda: self.time)
+
+    def store(self, model, rows=1):
+        (count, change), files = self.stamps[None]
+        self.stamps[None] = (count + rows, change + 1), files
+        self.stamps[model] = (self.stamps[model][0][0] + rows, change + 1), files
+
+    def shown(self, model=None):
+        return self.renewal.stamp(model).stamp == self.stamps[model]
+
+
+@pytest.fixture
+def rows():
+    made = Rows()
+    assert all(made.shown(model) for model in made.stamps)
+    return made
+
+
+def test_a_single_change_shows_at_once(rows):
+    rows.store("a")
+    assert rows.shown() and rows.shown("a")
+
+
+def test_rows_that_keep_coming_show_after_the_pause_at_the_latest(rows):
+    rows.store("a")
+    assert rows.shown()
+    rows.time += PAUSE - 0.1
+    rows.store("a")
+    assert not rows.shown() and not rows.shown("a")
+    rows.time += 0.1
+    assert rows.shown("a") and rows.shown()
+
+
+def test_all_models_show_one_moment(rows):
+    rows.store("a")
+    assert rows.shown("a")
+    rows.time += 1
+    rows.store("b")
+    rows.time += 1
+    assert rows.shown("b")
+    rows.store("a")
+    assert not rows.shown("a") and not rows.shown()
+
+
+def test_another_model_s_rows_change_no_stamp(rows):
+    before = rows.renewal.stamp("b")
+    rows.store("a")
+    assert rows.shown() and rows.renewal.stamp("b") is before
+
+
+def test_a_deleted_row_is_not_shown_again(rows):
+    rows.store("a")
+    assert rows.shown()
+    rows.store("a", rows=-1)
+    assert rows.shown() and rows.shown("a")
+
+
+def test_an_action_on_a_page_shows_at_once(rows):
+    rows.store("a")
+    assert rows.shown()
+    rows.store("a", rows=0)
+    assert not rows.shown()
+    rows.renewal.show_now()
+    assert rows.shown() and rows.shown("a")
+
+
+def test_a_stamp_that_returns_is_another_state(rows):
+    before, stamp = rows.renewal.stamp("a"), rows.stamps["a"]
+    rows.store("a")
+    during = rows.renewal.stamp("a")
+    rows.stamps["a"] = stamp
+    after = rows.renewal.stamp("a")
+    assert after.stamp == before.stamp and len({before, during, after}) == 3
