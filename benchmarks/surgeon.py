@@ -16,7 +16,8 @@ from benchmarks.smoke import run
 from core.data.corpora import calibration_windows, default_corpora
 from core.engine.forms import make_walker
 from core.memory import reuse_freed_memory
-from core.methods.base import Compressed, LinearMethod, Statistics, Target
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import LinearMethod
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.obs import OBS

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import UserError, echo
-from core.methods.base import Method, Reads
+from core.methods.base import Method
+from core.methods.terms import Reads
 from core.registry import get_stage, reads, settings_of
 from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_factor, parse_pattern
 

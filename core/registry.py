@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core import plugins
 from core.errors import UserError, unknown
-from core.methods.base import Method, Place, Preparation, Reads, Reconstruction
+from core.methods.base import Method
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.low_rank import ConvLowRank
 from core.methods.dense import Dense
@@ -21,6 +21,7 @@ from core.methods.embedding.tensor_train import TensorTrain
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
+from core.methods.preparation import Preparation
 from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
 from core.methods.quantised.base import Quantised
@@ -28,6 +29,7 @@ from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rotate import Rotate
 from core.methods.quantised.rtn import RTN
+from core.methods.reconstruction import Reconstruction
 from core.methods.structured.flap import FLAP
 from core.methods.structured.hywia import HyWIA
 from core.methods.structured.llm_pruner import LLMPruner
@@ -37,6 +39,7 @@ from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
+from core.methods.terms import Place, Reads
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.magnitude import Magnitude

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from core.methods.base import Family, Method
+from core.methods.base import Method
+from core.methods.terms import Family
 from core.training.base import Recovery
 
 

@@ -11,8 +11,8 @@ from core.analysis.seven import MEAN
 from core.analysis.told import figures, judged
 from core.chain import written
 from core.cli.tables import column
-from core.methods.base import TableMethod
 from core.methods.embedding.base import EmbeddingMethod
+from core.methods.tables import TableMethod
 from core.registry import made
 from core.removal import model_share
 from core.results import Result

@@ -13,7 +13,7 @@ from torch import Tensor
 from core.context import Context, Given, Outcome
 from core.engine.forms import make_walker
 from core.evaluation.layers import relative_error, report
-from core.methods.base import Target
+from core.methods.inputs import Target
 from core.methods.quantised.blocks import BlockQuantised, BlockView
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import put_on

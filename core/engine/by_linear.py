@@ -22,8 +22,10 @@ from core.engine.scan import parts_of, scan
 from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
-from core.methods.base import Compressed, LinearMethod, Reconstruction, Statistics, Target
+from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.levels import level_shares
+from core.methods.linear import LinearMethod
+from core.methods.reconstruction import Reconstruction
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
 from core.models.parts.constraints import constrain, constraint_of, held, release

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.context import Context, Given, Outcome
-from core.methods.base import TableMethod, Target
+from core.methods.inputs import Target
+from core.methods.tables import TableMethod
 from core.models.parts.grids import put_on
 from core.models.parts.tables import tables_of
 from core.specs import parse_bits

@@ -15,7 +15,7 @@ from core.context import Context, Given, Outcome
 from core.engine.recorder import Recorder
 from core.engine.residual import check_blocks, final_norm, fold_norm, like, parts_of, write
 from core.errors import UserError
-from core.methods.base import Preparation
+from core.methods.preparation import Preparation
 from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm, put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import forget

@@ -17,7 +17,7 @@ from core.context import Context, Given, Outcome
 from core.engine.forms import make_walker
 from core.engine.observe import observed_views
 from core.evaluation.layers import relative_error, unit_reports
-from core.methods.base import Statistics
+from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, UnitMethod, View
 from core.methods.structured.budget import Removal
 from core.models.parts.blocks import Linear, find_blocks

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.methods.base import Statistics, Sum
+from core.methods.cost import Sum
+from core.methods.inputs import Statistics
 
 Sums = frozenset[Sum]
 SumsOf = Callable[[str], Sums]  # by role of a linear

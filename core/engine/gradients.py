@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.methods.base import Accumulator
+from core.methods.inputs import Accumulator
 from core.models.parts.blocks import Linear, move
 from core.progress import Progress
 from core.training.examples import Batch

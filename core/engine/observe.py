@@ -14,7 +14,8 @@ from core.context import Context, Given
 from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
 from core.engine.walker import Walker
-from core.methods.base import SUMS, Statistics
+from core.methods.cost import SUMS
+from core.methods.inputs import Statistics
 from core.methods.structured.base import Structured, View
 from core.models.parts.blocks import Blocks, Linear, find_blocks
 from core.models.parts.geometry import Mode

@@ -23,8 +23,9 @@ from core.engine.forms import make_walker
 from core.engine.recorder import Recorder
 from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
-from core.methods.base import LinearMethod, Statistics, Target
 from core.methods.cost import unread
+from core.methods.inputs import Statistics, Target
+from core.methods.linear import LinearMethod
 from core.models.parts.blocks import Blocks, Linear, by_block, find_blocks, first, move
 from core.paths import cache_dir
 from core.specs import Part, canonical_json, sha256

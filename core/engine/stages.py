@@ -17,10 +17,12 @@ from core.engine.by_rotation import rotate
 from core.engine.by_table import compress_tables
 from core.engine.by_turning import turn
 from core.engine.by_units import factor_and_remove_units, remove_units, remove_units_walking
-from core.methods.base import LinearMethod, Method, Preparation, TableMethod
+from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
 from core.methods.embedding.base import EmbeddingMethod
+from core.methods.linear import LinearMethod
+from core.methods.preparation import Preparation
 from core.methods.quantised.blocks import BlockQuantised
 from core.methods.structured.base import (
     BlockMethod,
@@ -30,6 +32,7 @@ from core.methods.structured.base import (
     UnitMethod,
     WalkedUnitMethod,
 )
+from core.methods.tables import TableMethod
 from core.registry import STAGES, made
 from core.training.apply import prune_while_training, recover
 from core.training.base import Recovery, TrainedMethod

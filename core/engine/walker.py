@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from core.engine.collector import Collector, SumsOf
 from core.engine.recorder import Call, Recorder
-from core.methods.base import Statistics
+from core.methods.inputs import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
 
 if TYPE_CHECKING:

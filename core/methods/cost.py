@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 
-Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.base.Statistics`
+Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.inputs.Statistics`
+SUMS: tuple[Sum, ...] = get_args(Sum)
 
 SELECTION = 500  # operations of ranking one weight and of counting it afterwards
 # Of the few tokens whose logits are held at once, and of their gradients: with fewer tokens the head's weights are read

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import NEUTRAL, Method
+from core.methods.base import Method
+from core.methods.terms import NEUTRAL
 
 if TYPE_CHECKING:
     from core.models.shape import ModelFacts

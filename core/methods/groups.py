@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Method, MethodParameters
+from core.methods.base import Method
+from core.methods.parameters import MethodParameters
 
 if TYPE_CHECKING:
     from core.models.parts.blocks import Linear

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from core.chain import Asked, Shared
 from core.errors import UserError
-from core.methods.base import Method, Reads
+from core.methods.base import Method
+from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_follows, usual_pattern
 from core.specs import Calibration, Stage

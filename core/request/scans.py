@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from core.chain import written
 from core.errors import UserError
-from core.methods.base import LinearMethod, Reconstruction
+from core.methods.linear import LinearMethod
+from core.methods.reconstruction import Reconstruction
 from core.registry import made
 from core.specs import Calibration, Part, Scan, Stage
 

@@ -5,10 +5,12 @@ from typing import Any
 
 from core.chain import bits_of, factor_of
 from core.errors import UserError, echo
-from core.methods.base import Method, Preparation, Reconstruction
+from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
+from core.methods.preparation import Preparation
+from core.methods.reconstruction import Reconstruction
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
 from core.registry import get_stage, made, settings_of
 from core.results import Variant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from core.chain import DENSE, options_of, shared, written
-from core.methods.base import Preparation
+from core.methods.preparation import Preparation
 from core.models.catalogue import BY_ID
 from core.models.sources import typed_name
 from core.reached import embedding_words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.methods.base import Place
+from core.methods.terms import Place
 from core.registry import made
 from core.results import Variant
 from core.specs import VariantSpec, parse_bits

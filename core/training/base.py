@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import NEUTRAL, Method, MethodParameters
+from core.methods.base import Method
+from core.methods.parameters import MethodParameters
+from core.methods.terms import NEUTRAL
 from core.progress import Progress
 from core.specs import Calibration
 

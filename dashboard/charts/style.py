@@ -13,7 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from core.methods.base import NEUTRAL, Method
+from core.methods.base import Method
+from core.methods.terms import NEUTRAL
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.chain import Asked, plain, quoted
 from core.errors import UserError
-from core.methods.base import Method, Reads
+from core.methods.base import Method
+from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.asked import reads_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO

@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import DENSE, parse, plain
 from core.errors import UserError, echo
-from core.methods.base import Reads
+from core.methods.terms import Reads
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from core.request.baseline import keys_of, left
 from core.request.complete import complete

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import Asked, parse
 from core.errors import UserError, echo
-from core.methods.base import Reads
+from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.asked import check_seed, reads_of, seeded
 from core.request.stages import check_ratio

@@ -10,8 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from core.cli.listing import parameter_rows
-from core.methods.base import Method, Preparation
+from core.methods.base import Method
 from core.methods.formulas import legend
+from core.methods.preparation import Preparation
 from core.models.catalogue import BY_ID
 from core.models.shape import shape
 from core.registry import get_stage

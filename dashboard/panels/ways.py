@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.chain import DENSE
-from core.methods.base import Method, Preparation, Reconstruction
+from core.methods.base import Method
+from core.methods.preparation import Preparation
+from core.methods.reconstruction import Reconstruction
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, usual_pattern
 from core.words import label
 from dashboard.charts import choices

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.base import Compressed, Statistics, TableMethod, Target
 from core.methods.convolution.base import ConvMethod
+from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.structured.base import RotationMethod
+from core.methods.tables import TableMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import ConvolutionPair
 from core.models.parts.blocks import select

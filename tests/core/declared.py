@@ -6,8 +6,9 @@ import re
 from typing import get_args
 
 from core.engine.stages import how
-from core.methods.base import Family, Method, Reads
+from core.methods.base import Method
 from core.methods.formulas import legend, unsaid
+from core.methods.terms import Family, Reads
 from core.models.facts import facts as facts_of
 from core.registry import get_stage
 from core.request.stages import build_stage

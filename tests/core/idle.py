@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from core.evaluation.layers import report
-from core.methods.base import Compressed, LinearMethod, Method, TableMethod
+from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
+from core.methods.inputs import Compressed
+from core.methods.linear import LinearMethod
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 from core.methods.structured.base import (
     BlockMethod,
@@ -22,6 +24,7 @@ from core.methods.structured.base import (
     UnitMethod,
     View,
 )
+from core.methods.tables import TableMethod
 from core.models.modeling_slimscope import LowRankEmbedding
 from core.models.parts.blocks import Blocks
 from core.training.base import Recovery, TrainedMethod

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.methods.base import LinearMethod, Method
+from core.methods.base import Method
+from core.methods.linear import LinearMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockMethod, HiddenMethod, RotationMethod, UnitMethod
 from core.methods.unstructured.alps import ALPS

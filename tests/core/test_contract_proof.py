@@ -7,8 +7,9 @@ import pytest
 import torch
 from pydantic import Field
 
-from core.methods.base import Compressed, MethodParameters
 from core.methods.dense import Dense
+from core.methods.inputs import Compressed
+from core.methods.parameters import MethodParameters
 from core.methods.structured.llm_pruner import LLMPruner, LLMPrunerLayers
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.allocation import AllocatedParameters

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from core.methods.base import Family
+from core.methods.terms import Family
 from core.registry import METHODS, RECOVERIES, STAGES
 from core.taxonomy import BLACK_BOX, BRANCHES, FINE_TUNING, OF_FAMILY, WHITE_BOX, grown, leaf_of
 from core.training.methods.distill_black import DistillBlack

@@ -7,9 +7,9 @@ input channel's (out, k^2) slice give; here they are one of that depth multiplie
 
 from __future__ import annotations
 
-from core.methods.base import Citation
 from core.methods.convolution.base import ConvMethod
 from core.methods.convolution.forms import Separable
+from core.methods.terms import Citation
 
 
 class DepthwiseSeparable(ConvMethod):

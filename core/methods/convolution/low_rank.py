@@ -8,9 +8,9 @@ scheme 2: k x 1 to r channels, then 1 x k. Of the two each convolution gets the 
 
 from __future__ import annotations
 
-from core.methods.base import Citation
 from core.methods.convolution.base import ConvMethod
 from core.methods.convolution.forms import Split
+from core.methods.terms import Citation
 
 
 class ConvLowRank(ConvMethod):

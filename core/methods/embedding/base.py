@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Method, MethodParameters
+from core.methods.base import Method
+from core.methods.parameters import MethodParameters
 
 if TYPE_CHECKING:
     from torch import Tensor

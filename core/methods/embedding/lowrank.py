@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.base import Citation
 from core.methods.embedding.base import EmbeddingMethod
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from core.methods.base import Compressed, LinearMethod, MethodParameters, Statistics, Target
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import LinearMethod
+from core.methods.parameters import MethodParameters
 
 if TYPE_CHECKING:
     from torch import Tensor

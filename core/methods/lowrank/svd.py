@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Statistics
+from core.methods.inputs import Statistics
 from core.methods.lowrank.base import LowRank
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

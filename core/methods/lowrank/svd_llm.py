@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Statistics, Sum, WalkerParameters
+from core.methods.cost import Sum
+from core.methods.inputs import Statistics
 from core.methods.lowrank.base import LowRank, LowRankParameters
+from core.methods.parameters import WalkerParameters
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Target
 from core.methods.cost import walking
 from core.methods.groups import SymmetricScales
+from core.methods.inputs import Compressed, Target
 from core.methods.quantised.base import GridParameters
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from core.methods.base import Keeps, LinearMethod, MethodParameters, Place, Target
 from core.methods.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
+from core.methods.inputs import Target
+from core.methods.linear import LinearMethod
+from core.methods.parameters import MethodParameters
+from core.methods.terms import Keeps, Place
 
 if TYPE_CHECKING:
     from torch import Tensor

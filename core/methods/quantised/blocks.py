@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from core.methods.base import Compressed, Target
+from core.methods.inputs import Compressed, Target
 from core.methods.quantised.base import Quantised
 
 if TYPE_CHECKING:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Method, MethodParameters, Statistics, Sum, Target, WalkerParameters
-from core.methods.cost import solving
+from core.methods.base import Method
+from core.methods.cost import Sum, solving
 from core.methods.groups import SymmetricScales
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, Quantised
+from core.methods.terms import Citation
 from core.specs import parse_bits
 
 if TYPE_CHECKING:

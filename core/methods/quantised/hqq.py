@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Keeps, Statistics, Target
+from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.quantised.base import GroupParameters, Quantised
+from core.methods.terms import Citation, Keeps
 
 if TYPE_CHECKING:
     from torch import Tensor

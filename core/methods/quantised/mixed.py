@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.methods.base import Accumulator, Target
 from core.methods.cost import differentiating, gradient_bytes
+from core.methods.inputs import Accumulator, Target
 from core.methods.quantised.gptq import GPTQ
 
 if TYPE_CHECKING:

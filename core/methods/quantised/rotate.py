@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import NEUTRAL, Citation, MethodParameters, Preparation
+from core.methods.parameters import MethodParameters
+from core.methods.preparation import Preparation
+from core.methods.terms import NEUTRAL, Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Method, MethodParameters, Statistics, TableMethod, Target
+from core.methods.base import Method
 from core.methods.groups import SymmetricScales
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.parameters import MethodParameters
 from core.methods.quantised.base import GridParameters, Quantised
+from core.methods.tables import TableMethod
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

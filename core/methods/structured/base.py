@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from core.methods.base import Keeps, Method, MethodParameters, Statistics, Sum
-from core.methods.cost import SELECTION, gram_bytes, walking
+from core.methods.base import Method
+from core.methods.cost import SELECTION, Sum, gram_bytes, walking
+from core.methods.inputs import Statistics
+from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
+from core.methods.terms import Keeps
 from core.models.parts.geometry import Geometry, Mode
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from core.methods.base import Accumulator
+    from core.methods.inputs import Accumulator
     from core.models.parts.units import Units
     from core.models.shape import ModelFacts
     from core.specs import Calibration

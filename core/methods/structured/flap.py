@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Sum
+from core.methods.cost import Sum
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
@@ -22,6 +22,7 @@ from core.methods.structured.base import (
     step_scores,
 )
 from core.methods.structured.budget import Removal, allocate_globally
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from core.methods.structured.base import Structured, StructuredParameters, UnitM
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
 
 if TYPE_CHECKING:
-    from core.methods.base import Accumulator
+    from core.methods.inputs import Accumulator
     from core.models.shape import ModelFacts
     from core.specs import Calibration
 

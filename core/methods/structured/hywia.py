@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation
 from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest, step_scores
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, MethodParameters
+from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
     BlockMethod,
     ChannelChoice,
@@ -26,6 +26,7 @@ from core.methods.structured.base import (
 )
 from core.methods.structured.budget import blocks_left
 from core.methods.structured.gradients import GradientParameters, Gradients, GradientUnitMethod
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Sum, WalkerParameters
+from core.methods.cost import Sum
+from core.methods.parameters import WalkerParameters
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, StructuredParameters, View, keep_largest
 from core.methods.structured.budget import Removal, with_steps
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import Citation
 from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
@@ -18,6 +17,7 @@ from core.methods.structured.base import (
     keep_heads,
     keep_largest,
 )
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

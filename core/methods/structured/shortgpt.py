@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.methods.base import Citation
 from core.methods.structured.base import BlockMethod, View
 from core.methods.structured.budget import blocks_left
+from core.methods.terms import Citation
 
 
 class ShortGPT(BlockMethod):

@@ -11,8 +11,8 @@ import math
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.base import Citation
 from core.methods.structured.base import RotationMethod
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

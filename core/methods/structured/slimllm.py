@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.base import Citation, Statistics, Sum
-from core.methods.cost import solving
+from core.methods.cost import Sum, solving
+from core.methods.inputs import Statistics
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
@@ -24,6 +24,7 @@ from core.methods.structured.base import (
     keep_largest,
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

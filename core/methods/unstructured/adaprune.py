@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.methods.base import Citation, Compressed, Reconstruction, Statistics, Sum, Target, WalkerParameters
-from core.methods.cost import solving
+from core.methods.cost import Sum, solving
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.parameters import WalkerParameters
+from core.methods.reconstruction import Reconstruction
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor

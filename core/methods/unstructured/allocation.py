@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import LinearMethod, MethodParameters, Statistics, Sum, Target
-from core.methods.cost import scanning
+from core.methods.cost import Sum, scanning
 from core.methods.fields import only_with
+from core.methods.inputs import Statistics, Target
 from core.methods.levels import moved_counts
+from core.methods.linear import LinearMethod
+from core.methods.parameters import MethodParameters
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

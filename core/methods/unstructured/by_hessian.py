@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import Statistics, Sum, WalkerParameters
+from core.methods.cost import Sum
+from core.methods.inputs import Statistics
+from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import Allocated, AllocatedParameters
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Statistics
+from core.methods.inputs import Statistics
+from core.methods.terms import Citation
 from core.methods.unstructured.scored import Scored
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation, Compressed, Statistics, Target
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.terms import Citation
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:

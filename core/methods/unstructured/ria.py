@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import Citation, Statistics
+from core.methods.inputs import Statistics
+from core.methods.terms import Citation
 from core.methods.unstructured.scored import ScoredByInputs, ScoredByInputsParameters
 
 if TYPE_CHECKING:

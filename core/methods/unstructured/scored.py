@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from core.methods.base import Compressed, Statistics, Sum, Target, WalkerParameters
+from core.methods.cost import Sum
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.parameters import WalkerParameters
 from core.methods.unstructured.allocation import NORMS, Allocated, AllocatedParameters
 
 if TYPE_CHECKING:

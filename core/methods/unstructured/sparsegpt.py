@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation, Compressed, Place, Statistics, Target
 from core.methods.cost import solving
 from core.methods.fields import only_with
 from core.methods.groups import (
@@ -28,6 +27,8 @@ from core.methods.groups import (
     SymmetricScales,
     check_groups,
 )
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.terms import Citation, Place
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation, Statistics
+from core.methods.inputs import Statistics
+from core.methods.terms import Citation
 from core.methods.unstructured.scored import ScoredByInputs
 
 if TYPE_CHECKING:

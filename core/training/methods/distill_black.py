@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation
+from core.methods.terms import Citation
 from core.progress import Progress
 from core.specs import Calibration, canonical_json, sha256
 from core.training.base import AT_ONCE, TeacherParameters

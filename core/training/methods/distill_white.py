@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.base import Citation
+from core.methods.terms import Citation
 from core.training.base import Recovery, TeacherParameters
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.methods.base import Citation
+from core.methods.terms import Citation
 from core.training.base import Recovery
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.base import Citation
+from core.methods.terms import Citation
 from core.training.base import Pruning, RecoveryParameters, TrainedMethod
 
 if TYPE_CHECKING:

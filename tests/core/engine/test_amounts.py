@@ -11,8 +11,8 @@ from core.data.corpora import identify_corpus
 from core.engine.stages import apply
 from core.engine.variants import make_variant
 from core.errors import UserError
-from core.methods.base import Statistics, Target
 from core.methods.hessian import factorise
+from core.methods.inputs import Statistics, Target
 from core.methods.masks import global_counts
 from core.methods.sweep import sweep
 from core.methods.unstructured.wanda import Wanda

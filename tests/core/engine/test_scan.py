@@ -11,7 +11,7 @@ from core.engine.scan import scan, split
 from core.engine.stages import apply
 from core.errors import Cancelled
 from core.evaluation.perplexity import window_losses
-from core.methods.base import Target
+from core.methods.inputs import Target
 from core.models.parts.blocks import find_blocks
 from core.registry import made
 from core.request.stages import build_stage

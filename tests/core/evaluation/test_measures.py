@@ -13,7 +13,7 @@ from core.evaluation.latency import latency
 from core.evaluation.layers import relative_error
 from core.evaluation.perplexity import perplexity
 from core.memory import memory_growth
-from core.methods.base import Statistics, Target
+from core.methods.inputs import Statistics, Target
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.methods.base import Statistics, Target
 from core.methods.cost import solving
+from core.methods.inputs import Statistics, Target
 from core.methods.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
 from core.methods.unstructured.reconstruct import reconstruct

@@ -5,7 +5,7 @@ import torch
 
 from core.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.base import Statistics, Target
+from core.methods.inputs import Statistics, Target
 from core.methods.quantised.gptq import GPTQ
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks

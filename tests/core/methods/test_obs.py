@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.methods.base import Statistics, Target
 from core.methods.hessian import factorise
+from core.methods.inputs import Statistics, Target
 from core.methods.sweep import sweep
 from core.methods.unstructured.obs import OBS, WORK_BYTES, OBSParameters
 from core.methods.unstructured.removals import remove, settle

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.engine.gradients import gather_gradients
-from core.methods.base import Statistics
+from core.methods.inputs import Statistics
 from core.methods.structured.base import View
 from core.methods.structured.flap import FLAP
 from core.methods.structured.lorap import LoRAP, channel_scores

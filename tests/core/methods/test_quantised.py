@@ -8,9 +8,9 @@ import torch
 from core.chain import written
 from core.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
-from core.methods.base import Statistics, Target
 from core.methods.find import find_grid
 from core.methods.hessian import factorise
+from core.methods.inputs import Statistics, Target
 from core.methods.quantised.allocation import allocate_bits
 from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ

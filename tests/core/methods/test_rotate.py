@@ -7,7 +7,7 @@ import torch
 
 from core.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.base import Preparation
+from core.methods.preparation import Preparation
 from core.methods.quantised.hadamard import hadamard, random_rotation
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.engine.gradients import gather_gradients
-from core.methods.base import Statistics
+from core.methods.inputs import Statistics
 from core.methods.lowrank.decompose import nonzero, truncate
 from core.methods.structured.base import View, keep_heads, keep_largest
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress

@@ -1,0 +1,44 @@
+"""Methods that adjust the weights that a mask has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from core.methods.inputs import Target
+from core.methods.linear import LinearMethod
+from core.specs import Calibration
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.models.parts.blocks import Linear
+    from core.models.shape import ModelFacts
+
+
+class Reconstruction(LinearMethod):
+    """Changes the weights that masks have kept, to bring each linear close to its reference; removes nothing."""
+
+    family = "reconstruction"
+    takes_amount = False
+    keeps = "all"
+
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Raise `UserError` where no linear is masked."""
+        from core.models.parts.constraints import constraint_of
+
+        if not any(constraint_of(linear.module) for linear in linears):
+            raise self.unmasked()
+        return {}
+
+    def unmasked(self) -> UserError:
+        """Return the error for a model without any mask."""
+        return UserError(
+            f"{self.label} adjusts what a mask has left, and no weight of this model is masked; prune first, such as "
+            f"magnitude@0.5+{self.name}."
+        )
+
+    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+        """The dense model, which it comes close to, is there besides."""
+        return super().memory(shape, text, item) + shape.parameters * item

@@ -1,0 +1,21 @@
+"""Methods that compress the embedding and the head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.methods.base import Method
+from core.methods.inputs import Compressed, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TableMethod(Method):
+    """Compresses the embedding, and the head where it is not tied to it. Subclasses override `compress_table`."""
+
+    touches = frozenset({"tables"})
+
+    def compress_table(self, weight: Tensor, target: Target) -> Compressed:
+        """Compress one table (tokens, hidden), fp32, which may be overwritten."""
+        raise NotImplementedError

