@@ -5,7 +5,7 @@ from pathlib import Path
 MODULE = """
 import torch
 
-from core.methods.base import NEUTRAL
+from core.methods.terms import NEUTRAL
 from core.methods.unstructured.scored import Scored
 
 
