@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import pandas
 from safetensors.torch import load, save
 
 from tests.attacks.ending import bad_end, run_command
@@ -23,35 +24,46 @@ CHAINS = (
     "flap@0.3",
     "svd-llm@0.5",
     "magnitude@0.5+lora,epochs=1,rank=2,batch=8",
+    "magnitude@0.3",
 )
+SCORED = CHAINS[-1:]  # on a task, too
 TEXT = ("--calibration", "text.txt:4x32", "--train", "text.txt:16x24")
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A machine, its cache and results after all chains, and by chain the number that another request gives."""
+    """A machine, its cache and results after all chains, and by chain the numbers that another request gives."""
 
     machine: Machine
     cache: Path
-    expected: dict[str, float]
+    expected: dict[str, list[float]]
 
 
 def command(chain: str, windows: int) -> list[str]:
-    """Return the command that measures a chain on some windows."""
+    """Return the command that measures a chain on some windows, and on as many documents."""
     trains = TEXT if "lora" in chain else TEXT[:2]
     trains = trains[2:] if chain.startswith("magnitude") else trains
-    return ["run", "./tiny", chain, *trains, "--perplexity", f"text.txt@32:{windows}", "--json"]
+    tasks = ("--tasks", f"piqa:{windows}") if chain in SCORED else ()
+    return ["run", "./tiny", chain, *trains, *tasks, "--perplexity", f"text.txt@32:{windows}", "--json"]
 
 
-def perplexity(words: list[str]) -> tuple[float | None, str | None]:
-    """Return the number of a command, or the sentence of its fault."""
+def numbers(chain: str, windows: int) -> tuple[list[float], str | None]:
+    """Return what a chain measures, and the sentence of its fault."""
+    words = command(chain, windows)
     code, text = run_command(words)
     if fault := bad_end(words, code, text, good=(0,)):
-        return None, fault
+        return [], fault
     content = json.loads(text[text.index("{\n") : text.rindex("}") + 1])
-    windows = int(words[-2].rpartition(":")[2])
-    rows = [row for row in content["measurements"] if row["protocol"].get("windows") == windows]
-    return rows[0]["value"], None
+    rows = [(row["protocol"], row["value"]) for row in content["measurements"]]
+    return [value for protocol, value in rows if windows in (protocol.get("windows"), protocol.get("limit"))], None
+
+
+def write_task(folder: Path) -> None:
+    """Write documents of PIQA in the words of the small model, and let this process read them."""
+    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
+    (folder / "tasks").mkdir(parents=True)
+    pandas.DataFrame(rows).to_parquet(folder / "tasks" / "piqa_validation.parquet")
+    os.environ.update(SLIMSCOPE_DATA=str(folder), DISABLE_MULTIPROC="1")
 
 
 def files(cache: Path, kind: str) -> list[Path]:
@@ -62,22 +74,23 @@ def files(cache: Path, kind: str) -> list[Path]:
 def prepare(folder: Path) -> Cached:
     """Fill a cache by running every chain, and measure on an empty one what the tries ask for."""
     machine = prepare_machine(folder)
+    write_task(folder / "data")
     expected = {}
     for chain in CHAINS:
-        _, fault = perplexity(command(chain, 4))
+        _, fault = numbers(chain, 4)
         if fault:
             raise RuntimeError(fault)
     shutil.copytree(os.environ["SLIMSCOPE_CACHE"], folder / "filled")
     shutil.copytree(machine.results, folder / "stored")
-    if unknown := set(files(folder / "filled", "**/*")) - {
-        file for kind in KINDS for file in files(folder / "filled", kind)
-    }:
-        raise RuntimeError(f"No kind of cached files has {unknown}; add it to KINDS.")
+    known = {file for kind in KINDS for file in files(folder / "filled", kind)}
+    if unknown := set(files(folder / "filled", "**/*")) - known:
+        raise RuntimeError(f"{unknown} match no pattern of KINDS; add one.")
+    if lacking := [kind for kind in KINDS if not files(folder / "filled", kind)]:
+        raise RuntimeError(f"No cached file matches {lacking}; add a chain that writes one.")
     for chain in CHAINS:
-        value, fault = perplexity(command(chain, 3))
-        if value is None:
+        expected[chain], fault = numbers(chain, 3)
+        if fault:
             raise RuntimeError(fault)
-        expected[chain] = value
     return Cached(Machine(folder, folder / "stored", machine.keys), folder / "filled", expected)
 
 
@@ -111,7 +124,15 @@ FOLDER = "a folder in its place"
 WEIGHTS = "variants/*/model.safetensors"
 VARIANT = ("checksums.json", "config.json", "constraints.bits", "generation_config.json", "grids.bits", "result.json")
 KINDS = (
-    *("facts/*", "folders/*", "texts/*", "tokens/*", "observed/*/checksums.json", "observed/*/observed.safetensors"),
+    *(
+        "facts/*",
+        "folders/*",
+        "texts/*",
+        "tokens/*",
+        "requests/*/*",
+        "observed/*/checksums.json",
+        "observed/*/observed.safetensors",
+    ),
     *(WEIGHTS, *(f"variants/*/{name}" for name in (*VARIANT, "modeling_slimscope.py", "references.bits"))),
 )
 CASES = (*product(KINDS, (*DAMAGES, FOLDER)), *product((WEIGHTS,), TENSORS))
@@ -135,7 +156,7 @@ def heals(given: tuple[Cached, tuple[str, str]], draw: random.Random, place: Pat
         elif (changed := (DAMAGES | TENSORS)[damage](content or b"x", draw)) is not None:
             file.write_bytes(changed)
     for chain in draw.sample(CHAINS, len(CHAINS)):
-        found, fault = perplexity(command(chain, 3))
+        found, fault = numbers(chain, 3)
         if fault:
             return f"{kind}, {damage}: {fault}"
         if found != cached.expected[chain]:
