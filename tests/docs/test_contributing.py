@@ -1,0 +1,39 @@
+"""CONTRIBUTING.md: its table has each kind of method with an example, and each file that it names exists."""
+
+import importlib
+import inspect
+import re
+
+import pytest
+
+from core.engine.stages import KINDS
+from core.methods.dense import Dense
+from core.paths import PROJECT
+from tests.docs.markdown import links, tables, text
+
+PAGE = PROJECT / "CONTRIBUTING.md"
+FILE = re.compile(r"`((?:core|dashboard|docs|tests)/[\w./]*)`")
+
+
+def base_classes():
+    """Return the rows of the table of base classes: name and file of the example."""
+    (rows,) = [rows for rows in tables(PAGE) if text(rows[0][0]) == "base class"]
+    return [(text(cells[0]), links(cells[-1])[0]) for cells in rows[1:]]
+
+
+def test_each_kind_of_method_is_in_the_table():
+    assert {kind.__name__ for kind in KINDS if kind is not Dense} <= {name for name, _ in base_classes()}
+
+
+@pytest.mark.parametrize(("name", "example"), base_classes())
+def test_an_example_derives_from_its_base_class(name, example):
+    module = importlib.import_module(example.removesuffix(".py").replace("/", "."))
+    own = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
+    assert any(name in [base.__name__ for base in one.__mro__[1:]] for one in own)
+
+
+def test_each_file_and_folder_that_is_named_exists():
+    named = FILE.findall(PAGE.read_text(encoding="utf-8"))
+    patterns = {name for name in named if "NAME" in name}
+    assert len(named) > 5 and patterns == {"dashboard/views/NAME.py"}
+    assert [name for name in named if name not in patterns and not (PROJECT / name).exists()] == []
