@@ -1,4 +1,4 @@
-"""README and the pages beside it: links lead somewhere, tables are those of the registry and the catalogue."""
+"""README and other pages: links lead somewhere, tables are those of the registry and the catalogue."""
 
 import re
 
@@ -11,11 +11,13 @@ from core.paths import PROJECT
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES
 from tests.docs.markdown import anchors, links, tables, text, tree
 
-README = PROJECT / "README.md"
-PAGES = [README, *sorted((PROJECT / "docs").glob("*.md"))]
+README, CONTRIBUTING, CHANGELOG = (PROJECT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
+DOCS = sorted((PROJECT / "docs").glob("*.md"))
+RECORDS = sorted((PROJECT / "docs" / "adr").glob("*.md"))
+PAGES = [README, CONTRIBUTING, CHANGELOG, *DOCS, *RECORDS]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_every_link_within_the_project_leads_somewhere(page):
     for link in links(tree(page)):
         if re.match(r"[a-z]+:", link):
@@ -27,8 +29,9 @@ def test_every_link_within_the_project_leads_somewhere(page):
 
 
 def test_readme_leads_to_every_page():
-    pages = {f"docs/{page.name}" for page in PAGES if page != README and ".template" not in page.name}
-    assert len(pages) >= 5 and pages <= set(links(tree(README)))
+    pages = {f"docs/{page.name}" for page in DOCS if ".template" not in page.name}
+    others = {CONTRIBUTING.name, CHANGELOG.name, "docs/adr/README.md"}
+    assert len(pages) >= 5 and pages | others <= set(links(tree(README)))
 
 
 def declared(kind):
