@@ -11,15 +11,27 @@ from core.specs import RunSpec
 
 
 def runs_here(text: str) -> bool:
-    """Return whether this machine has, or can fetch, each model and text that a run names, given as its JSON.
+    """Return whether this machine has, or can fetch, each model and text that a run names, given as its JSON."""
+    try:
+        return lacking_here(RunSpec.model_validate_json(text)) is None
+    except ValidationError:
+        return False
+
+
+def lacking_here(spec: RunSpec) -> str | None:
+    """Return why only the machine that submitted a run can run it, in words after its name; None where this one can.
 
     A run that saves its model writes to a folder of the machine that submitted it, so it runs nowhere else.
     """
-    try:
-        spec = RunSpec.model_validate_json(text)
-        return spec.save is None and _has_models(spec) and _has_texts(spec)
-    except (UserError, ValidationError):
-        return False
+    if spec.save is not None:
+        return "it saves its model there"
+    for has, reason in ((_has_models, "its model folder is only there"), (_has_texts, "its text is only there")):
+        try:
+            if not has(spec):
+                return reason
+        except UserError:
+            return reason
+    return None
 
 
 def _has_models(spec: RunSpec) -> bool:

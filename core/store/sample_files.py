@@ -1,6 +1,7 @@
-"""Files of samples: written whole, verified on reading, and named where they are damaged.
+"""Files of samples: written whole, verified on reading, and named where they are damaged or of another number.
 
 A damaged file counts as no file. The log names it when it is first read, and `damaged` as long as it stays as it is.
+The same holds of a file that reads well and gives another number than its row.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.errors import NotStored
 
@@ -29,6 +30,15 @@ LOCAL, SHIPPED = ("doc_id",), ("doc_id", "dataset", "protocol")  # columns of a 
 State = tuple[int, int, int]  # inode, as two writes may have one time; modification time in ns; bytes
 _sound: dict[Path, State] = {}  # files that were read without fault, in this state
 _damaged: dict[Path, tuple[State | None, str]] = {}  # the state that a file was read in, and what is wrong with it
+
+
+class _Check(NamedTuple):
+    state: State | None
+    value: float  # of the row
+    gives: bool  # whether the samples have this mean
+
+
+_checks: dict[tuple[Path, str], _Check] = {}  # the last of each file and metric
 
 
 def write(frame: DataFrame, file: Path) -> None:
@@ -79,9 +89,38 @@ def is_damaged(file: Path, columns: Sequence[str] = LOCAL) -> bool:
     return read(file, columns) is None and file.exists()
 
 
+def note_number(file: Path, metric: str, value: float, gives: bool) -> None:
+    """Note whether the samples in a file give the number of their row; the log names a file that does not, once."""
+    check = _Check(_state(file), value, gives)
+    if _checks.get((file, metric)) != check and not gives:
+        log.warning("%s", _other_number(file, metric, value))
+    _checks[file, metric] = check
+
+
+def gives_number(file: Path, metric: str, value: float) -> bool | None:
+    """Return what was noted of a file and a number as they are; None where nothing was."""
+    check = _checks.get((file, metric))
+    return check.gives if check and check[:2] == (_state(file), value) else None
+
+
 def damaged() -> dict[Path, str]:
-    """Return a sentence for each file that this process has read as damaged and that is as it was then."""
-    return {file: words for file, (state, words) in sorted(_damaged.items()) if _known_damaged(file, _state(file))}
+    """Return a sentence for each file that this process has read as damaged, or as samples of another number, and that
+    is as it was then.
+    """
+    other = {
+        file: _other_number(file, metric, check.value)
+        for (file, metric), check in sorted(_checks.items())
+        if gives_number(file, metric, check.value) is False and file.exists()
+    }
+    return other | {
+        file: words for file, (state, words) in sorted(_damaged.items()) if _known_damaged(file, _state(file))
+    }
+
+
+def _other_number(file: Path, metric: str, value: float) -> str:
+    return (
+        f"The samples in {file} do not give {metric} = {value:g}; run the variant, or import it, again to replace them."
+    )
 
 
 def _known_damaged(file: Path, state: State | None) -> bool:

@@ -48,7 +48,12 @@ def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
     stood around the question (`core.evaluation.zeroshot.TaskOutcome`).
     """
     frame = _read_local(key, measurement)
-    return frame if frame is not None and _gives(measurement, frame) else read_shipped_samples(key, measurement)
+    fits = frame is not None and _gives(measurement, frame)
+    found = frame if fits else read_shipped_samples(key, measurement)
+    if frame is not None and measurement.metric in frame:
+        file = _local(key, measurement)
+        sample_files.note_number(file, measurement.metric, measurement.value, gives=found is not None)
+    return found
 
 
 def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None:
@@ -58,14 +63,23 @@ def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None
 
 
 def lost(key: str, measurement: Measurement) -> bool:
-    """Whether the samples of a number are in a damaged file, so that only measuring it again brings them back."""
+    """Whether the samples of a number are in a damaged file, or in one of another number, so that only measuring it
+    again brings them back.
+    """
+    file, metric, value = _local(key, measurement), measurement.metric, measurement.value
+    if file.exists() and sample_files.gives_number(file, metric, value) is None:
+        read_samples(key, measurement)  # which notes it
     shipped = _shipped(key, paths.SHIPPED_MEASURED)
-    either = sample_files.is_damaged(_local(key, measurement)) or sample_files.is_damaged(shipped, sample_files.SHIPPED)
-    return either and read_samples(key, measurement) is None
+    unfit = (
+        sample_files.gives_number(file, metric, value) is False
+        or sample_files.is_damaged(file)
+        or sample_files.is_damaged(shipped, sample_files.SHIPPED)
+    )
+    return unfit and read_samples(key, measurement) is None
 
 
 def damaged(keys: Collection[str]) -> list[str]:
-    """Return a sentence for each damaged file that this process has read of these variants."""
+    """Return a sentence for each file that this process has read of these variants as damaged, or of other numbers."""
     known = sample_files.damaged()
     if not known:  # as nearly always, so that no page waits for the places of hundreds of variants
         return []

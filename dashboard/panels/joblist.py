@@ -5,6 +5,7 @@ The job that runs, or else the one that ended last, stands by itself; the others
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.countdown import Countdown, left_words, queue_left
 from core.errors import UserError
+from core.jobs.here import lacking_here
 from core.jobs.queue import Job, UnreadableJob
+from core.jobs.supervisor import FETCH_SECONDS
 from core.models.facts import facts
 from core.models.sources import identify_again
 from core.reached import missed
@@ -203,7 +206,14 @@ def _show_waiting(job: Job, place: int, waiting: int, beside: Sequence[ModelId])
         _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
         _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
         _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
+    if job.host not in (None, socket.gethostname()) and (reason := _lacking(job.spec.model_dump_json())):
+        st.caption(literal(f"Waits for machine {job.host}: {reason}."))
     _show_saved(job)
+
+
+@st.cache_data(max_entries=1000, ttl=FETCH_SECONDS, show_spinner=False)
+def _lacking(spec: str) -> str | None:
+    return lacking_here(RunSpec.model_validate_json(spec))
 
 
 def _show_saved(job: Job) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from core.jobs import supervisor
 from core.jobs.executor import LocalExecutor
-from core.jobs.here import runs_here
+from core.jobs.here import lacking_here, runs_here
 from core.jobs.supervisor import Supervisor
 from core.request.complete import complete
 from core.specs import Perplexity
@@ -105,11 +105,12 @@ def test_a_machine_runs_what_it_has(machine, tmp_path):
     assert runs_here(asked.model_dump_json())
     elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
     text = Perplexity(corpus="other.txt@01234567", window=32, windows=4)
-    for lacking in (
-        {"variant": elsewhere},
-        {"perplexity": (text,)},
-        {"save": str(tmp_path / "folder")},  # of the machine that it was asked on
+    for lacking, reason in (
+        ({"variant": elsewhere}, "its model folder is only there"),
+        ({"perplexity": (text,)}, "its text is only there"),
+        ({"save": str(tmp_path / "folder")}, "it saves its model there"),
     ):
+        assert lacking_here(asked.model_copy(update=lacking)) == reason
         assert not runs_here(asked.model_copy(update=lacking).model_dump_json())
     taught = asked.variant.stages[0].model_copy(update={"parameters": {"teacher": "elsewhere@sha256:0"}})
     variant = asked.variant.model_copy(update={"stages": (taught,)})

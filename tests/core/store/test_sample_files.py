@@ -81,6 +81,39 @@ def test_a_damaged_file_counts_as_none_and_is_named(damage, shipped, caplog):
     assert bool(samples.damaged([KEY])) == shipped  # the shipped one still is
 
 
+def test_a_file_that_gives_another_number_is_named(caplog):
+    store, other = Store(), TASK.model_copy(update={"value": 0.75})
+    file = store.put_samples(KEY, TASK, FRAME)
+    assert store.samples(KEY, other) is None and store.samples(KEY, other) is None
+    words = f"The samples in {file} do not give acc = 0.75; run the variant, or import it, again to replace them."
+    assert samples.damaged([KEY]) == [words] == caplog.messages  # once
+    assert samples.lost(KEY, other) and samples.damaged(["b" * 64]) == []
+    store.put_samples(KEY, other, FRAME.assign(acc=[1.0, 1.0, 1.0, 0.0] * 10))
+    assert samples.damaged([KEY]) == [] and not samples.lost(KEY, other)
+
+
+def test_a_file_that_gives_the_number_again_is_not_named():
+    store, other = Store(), TASK.model_copy(update={"value": 0.75})
+    store.put_samples(KEY, TASK, FRAME)
+    assert store.samples(KEY, other) is None and len(samples.damaged([KEY])) == 1
+    assert len(store.samples(KEY, TASK)) == 40 and samples.damaged([KEY]) == []
+
+
+def test_a_file_without_the_metric_is_not_named():
+    store = Store()
+    store.put_samples(KEY, TASK, FRAME)
+    norm = TASK.model_copy(update={"metric": "acc_norm"})
+    assert store.samples(KEY, norm) is None and samples.damaged([KEY]) == [] and not samples.lost(KEY, norm)
+
+
+def test_the_shipped_samples_stand_in_for_those_of_another_number():
+    store, other = Store(), TASK.model_copy(update={"value": 0.75})
+    store.put_samples(KEY, other, FRAME.assign(acc=[1.0, 1.0, 1.0, 0.0] * 10))
+    samples.ship_samples(make(other), paths.SHIPPED_MEASURED)
+    store.put_samples(KEY, TASK, FRAME)
+    assert len(store.samples(KEY, other)) == 40 and samples.damaged([KEY]) == []
+
+
 def test_the_shipped_samples_stand_in_for_damaged_ones():
     store = Store()
     file = store.put_samples(KEY, TASK, FRAME)

@@ -1,6 +1,7 @@
 """The list of jobs beside the form, on a queue that starts no process."""
 
 import re
+import socket
 import time
 
 from sqlalchemy import update
@@ -54,6 +55,28 @@ def test_jobs_that_wait_stand_in_their_order_which_is_changed_by_hand(filled):
         button.key for button in app.button
     ]  # as the third one still stops
     assert [job.state for job in data.queue().jobs()] == ["running", "cancelled", "cancelled"]
+
+
+def test_a_job_that_waits_for_another_machine_says_why(filled, tmp_path):
+    submitted = complete("smollm2-135m", "wanda@0.33")
+    absent = {"model": "my-llama", "revision": "sha256:0123456789ab"}
+    chains = ("wanda@0.4", "rtn@4bit")
+    variant, own = (complete("smollm2-135m", chain).variant.model_copy(update=absent) for chain in chains)
+    jobs_of = [
+        (submitted.model_copy(update={"variant": variant}), "spruce"),
+        (submitted.model_copy(update={"save": str(tmp_path / "saved")}), "larch"),
+        (submitted, "fir"),  # which this machine can run
+        (submitted.model_copy(update={"variant": own}), socket.gethostname()),
+    ]
+    for spec, host in jobs_of:
+        job = data.queue().submit(spec)
+        with filled.begin() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == job).values(host=host))
+    captions = [caption.value.replace("\\", "") for caption in open_app("views/run.py").caption]
+    assert [text for text in captions if text.startswith("Waits for machine")] == [
+        "Waits for machine spruce: its model folder is only there.",
+        "Waits for machine larch: it saves its model there.",
+    ]
 
 
 def test_the_job_that_ended_last_stays_in_sight_and_those_before_are_folded(filled):
