@@ -50,10 +50,9 @@ def identify_corpus(name: str) -> CorpusSource:
     path = _text_file(name)
     if path.name == name and path == _copy(name):  # not of a whole path, which `_copy` leaves as it is
         return CorpusSource(id=name, source="file")
-    content = _read(path)
-    id = f"{_named(path)}@{_sha(content)[:8]}"
+    id = f"{_named(path)}@{fact('text', [path], lambda: _sha(_read(path)))[:8]}"
     if not _is_intact(id):
-        put(_copy(id), content.encode())
+        put(_copy(id), _read(path).encode())
     return CorpusSource(id=id, source="file")
 
 

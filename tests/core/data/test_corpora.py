@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.cache.kept import once
-from core.data import embedded, files
+from core.data import corpora, embedded, files
 from core.data.corpora import (
     calibration_windows,
     default_corpora,
@@ -189,6 +189,17 @@ def test_a_text_file_is_a_corpus_by_its_content(tmp_path):
     path.write_text("changed")
     assert identify_corpus(str(path)).id != found.id
     assert text(found.id) == kept and identify_corpus(found.id) == found
+
+
+def test_a_text_file_is_read_again_only_after_a_change(tmp_path, monkeypatch):
+    path, digests = tmp_path / "own.txt", []
+    path.write_text("one two")
+    sha = corpora._sha
+    monkeypatch.setattr(corpora, "_sha", lambda text: digests.append(text) or sha(text))
+    first = identify_corpus(str(path))
+    assert identify_corpus(str(path)) == first and digests == ["one two"]
+    path.write_text("one two three")
+    assert identify_corpus(str(path)) != first and digests == ["one two", "one two three"]
 
 
 def test_a_text_file_cannot_take_a_catalogue_name(tmp_path):
