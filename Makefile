@@ -2,13 +2,26 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test attack bench lint
+.PHONY: run quick test full attack bench lint
 
 run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
+PYTEST := $(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# What needs no torch: before each commit.
+quick: .venv/installed-test
+	$(PYTEST) --tier quick
+
+# One case of each class of input.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --tier test --cov=core --cov=dashboard --cov-report=
+	@echo "Coverage of core and dashboard: $$($(BIN)/coverage report --format=total) %"
+
+# The other cases, and the attacks; PART=K/N takes one part of N of the cases, without the attacks.
+full: .venv/installed-test
+	$(PYTEST) --tier full $(if $(PART),--part $(PART))
+	$(if $(PART),,$(BIN)/python -m tests.attacks)
 
 attack: .venv/installed-test
 	$(BIN)/python -m tests.attacks

@@ -7,6 +7,7 @@ from hypothesis import settings
 
 from tests import postgres
 
+pytest_plugins = ["tests.tiers"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # No example is drawn by chance where nobody looks, and none is timed.

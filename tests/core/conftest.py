@@ -10,9 +10,7 @@ from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.shipping.proof import Proof
 from core.store.store import Store
-from tests.core.encoders import encoder
 from tests.core.queues import FAKE
-from tests.core.tiny import tiny
 from tests.core.tiny_folder import write_tiny_folder
 
 
@@ -67,6 +65,7 @@ def folder(tmp_path_factory):
 def ground(folder, tmp_path_factory):
     """A model of four blocks, with the tokenizer of the small one."""
     from tests.core.ground import BLOCKS
+    from tests.core.tiny import tiny
 
     yield from _ground(tiny(num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("contract"))
 
@@ -74,6 +73,8 @@ def ground(folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def gemma(folder, tmp_path_factory):
     """A Gemma 3 of the shape of its 270M model in small."""
+    from tests.core.tiny import tiny
+
     yield from _ground(tiny("gemma3-mqa"), folder, tmp_path_factory.mktemp("gemma"))
 
 
@@ -93,6 +94,7 @@ def _ground(model, folder, place):
 def grounds(ground, tmp_path_factory):
     """Return what a case is checked on: a model of its kind."""
     from core.request.suits import on_convolutions
+    from tests.core.encoders import encoder
 
     place = tmp_path_factory.mktemp("convolutions")
     encoder(layer_type="basic").save_pretrained(place)

@@ -92,7 +92,12 @@ def cases(methods: Sequence[type[Method]]) -> list[Case]:
 
 def one_a_class(cases: Sequence[Case]) -> list[Case]:
     """Return the first case of each class: settings may decide which of several carries a method out."""
-    return list({type(case.made): case for case in reversed(cases)}.values())
+    return list({class_of(case): case for case in reversed(cases)}.values())
+
+
+def class_of(case: Case) -> type[Method]:
+    """Return the class that carries a case out, for the tiers of the tests."""
+    return type(case.made)
 
 
 def _choices(annotation: Any) -> Iterator[Any]:

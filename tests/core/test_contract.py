@@ -20,7 +20,9 @@ from tests.core.contract import (
     check_unmasked_refused,
 )
 from tests.core.declared import check_declared, check_key, check_of
-from tests.core.ground import Case, cases, one_a_class
+from tests.core.ground import Case, cases, class_of, one_a_class
+
+pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery=class_of)
 
 PLAIN = [Case(method) for method in METHODS]
 CASES = cases(METHODS)

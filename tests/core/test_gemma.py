@@ -6,7 +6,9 @@ from core.errors import UserError
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from tests.core.contract import check_reconstructed, check_recovered, check_saved, check_share
-from tests.core.ground import Case, cases
+from tests.core.ground import Case, cases, class_of
+
+pytestmark = pytest.mark.matrix(case=class_of)
 
 NORMS = "needs blocks with one plain norm before attention and one before the FFN; this model's"
 CONVOLUTIONS = "works on convolutions, and a language model has none"

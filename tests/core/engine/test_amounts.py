@@ -70,6 +70,7 @@ class Chain:
         return sum(int((linear.weight == 0).sum()) for linear in chosen), sum(self.sizes[one.name] for one in chosen)
 
 
+@pytest.mark.matrix(first=str, second=str)
 @pytest.mark.parametrize(("first", "second"), product(UNSTRUCTURED, UNSTRUCTURED), ids=named)
 def test_two_prunings_come_to_what_the_second_is_asked_for(first, second):
     chain = Chain().then(first[0], 0.3, **first[1])

@@ -12,7 +12,9 @@ from core.models.parts.constraints import constraint_of
 from core.registry import METHODS
 from core.request.stages import build_stage, usual_pattern
 from core.request.suits import on_convolutions
-from tests.core.ground import Case, cases, linears
+from tests.core.ground import Case, cases, class_of, linears
+
+pytestmark = pytest.mark.matrix(case=class_of)
 
 AMOUNTS = [case for case in cases(METHODS) if case.method.takes_amount and not on_convolutions(case.method)]
 SHARE = 0.7  # gone of the dense model after the second stage

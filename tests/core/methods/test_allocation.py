@@ -36,6 +36,7 @@ def of_blocks(model):
     ]
 
 
+@pytest.mark.matrix(method=str, allocation=str)
 @pytest.mark.parametrize(("method", "allocation"), product(METHODS, ("global", "owl", "sensitivity")))
 @pytest.mark.parametrize("ratio", [0.31, 0.7])
 def test_the_whole_loses_the_ratio_exactly(method, allocation, ratio):
@@ -141,6 +142,7 @@ def test_shares_lie_evenly_around_the_ratio():
     assert spread_shares({0: 1.0, 1: 1.0}, 0.5, 0.1) == {0: 0.5, 1: 0.5}
 
 
+@pytest.mark.matrix(seed=None)
 @pytest.mark.parametrize("seed", range(200))
 def test_moved_counts_are_exact_and_each_moves_alike(seed):
     draw = random.Random(seed)

@@ -28,6 +28,7 @@ def level(sizes, zeros, total):
     return high
 
 
+@pytest.mark.matrix(seed=None)
 @pytest.mark.parametrize("seed", range(300))
 def test_the_total_is_exact_and_every_part_is_at_the_level_or_keeps_what_it_has(seed):
     sizes, zeros, total = drawn(seed)

@@ -1,0 +1,43 @@
+"""Whether the tiers together are all tests: `python -m tools.tiers`.
+
+Each tier is collected in a process of its own. `make test` and `make full` share no test; a test in no tier is named.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import typer
+
+from core.paths import PROJECT
+
+COLLECT = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=--strict-markers", "-m", "not gpu"]
+
+
+def main() -> None:
+    """Print how many tests each tier has, and fail unless together they are all."""
+    everything = collected()
+    tiers = {tier: collected("--tier", tier) for tier in ("quick", "test", "full")}
+    for tier, found in {"all": everything, **tiers}.items():
+        print(f"{tier:>5}: {len(found):5} tests of {len({one.partition('[')[0] for one in found}):4} functions")
+    lacking = everything - set().union(*tiers.values())
+    twice, unknown = tiers["test"] & tiers["full"], set().union(*tiers.values()) - everything
+    for problem, found in {"in no tier": lacking, "in test and full": twice, "not among all": unknown}.items():
+        for one in sorted(found):
+            print(f"{problem}: {one}")
+    if lacking or twice or unknown:
+        raise typer.Exit(1)
+    print("The tiers together are all tests; test and full share none.")
+
+
+def collected(*arguments: str) -> set[str]:
+    """Return the ids of the tests that pytest collects."""
+    done = subprocess.run([*COLLECT, *arguments], cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return {line for line in done.stdout.splitlines() if "::" in line}
+
+
+if __name__ == "__main__":
+    typer.run(main)
