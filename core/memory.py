@@ -26,6 +26,13 @@ def reuse_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def machine_bytes() -> int:
+    """Return how much memory this machine has, in bytes."""
+    import psutil
+
+    return psutil.virtual_memory().total
+
+
 def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:
     """Return the most bytes that `work` holds beyond what was held before; None where that cannot be told.
 

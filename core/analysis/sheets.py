@@ -23,10 +23,11 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def _cell(cell: Any) -> Any:
-    return _harmless(cell) if isinstance(cell, str) else cell
+    return harmless(cell) if isinstance(cell, str) else cell
 
 
 @lru_cache(maxsize=4096)  # few texts are in many rows
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; a number stays one."""
     cell = re.sub("\r\n?", "\n", cell)  # CSV files quote a line feed, and a return would begin another row
     return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell

@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, dashboard, importing, laws, listing, upkeep
+from core.cli import compare, compute, dashboard, importing, laws, listing, results, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
 from core.errors import Cancelled, UserError, out_of_memory, short
@@ -26,11 +26,12 @@ app = typer.Typer(
 )
 for command in (
     *(compute.run, compute.sweep, compute.export),
-    *(listing.results, compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
+    *(compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor),
 ):
     app.command()(command)
 app.command("import", help=importing.HELP)(importing.import_files)
+app.add_typer(results.app, name="results")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,9 +9,9 @@ import typer
 
 from core import chain
 from core.chain import DENSE
-from core.cli.console import messages, output
+from core.cli.console import messages, say
 from core.cli.listing import check_one_format, find_result, to_latex
-from core.cli.tables import SHORT_KEY, Row, column, plain, print_table, usual, written
+from core.cli.tables import SHORT_KEY, Row, column, plain, print_table, print_tsv, usual, written
 from core.errors import UserError
 from core.models.names import display_names
 from core.models.sources import typed_name
@@ -36,13 +36,14 @@ def compare(
     csv: Annotated[bool, typer.Option("--csv", help="One line a number and pair, with all that is known.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The same as a list.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="One line a number and pair, as shown, tabs between.")] = False,
 ) -> None:
     """Say which differences on the same documents and windows are significant, with unadjusted 95 % intervals."""
     from core.analysis.differences import differences
     from core.analysis.few import few_words
     from core.analysis.sheets import csv_text
 
-    check_one_format(csv, json, latex)
+    check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
     store = Store()
     reference, *others = chosen(store, keys)
     found = differences(others, reference, store.samples)
@@ -59,6 +60,8 @@ def compare(
         typer.echo(dumps([plain(row) for row in found.to_dict("records")], indent=2, ensure_ascii=False))
     elif csv:
         typer.echo(csv_text(found), nl=False)
+    elif tsv:
+        print_tsv(plain_rows(found, reference, names))
     else:
         tell(found, reference, names, latex)
         if said := few_words(zip(found["dataset"], found["n"], strict=True)):
@@ -80,7 +83,40 @@ def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> No
         print_table(rows, f"{one} ({key[:SHORT_KEY]}) beside {other} ({reference.variant.key[:SHORT_KEY]})")
         names_of = [row["number"] for row in rows]
         told = sentence(list(zip(names_of, pair.to_dict("records"), strict=True)), one, other)
-        output.print(told + "\n", markup=False)
+        say(f"{told}\n")
+
+
+def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
+    """Return a row a number and pair, as `tell` shows them, in cells that programs read: accuracies in percent."""
+    from core.analysis.told import end_words, p_words, point_words, ratio_words, said
+
+    shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
+    rows = []
+    for name, row in zip(_called(shown, reference), shown.to_dict("records"), strict=True):
+        factor = row["metric"] == "perplexity"
+        figures = ("ratio", "ratio_low", "ratio_high") if factor else ("difference", "low", "high")
+        forms = (ratio_words, ratio_words, ratio_words) if factor else (point_words, end_words, end_words)
+        cells = ["" if _absent(row[key]) else form(row[key]) for key, form in zip(figures, forms, strict=True)]
+        rows.append(
+            {
+                "key": row["key"][:SHORT_KEY],
+                "variant": names[row["key"]],
+                "compared with": names[reference.variant.key],
+                "number": name,
+                "value": _value(row["metric"], row["value"]).removesuffix(" %"),
+                "reference": _value(row["metric"], row["reference"]).removesuffix(" %"),
+                "difference": cells[0],
+                "low": cells[1],
+                "high": cells[2],
+                "adjusted p": p_words(row["adjusted"]),
+                "verdict": said(row),
+            }
+        )
+    return rows
+
+
+def _absent(value: float | None) -> bool:
+    return value is None or math.isnan(value)
 
 
 def chosen(store: Store, keys: Sequence[str]) -> list[Result]:
@@ -161,7 +197,7 @@ def _called(pair: "DataFrame", reference: Result) -> list[str]:
 
 
 def _value(metric: str, value: float | None) -> str:
-    if value is None or math.isnan(value):
+    if value is None or _absent(value):
         return ""
     if metric == "perplexity":
         return written(metric, value)

@@ -7,22 +7,26 @@ import typer
 
 from core.chain import written
 from core.cli import options
-from core.cli.console import Bars, bars, messages
+from core.cli.console import WAITING, Bars, bars, messages
+from core.cli.description import describe_result
 from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.tables import SUMMARY_NOTE, as_json, describe_result, print_table, summary, warn_few
+from core.cli.overview import short_rows
+from core.cli.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run as compute
 from core.errors import Cancelled, NotStored, UserError, short
+from core.memory import machine_bytes
 from core.paths import typed_path
+from core.protocols import requested
 from core.reached import missed
 from core.registry import reads
 from core.request.baseline import left
 from core.request.complete import check_home, check_save_folder, complete
-from core.request.estimate import estimate_left
+from core.request.estimate import Estimate, estimate_left
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, points
 from core.results import Result
-from core.shipping.formats import FORMATS, asked_form, find_format, size_of, type_words
+from core.shipping.formats import FORMATS, asked_form, find_format, size_of, type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import RunSpec
 from core.store.samples import ship_samples
@@ -91,22 +95,22 @@ def run(
         raise UserError("A format or a type is given, but nothing to save; add a folder with --save.")
     store = Store()
     store.delete_cut_short(spec.variant.key)
-    if parts := left(spec, store):
-        cost = estimate_left([spec], store)
-        dense = ", the dense baseline included" if parts[-1].variant != spec.variant else ""
-        messages.print(f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{dense}.")
     with bars() as progress:
+        if parts := left(spec, store):
+            dense = parts[-1].variant != spec.variant
+            progress.announce(estimate_words(estimate_left([spec], store), spec.device, dense))
         result = compute_once(spec, store, progress)
     if told := missed(result):
         messages.print(told, markup=False)
     if json:
         typer.echo(as_json(result, indent=2))
     else:
-        beside = store.get(result.variant.dense_key)
-        describe_result(result, beside, store.samples, store.model_names(result.variant.model_id))
-        warn_few([result])
+        rows = requested(spec, result.measurements)
+        dense_result, names = store.get(result.variant.dense_key), store.model_names(result.variant.model_id)
+        describe_result(result, dense_result, store.samples, names, rows, scans=spec.scan is not None)
+        warn_few([with_rows(result, rows)])
     if spec.save is not None:
-        messages.print(saved_words(spec.save, type_words(spec)), markup=False)
+        messages.print(saved_words(spec.save, type_words(spec), usual_words(spec)), markup=False)
 
 
 def sweep(
@@ -151,6 +155,7 @@ def sweep(
             help="Add each result to this file, a line each, and its samples to the folder beside.",
         ),
     ] = None,
+    tsv: Annotated[bool, typer.Option("--tsv", help="One line a result, a column a number, tabs between.")] = False,
 ) -> None:
     """Run models x chains x ratios and patterns, and go on past failures."""
     if out is not None:
@@ -187,10 +192,11 @@ def sweep(
             point = f"{number}/{len(specs)} {variant_name(spec.variant, names[spec.variant.model_id])}"
             try:
                 store.delete_cut_short(spec.variant.key)
-                finished.append(compute_once(spec, store, progress))
+                result = compute_once(spec, store, progress)
+                finished.append(with_rows(result, requested(spec, result.measurements)))
                 if out is not None:
-                    add_line(finished[-1], out)
-                messages.print(f"{point}: done. {missed(finished[-1]) or ''}".rstrip(), markup=False)
+                    add_line(result, out)
+                messages.print(f"{point}: done. {missed(result) or ''}".rstrip(), markup=False)
             except Exception as error:
                 if isinstance(error, Cancelled):
                     raise
@@ -201,7 +207,10 @@ def sweep(
                 failures += 1
                 messages.print(f"{point}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
-    print_table(summary(finished, store.samples, names), note=SUMMARY_NOTE)
+    if tsv:
+        print_tsv(summary(finished, store.samples, names))
+    else:
+        print_table(short_rows(finished, store.samples, names), note=SHORT_NOTE)
     warn_few(finished)
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
@@ -224,7 +233,22 @@ def export(
     messages.print(f"It will take about {size_of(found, *asked_form(spec))}.")
     with bars() as progress:
         compute_once(spec, store, progress)
-    messages.print(f"{saved_words(str(spec.save), type_words(spec))} Its README.md says how to load it.", markup=False)
+    said = saved_words(str(spec.save), type_words(spec), usual_words(spec))
+    messages.print(f"{said} Its README.md says how to load it.", markup=False)
+
+
+def estimate_words(cost: Estimate, device: str, dense: bool) -> str:
+    """Say what a run takes, and whether this machine has the memory.
+
+    Args:
+        cost: The estimate.
+        device: Where the run computes; only a CPU's memory is the machine's.
+        dense: Whether the dense baseline is measured, too.
+    """
+    there = machine_bytes()
+    more = f", more than the {there / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > there else ""
+    baseline = ", the dense baseline included" if dense else ""
+    return f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
 
 
 def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) -> RunSpec:
@@ -243,7 +267,7 @@ def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
     if stored is not None and not left(spec, store):
         return stored
     progress.expect(estimate_left([spec], store).stages)
-    with compute_lock(on_wait=lambda: progress("waiting for another run", 0, 1)):
+    with compute_lock(on_wait=lambda: progress(WAITING, 0, 1)):
         return compute(spec, store, progress)
 
 

@@ -12,10 +12,16 @@ from rich.text import Text
 from core.countdown import Countdown
 
 MEGABYTE = 1_000_000
+WAITING = "waiting for another run"  # the stage in which another process computes
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
-# A file or a pipe gets lines as long as they are.
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+PIPED = 100  # characters of a table's line in a file or a pipe
+output = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED)
+
+
+def say(text: str) -> None:
+    """Print sentences on stdout, wrapped between words on a terminal and as long as they are in a file or a pipe."""
+    output.print(text, markup=False, soft_wrap=not output.is_terminal)
 
 
 class TimeLeft(ProgressColumn):
@@ -36,12 +42,20 @@ class Bars:
         self._points: TaskID | None = None
         self._bar: TaskID | None = None
         self._stage: tuple[str, int] | None = None
+        self._announcement = ""
+
+    def announce(self, text: str) -> None:
+        """Print a sentence when the work begins, which is after the checks that may refuse it."""
+        self._announcement = text
 
     def expect(self, stages: Mapping[str, float]) -> None:
         """Take what the stages of the next run are estimated to take, in seconds."""
         self._countdown = Countdown(stages)
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        if self._announcement and stage != WAITING:
+            messages.print(self._announcement, markup=False)
+            self._announcement = ""
         if self._bar is None or (stage, total) != self._stage:
             self._clear()
             self._stage, self._bar = (stage, total), self._add(stage, total, self._countdown)

@@ -1,5 +1,6 @@
 """The command `import`: numbers that were measured elsewhere become series on every chart."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,8 @@ import typer
 
 from core.cli.console import messages
 from core.cli.tables import SHORT_KEY, column, measured, print_table
-from core.errors import UserError
+from core.data.cards import TASKS
+from core.errors import UserError, echo, unknown
 from core.imports.files import find, keep
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, parse_series
@@ -44,17 +46,27 @@ def import_files(
     kind: Annotated[str, typer.Option(help=f"For lm_eval: what the ratio is a share of, {' or '.join(KINDS)}.")] = (
         KINDS[0]
     ),
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TASK",
+            help="For lm_eval: which task here one of another name is, such as arc_easy_local=arc_easy; may be "
+            "repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Import numbers that were measured elsewhere."""
     uploads, store = read_files(files), Store()
     results = [upload for upload in uploads if is_results(upload)]
-    told = None
+    told, task_names = None, parse_task_names(task or ())
+    if task_names and not results:
+        raise UserError("--task maps tasks of a results file of lm_eval, and none is given; leave it out.")
     if results:
         named = model or model_of(results[0])
         if named is None:
             raise UserError(f"{results[0].shown} names no model by its hub id; say what it was made of with --model.")
         told = parse_series(named, label, ratio, pattern, kind)
-    found = find(uploads, told, store)
+    found = find(uploads, told, store, task_names)
     keep(found, store)
     names = store.model_names()
     rows = [
@@ -72,3 +84,18 @@ def import_files(
     print_table(rows)
     for sentence in found.left_out:
         messages.print(sentence, markup=False)
+
+
+def parse_task_names(texts: Sequence[str]) -> dict[str, str]:
+    """Return the tasks of `NAME=TASK` texts by the names that they have in files; a `UserError` for other texts."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, task = (part.strip() for part in text.partition("="))
+        if not (name and equals):
+            raise UserError(f"Task {echo(text)} is not NAME=TASK, such as arc_easy_local=arc_easy.")
+        if task not in TASKS:
+            raise unknown("task", task, TASKS)
+        if name in found:
+            raise UserError(f"Task {echo(name)} is mapped twice; map it once.")
+        found[name] = task
+    return found

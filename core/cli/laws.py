@@ -8,9 +8,9 @@ import typer
 
 from core.cli.console import messages
 from core.cli.listing import check_one_format, to_latex
+from core.cli.naming import matching_name
 from core.cli.tables import Row, plain, print_table
 from core.errors import UserError
-from core.models.names import resolve_name
 from core.specs import Perplexity
 from core.store import shipped
 from core.store.store import Store
@@ -24,7 +24,7 @@ OF = 2  # columns that say what a row is of
 
 def laws(
     model: Annotated[
-        str | None, typer.Argument(help="A model with results; all of them, and the papers' tables, by default.")
+        str | None, typer.Argument(help="A model with results, or its folder; all, and the papers' tables, by default.")
     ] = None,
     metric: Annotated[
         str | None,
@@ -49,7 +49,7 @@ def laws(
     from core.analysis.laws.fit import fits
     from core.analysis.sheets import csv_text
 
-    check_one_format(csv, json, latex)
+    check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
         raise UserError(f"{keep:g} is no share of the quality to keep; give one between 0 and 1, such as 0.9.")
     groups = selected(model, metric, perplexity)
@@ -80,7 +80,7 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     store = Store()
     frame = tidy(store.results())
     names = store.model_names()
-    of = list(dict.fromkeys(frame["model"])) if model is None else [resolve_name(model, names)]
+    of = list(dict.fromkeys(frame["model"])) if model is None else [matching_name(model, names)]
     groups = [one for name in of for each in metrics for one in asked(frame[frame["model"] == name], each, text)]
     groups += across(groups)
     if model is None:

@@ -1,4 +1,4 @@
-"""The commands that list or delete: `results`, `delete`, `models`, `methods`."""
+"""The commands that list or delete: `delete`, `models`, `methods`; and how results are found by their keys."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -7,14 +7,13 @@ import typer
 from pydantic.fields import FieldInfo
 
 from core.analysis import latex as tex
-from core.cli.collection import no_collection
-from core.cli.console import messages, output
-from core.cli.tables import SHORT_KEY, SUMMARY_NOTE, Row, as_json, print_table, summary, warn_few
+from core.cli.console import messages, output, say
+from core.cli.tables import SHORT_KEY, Row, print_table
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, type_of
 from core.models.catalogue import MODELS
-from core.registry import STAGES
+from core.registry import STAGES, get_stage
 from core.results import Result
 from core.store.store import Store
 
@@ -22,38 +21,11 @@ OF = ("model", "chain", "seed")  # columns of `summary` that say what a row is o
 TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
-@no_collection()
-def results(
-    csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol, beside dense.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="A list of whole results.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row a variant.")] = False,
-) -> None:
-    """List all results, shipped ones included."""
-    check_one_format(csv, json, latex)
-    store = Store()
-    found = store.results()
-    if json:
-        typer.echo("[" + ",\n".join(as_json(result) for result in found) + "]")
-    elif csv:
-        from core.analysis.differences import tidy_beside_dense
-        from core.analysis.sheets import csv_text
-
-        typer.echo(csv_text(tidy_beside_dense(found, store.samples)), nl=False)
-    elif latex:
-        rows = summary(found, store.samples, store.model_names())
-        rows = [{k: v for k, v in row.items() if k != "key"} for row in rows]
-        typer.echo(to_latex(rows, len(OF), SUMMARY_NOTE), nl=False)
-    elif found:
-        print_table(summary(found, store.samples, store.model_names()), note=SUMMARY_NOTE)
-        warn_few(found)
-    else:
-        messages.print("There are no results yet; `slimscope run smollm2-135m wanda` makes the first.")
-
-
-def check_one_format(csv: bool, json: bool, latex: bool) -> None:
-    """Raise `UserError` where a command is asked for more than one format."""
-    if csv + json + latex > 1:
-        raise UserError("Choose one of --csv, --json and --latex.")
+def check_one_format(**formats: bool) -> None:
+    """Raise `UserError` where a command is asked for more than one of its formats, which are given by name."""
+    if sum(formats.values()) > 1:
+        *most, last = (f"--{name}" for name in formats)
+        raise UserError(f"Choose one of {', '.join(most)} and {last}.")
 
 
 def to_latex(rows: Sequence[Row], first: int = 1, note: str = "") -> str:
@@ -91,12 +63,21 @@ def _set(table: Sequence[str]) -> str:
 
 
 def delete(
-    key: Annotated[str, typer.Argument(help="The key of your own result, or the first 8 or more of its digits.")],
+    keys: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY...", help="Keys of your own results, or the first 8 or more of their digits."),
+    ],
 ) -> None:
-    """Delete one of your own results with all its numbers."""
+    """Delete some of your own results with all their numbers; none where one of them cannot be deleted."""
     store = Store()
-    store.delete(find_key(store, key))
-    messages.print(f"Deleted {key}.", markup=False)
+    found = {find_key(store, key): key for key in keys}
+    own = store.local_keys()
+    for whole, key in found.items():
+        if whole not in own:
+            raise UserError(f"{key} is shipped with the project; only your own results can be deleted.")
+    for whole, key in found.items():
+        store.delete(whole)
+        messages.print(f"Deleted {key}.", markup=False)
 
 
 def find_result(store: Store, key: str) -> Result:
@@ -136,20 +117,24 @@ def models() -> None:
             for card in MODELS
         ]
     )
-    output.print("A folder or another Hugging Face id of a causal language model works too.")
-    output.print("Methods of convolutions take a folder with an audio or vision encoder.")
+    say("A folder or another Hugging Face id of a causal language model works too.")
+    say("Methods of convolutions take a folder with an audio or vision encoder.")
     for card in MODELS:
         if card.note:
-            output.print(f"{card.id}: {card.note}", markup=False)
+            say(f"{card.id}: {card.note}")
 
 
 def _count(parameters: int) -> str:
     return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.0f} M"
 
 
-def methods() -> None:
-    """List the stages that a chain is made of, methods first, with their parameters."""
-    for method in STAGES:
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="A method, such as wanda; all of them by default.", show_default=False)
+    ] = None,
+) -> None:
+    """List the stages that a chain is made of, methods first, with their parameters, or describe one."""
+    for method in STAGES if name is None else (get_stage(name),):
         targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
         if method.bits:
             targets = f" Bits a weight: {', '.join(map(str, method.bits))}."
@@ -158,10 +143,10 @@ def methods() -> None:
         if not method.takes_amount:
             targets = ""
         reads = {"nothing": "", "training": " Trains on text.", "calibration": " Reads calibration text."}
-        output.print(f"{method.name}: {method.summary}{targets}{reads[method().reads]}", markup=False)
+        say(f"{method.name}: {method.summary}{targets}{reads[method().reads]}")
         if method.citation:
             cited = method.citation
-            output.print(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}", markup=False)
+            say(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}")
         print_table(parameter_rows(method))
         output.print()
 

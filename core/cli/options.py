@@ -49,7 +49,8 @@ CalibrationOption = Annotated[
         "--calibration",
         metavar="CORPUS:NxL",
         parser=Calibration.parse,
-        help="What all stages that read text calibrate on, N windows of L tokens.",
+        help="What all stages that read text calibrate on, N windows of L tokens, such as c4-sample:16x2048, or of a "
+        "text file, notes.txt:4x256.",
     ),
 ]
 PerplexityOption = Annotated[
@@ -58,8 +59,8 @@ PerplexityOption = Annotated[
         "--perplexity",
         metavar="CORPUS@WINDOW[:N[:spread]]",
         parser=Perplexity.parse,
-        help="Measure perplexity on the first N windows (all where N is left out), or on N spread over the text; may "
-        "be repeated.",
+        help="Measure perplexity on the first N windows (all where N is left out), or on N spread over the text, such "
+        "as wikitext2@2048:16, or of a text file, notes.txt@256:4; may be repeated.",
     ),
 ]
 TasksOption = Annotated[
@@ -88,7 +89,8 @@ TrainOption = Annotated[
         "--train",
         metavar="CORPUS:NxL",
         parser=Calibration.parse,
-        help="What all stages that train do it on, N windows or instructions of L tokens.",
+        help="What all stages that train do it on, N windows or instructions of L tokens, such as c4-sample:512x256. "
+        "8 of them are held out, unless the parameter held_out says otherwise.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]

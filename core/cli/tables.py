@@ -5,31 +5,34 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from core import chain
 from core.cli.console import messages, output
+from core.cli.layout import Row, folded, layout
 from core.data.cards import TASKS
-from core.reached import embedding_words, share
-from core.registry import rounds
+from core.reached import share
 from core.removal import block_share, model_share
-from core.results import SENSITIVITY, Measurement, Result
-from core.specs import ModelId, Perplexity
+from core.results import SENSITIVITY, Measurement, Result, Variant
+from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 from core.words import number, shots
 
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
 
-MOST_PARTS = 10  # of a scan that are told
 SHORT_KEY = 12  # digits of a key that are shown, and enough to delete by
 SUMMARY_NOTE = (
     "After a value: its paired difference to dense, in brackets with the unadjusted 95 % interval, and p adjusted by "
     "Holm over the variants of the table."
 )
+SHORT_NOTE = (
+    "After a value: its paired difference to dense, a factor of perplexities or points of accuracies, in brackets "
+    "where it is not significant after Holm over the rows shown. `slimscope compare` gives intervals and p."
+)
 
-Row = dict[str, str]
 Names = Mapping[ModelId, str]  # display names
 
 
@@ -45,25 +48,42 @@ def summary(results: Sequence[Result], samples: "Samples", names: Names) -> list
     numbers = [{column(m): told.cell(result, m) for m in result.measurements if shown(m)} for result in results]
     columns = sorted({name for row in numbers for name in row})
     return [
-        {**_facts(result, names), **{name: row.get(name, "") for name in columns}}
+        {**facts(result, names), **{name: row.get(name, "") for name in columns}}
         for result, row in zip(results, numbers, strict=True)
     ]
 
 
-def _facts(result: Result, names: Names) -> Row:
+def facts(result: Result, names: Names) -> Row:
+    """Return what a result is and what it takes up; `names` are display names of models."""
     variant, size = result.variant, result.footprint
-    packed = variant.details.get("packed_mb") if size is None else size.packed_bytes / 1e6
     seed = chain.shared(variant.stages).seed
     return {
         "key": variant.key[:SHORT_KEY],
         "model": names[variant.model_id],
-        "chain": chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else ""),
+        "chain": chain_words(variant),
         "seed": "" if seed is None else str(seed),
         "block weights removed": share(block_share(result)) if size else "",
         "model removed": share(model_share(result)) if size else "",
         "bits per weight": f"{size.bits_per_weight:.2f}" if size else "",
-        "packed MB": "" if packed is None else f"{packed:.1f}",
+        "packed MB": packed_words(result),
     }
+
+
+def chain_words(variant: Variant) -> str:
+    """Return the chain of a variant, and whether its training was cancelled."""
+    return chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else "")
+
+
+def packed_megabytes(result: Result) -> float | None:
+    """Return the packed size in MB of 10^6 bytes; None where it is not known."""
+    size = result.footprint
+    return result.variant.details.get("packed_mb") if size is None else size.packed_bytes / 1e6
+
+
+def packed_words(result: Result) -> str:
+    """Write the packed size in MB; empty where it is not known."""
+    packed = packed_megabytes(result)
+    return "" if packed is None else f"{packed:.1f}"
 
 
 def shown(measurement: Measurement) -> bool:
@@ -86,7 +106,9 @@ def column(measurement: Measurement) -> str:
     name = f"{measurement.metric} {measurement.dataset}"
     if measurement.of_text:
         text = {name: protocol[name] for name in ("window", "windows", "spread") if name in protocol}
-        return f"{measurement.metric} {Perplexity(corpus=measurement.dataset, **text)}"
+        name = f"{measurement.metric} {Perplexity(corpus=measurement.dataset, **text)}"
+        product = protocol.get("dtype", UNKNOWN) not in (*DTYPES, UNKNOWN)  # of codes, such as `float32 x int8`
+        return f"{name} {protocol['dtype']}" if product else name
     if "batch" in protocol:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
@@ -117,6 +139,26 @@ class Told:
         rows = beside_dense(results, samples).dropna(subset="verdict").to_dict("records")
         self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
 
+    def short_cell(self, key: str, number: tuple[str, str, str], metric: str, value: float) -> str:
+        """Return a value with its difference to dense, as `SHORT_NOTE` says, where the pair could be made.
+
+        Args:
+            key: The variant's.
+            number: What `core.analysis.differences.number_of` gives of the measurement, or `number_of_mean`.
+            metric: As of a measurement.
+            value: An accuracy in [0, 1], a perplexity, a latency in ms or a memory in MB.
+        """
+        from core.analysis.told import point_words, ratio_words
+        from core.analysis.verdicts import SIGNIFICANT
+
+        accuracy = metric.startswith("acc")
+        text = f"{100 * value:.1f} %" if accuracy else written(metric, value)
+        row = self._rows.get((key, *number))
+        if row is None:
+            return text
+        change = f"x {ratio_words(row['ratio'])}" if metric == "perplexity" else point_words(row["difference"])
+        return f"{text}, {change}" if row["verdict"] in SIGNIFICANT else f"{text}, ({change})"
+
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
         """Return a difference with interval and p, and with its verdict if wanted; empty where there is no pair."""
         from core.analysis.differences import number_of
@@ -134,6 +176,11 @@ class Told:
         return f"{written(measurement.metric, measurement.value)}, {found}" if found else measured(measurement)
 
 
+def with_rows(result: Result, rows: Sequence[Measurement]) -> Result:
+    """Return a result with some of its numbers alone."""
+    return result.model_copy(update={"measurements": tuple(rows)})
+
+
 def warn_few(results: Iterable[Result]) -> None:
     """Say on stderr which numbers that were measured here rest on few windows or documents."""
     from core.analysis.differences import PAIRED
@@ -144,19 +191,38 @@ def warn_few(results: Iterable[Result]) -> None:
         messages.print(said, markup=False)
 
 
-def print_table(rows: Sequence[Row], title: str | None = None, note: str | None = None) -> None:
-    """Print rows on stdout under their names, and a note under them.
+def print_table(rows: Sequence[Row], title: str | None = None, note: str | None = None, first: int = 1) -> None:
+    """Print rows on stdout under their names, and a note under them; no line is wider than `output`.
 
-    The first column, which is what one copies, is never cut.
+    Columns that do not fit stand in further tables, with the `first` columns, and the rows that say anything there.
+    A first column without spaces, which is what one copies, is not wrapped.
     """
-    if rows:
-        table = Table(title=title and escape(title), title_justify="left", box=box.SIMPLE_HEAD)
-        table.caption, table.caption_justify = note, "left"
-        for index, name in enumerate(rows[0]):
-            table.add_column(escape(name), no_wrap=index == 0, overflow="fold")
+    if not rows:
+        return
+    if title:
+        output.print(title, markup=False)
+    tables = layout(rows, first, output.width)
+    for place, widths in enumerate(tables):
+        if place:
+            output.print()
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for name, width in widths.items():
+            table.add_column(Text(name), width=width, overflow="fold")
+        said = list(widths)[first:]
         for row in rows:
-            table.add_row(*map(escape, row.values()))
+            if len(tables) == 1 or any(row[name] for name in said):
+                table.add_row(*(Text(folded(row[name], width)) for name, width in widths.items()))
         output.print(table)
+    if note:
+        output.print(note, markup=False)
+
+
+def print_tsv(rows: Sequence[Row]) -> None:
+    """Print rows as tab-separated values: a header, and a line a row, for `cut`, `sort` and spreadsheets."""
+    from core.analysis.sheets import harmless
+
+    for cells in (*map(list, rows[:1]), *(row.values() for row in rows)):
+        typer.echo("\t".join(harmless(" ".join(cell.split())) for cell in cells))
 
 
 def as_json(result: Result, indent: int | None = None) -> str:
@@ -175,61 +241,3 @@ def plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }
-
-
-def describe_result(result: Result, dense: Result | None, samples: "Samples", names: Names) -> None:
-    """Print one result: what it is, what it takes up, its numbers, also beside dense, and its worst linears."""
-    from core.analysis.told import UNADJUSTED
-
-    print_table([_facts(result, names)])
-    if said := embedding_words(result):
-        output.print(said, markup=False)
-    told = Told([result] if dense is None else [dense, result], samples)
-    print_table(
-        [
-            {
-                "metric": m.metric,
-                "on": column(m).partition(" ")[2],
-                "value": measured(m),
-                f"vs dense, {UNADJUSTED}": told.difference(result, m, verdict=True),
-                "n": str(m.n),
-            }
-            for m in result.measurements
-            if m.metric != SENSITIVITY
-        ]
-    )
-    _describe_scan(result)
-    layers = result.last_layers
-    errors = [(layer.error, layer) for layer in layers if layer.error is not None]
-    what = "convolution" if result.of_convolutions else "linear"
-    rounded = any(rounds(result.variant.stages[layer.stage]) for layer in layers)  # whose zeros are codes
-    worst = sorted(errors, key=lambda pair: -pair[0])[:5]
-    rows = [
-        {
-            what: layer.name,
-            **({"bits": str(layer.bits)} if rounded else {"sparsity": share(layer.sparsity)}),
-            f"relative {layer.error_kind} error": f"{error:.4f}",
-            "note": layer.note or "",
-        }
-        for error, layer in worst
-    ]
-    print_table(rows, f"Highest errors of {len(layers)} {what}s")
-
-
-def _describe_scan(result: Result) -> None:
-    """Print of each scan the parts that matter most."""
-    scans: dict[tuple[str, str], list[Measurement]] = {}
-    for row in result.measurements:
-        if row.metric == SENSITIVITY:
-            scans.setdefault((row.protocol["by"], row.dataset), []).append(row)
-    for (by, corpus), parts in scans.items():
-        most = sorted(parts, key=lambda row: -row.value)[:MOST_PARTS]
-        rows = [
-            {
-                by: row.protocol["part"],
-                "loss rises by": f"{row.value:.4f}" + ("" if row.stderr is None else f" ± {row.stderr:.4f}"),
-                "perplexity": f"x {math.exp(row.value):.4f}",
-            }
-            for row in most
-        ]
-        print_table(rows, f"Most sensitive of {len(parts)} {by}s, each compressed alone, on {corpus}")

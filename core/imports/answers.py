@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,12 +47,15 @@ class Answers:
         return found["value"], found["n"]
 
 
-def read_answers(uploads: Sequence[Upload], tasks: Sequence[str]) -> dict[str, Answers]:
-    """Return what was answered, by task; a file names its task, which must be one of `tasks`."""
+def read_answers(uploads: Sequence[Upload], tasks: Sequence[str], task_names: Mapping[str, str]) -> dict[str, Answers]:
+    """Return what was answered, by task; a file names its task, which must be one of `tasks`.
+
+    `task_names` are the tasks of names that differ from those here.
+    """
     found: dict[str, Answers] = {}
     for upload in uploads:
         named = re.fullmatch(r"samples_(.+?)(_\d{4}-\d\d-\d\dT.*)?\.jsonl", upload.shown)
-        task = named[1] if named else None
+        task = task_names.get(named[1], named[1]) if named else None
         if task is None or task not in tasks:
             raise UserError(f"{upload.shown} is not named samples_TASK_DATE.jsonl after a task of the results file.")
         if task in found:

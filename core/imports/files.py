@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.errors import UserError
 from core.imports.harness import is_results, read_harness
@@ -13,11 +13,14 @@ from core.results import Result
 from core.store.store import Store
 
 
-def find(uploads: Sequence[Upload], told: Series | None, store: Store) -> Found:
+def find(
+    uploads: Sequence[Upload], told: Series | None, store: Store, task_names: Mapping[str, str] | None = None
+) -> Found:
     """Return what files hold, all of it checked and nothing stored.
 
     `told` is what the variant of a results file of lm_eval is called and what was removed, which that does not say;
-    a CSV says it itself. Raises `UserError` where a file cannot be read, or does not go with the others.
+    a CSV says it itself. `task_names` are as in `read_harness`. Raises `UserError` where a file cannot be read, or
+    does not go with the others.
     """
     check(uploads)
     results = [upload for upload in uploads if is_results(upload)]
@@ -32,7 +35,7 @@ def find(uploads: Sequence[Upload], told: Series | None, store: Store) -> Found:
     if results:
         if told is None:
             raise UserError(f"{results[0].shown} does not say which model it is of, and what was done to it; tell it.")
-        found.append(read_harness(results[0], samples, told, model_of))
+        found.append(read_harness(results[0], samples, told, model_of, task_names))
     if not found:
         raise UserError(f"There is nothing to import; give {WANTED}.")
     return Found(

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from pydantic_core import PydanticCustomError
 
 from core.data.cards import TASKS, TaskCard
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
 from core.imports.ranges import check_range
@@ -133,15 +133,23 @@ def model_of(upload: Upload) -> str | None:
     return _parse(upload).model
 
 
-def read_harness(results: Upload, samples: Sequence[Upload], told: Series, model_of: ModelOf) -> Found:
+def read_harness(
+    results: Upload,
+    samples: Sequence[Upload],
+    told: Series,
+    model_of: ModelOf,
+    task_names: Mapping[str, str] | None = None,
+) -> Found:
     """Return the variant of a results file, which is `told` but for its dtype, with the samples that are given.
 
-    Tasks that have no card here are left out, and named. Raises `UserError` where nothing is left, or a file is none
-    of `lm_eval`, or the samples are not those behind the numbers.
+    `task_names` are the ids of tasks here by their names in the files, where these differ. Tasks that have no card
+    here are left out, and named. Raises `UserError` where nothing is left, or a file is none of `lm_eval`, or the
+    samples are not those behind the numbers.
     """
-    file = _parse(results)
+    task_names = task_names or {}
+    file = _renamed(_parse(results), task_names, results.shown)
     scored, left_out = _tasks(file, results.shown)
-    answers = read_answers(samples, list(file.results))
+    answers = read_answers(samples, list(file.results), task_names)
     known = replace(told, dtype=file.dtype)
     details = {"versions": {"lm_eval": file.lm_eval_version}} if file.lm_eval_version else {}
     variant = known.variant(model_of, details)
@@ -166,6 +174,24 @@ def _parse(upload: Upload) -> _File:
         raise UserError(f"{upload.shown} is no results file of lm_eval 0.4.3 or newer: {fault(error)}.") from None
 
 
+def _renamed(file: _File, task_names: Mapping[str, str], name: str) -> _File:
+    """Return a results file in which tasks have the names that they have here.
+
+    Raises `UserError` for a name that is not in the file, and where two tasks would have one name.
+    """
+    for old, new in task_names.items():
+        if old not in file.results:
+            raise UserError(f"{name} has no task {echo(old)} to map to {new}; it has {_named(file.results)}.")
+        if new in file.results or list(task_names.values()).count(new) > 1:
+            raise UserError(f"{name} would have two tasks {new}; map {echo(old)} to another one.")
+
+    def renamed(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {task_names.get(task, task): value for task, value in table.items()}
+
+    parts = {part: renamed(getattr(file, part)) for part in ("results", "versions", "shots", "documents")}
+    return file.model_copy(update=parts)
+
+
 def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
     """Return the tasks that have a card, and a sentence for those that have none, or are not whole."""
     scored, other, sentences = [], [], []
@@ -183,7 +209,10 @@ def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
     if other:
         sentences.append(f"Left out, as there are no such tasks here: {_named(other)}.")
     if not scored:
-        raise UserError(f"{name} has no task that is known here; known: {', '.join(TASKS)}.")
+        raise UserError(
+            f"{name} has no task that is known here; known: {', '.join(TASKS)}. A task of another name is mapped with "
+            f"--task, such as --task {_named(other[:1]) or 'arc_easy_local'}=arc_easy."
+        )
     return scored, tuple(sentences)
 
 

@@ -33,6 +33,7 @@ from core.specs import DTYPES, UNKNOWN, Perplexity, Task, parse_pattern
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # of a cell
 MOST_TOLD = 10  # bad rows that are named
+SEPARATORS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of tables that are no comma-separated values
 
 Cells = Mapping[str, Any]  # of a row, read; None where a cell is empty
 
@@ -156,6 +157,9 @@ def _rows(upload: Upload) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _check_header(name: str, header: Sequence[str]) -> None:
+    for separator, shown in SEPARATORS.items():
+        if any(separator in column and column.split(separator)[0].strip() in COLUMNS for column in header):
+            raise UserError(f"{name} separates its columns by {shown}; save it with commas between them.")
     for column in header:
         if column not in COLUMNS:
             raise UserError(f"{name}: {unknown('column', column[:40], COLUMNS)}")

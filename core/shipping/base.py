@@ -56,6 +56,10 @@ class Format(ABC):
         """Return how users write a type."""
         return next((name for name, stored in self.types.items() if stored == kind), kind)
 
+    def usual_words(self, kind: str) -> str:
+        """Say how far from ours the proof of a type usually is; empty where that is not known."""
+        return ""
+
     def default(self, variant: Variant | VariantSpec) -> str:
         """Return the type that loses nothing of a variant, or least."""
         return variant.dtype

@@ -62,7 +62,7 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
         shlex.join(command),
         "```",
         "",
-        proof.words(),
+        " ".join(filter(None, [proof.words(), form.usual_words(kind) if proof.reason is None else ""])),
         "",
         "| metric | data | protocol | value |",
         "| --- | --- | --- | --- |",

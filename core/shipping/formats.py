@@ -33,6 +33,12 @@ def type_words(spec: RunSpec) -> str:
     return _words(*asked_form(spec))
 
 
+def usual_words(spec: RunSpec) -> str:
+    """Say how far from ours the proof of what a run saves usually is; empty where that is not known."""
+    form, kind = asked_form(spec)
+    return form.usual_words(kind)
+
+
 def size_of(result: Result, form: Format, kind: str) -> str:
     """Say what a variant will take on disk in a type of a format: `538 MB, fp32`."""
     return size_words(form.size(result.variant, result.counted, kind), _words(form, kind))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import math
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 from core.shipping import runtimes
 from core.shipping.base import Runtime
 from core.specs import Frozen
+from core.words import number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +39,7 @@ PROMPTS = (
 TOKENS = 32  # that are decoded to time them
 FILE = "proof.json"
 POLL = 0.5  # seconds
+MOST = 700  # nats of which there is a factor
 HOW = "pip install 'slimscope[export]'"
 
 
@@ -62,7 +65,8 @@ class Proof(Frozen):
         other = "" if self.same_tokens else ", which splits them into other tokens"
         return (
             f"Read by {read}{other}: of {self.prompts} prompts the likeliest next token is ours in {self.same_first}, "
-            f"the five likeliest have log-probabilities within {self.difference:.2g} of ours, and it decodes "
+            f"the five likeliest have log-probabilities within {self.difference:.2g} of ours (probabilities within a "
+            f"factor of {number(math.exp(min(self.difference or 0, MOST)))}), and it decodes "
             f"{self.tokens_per_second:.0f} tokens a second."
         )
 

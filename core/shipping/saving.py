@@ -24,12 +24,17 @@ def size_words(size: float, told: str) -> str:
     return f"{size / 1e6:.{digits}f} MB, {told}"
 
 
-def saved_words(folder: str, told: str) -> str:
-    """Say what has been saved and where, the size being that of the folder as it is now, and whether it is proved."""
+def saved_words(folder: str, told: str, usual: str) -> str:
+    """Say what has been saved and where, the size being that of the folder as it is now, and whether it is proved.
+
+    `usual` says how far from ours such a proof usually is.
+    """
     try:
         size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
         proof = read_proof(Path(folder))
     except OSError as error:
         return f"Saved to {folder} as {told}, which cannot be read now: {error.strerror}."
     said = f"Saved to {folder}, {size_words(size, told)}."
-    return said if proof is None else f"{said} {proof.words()}"
+    if proof is None:
+        return said
+    return " ".join(filter(None, [said, proof.words(), usual if proof.reason is None else ""]))

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -12,6 +13,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from core import paths
 from core.errors import NotStored, UserError
 from core.store.tables import HEAD
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_SECONDS = 30  # how long a writer waits for another one, and anyone for a server that restarts
 
@@ -122,13 +126,30 @@ def _bring_up_to_date(engine: Engine) -> None:
                 raise
 
 
-def _upgrade(engine: Engine) -> None:
-    from alembic import command
-    from alembic.config import Config
+def known_schema(version: str) -> bool:
+    """Whether a revision is one that this version of the program reads."""
+    from alembic.script import ScriptDirectory
     from alembic.util import CommandError
+
+    try:
+        return ScriptDirectory.from_config(_migrations()).get_revision(version) is not None
+    except CommandError:
+        return False
+
+
+def _migrations() -> "Config":
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = _migrations()
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # other processes wait here; DDL becomes transactional

@@ -87,6 +87,20 @@ def damaged(keys: Collection[str]) -> list[str]:
     return [words for file, words in known.items() if {file, file.parent} & places]
 
 
+def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
+    """Copy the outcomes behind a measurement from a folder of the user's own, laid out like ours, unless some are here.
+
+    Returns:
+        Whether there are outcomes of it here now that the measurement is the mean of.
+    """
+    file = _local(key, measurement)
+    table = sample_files.read(folder / _checked(key) / file.name)
+    if table is not None and not file.exists():
+        sample_files.write(table.to_pandas(), file)
+    frame = _read_local(key, measurement)
+    return frame is not None and _gives(measurement, frame)
+
+
 def delete_samples(key: str) -> None:
     """Delete the user's own."""
     shutil.rmtree(_local_folder(key), ignore_errors=True)

@@ -22,7 +22,7 @@ from core.models.facts import facts
 from core.models.sources import identify_again
 from core.reached import missed
 from core.request.estimate import estimate_left
-from core.shipping.formats import type_words
+from core.shipping.formats import type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import ModelId, RunSpec
 from core.words import variant_name
@@ -221,7 +221,8 @@ def _show_saved(job: Job) -> None:
     if job.spec.save:
         told = type_words(job.spec)
         planned = f"To be saved to {job.spec.save} as {told}"
-        st.caption(literal(saved_words(job.spec.save, told) if job.state == "done" else planned))
+        done = job.state == "done"
+        st.caption(literal(saved_words(job.spec.save, told, usual_words(job.spec)) if done else planned))
 
 
 def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: tuple) -> None:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from core import paths
+from core.cli.console import output
 from core.jobs import supervisor
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
@@ -104,7 +105,11 @@ def grounds(ground, tmp_path_factory):
 
 @pytest.fixture
 def machine(folder, results_dir, tmp_path, monkeypatch):
-    """An empty machine in the folder of the model, so that relative paths name it; no runtime reads what it saves."""
+    """An empty machine in the folder of the model, so that relative paths name it; no runtime reads what it saves.
+
+    Tables are as wide as they are, so that tests read their lines.
+    """
+    monkeypatch.setattr(output, "width", 1000)
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from core import paths
 from core.cli.app import main
+from core.store.shipped import append_shipped
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
 from tests.core.latex import check_table
@@ -118,9 +120,38 @@ def test_results_in_every_format_and_deleted(capsys):
     key = listed[1]["variant"]["key"]
     assert key[:12] in table
 
+    assert main(["delete", key[:12], "0" * 64]) == 2  # none is deleted where one cannot be
+    assert len(Store().results()) == 2
     assert main(["delete", key[:12]]) == 0
     assert main(["results", "--json"]) == 0
     assert [result["variant"]["method"] for result in json.loads(capsys.readouterr().out)] == ["dense"]
+
+
+def test_several_results_are_deleted_at_once_or_none(capsys):
+    shipped = make(perplexity(9.0), key="c" * 64)
+    for key in ("a" * 64, "b" * 64):
+        Store().put(make(perplexity(20.0), key=key))
+    append_shipped(shipped, paths.SHIPPED_MEASURED / "a.jsonl")
+    assert main(["delete", "a" * 8, "c" * 8]) == 2
+    assert "cccccccc is shipped with the project; only your own results" in capsys.readouterr().err
+    assert main(["delete", "a" * 8, "b" * 8, "a" * 12]) == 0
+    assert Store().results() == [shipped]
+
+
+def test_run_prints_what_was_asked_for_its_texts_and_a_command_that_gives_it_again(capsys):
+    assert main([*RUN, "--perplexity", "text.txt@64:2"]) == 0
+    both = capsys.readouterr().out
+    assert "@32:4" in both and "@64:2" in both and "other number" not in both
+    assert main(RUN) == 0
+    out = capsys.readouterr().out
+    texts = next(line for line in out.splitlines() if line.startswith("sparsegpt@0.5: calibrated on text.txt@"))
+    assert ":4x32, seed 0; measured on text.txt@" in texts and texts.endswith("@32:4.")
+    key = next(one.variant.key for one in Store().results() if one.variant.method == "sparsegpt")
+    assert f"1 other number of this variant is stored: `slimscope results {key[:8]}` shows it." in out
+    assert "@64:2" not in out
+    (command,) = [line for line in out.splitlines() if line.startswith("slimscope run ")]
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out == out
 
 
 def test_a_model_that_is_called_like_a_formula_is_text_in_a_csv(capsys):

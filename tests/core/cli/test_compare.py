@@ -8,7 +8,8 @@ import pandas
 import pytest
 
 from core.cli.app import main
-from core.cli.tables import describe_result
+from core.cli.console import output
+from core.cli.description import describe_result
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
@@ -98,6 +99,11 @@ def test_every_format(capsys):
         assert row["p"] == pytest.approx(line["p"])
     assert {row["against"] for row in listed} == {key_of(DENSE)}
     assert [row["why"] for row in listed] == [None] * len(listed)
+    lines = [line.split("\t") for line in compared(capsys, "dense", few, many, "--tsv").splitlines()]
+    assert len(lines) == 1 + 2 * (7 + 1 + 1)  # a header; tasks by their usual metric, text and mean of each pair
+    row = dict(zip(lines[0], next(line for line in lines if line[3] == "acc boolq:40"), strict=True))
+    assert (row["key"], row["variant"], row["compared with"]) == (few[:12], "magnitude@0.3", "dense")
+    assert (row["value"], row["reference"], row["difference"]) == ("72.5", "75.0", "-2.5")
     latex = compared(capsys, "dense", few, many, "--latex")
     assert latex.count("}\n\n") == 2
     check_table(latex)
@@ -168,15 +174,34 @@ def test_one_chain_on_two_texts_is_told_by_its_keys(capsys):
     assert f"wanda@0.5, {keys[1][:8]} ({keys[1][:12]}) beside wanda@0.5, {keys[0][:8]}" in out
 
 
+def test_tables_fit_100_characters(capsys, monkeypatch):
+    put(DENSE)
+    few = put(FEW, 30, 3.0)
+    monkeypatch.setattr(output, "width", 100)
+    tables = [line for line in compared(capsys, "dense", few).splitlines() if "significant in" not in line]
+    assert max(map(len, tables)) <= 100 and any("hellaswag:40" in line for line in tables)
+
+
+def test_a_difference_that_is_not_significant_is_in_brackets(capsys):
+    put(DENSE)
+    put(FEW, 29, 3.0)
+    assert main(["results"]) == 0
+    assert "20.08, (x 1.000)" in capsys.readouterr().out
+
+
 def test_results_stand_beside_dense(capsys):
     put(DENSE)
     many, old = put(MANY, 20, 3.5), put(FEW, 20, 3.5, kept=False)
     assert main(["results"]) == 0
     out = capsys.readouterr().out
-    rows = {line.split()[0]: line for line in out.splitlines() if "@" in line or " m " in line}
-    assert "0.5000, -25.0 [-38.7, -8.9] points, adjusted p 0.0026" in rows[many[:12]]
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if "@" in line or "dense" in line}
+    assert rows[many[:12]].endswith("33.10, x 1.65 50.0 %, -25.0")
+    assert rows[old[:12]].endswith("33.10 50.0 %") and rows[key_of(DENSE)[:12]].endswith("20.08 75.0 %")
+    assert "in brackets where it is not significant after Holm over the rows shown" in " ".join(out.split())
+    assert main(["results", "--tsv"]) == 0
+    rows = {line.split("\t")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "\t0.5000, -25.0 [-38.7, -8.9] points, adjusted p 0.0026\t" in rows[many[:12]]
     assert "x 1.65 [" in rows[many[:12]]
-    assert "with the unadjusted 95 % interval, and p adjusted by Holm" in " ".join(out.split())
     assert "points" not in rows[old[:12]] and "points" not in rows[key_of(DENSE)[:12]]
     assert main(["results", "--latex"]) == 0
     latex = capsys.readouterr().out

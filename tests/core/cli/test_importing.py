@@ -62,6 +62,56 @@ def test_it_cannot_be_exported_and_can_be_deleted(capsys, own, tmp_path):
     assert not Store().results()
 
 
+@pytest.fixture
+def renamed(tmp_path):
+    """The files of lm_eval with PIQA called as a task of one's own is."""
+    found = []
+    for file in FILES:
+        copy = tmp_path / file.name.replace("samples_piqa_", "samples_piqa_local_")
+        copy.write_text(file.read_text().replace('"piqa"', '"piqa_local"'))
+        found.append(copy)
+    return found
+
+
+def test_tasks_of_another_name_are_mapped(capsys, renamed):
+    run(capsys, "import", *FILES, *TELL)
+    (before,) = Store().results()
+    run(capsys, "delete", before.variant.key)
+    run(capsys, "import", *renamed, *TELL, "--task", "piqa_local=piqa")
+    (mapped,) = Store().results()
+    assert (mapped.variant.key, mapped.measurements) == (before.variant.key, before.measurements)
+    piqa = next(row for row in mapped.measurements if row.dataset == "piqa")
+    assert len(Store().samples(mapped.variant.key, piqa)) == piqa.n
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["piqa_local"], "Task 'piqa_local' is not NAME=TASK, such as arc_easy_local=arc_easy."),
+        (["piqa_local=piqua"], "Unknown task 'piqua'; did you mean 'piqa'?"),
+        (["other=piqa"], "has no task 'other' to map to piqa; it has "),
+        (["piqa_local=winogrande"], "would have two tasks winogrande; map 'piqa_local' to another one."),
+        (["piqa_local=piqa", "piqa_local=boolq"], "Task 'piqa_local' is mapped twice; map it once."),
+    ],
+)
+def test_a_wrong_map_is_one_sentence(capsys, renamed, names, sentence):
+    options = [word for name in names for word in ("--task", name)]
+    assert sentence in run(capsys, "import", *renamed, *TELL, *options, code=2)
+    assert not Store().results()
+
+
+def test_a_map_without_a_file_of_lm_eval_is_refused(capsys, own):
+    said = run(capsys, "import", own, "--task", "a=piqa", code=2)
+    assert said == "--task maps tasks of a results file of lm_eval, and none is given; leave it out.\n"
+
+
+@pytest.mark.parametrize(("separator", "shown"), [(";", "semicolons (;)"), ("\t", "tabs"), ("|", "bars (|)")])
+def test_another_separator_is_named(capsys, own, separator, shown):
+    own.write_text(own.read_text().replace(",", separator))
+    said = run(capsys, "import", own, code=2)
+    assert said == f"own.csv separates its columns by {shown}; save it with commas between them.\n"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

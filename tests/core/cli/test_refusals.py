@@ -118,6 +118,8 @@ BAD = {
     "no chain at all": ([*SWEEP, "--ratios", "0.5"], "needs --methods or --chain"),
     "two formats": (["results", "--csv", "--json"], "Choose one"),
     "short key": (["delete", "abc"], "too short"),
+    "method that is none": (["methods", "wnda"], "did you mean 'wanda'?"),
+    "order that is none": (["results", "--sort", "speed"], "choose one of perplexity, accuracy, size, chain"),
     "unknown key": (["delete", "0" * 64], "no result with the key"),
     "folder to save in at no one's home": ([*RUN, "--save", "~nouser/x"], "~nouser/x names the home of no user"),
     "file to add to at no one's home": (
@@ -153,6 +155,9 @@ LONG_INPUT = {
     "option": [*RUN, f"--{MUCH}"],
     "command": [MUCH],
     "key": ["delete", MUCH],
+    "model of results": ["results", MUCH],
+    "order of results": ["results", "--sort", MUCH],
+    "database": ["results", "import", f"{MUCH}.db"],
     "file": ["import", f"{MUCH}.csv"],
     "model of laws": ["laws", MUCH],
 }
@@ -189,6 +194,18 @@ def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, cap
     assert captured.out == ""
     assert "Traceback" not in captured.err
     assert sentence in captured.err.strip().splitlines()[-1]
+
+
+def test_an_estimate_comes_after_what_refuses_the_run_and_says_where_memory_is_short(capsys, monkeypatch):
+    assert main(["run", "./tiny", "dense", "--perplexity", "text.txt@32:1000"]) == 2
+    assert "Estimated" not in capsys.readouterr().err
+    dense = ["run", "./tiny", "dense", "--perplexity", "text.txt@32:4"]
+    assert main(dense) == 0
+    said = capsys.readouterr().err
+    assert "Estimated: about " in said and "of this machine" not in said
+    monkeypatch.setattr(compute, "machine_bytes", lambda: 5 * 10**8)
+    assert main([*dense, "--force"]) == 0
+    assert " GB of memory, more than the 0.5 GB of this machine." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

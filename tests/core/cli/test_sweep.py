@@ -42,6 +42,19 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     assert len(Store().results()) == 10
 
 
+def test_its_table_has_the_numbers_that_were_asked_for_alone(capsys):
+    grid = [*SWEEP, "--methods", "magnitude", "--ratios", "0.3,0.5"]
+    assert main([*grid, "--perplexity", "text.txt@64:2"]) == 0
+    capsys.readouterr()
+    assert main(grid) == 0
+    table = capsys.readouterr().out
+    assert "@32:2" in table and "@64:2" not in table and "magnitude@0.3" in table
+    assert main([*grid, "--tsv"]) == 0
+    header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[header.index("chain")] for row in rows] == ["dense", "magnitude@0.3", "magnitude@0.5"]
+    assert sum(name.startswith("perplexity ") for name in header) == 1
+
+
 def test_a_range_of_ratios_is_checked_before_it_is_spelt_out(monkeypatch):
     monkeypatch.setattr(options, "range", lambda *_: pytest.fail("spelt out"), raising=False)
     with pytest.raises(UserError, match="outside"):

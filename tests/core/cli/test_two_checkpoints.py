@@ -73,6 +73,20 @@ def test_the_table_of_results_has_both(here, capsys):
     assert all(name in latex for name in here)
 
 
+def test_a_name_or_a_folder_narrows_the_table(here, capsys, folder, tmp_path, monkeypatch):
+    for of, name in zip(("w3", "w4"), here, strict=True):
+        for typed in (name, f"{of}/ckpt"):
+            lines = printed(capsys, "results", typed, "--tsv").splitlines()
+            assert len(lines) == 7 and all(name in line for line in lines[1:])
+    assert len(printed(capsys, "results", "ckpt", "--tsv").splitlines()) == 13
+    other = shutil.copytree(folder / "tiny", tmp_path / "other")
+    tiny("llama-gqa", seed=9).save_pretrained(other)
+    said = "There is no result of the model in ./other; `slimscope run ./other dense` measures it."
+    monkeypatch.chdir(tmp_path)
+    assert refused(capsys, "results", "./other") == said
+    assert refused(capsys, "laws", "./other") == said
+
+
 def test_the_csv_has_both_and_pairs_each_with_its_own_dense(here, capsys):
     rows = list(csv.DictReader(io.StringIO(printed(capsys, "results", "--csv"))))
     assert {row["model"] for row in rows} == set(here)
@@ -89,6 +103,7 @@ def test_laws_are_fitted_to_each(here, capsys):
     assert {row["of"] for row in own} == set(here)
     one = json.loads(printed(capsys, "laws", here[0], "--json"))
     assert one == [row for row in own if row["of"] == here[0]] and {row["points"] for row in one} == {5}
+    assert json.loads(printed(capsys, "laws", "w3/ckpt", "--json")) == one
     assert refused(capsys, "laws", "ckpt") == f"'ckpt' may be {here[0]} or {here[1]}; name one of them."
     assert refused(capsys, "laws", "nobody").endswith(f"there are results of {here[0]}, {here[1]}.")
 
@@ -111,7 +126,7 @@ def test_a_run_by_the_name_alone_is_refused_with_both_paths(here, capsys, measur
 def test_what_makes_a_variant_again_names_its_checkpoint(here, capsys):
     from core.cli.reproduce import reproduce
 
-    found = {reproduce(one).split()[4] for one in Store().results()}
+    found = {reproduce(one).split()[2] for one in Store().results()}
     assert found == set(here)
 
 
@@ -121,7 +136,7 @@ def test_a_given_name_is_a_model_of_its_own(here, capsys):
     four = [one.variant for one in Store().results() if one.variant.model == "four"]
     assert {f"ckpt@{short_revision(variant.revision)}" for variant in four} == {here[1]} and len(four) == 2
     sweep = ["sweep", "--models", "w4/ckpt", "--name", "four", "--methods", "magnitude", "--ratios", "0.5", *MEASURE]
-    assert printed(capsys, *sweep).count("four") == 2 and len(Store().results()) == 14
+    assert printed(capsys, *sweep, "--tsv").count("four") == 2 and len(Store().results()) == 14
     assert "four" in printed(capsys, "run", "four", "dense", *MEASURE)
     assert "is for one model, and there are 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from core.cli.description import describe_result
 from core.cli.reproduce import reproduce
-from core.cli.tables import describe_result, summary
+from core.cli.tables import summary
 from core.errors import UserError
 from core.request.stages import build_stage
 from core.shipping.base import Written

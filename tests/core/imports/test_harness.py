@@ -136,7 +136,7 @@ def test_tasks_without_a_card_are_left_out_and_named():
     found = read(uploads("results", results=results))
     assert list(numbers(found)) == [("piqa", "acc")]
     assert found.left_out == ("Left out, as there are no such tasks here: sciq.",)
-    with pytest.raises(UserError, match="has no task that is known here"):
+    with pytest.raises(UserError, match=r"has no task that is known here; known: .* such as --task sciq=arc_easy"):
         read(uploads("results", results={"sciq": {"acc,none": 0.9}}))
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.paths import PROJECT
 from core.shipping import proof, runtimes
 from core.shipping.base import Runtime
 from core.shipping.formats import FORMATS
+from core.shipping.gguf.format import USUAL
 from core.shipping.proof import Proof, compared, prove, read_proof
 from tests.core.shipping.exported import bpe, exported, made
 
@@ -25,11 +27,28 @@ def test_the_largest_difference_and_other_tokens_are_told():
     assert same.same_tokens and same.difference == 0 and same.same_first == 1
     assert same.words() == (
         "Read by it 1: of 1 prompts the likeliest next token is ours in 1, the five likeliest have log-probabilities "
-        "within 0 of ours, and it decodes 7 tokens a second."
+        "within 0 of ours (probabilities within a factor of 1), and it decodes 7 tokens a second."
     )
     other = compared(told((1, 3), ((1, -1.0), (5, -9.25))), [([1, 2], OURS)])
     assert other.difference == pytest.approx(0.5) and not other.same_tokens and other.same_first == 0
     assert other.words().startswith("Read by it 1, which splits them into other tokens: of 1 prompts ")
+    assert "within 0.5 of ours (probabilities within a factor of 1.65)" in other.words()
+
+
+def test_what_is_usual_is_said_of_measured_types_alone():
+    huggingface, gguf, _ = FORMATS
+    said = gguf.usual_words("Q8_0")
+    assert said == "Log-probabilities in Q8_0 differed by 0.18 to 0.32 in four exports of the default model."
+    assert gguf.usual_words("Q5_1") == "No usual difference of log-probabilities was measured for Q5_1."
+    assert huggingface.usual_words("float32") == ""
+
+
+def test_what_is_usual_is_what_the_documentation_measured():
+    table = [line.split("|")[1:-1] for line in (PROJECT / "docs" / "export.md").read_text().splitlines()]
+    rows = [row for row in table if len(row) == 10 and row[0].strip().startswith("`")]
+    for place, kind in ((3, "F16"), (6, "Q8_0"), (9, "Q4_0")):
+        found = [float(row[place]) for row in rows]
+        assert USUAL[kind] == (min(found), max(found)) and len(found) == 4
 
 
 def test_a_runtime_that_is_not_installed_is_named():

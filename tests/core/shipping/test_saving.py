@@ -88,5 +88,5 @@ def test_a_weight_beyond_the_precision_is_refused_and_nothing_is_written(tmp_pat
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path):
-    said = saved_words(str(tmp_path / "gone"), "fp32")
+    said = saved_words(str(tmp_path / "gone"), "fp32", "")
     assert said.endswith("as fp32, which cannot be read now: No such file or directory.")

@@ -1,0 +1,24 @@
+"""A command with subcommands that does one of them where none is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+DEFAULT = "list"  # the subcommand that runs where the first word names none
+
+
+class DefaultGroup(TyperGroup):
+    """A group whose subcommand `DEFAULT` gets all words unless the first names another; its help has both."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in self.get_help_option_names(ctx))
+        return super().parse_args(ctx, args if named else [DEFAULT, *args])
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return self.commands[DEFAULT].collect_usage_pieces(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        self.commands[DEFAULT].format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)

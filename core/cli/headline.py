@@ -1,0 +1,54 @@
+"""The two numbers that a list of results is read by: the perplexity, and the mean accuracy, that most of them have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from core.cli.tables import column, with_rows
+from core.results import Measurement, Result
+
+
+class Headline(NamedTuple):
+    """Which perplexity and which mean of seven accuracies are shown of each result."""
+
+    text: str | None  # the name of the perplexity's column
+    protocol: tuple[Any, ...] | None  # of the seven tasks, as `core.analysis.seven.sevens` names it
+
+    def perplexity(self, result: Result) -> Measurement | None:
+        """Return the perplexity of a result, in the precision of the variant where there are several."""
+        found = [row for row in result.measurements if row.of_text and column(row) == self.text]
+        return min(found, key=lambda row: row.protocol.get("dtype") != result.variant.dtype, default=None)
+
+    def accuracies(self, result: Result) -> list[Measurement]:
+        """Return the seven accuracies of a result; none where some are missing."""
+        from core.analysis.seven import sevens
+
+        return [] if self.protocol is None else sevens(result.measurements).get(self.protocol, [])
+
+    def mean(self, result: Result) -> float | None:
+        """Return the mean of the seven accuracies, in [0, 1]."""
+        from core.analysis.seven import mean
+
+        rows = self.accuracies(result)
+        return mean(rows)[0] if rows else None
+
+    def shown(self, result: Result) -> Result:
+        """Return a result with these numbers alone."""
+        text = self.perplexity(result)
+        return with_rows(result, [*([text] if text else []), *self.accuracies(result)])
+
+
+def headline_of(results: Sequence[Result]) -> Headline:
+    """Return the text protocol and the protocol of seven tasks that most results have."""
+    from core.analysis.seven import sevens
+
+    texts = ({column(row): None for row in result.measurements if row.of_text} for result in results)
+    protocols = (sevens(result.measurements) for result in results)
+    return Headline(_commonest(texts), _commonest(protocols))
+
+
+def _commonest(groups: Iterable[Iterable[Any]]) -> Any:
+    counts = Counter(one for group in groups for one in group)
+    return max(counts, key=counts.__getitem__, default=None)  # the first of several

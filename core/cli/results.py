@@ -1,0 +1,160 @@
+"""The command `results`: list what is stored, show one result in full, or import an older database."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.cli.collection import no_collection
+from core.cli.console import messages
+from core.cli.description import describe_result
+from core.cli.groups import DEFAULT, DefaultGroup
+from core.cli.headline import Headline
+from core.cli.listing import OF, check_one_format, find_result, to_latex
+from core.cli.naming import matching_names
+from core.cli.overview import circumstances, others_note, overview
+from core.cli.selection import ORDERS, Selection
+from core.cli.tables import (
+    SHORT_NOTE,
+    SUMMARY_NOTE,
+    Names,
+    Row,
+    as_json,
+    print_table,
+    print_tsv,
+    summary,
+    warn_few,
+)
+from core.errors import UserError
+from core.models.names import resolve_name
+from core.paths import typed_path
+from core.results import Result
+from core.store.older import import_database
+from core.store.store import Store
+
+HELP = """List results, shipped ones included, or show one in full.
+
+With a MODEL only its results are listed; with a KEY, or 8 or more of its digits, that result is shown with all of its
+numbers and the command that reproduces it. `results import FILE` adds the results of an older database."""
+
+app = typer.Typer(cls=DefaultGroup, help=HELP, rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Results to print, with what they are compared with and called."""
+
+    results: Sequence[Result]
+    headline: Headline
+    store: Store
+    names: Names
+
+    @property
+    def references(self) -> list[Result]:
+        """The dense models of the results that are not among these."""
+        there = {result.variant.key for result in self.results}
+        wanted = {result.variant.dense_key for result in self.results} - there
+        return list(self.store.some(wanted).values())
+
+    def summary(self) -> list[Row]:
+        """Return a row a result with all of its numbers, a column each."""
+        every = [*self.references, *self.results]
+        return summary(every, self.store.samples, self.names)[len(every) - len(self.results) :]
+
+
+@app.command(DEFAULT, hidden=True, help=HELP)
+@no_collection()
+def list_results(
+    of: Annotated[
+        str | None, typer.Argument(metavar="MODEL|KEY", help="A model with results, or the key of a result.")
+    ] = None,
+    chain: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only chains that contain this text, such as wanda or @2:4.")
+    ] = None,
+    own: Annotated[bool, typer.Option("--own", help="Only your own results.")] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(ORDERS), help="The best, or smallest, first; by the time of storing by default."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many rows.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol, beside dense.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="One line a result, a column a number, tabs between.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A list of whole results.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row a variant.")] = False,
+) -> None:
+    check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
+    store = Store()
+    names = store.model_names()
+    models = None if of is None else matching_names(of, names)
+    wanted = Selection(models=models, chain=chain, own=own, sort=sort, limit=limit)
+    if of is not None and not models:
+        result = _by_key(store, of, names, wanted)
+        if not (csv or tsv or json or latex):
+            dense = store.get(result.variant.dense_key)
+            describe_result(result, dense, store.samples, names)
+            warn_few([result])
+            return
+        found, headline = Selection().of([result], names, ())
+    else:
+        found, headline = wanted.of(store.results(), names, store.local_keys() if own else ())
+    listing = Listing(found, headline, store, names)
+    if json:
+        typer.echo("[" + ",\n".join(as_json(result) for result in found) + "]")
+    elif csv:
+        typer.echo(_csv(listing), nl=False)
+    elif not found:
+        narrowed = "No result fits; `slimscope results` lists all."
+        first = "There are no results yet; `slimscope run smollm2-135m wanda` makes the first."
+        messages.print(first if wanted.everything else narrowed)
+    elif tsv:
+        rows = zip(listing.summary(), found, strict=True)
+        print_tsv([{**row, **circumstances(result)} for row, result in rows])
+    elif latex:
+        rows_of = [{k: v for k, v in row.items() if k != "key"} for row in listing.summary()]
+        typer.echo(to_latex(rows_of, len(OF), SUMMARY_NOTE), nl=False)
+    else:
+        _print(listing)
+
+
+@app.command("import")
+def import_older(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="OLD.db", help="A local.db of this program, with its folder `samples` beside it."),
+    ],
+) -> None:
+    """Add the results of an older database to yours, which keep their numbers; the file stays as it is."""
+    found = import_database(typed_path(str(file)), Store())
+    for warning in found.warnings:
+        messages.print(warning, markup=False)
+    messages.print(found.words(), markup=False)
+
+
+def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result:
+    """Return the result that a typed text is the key of; a `UserError` where it names neither a result nor a model."""
+    if not re.fullmatch("[0-9a-f]{8,64}", typed):
+        resolve_name(typed, names)  # which says what there is
+    result = find_result(store, typed)
+    if wanted != Selection(models=wanted.models):
+        raise UserError("A key names one result; leave out --chain, --own, --sort and --limit.")
+    return result
+
+
+def _csv(listing: Listing) -> str:
+    from core.analysis.differences import tidy_beside_dense
+    from core.analysis.sheets import csv_text
+
+    frame = tidy_beside_dense([*listing.references, *listing.results], listing.store.samples)
+    shown = {result.variant.key: listing.names[result.variant.model_id] for result in listing.results}
+    frame = frame[frame["key"].isin(shown.keys())]
+    return csv_text(frame.assign(model=frame["key"].map(shown)))
+
+
+def _print(listing: Listing) -> None:
+    rows = overview(listing.results, listing.references, listing.headline, listing.store.samples, listing.names)
+    note = "\n".join(filter(None, [SHORT_NOTE, others_note(listing.results, listing.headline)]))
+    print_table(rows, note=note, first=1)
+    warn_few(listing.headline.shown(result) for result in listing.results)

@@ -1,0 +1,182 @@
+"""The command `results`: which rows it lists, in which order and columns, and one result in full."""
+
+import csv
+import io
+
+import pytest
+
+from core import paths
+from core.cli.app import main
+from core.cli.console import output
+from core.data.cards import SEVEN, TASKS
+from core.results import Measurement
+from core.specs import Calibration, Stage, VariantSpec
+from core.store.shipped import append_shipped
+from core.store.store import Store
+from tests.core.made import make, perplexity
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+DENSE = Stage(method="dense")
+HALF = Stage(method="magnitude", ratio=0.5)
+
+
+def wanda(text="c4-sample:16x2048", seed=0, ratio=0.5):
+    return Stage(method="wanda", ratio=ratio, calibration=Calibration.parse(text), seed=seed)
+
+
+def result(stage, value, *more, model="m", packed=300):
+    """A result of one stage with a perplexity and more rows."""
+    key = VariantSpec(model=model, revision="r", stages=(stage,)).key
+    found = make(perplexity(value), *more, key=key, stages=(stage,))
+    size = found.footprint.model_copy(update={"packed_bytes": packed})
+    return found.model_copy(update={"variant": found.variant.model_copy(update={"model": model}), "footprint": size})
+
+
+def accuracies(value):
+    protocol = {"limit": 40, "fewshot": 0, "dtype": "float32", "version": 1.0}
+    return [
+        Measurement(metric=TASKS[name].metric, dataset=name, value=value, n=40, protocol=protocol) for name in SEVEN
+    ]
+
+
+@pytest.fixture
+def stored():
+    """The keys of four results of two models."""
+    found = [
+        result(DENSE, 20.0, *accuracies(0.6), packed=4_000_000),
+        result(HALF, 90.0, *accuracies(0.4), packed=2_000_000),
+        result(wanda(), 30.0, *accuracies(0.5), packed=3_000_000),
+        result(HALF, 55.0, model="other", packed=1_000_000),
+    ]
+    for one in found:
+        Store().put(one)
+    return [one.variant.key for one in found]
+
+
+def shown(capsys, *arguments):
+    """Return the rows of `results --tsv`, each by its column."""
+    assert main(["results", *arguments, "--tsv"]) == 0, capsys.readouterr().err
+    return list(csv.DictReader(io.StringIO(capsys.readouterr().out), delimiter="\t"))
+
+
+def chains(rows):
+    return [(row["model"], row["chain"]) for row in rows]
+
+
+def test_rows_are_narrowed_by_model_and_chain_and_only_their_columns_are_there(stored, capsys):
+    Store().put(result(DENSE, 15.0, perplexity(16.0, dataset="ptb"), model="third"))
+    assert chains(shown(capsys, "other")) == [("other", "magnitude@0.5")]
+    assert chains(shown(capsys, "--chain", "magnitude@")) == [("m", "magnitude@0.5"), ("other", "magnitude@0.5")]
+    assert chains(shown(capsys, "m", "--chain", "wanda")) == [("m", "wanda@0.5")]
+    assert "perplexity ptb@2048:16" not in shown(capsys, "m")[0] and "perplexity ptb@2048:16" in shown(capsys)[0]
+    assert [row["perplexity wikitext2@2048:16"] for row in shown(capsys, "other")] == ["55.00"]
+
+
+def test_rows_are_sorted_and_limited(stored, capsys):
+    assert [chain for _, chain in chains(shown(capsys, "m", "--sort", "perplexity"))] == [
+        "dense",
+        "wanda@0.5",
+        "magnitude@0.5",
+    ]
+    assert [row["packed MB"] for row in shown(capsys, "--sort", "size")] == ["1.0", "2.0", "3.0", "4.0"]
+    best_first = shown(capsys, "--sort", "accuracy")
+    assert chains(best_first)[0] == ("m", "dense") and chains(best_first)[-1] == ("other", "magnitude@0.5")
+    assert chains(shown(capsys, "m", "--sort", "chain"))[0] == ("m", "dense")
+    assert len(shown(capsys, "--limit", "2")) == 2
+    assert main(["results", "--sort", "speed"]) == 2
+    said = "Results are not sorted by 'speed'; choose one of perplexity, accuracy, size, chain."
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_own_leaves_out_what_only_ships(stored, capsys):
+    append_shipped(result(wanda(ratio=0.3), 25.0), paths.SHIPPED_MEASURED / "a.jsonl")
+    append_shipped(result(HALF, 91.0), paths.SHIPPED_MEASURED / "a.jsonl")
+    assert ("m", "wanda@0.3") in chains(shown(capsys))
+    own = shown(capsys, "--own")
+    assert len(own) == 4 and ("m", "wanda@0.3") not in chains(own) and ("m", "magnitude@0.5") in chains(own)
+
+
+def test_nothing_that_fits_is_said(stored, capsys):
+    assert main(["results", "--chain", "nothing"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "No result fits; `slimscope results` lists all.\n"
+    assert main(["results", "nobody"]) == 2
+    assert capsys.readouterr().err == "There is no result of 'nobody'; there are results of m, other.\n"
+
+
+def test_the_table_has_few_columns_and_says_what_else_there_is(stored, capsys, monkeypatch):
+    monkeypatch.setattr(output, "width", 100)
+    assert main(["results", "m"]) == 0
+    out = capsys.readouterr().out
+    header = " ".join(out.partition("─")[0].split())
+    for name in ("key", "chain", "packed", "MB", "wikitext2@2048:16", "mean of"):
+        assert name in header
+    assert "model" not in header and "boolq" not in header  # of one model; seven tasks are one number
+    assert "Not shown: acc" not in out  # as the mean has them
+    assert max(map(len, out.splitlines())) <= 100
+    Store().put(result(wanda(ratio=0.3), 25.0, perplexity(70.0, dataset="ptb")))
+    assert main(["results"]) == 0
+    out = capsys.readouterr().out
+    assert "model" in out.partition("─")[0]
+    told = "Not shown: perplexity ptb@2048:16. `slimscope results KEY` shows one result in full, --tsv and --csv all"
+    assert told in " ".join(out.split())
+
+
+def test_texts_seed_and_precision_are_said_where_rows_differ_in_them(capsys):
+    for stage in (wanda(), wanda(seed=1), wanda("passages-calibration:4x128"), wanda(ratio=0.3)):
+        Store().put(result(stage, 30.0))
+    assert main(["results"]) == 0
+    lines = [" ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines() if "wanda" in line]
+    assert lines == [
+        "wanda@0.5, calibration c4-sample:16x2048, seed 0 0.0 9.00 30.00",
+        "wanda@0.5, calibration c4-sample:16x2048, seed 1 0.0 9.00 30.00",
+        "wanda@0.5, calibration passages-calibration:4x128, seed 0 0.0 9.00 30.00",
+        "wanda@0.3 0.0 9.00 30.00",
+    ]
+    assert shown(capsys)[2]["calibration"] == "passages-calibration:4x128"
+
+
+def test_a_key_shows_one_result_in_full_with_its_command(stored, capsys):
+    assert main(["results", stored[2][:8]]) == 0
+    out = capsys.readouterr().out
+    assert "calibrated on c4-sample:16x2048, seed 0; measured on wikitext2@2048:16, boolq:40," in out
+    assert all(f"{name}:40" in out for name in SEVEN)
+    (command,) = [line for line in out.splitlines() if line.startswith("slimscope run ")]
+    start = "slimscope run m wanda@0.5 --calibration c4-sample:16x2048 --perplexity wikitext2@2048:16 --tasks boolq:40,"
+    assert command.startswith(start)
+    assert main(["results", stored[2][:8], "--sort", "size"]) == 2
+    assert capsys.readouterr().err == "A key names one result; leave out --chain, --own, --sort and --limit.\n"
+    assert [row["key"] for row in shown(capsys, stored[2][:8])] == [stored[2][:12]]
+
+
+def test_a_result_without_a_command_says_why(capsys):
+    Store().put(make(perplexity(20.0), stages=(Stage(method="newer", ratio=0.5),)))
+    assert main(["results", "a" * 8]) == 0
+    out = capsys.readouterr().out
+    assert "There is no command that reproduces it: " in out and "made with 'newer', which this version" in out
+
+
+def test_a_csv_of_some_rows_pairs_them_with_dense_all_the_same(stored, capsys):
+    assert main(["results", "--chain", "wanda", "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["key"] for row in rows} == {stored[2]}
+    assert {row["unpaired"] for row in rows if row["metric"] == "acc"} == {
+        "cannot be paired: what was answered, document by document, was not kept"
+    }
+
+
+def test_help_explains_the_list_and_the_import(capsys):
+    assert main(["results", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "results [OPTIONS] [MODEL|KEY]" in told and "--sort" in told and "import" in told.partition("Commands:")[2]
+    assert main(["results", "import", "--help"]) == 0
+    assert "OLD.db" in capsys.readouterr().out
+
+
+def test_shipped_results_fit_100_characters(results_dir, capsys, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("SLIMSCOPE_RESULTS", str(results_dir))
+    assert main(["results", "smollm2-135m", "--chain", "gptq", "--sort", "perplexity"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100 and len(lines) > 20

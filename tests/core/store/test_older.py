@@ -1,0 +1,187 @@
+"""Results of an older database come into the store with what was answered; the file itself stays as it is."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pandas
+import pytest
+from sqlalchemy import create_engine, text
+
+from core import paths
+from core.cli.app import main
+from core.errors import UserError
+from core.store.older import import_database
+from core.store.rows import written
+from core.store.samples import FOLDER
+from core.store.store import Store
+from tests.core.made import KEY, OTHER, make, perplexity
+from tests.core.store.test_schema1 import FOOTPRINT, LAYERS, NUMBER, WANDA
+
+LOSSES = np.linspace(-3.1, -2.9, 16)
+VALUE = float(np.exp(3.0))
+DOCUMENTS = pandas.DataFrame({"doc_id": range(16), "perplexity": LOSSES})
+
+
+@pytest.fixture(autouse=True)
+def isolated(results_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
+
+
+def old_database(file, *results, revision="0001", first=()):
+    """Write a database as the schema of a revision has it, with rows of `first` as they are given."""
+    from alembic import command
+    from alembic.config import Config
+
+    file.parent.mkdir(parents=True)
+    engine = create_engine(f"sqlite:///{file}")
+    config = Config()
+    config.set_main_option("script_location", str(paths.PROJECT / "core" / "store" / "migrations"))
+    last = "changed" if revision == "0003" else "updated"
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for row, numbers in (*first, *map(written, results)):
+            names = ", ".join([*row, last])
+            values = ", ".join(f":{name}" for name in [*row, last])
+            connection.execute(text(f"INSERT INTO variants ({names}) VALUES ({values})"), row | {last: 1})
+            for number in numbers:
+                names, values = ", ".join(number), ", ".join(f":{name}" for name in number)
+                connection.execute(text(f"INSERT INTO measurements ({names}) VALUES ({values})"), number)
+        connection.commit()
+    engine.dispose()
+    return file
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def kept_beside(file, result):
+    """Keep what was answered beside a database, as the store does beside its own."""
+    row = result.measurements[0]
+    here = Store().put_samples(result.variant.key, row, DOCUMENTS)
+    there = file.parent / FOLDER / result.variant.key / here.name
+    there.parent.mkdir(parents=True)
+    here.rename(there)
+    return there
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_a_database_of_any_schema_comes_in_and_stays_as_it_is(tmp_path, revision):
+    one = make(perplexity(VALUE), perplexity(30.0, window=128))
+    old = {"key": WANDA["key"], "model": WANDA["model"], "method": "wanda", "variant": json.dumps(WANDA)}
+    old |= {"variant": json.dumps(WANDA, separators=(",", ":")), "footprint": FOOTPRINT, "layers": LAYERS}
+    number = {
+        "variant": WANDA["key"],
+        "metric": "perplexity",
+        "dataset": "passages-eval",
+        "protocol": "c",
+        "data": NUMBER,
+    }
+    file = old_database(tmp_path / "old" / "local.db", one, revision=revision, first=[(old, [number])])
+    kept_beside(file, one)
+    before = files_of(file.parent)
+
+    found = import_database(file, Store())
+    assert (found.variants, found.numbers, found.kept, found.sampled, found.warnings) == (2, 3, 0, 1, ())
+    assert files_of(file.parent) == before
+    store = Store()
+    assert store.get(KEY) == one
+    assert [row.value for row in store.get(WANDA["key"]).measurements] == [json.loads(NUMBER)["value"]]
+    assert list(store.samples(KEY, one.measurements[0])["perplexity"]) == list(LOSSES)
+    assert store.samples(KEY, one.measurements[1]) is None
+
+    again = import_database(file, store)
+    assert (again.variants, again.numbers, again.kept) == (0, 0, 3)
+    assert again.words() == (
+        "0 numbers of 0 variants came in, 0 of them with the outcomes behind them; 3 were there already and stay as "
+        "they were."
+    )
+
+
+def test_numbers_that_are_there_are_kept(tmp_path):
+    store = Store()
+    store.put(make(perplexity(21.0), made=({"seconds": 2.0},)))
+    store.put(make(perplexity(5.0), key=OTHER))
+    old = make(perplexity(VALUE), perplexity(30.0, window=128), made=({"seconds": 1.0},))
+    file = old_database(tmp_path / "old" / "local.db", old)
+    kept_beside(file, old)
+    found = import_database(file, store)
+    assert (found.variants, found.numbers, found.kept, found.sampled) == (1, 1, 1, 0)
+    mine = store.get(KEY)
+    assert [row.value for row in mine.measurements] == [21.0, 30.0] and mine.variant.made == ({"seconds": 2.0},)
+    assert store.samples(KEY, mine.measurements[0]) is None
+
+
+def test_changes_that_lie_in_the_log_beside_come_in_and_stay_there(tmp_path):
+    file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)), revision="0003")
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("UPDATE measurements SET data = replace(data, '20.0', '22.0')")
+    connection.commit()
+    before = files_of(file.parent)
+    assert file.with_name("local.db-wal") in before
+    import_database(file, Store())
+    assert {path: raw for path, raw in files_of(file.parent).items() if not path.name.endswith("-shm")} == {
+        path: raw for path, raw in before.items() if not path.name.endswith("-shm")
+    }
+    connection.close()
+    assert Store().get(KEY).measurements[0].value == 22.0
+
+
+def test_rows_that_cannot_be_read_are_named_and_the_others_come_in(tmp_path, capsys):
+    bad, _ = written(make(perplexity(5.0), key=OTHER))
+    file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)), first=[(bad | {"footprint": "{}"}, [])])
+    assert main(["results", "import", str(file)]) == 0
+    said = capsys.readouterr().err
+    assert f"The footprint of the stored variant {OTHER[:12]} is skipped" in said
+    assert said.endswith("1 numbers of 1 variants came in, 0 of them with the outcomes behind them.\n")
+    assert list(Store().read().results) == [KEY]
+
+
+def damaged(file):
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    file.write_bytes(content)
+
+
+def newer(file):
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+
+def foreign(file):
+    file.unlink()
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE songs (name TEXT)")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (damaged, "local.db is damaged ("),
+        (newer, "local.db was made by a newer version of this program; update this one."),
+        (foreign, "local.db is a database, but none of this program; give a local.db of it."),
+        (
+            lambda file: file.write_text("no database"),
+            "local.db is no SQLite database; give a local.db of this program.",
+        ),
+        (lambda file: file.write_bytes(b"SQLite format 3\0" + b"x" * 9000), "local.db is damaged ("),
+        (lambda file: file.unlink(), "local.db cannot be read: No such file or directory."),
+        (lambda file: (file.unlink(), file.mkdir()), "local.db cannot be read: Is a directory."),
+    ],
+)
+def test_what_is_no_database_of_this_program_is_one_sentence(tmp_path, change, words, capsys):
+    file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)))
+    change(file)
+    assert main(["results", "import", str(file)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    assert not Store().read().results
+
+
+def test_the_database_in_use_is_refused(results_dir):
+    Store().put(make(perplexity(20.0)))
+    with pytest.raises(UserError, match="is the database in use"):
+        import_database(results_dir / "local.db", Store())
