@@ -47,6 +47,7 @@ def laws(
     """Fit compression laws: exponents, errors in what was left out, and how much may be removed."""
     from core.analysis.laws import told
     from core.analysis.laws.fit import fits
+    from core.analysis.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
     from core.analysis.sheets import csv_text
 
     check_one_format(csv=csv, json=json, latex=latex)
@@ -55,7 +56,10 @@ def laws(
     groups = selected(model, metric, perplexity)
     found, short = [fit for one in groups if (fit := fits(one))], told.dropped(groups)
     if not found:
-        reason = short or "Nothing was measured at enough ratios for a law."
+        reason = short or (
+            f"Nothing was measured at enough ratios for a law, which needs {LEAST_OF_SERIES} of a series or "
+            f"{LEAST_OF_FAMILY} of a family, the dense model's among them."
+        )
         raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
     if json:
         rows = told.table(found, keep).to_dict("records")

@@ -103,7 +103,10 @@ def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(curv
         (["--keep", "1"], "give one between 0 and 1"),
         (["--metric", "speed"], "is not perplexity, accuracy"),
         (["nobody"], "There is no result of 'nobody'; there are results of m."),
-        (["m", "--metric", "piqa"], "Nothing was measured at enough ratios"),
+        (
+            ["m", "--metric", "piqa"],
+            "enough ratios for a law, which needs 4 of a series or 3 of a family, the dense model's",
+        ),
         (["m", "--perplexity", "ptb@2048:16"], "Nothing was measured at enough ratios"),
         (["--csv", "--json"], "Choose one of"),
     ],
