@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,17 +58,26 @@ def read(folder: Path) -> float:
     return sum(parameter.detach().sum().item() for parameter in model.parameters())
 
 
+def read_verified(folder: Path) -> float:
+    verify(folder)
+    return read(folder)
+
+
 def main(rounds: int = 3, blocks: int = BLOCKS) -> None:
     settings = BY_ID[DEFAULT_MODEL].config | {"num_hidden_layers": blocks}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
     with tempfile.TemporaryDirectory() as place:
-        folder = once(Path(place) / "variant", lambda target: save_model(model, target))
+
+        def store(target: Path) -> None:
+            save_model(model, target)
+
+        folder = once(Path(place) / "variant", store)
         weights = folder / "model.safetensors"
-        sides = {
-            "load": lambda: load_model_folder(folder, torch.float32),
-            "load, read each weight once": lambda: read(folder),
-            "verify, load, read each weight once": lambda: (verify(folder), read(folder)),
-            **{name: lambda name=name: hash_with(name, weights) for name in HASHES},
+        sides: dict[str, Callable[[], object]] = {
+            "load": partial(load_model_folder, folder, torch.float32),
+            "load, read each weight once": partial(read, folder),
+            "verify, load, read each weight once": partial(read_verified, folder),
+            **{name: partial(hash_with, name, weights) for name in HASHES},
         }
         best = best_of(rounds, sides)
         size = weights.stat().st_size

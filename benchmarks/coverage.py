@@ -11,7 +11,7 @@ test with the true variance finds in 80 %. `--write` estimates the correlations 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -96,16 +96,25 @@ def estimated(found: Long) -> Record:
     variants, windows = found.series.shape
     correlation = tuple(round(float(rho), 4) for rho in autocorrelation(found.series))
     whole = len(evaluation_windows(found.text, load_tokenizer(identify(DEFAULT_MODEL)), found.window))
-    place = {"text": found.text, "window": found.window, "of": found.of}
-    return Record(**place, variants=variants, windows=windows, whole=whole, correlation=correlation)
+    return Record(
+        text=found.text,
+        window=found.window,
+        of=found.of,
+        variants=variants,
+        windows=windows,
+        whole=whole,
+        correlation=correlation,
+    )
 
 
 def of_texts(found: list[Long], sizes: list[int]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the texts whose records are long enough."""
     for one in found:
         known = record(one.text, one.window, one.of)
+        if known is None:
+            continue
         variants, n = one.series.shape
-        for size in (size for size in sizes if known and size * FEWEST <= n):
+        for size in (size for size in sizes if size * FEWEST <= n):
             samples = [(sliding_window_view(series, size), series.mean(), series.std()) for series in one.series]
             for name, error in estimators(known.correlation, one.series).items():
                 judged = [judge(part, truth, sd, error) for part, truth, sd in samples]
@@ -121,13 +130,13 @@ def artificial(sizes: list[int], runs: int) -> Iterator[tuple[str, ...]]:
             samples = [ar1(draw, rho, runs // 20, size) for _ in records]
             judged: dict[str, list[Judged]] = {}
             for known, part in zip(records, samples, strict=True):
-                for name, error in estimators(autocorrelation(known), known).items():
+                for name, error in estimators(autocorrelation(known).tolist(), known).items():
                     judged.setdefault(name, []).append(judge(part, 0.0, 1.0, error))
             for name, all_of in judged.items():
                 yield row(f"AR(1), {rho}", "{} x {}".format(*RECORD), size, name, all_of)
 
 
-def estimators(correlation: np.ndarray | tuple[float, ...], series: np.ndarray) -> dict[str, ErrorOf]:
+def estimators(correlation: Sequence[float], series: np.ndarray) -> dict[str, ErrorOf]:
     """Return the estimators by name; `series` (variants, n) is what a fit of AR(1) is made of."""
     lag = float(np.mean([np.corrcoef(one[:-1], one[1:])[0, 1] for one in series]))
     return {

@@ -16,6 +16,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+from transformers import PreTrainedModel
 
 from benchmarks.peer import compress
 from benchmarks.smoke import run
@@ -56,7 +57,7 @@ def main(
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "side" else "right")
 
-    def engine(amount: str, **settings: bool | str) -> tuple[float, torch.nn.Module]:
+    def engine(amount: str, **settings: bool | str) -> tuple[float, PreTrainedModel]:
         model = load_model(source, "float32")
         reuse_freed_memory()  # as every run of the engine does
         stage = build_stage(

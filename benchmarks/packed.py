@@ -12,8 +12,8 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
 from core.chain import Shared, parse
@@ -25,20 +25,21 @@ from core.models.sources import identify, load_model
 from core.progress import silent
 from core.request.asked import build_asked
 from core.request.stages import DEFAULT_MODEL
+from core.specs import Dtype
 from tests.core.applied import compress
 
-DENSE = "bfloat16"
+DENSE: Dtype = "bfloat16"
 UNITS = {"prefill": "ms a token", "decode": "ms a token", "memory": "MB"}
 SMOKE = {"stage": "rtn@8bit,group_size=0", "rounds": 1}
 
 
-def figures(model: nn.Module, dtype: str) -> dict[tuple[str, int], float]:
+def figures(model: PreTrainedModel, dtype: str) -> dict[tuple[str, int], float]:
     """Return ms a token and MB by what was measured and the batch."""
     return {(row.metric, row.protocol["batch"]): row.value for row in latency(model, dtype, silent)}
 
 
 @torch.inference_mode()
-def decoding(model: nn.Module) -> str:
+def decoding(model: PreTrainedModel) -> str:
     """Return where the time of decoding goes."""
     prompt = torch.zeros(1, PROMPT, dtype=torch.long)
     past = model(input_ids=prompt, use_cache=True).past_key_values
@@ -62,7 +63,7 @@ def main(
     best: dict[str, dict[tuple[str, int], float]] = {}
     for _ in range(rounds):
         with in_precision(network, DENSE):
-            sides = {DENSE: figures(network, DENSE)}
+            sides: dict[str, dict[tuple[str, int], float]] = {DENSE: figures(network, DENSE)}
         with packed(quantised) as how:
             if how is None:
                 raise SystemExit(f"{stage} leaves nothing that is packed.")

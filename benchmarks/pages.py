@@ -14,14 +14,14 @@ import re
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice, product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -54,6 +54,7 @@ AT_ONCE = 500  # variants that are inserted together
 FIRST_PART, MEMORY = 2.0, 600.0  # seconds, MB
 RERUN = 0.3  # seconds of a page
 
+Answer = TypeVar("Answer")
 Row = tuple[str, float, str, float | None]  # what, figure, unit, wanted
 
 
@@ -78,10 +79,16 @@ def made_up(count: int) -> Iterator[Result]:
         every = list(product(chains(), CALIBRATIONS, range(4)))
         drawn.shuffle(every)
         yield made_up_result(model, "dense", CALIBRATIONS[0], 0)
-        known = set()
-        results = (made_up_result(model, *one) for one in every)
-        new = (one for one in results if one.variant.key not in known and not known.add(one.variant.key))
-        yield from islice(new, count // len(MODELS) - 1)
+        yield from islice(unique(made_up_result(model, *one) for one in every), count // len(MODELS) - 1)
+
+
+def unique(results: Iterable[Result]) -> Iterator[Result]:
+    """Yield the first result of each key."""
+    known = set()
+    for one in results:
+        if one.variant.key not in known:
+            known.add(one.variant.key)
+            yield one
 
 
 def made_up_result(model: str, chain: str, calibration: str, seed: int) -> Result:
@@ -207,11 +214,11 @@ def measure_page(name: str, page: str | None) -> list[Row]:
     ]
 
 
-def in_this_process(work: Callable[[], list[Row]]) -> list[Row]:
+def in_this_process(work: Callable[[], Answer]) -> Answer:
     return work()
 
 
-def in_a_process(work: Callable[[], list[Row]]) -> list[Row]:
+def in_a_process(work: Callable[[], Answer]) -> Answer:
     """Return what work gives in a process of its own, which has imported and cached nothing."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work).result()
@@ -248,13 +255,13 @@ def measure_browser(servers: int) -> list[Row]:
 
 
 def measure_server() -> list[Row]:
-    with chromium() as browser, dashboard(local_results_dir()) as (address, process):
+    with chromium() as browser, dashboard(local_results_dir()) as server:
         rows: list[Row] = []
         for visit in ("first visit", "second visit"):
             tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
             tab.set_default_timeout(120_000)
             tab.add_init_script(APPEARS)
-            tab.goto(address)
+            tab.goto(server.address)
             tab.wait_for_function("window.chart")
             painted, there = tab.evaluate(
                 "[performance.getEntriesByName('first-contentful-paint')[0].startTime, window.chart]"
@@ -270,8 +277,7 @@ def measure_server() -> list[Row]:
         rows.append(("a method off", done(tab, lambda: off.first.click()), "s", 0.4))
         rows.append(("a family on", done(tab, lambda: pill(tab, "Structured").click()), "s", 0.6))
         rows.append(("a family off", done(tab, lambda: pill(tab, "Structured").click()), "s", 0.6))
-        status = Path(f"/proc/{process}/status").read_text()
-        rows.append(("the server's peak", int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024, "MB", MEMORY))
+        rows.append(("the server's peak", server.peak(), "MB", MEMORY))
     return rows
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from core.models.sources import ModelSource, load_model, load_tokenizer
 
@@ -20,7 +21,7 @@ SIDE = Path(__file__).parent / "llmcompressor_side.py"
 
 def compress(
     python: Path, source: ModelSource, tokens: torch.Tensor, method: str, amount: str
-) -> tuple[float, torch.nn.Module]:
+) -> tuple[float, PreTrainedModel]:
     """Return the seconds that it took, and the model as it computes then, in fp32.
 
     `python` is the interpreter of its environment, `tokens` are windows (windows, tokens), and method and amount are as
@@ -32,7 +33,7 @@ def compress(
         model.save_pretrained(dense)
         load_tokenizer(source).save_pretrained(dense)
         torch.save(tokens, saved)
-        command = [python, SIDE, dense, saved, method, amount, left]
+        command: list[str | Path] = [python, SIDE, dense, saved, method, amount, left]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         unknown = model.load_state_dict(load_file(left), strict=False).unexpected_keys
         if unknown:

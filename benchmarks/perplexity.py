@@ -14,7 +14,8 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
 from core.data.corpora import evaluation_windows
@@ -31,12 +32,12 @@ SMOKE = {"texts": "wikitext2@24:2,ptb-valid@24:2"}
 
 
 @torch.inference_mode()
-def plain(model: nn.Module, windows: Tensor) -> list[float]:
+def plain(model: PreTrainedModel, windows: Tensor) -> list[float]:
     """Return what transformers says that each window (L,) loses."""
     return [model(input_ids=window[None], labels=window[None]).loss.item() for window in windows]
 
 
-def ours(model: nn.Module, windows: Tensor) -> list[float]:
+def ours(model: PreTrainedModel, windows: Tensor) -> list[float]:
     (reading,) = perplexity(model, {"": windows}, silent)
     return list(-reading.samples["perplexity"])
 

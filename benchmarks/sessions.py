@@ -12,7 +12,6 @@ second meanwhile; another checkout must have the same database tables. Servers a
 
 import asyncio
 import os
-import re
 import statistics
 import time
 from collections.abc import Coroutine, Iterator
@@ -30,6 +29,7 @@ from rich.table import Table
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from benchmarks.smoke import run
 from core.paths import PROJECT
@@ -87,8 +87,10 @@ async def open_page(address: str, name: str, query: str) -> Visit:
     asked.rerun_script.context_info.url, asked.rerun_script.context_info.color_scheme = f"{address}/{name}", "light"
     started, charts = time.monotonic(), 0
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
-    options = {"max_size": None, "open_timeout": LONGEST, "ping_interval": None}
-    async with connect(stream, subprotocols=["streamlit"], **options) as socket:
+    protocols = [Subprotocol("streamlit")]
+    async with connect(
+        stream, subprotocols=protocols, max_size=None, open_timeout=LONGEST, ping_interval=None
+    ) as socket:
         await socket.send(asked.SerializeToString())
         async for data in socket:
             message = ForwardMsg.FromString(data)
@@ -122,8 +124,7 @@ def measure(server: Dashboard, sessions: int, name: str = "", query: str = "") -
     before = _cpu(process)
     visits = awaited(_open_at_once(server.address, sessions, name, query))
     used = _cpu(process) - before
-    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.process}/status").read_text())
-    return Load(visits, used / sessions, int(peak[1]) / 1024 if peak else float("nan"))
+    return Load(visits, used / sessions, server.peak())
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -38,7 +38,7 @@ def smoke(main: Callable[..., None], tiny: Mapping[str, Any]) -> None:
     """Run a benchmark on tiny inputs, with tiny arguments."""
     with tiny_inputs() as model:
         of_model = {"model": str(model)} if "model" in inspect.signature(main).parameters else {}
-        main(**of_model | tiny)
+        main(**{**of_model, **tiny})
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from transformers import PreTrainedModel
 
 from benchmarks.peer import compress
 from benchmarks.smoke import run
@@ -39,12 +40,12 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     texts = evaluation_windows(evaluation, tokenizer, window, windows)
     rows: list[tuple[str, float, float]] = []
 
-    def measured(what: str, seconds: float, model: torch.nn.Module) -> None:
+    def measured(what: str, seconds: float, model: PreTrainedModel) -> None:
         (reading,) = perplexity(model.float(), {evaluation: texts}, silent)
         rows.append((what, seconds, summary("perplexity", reading.samples)["value"]))
         print(f"{what}: {seconds:.1f} s, perplexity {rows[-1][2]:.2f}", flush=True)
 
-    def engine(dtype: str, **settings: bool) -> tuple[float, torch.nn.Module]:
+    def engine(dtype: str, **settings: bool) -> tuple[float, PreTrainedModel]:
         model = load_model(source, dtype)
         reuse_freed_memory()  # as every run of the engine does
         stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)

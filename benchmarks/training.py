@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from transformers import Trainer, TrainingArguments
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from benchmarks.smoke import run
 from core.data.corpora import calibration_windows, default_corpora
@@ -30,19 +31,18 @@ from core.specs import Calibration
 from core.training.adapters import add_adapters
 from core.training.examples import Batch, Example, Examples
 from core.training.loop import Budget, train
-from core.training.methods.lora import LoRA
+from core.training.losses import text_loss
 
-ALPHA, LEARNING_RATE = 16.0, 1e-4
+ALPHA, LEARNING_RATE = 16, 1e-4
 SMOKE = {"steps": 1, "batch": 2, "length": 24, "rank": 2, "repeats": 1}
 
 
-def ours(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int) -> tuple[float, float]:
+def ours(model: PreTrainedModel, windows: Tensor, steps: int, batch: int, rank: int) -> tuple[float, float]:
     """Return (seconds, mean loss) of `steps` steps; the held-out losses of one window are in the time."""
     parameters = add_adapters(model, rank, ALPHA, 0.0, 0)
-    method = LoRA()
 
     def loss(part: Batch) -> Tensor:
-        return method.loss(model, None, part)
+        return text_loss(model, part)
 
     examples = Examples([Example(window) for window in windows], batch, 1, 0)
     started = time.perf_counter()
@@ -50,7 +50,7 @@ def ours(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int) -
     return time.perf_counter() - started, sum(value for _, value in done.losses) / len(done.losses)
 
 
-def peer(model: nn.Module, windows: Tensor, steps: int, batch: int, rank: int, micro: int) -> tuple[float, float]:
+def peer(model: PreTrainedModel, windows: Tensor, steps: int, batch: int, rank: int, micro: int) -> tuple[float, float]:
     """The same with the Trainer; `micro` windows run at once."""
     names = [linear.name for linear in find_blocks(model).all_linears()]
     adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=names))
@@ -87,7 +87,7 @@ def main(
     corpus = default_corpora()[1]
     wanted = Calibration(corpus=corpus, windows=steps * batch + 1, window=length)
     windows = calibration_windows(wanted, load_tokenizer(source), 0)
-    work = {"windows": windows, "steps": steps, "batch": batch, "rank": rank}
+    work: dict[str, Any] = {"windows": windows, "steps": steps, "batch": batch, "rank": rank}
     sides: dict[str, Callable[..., tuple[float, float]]] = {
         f"Trainer + PEFT, {micro} at once": partial(peer, **work, micro=micro)
         for micro in [size for size in (8, 4, 2, 1) if batch % size == 0][:2]

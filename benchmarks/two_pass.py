@@ -5,6 +5,8 @@ windows with a Hessian a linear, then each linear, then a second forward for the
 Hessian by two Cholesky factorisations and a full inverse, columns swept one by one in blocks of 128.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -64,9 +66,9 @@ class _Caught(Exception):
 class Catcher(nn.Module):
     """Stands before the first block: keeps its inputs and ends the forward."""
 
-    def __init__(self, block: nn.Module, caught: list):
+    def __init__(self, caught: list):
         super().__init__()
-        self.block, self.caught = block, caught
+        self.caught = caught
 
     def forward(self, hidden: Tensor, **kwargs):
         self.caught.append((hidden, kwargs))
@@ -76,15 +78,16 @@ class Catcher(nn.Module):
 @torch.no_grad()
 def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float, count: int | None = None) -> None:
     """Prune the first `count` (None: all) blocks of a Llama-shaped model in place; windows (N, L) run one at a time."""
-    blocks = model.model.layers
+    blocks = cast(nn.ModuleList, model.get_submodule("model.layers"))
     caught: list = []
-    blocks[0] = Catcher(blocks[0], caught)
+    first = blocks[0]
+    blocks[0] = Catcher(caught)
     for window in windows.split(1):
         try:
             model(input_ids=window, use_cache=False)
         except _Caught:
             continue
-    blocks[0] = blocks[0].block
+    blocks[0] = first
     inputs = [hidden for hidden, _ in caught]
     kwargs = caught[0][1]
     for block in blocks[:count]:

@@ -11,7 +11,8 @@ The sides take turns task by task, so that what else the machine does hits all.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Mapping
+from itertools import chain
 
 import pandas as pd
 import torch
@@ -101,16 +102,15 @@ def judged(task, docs: int, answers: list[tuple[float, bool]]) -> pd.DataFrame:
 
 
 def show_seconds(title: str, seconds: dict[str, dict[str, float]], totals: dict[str, float], peer: str) -> None:
-    def row(name: str, of: Callable[[str], float]) -> list[str]:
-        ratios = [of(OURS) / of(FLOOR), of(peer) / of(OURS), of(peer) / of(HALF)]
-        return [name, *(f"{of(side):.1f}" for side in totals), *(f"{ratio:.2f}x" for ratio in ratios)]
+    def row(name: str, of: Mapping[str, float]) -> list[str]:
+        ratios = [of[OURS] / of[FLOOR], of[peer] / of[OURS], of[peer] / of[HALF]]
+        return [name, *(f"{of[side]:.1f}" for side in totals), *(f"{ratio:.2f}x" for ratio in ratios)]
 
-    names = list(seconds[OURS])
-    rows = [row(name, lambda side, name=name: seconds[side][name]) for name in names]
+    rows = [row(name, {side: seconds[side][name] for side in totals}) for name in seconds[OURS]]
     show(
         title,
         ["task", *totals, f"{OURS} / {FLOOR}", f"{peer} / {OURS}", f"{peer} / {HALF}"],
-        [*rows, row("all seven", totals.__getitem__)],
+        [*rows, row("all seven", totals)],
     )
 
 
@@ -153,8 +153,8 @@ def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 def largest(first: pd.DataFrame, second: pd.DataFrame) -> float:
     """Return the largest difference of a log-likelihood, in nats."""
-    pairs = zip(first["loglikelihoods"].sum(), second["loglikelihoods"].sum(), strict=True)  # lists, joined
-    return max(abs(a - b) for a, b in pairs)
+    every = (chain.from_iterable(frame["loglikelihoods"]) for frame in (first, second))
+    return max(abs(a - b) for a, b in zip(*every, strict=True))
 
 
 def agreement(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, int]:

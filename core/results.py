@@ -233,7 +233,7 @@ class LayerReport(Frozen):
     # reconstruction, its reference.
     error: float | None = None
     error_kind: Literal["output", "weight"] = "output"
-    bits: int | None = Field(None, exclude_if=lambda bits: bits is None)  # a weight, of one that is rounded
+    bits: int | None = Field(default=None, exclude_if=lambda bits: bits is None)  # a weight, of one that is rounded
     damping: float | None = None
     seconds: float = 0.0
     note: str | None = None  # anything a reader must know: dead columns, a factorisation that had to be repeated

@@ -1,16 +1,18 @@
 """Every benchmark runs to its table on a tiny model, texts and tasks."""
 
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from benchmarks import smoke
+from benchmarks import pages, smoke
 from core.paths import PROJECT
+from tests.e2e.browser import require_chromium
 
 FILES = (PROJECT / "benchmarks").glob("*.py")
-MODULES = sorted(file.stem for file in FILES if "\nSMOKE = " in file.read_text())
+MODULES = sorted(file.stem for file in FILES if '__name__ == "__main__"' in file.read_text())
 
 
 def test_the_benchmarks_are_found():
@@ -34,3 +36,13 @@ def test_the_flag_gives_tiny_arguments_and_a_tiny_model(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark", "--smoke"])
     smoke.run(main, {"windows": 2})
     assert seen == [(2, True)]
+
+
+@pytest.mark.e2e
+def test_the_pages_are_timed_in_a_browser(results_dir):
+    require_chromium()
+    results_dir.mkdir()
+    rows = pages.in_a_process(partial(pages.measure_browser, 1))
+    figures = {what: figure for what, figure, *_ in rows}
+    assert min(figures.values()) > 0
+    assert {"first visit, first chart after opening", "another amount", "the server's peak"} <= figures.keys()

@@ -1,8 +1,9 @@
-"""A running dashboard, and a browser to look at it: for tests, for pictures (`docs`) and for timings (`benchmarks`)."""
+"""A running dashboard, and a browser to look at it: for tests, pictures (`tools`) and timings (`benchmarks`)."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -38,10 +39,26 @@ class Dashboard(NamedTuple):
     address: str
     process: int
 
+    def peak(self) -> float:
+        """Return the most memory that the server has held, in MB; NaN where the system does not say."""
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{self.process}/status").read_text())
+        return int(found[1]) / 1024 if found else float("nan")
+
 
 def chromium_path() -> str | None:
     """Return where this machine's Chromium is, if it has one."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def require_chromium() -> None:
+    """Leave the running test out on a machine without Chromium; in continuous integration it fails."""
+    import pytest
+
+    if chromium_path() is None:
+        message = "No Chromium on this machine: the dashboard was not tried in a browser."
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
 
 
 @contextmanager

@@ -1,21 +1,15 @@
 """A real browser and the real server, with a store of its own."""
 
-import os
-
 import pytest
 
 from core.store.store import Store
 from tests.dashboard.synthetic import curve
-from tests.e2e.browser import chromium, chromium_path, dashboard
+from tests.e2e.browser import chromium, dashboard, require_chromium
 
 
 @pytest.fixture(scope="session")
 def browser():
-    if chromium_path() is None:
-        message = "No Chromium on this machine: the dashboard was not tried in a browser."
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+    require_chromium()
     with chromium() as started:
         yield started
 

@@ -5,7 +5,7 @@ from typing import Any
 
 CHOICES = {"text": ["first", "second", "third", "fourth"], "label": ["A", "B", "C", "D"]}
 LAST = {"text": CHOICES["text"], "label": ["1", "2", "3", "4"]}
-ROWS = {
+ROWS: dict[str, list[dict[str, Any]]] = {
     "boolq": [{"question": "is it so", "passage": "Title -- It is.", "idx": 0, "label": 1}],
     "piqa": [{"goal": "open it", "sol1": "push", "sol2": "pull", "label": 1}],
     "hellaswag": [
