@@ -14,6 +14,7 @@ from core.specs import VariantSpec
 from core.store.shipped import read_measured
 
 SHIPPED = read_measured().results
+RUN = get_command(app).commands["run"]
 
 
 @pytest.mark.parametrize("key", SHIPPED, ids=[key[:12] for key in SHIPPED])
@@ -22,7 +23,7 @@ def test_a_shipped_variant_prints_as_a_command_that_has_its_key(key):
     for line in reproduce(SHIPPED[key]).splitlines():
         program, command, *words = shlex.split(line)
         assert (program, command) == ("slimscope", "run")
-        asked = get_command(app).commands["run"].make_context("run", words).params
+        asked = RUN.make_context("run", words).params
         chain = long_form(asked["chain"], asked["ratio"], asked["pattern"], {}, asked["layers"])
         stages = build_asked(chain, Shared(asked["calibration"], asked["train"], asked["seed"]))
         spec = {"model": asked["model"], "revision": variant.revision, "dtype": asked["dtype"], "stages": stages}
