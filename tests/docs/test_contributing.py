@@ -12,7 +12,7 @@ from core.paths import PROJECT
 from tests.docs.markdown import links, tables, text
 
 PAGE = PROJECT / "CONTRIBUTING.md"
-FILE = re.compile(r"`((?:core|dashboard|docs|tests)/[\w./]*)`")
+FILE = re.compile(r"`((?:benchmarks|core|dashboard|docs|tests|tools)/[\w./]*)`")
 
 
 def base_classes():
