@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -19,9 +19,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core.methods.base import Method, Preparation, Reconstruction
+from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
+from core.methods.preparation import Preparation
+from core.methods.reconstruction import Reconstruction
 from core.paths import PROJECT
 from core.registry import STAGES
 from core.training.base import Recovery
@@ -87,7 +89,7 @@ def command(stage: type[Method]) -> list[str]:
     return ["run", "./tiny", chain_of(stage), *reads, "--perplexity", f"text.txt@{WINDOW}:2"]
 
 
-def made_by(checkout: Path, commands: dict[str, Sequence[str]]) -> dict[str, list[str]]:
+def made_by(checkout: Path, commands: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the key and the hashes of the weights of each chain that the checkout makes."""
     with TemporaryDirectory() as temporary:
         place = write_tiny_folder(Path(temporary))

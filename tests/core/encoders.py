@@ -1,5 +1,7 @@
 """Tiny random models of audio and vision, made in the test, and what they read."""
 
+from typing import Any
+
 import torch
 import transformers
 from torch import Tensor
@@ -41,7 +43,7 @@ RESNET = {
     "num_channels": 3,
 }
 # By name: class, settings of its configuration, and the shape of a batch that it reads.
-ENCODERS = {
+ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "resnet": ("ResNetForImageClassification", RESNET, (2, 3, 32, 32)),
     "convnext": ("ConvNextModel", {"hidden_sizes": [8, 12], "depths": [1, 1], "num_stages": 2}, (2, 3, 32, 32)),
     "vit": ("ViTModel", AUDIO | {"image_size": 32, "patch_size": 8}, (2, 3, 32, 32)),

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from core.context import Context, Given
 from core.data.corpora import calibration_windows
@@ -115,7 +116,7 @@ def _choices(annotation: Any) -> Iterator[Any]:
 class Ground:
     """The dense model, which nobody changes, and what the stages of a run share."""
 
-    dense: nn.Module
+    dense: PreTrainedModel
     text: Calibration
     lesson: Calibration  # every window the same, so that what is trained on is what is held out, and is learnt at once
     context: Context
@@ -130,12 +131,12 @@ class Ground:
             "text": [draw.choices(WORDS, k=100) for _ in range(20)],
             "lesson": [WORDS[:WINDOW] * 4] * 5,
         }
-        texts = []
+        texts = {}
         for name, words in paragraphs.items():
             file = folder / f"{name}.txt"
             file.write_text("\n\n".join(" ".join(paragraph) for paragraph in words))
-            texts.append(Calibration(corpus=str(file), windows=WINDOWS, window=WINDOW))
-        return cls(load_model(source, "float32"), *texts, context)
+            texts[name] = Calibration(corpus=str(file), windows=WINDOWS, window=WINDOW)
+        return cls(load_model(source, "float32"), **texts, context=context)
 
     def beside(self, folder: Path) -> Ground:
         """Return one of the same texts, which its methods do not read; `folder` holds a model that has convolutions."""
@@ -143,7 +144,7 @@ class Ground:
         return Ground(load_model(source), self.text, self.lesson, Context(torch.device("cpu"), dense=source))
 
     @torch.no_grad()
-    def outputs(self, model: nn.Module) -> Tensor:
+    def outputs(self, model: PreTrainedModel) -> Tensor:
         """Return what the dense model, or one made of it, says of what is always the same."""
         if self.context.tokenizer is None:
             return answer(model)
@@ -154,29 +155,29 @@ class Ground:
         if pattern := instead(case.method, ratio):
             asked = {"pattern": pattern} | asked
         amount = ratio if case.method.takes_amount and not asked.get("pattern") else None
-        asked = {"settings": case.all_settings, "calibration": self.text} | asked
-        stage = build_stage(case.method.name, ratio=amount, **asked)
+        defaults: dict[str, Any] = {"settings": case.all_settings, "calibration": self.text}
+        stage = build_stage(case.method.name, ratio=amount, **defaults | asked)
         model = copy.deepcopy(self.dense)
         return Made(self, case, stage, model, self._apply(model, stage))
 
     def reconstruct(self, made: Made, reconstruction: Case, **asked: Any) -> Made:
         """Apply a reconstruction to a copy of what was made. `asked` may hold layers and a seed."""
-        asked = {"settings": reconstruction.all_settings, "calibration": self.text} | asked
-        stage = build_stage(reconstruction.method.name, **asked)
+        defaults: dict[str, Any] = {"settings": reconstruction.all_settings, "calibration": self.text}
+        stage = build_stage(reconstruction.method.name, **defaults | asked)
         model = copy.deepcopy(made.model)
         return Made(self, reconstruction, stage, model, self._apply(model, stage))
 
-    def recover(self, made: Made, recovery: Case) -> nn.Module:
+    def recover(self, made: Made, recovery: Case) -> PreTrainedModel:
         """Return a copy of what was made, trained by a recovery."""
         model = copy.deepcopy(made.model)
         settings = recovery.all_settings
         self._apply(model, build_stage(recovery.method.name, settings=settings, calibration=self.lesson))
         return model
 
-    def _apply(self, model: nn.Module, stage: Stage) -> list[LayerReport]:
+    def _apply(self, model: PreTrainedModel, stage: Stage) -> list[LayerReport]:
         windows = None
-        if method_of(stage).reads == "calibration":
-            windows = calibration_windows(stage.calibration, self.context.tokenizer, stage.seed)
+        if stage.calibration is not None and method_of(stage).reads == "calibration":
+            windows = calibration_windows(stage.calibration, self.context.tokenizer, stage.seed or 0)
         return apply(model, Given(stage, windows), self.context).reports
 
 
@@ -187,7 +188,7 @@ class Made:
     ground: Ground
     case: Case
     stage: Stage
-    model: nn.Module
+    model: PreTrainedModel
     reports: Sequence[LayerReport]
 
     @property

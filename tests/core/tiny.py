@@ -1,5 +1,7 @@
 """Tiny random models of many architectures, made in the test."""
 
+from typing import Any
+
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -22,7 +24,7 @@ OPT = {
     "num_attention_heads": 4,
     "max_position_embeddings": 128,
 }
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-gqa": ("llama", COMMON),
     "llama-mha": ("llama", COMMON | {"num_key_value_heads": 4}),
     "opt": ("opt", OPT),
@@ -38,7 +40,7 @@ ARCHITECTURES = {
     "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 # Those that only some tests run on.
-OTHERS = {
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm3": (
         "smollm3",
         COMMON | {"pad_token_id": 0, "no_rope_layer_interval": 2, "bos_token_id": None, "eos_token_id": None},

@@ -2,7 +2,7 @@
 
 import re
 
-from docs.results import PAGE
+from tools.report.results import PAGE
 
 NUMBER = r"[+-]?[\d.,]+(?:e\d+)?"
 CELL = re.compile(rf"(x )?{NUMBER} \[({NUMBER}), ({NUMBER})\](?:, adjusted p [\d.< ]+)?: ([^|]+?) *\|")

@@ -9,10 +9,10 @@ from core.analysis.seven import MEAN
 from core.chain import written
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
-from docs.apart import compared
-from docs.chains import of_page
-from docs.points import MODEL, SECOND
-from docs.results import PAGE
+from tools.report.apart import compared
+from tools.report.chains import of_page
+from tools.report.points import MODEL, SECOND
+from tools.report.results import PAGE
 
 HOW = ",batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92"
 ALONE = "significant alone, not after Holm"

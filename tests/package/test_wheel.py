@@ -63,6 +63,12 @@ def installed(folder, tmp_path_factory):
     assert known.files() == before
 
 
+def test_the_wheel_holds_the_program_only(installed):
+    folders = {file.relative_to(installed.packages).parts[0] for file in installed.files()}
+    packages = {name for name in folders if not name.endswith((".dist-info", ".pth"))}
+    assert packages == {"core", "dashboard", "slimscope"}
+
+
 def test_the_command_knows_its_version_and_the_bundled_results(installed):
     version = installed.slimscope("--version")
     assert version.stdout.startswith("slimscope ") and version.returncode == 0

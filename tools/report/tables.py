@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import pandas as pd
 
 from core.registry import METHODS, RECOVERIES
-from docs.points import LONG, STEPS, TRAINED_METHODS, accuracies, number
+from tools.report.points import LONG, STEPS, TRAINED_METHODS, Point, accuracies, number, numbers_of
 
 SHORT = "perplexity wikitext2@128:128"
 PTB = "perplexity ptb-valid@128:128"
@@ -18,10 +19,12 @@ RATIOS = ["10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %"]
 PATTERNS = ["4:8", "2:4"]
 
 AMOUNTS = ["30 %", "50 %", "70 %", "2:4"]  # that masks are reconstructed at
-RECONSTRUCTED = {  # chain -> its mask, and it itself as `points` names both
+RECONSTRUCTED: dict[str, Point] = {  # chain -> its mask, and it itself as `points` names both
     "magnitude@+adaprune": ("magnitude", "adaprune", ""),
     "magnitude@0.2+adaprune+magnitude@0.4+adaprune+magnitude@+adaprune": (
-        *("magnitude", "adaprune 20 %+adaprune 40 %+adaprune", ""),
+        "magnitude",
+        "adaprune 20 %+adaprune 40 %+adaprune",
+        "",
     ),
     "wanda@+adaprune": ("wanda", "wanda", "adaprune"),
     "ria@+adaprune": ("ria", "ria", "adaprune"),
@@ -84,12 +87,12 @@ def latency(found: pd.DataFrame) -> pd.DataFrame:
 def reconstructed(found: pd.DataFrame) -> pd.DataFrame:
     """Perplexity of a mask → after its reconstruction, by chain."""
     table = []
-    for chain, (mask, *after) in RECONSTRUCTED.items():
+    for chain, (mask, method, recovery) in RECONSTRUCTED.items():
         cells = {"chain": f"`{chain}`"}
         for amount in AMOUNTS:
-            places = (mask, "", amount), (*after, amount)
+            places = (mask, "", amount), (method, recovery, amount)
             known = all(place in found.index for place in places)
-            cells[amount] = " → ".join(number(found.loc[place, LONG]) for place in places) if known else ""
+            cells[amount] = " → ".join(number(numbers_of(found, place)[LONG]) for place in places) if known else ""
         table.append(cells)
     return pd.DataFrame(table)
 
@@ -97,10 +100,11 @@ def reconstructed(found: pd.DataFrame) -> pd.DataFrame:
 def recovered(found: pd.DataFrame) -> pd.DataFrame:
     """Numbers before and after a recovery, by what was removed; the lowest perplexity first."""
     table = []
-    for (method, recovery, removed), row in found.sort_values(LONG).iterrows():
+    for _, row in found.sort_values(LONG).reset_index().iterrows():
+        method, recovery, removed = row["method"], row["recovery"], row["removed"]
         if recovery not in TRAINED:
             continue
-        before = found.loc[(method, "", removed)]
+        before = numbers_of(found, (method, "", removed))
         cells = {"removed": removed, "method": method, "recovery": f"`{recovery}`", "steps": f"{row[STEPS]:.0f}"}
         for head, name in {"WikiText-2, 2048": LONG, "128": SHORT, "PTB, 128": PTB}.items():
             cells[head] = f"{number(before[name])} → {number(row[name])}"
@@ -110,7 +114,7 @@ def recovered(found: pd.DataFrame) -> pd.DataFrame:
 
 def _untrained(found: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Return the points of these methods without a recovery, (method, removed), in the methods' order."""
-    rows = found.xs("", level="recovery")
+    rows = cast(pd.DataFrame, found.xs("", level="recovery"))
     measured = rows.index.unique("method")
     return rows.loc[[name for name in methods if name in measured]]
 
@@ -121,7 +125,7 @@ def _family(found: pd.DataFrame, family: str) -> pd.DataFrame:
 
 def _grid(rows: pd.DataFrame, amounts: Sequence[str], cell: Cell) -> pd.DataFrame:
     """Return a row a method and a column an amount, where rows are (method, removed)."""
-    cells = rows.apply(cell, axis="columns").unstack("removed").reindex(columns=amounts)
+    cells = rows.apply(cell, axis="columns").unstack("removed").reindex(columns=list(amounts))
     return cells.loc[rows.index.unique("method")].fillna("").reset_index().rename_axis(columns=None)
 
 

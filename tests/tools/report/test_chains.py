@@ -3,7 +3,8 @@
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Calibration, Stage
-from docs.chains import (
+from tests.tools.report.test_apart import variant
+from tools.report.chains import (
     allocated,
     embeddings,
     is_allocated,
@@ -12,8 +13,7 @@ from docs.chains import (
     read_beside,
     some_blocks,
 )
-from docs.points import BESIDE_DENSE
-from tests.docs.test_apart import variant
+from tools.report.points import BESIDE_DENSE
 
 DENSE = variant("a", (Stage(method="dense"),))
 

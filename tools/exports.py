@@ -1,6 +1,6 @@
-"""Every print and table that pages and the command line export, tried: `python -m docs.exports FOLDER [STATE ...]`.
+"""Every print and table that pages and the command line export, tried: `python -m tools.exports FOLDER [STATE ...]`.
 
-Of each chart and table in the pages' states (`docs.screenshots`) and on each published page, with the shipped results:
+Of each chart and table in the pages' states (`tools.screenshots`) and on each published page, with the shipped results:
 a print of either width, to look at, and the LaTeX, which TeX sets on a page of two columns. What does not compile is
 named with TeX's own sentence, and so is a table that is wider than its column. TeX comes with
 `apt-get install texlive-latex-recommended`; without it the LaTeX is only written.
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
@@ -26,7 +27,7 @@ from core.store.store import Store
 from dashboard.charts.papers import TABLES
 from dashboard.exports import files
 from dashboard.panels import widgets
-from docs.screenshots import STATES
+from tools.screenshots import STATES
 
 COLUMN, PAGE = files.WIDTHS.values()  # inches
 DOCUMENT = rf"""\documentclass[twocolumn]{{article}}
@@ -52,12 +53,12 @@ def exported(state: str) -> list[files.Item]:
     """Return what has an Export button in a state of a page."""
     page, query = PAGES[state]
     items: list[files.Item] = []
-    widgets.export_menu = lambda name, item: items.append(item)
     app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=LONGEST)
     app.query_params.update(query)
     if page:
         app.switch_page(f"views/{page}.py")
-    app.run()
+    with patch.object(widgets, "export_menu", lambda name, item: items.append(item)):
+        app.run()
     if app.exception:
         raise SystemExit(f"{state} failed: {app.exception[0].value}")
     return items

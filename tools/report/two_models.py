@@ -14,8 +14,8 @@ from core.chain import written
 from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Measurement, Result
-from docs.chains import beside_dense, of_page
-from docs.points import BESIDE_DENSE, DENSE, MEANS, MODEL, SECOND, TEXTS, number, point
+from tools.report.chains import beside_dense, of_page
+from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, SECOND, TEXTS, number, point
 
 ORDER = [method.name for method in METHODS]
 
@@ -50,8 +50,10 @@ def second_dense(results: Sequence[Result]) -> str:
     """Return the second model's dense perplexity and mean accuracy of seven tasks in percent, with standard errors."""
     text, rows = _dense(results, SECOND)
     (tasks,) = sevens(rows).values()
-    value, stderr = (100 * share for share in mean(tasks))
-    return f"{number(text.value)} ± {number(text.stderr)} and {value:.1f} ± {stderr:.1f}"
+    value, stderr = mean(tasks)
+    if text.stderr is None or stderr is None:
+        raise ValueError(f"A dense number of {SECOND} has no standard error: measure it again.")
+    return f"{number(text.value)} ± {number(text.stderr)} and {100 * value:.1f} ± {100 * stderr:.1f}"
 
 
 def _dense(results: Sequence[Result], model: str) -> tuple[Measurement, Sequence[Measurement]]:

@@ -1,19 +1,27 @@
-"""Pictures of every page and state, to look at: `python -m docs.screenshots FOLDER [STATE ...]`.
+"""Pictures of every page and state, to look at: `python -m tools.screenshots FOLDER [STATE ...] [--width PIXELS ...]`.
 
 They are of a machine where nothing was run yet, in three widths, light and dark. The README's picture is the first view
-of Explore: `python -m docs.screenshots docs --readme` writes it.
+of Explore: `python -m tools.screenshots docs --readme` writes it.
 """
 
 from __future__ import annotations
 
-import sys
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlencode
+
+import typer
 
 from tests.e2e.browser import chromium, dashboard
 
-WIDTHS, SCHEMES = (1280, 400, 1920), ("light", "dark")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Scheme = Literal["light", "dark"]
+WIDTHS = (1280, 400, 1920)
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 HIGH, TALLEST = 900, 6000  # pixels: of the window, and of a page that is shown whole
 BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
 STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
@@ -40,7 +48,7 @@ STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
 README = {"explore_at": "50 %"}
 
 
-def picture(browser, address: str, file: Path, width: int, scheme: str, whole: bool = True) -> None:
+def picture(browser: Browser, address: str, file: Path, width: int, scheme: Scheme, whole: bool = True) -> None:
     """Take one picture, of the whole page or of what a window shows at once."""
     context = browser.new_context(viewport={"width": width, "height": HIGH}, color_scheme=scheme)
     tab = context.new_page()
@@ -59,24 +67,30 @@ def picture(browser, address: str, file: Path, width: int, scheme: str, whole: b
     context.close()
 
 
-def main(folder: Path, asked: list[str]) -> None:
-    if unknown := set(asked) - {*STATES, "--readme"}:
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
+    states: Annotated[
+        list[str] | None, typer.Argument(help="Only these; all without any and without --readme.")
+    ] = None,
+    width: Annotated[list[int] | None, typer.Option(help="Only this width in pixels; several with several.")] = None,
+    readme: Annotated[bool, typer.Option("--readme", help="Write the picture of the README.")] = False,
+) -> None:
+    """Take a picture of each state of the pages in each width, light and dark."""
+    if unknown := set(states or ()) - STATES.keys():
         raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(STATES)}.")
+    chosen = states or ([] if readme else list(STATES))
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, TemporaryDirectory() as results, dashboard(Path(results)) as (address, _):
-        if "--readme" in asked:
+        if readme:
             picture(browser, f"{address}/?{urlencode(README)}", folder / "explore.png", 1600, "light", whole=False)
-        for name in [name for name in asked or STATES if name in STATES]:
+        for name in chosen:
             page, query = STATES[name]
             whole = name != "explore-point"  # a drawer is as high as the window
-            for width in WIDTHS:
-                for scheme in SCHEMES:
-                    file = folder / f"{name}-{width}-{scheme}.png"
-                    picture(browser, f"{address}/{page}?{urlencode(query)}", file, width, scheme, whole)
-                    print(file)
+            for pixels, scheme in product(width or WIDTHS, SCHEMES):
+                file = folder / f"{name}-{pixels}-{scheme}.png"
+                picture(browser, f"{address}/{page}?{urlencode(query)}", file, pixels, scheme, whole)
+                print(file)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        raise SystemExit(__doc__)
-    main(Path(sys.argv[1]), sys.argv[2:])
+    typer.run(main)

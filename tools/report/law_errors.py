@@ -14,7 +14,7 @@ from core.analysis.laws.papers import printed
 from core.analysis.laws.told import at_most
 from core.results import Result
 from core.store.shipped import published
-from docs.points import MODEL
+from tools.report.points import MODEL
 
 KEEP = 0.9
 

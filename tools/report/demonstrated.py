@@ -12,7 +12,7 @@ from core.analysis.shots import MEAN, prompt_words, prompted, shots
 from core.analysis.told import in_points
 from core.chain import written
 from core.results import Result
-from docs.points import MODEL
+from tools.report.points import MODEL
 
 
 def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataFrame:

@@ -14,8 +14,8 @@ from core.analysis.told import judged
 from core.cli.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
-from docs.points import DENSE, LONG, MEANS, MODEL, RATIOS, TEXTS, TRAINED_METHODS, Point, number, point, seed
-from docs.tables import TRAINED
+from tools.report.points import DENSE, LONG, MEANS, MODEL, RATIOS, TEXTS, TRAINED_METHODS, Point, number, point, seed
+from tools.report.tables import TRAINED
 
 REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
 ZEROED = [(name, "", amount) for amount in ("50 %", "2:4") for name in ("sparsegpt", "wanda", "ria", "adaprune")]
@@ -75,14 +75,17 @@ def tasks(found: Known, samples: Samples) -> pd.DataFrame:
 
     A task without choices has nothing to guess from.
     """
-    table = []
+    table: list[dict[str, str]] = []
     dense = found.get(DENSE)
-    for name in TASKS if dense else ():
+    if dense is None:
+        return pd.DataFrame(table)
+    for name in TASKS:
         rows = sorted((row for row in dense.measurements if row.dataset == name), key=lambda row: -row.n)
         kept = ((row, samples(dense.variant.key, row)) for row in rows)
-        row, answers = next(((row, answers) for row, answers in kept if answers is not None), (None, None))
-        if answers is None:
+        first = next(((row, answers) for row, answers in kept if answers is not None), None)
+        if first is None:
             continue
+        row, answers = first
         guess = baselines(answers)
         cells = {"task": TASKS[name].label, "metric": row.metric, "documents": str(row.n)}
         cells |= {"chance": _percent(guess.chance), "majority": _percent(guess.majority)}

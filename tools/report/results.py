@@ -1,19 +1,23 @@
-"""Write `results.md` from `results.template.md` and the shipped rows: `python -m docs.results`."""
+"""Write `docs/results.md` from its template and the bundled rows: `python -m tools.report.results`."""
 
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+import pandas as pd
+import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from core.paths import PROJECT
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
-from docs import apart, chains, demonstrated, points, tables
-from docs.few_bits import few_bits, is_rounded
-from docs.law_errors import law_errors, opt_errors
-from docs.two_models import saved, second_dense, two_models
+from tools.report import apart, chains, demonstrated, points, tables
+from tools.report.few_bits import few_bits, is_rounded
+from tools.report.law_errors import law_errors, opt_errors
+from tools.report.two_models import saved, second_dense, two_models
 
-HERE = Path(__file__).parent
-PAGE = HERE / "results.md"
+DOCS = PROJECT / "docs"
+PAGE = DOCS / "results.md"
 
 
 def page() -> str:
@@ -22,7 +26,7 @@ def page() -> str:
     apart_from_points = (is_rounded, chains.is_allocated, chains.of_embedding, chains.of_some_blocks)
     whole = [result for result in shipped if not any(told(result) for told in apart_from_points)]
     found, known = points.points(whole), apart.known(whole)
-    loader = FileSystemLoader(HERE)
+    loader = FileSystemLoader(DOCS)
     template = Environment(
         loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, trim_blocks=True
     )
@@ -30,8 +34,8 @@ def page() -> str:
         dense=points.dense(found),
         gap_closed=partial(points.gap_closed, found),
         held_out=partial(points.held_out, found),
-        trained_to=lambda *place: points.number(found.loc[place, points.LONG]),
-        documents=points.documents(found.loc[points.DENSE]),
+        trained_to=lambda *place: points.number(points.numbers_of(found, place)[points.LONG]),
+        documents=points.documents(points.numbers_of(found, points.DENSE)),
         seeds=markdown(apart.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
@@ -48,10 +52,15 @@ def page() -> str:
     )
 
 
-def markdown(table) -> str:
+def markdown(table: pd.DataFrame) -> str:
     """Return a frame of cells as a Markdown table; nothing where it has no rows."""
     return "" if table.empty else table.to_markdown(index=False, tablefmt="github", disable_numparse=True)
 
 
+def main(file: Annotated[Path, typer.Argument(help="The page to write.")] = PAGE) -> None:
+    """Write the page of results from its template and the bundled rows."""
+    file.write_text(page(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    typer.run(main)

@@ -11,8 +11,8 @@ from core.analysis.differences import Samples
 from core.analysis.frame import OWN_GRID
 from core.registry import on_own_grid, rounds
 from core.results import Result
-from docs.chains import beside_dense, of_embedding
-from docs.points import BESIDE_DENSE, MEANS, MODEL, number
+from tools.report.chains import beside_dense, of_embedding
+from tools.report.points import BESIDE_DENSE, MEANS, MODEL, number
 
 
 def is_rounded(result: Result) -> bool:

@@ -1,10 +1,10 @@
 """The table of a second model beside the default one."""
 
 from core.specs import Calibration, Stage
-from docs.chains import read_beside
-from docs.points import BESIDE_DENSE, MEANS, MODEL, SECOND
-from docs.two_models import saved, two_models
-from tests.docs.test_apart import pruned, variant
+from tests.tools.report.test_apart import pruned, variant
+from tools.report.chains import read_beside
+from tools.report.points import BESIDE_DENSE, MEANS, MODEL, SECOND
+from tools.report.two_models import saved, two_models
 
 
 def second(key, stages, **more):

@@ -16,8 +16,8 @@ from core.methods.tables import TableMethod
 from core.registry import made
 from core.removal import model_share
 from core.results import Result
-from docs.apart import compared
-from docs.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
+from tools.report.apart import compared
+from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
 
 SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
 AT = 0.7

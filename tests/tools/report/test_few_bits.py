@@ -3,9 +3,9 @@
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Calibration, Stage
-from docs.few_bits import few_bits, is_rounded, output_error
-from docs.points import BESIDE_DENSE, MEANS
-from tests.docs.test_apart import pruned, variant
+from tests.tools.report.test_apart import pruned, variant
+from tools.report.few_bits import few_bits, is_rounded, output_error
+from tools.report.points import BESIDE_DENSE, MEANS
 
 OWN = {"b": {}, "c": {"group_size": 32}}  # the parameters of HQQ
 

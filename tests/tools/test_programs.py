@@ -1,0 +1,36 @@
+"""No program lacks a smoke test: benchmarks declare their tiny arguments, and a test runs each program of `tools`."""
+
+import re
+
+import pytest
+
+from core.paths import PROJECT
+from tests.tools.programs import run_program
+
+TESTS = PROJECT / "tests" / "tools"
+RUN = re.compile(r'run_program[(,]\s*"([\w.]+)"')
+
+
+def programs(folder):
+    """Return the modules of a folder that are programs."""
+    files = (PROJECT / folder).rglob("*.py")
+    named = (
+        file.relative_to(PROJECT).with_suffix("") for file in files if '__name__ == "__main__"' in file.read_text()
+    )
+    return {".".join(one.parts) for one in named}
+
+
+def test_a_test_runs_each_program_of_tools():
+    runs = {module for file in TESTS.rglob("test_*.py") for module in RUN.findall(file.read_text())}
+    assert runs == programs("tools") >= {"tools.tiers", "tools.report.results"}
+
+
+def test_each_benchmark_declares_tiny_arguments():
+    sources = {one: (PROJECT / f"{one.replace('.', '/')}.py").read_text() for one in programs("benchmarks")}
+    assert {one for one, source in sources.items() if "\n    run(main, SMOKE)\n" not in source} == set()
+    assert "benchmarks.sparsegpt" in sources
+
+
+def test_a_program_that_ends_with_a_message_fails(tmp_path):
+    with pytest.raises(SystemExit, match="There are explore, "):
+        run_program("tools.screenshots", tmp_path, "nowhere")

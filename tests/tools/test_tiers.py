@@ -1,0 +1,8 @@
+"""The program that shows that the tiers are all tests, on one file."""
+
+from tests.tools.programs import run_program
+
+
+def test_the_tiers_of_a_file_are_all_its_tests(capfd):
+    assert run_program("tools.tiers", "tests/test_tiers.py") == 0
+    assert "The tiers together are all tests; test and full share none." in capfd.readouterr().out
