@@ -4,6 +4,8 @@ import runpy
 import sys
 from unittest.mock import patch
 
+from core.paths import PROJECT
+
 
 def run_program(module: str, *arguments: object) -> int:
     """Run a program with command-line arguments and return its exit code.
@@ -13,7 +15,7 @@ def run_program(module: str, *arguments: object) -> int:
     """
     with patch.object(sys, "argv", [module, *map(str, arguments)]):
         try:
-            runpy.run_module(module, run_name="__main__")
+            runpy.run_path(str(PROJECT / f"{module.replace('.', '/')}.py"), run_name="__main__")
         except SystemExit as end:
             if isinstance(end.code, str):
                 raise
