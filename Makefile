@@ -7,23 +7,23 @@ export OMP_WAIT_POLICY ?= PASSIVE
 run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
-PYTEST := $(BIN)/python -m pytest -m "not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What needs no torch: before each commit.
 quick: .venv/installed-test
-	$(PYTEST) --tier quick
+	$(PYTEST) --tier quick -m "not gpu and not real and not postgres"
 
 # One case of each class of input.
 test: .venv/installed-test
-	$(PYTEST) --tier test
+	$(PYTEST) --tier test -m "not gpu"
 
 # What the tests of `make test` cover; they take half as long again.
 coverage: .venv/installed-test
-	$(PYTEST) --tier test --cov=core --cov=dashboard --cov-report=term:skip-covered
+	$(PYTEST) --tier test -m "not gpu" --cov=core --cov=dashboard --cov-report=term:skip-covered
 
 # The other cases, and the attacks; PART=K/N takes one part of N of the cases, without the attacks.
 full: .venv/installed-test
-	$(PYTEST) --tier full $(if $(PART),--part $(PART))
+	$(PYTEST) --tier full -m "not gpu" $(if $(PART),--part $(PART))
 	$(if $(PART),,$(BIN)/python -m tests.attacks)
 
 attack: .venv/installed-test

@@ -38,9 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if config.option.tier != "quick" or collection_path.is_dir():
+    if config.option.tier != "quick":
         return None
-    return str(collection_path.relative_to(config.rootpath)) not in quick_files() or None
+    chosen = [config.rootpath / file for file in quick_files()]
+    return True if not any(file.is_relative_to(collection_path) for file in chosen) else None
 
 
 @pytest.hookimpl(trylast=True)

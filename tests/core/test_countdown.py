@@ -134,6 +134,7 @@ def test_a_bar_of_the_command_line_counts_with_the_estimate(monkeypatch):
         assert console.TimeLeft().render(task).plain == "about 17 s left"
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "slimllm", "llm-pruner", "slicegpt", "svd-llm", "shortgpt"])
 def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
     asked = complete(

@@ -71,6 +71,7 @@ def test_what_is_wrong_is_one_sentence(arguments, sentence, fetched, capsys):
     assert sentence in capsys.readouterr().err and not fetched
 
 
+@pytest.mark.model
 def test_a_run_of_a_model_under_terms_says_how_to_get_it(fetched, machine, capsys):
     assert main(["run", GEMMA, "magnitude@0.5"]) == 2
     assert "`slimscope fetch gemma3-270m` shows them and asks." in capsys.readouterr().err

@@ -230,6 +230,7 @@ def test_a_running_row_of_nobody_holds_up_no_other(odd_job, store, queue):
     assert ended(queue, 2).state == "done"
 
 
+@pytest.mark.model
 @pytest.mark.usefixtures("machine")
 def test_the_command_line_survives_names_and_deletes(capsys, shipped_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))

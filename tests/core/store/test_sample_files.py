@@ -141,6 +141,7 @@ def test_samples_that_cannot_be_written_leave_nothing(monkeypatch):
     assert not list((paths.local_results_dir() / "samples").glob("*/*"))
 
 
+@pytest.mark.model
 def test_a_run_whose_samples_are_damaged_is_measured_again(machine):
     asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
     store = Store()
