@@ -180,9 +180,11 @@ def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled)
     assert "Trained back" not in told and "What fits a budget?" in told
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="distill-white"))
+    data.show_now()
     assert "Trained back" not in [story.title for story in stories.stories([], data.frame)]
     for recovery in ("lora", "distill-white"):
         filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
+    data.show_now()  # rows that keep coming are shown every two seconds
     assert "Trained back" in [story.title for story in stories.stories([], data.frame)]
 
 
