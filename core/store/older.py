@@ -12,17 +12,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import URL, select
+from sqlalchemy import URL
 
 from core.errors import UserError, short
 from core.regular_files import check_regular
-from core.results import Result
 from core.specs import Frozen
 from core.store import samples
 from core.store.database import known_schema
-from core.store.rows import Found, read_each
+from core.store.rows import Found
 from core.store.store import Store
-from core.store.tables import measurements, variants
 
 START = b"SQLite format 3\0"  # of each file of SQLite
 BESIDE = ("-wal", "-journal")  # files with changes that are not in the database's own yet
@@ -67,7 +65,7 @@ def import_database(file: Path, store: Store) -> Imported:
         warnings += found.warnings
         if found.result is None:
             continue
-        own = _own(store, found.key)
+        own = next((mine.result for mine in store.own(found.key)), None)
         there = {row.identity for row in own.measurements} if own else set()
         more = tuple(row for row in found.result.measurements if row.identity not in there)
         kept += len(found.result.measurements) - len(more)
@@ -90,23 +88,9 @@ def _in_use(file: Path, store: Store) -> bool:
 def _read(file: Path) -> list[Found]:
     with _copied(file) as copy:
         older = Store(URL.create("sqlite", database=str(copy)))
-        found = list(_own_rows(older))
+        found = older.own()
         older.engine.dispose()
     return found
-
-
-def _own(store: Store, key: str) -> Result | None:
-    """Return what the store's database has of a variant, without what is shipped."""
-    return next((found.result for found in _own_rows(store, key)), None)
-
-
-def _own_rows(store: Store, key: str | None = None) -> Iterator[Found]:
-    rows = select(variants).order_by(variants.c.changed)
-    numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
-    if key is not None:
-        rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
-    with store.begin() as connection:
-        yield from read_each(connection.execute(rows).all(), connection.execute(numbers))
 
 
 @contextmanager

@@ -172,19 +172,22 @@ class Store:
 
     def read(self, key: str | None = None) -> Rows:
         """Return every result, shipped ones first, or only that of `key`, and what cannot be used, by its sentence."""
-        rows = select(variants).order_by(variants.c.changed)
-        numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
-        if key is not None:
-            rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
-        with self.begin() as connection:
-            found = self._told_once(read_each(connection.execute(rows).all(), connection.execute(numbers)))
-            local = list(found)
+        local = list(self._told_once(self.own(key)))
         results, warnings = shipped.read_measured()
         results = dict(results)
         for name, result, _ in local:
             if result:
                 results[name] = results[name].updated(result) if name in results else result
         return Rows(results, warnings + tuple(warning for one in local for warning in one.warnings))
+
+    def own(self, key: str | None = None) -> list[Found]:
+        """Return what the rows of the database give, without what is shipped, of all variants or of one."""
+        rows = select(variants).order_by(variants.c.changed)
+        numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
+        if key is not None:
+            rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
+        with self.begin() as connection:
+            return list(read_each(connection.execute(rows).all(), connection.execute(numbers)))
 
     def _told_once(self, found: Iterable[Found]) -> Iterator[Found]:
         """Pass on what is read; a sentence of what cannot be used is logged once."""

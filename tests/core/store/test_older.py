@@ -57,7 +57,7 @@ def files_of(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def kept_beside(file, result):
+def store_samples_next_to(file, result):
     """Keep what was answered beside a database, as the store does beside its own."""
     row = result.measurements[0]
     here = Store().put_samples(result.variant.key, row, DOCUMENTS)
@@ -80,7 +80,7 @@ def test_a_database_of_any_schema_comes_in_and_stays_as_it_is(tmp_path, revision
         "data": NUMBER,
     }
     file = old_database(tmp_path / "old" / "local.db", one, revision=revision, first=[(old, [number])])
-    kept_beside(file, one)
+    store_samples_next_to(file, one)
     before = files_of(file.parent)
 
     found = import_database(file, Store())
@@ -106,7 +106,7 @@ def test_numbers_that_are_there_are_kept(tmp_path):
     store.put(make(perplexity(5.0), key=OTHER))
     old = make(perplexity(VALUE), perplexity(30.0, window=128), made=({"seconds": 1.0},))
     file = old_database(tmp_path / "old" / "local.db", old)
-    kept_beside(file, old)
+    store_samples_next_to(file, old)
     found = import_database(file, store)
     assert (found.variants, found.numbers, found.kept, found.sampled) == (1, 1, 1, 0)
     mine = store.get(KEY)
