@@ -17,4 +17,5 @@ def dashboard(
 ) -> None:
     """Serve the dashboard on this machine, until Ctrl+C."""
     messages.print(f"Slimscope is at http://127.0.0.1:{port} (Ctrl+C stops it)")
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)])
+    # -P: a folder called core where the command is given is no package of ours.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)])

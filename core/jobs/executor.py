@@ -57,7 +57,7 @@ class Executor(Protocol):
 class LocalExecutor:
     """Children of this process, each in its own session, so that they outlive it and end as a group."""
 
-    def __init__(self, url: URL, command: Sequence[str] = (sys.executable, "-m", "core.jobs.worker")):
+    def __init__(self, url: URL, command: Sequence[str] = (sys.executable, "-P", "-m", "core.jobs.worker")):
         self.url = url
         self.command = tuple(command)
 

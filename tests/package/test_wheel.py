@@ -116,13 +116,14 @@ def test_another_package_named_core_ends_the_command_with_a_sentence(installed, 
     assert str(tmp_path / "core.py") in done.stderr
 
 
-def test_the_dashboard_opens_from_any_folder_and_listens_on_this_machine_only(installed):
+def test_the_dashboard_opens_from_any_folder_and_listens_on_this_machine_only(installed, tmp_path):
+    (tmp_path / "core.py").write_text("raise ImportError('not ours')")
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(installed.bin / "slimscope"), "dashboard", "--port", str(port)]
     with open(installed.home / "log", "w+b") as log:
-        server = subprocess.Popen(command, env=installed.env, cwd=installed.here, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, env=installed.env, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
         try:
             assert _health(port, server) == b"ok", (installed.home / "log").read_text()
             listening = [one for one in psutil.Process(server.pid).net_connections() if one.status == "LISTEN"]
