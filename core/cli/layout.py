@@ -13,17 +13,16 @@ BREAKS = "+,"  # signs of a chain that a line may end with
 WIDEST = (24, 18, 13, 10)  # characters at which long cells may wrap, the roomiest first
 
 
-def layout(rows: Sequence[Row], first: int, width: int) -> list[dict[str, int]]:
+def layout(rows: Sequence[Row], width: int) -> list[dict[str, int]]:
     """Return the tables that show all columns of rows within a width.
 
     Args:
         rows: The cells of each row by the name of its column, the same columns in each.
-        first: Leading columns that say what a row is of; each table has them.
         width: Characters of a line.
 
     Returns:
         A table each: the widths of its columns, in characters, by name. It is one table where all columns fit when
-        long cells wrap; otherwise each holds as many columns as fit.
+        long cells wrap. Otherwise each has the first column, which says what a row is of, and as many others as fit.
     """
     names = list(rows[0])
     for widest in WIDEST:
@@ -31,13 +30,12 @@ def layout(rows: Sequence[Row], first: int, width: int) -> list[dict[str, int]]:
         if _total(least) <= width:
             return [_spread(rows, names, least, width)]
     least = [_least(rows, name, WIDEST[0], place == 0) for place, name in enumerate(names)]
-    leading = list(range(first))
     tables: list[list[int]] = [[]]
-    for place in range(first, len(names)):
-        if tables[-1] and _total([least[one] for one in (*leading, *tables[-1], place)]) > width:
+    for place in range(1, len(names)):
+        if tables[-1] and _total([least[one] for one in (0, *tables[-1], place)]) > width:
             tables.append([])
         tables[-1].append(place)
-    return [_fitted(rows, names, least, [*leading, *table], width) for table in tables]
+    return [_fitted(rows, names, least, [0, *table], width) for table in tables]
 
 
 def folded(text: str, width: int) -> str:

@@ -156,5 +156,5 @@ def _csv(listing: Listing) -> str:
 def _print(listing: Listing) -> None:
     rows = overview(listing.results, listing.references, listing.headline, listing.store.samples, listing.names)
     note = "\n".join(filter(None, [SHORT_NOTE, others_note(listing.results, listing.headline)]))
-    print_table(rows, note=note, first=1)
+    print_table(rows, note=note)
     warn_few(listing.headline.shown(result) for result in listing.results)

@@ -191,24 +191,24 @@ def warn_few(results: Iterable[Result]) -> None:
         messages.print(said, markup=False)
 
 
-def print_table(rows: Sequence[Row], title: str | None = None, note: str | None = None, first: int = 1) -> None:
+def print_table(rows: Sequence[Row], title: str | None = None, note: str | None = None) -> None:
     """Print rows on stdout under their names, and a note under them; no line is wider than `output`.
 
-    Columns that do not fit stand in further tables, with the `first` columns, and the rows that say anything there.
-    A first column without spaces, which is what one copies, is not wrapped.
+    Columns that do not fit stand in further tables, with the first column, and the rows that say anything there. A
+    first column without spaces, which is what one copies, is not wrapped.
     """
     if not rows:
         return
     if title:
         output.print(title, markup=False)
-    tables = layout(rows, first, output.width)
+    tables = layout(rows, output.width)
     for place, widths in enumerate(tables):
         if place:
             output.print()
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for name, width in widths.items():
             table.add_column(Text(name), width=width, overflow="fold")
-        said = list(widths)[first:]
+        said = list(widths)[1:]
         for row in rows:
             if len(tables) == 1 or any(row[name] for name in said):
                 table.add_row(*(Text(folded(row[name], width)) for name, width in widths.items()))
