@@ -138,7 +138,7 @@ def test_several_results_are_deleted_at_once_or_none(capsys):
     assert Store().results() == [shipped]
 
 
-def test_run_prints_what_was_asked_for_its_texts_and_a_command_that_gives_it_again(capsys):
+def test_run_prints_the_requested_numbers_their_texts_and_a_command_that_reproduces_them(capsys):
     assert main([*RUN, "--perplexity", "text.txt@64:2"]) == 0
     both = capsys.readouterr().out
     assert "@32:4" in both and "@64:2" in both and "other number" not in both

@@ -97,7 +97,7 @@ def test_own_leaves_out_what_only_ships(stored, capsys):
     assert len(own) == 4 and ("m", "wanda@0.3") not in chains(own) and ("m", "magnitude@0.5") in chains(own)
 
 
-def test_nothing_that_fits_is_said(stored, capsys):
+def test_an_empty_selection_is_reported(stored, capsys):
     assert main(["results", "--chain", "nothing"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == "No result fits; `slimscope results` lists all.\n"
@@ -123,7 +123,7 @@ def test_the_table_has_few_columns_and_says_what_else_there_is(stored, capsys, m
     assert told in " ".join(out.split())
 
 
-def test_texts_seed_and_precision_are_said_where_rows_differ_in_them(capsys):
+def test_texts_seed_and_precision_are_shown_where_rows_differ_in_them(capsys):
     for stage in (wanda(), wanda(seed=1), wanda("passages-calibration:4x128"), wanda(ratio=0.3)):
         Store().put(result(stage, 30.0))
     assert main(["results"]) == 0

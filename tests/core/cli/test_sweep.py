@@ -42,7 +42,7 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     assert len(Store().results()) == 10
 
 
-def test_its_table_has_the_numbers_that_were_asked_for_alone(capsys):
+def test_its_table_has_the_requested_numbers_alone(capsys):
     grid = [*SWEEP, "--methods", "magnitude", "--ratios", "0.3,0.5"]
     assert main([*grid, "--perplexity", "text.txt@64:2"]) == 0
     capsys.readouterr()

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_model_is_loaded_for_evaluation_in_the_asked_dtype(folder, dtype):
+def test_a_model_is_loaded_for_evaluation_in_the_requested_dtype(folder, dtype):
     model = load_model(identify(str(folder)), dtype)
     assert not model.training and model.dtype == getattr(torch, dtype)
     assert not any(p.requires_grad for p in model.parameters())
@@ -130,7 +130,7 @@ def test_a_repository_with_its_own_code_is_refused(folder):
 
 
 @pytest.mark.parametrize("content", [*ODD, "{", "{}"])
-def test_an_odd_tokenizer_is_refused_with_a_sentence(folder, content):
+def test_an_unusable_tokenizer_is_refused_with_a_sentence(folder, content):
     (folder / "tokenizer.json").write_text(content)
     with pytest.raises(UserError, match="The tokenizer of my-llama could not be loaded"):
         load_tokenizer(identify(str(folder)))
@@ -157,7 +157,7 @@ def test_weights_that_are_no_numbers_or_nothing_are_named(folder, value, sentenc
         load_model(identify(str(folder)))
 
 
-def test_weights_too_large_for_the_asked_dtype_are_named(folder):
+def test_weights_too_large_for_the_requested_dtype_are_named(folder):
     model = tiny(vocab_size=257)
     with torch.no_grad():
         model.lm_head.weight[0, 0] = 1e6

@@ -35,7 +35,7 @@ def test_the_largest_difference_and_other_tokens_are_told():
     assert "within 0.5 of ours (probabilities within a factor of 1.65)" in other.words()
 
 
-def test_what_is_usual_is_said_of_measured_types_alone():
+def test_usual_differences_are_given_for_measured_types_alone():
     huggingface, gguf, _ = FORMATS
     said = gguf.usual_words("Q8_0")
     assert said == "Log-probabilities in Q8_0 differed by 0.18 to 0.32 in four exports of the default model."

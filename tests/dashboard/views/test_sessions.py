@@ -20,6 +20,15 @@ def computed(monkeypatch):
     return found
 
 
+@pytest.fixture
+def paused(filled, monkeypatch):
+    """What the pages show after one change, whose pause for further ones goes on."""
+    open_app()
+    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
+    filled.put(result("wanda", 777.25, 0.65))
+    return _values(open_app())
+
+
 def _counting(function, found):
     def counting(*args, **kwargs):
         found.append(function.__name__)
@@ -61,40 +70,27 @@ def test_a_deleted_row_is_gone_from_a_second_session(filled):
     assert before - _values(open_app()) == {777.25}
 
 
-def test_rows_that_keep_coming_are_shown_together_after_the_pause(filled, monkeypatch):
-    open_app()
-    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
-    filled.put(result("wanda", 777.25, 0.65))
-    before = _values(open_app())
+def test_rows_that_keep_coming_are_shown_together_after_the_pause(filled, paused, monkeypatch):
     filled.put(result("wanda", 666.5, 0.75))
-    assert 777.25 in before and _values(open_app()) == before
+    assert 777.25 in paused and _values(open_app()) == paused
     monkeypatch.setattr(renewal, "PAUSE", 0.0)
-    assert _values(open_app()) - before == {666.5}
+    assert _values(open_app()) - paused == {666.5}
 
 
-def test_a_row_that_is_replaced_and_deleted_meanwhile_leaves_the_page_whole(filled, monkeypatch):
-    open_app()
-    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
-    added = result("wanda", 777.25, 0.65)
-    filled.put(added)
-    before = _values(open_app())
+def test_a_row_that_is_replaced_and_deleted_meanwhile_leaves_the_page_whole(filled, paused):
     filled.put(result("wanda", 666.5, 0.75))
-    filled.delete(added.variant.key)  # as many rows as before
-    assert _values(open_app()) == before
+    filled.delete(result("wanda", 777.25, 0.65).variant.key)  # as many rows as before
+    assert _values(open_app()) == paused
     app = open_app(explore_mode="Trade-off")
     assert charts(app) and not app.exception
 
 
-def test_a_point_that_is_deleted_on_the_page_is_gone_at_once(filled, monkeypatch):
-    open_app()
-    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
-    filled.put(result("wanda", 777.25, 0.65))
-    before = _values(open_app())
+def test_a_point_that_is_deleted_on_the_page_is_gone_at_once(filled, paused):
     filled.put(result("wanda", 666.5, 0.75))
     filled.put(result("wanda", 555.5, 0.85))
     app = open_app(explore_point="wanda@0.65")
     app.button(key="explore_delete").click().run()
-    assert (before - _values(app), _values(app) - before) == ({777.25}, {666.5, 555.5})
+    assert (paused - _values(app), _values(app) - paused) == ({777.25}, {666.5, 555.5})
 
 
 def _values(app):
