@@ -134,10 +134,10 @@ def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: s
         UserError: Nothing is named to measure, or what is named does not fit.
     """
     from core.analysis.differences import tidy_beside_dense
-    from core.engine.runs import run
+    from core.engine.runs import run_alone
     from core.protocols import requested
     from core.request.complete import measuring
-    from core.store.store import Store, compute_lock
+    from core.store.store import Store
 
     texts = [Perplexity.parse(text) for text in _each(perplexity)]
     wanted = [Task.parse(task) for task in _each(tasks)]
@@ -146,8 +146,7 @@ def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: s
             "Nothing is named to measure; give perplexity, such as wikitext2@2048:16, or tasks, such as piqa."
         )
     spec, store = measuring(variant.spec, texts, wanted), Store()
-    with compute_lock():
-        result = run(spec, store)
+    result = run_alone(spec, store)
     found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
     dense = store.get(result.variant.dense_key)
     known = [found] if dense is None or dense.variant.key == variant.key else [dense, found]

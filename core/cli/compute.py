@@ -13,7 +13,7 @@ from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
 from core.cli.overview import short_rows
 from core.cli.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
-from core.engine.runs import run as compute
+from core.engine.runs import run_alone
 from core.errors import Cancelled, NotStored, UserError, short
 from core.memory import machine_bytes
 from core.paths import typed_path
@@ -31,7 +31,7 @@ from core.shipping.saving import saved_words
 from core.specs import RunSpec
 from core.store.samples import ship_samples
 from core.store.shipped import append_shipped
-from core.store.store import Store, compute_lock
+from core.store.store import Store
 from core.words import duration, variant_name
 
 
@@ -96,10 +96,7 @@ def run(
     store = Store()
     store.delete_cut_short(spec.variant.key)
     with bars() as progress:
-        if parts := left(spec, store):
-            dense = parts[-1].variant != spec.variant
-            progress.announce(estimate_words(estimate_left([spec], store), spec.device, dense))
-        result = compute_once(spec, store, progress)
+        result = compute_rest(spec, store, progress, announce=True)
     if told := missed(result):
         messages.print(told, markup=False)
     if json:
@@ -192,7 +189,7 @@ def sweep(
             point = f"{number}/{len(specs)} {variant_name(spec.variant, names[spec.variant.model_id])}"
             try:
                 store.delete_cut_short(spec.variant.key)
-                result = compute_once(spec, store, progress)
+                result = compute_rest(spec, store, progress)
                 finished.append(with_rows(result, requested(spec, result.measurements)))
                 if out is not None:
                     add_line(result, out)
@@ -232,7 +229,7 @@ def export(
     spec = saving(RunSpec(variant=variant_spec(found.variant)), folder, format, type)
     messages.print(f"It will take about {size_of(found, *asked_form(spec))}.")
     with bars() as progress:
-        compute_once(spec, store, progress)
+        compute_rest(spec, store, progress)
     said = saved_words(str(spec.save), type_words(spec), usual_words(spec))
     messages.print(f"{said} Its README.md says how to load it.", markup=False)
 
@@ -261,14 +258,14 @@ def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) ->
     return spec.model_copy(update={"save": str(folder.resolve()), "format": form.name, "precision": kind})
 
 
-def compute_once(spec: RunSpec, store: Store, progress: Bars) -> Result:
-    """Return the stored result, or compute what is missing of it while no other process computes."""
-    stored = store.get(spec.variant.key)
-    if stored is not None and not left(spec, store):
-        return stored
-    progress.expect(estimate_left([spec], store).stages)
-    with compute_lock(on_wait=lambda: progress(WAITING, 0, 1)):
-        return compute(spec, store, progress)
+def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = False) -> Result:
+    """Return a result, computing what the store lacks of it; `announce` prints first what that takes."""
+    if parts := left(spec, store):
+        cost = estimate_left([spec], store)
+        progress.expect(cost.stages)
+        if announce:
+            progress.announce(estimate_words(cost, spec.device, dense=parts[-1].variant != spec.variant))
+    return run_alone(spec, store, progress, lambda: progress(WAITING, 0, 1))
 
 
 def add_line(result: Result, file: Path) -> None:

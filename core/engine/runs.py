@@ -5,13 +5,14 @@ What the store has is not computed again. Nothing here imports torch: `core.engi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from core.progress import Progress, silent
 from core.request.baseline import left
 from core.results import Result
 from core.specs import RunSpec
-from core.store.store import Store
+from core.store.store import Store, compute_lock
 
 
 def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
@@ -25,6 +26,19 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
 
         execute(part, store, progress if part.variant == spec.variant else partial(_of_dense, progress))
     return store.stored(spec.variant.key)
+
+
+def run_alone(
+    spec: RunSpec, store: Store, progress: Progress = silent, on_wait: Callable[[], None] | None = None
+) -> Result:
+    """Return what `run` returns, computed while no other process computes; a stored result does not wait.
+
+    While another process computes, `on_wait()` is called twice a second; it may raise to give up.
+    """
+    if not left(spec, store):
+        return store.stored(spec.variant.key)
+    with compute_lock(on_wait):
+        return run(spec, store, progress)
 
 
 def _of_dense(progress: Progress, stage: str, done: int, total: int, detail: str = "") -> None:

@@ -87,18 +87,20 @@ class Store:
 
         self.transact(write)
 
-    def delete(self, key: str) -> None:
-        """Delete the user's own numbers and samples of a variant, and the kept model: it is made anew if asked for."""
+    def delete(self, *keys: str) -> None:
+        """Delete the user's own numbers and samples of variants, and the cached models.
+
+        Raises `UserError`, and deletes nothing, where one of them is bundled only, or unknown.
+        """
         with self.begin() as connection:
             raise_counter(connection, RESULTS)  # first, as whoever stores does
-            connection.execute(delete(measurements).where(measurements.c.variant == key))
-            found = connection.execute(delete(variants).where(variants.c.key == key)).rowcount
-        if not found and key in shipped.read_measured().results:
-            raise UserError("This result is shipped with the project; only your own results can be deleted.")
-        if not found:
-            raise UserError(f"There is no result with the key {echo(key)}.")
-        samples.delete_samples(key)
-        shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
+            for key in keys:
+                connection.execute(delete(measurements).where(measurements.c.variant == key))
+                if not connection.execute(delete(variants).where(variants.c.key == key)).rowcount:
+                    raise _not_deletable(key)
+        for key in keys:
+            samples.delete_samples(key)
+            shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
 
     def delete_cut_short(self, key: str) -> None:
         """Delete what a cancelled training had come to, if that is what is stored; asked for again, it goes on."""
@@ -203,6 +205,12 @@ def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
     left = iter(keys)
     while some := list(islice(left, MOST_NAMED)):
         yield some
+
+
+def _not_deletable(key: str) -> UserError:
+    if key in shipped.read_measured().results:
+        return UserError(f"{key[:12]} is shipped with the project; only your own results can be deleted.")
+    return UserError(f"There is no result with the key {echo(key)}.")
 
 
 @contextmanager

@@ -45,6 +45,9 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
         kind = st.selectbox("Prompt", list(kinds), key="explore_prompt_kind", **BOUND)
         key, k, prompts = kinds[kind]
         row = _measurement(key, dataset, int(k), prompts, mine["limit"].iloc[0])
+        if row is None:
+            st.caption("This result has just been deleted.")
+            return
         number = st.number_input("Document", 1, int(row.n), 1, key="explore_prompt_document")
     if not st.toggle("Show the prompt", key="explore_prompt_shown"):
         return
@@ -63,17 +66,19 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
         st.warning(str(error))
 
 
-def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> Measurement:
-    result = data.results([key])[key]
-    return next(
+def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> Measurement | None:
+    """Return the measurement whose prompts are shown; None where another session deleted it since."""
+    result = data.results([key]).get(key)
+    rows = (
         row
-        for row in result.measurements
+        for row in (result.measurements if result else ())
         if row.dataset == dataset
         and row.metric == card(dataset).metric
         and row.protocol.get("limit") == (None if pd.isna(limit) else int(limit))
         and (how := Fewshot.told(row.protocol.get("fewshot"))).k == k
         and prompts_of(how) == prompts
     )
+    return next(rows, None)
 
 
 def _lacking(dataset: str) -> str | None:

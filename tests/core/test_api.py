@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from core import api
+from core.engine import runs
 from core.paths import PROJECT
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -36,6 +37,18 @@ def test_it_shares_numbers_with_the_commands(at_home, capsys):
     assert main(["run", "my-model", "magnitude@0.5", "--perplexity", "my-text.txt@32:4", "--json"]) == 0
     assert f'"value": {table["value"][0]}' in capsys.readouterr().out
     assert set(table["key"]) == {variant.key}
+
+
+def test_stored_numbers_do_not_wait_for_another_run(at_home, monkeypatch):
+    def lock(on_wait=None):
+        raise AssertionError("waits")
+
+    dense = api.load("my-model")
+    before = api.evaluate(dense, perplexity="my-text.txt@32:4")
+    monkeypatch.setattr(runs, "compute_lock", lock)
+    assert api.evaluate(dense, perplexity="my-text.txt@32:4").equals(before)
+    with pytest.raises(AssertionError, match="waits"):
+        api.evaluate(dense, perplexity="my-text.txt@32:2")
 
 
 def test_it_refuses_nothing_to_measure_and_names_what_is_there():

@@ -224,7 +224,7 @@ def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, 
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(compute, "compute", fail)
+    monkeypatch.setattr(compute, "run_alone", fail)
     assert main(RUN) == code
     captured = capsys.readouterr()
     assert captured.out == ""

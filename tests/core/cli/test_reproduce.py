@@ -71,11 +71,11 @@ def made(spec: RunSpec) -> Result:
 def test_the_command_asks_for_the_same_run(kind, monkeypatch):
     asked = []
 
-    def computed(spec, store, progress):
+    def computed(spec, store, progress, announce):
         asked.append(spec)
         return made(spec)
 
-    monkeypatch.setattr(compute, "compute_once", computed)
+    monkeypatch.setattr(compute, "compute_rest", computed)
     assert main(["run", "./tiny", *RUNS[kind]]) == 0
     command = shlex.split(reproduce(made(asked[0])))
     assert command[0] == "slimscope"

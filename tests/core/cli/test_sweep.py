@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out.jsonl"
     grid = ["--methods", "magnitude,wanda", "--ratios", "0.2:0.4:0.2", "--patterns", "2:4", "--seeds", "0,1"]
-    real, asked = compute.compute, []
+    real, asked = compute.run_alone, []
 
     def failing_on_patterns(spec, *rest):
         asked.append(spec)
@@ -24,7 +24,7 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
             raise RuntimeError("odd")
         return real(spec, *rest)
 
-    monkeypatch.setattr(compute, "compute", failing_on_patterns)
+    monkeypatch.setattr(compute, "run_alone", failing_on_patterns)
     assert main([*SWEEP, *grid, "--out", str(out)]) == 1
     stages = [spec.variant.stages[0] for spec in asked]
     # Dense once; magnitude draws nothing, so 3 points; wanda 3 points with 2 seeds each.
@@ -35,7 +35,7 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     assert "4/10 Magnitude, 2:4, tiny: Something unexpected went wrong (RuntimeError: odd)" in captured.err
     assert len(out.read_text().splitlines()) == 7
 
-    monkeypatch.setattr(compute, "compute", real)
+    monkeypatch.setattr(compute, "run_alone", real)
     assert main([*SWEEP, *grid, "--out", str(out)]) == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert len({line["variant"]["key"] for line in lines}) == len(lines) == 10

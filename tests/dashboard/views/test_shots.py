@@ -1,10 +1,13 @@
 """Few-shot on Explore: on a store of made-up outcomes, and the prompts of real documents made in the test."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
 from core.results import Measurement
 from dashboard import data
+from dashboard.panels import prompt_viewer
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import answered, result
 
@@ -115,3 +118,9 @@ def test_a_prompt_of_documents_that_are_not_here_says_so(shown, monkeypatch, tmp
     app = open_app(explore_mode="Few-shot")
     control(app, "explore_prompt_shown").set_value(True).run()
     assert any("are not on this machine" in one.value for one in app.caption) and not app.exception
+
+
+def test_a_result_that_was_deleted_meanwhile_shows_no_prompt(shown, monkeypatch):
+    monkeypatch.setattr(prompt_viewer, "data", SimpleNamespace(results=lambda keys: {}))
+    app = open_app(explore_mode="Few-shot")
+    assert any("has just been deleted" in one.value for one in app.caption) and not app.exception
