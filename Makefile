@@ -30,19 +30,7 @@ attack: .venv/installed-test
 	$(BIN)/python -m tests.attacks
 
 bench: .venv/installed-test
-	$(BIN)/python -m benchmarks.sparsegpt
-	$(BIN)/python -m benchmarks.gptq
-	$(BIN)/python -m benchmarks.zeroshot
-	$(BIN)/python -m benchmarks.perplexity
-	$(BIN)/python -m benchmarks.surgeon
-	$(BIN)/python -m benchmarks.embedding
-	$(BIN)/python -m benchmarks.slimllm
-	$(BIN)/python -m benchmarks.training
-	$(BIN)/python -m benchmarks.shipping
-	$(BIN)/python -m benchmarks.coverage
-	$(BIN)/python -m benchmarks.checksums
-	$(BIN)/python -m benchmarks.pages
-	$(BIN)/python -m benchmarks.sessions
+	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
