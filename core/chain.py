@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.errors import UserError, echo
+from core.errors import ChainError, UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage, reads, settings_of
@@ -70,12 +70,8 @@ class Written:
     chain: str
     places: Mapping[str, int]  # of the stage under "", its amount under "@" and its parameters, by name
 
-    def fault(self, what: str, error: UserError) -> UserError:
-        return _fault(self.chain, self.places.get(what, self.places[""]), str(error))
-
-
-def _fault(chain: str, place: int, message: str) -> UserError:
-    return UserError(f"{echo(chain)}, character {place + 1}: {message}")
+    def fault(self, what: str, error: UserError) -> ChainError:
+        return ChainError(self.chain, self.places.get(what, self.places[""]), str(error))
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class Shared:
 def parse(chain: str) -> tuple[Asked, ...]:
     """Return the stages of a written chain.
 
-    A `UserError` says at which character something is wrong and what is allowed there.
+    Raises `ChainError` with the character at which something is wrong.
     """
     found, reader = [], _Reader(chain)
     while True:
@@ -142,12 +138,12 @@ class _Reader:
         if self.chain.startswith('"', self.place):
             start, quoted = self.place, self.take(r'"([^"]|"")*"')
             if not quoted:
-                raise _fault(self.chain, start, "This double quote is never closed.")
+                raise ChainError(self.chain, start, "This double quote is never closed.")
             return quoted[1:-1].replace('""', '"')
         return self.take(f"{PLAIN}*")
 
-    def fault(self, message: str) -> UserError:
-        return _fault(self.chain, self.place, message)
+    def fault(self, message: str) -> ChainError:
+        return ChainError(self.chain, self.place, message)
 
 
 def _stage(reader: _Reader) -> Asked:
@@ -169,9 +165,9 @@ def _stage(reader: _Reader) -> Asked:
         place = reader.place
         parameter = reader.take(rf"(?:(?![=]){PLAIN})+")
         if not parameter or not reader.take("="):
-            raise _fault(reader.chain, place, "A parameter is written NAME=VALUE, such as damping=0.1.")
+            raise ChainError(reader.chain, place, "A parameter is written NAME=VALUE, such as damping=0.1.")
         if parameter in places:
-            raise _fault(reader.chain, place, f"Parameter {parameter} is given twice.")
+            raise ChainError(reader.chain, place, f"Parameter {parameter} is given twice.")
         places[parameter] = place
         value = reader.value()
         with stage.told(parameter):

@@ -12,6 +12,19 @@ class UserError(Exception):
     """Bad input or a missing resource. The message is one sentence: what is wrong and what is allowed."""
 
 
+class ChainError(UserError):
+    """A fault at one place of a chain.
+
+    Attributes:
+        position: Index of the character at which it is, from 0.
+        message: What is wrong there, without the chain.
+    """
+
+    def __init__(self, chain: str, position: int, message: str):
+        super().__init__(f"{echo(chain)}, character {position + 1}: {message}")
+        self.position, self.message = position, message
+
+
 class NotStored(UserError):
     """A result could not be written: whatever is computed next would be lost, too."""
 

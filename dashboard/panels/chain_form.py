@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import DENSE, parse, plain
-from core.errors import UserError, echo
+from core.errors import ChainError, UserError
 from core.methods.terms import Reads
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from core.request.baseline import keys_of, left
@@ -52,19 +52,12 @@ class Chain(NamedTuple):
 
     def blame(self, error: UserError) -> int | None:
         """Show an error at the card of the stage that it names; return the stage's place, None where it names none."""
-        place, message = placed(self.text, error)
-        if place is None:
+        if not isinstance(error, ChainError):
             return None
         ends = [sum(len(part.text) + 1 for part in self.parts[: count + 1]) for count in range(len(self.parts))]
-        found = next((count for count, end in enumerate(ends) if place <= end), len(ends) - 1)
-        self.boxes[found].error(message)
+        found = next((count for count, end in enumerate(ends) if error.position < end), len(ends) - 1)
+        self.boxes[found].error(error.message)
         return found
-
-
-def placed(chain: str, error: UserError) -> tuple[int | None, str]:
-    """Return at which character, from 1, of a chain something is wrong, if that is told, and what."""
-    told, _, message = str(error).removeprefix(f"{echo(chain)}, character ").partition(": ")
-    return (int(told), message) if told.isdecimal() else (None, str(error))
 
 
 def chain_input() -> Chain:
@@ -121,7 +114,8 @@ def read(text: str) -> None:
             fields |= cards.fill(card, stage, first)
             first = first and not get_stage(stage.name).takes_amount
     except UserError as error:
-        state[WRONG] = text, str(error)
+        message = f"Character {error.position + 1}: {error.message}" if isinstance(error, ChainError) else str(error)
+        state[WRONG] = text, message
         return
     state.pop(WRONG, None)
     state[CARDS], state[MADE] = ids, max(made, *(card + 1 for card in ids))
@@ -153,8 +147,7 @@ def _text(text: str) -> None:
     if st.query_params.get(CHAIN) != wanted:
         st.query_params[CHAIN] = wanted
     if wrong:
-        place, message = placed(wanted, UserError(wrong))
-        st.error(f"Character {place}: {message}" if place else message)
+        st.error(wrong)
         st.button("Write the chain of the cards again", key="run_rewrite", on_click=state.pop, args=(WRONG,))
 
 

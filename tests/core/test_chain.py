@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as draw
 
 from core.chain import Shared, file_name, parse, quoted, series, shared, written
-from core.errors import UserError
+from core.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
 from core.registry import STAGES
 from core.request.asked import build_asked, stage_of
@@ -176,9 +176,10 @@ BAD = {
 
 @pytest.mark.parametrize("chain", BAD)
 def test_a_mistake_is_told_with_its_place_and_what_is_allowed(chain):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(ChainError) as caught:
         build_asked(parse(chain), BESIDE)
-    assert str(told.value).startswith(f"{chain!r}, {BAD[chain]}")
+    assert str(caught.value).startswith(f"{chain!r}, {BAD[chain]}")
+    assert str(caught.value) == f"{chain!r}, character {caught.value.position + 1}: {caught.value.message}"
 
 
 def test_no_method_has_a_parameter_that_every_stage_is_given():
