@@ -7,7 +7,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
-PYTEST := $(BIN)/python -m pytest --durations 30 --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three processes on two cores, each computing with one thread: browsers and jobs often wait.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 30 --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # What needs no torch: before each commit.
 quick: .venv/installed-test

@@ -66,6 +66,7 @@ def _violations(tab) -> list[str]:
     ]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_that_is_not_streamlits_own(tab, address, state):
     settled(opened(tab, f"{address}/{STATES[state]}"))
@@ -73,6 +74,7 @@ def test_axe_finds_nothing_that_is_not_streamlits_own(tab, address, state):
     assert violations(tab) == []
 
 
+@pytest.mark.matrix(tab=None)
 def test_axe_finds_nothing_in_the_export_menu_and_about(tab, address):
     settled(opened(tab, f"{address}/?{TOY}"))
     tab.get_by_role("button", name="Export", exact=False).first.click()

@@ -40,6 +40,7 @@ def test_pages_open_and_fit(page, address, path, title, width):
     assert overflow <= 0
 
 
+@pytest.mark.matrix(width=None)
 @pytest.mark.parametrize("width", [1280, 400])
 def test_every_formula_and_mark_is_drawn_and_the_map_leads_to_the_cards(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})
@@ -136,6 +137,7 @@ def test_papers_models_lie_over_each_other_and_against_their_sizes(page, address
     assert "explore_against=model" in settled(page).url and "explore_models_shown=opt-175b" in page.url
 
 
+@pytest.mark.matrix(width=None)
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})

@@ -49,7 +49,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     enter(last.get_by_label("Share of block weights gone after it", exact=True), "0.55")
     expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
     for label in ("Windows", "First windows"):
-        enter(page.get_by_label(label, exact=True), "4")
+        enter(page.get_by_label(label, exact=True), "1")
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
     job = page.locator("[class*=st-key-run_job_]").first

@@ -77,16 +77,18 @@ def test_the_command_knows_its_version_and_the_bundled_results(installed):
     assert "sparsegpt@0.5" in listed.stdout and "smollm2-135m" in listed.stdout
 
 
-def test_own_results_go_to_the_folder_for_user_data(installed):
-    done = installed.slimscope("run", "./my-model", "magnitude@0.5", "--perplexity", "my-text.txt@32:4")
+def test_a_method_of_another_package_runs_and_its_results_go_to_the_folder_for_user_data(installed, tmp_path):
+    known = {"PYTHONPATH": str(write_plugin(tmp_path))}
+    done = installed.slimscope("run", "./my-model", "random@0.5", "--perplexity", "my-text.txt@32:4", **known)
     assert done.returncode == 0, done.stderr
+    assert "random@0.5" in done.stdout
     assert (installed.home / "data" / "slimscope" / "local.db").is_file()
     assert (installed.home / "cache" / "slimscope").is_dir()
 
 
 def test_a_folder_that_is_named_for_results_is_used(installed, tmp_path):
     known = {"SLIMSCOPE_RESULTS": str(tmp_path / "mine")}
-    done = installed.slimscope("run", "./my-model", "dense", "--perplexity", "my-text.txt@32:2", **known)
+    done = installed.slimscope("results", "smollm2-135m", "--limit", "1", **known)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "local.db").is_file()
 
@@ -99,13 +101,6 @@ def test_the_api_is_the_package(installed):
     command = [str(installed.bin / "python"), "-c", code]
     done = subprocess.run(command, env=installed.env, cwd=installed.here, capture_output=True, text=True, timeout=200)
     assert done.stdout.split() == ["magnitude@0.25", "True", str(installed.packages / "slimscope" / "__init__.py")]
-
-
-def test_a_method_of_another_package_runs(installed, tmp_path):
-    known = {"PYTHONPATH": str(write_plugin(tmp_path))}
-    done = installed.slimscope("run", "./my-model", "random@0.5", "--perplexity", "my-text.txt@32:4", **known)
-    assert done.returncode == 0, done.stderr
-    assert "random@0.5" in done.stdout
 
 
 def test_another_package_named_core_ends_the_command_with_a_sentence(installed, tmp_path):

@@ -198,11 +198,11 @@ def test_default_model_scores_the_seven_tasks_as_hflm_does():
     model, tokenizer = load_model(source), load_tokenizer(source)
     harness = harness_tasks(SEVEN)
     theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
-    for outcome in evaluate(model, tokenizer, [Task(task=name, limit=8) for name in SEVEN], "float32"):
+    for outcome in evaluate(model, tokenizer, [Task(task=name, limit=4) for name in SEVEN], "float32"):
         task = harness[outcome.task.task]
-        task.build_all_requests(limit=8)
+        task.build_all_requests(limit=4)
         expected = iter(theirs.loglikelihood(task.instances, disable_tqdm=True))
-        for (_, document), ours in zip(task.doc_iterator(limit=8), outcome.samples.itertuples(), strict=True):
+        for (_, document), ours in zip(task.doc_iterator(limit=4), outcome.samples.itertuples(), strict=True):
             choices = [next(expected) for _ in ours.loglikelihoods]
             assert ours.loglikelihoods == pytest.approx([score for score, _ in choices], abs=1e-3)
             assert ours.acc == task.process_results(document, choices)["acc"]
