@@ -7,16 +7,15 @@ export OMP_WAIT_POLICY ?= PASSIVE
 run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
-# Three processes on two cores, each computing with one thread: browsers and jobs often wait.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 30 --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --durations 30 --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What needs no torch: before each commit.
 quick: .venv/installed-test
 	$(PYTEST) --tier quick -m "not gpu and not real and not postgres"
 
-# One case of each class of input.
+# One case of each class of input; PART=K/N adds one part of N of the other cases.
 test: .venv/installed-test
-	$(PYTEST) --tier test -m "not gpu"
+	$(PYTEST) --tier test -m "not gpu" $(if $(PART),--part $(PART))
 
 # What the tests of `make test` cover; they take half as long again.
 coverage: .venv/installed-test

@@ -20,6 +20,11 @@ def test_product(case, size):
 
 def test_alone():
     pass
+
+
+@pytest.mark.full
+def test_again():
+    pass
 """
 pytest_plugins = ["pytester"]
 
@@ -64,9 +69,10 @@ def test_the_tiers_and_their_parts_divide_the_tests(pytester):
     everything = collected(pytester)
     test, full = collected(pytester, "--tier", "test"), collected(pytester, "--tier", "full")
     parts = [collected(pytester, "--tier", "full", "--part", f"{number}/3") for number in (1, 2, 3)]
-    assert len(everything) == 9 and test | full == everything and not test & full
-    assert {"test_it.py::test_alone"} < test and len(test) == 4
+    assert len(everything) == 10 and test | full == everything and not test & full
+    assert {"test_it.py::test_alone"} < test and len(test) == 4 and "test_it.py::test_again" in full
     assert set().union(*parts) == full and sum(map(len, parts)) == len(full)
+    assert collected(pytester, "--tier", "test", "--part", "2/3") == test | parts[1]
 
 
 @pytest.mark.parametrize("part", ["0/4", "5/4", "2", "a/b"])

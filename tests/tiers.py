@@ -1,8 +1,10 @@
 """The tiers of the tests: `make quick`, `make test` and `make full` run what `--tier` selects here.
 
 A test function with several `parametrize` marks, or a mark `matrix`, is a matrix. `test` keeps one combination for each
-class of each parameter, and `full` keeps the rest: all of it, or with `--part K/N` every N-th. Each value is a
+class of each parameter, and `full` keeps the rest. `--part K/N` takes one of N parts of that rest: `full` keeps no more
+than it, and `test` keeps it, too. Each value is a
 class of its own, unless `matrix(name=classify)` says what class a value of a parameter is in; with None all are in one.
+The mark `full` leaves a test to that tier whose class of input another test of `test` has.
 `quick` keeps the files of `quick.txt`, whose tests need no torch, and makes an import of torch an error. Without
 `--tier` everything runs.
 """
@@ -25,14 +27,17 @@ QUICK_FILES = Path(__file__).with_name("quick.txt")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tiers")
     group.addoption("--tier", choices=TIERS, help="the tests to run; all by default")
-    group.addoption("--part", metavar="K/N", help="of --tier full: the K-th of N parts of equal size")
+    group.addoption("--part", metavar="K/N", help="of what is in --tier full: the K-th of N parts of equal size")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "matrix(**classes): one case a class in `make test`, the rest in `make full`")
+    config.addinivalue_line(
+        "markers", "full: in `make full` only, as another test of `make test` has its class of input"
+    )
     config.addinivalue_line("markers", "model: needs torch, in a file of `make quick`")
-    if config.option.part and (config.option.tier != "full" or _part(config.option.part) is None):
-        raise pytest.UsageError("--part is K/N with 1 <= K <= N, and of --tier full only.")
+    if config.option.part and (config.option.tier not in ("test", "full") or _part(config.option.part) is None):
+        raise pytest.UsageError("--part is K/N with 1 <= K <= N, and of --tier test or full.")
     if config.option.tier == "quick":
         sys.modules["torch"] = None  # type: ignore[assignment]
 
@@ -64,13 +69,14 @@ def _kept(config: pytest.Config, items: Sequence[pytest.Item]) -> list[bool]:
         return [not item.get_closest_marker("model") for item in items]
     if tier is None:
         return [True] * len(items)
-    first = first_of_each_class(items)
-    if tier == "test":
-        return first
-    number, parts = _part(config.option.part or "1/1") or (1, 1)
-    return [
-        not one and crc32(item.nodeid.encode()) % parts == number - 1 for item, one in zip(items, first, strict=True)
+    first = [
+        one and not item.get_closest_marker("full") for item, one in zip(items, first_of_each_class(items), strict=True)
     ]
+    number, parts = _part(config.option.part or "1/1") or (1, 1)
+    part = [crc32(item.nodeid.encode()) % parts == number - 1 for item in items]
+    if tier == "full":
+        return [drawn and not one for drawn, one in zip(part, first, strict=True)]
+    return [one or bool(config.option.part and drawn) for drawn, one in zip(part, first, strict=True)]
 
 
 def first_of_each_class(items: Sequence[pytest.Item]) -> list[bool]:
@@ -80,7 +86,7 @@ def first_of_each_class(items: Sequence[pytest.Item]) -> list[bool]:
     for item in items:
         mark = item.get_closest_marker("matrix")
         axes = len(list(item.iter_markers("parametrize")))
-        if axes == 0 or (axes == 1 and mark is None):
+        if mark is None and axes < 2:
             found.append(True)
             continue
         function, kinds = item.nodeid.partition("[")[0], mark.kwargs if mark else {}

@@ -38,6 +38,7 @@ def test_the_flag_gives_tiny_arguments_and_a_tiny_model(monkeypatch):
     assert seen == [(2, True)]
 
 
+@pytest.mark.full
 @pytest.mark.e2e
 def test_the_pages_are_timed_in_a_browser(results_dir):
     require_chromium()

@@ -66,7 +66,7 @@ def _violations(tab) -> list[str]:
     ]
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(tab=None)
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_that_is_not_streamlits_own(tab, address, state):
     settled(opened(tab, f"{address}/{STATES[state]}"))

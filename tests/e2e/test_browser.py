@@ -57,6 +57,7 @@ def test_every_formula_and_mark_is_drawn_and_the_map_leads_to_the_cards(page, ad
     page.wait_for_function("Math.abs(document.getElementById('slicegpt').getBoundingClientRect().top) < 450")
 
 
+@pytest.mark.full
 def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
     settled(opened(page, address))
     page.get_by_role("link", name="What fits a budget?").click()
@@ -94,6 +95,7 @@ def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
     page.get_by_text("With 40 % of the weights removed").wait_for()
 
 
+@pytest.mark.full
 def test_labels_stay_inside_the_chart_on_a_phone(page, address):
     page.set_viewport_size({"width": 400, "height": 850})
     opened(page, f"{address}/?{TOY}")
@@ -109,6 +111,7 @@ def test_labels_stay_inside_the_chart_on_a_phone(page, address):
                 assert box["x"] + box["width"] <= outer["x"] + outer["width"] + 1, text.text_content()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("axis", ["ratio asked for", "packed size"])
 def test_no_label_lies_on_another(page, address, axis, width):
@@ -125,6 +128,7 @@ def test_no_label_lies_on_another(page, address, axis, width):
         assert not (across and down), (one, other)
 
 
+@pytest.mark.full
 def test_papers_models_lie_over_each_other_and_against_their_sizes(page, address):
     opened(page, f"{address}/?explore_model=opt-125m&explore_mode=Several+models")
     page.locator(".js-plotly-plot .textpoint text").first.wait_for()
@@ -137,7 +141,7 @@ def test_papers_models_lie_over_each_other_and_against_their_sizes(page, address
     assert "explore_against=model" in settled(page).url and "explore_models_shown=opt-175b" in page.url
 
 
-@pytest.mark.matrix(width=None)
+@pytest.mark.full
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})
@@ -158,6 +162,7 @@ def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address
     assert overflow <= 0
 
 
+@pytest.mark.full
 def test_a_series_that_is_not_chosen_goes_from_chart_table_and_address(page, address):
     opened(page, f"{address}/?{TOY}")
     chart = page.locator(".js-plotly-plot").first
@@ -185,6 +190,7 @@ def test_exports_download(page, address, button, ending, magic):
     assert Path(download.value.path()).read_bytes().startswith(magic)
 
 
+@pytest.mark.full
 def test_an_address_restores_the_view(page, address):
     opened(page, f"{address}/?{TOY}&explore_methods=SparseGPT&explore_at=30+%25&explore_x=packed+size")
     page.get_by_text("With 30 % of the weights removed").wait_for()
@@ -194,6 +200,7 @@ def test_an_address_restores_the_view(page, address):
     assert [text for text in chart.locator(".textpoint").all_text_contents() if "Magnitude" in text] == []
 
 
+@pytest.mark.full
 def test_dark_and_light_pages_have_charts_one_can_read(browser, address):
     colors = {}
     for scheme in ("light", "dark"):
@@ -248,6 +255,7 @@ def test_the_chain_and_its_cards_follow_each_other(page, address):
     assert page.locator("[class*=st-key-run_card][class*=_box]").count() == 3
 
 
+@pytest.mark.full
 def test_a_job_that_is_tried_again_shows_how_it_ends(page, address, results):
     queue = Queue(Store(f"sqlite:///{results / 'local.db'}"))
     first = queue.submit(build_run("toy", "gone", [build_stage("magnitude", 0.5)]))
@@ -258,6 +266,7 @@ def test_a_job_that_is_tried_again_shows_how_it_ends(page, address, results):
     again.get_by_role("alert").filter(has_text="toy").wait_for(timeout=90_000)
 
 
+@pytest.mark.full
 def test_a_folder_that_a_link_names_waits_for_the_button(page, address, tmp_path):
     (tmp_path / "config.json").write_text("[]")
     settled(opened(page, f"{address}/run?run_model={tmp_path}"))

@@ -17,7 +17,7 @@ VIEW = {
 }
 
 
-@pytest.mark.matrix(width=None)
+@pytest.mark.full
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_chats_prompt_is_read_with_its_demonstrations_coloured(page, address, width):
     for file in (card("piqa").file, card("piqa").pool):

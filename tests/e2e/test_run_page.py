@@ -41,7 +41,7 @@ def test_a_grid_is_queued_reordered_and_cancelled(page, address, computing):
     expect(card.get_by_role("button", name="Start")).to_be_enabled()
 
 
-@pytest.mark.matrix(width=None)
+@pytest.mark.full
 @pytest.mark.parametrize("width", [1280, 400])
 def test_start_and_estimate_stay_in_sight_wherever_one_is_in_the_form(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})
@@ -56,6 +56,7 @@ def test_start_and_estimate_stay_in_sight_wherever_one_is_in_the_form(page, addr
     assert top > 300
 
 
+@pytest.mark.full
 def test_a_link_restores_what_was_entered(page, address, browser):
     settled(opened(page, f"{address}/run?{LONG}"))
     windows = page.get_by_label("First windows", exact=True)

@@ -51,6 +51,7 @@ def test_the_form_offers_it(python):
     assert done.stdout.splitlines() == ["['random@0.25']", "['random']"]
 
 
+@pytest.mark.full
 def test_the_doctor_names_what_is_left_out(python):
     words = " ".join(python("-m", "core", "doctor").stdout.split())  # cells wrap
     assert "plug-in random yes Random, of random_pruning" in words and "there is a method wanda already" in words

@@ -29,6 +29,7 @@ print("same")
 """
 
 
+@pytest.mark.matrix(name=None)
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_method_s_model_is_saved_and_loaded(name, tmp_path):
     folders = []

@@ -26,6 +26,7 @@ def test_a_chain_keeps_all_that_its_stages_made(tied):
     assert 0.5 <= result.footprint.embedding_removed < 1
 
 
+@pytest.mark.matrix(chain=None)
 @pytest.mark.parametrize("chain", [CHAIN, "rotate+tensor-train@2x,head=explicit", "embedding-lowrank@2x"])
 def test_plain_transformers_reads_what_is_saved(chain, tmp_path):
     model, result = made(chain, tie_word_embeddings=True)
