@@ -14,7 +14,7 @@ from rich.table import Table
 from torch.utils.benchmark import Timer
 
 from benchmarks.smoke import run
-from core.chain import Shared, parse
+from core.chain import ChainDefaults, parse
 from core.models.sources import identify, load_model
 from core.progress import silent
 from core.request.asked import build_asked
@@ -34,7 +34,7 @@ def main(
     sides = {"dense": load_model(identify(model))}
     for chain in (f"tensor-train@{factor}x", f"embedding-lowrank@{factor}x"):
         made = load_model(identify(model))
-        (stage,) = build_asked(parse(chain), Shared(None, None, 0))
+        (stage,) = build_asked(parse(chain), ChainDefaults(None, None, 0))
         compress(made, stage, None, "cpu", silent)
         sides[chain] = made
     table = Table(title=f"{model}, {torch.get_num_threads()} threads, microseconds")

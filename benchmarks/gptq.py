@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from benchmarks.peer import compress
 from benchmarks.smoke import run
 from core.analysis.paired import difference
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.correlations import error_of
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.engine.stages import apply
@@ -31,7 +31,7 @@ from core.models.sources import identify, load_model, load_tokenizer
 from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 
 PEER = "llm-compressor"
 Windows = Annotated[int, typer.Option(min=2, help="An interval is made of two or more.")]
@@ -50,7 +50,7 @@ def main(
     source = identify(model)
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
-    calibration = Calibration(corpus=corpus, windows=windows, window=window)
+    calibration = TextWindows(corpus=corpus, windows=windows, window=window)
     tokens = calibration_windows(calibration, tokenizer, 0)  # (windows, window)
     texts = evaluation_windows(evaluation, tokenizer, window, windows)
     table = Table(title=f"GPTQ, {source.id}, {windows} windows of {window}, {torch.get_num_threads()} threads")
@@ -68,7 +68,7 @@ def main(
             calibration=calibration,
         )
         started = time.perf_counter()
-        apply(model, Given(stage, tokens), Context(torch.device("cpu")))
+        apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
     error = error_of(evaluation, {"window": window, "windows": windows}, "differences")

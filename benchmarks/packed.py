@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
-from core.chain import Shared, parse
+from core.chain import ChainDefaults, parse
 from core.evaluation.latency import DECODED, PROMPT, latency
 from core.evaluation.packed import packed
 from core.models.parts.blocks import execution_device, move
@@ -58,7 +58,7 @@ def main(
     network = load_model(identify(model))
     move(network, execution_device("cpu"))
     quantised = load_model(identify(model))
-    (wanted,) = build_asked(parse(stage), Shared(None, None, 0))
+    (wanted,) = build_asked(parse(stage), ChainDefaults(None, None, 0))
     compress(quantised, wanted, None, "cpu", silent)
     best: dict[str, dict[tuple[str, int], float]] = {}
     for _ in range(rounds):

@@ -29,14 +29,14 @@ from rich.table import Table
 from sqlalchemy import insert
 
 from benchmarks.smoke import run
-from core.chain import Shared, parse
+from core.chain import ChainDefaults, parse
 from core.data.cards import SEVEN, TASKS
 from core.paths import PROJECT, local_results_dir
 from core.registry import METHODS
 from core.request.asked import build_asked
 from core.request.complete import complete
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
-from core.specs import Calibration, RunSpec, VariantSpec
+from core.specs import RunSpec, TextWindows, VariantSpec
 from core.store.rows import written
 from core.store.store import Store
 from core.store.tables import measurements, variants
@@ -93,7 +93,7 @@ def unique(results: Iterable[Result]) -> Iterator[Result]:
 
 def made_up_result(model: str, chain: str, calibration: str, seed: int) -> Result:
     """Return a result of 20 numbers and a report of each linear."""
-    beside = Shared(Calibration.parse(calibration), Calibration.parse(TRAINING), seed)
+    beside = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(TRAINING), seed)
     stages = build_asked(parse(chain), beside)
     variant = Variant(
         key=VariantSpec(model=model, revision="1", stages=stages).key,
@@ -193,7 +193,7 @@ def measure_estimate() -> list[Row]:
 
 
 def wanted_run() -> RunSpec:
-    return complete(MODELS[0], "wanda@0.55", calibration=Calibration.parse(CALIBRATIONS[0]))
+    return complete(MODELS[0], "wanda@0.55", calibration=TextWindows.parse(CALIBRATIONS[0]))
 
 
 def measure_page(name: str, page: str | None) -> list[Row]:

@@ -30,7 +30,7 @@ from core.request.stages import DEFAULT_MODEL
 from core.shipping.base import Runtime
 from core.shipping.formats import find_format
 from core.shipping.proof import Proof, expected, prove
-from core.specs import Calibration
+from core.specs import TextWindows
 
 CHAINS = "slimllm@0.2;flap@0.2;sparsegpt@0.5+gptq@4bit,group_size=32"
 # Hugging Face last: it may bring the model to another precision.
@@ -55,7 +55,7 @@ class Export(NamedTuple):
     wanted: list  # what the variant itself says of the prompts
 
 
-def written(model: str, chain: str, types: str, calibration: Calibration, tokenizer, place: Path) -> list[Export]:
+def written(model: str, chain: str, types: str, calibration: TextWindows, tokenizer, place: Path) -> list[Export]:
     """Make a variant and write all exports that can hold it below a folder."""
     spec = complete(model, chain, calibration=calibration).variant
     network, result = make_variant(spec, tokenizer, "cpu", silent)
@@ -87,7 +87,7 @@ def main(
         exports = [
             export
             for chain in (DENSE, *filter(None, chains.split(";")))
-            for export in written(model, chain, types, Calibration.parse(calibration), tokenizer, Path(temporary))
+            for export in written(model, chain, types, TextWindows.parse(calibration), tokenizer, Path(temporary))
         ]
         proofs: list[list[Proof]] = [[] for _ in exports]
         for _ in range(rounds):

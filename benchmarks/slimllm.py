@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.data.corpora import calibration_windows, evaluation_windows
 from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
@@ -22,7 +22,7 @@ from core.models.sources import identify, load_model, load_tokenizer
 from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
-from core.specs import Calibration, Perplexity
+from core.specs import Perplexity, TextWindows
 
 SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("SlimLLM", "slimllm", {}),
@@ -50,7 +50,7 @@ def main(
     reuse_freed_memory()
     source = identify(model)
     tokenizer = load_tokenizer(source)
-    wanted, read = Perplexity.parse(on), Calibration.parse(calibration)
+    wanted, read = Perplexity.parse(on), TextWindows.parse(calibration)
     tokens = calibration_windows(read, tokenizer, 0)
     texts = evaluation_windows(wanted.corpus, tokenizer, wanted.window, wanted.windows)
     asked = [float(ratio) for ratio in ratios.split(",")]
@@ -63,7 +63,9 @@ def main(
         for ratio in asked:
             network = load_model(source, "float32")
             apply(
-                network, Given(build_stage(method, ratio, None, settings, read), tokens), Context(torch.device("cpu"))
+                network,
+                StageInput(build_stage(method, ratio, None, settings, read), tokens),
+                Context(torch.device("cpu")),
             )
             (reading,) = perplexity(network, {wanted: texts}, silent)
             found.append(f"{summary('perplexity', reading.samples)['value']:.2f}")

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from benchmarks.peer import compress
 from benchmarks.smoke import run
 from benchmarks.two_pass import prune_two_pass
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.engine.stages import apply
 from core.evaluation.perplexity import perplexity
@@ -25,7 +25,7 @@ from core.models.sources import identify, load_model, load_tokenizer
 from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 
 RATIO = 0.5
 SMOKE = {"windows": 2, "window": 24}
@@ -35,7 +35,7 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     source = identify(model)
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
-    calibration = Calibration(corpus=corpus, windows=windows, window=window)
+    calibration = TextWindows(corpus=corpus, windows=windows, window=window)
     tokens = calibration_windows(calibration, tokenizer, 0)
     texts = evaluation_windows(evaluation, tokenizer, window, windows)
     rows: list[tuple[str, float, float]] = []
@@ -50,7 +50,7 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
         reuse_freed_memory()  # as every run of the engine does
         stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)
         started = time.perf_counter()
-        apply(model, Given(stage, tokens), Context(torch.device("cpu")))
+        apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
     reference = load_model(source, "float32")

@@ -25,7 +25,7 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
-from core.specs import Calibration
+from core.specs import TextWindows
 
 RATIO = 0.5
 SIDES = ("SparseGPT", "SparseGPT + AdaPrune", "ALPS", "OBS")
@@ -35,7 +35,7 @@ SMOKE = {"windows": 2, "window": 24, "blocks": "0"}
 
 def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: str = DEFAULT_MODEL) -> None:
     source = identify(model)
-    text = Calibration(corpus=default_corpora()[1], windows=windows, window=window)
+    text = TextWindows(corpus=default_corpora()[1], windows=windows, window=window)
     tokens = calibration_windows(text, load_tokenizer(source), 0)
     network = load_model(source, "float32")
     reuse_freed_memory()

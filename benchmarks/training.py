@@ -27,7 +27,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL
-from core.specs import Calibration
+from core.specs import TextWindows
 from core.training.adapters import add_adapters
 from core.training.examples import Batch, Example, Examples
 from core.training.loop import Budget, train
@@ -85,7 +85,7 @@ def main(
     reuse_freed_memory()
     source = identify(model)
     corpus = default_corpora()[1]
-    wanted = Calibration(corpus=corpus, windows=steps * batch + 1, window=length)
+    wanted = TextWindows(corpus=corpus, windows=steps * batch + 1, window=length)
     windows = calibration_windows(wanted, load_tokenizer(source), 0)
     work: dict[str, Any] = {"windows": windows, "steps": steps, "batch": batch, "rank": rank}
     sides: dict[str, Callable[..., tuple[float, float]]] = {

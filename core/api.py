@@ -32,7 +32,7 @@ except ImportError as error:
     raise
 
 from core.errors import UserError  # noqa: E402
-from core.specs import Calibration, Perplexity, RunSpec, Task  # noqa: E402
+from core.specs import Perplexity, RunSpec, Task, TextWindows  # noqa: E402
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,9 +63,9 @@ class Variant:
     @property
     def chain(self) -> str:
         """The chain as it is written, such as `sparsegpt@0.5+adaprune`."""
-        from core.chain import written
+        from core.chain import format_chain
 
-        return written(self.spec.variant.stages)
+        return format_chain(self.spec.variant.stages)
 
 
 def load(model: str = "smollm2-135m", *, device: str = "cpu", dtype: str = "float32") -> Variant:
@@ -194,7 +194,7 @@ def _make(
     from core.request.complete import complete
     from core.store.store import Store, compute_lock
 
-    texts, examples = (Calibration.parse(text) if text else None for text in (calibration, train))
+    texts, examples = (TextWindows.parse(text) if text else None for text in (calibration, train))
     spec = complete(model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype)
     tokenizer = load_tokenizer(identify_again(spec.variant.model, spec.variant.revision))
     with compute_lock():

@@ -19,8 +19,8 @@ from typing import Any
 from core.errors import ChainError, UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
-from core.registry import get_stage, reads, settings_of
-from core.specs import WHOLE, Calibration, Stage, parse_bits, parse_factor, parse_pattern
+from core.registry import data_requirement, get_stage, settings_of
+from core.specs import WHOLE, Stage, TextWindows, parse_bits, parse_factor, parse_pattern
 
 DENSE = "dense"
 MOST_STAGES = 20  # of a chain; the checks of whether each may follow the others take their time
@@ -30,7 +30,7 @@ NUMBER = re.compile(r"\d+(\.\d*)?(e-?\d+)?|\.\d+(e-?\d+)?")
 
 
 @dataclass(frozen=True)
-class Asked:
+class StageRequest:
     """A stage as it is asked for, before what it leaves open is filled in and checked."""
 
     name: str
@@ -39,11 +39,11 @@ class Asked:
     open: bool = False  # whether an amount is still to be filled in
     settings: Mapping[str, Any] = field(default_factory=dict)  # parameters; values may be text
     layers: str | None = None
-    text: Calibration | None = None  # None is that which is given beside the chain
+    text: TextWindows | None = None  # None is that which is given beside the chain
     seed: int | None = None
-    written: Written | None = None  # where it stands, for messages
+    written: ChainSource | None = None  # where it stands, for messages
 
-    def filled(self, ratio: float | None, pattern: str | None) -> Asked:
+    def filled(self, ratio: float | None, pattern: str | None) -> StageRequest:
         """Return the stage with its open amount filled in."""
         return replace(self, ratio=ratio, pattern=pattern, open=False)
 
@@ -64,7 +64,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Written:
+class ChainSource:
     """Where the parts of a stage stand in the text of its chain."""
 
     chain: str
@@ -75,19 +75,19 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Shared:
+class ChainDefaults:
     """What is given beside a chain to all its stages that read it; None where none does, or they differ in it."""
 
-    calibration: Calibration | None = None
-    train: Calibration | None = None
+    calibration: TextWindows | None = None
+    train: TextWindows | None = None
     seed: int | None = None
 
-    def text(self, kind: Reads) -> Calibration | None:
+    def text(self, kind: Reads) -> TextWindows | None:
         """Return the text for stages that read of this kind."""
         return {"calibration": self.calibration, "training": self.train, "nothing": None}[kind]
 
 
-def parse(chain: str) -> tuple[Asked, ...]:
+def parse(chain: str) -> tuple[StageRequest, ...]:
     """Return the stages of a written chain.
 
     Raises `ChainError` with the character at which something is wrong.
@@ -146,13 +146,13 @@ class _Reader:
         return ChainError(self.chain, self.place, message)
 
 
-def _stage(reader: _Reader) -> Asked:
+def _stage(reader: _Reader) -> StageRequest:
     reader.take(r"\s+")
     places = {"": reader.place}
     name = reader.take(rf"(?:(?![=]){PLAIN})+")
     if not name:
         raise reader.fault("A stage is missing here, such as wanda@0.5.")
-    stage = Asked(name, written=Written(reader.chain, places))
+    stage = StageRequest(name, written=ChainSource(reader.chain, places))
     with stage.told():
         known = get_stage(name)
     if reader.take("@"):
@@ -230,36 +230,36 @@ def _given(method: type[Method], name: str, value: str) -> Any:
     if method.name == DENSE:
         raise UserError(f"{method.name} has no parameter {echo(name)}; it has no parameters.")
     if name == "text":
-        return Calibration.parse(value)
+        return TextWindows.parse(value)
     if not re.fullmatch(WHOLE, value):
         raise UserError(f"Seed {echo(value)} is no whole number, such as 0, 1 or 2, of at most nine digits.")
     return int(value)
 
 
-def shared(stages: Sequence[Stage]) -> Shared:
+def shared(stages: Sequence[Stage]) -> ChainDefaults:
     """Return what is given beside the chain of these stages."""
-    read = [(reads(stage), stage.calibration) for stage in stages]
+    read = [(data_requirement(stage), stage.calibration) for stage in stages]
 
-    def one(kind: str) -> Calibration | None:
+    def one(kind: str) -> TextWindows | None:
         texts = {text for reads, text in read if reads == kind}
         return texts.pop() if len(texts) == 1 else None
 
     seeds = {stage.seed for stage in stages if stage.seed is not None}
-    return Shared(one("calibration"), one("training"), seeds.pop() if len(seeds) == 1 else None)
+    return ChainDefaults(one("calibration"), one("training"), seeds.pop() if len(seeds) == 1 else None)
 
 
-def options_of(beside: Shared) -> list[str]:
+def default_flags(beside: ChainDefaults) -> list[str]:
     """Return what is given beside a chain, as options of the command line."""
     texts = {"--calibration": beside.calibration, "--train": beside.train, "--seed": beside.seed or None}
     return [word for option, value in texts.items() if value is not None for word in (option, str(value))]
 
 
-def written(stages: Sequence[Stage]) -> str:
+def format_chain(stages: Sequence[Stage]) -> str:
     """Return the chain of stages, `parse` of which, completed with what is `shared`, gives the same stages."""
     return _joined(stages, None)
 
 
-def series(stages: Sequence[Stage]) -> str:
+def series_chain(stages: Sequence[Stage]) -> str:
     """Return the chain with its last amount left open: the name of all variants that differ in that one."""
     return _joined(stages, max((place for place, stage in enumerate(stages) if stage.removes), default=None))
 
@@ -276,7 +276,7 @@ def _joined(stages: Sequence[Stage], left_open: int | None) -> str:
 
 def file_name(stages: Sequence[Stage]) -> str:
     """Return the chain as part of the name of a file or folder: patterns as `2of4`, and no sign that systems refuse."""
-    return re.sub(r"[^\w@+,.=-]", "-", re.sub(rf"@{WHOLE}:{WHOLE}", r"@\1of\2", written(stages)))[:100]
+    return re.sub(r"[^\w@+,.=-]", "-", re.sub(rf"@{WHOLE}:{WHOLE}", r"@\1of\2", format_chain(stages)))[:100]
 
 
 def _amount_of(stage: Stage) -> str:
@@ -285,11 +285,11 @@ def _amount_of(stage: Stage) -> str:
     return f"@{stage.pattern}" if stage.pattern else f"@{_number(stage.share)}"
 
 
-def _written(stage: Stage, amount: str, beside: Shared) -> str:
+def _written(stage: Stage, amount: str, beside: ChainDefaults) -> str:
     parts = {name: plain(value) for name, value in sorted(settings_of(stage).items())}
     if stage.layers is not None:
         parts["layers"] = stage.layers
-    if stage.calibration and beside.text(reads(stage)) is None:
+    if stage.calibration and beside.text(data_requirement(stage)) is None:
         parts["text"] = str(stage.calibration)
     if stage.seed is not None and beside.seed is None:
         parts["seed"] = str(stage.seed)

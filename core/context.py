@@ -29,7 +29,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Given:
+class StageInput:
     """A stage, and what it works with."""
 
     stage: Stage
@@ -53,7 +53,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageResult:
     """What a stage did to a model in place."""
 
     reports: list[LayerReport]  # one a linear; none where the stage removes nothing

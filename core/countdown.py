@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from core.words import duration
+from core.words import format_duration
 
 ENOUGH = 0.05  # share of a stage after which its pace is known
 SLACK = 1.25, 3.0  # by which factor and seconds a stage may slow down before its last number is given up
@@ -62,7 +62,7 @@ def left_words(seconds: float | None) -> str:
     """Write the seconds that are left; `longer than expected` where there are none, empty where they are not known."""
     if seconds is None:
         return ""
-    return f"{duration(seconds)} left" if seconds > 0 else "longer than expected"
+    return f"{format_duration(seconds)} left" if seconds > 0 else "longer than expected"
 
 
 def queue_left(expected: float, elapsed: float, stage: float | None, waiting: float) -> float:

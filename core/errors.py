@@ -25,11 +25,11 @@ class ChainError(UserError):
         self.position, self.message = position, message
 
 
-class NotStored(UserError):
+class StorageError(UserError):
     """A result could not be written: whatever is computed next would be lost, too."""
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The user asked a running job to stop. `kept` is the result that it had come to, if it is worth keeping."""
 
     def __init__(self, kept: Any = None):

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from core.errors import UserError
-from core.specs import IMPORTED, Calibration, Fewshot, Stage, parse_bits, parse_factor, parse_pattern
+from core.specs import IMPORTED, Fewshot, Stage, TextWindows, parse_bits, parse_factor, parse_pattern
 
 MOST = 2**63  # what tables and databases count with
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
@@ -21,7 +21,7 @@ PLAIN = (str, int, float, type(None))  # what the values of a protocol are
 BATCHED = ("prefill", "decode", "memory")  # metrics that are of a batch
 
 Count = Annotated[int, Field(ge=0, lt=MOST)]
-Some = Annotated[int, Field(ge=1, lt=MOST)]
+PositiveCount = Annotated[int, Field(ge=1, lt=MOST)]
 
 
 def fault(error: ValidationError) -> str:
@@ -44,7 +44,7 @@ def _read_by(parse: Callable[[str], Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-Text = Annotated[str, _read_by(Calibration.parse)]  # CORPUS:NxL
+Text = Annotated[str, _read_by(TextWindows.parse)]  # CORPUS:NxL
 Pattern = Annotated[str, _read_by(parse_pattern)]  # N:M
 Ratio = Annotated[float, Field(ge=0, le=1)]
 

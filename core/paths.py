@@ -24,7 +24,7 @@ def typed_path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def kept_variant(key: str) -> Path:
+def cached_variant(key: str) -> Path:
     """Return the folder of the cache where a compressed model is kept, if it is."""
     return cache_dir() / "variants" / key
 

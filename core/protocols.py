@@ -8,10 +8,10 @@ from typing import Any
 from core.data.corpora import identify_corpus
 from core.data.tasks import identify_task
 from core.results import Measurement, Result
-from core.specs import Perplexity, RunSpec, Scan, Task
+from core.specs import Perplexity, RunSpec, SensitivityScan, Task
 
 
-def missing(
+def missing_part(
     spec: RunSpec, stored: Result | None, lost: Callable[[str, Measurement], bool] = lambda key, row: False
 ) -> RunSpec | None:
     """Return the part of `spec` that `stored` does not answer; None where it answers everything.
@@ -23,14 +23,14 @@ def missing(
     rows, dtype, key = stored.measurements, spec.variant.dtype, stored.variant.key
 
     def answered(wanted: Perplexity | Task, precision: str) -> bool:
-        return any(answers(row, wanted, precision) and not lost(key, row) for row in rows)
+        return any(satisfies(row, wanted, precision) and not lost(key, row) for row in rows)
 
     perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype))
     tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
     if latency and any(stage.ratio_kind == "bits" or stage.parameters.get("bits") for stage in spec.variant.stages):
         perplexity = spec.perplexity  # also of the packed weights, whose latency it is
-    scan = spec.scan if spec.scan and not any(answers(row, spec.scan, dtype) for row in rows) else None
+    scan = spec.scan if spec.scan and not any(satisfies(row, spec.scan, dtype) for row in rows) else None
     if not (perplexity or tasks or latency or scan or spec.save):
         return None
     return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency, "scan": scan})
@@ -38,19 +38,19 @@ def missing(
 
 def requested(spec: RunSpec, rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Return the rows that a run asks for, in the order that it names them in."""
-    texts = (row for wanted in spec.perplexity for row in rows if answers(row, wanted, spec.variant.dtype))
-    tasks = (row for wanted in spec.tasks for row in rows if answers(row, wanted, spec.scoring_dtype))
+    texts = (row for wanted in spec.perplexity for row in rows if satisfies(row, wanted, spec.variant.dtype))
+    tasks = (row for wanted in spec.tasks for row in rows if satisfies(row, wanted, spec.scoring_dtype))
     return (*texts, *tasks, *(row for row in rows if spec.latency and "batch" in row.protocol))
 
 
-def answers(row: Measurement, wanted: Perplexity | Task | Scan, dtype: str) -> bool:
+def satisfies(row: Measurement, wanted: Perplexity | Task | SensitivityScan, dtype: str) -> bool:
     """Whether a stored row is the number that is asked for, in the precision `dtype`."""
     # The protocol is compared first, as naming a text looks at files.
     if isinstance(wanted, Perplexity):
         alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
         alike = alike and wanted.spread == row.protocol.get("spread", False)
         return alike and row.dataset == identify_corpus(wanted.corpus).id
-    if isinstance(wanted, Scan):
+    if isinstance(wanted, SensitivityScan):
         return scan_protocol(wanted, dtype).items() <= row.protocol.items() and row.dataset == wanted.text.corpus
     alike = task_protocol(wanted, dtype).items() <= row.protocol.items()
     return alike and row.dataset == identify_task(wanted.task).id
@@ -62,7 +62,7 @@ def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
     return protocol | ({"spread": True} if wanted.spread else {})
 
 
-def scan_protocol(wanted: Scan, dtype: str) -> dict[str, Any]:
+def scan_protocol(wanted: SensitivityScan, dtype: str) -> dict[str, Any]:
     """Return what the sensitivities of all parts depend on besides variant and text; `windows` are all of these."""
     text = wanted.text
     return {"by": wanted.by, "window": text.window, "windows": text.windows, "seed": wanted.seed, "dtype": dtype}

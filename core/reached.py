@@ -7,19 +7,19 @@ import re
 from collections.abc import Sequence
 
 from core.errors import UserError
-from core.registry import made, rounds
+from core.registry import build_method, quantises
 from core.removal import block_share, model_share, weights
 from core.results import LayerReport, Result
 
-TOLD = 0.005  # a difference that shows in whole percents
+GAP_TOLERANCE = 0.005  # a difference that shows in whole percents
 
 
-def share(value: float | None) -> str:
+def format_percent(value: float | None) -> str:
     """Write a share as a percentage with one digit: `50.0%`. Only all is 100 %. Nothing where there is none."""
     return "" if value is None else f"{value if value >= 1 else min(value, 0.999):.1%}"
 
 
-def removed(result: Result) -> float | None:
+def counted_removed_fraction(result: Result) -> float | None:
     """Return the share that is zero or gone, of the weights that a variant's ratio counts, whichever stage removed it.
 
     These are the dense model's block linears, or those of them that the last removing stage selected by `layers`; of a
@@ -29,7 +29,7 @@ def removed(result: Result) -> float | None:
     layers = [layer for layer in result.layers if layer.stage in places[-1:]]
     if result.variant.layers is None or not layers:
         return block_share(result)
-    if rounds(result.variant.stages[places[-1]]):  # whose reports count codes that are 0, too
+    if quantises(result.variant.stages[places[-1]]):  # whose reports count codes that are 0, too
         return None
     left = sum((1 - layer.sparsity) * weights(layer) for layer in layers)
     return 1 - left / max(sum(_dense_sizes(result, layers).values()), 1)
@@ -47,16 +47,18 @@ def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, flo
     return found
 
 
-def missed(result: Result) -> str | None:
+def describe_gap(result: Result) -> str | None:
     """Return a sentence where a variant is further from its asked ratio than rounding to whole units explains."""
     if (asked := result.variant.ratio) is None or result.variant.elsewhere:
         return None
     if result.variant.ratio_kind in ("bits", "embedding"):  # which are not of block weights, and never less than asked
         return None
-    if (reached := removed(result)) is None or abs(reached - asked) <= max(TOLD, _half_a_unit(result)):
+    if (reached := counted_removed_fraction(result)) is None or abs(reached - asked) <= max(
+        GAP_TOLERANCE, _half_a_unit(result)
+    ):
         return None
     counted = "the convolutions' weights" if result.of_convolutions else "the block weights"
-    return f"{share(reached)} of {counted} were removed, not the {share(asked)} that were asked for."
+    return f"{format_percent(reached)} of {counted} were removed, not the {format_percent(asked)} that were asked for."
 
 
 def embedding_words(result: Result) -> str | None:
@@ -65,11 +67,13 @@ def embedding_words(result: Result) -> str | None:
     if size is None or size.embedding_removed is None:
         return None
     notes = [f" ({made['note']})" for made in result.variant.made if "note" in made]
-    said = f"{share(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}"
+    said = f"{format_percent(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}"
     if (gone := model_share(result)) is None:
         return f"{said}."
     return f"{said}, and " + (
-        f"{share(gone)} of the whole model." if gone >= 0 else f"the whole model is {share(-gone)} larger."
+        f"{format_percent(gone)} of the whole model."
+        if gone >= 0
+        else f"the whole model is {format_percent(-gone)} larger."
     )
 
 
@@ -80,7 +84,7 @@ def _half_a_unit(result: Result) -> float:
     if stage is None or not layers:
         return 0.0
     try:
-        method = made(stage)
+        method = build_method(stage)
     except UserError:  # of a version with other methods
         return 0.0
     return method.rounding(len({layer.block for layer in layers}), max(min(layer.shape[1] for layer in layers), 1))

@@ -112,13 +112,13 @@ def get_stage(name: str) -> type[Method]:
     raise unknown("stage", name, [stage.name for stage in STAGES])
 
 
-def made(stage: Stage) -> Method:
+def build_method(stage: Stage) -> Method:
     """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
     found = get_stage(stage.method)
     return found.of(found.parsed(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern)
 
 
-def reads(stage: Stage) -> Reads:
+def data_requirement(stage: Stage) -> Reads:
     """Return what text a stage reads, also one that this version does not have."""
     try:
         return _kept(stage).reads
@@ -128,7 +128,7 @@ def reads(stage: Stage) -> Reads:
         return "training" if stage.recovers else "calibration"
 
 
-def rounds(stage: Stage) -> frozenset[Place]:
+def quantises(stage: Stage) -> frozenset[Place]:
     """Return which weights a stage leaves on a grid of few bits; none of a stage that this version does not have."""
     try:
         return _kept(stage).rounds
@@ -139,7 +139,7 @@ def rounds(stage: Stage) -> frozenset[Place]:
 def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
     """Whether a chain gives back the weights of a model's file: its one stage finds the grid that they lie on there."""
     card = BY_ID.get(model)
-    if card is None or card.grid is None or len(stages) > 1 or not rounds(stages[0]):
+    if card is None or card.grid is None or len(stages) > 1 or not quantises(stages[0]):
         return False
     method, bits = _kept(stages[0]), parse_bits(stages[0].pattern or "")
     return isinstance(method, Quantised) and method.any_zeros and (bits, method.parameters.group_size) == card.grid
@@ -152,7 +152,7 @@ def _kept(stage: Stage) -> Method:
 
 @lru_cache(maxsize=1024)  # every name and every row of every variant asks
 def _made(method: str, version: int, parameters: str) -> Method:
-    return made(Stage(method=method, version=version, parameters=json.loads(parameters)))
+    return build_method(Stage(method=method, version=version, parameters=json.loads(parameters)))
 
 
 def settings_of(stage: Stage) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def settings_of(stage: Stage) -> dict[str, Any]:
         return stage.parameters
 
 
-def spelt_out(stage: Stage) -> dict[str, Any]:
+def all_parameters(stage: Stage) -> dict[str, Any]:
     """Return all parameters of a stage, defaults included; only its own where this version has no such method."""
     try:
         return get_stage(stage.method).Parameters.model_validate(settings_of(stage)).model_dump()

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from core.fields import Count, Details, Some, Stages, check_origins, check_protocol
+from core.fields import Count, Details, PositiveCount, Stages, check_origins, check_protocol
 from core.specs import PUBLISHED, Dtype, Frozen, ModelId, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
@@ -15,7 +15,7 @@ SENSITIVITY = "sensitivity"  # the metric of what a scan finds of each part
 CONVOLUTION = "convolution"  # the role of a layer that is no linear
 # What follows from a variant's stages: written to JSON, for programs that read it, and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")
-BESIDE = ("chain", "calibration", "train", "seed")  # what the command line writes beside them
+CHAIN_OPTIONS = ("chain", "calibration", "train", "seed")  # what the command line writes beside them
 COMPUTED_OF_STAGE = ("name", "text")
 
 
@@ -100,7 +100,7 @@ class Variant(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _without_computed(cls, data: Any) -> Any:
-        given = _without((*COMPUTED, *BESIDE), data)
+        given = _without((*COMPUTED, *CHAIN_OPTIONS), data)
         if isinstance(given, dict) and isinstance(given.get("stages"), list | tuple):
             given["stages"] = [_without(COMPUTED_OF_STAGE, stage) for stage in given["stages"]]
         return given
@@ -143,11 +143,11 @@ class Footprint(Frozen):
     Of a model that is no language model the convolutions stand in the place of the block linears.
     """
 
-    block_weights: Some  # weights in block linears
+    block_weights: PositiveCount  # weights in block linears
     block_zeros: Count
     model_parameters: Count
     model_zeros: Count
-    dense_parameters: Some  # of the uncompressed model
+    dense_parameters: PositiveCount  # of the uncompressed model
     dense_bytes: Count  # every parameter at 16 bits
     packed_bytes: Count  # each matrix in its smallest valid layout
     bits_per_weight: float  # packed bits of block linears / their weights in the uncompressed model
@@ -155,7 +155,7 @@ class Footprint(Frozen):
     macs: Count | None = None  # multiply-accumulates of one forward over 64 tokens
     # Of an embedding in factors: what these have, and what the table had before.
     embedding_weights: Count | None = Field(default=None, exclude_if=_absent)
-    whole_embedding_weights: Some | None = Field(default=None, exclude_if=_absent)
+    whole_embedding_weights: PositiveCount | None = Field(default=None, exclude_if=_absent)
 
     @property
     def block_removed(self) -> float:
@@ -282,7 +282,7 @@ class Result(Frozen):
         )
 
 
-class Rows(NamedTuple):
+class LoadedResults(NamedTuple):
     """What was read: results by key, and a sentence for each row, line or file that cannot be used."""
 
     results: dict[str, Result]

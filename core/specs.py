@@ -19,14 +19,14 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
 FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # of `core.shipping.formats`
-Part = Literal["block", "linear"]  # of a model, that a scan compresses alone
+ScanUnit = Literal["block", "linear"]  # of a model, that a scan compresses alone
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
 COUNTED: tuple[RatioKind, ...] = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # a precision or a revision that is not told
 UNCHANGED = ("dense", "rotate")  # the stages after which a model computes what it did
-ELSEWHERE = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
-MOST_SHOTS = 32  # demonstrations before a question
+EXTERNAL = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
+MAX_FEWSHOT = 32  # demonstrations before a question
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
 
 
@@ -57,7 +57,7 @@ def sha256(*parts: str) -> str:
     return hashlib.sha256("".join(f"{part}\n" for part in parts).encode()).hexdigest()
 
 
-class Calibration(Frozen):
+class TextWindows(Frozen):
     """N windows of L tokens of a corpus, written `CORPUS:NxL`."""
 
     corpus: str
@@ -113,7 +113,7 @@ class Perplexity(Frozen):
 class Fewshot(Frozen):
     """What stands before a task's question, written `K[,selector=S][,order=O][,template=T]`, defaults left out."""
 
-    k: int = Field(default=0, ge=0, le=MOST_SHOTS)  # demonstrations, fewer where so many do not fit
+    k: int = Field(default=0, ge=0, le=MAX_FEWSHOT)  # demonstrations, fewer where so many do not fit
     # Which of the pool: any, the first, those whose questions are most like this one, those that read most likely.
     selector: Literal["random", "first", "nearest", "likely"] = "random"
     order: Literal["drawn", "similar-last"] = "drawn"
@@ -126,9 +126,9 @@ class Fewshot(Frozen):
         first, *others = text.split(",")
         given, allowed = dict(part.split("=", 1) for part in others if "=" in part), cls.choices()
         known = all(given[name] in allowed.get(name, ()) for name in given)
-        if not (re.fullmatch(WHOLE, first) and int(first) <= MOST_SHOTS and known and len(given) == len(others)):
+        if not (re.fullmatch(WHOLE, first) and int(first) <= MAX_FEWSHOT and known and len(given) == len(others)):
             choices = "".join(f"[,{name}={'|'.join(values)}]" for name, values in allowed.items())
-            raise UserError(f"Few-shot {echo(text)} is not K{choices} with K from 0 to {MOST_SHOTS}, such as 4.")
+            raise UserError(f"Few-shot {echo(text)} is not K{choices} with K from 0 to {MAX_FEWSHOT}, such as 4.")
         if first.strip("0") == "" and given.keys() & {"selector", "order"}:
             raise UserError(f"Few-shot {echo(text)} has no demonstrations to select or to order; give K from 1 on.")
         return cls.model_validate({"k": int(first), **given})
@@ -152,7 +152,7 @@ class Fewshot(Frozen):
         return self.model_dump(exclude_defaults=True, exclude={"k"})
 
 
-ZERO = Fewshot()
+ZERO_SHOT = Fewshot()
 
 
 class Task(Frozen):
@@ -160,7 +160,7 @@ class Task(Frozen):
 
     task: str
     limit: int | None = Field(default=None, ge=1)
-    fewshot: Fewshot = ZERO
+    fewshot: Fewshot = ZERO_SHOT
 
     @classmethod
     def parse(cls, text: str) -> "Task":
@@ -175,11 +175,11 @@ class Task(Frozen):
         return self.task + (f":{self.limit}" if self.limit else "")
 
 
-class Scan(Frozen):
+class SensitivityScan(Frozen):
     """How much each part matters: the loss where that alone is compressed, on windows that it is not calibrated on."""
 
-    by: Part = "block"
-    text: Calibration  # calibrated on, and read for the losses
+    by: ScanUnit = "block"
+    text: TextWindows  # calibrated on, and read for the losses
     seed: int = 0  # that its windows are drawn by
 
 
@@ -215,7 +215,7 @@ class Stage(Frozen):
     # What fixes the ratio: n kept of m, such as 2:4, bits a weight, such as 4bit, or a factor, such as 2x.
     pattern: str | None = None
     parameters: dict[str, Any] = {}
-    calibration: Calibration | None = None  # only where the method reads activations
+    calibration: TextWindows | None = None  # only where the method reads activations
     seed: int | None = None  # only where the method draws random numbers or reads text
     layers: str | None = None  # first:last or a regular expression; None is every layer
 
@@ -227,7 +227,7 @@ class Stage(Frozen):
         return self.ratio
 
     @property
-    def text(self) -> Calibration:
+    def text(self) -> TextWindows:
         """The calibration of a stage that reads text."""
         if self.calibration is None:
             raise TypeError(f"{self.method} reads no text.")
@@ -251,7 +251,7 @@ class Stage(Frozen):
     @property
     def elsewhere(self) -> bool:
         """Whether nothing is known of what was done but a label, and perhaps an amount."""
-        return self.method in ELSEWHERE
+        return self.method in EXTERNAL
 
 
 class ModelId(NamedTuple):
@@ -294,7 +294,7 @@ class RunSpec(Frozen):
     perplexity: tuple[Perplexity, ...] = ()
     tasks: tuple[Task, ...] = ()
     latency: bool = False
-    scan: Scan | None = None
+    scan: SensitivityScan | None = None
     scoring: Dtype | None = None  # that the tasks are scored in; None is that which the variant is computed in
     save: str | None = None  # a new folder for the variant
     format: FormatName = "huggingface"  # that it is saved in

@@ -74,7 +74,7 @@ def leaf_of(method: type[Method]) -> Leaf | None:
     return OF_FAMILY.get(method.family)
 
 
-def grown(stages: Sequence[type[Method]]) -> list[tuple[Branch, list[Kind]]]:
+def populated_branches(stages: Sequence[type[Method]]) -> list[tuple[Branch, list[Kind]]]:
     """Return the branches that have methods among these, each with its kinds that do."""
     found = []
     for branch in BRANCHES:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from core.analysis.told import listed
 from core.specs import Frozen
-from core.words import number
+from core.words import format_number
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
 DIVERGED_TIMES_DENSE = 500
@@ -65,7 +65,7 @@ class Limit:
         if math.isinf(value):
             return "diverged"
         by, side = abs(value - limit), "under" if self.least else "over"
-        return f"{number(self.times * by)} {self.unit or self.what} {side} ({_share(by / limit)})"
+        return f"{format_number(self.times * by)} {self.unit or self.what} {side} ({_share(by / limit)})"
 
 
 LIMITS = {  # by the column, which is the budget's field, too
@@ -84,7 +84,7 @@ LIMITS = {  # by the column, which is the budget's field, too
 
 def written(limit: float) -> str:
     """Write a limit with the digits that it was given."""
-    return f"{limit:,.6g}" if limit < 1e6 else number(limit)
+    return f"{limit:,.6g}" if limit < 1e6 else format_number(limit)
 
 
 def limits(budget: Budget) -> dict[str, float]:
@@ -185,4 +185,4 @@ def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
 
 def _share(share: float) -> str:
     """Write a share with two digits: `17 %`, `3.7 %`, `340 %`."""
-    return f"{number(float(f'{100 * share:.2g}'))} %"
+    return f"{format_number(float(f'{100 * share:.2g}'))} %"

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from core.chain import DENSE, series, shared, written
+from core.chain import DENSE, format_chain, series_chain, shared
 from core.models.names import display_names
-from core.registry import METHODS, STAGES, on_own_grid, rounds, spelt_out
+from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
 from core.removal import block_share, model_share, parameters_left
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, ModelId, Stage
-from core.words import parts, series_name, shots
+from core.words import format_fewshot, label_parts, series_name
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
@@ -163,7 +163,7 @@ def _sentence(protocol: dict[str, Any]) -> str:
         parts += [f"window {window}", "all windows" if windows is None else some]
     if (fewshot := protocol.pop("fewshot", None)) is not None:
         limit = protocol.pop("limit", None)
-        parts.append(shots(fewshot))
+        parts.append(format_fewshot(fewshot))
         parts.append("all documents" if limit is None else f"first {limit} documents")
     dtype = told_precision(protocol.pop("dtype", None))
     parts += [f"{name} {value}" for name, value in protocol.items() if value is not None]
@@ -188,15 +188,15 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "model": variant.model,
         "revision": variant.revision,
         "dtype": variant.dtype,
-        "chain": written(variant.stages),
-        "series": series(variant.stages),
-        "parts": "+".join(part.name for part in parts(variant.stages)),
+        "chain": format_chain(variant.stages),
+        "series": series_chain(variant.stages),
+        "parts": "+".join(part.name for part in label_parts(variant.stages)),
         "method": variant.method,
         "family": method.family if method else variant.method if variant.elsewhere else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
-        "rounded": not variant.elsewhere and any(map(rounds, variant.stages)),
+        "rounded": not variant.elsewhere and any(map(quantises, variant.stages)),
         "recovery": variant.recovery,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),
@@ -208,7 +208,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
 
 def _identity(variant: Variant) -> Identity:
     own = on_own_grid(variant.model, variant.stages)
-    return Identity(variant.model, series(variant.stages), variant.dtype, variant.cut_short, own)
+    return Identity(variant.model, series_chain(variant.stages), variant.dtype, variant.cut_short, own)
 
 
 def _untuned(variant: Variant) -> Variant | None:
@@ -254,7 +254,7 @@ def _stages(variant: Variant) -> list[dict[str, Any]]:
     several = sum(stage.removes for stage in variant.stages) > 1  # where one removes, columns say how much
     told: list[dict[str, Any]] = []
     for stage in variant.stages:
-        told.append({"name": stage.method, "parameters": spelt_out(stage)})
+        told.append({"name": stage.method, "parameters": all_parameters(stage)})
         if several and stage.removes:
             told[-1] |= {"ratio": stage.ratio, "pattern": stage.pattern, "layers": stage.layers}
         if stage.calibration:

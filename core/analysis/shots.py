@@ -15,7 +15,7 @@ from core.data.cards import TASKS
 from core.errors import UserError
 from core.longrun import independent
 from core.results import Measurement, Result
-from core.specs import ZERO, Fewshot
+from core.specs import ZERO_SHOT, Fewshot
 
 MEAN = "mean of tasks"
 WORDS = {  # of `Fewshot.choices`
@@ -68,8 +68,10 @@ def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> 
     every = {one.variant.key: scored(one) for one in (dense, *results)}
     for documents in dict.fromkeys(one for found in every.values() for one in found):
         here = {key: found.get(documents, {}) for key, found in every.items()}
-        known = {key: found for key, found in here.items() if any(how != ZERO for how in found)}
-        tasks = {task for found in known.values() for how, numbers in found.items() if how != ZERO for task in numbers}
+        known = {key: found for key, found in here.items() if any(how != ZERO_SHOT for how in found)}
+        tasks = {
+            task for found in known.values() for how, numbers in found.items() if how != ZERO_SHOT for task in numbers
+        }
         shared = _shared(known.values())
         for key, found in known.items():
             beside = None if key == dense.variant.key else known.get(dense.variant.key)
@@ -138,9 +140,9 @@ def _pair(task: str, key: str, dense: str, how: Fewshot, mine: Scored, theirs: S
         found = difference(row.metric, first, second)
     except UserError:
         return None, None
-    if how == ZERO or not all(task in one.get(ZERO, {}) for one in (mine, theirs)):
+    if how == ZERO_SHOT or not all(task in one.get(ZERO_SHOT, {}) for one in (mine, theirs)):
         return found, None
-    first_before, second_before = samples(dense, theirs[ZERO][task]), samples(key, mine[ZERO][task])
+    first_before, second_before = samples(dense, theirs[ZERO_SHOT][task]), samples(key, mine[ZERO_SHOT][task])
     if first_before is None or second_before is None or not len(first_before) == len(second_before) == len(first):
         return found, None
     frames = first, second, first_before, second_before

@@ -43,7 +43,7 @@ def ratio_words(ratio: float) -> str:
         return "not a number"
     if ratio < FEW:
         return f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else f"{ratio:.2f}"
-    return words.number(ratio)
+    return words.format_number(ratio)
 
 
 def point_words(difference: float) -> str:

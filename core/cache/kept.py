@@ -15,7 +15,7 @@ from typing import IO
 from filelock import FileLock
 
 from core.cache import checksums
-from core.errors import NotStored
+from core.errors import StorageError
 from core.paths import cache_dir
 from core.specs import sha256
 
@@ -157,7 +157,9 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NotStored(f"The disk is full: there is no room in {folder}.") from None
+            raise StorageError(f"The disk is full: there is no room in {folder}.") from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise NotStored(f"The cache folder {folder} cannot be written; set SLIMSCOPE_CACHE to another.") from None
+            raise StorageError(
+                f"The cache folder {folder} cannot be written; set SLIMSCOPE_CACHE to another."
+            ) from None
         raise

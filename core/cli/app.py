@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 from core.cli import compare, compute, dashboard, importing, laws, listing, results, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
-from core.errors import Cancelled, UserError, out_of_memory, short
+from core.errors import CancelledError, UserError, out_of_memory, short
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         code = app(arguments, standalone_mode=False) or 0
-    except Cancelled:
+    except CancelledError:
         code = INTERRUPTED
     except TyperException as error:
         words = error.format_message().split(" ")

@@ -158,7 +158,7 @@ def named(results: Sequence[Result]) -> Names:
     names = {}
     for result in results:
         variant = result.variant
-        name = chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else "")
+        name = chain.format_chain(variant.stages) + (" (cancelled)" if variant.cut_short else "")
         names[variant.key] = f"{name}, {models[variant.model_id]}" if several else name
     every = list(names.values())
     return {key: f"{name}, {key[:8]}" if every.count(name) > 1 else name for key, name in names.items()}

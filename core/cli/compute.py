@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from core.chain import written
+from core.chain import format_chain
 from core.cli import options
 from core.cli.console import WAITING, Bars, bars, messages
 from core.cli.description import describe_result
@@ -14,12 +14,12 @@ from core.cli.listing import find_result
 from core.cli.overview import short_rows
 from core.cli.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
-from core.errors import Cancelled, NotStored, UserError, short
+from core.errors import CancelledError, StorageError, UserError, short
 from core.memory import machine_bytes
 from core.paths import typed_path
 from core.protocols import requested
-from core.reached import missed
-from core.registry import reads
+from core.reached import describe_gap
+from core.registry import data_requirement
 from core.request.baseline import left
 from core.request.complete import check_home, check_save_folder, complete
 from core.request.estimate import Estimate, estimate_left
@@ -32,7 +32,7 @@ from core.specs import RunSpec
 from core.store.samples import ship_samples
 from core.store.shipped import append_shipped
 from core.store.store import Store
-from core.words import duration, variant_name
+from core.words import format_duration, variant_name
 
 
 def run(
@@ -87,8 +87,8 @@ def run(
         force=force,
         name=name,
     )
-    if train is not None and not any(reads(stage) == "training" for stage in spec.variant.stages):
-        raise UserError(f"No stage of {written(spec.variant.stages)} trains; leave --train out.")
+    if train is not None and not any(data_requirement(stage) == "training" for stage in spec.variant.stages):
+        raise UserError(f"No stage of {format_chain(spec.variant.stages)} trains; leave --train out.")
     if save is not None:
         spec = saving(spec, save, format, type)
     elif format is not None or type is not None:
@@ -97,7 +97,7 @@ def run(
     store.delete_cut_short(spec.variant.key)
     with bars() as progress:
         result = compute_rest(spec, store, progress, announce=True)
-    if told := missed(result):
+    if told := describe_gap(result):
         messages.print(told, markup=False)
     if json:
         typer.echo(as_json(result, indent=2))
@@ -193,12 +193,12 @@ def sweep(
                 finished.append(with_rows(result, requested(spec, result.measurements)))
                 if out is not None:
                     add_line(result, out)
-                messages.print(f"{point}: done. {missed(result) or ''}".rstrip(), markup=False)
+                messages.print(f"{point}: done. {describe_gap(result) or ''}".rstrip(), markup=False)
             except Exception as error:
-                if isinstance(error, Cancelled):
+                if isinstance(error, CancelledError):
                     raise
-                if isinstance(error, NotStored) or disk_full(error):  # every further result would be lost, too
-                    raise NotStored(
+                if isinstance(error, StorageError) or disk_full(error):  # every further result would be lost, too
+                    raise StorageError(
                         f"The sweep stops at {point}, where the same command goes on: {sentence(error)}"
                     ) from error
                 failures += 1
@@ -245,7 +245,7 @@ def estimate_words(cost: Estimate, device: str, dense: bool) -> str:
     there = machine_bytes()
     more = f", more than the {there / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > there else ""
     baseline = ", the dense baseline included" if dense else ""
-    return f"Estimated: {duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
+    return f"Estimated: {format_duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
 
 
 def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) -> RunSpec:

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.chain import written
+from core.chain import format_chain
 from core.cli.console import output, say
 from core.cli.reproduce import reproduce
 from core.cli.tables import Names, Told, column, facts, measured, print_table
 from core.errors import UserError
-from core.reached import embedding_words, share
-from core.registry import reads, rounds
+from core.reached import embedding_words, format_percent
+from core.registry import data_requirement, quantises
 from core.results import SENSITIVITY, Measurement, Result
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def text_words(result: Result, rows: Sequence[Measurement]) -> str:
         texts = {
             f"{stage.calibration}, seed {stage.seed}" if stage.seed is not None else str(stage.calibration): None
             for stage in variant.stages
-            if stage.calibration and reads(stage) == kind
+            if stage.calibration and data_requirement(stage) == kind
         }
         parts += [f"{verb} {' and '.join(texts)}"] if texts else []
     measured_on = dict.fromkeys(column(row).partition(" ")[2] for row in rows if "batch" not in row.protocol)
     parts += [f"measured on {', '.join(measured_on)}"] if measured_on else []
     said = "; ".join(parts)
-    return f"{written(variant.stages)}: {said}." if said else ""
+    return f"{format_chain(variant.stages)}: {said}." if said else ""
 
 
 def print_command(result: Result) -> None:
@@ -108,12 +108,12 @@ def _describe_layers(result: Result) -> None:
     layers = result.last_layers
     errors = [(layer.error, layer) for layer in layers if layer.error is not None]
     what = "convolution" if result.of_convolutions else "linear"
-    rounded = any(rounds(result.variant.stages[layer.stage]) for layer in layers)  # whose zeros are codes
+    rounded = any(quantises(result.variant.stages[layer.stage]) for layer in layers)  # whose zeros are codes
     worst = sorted(errors, key=lambda pair: -pair[0])[:5]
     rows = [
         {
             what: layer.name,
-            **({"bits": str(layer.bits)} if rounded else {"sparsity": share(layer.sparsity)}),
+            **({"bits": str(layer.bits)} if rounded else {"sparsity": format_percent(layer.sparsity)}),
             f"relative {layer.error_kind} error": f"{error:.4f}",
             "note": layer.note or "",
         }

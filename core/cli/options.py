@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from core import specs
-from core.chain import Asked, parse
+from core.chain import StageRequest, parse
 from core.errors import UserError, echo
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
 from core.shipping.formats import FORMATS
-from core.specs import WHOLE, ZERO, Calibration, Fewshot, Part, Perplexity, Task, parse_precision
+from core.specs import WHOLE, ZERO_SHOT, Fewshot, Perplexity, ScanUnit, Task, TextWindows, parse_precision
 
 
 def names(text: str, what: str) -> tuple[str, ...]:
@@ -44,11 +44,11 @@ Layers = Annotated[
     typer.Option(metavar="FIRST:LAST|REGEX", help="Only these blocks, or linears whose name matches."),
 ]
 CalibrationOption = Annotated[
-    Calibration | None,
+    TextWindows | None,
     typer.Option(
         "--calibration",
         metavar="CORPUS:NxL",
-        parser=Calibration.parse,
+        parser=TextWindows.parse,
         help="What all stages that read text calibrate on, N windows of L tokens, such as c4-sample:16x2048, or of a "
         "text file, notes.txt:4x256.",
     ),
@@ -84,11 +84,11 @@ FewshotOption = Annotated[
     ),
 ]
 TrainOption = Annotated[
-    Calibration | None,
+    TextWindows | None,
     typer.Option(
         "--train",
         metavar="CORPUS:NxL",
-        parser=Calibration.parse,
+        parser=TextWindows.parse,
         help="What all stages that train do it on, N windows or instructions of L tokens, such as c4-sample:512x256. "
         "8 of them are held out, unless the parameter held_out says otherwise.",
     ),
@@ -124,7 +124,7 @@ Latency = Annotated[
     ),
 ]
 ScanOption = Annotated[
-    Part | None,
+    ScanUnit | None,
     typer.Option(
         "--scan",
         help="Compress one block, or linear, at a time and measure how much the loss rises: what matters most.",
@@ -154,7 +154,7 @@ def with_shots(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[
     """Return the tasks after each number of demonstrations; a `UserError` where there are no tasks."""
     if fewshot and not tasks:
         raise UserError("A number of demonstrations is given, but no tasks; add them with --tasks.")
-    return [task.model_copy(update={"fewshot": how}) for how in fewshot or [ZERO] for task in tasks or []]
+    return [task.model_copy(update={"fewshot": how}) for how in fewshot or [ZERO_SHOT] for task in tasks or []]
 
 
 def scoring_dtype(scoring: str | None, tasks: list[Task] | None) -> specs.Dtype | None:
@@ -168,7 +168,7 @@ def scoring_dtype(scoring: str | None, tasks: list[Task] | None) -> specs.Dtype 
 
 def long_form(
     chain: str, ratio: float | None, pattern: str | None, settings: dict[str, str], layers: str | None
-) -> tuple[Asked, ...]:
+) -> tuple[StageRequest, ...]:
     """Return the stages of a chain, where it is a single one with what options say of it.
 
     Raises `UserError` where they say it of several, or again.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from core.chain import options_of, parse, shared, written
+from core.chain import default_flags, format_chain, parse, shared
 from core.errors import UserError
 from core.models.sources import typed_name
 from core.request.asked import build_asked
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
-from core.specs import DTYPES, ZERO, Dtype, Fewshot, Perplexity, Task, precision_name
+from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, precision_name
 
 
 def reproduce(result: Result) -> str:
@@ -22,11 +22,11 @@ def reproduce(result: Result) -> str:
     Raises `UserError` with the reason where this version has no command that makes the same variant.
     """
     variant = variant_spec(result.variant)
-    chain, beside = written(variant.stages), shared(variant.stages)
+    chain, beside = format_chain(variant.stages), shared(variant.stages)
     again = variant.model_copy(update={"stages": build_asked(parse(chain), beside)})
     if again.key != result.variant.key:
         raise UserError(f"Its chain, {chain}, makes another variant today.")
-    words = ["slimscope", "run", typed_name(variant.model_id), chain, *options_of(beside)]
+    words = ["slimscope", "run", typed_name(variant.model_id), chain, *default_flags(beside)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by how they were scored
@@ -52,6 +52,6 @@ def reproduce(result: Result) -> str:
 def _scoring(dtype: Dtype, tasks: Iterable[str], prompts: Sequence[Fewshot], computed: Dtype) -> list[str]:
     """Return the options that have tasks scored in a precision, after each of some demonstrations."""
     words = ["--tasks", ",".join(tasks)]
-    if list(prompts) != [ZERO]:
+    if list(prompts) != [ZERO_SHOT]:
         words += [word for shots in prompts for word in ("--fewshot", str(shots))]
     return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from core.chain import written
+from core.chain import format_chain
 from core.cli.headline import Headline, headline_of
 from core.cli.tables import Names, packed_megabytes
 from core.errors import UserError, echo
@@ -46,7 +46,7 @@ class Selection:
             result
             for result in results
             if (self.models is None or names[result.variant.model_id] in self.models)
-            and (self.chain is None or self.chain in written(result.variant.stages))
+            and (self.chain is None or self.chain in format_chain(result.variant.stages))
             and (not self.own or result.variant.key in own_keys)
         ]
         headline = headline_of(found)
@@ -76,6 +76,6 @@ def _order(sort: str, headline: Headline) -> Callable[[Result], tuple[float, str
 
     def key(result: Result) -> tuple[float, str]:
         value = values[sort](result)
-        return math.inf if value is None else value, written(result.variant.stages)
+        return math.inf if value is None else value, format_chain(result.variant.stages)
 
     return key

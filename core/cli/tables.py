@@ -14,11 +14,11 @@ from core import chain
 from core.cli.console import messages, output
 from core.cli.layout import Row, folded, layout
 from core.data.cards import TASKS
-from core.reached import share
+from core.reached import format_percent
 from core.removal import block_share, model_share
 from core.results import SENSITIVITY, Measurement, Result, Variant
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
-from core.words import number, shots
+from core.words import format_fewshot, format_number
 
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
@@ -62,8 +62,8 @@ def facts(result: Result, names: Names) -> Row:
         "model": names[variant.model_id],
         "chain": chain_words(variant),
         "seed": "" if seed is None else str(seed),
-        "block weights removed": share(block_share(result)) if size else "",
-        "model removed": share(model_share(result)) if size else "",
+        "block weights removed": format_percent(block_share(result)) if size else "",
+        "model removed": format_percent(model_share(result)) if size else "",
         "bits per weight": f"{size.bits_per_weight:.2f}" if size else "",
         "packed MB": packed_words(result),
     }
@@ -71,7 +71,7 @@ def facts(result: Result, names: Names) -> Row:
 
 def chain_words(variant: Variant) -> str:
     """Return the chain of a variant, and whether its training was cancelled."""
-    return chain.written(variant.stages) + (" (cancelled)" if variant.cut_short else "")
+    return chain.format_chain(variant.stages) + (" (cancelled)" if variant.cut_short else "")
 
 
 def packed_megabytes(result: Result) -> float | None:
@@ -113,7 +113,7 @@ def column(measurement: Measurement) -> str:
         unit = "MB" if measurement.metric == "memory" else "ms/token"
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
     name += f":{protocol['limit']}" if protocol.get("limit") else ""
-    name += f" {shots(protocol['fewshot'])}" if protocol.get("fewshot") else ""
+    name += f" {format_fewshot(protocol['fewshot'])}" if protocol.get("fewshot") else ""
     dtype = protocol.get("dtype", "float32")
     return name if dtype == "float32" else f"{name} {dtype}"
 
@@ -127,7 +127,7 @@ def measured(measurement: Measurement) -> str:
 def written(metric: str, value: float) -> str:
     """Write a value of a metric, large ones short."""
     decimals = 4 if metric.startswith("acc") else 2
-    return f"{value:.{decimals}f}" if value < 1e5 else number(value)
+    return f"{value:.{decimals}f}" if value < 1e5 else format_number(value)
 
 
 class Told:
@@ -230,7 +230,7 @@ def as_json(result: Result, indent: int | None = None) -> str:
     written = json.loads(result.model_dump_json())
     beside = chain.shared(result.variant.stages)
     texts = {"calibration": beside.calibration, "train": beside.train}
-    written["variant"] |= {"chain": chain.written(result.variant.stages)}
+    written["variant"] |= {"chain": chain.format_chain(result.variant.stages)}
     written["variant"] |= {name: None if text is None else str(text) for name, text in texts.items()}
     written["variant"] |= {"seed": beside.seed}
     return json.dumps(written, indent=indent, ensure_ascii=False)

@@ -21,7 +21,7 @@ from core.errors import UserError, echo, unknown
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
 from core.regular_files import check_regular
-from core.specs import Calibration, Frozen
+from core.specs import Frozen, TextWindows
 from core.window_start import window_start
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def evaluation_windows(
     return found[: corpus.most_windows] if corpus and windows is None else found
 
 
-def calibration_windows(calibration: Calibration, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "Tensor":
+def calibration_windows(calibration: TextWindows, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "Tensor":
     """Return N windows of L tokens, (N, L) int64: documents shuffled by `seed`, joined by two newlines."""
     shuffled = documents(calibration.corpus)
     random.Random(seed).shuffle(shuffled)

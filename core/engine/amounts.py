@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.context import Given
+from core.context import StageInput
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import size_before
-from core.reached import TOLD, share
+from core.reached import GAP_TOLERANCE, format_percent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def share_due(model: PreTrainedModel, method: Method, given: Given) -> float:
+def share_due(model: PreTrainedModel, method: Method, given: StageInput) -> float:
     """Return the share of the weights that are there now that must go for the stage's ratio to be gone.
 
     The ratio is of the dense model's block-linear weights, of the selected ones with `layers`; it counts what is zero
@@ -36,9 +36,9 @@ def share_due(model: PreTrainedModel, method: Method, given: Given) -> float:
         dense = sum(given.dense.values())  # blocks that were removed count
     gone = 1 - left / dense
     rounded = 0.5 / min(linear.weight.shape[1] for linear in linears)  # what whole weights of a row may miss
-    if gone > stage.share + max(TOLD, rounded):
+    if gone > stage.share + max(GAP_TOLERANCE, rounded):
         raise UserError(
-            f"{method.label} is asked for {share(stage.share)} of the weights gone, and {share(gone)} are gone "
+            f"{method.label} is asked for {format_percent(stage.share)} of the weights gone, and {format_percent(gone)} are gone "
             "already; ask for more, or leave it out."
         )
     counted = present if method.ratio_kind == "sparsity" else left

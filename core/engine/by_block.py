@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.forms import make_walker
 from core.evaluation.layers import relative_error, report
 from core.methods.inputs import Target
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: Given, context: Context) -> Outcome:
+def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: StageInput, context: Context) -> StageResult:
     """Round every linear of the model in place.
 
     Raises `UserError` where the stage does not fit the model, before anything is changed.
@@ -60,4 +60,4 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: Given, c
             context.progress("compress", len(reports), len(linears), linear.name)
 
     walker.change(round_one, method.follows_dense)
-    return Outcome(reports)
+    return StageResult(reports)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.errors import UserError
 from core.methods.convolution.allocation import Cut, Options
 from core.methods.convolution.base import ConvMethod
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def decompose_convolutions(model: PreTrainedModel, method: ConvMethod, given: Given, context: Context) -> Outcome:
+def decompose_convolutions(
+    model: PreTrainedModel, method: ConvMethod, given: StageInput, context: Context
+) -> StageResult:
     """Decompose the convolutions of the model so that a share of all their weights goes; the errors are of the weights.
 
     Raises `UserError` where the model has none, or none that would be smaller as two, before anything is changed.
@@ -31,7 +33,7 @@ def decompose_convolutions(model: PreTrainedModel, method: ConvMethod, given: Gi
     if not found:
         raise needs_convolutions(method)
     if not given.share:
-        return Outcome([])
+        return StageResult([])
     options = {}
     for done, one in enumerate(found):
         context.progress("compress", done, 2 * len(found), one.name)
@@ -47,7 +49,7 @@ def decompose_convolutions(model: PreTrainedModel, method: ConvMethod, given: Gi
         told |= {"note": _left_whole(one, options[one.name])} if cut is None else _decompose(model, method, one, cut)
         reports.append(LayerReport(name=one.name, block=done, role=CONVOLUTION, shape=one.shape, **told))
     context.progress("compress", 2 * len(found), 2 * len(found), "")
-    return Outcome(reports)
+    return StageResult(reports)
 
 
 def _decompose(model: PreTrainedModel, method: ConvMethod, one: Convolution, cut: Cut) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.chain import factor_of
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
 from core.models.modeling_slimscope import FactoredHead, TurnedEmbedding, put
@@ -26,7 +26,9 @@ NEAR = 1e-2  # relative; what 16 bits round
 
 
 @torch.no_grad()
-def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Given, context: Context) -> Outcome:
+def factor_embedding(
+    model: PreTrainedModel, method: EmbeddingMethod, given: StageInput, context: Context
+) -> StageResult:
     """Put the embedding of the model into factors, in place.
 
     Raises `UserError` where it is no plain table, or has no factors that are as small, before anything is changed.
@@ -63,7 +65,7 @@ def factor_embedding(model: PreTrainedModel, method: EmbeddingMethod, given: Giv
             put(model, names[id(head)], FactoredHead(found))
         else:
             note += "; the head keeps the whole table"
-    return Outcome([], note=note)
+    return StageResult([], note=note)
 
 
 def _scale(table: nn.Module) -> float | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.cache.linears import Finished
 from core.cache.observations import Tensors, observed
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.collector import SumsOf
 from core.engine.dense import DenseWeights
 from core.engine.forms import make_walker
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given, context: Context) -> Outcome:
+def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the selected linears of the model in place, one by one.
 
     Raises `UserError` where the stage does not fit the model, before anything is changed.
@@ -89,7 +89,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: Given,
         raise UserError(
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
-    return Outcome(work.reports, spared=work.spared)
+    return StageResult(work.reports, spared=work.spared)
 
 
 def target_of(stage: Stage, share: float) -> Target:
@@ -113,7 +113,7 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
 
 
 def _differentiate(
-    model: PreTrainedModel, method: LinearMethod, linears: Sequence[Linear], given: Given, context: Context
+    model: PreTrainedModel, method: LinearMethod, linears: Sequence[Linear], given: StageInput, context: Context
 ) -> Tensors:
     """Return what the method wants to know of the gradients of each linear, before any is changed."""
     gathered = {linear: method.accumulator() for linear in linears}
@@ -126,7 +126,7 @@ def _scan(
     method: LinearMethod,
     target: Target,
     linears: Sequence[Linear],
-    given: Given,
+    given: StageInput,
     context: Context,
 ) -> Tensors:
     """Return by how much the loss rises when the block of each linear alone is compressed, evenly."""

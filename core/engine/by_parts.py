@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.observe import observed_views
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import BlockMethod, HiddenMethod
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: Given, context: Context) -> Outcome:
+def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: StageInput, context: Context) -> StageResult:
     """Keep only some blocks, in place. The report names the linears as they were."""
     views = observed_views(model, method, given, context)
     if not given.share:
-        return Outcome([])
+        return StageResult([])
     kept = method.keep_blocks(views, given.share)
     keep_blocks(model, find_blocks(model), kept)
     gone = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
@@ -27,16 +27,16 @@ def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: Given, con
     for view in views:
         more = {} if view.units.block in kept else dict.fromkeys(view.units.linears, gone)
         reports += unit_reports(view.units, view.units.sizes, more=more)
-    return Outcome(reports)
+    return StageResult(reports)
 
 
-def remove_hidden(model: PreTrainedModel, method: HiddenMethod, given: Given, context: Context) -> Outcome:
+def remove_hidden(model: PreTrainedModel, method: HiddenMethod, given: StageInput, context: Context) -> StageResult:
     """Keep only some entries of the hidden states, in every matrix, in place."""
     views = observed_views(model, method, given, context)
     if not given.share:
-        return Outcome([])
+        return StageResult([])
     before = [view.units.sizes for view in views]
     keep_hidden(model, find_blocks(model), method.keep_hidden(views, given.share))
-    return Outcome(
+    return StageResult(
         [done for view, sizes in zip(views, before, strict=True) for done in unit_reports(view.units, sizes)]
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.observe import observed_views
 from core.engine.recorder import Call, Recorder
 from core.engine.residual import check_blocks, final_norm, fold_norm, like, parts_of, write
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def rotate(model: PreTrainedModel, method: RotationMethod, given: Given, context: Context) -> Outcome:
+def rotate(model: PreTrainedModel, method: RotationMethod, given: StageInput, context: Context) -> StageResult:
     """Cut the model in place so that a share of its block-linear weights goes."""
     units = [view.units for view in observed_views(model, method, given, context)]
     ratio, device = given.share, context.device
     if not ratio:
-        return Outcome([])
+        return StageResult([])
     windows = given.windows
     blocks = find_blocks(model)
     shape = units[0].geometry
@@ -98,7 +98,7 @@ def rotate(model: PreTrainedModel, method: RotationMethod, given: Given, context
         reports += unit_reports(unit, before, time.perf_counter() - started)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
     _finish(model, final, basis)
-    return Outcome(reports)
+    return StageResult(reports)
 
 
 def _sublayer(

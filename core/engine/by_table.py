@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.methods.inputs import Target
 from core.methods.tables import TableMethod
 from core.models.parts.grids import put_on
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def compress_tables(model: PreTrainedModel, method: TableMethod, given: Given, context: Context) -> Outcome:
+def compress_tables(model: PreTrainedModel, method: TableMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the tables of the model in place; tied ones once."""
     found = tables_of(model)
     target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
@@ -30,4 +30,4 @@ def compress_tables(model: PreTrainedModel, method: TableMethod, given: Given, c
         if result.grid is not None:
             put_on(table, result.grid)
     context.progress("compress", len(found), len(found), "")
-    return Outcome([])
+    return StageResult([])

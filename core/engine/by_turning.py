@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.recorder import Recorder
 from core.engine.residual import check_blocks, final_norm, fold_norm, like, parts_of, write
 from core.errors import UserError
@@ -30,7 +30,7 @@ NEAR_16 = 0.05
 
 
 @torch.no_grad()
-def turn(model: PreTrainedModel, method: Preparation, given: Given, context: Context) -> Outcome:
+def turn(model: PreTrainedModel, method: Preparation, given: StageInput, context: Context) -> StageResult:
     """Turn the model in place.
 
     Raises `UserError` where its blocks are not of the kind that can be turned, before anything is changed.
@@ -62,7 +62,7 @@ def turn(model: PreTrainedModel, method: Preparation, given: Given, context: Con
     after = model(input_ids=tokens.to(home), use_cache=False).logits
     if (after - before).norm() > NEAR.get(before.dtype, NEAR_16) * before.norm():
         raise UserError(f"{type(model).__name__} computes something else when it is turned, so it cannot be.")
-    return Outcome([])
+    return StageResult([])
 
 
 def _turn_stream(unit: Units, norms: list[nn.Module], rotation: Tensor) -> None:

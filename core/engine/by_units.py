@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.forms import make_walker
 from core.engine.observe import observed_views
 from core.evaluation.layers import relative_error, unit_reports
@@ -31,39 +31,43 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def remove_units(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context) -> Outcome:
+def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context) -> StageResult:
     """Remove heads and channels in place, every block at once.
 
     Raises `UserError` where the method does not fit the model, before anything is changed.
     """
     views = observed_views(model, method, given, context, method.parameters.attention)
     if not given.share:
-        return Outcome([])
+        return StageResult([])
     _Work.check(views)
     work = _Work(method, views, method.allocate(views, given.share), context.progress)
     for index in range(len(views)):
         work.choose_heads(index, None)
         work.choose_channels(index, None)
         work.finish(index)
-    return Outcome(work.reports)
+    return StageResult(work.reports)
 
 
-def remove_units_walking(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context) -> Outcome:
+def remove_units_walking(
+    model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context
+) -> StageResult:
     """The same block by block, each on the output of the shrunk blocks before it."""
     return _walk(model, method, given, context, _Work)
 
 
 def factor_and_remove_units(
-    model: PreTrainedModel, method: FactoredUnitMethod, given: Given, context: Context
-) -> Outcome:
+    model: PreTrainedModel, method: FactoredUnitMethod, given: StageInput, context: Context
+) -> StageResult:
     """Walk the blocks, give attention's matrices a lower rank and remove channels, in place."""
     return _walk(model, method, given, context, _FactoringWork)
 
 
-def _walk(model: PreTrainedModel, method: UnitMethod, given: Given, context: Context, kind: type[_Work]) -> Outcome:
+def _walk(
+    model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context, kind: type[_Work]
+) -> StageResult:
     views = observed_views(model, method, given, context, method.parameters.attention)
     if not given.share:
-        return Outcome([])
+        return StageResult([])
     kind.check(views)
     work = kind(method, views, method.allocate(views, given.share), context.progress)
     linears = [linear for view in views for linear in view.units.linears.values()]
@@ -71,7 +75,7 @@ def _walk(model: PreTrainedModel, method: UnitMethod, given: Given, context: Con
         model, find_blocks(model), given.windows, method.sums, context.device, linears, method.true_sequential
     )
     walker.walk(linears, work.compress, work.finish)
-    return Outcome(work.reports)
+    return StageResult(work.reports)
 
 
 class _Work:

@@ -10,7 +10,7 @@ from core.correlations import error_of
 from core.data.corpora import evaluation_windows, identify_corpus
 from core.engine.sensitivity import sensitivities
 from core.engine.variants import check_revision, circumstances, make_variant
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.evaluation.latency import latency
 from core.evaluation.packed import packed
 from core.evaluation.perplexity import perplexity
@@ -85,7 +85,7 @@ def make(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tup
     """
     try:
         model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
-    except Cancelled as stop:
+    except CancelledError as stop:
         if stop.kept:
             store.put(stop.kept)
         raise

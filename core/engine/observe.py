@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.cache.observations import Tensors, observed
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
 from core.engine.walker import Walker
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def observed_views(
-    model: PreTrainedModel, method: Structured, given: Given, context: Context, mode: Mode = "auto"
+    model: PreTrainedModel, method: Structured, given: StageInput, context: Context, mode: Mode = "auto"
 ) -> list[View]:
     """Return the model's blocks as a method sees them, filled with what it wants to know of them, if it removes any.
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from core.cache.kept import read_small, write_small
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.forms import make_walker
 from core.engine.recorder import Recorder
 from core.evaluation.linears import QuickLinears
@@ -28,7 +28,7 @@ from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
 from core.models.parts.blocks import Blocks, Linear, by_block, find_blocks, first, move
 from core.paths import cache_dir
-from core.specs import Part, canonical_json, sha256
+from core.specs import ScanUnit, canonical_json, sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +44,7 @@ def split(windows: Tensor) -> tuple[Tensor, Tensor]:
     return windows[:-last], windows[-last:]
 
 
-def parts_of(linears: Sequence[Linear], blocks: Blocks, by: Part) -> dict[str, list[Linear]]:
+def parts_of(linears: Sequence[Linear], blocks: Blocks, by: ScanUnit) -> dict[str, list[Linear]]:
     """Return the linears of each part by its name."""
     if by == "linear":
         return {linear.name: [linear] for linear in linears}
@@ -57,9 +57,9 @@ def scan(
     method: LinearMethod,
     target: Target,
     linears: Sequence[Linear],
-    given: Given,
+    given: StageInput,
     context: Context,
-    by: Part = "block",
+    by: ScanUnit = "block",
 ) -> dict[str, Losses]:
     """Return by part how much more the model loses on each unread window where `method` compresses that alone.
 
@@ -139,7 +139,7 @@ class _Tail:
 class _Kept:
     """The losses of a scan in the user cache, a small file a part."""
 
-    def __init__(self, given: Given, method: LinearMethod, target: Target):
+    def __init__(self, given: StageInput, method: LinearMethod, target: Target):
         tokens = hashlib.sha256(given.windows.cpu().numpy().tobytes()).hexdigest()
         how = [
             method.name,

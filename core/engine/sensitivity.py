@@ -6,7 +6,7 @@ import time
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
 from core.engine.by_linear import target_of
 from core.engine.scan import scan
@@ -16,7 +16,7 @@ from core.models.sources import identify_again, load_model
 from core.protocols import scan_protocol
 from core.request.scans import scanned_by
 from core.results import SENSITIVITY, Measurement
-from core.specs import Scan, VariantSpec
+from core.specs import SensitivityScan, VariantSpec
 from core.window_start import start_protocol
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def sensitivities(
-    variant: VariantSpec, wanted: Scan, tokenizer: Any, device: str, progress: Progress
+    variant: VariantSpec, wanted: SensitivityScan, tokenizer: Any, device: str, progress: Progress
 ) -> list[Measurement]:
     """Return the sensitivity of each part, in nats a token, in order; the error is that of the paired differences."""
     started = time.perf_counter()
@@ -36,7 +36,7 @@ def sensitivities(
     model = load_model(identify_again(variant.model, variant.revision), variant.dtype, progress=progress)
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
-    given = Given(stage, windows, variant.prefixes[0].key)
+    given = StageInput(stage, windows, variant.prefixes[0].key)
     context = Context(execution_device(device), progress)
     rises = scan(model, method, target_of(stage, stage.share), linears, given, context, wanted.by)
     details = circumstances(time.perf_counter() - started, device)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.engine.amounts import share_due
 from core.engine.by_block import round_blocks
 from core.engine.by_convolution import decompose_convolutions
@@ -33,27 +33,27 @@ from core.methods.structured.base import (
     WalkedUnitMethod,
 )
 from core.methods.tables import TableMethod
-from core.registry import STAGES, made
+from core.registry import STAGES, build_method
 from core.training.apply import prune_while_training, recover
 from core.training.base import Recovery, TrainedMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    CarryOut = Callable[[PreTrainedModel, Method, Given, Context], Outcome]
+    CarryOut = Callable[[PreTrainedModel, Method, StageInput, Context], StageResult]
 
 Kind = TypeVar("Kind", bound=Method)
 
 
 def _by(
-    kind: type[Kind], carry_out: Callable[[PreTrainedModel, Kind, Given, Context], Outcome]
+    kind: type[Kind], carry_out: Callable[[PreTrainedModel, Kind, StageInput, Context], StageResult]
 ) -> tuple[type[Method], CarryOut]:
     """Pair a kind with what carries out methods of that kind."""
     return kind, cast("CarryOut", carry_out)  # it never gets another kind's: `how` goes by the method's own class
 
 
-def _nothing(model: PreTrainedModel, method: Method, given: Given, context: Context) -> Outcome:
-    return Outcome([])
+def _nothing(model: PreTrainedModel, method: Method, given: StageInput, context: Context) -> StageResult:
+    return StageResult([])
 
 
 KINDS = dict(
@@ -89,12 +89,12 @@ for _method in STAGES:
     how(_method)  # so that a method of no kind is told when the program starts, not in a run
 
 
-def apply(model: PreTrainedModel, given: Given, context: Context) -> Outcome:
+def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
     """Apply a stage to the model in place.
 
     Raises `UserError` where the stage does not fit the model, before anything is changed.
     """
-    method = made(given.stage)
+    method = build_method(given.stage)
     if given.stage.removes:
         given = replace(given, due=share_due(model, method, given))
     return how(type(method))(model, method, given, context)

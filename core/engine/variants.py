@@ -23,10 +23,10 @@ import torch
 from core.cache.checksums import intact
 from core.cache.kept import keep
 from core.cache.linears import Finished
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.evaluation.footprint import footprint
 from core.models.facts import dense_sizes
 from core.models.loading import sentences
@@ -35,9 +35,9 @@ from core.models.parts.blocks import execution_device, find_blocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import identify_again, load_model
-from core.paths import cache_dir, kept_variant
+from core.paths import cache_dir, cached_variant
 from core.progress import Progress
-from core.registry import made
+from core.registry import build_method
 from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
 from core.store.shipped import parse_result
@@ -90,7 +90,7 @@ def make_variant(
         sizes = counted_sizes(model)
         dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
-        given = Given(stage, tokens, None if fresh else before.key, _checkpoint(whole), sizes)
+        given = StageInput(stage, tokens, None if fresh else before.key, _checkpoint(whole), sizes)
         result = _made_further(model, whole, given, context, dense, result)
         on_stage(result)
     assert result is not None  # a variant has a stage
@@ -110,7 +110,7 @@ def _longest_kept(prefixes: Sequence[VariantSpec]) -> tuple[int, tuple[PreTraine
 def _made_further(
     model: PreTrainedModel,
     whole: VariantSpec,
-    given: Given,
+    given: StageInput,
     context: Context,
     dense: tuple[int, int],
     before: Result | None,
@@ -124,7 +124,7 @@ def _made_further(
     training = done.training
     cancelled = training is not None and training.ended == "cancelled"
     if training and cancelled and not training.best_step:
-        raise Cancelled  # nothing was learnt that could be kept
+        raise CancelledError  # nothing was learnt that could be kept
     removed = given.stage.method != "dense"
     if training is None and removed:  # what was trained is kept without asking whether to stop
         context.progress("keep", 0, 1, whole.model)
@@ -144,15 +144,15 @@ def _made_further(
         _keep(model, result)
     Finished(given.before, given.stage).clear()
     if cancelled:
-        raise Cancelled(kept=result)
-    if training and kept_variant(whole.key).is_dir():
+        raise CancelledError(kept=result)
+    if training and cached_variant(whole.key).is_dir():
         _checkpoint(whole).unlink(missing_ok=True)
     return result
 
 
 def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:
     """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
-    method = made(stage)
+    method = build_method(stage)
     if method.reads == "calibration":
         return calibration_windows(stage.text, context.tokenizer, stage.seed or 0)
     if isinstance(method, TrainingMethod):
@@ -166,7 +166,7 @@ def _checkpoint(spec: VariantSpec) -> Path:
 
 def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
     """Return the cached variant; None where there is none, or it is damaged."""
-    folder = kept_variant(spec.key)
+    folder = cached_variant(spec.key)
     try:
         if not intact(folder):
             raise UserError("it does not match its checksums.")
@@ -192,7 +192,7 @@ def _keep(model: PreTrainedModel, result: Result) -> None:
         (place / REPORT).write_text(result.model_dump_json())
 
     size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
-    keep(kept_variant(result.variant.key), size, make)
+    keep(cached_variant(result.variant.key), size, make)
 
 
 def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:

@@ -24,7 +24,7 @@ from core.outcomes import METRICS, summary
 from core.progress import Progress, silent
 from core.protocols import task_protocol
 from core.results import Measurement
-from core.specs import ZERO, Task
+from core.specs import ZERO_SHOT, Task
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
@@ -107,10 +107,10 @@ def prepare(
 ) -> list[Part]:
     """Return the parts of a task, their requests in tokens."""
     parts = []
-    for name, part in harness_tasks((task.task,), progress, with_pool=task.fewshot != ZERO).items():
+    for name, part in harness_tasks((task.task,), progress, with_pool=task.fewshot != ZERO_SHOT).items():
         documents = list(islice(part.eval_docs, task.limit))
         kept = cache / "requests" if cache else None
-        if task.fewshot == ZERO:
+        if task.fewshot == ZERO_SHOT:
             zero = partial(_plain, part, documents)
             parts.append(Part(part, documents, encode(lm, zero, f"{source.id} {name}", len(documents), kept), None))
             continue

@@ -17,7 +17,7 @@ import psutil
 from pydantic import ValidationError
 from sqlalchemy import select, update
 
-from core.errors import MEMORY_RAN_OUT, Cancelled, UserError, out_of_memory
+from core.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.fields import fault
 from core.progress import Progress
 from core.specs import RunSpec
@@ -70,7 +70,7 @@ class Worker:
         """Write how far the run is; raises `Cancelled` once the job was asked to stop."""
         if self._stop.is_set():
             self._heard = True
-            raise Cancelled
+            raise CancelledError
         time, new = monotonic(), stage != self._stage or done < self._done  # less than before: of another text
         self._stage, self._done = stage, done
         if not new and time - self._written < PROGRESS_SECONDS:
@@ -137,7 +137,7 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
             run = runs.run
         with compute_lock(on_wait=lambda: worker.progress("waiting", 0, 0, "another run on this machine")):
             run(spec, store, worker.progress)
-    except (Cancelled, KeyboardInterrupt):
+    except (CancelledError, KeyboardInterrupt):
         worker.end("cancelled")
     except UserError as error:
         log.error("%s", error)

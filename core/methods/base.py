@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from core.errors import UserError, echo
 from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.terms import Citation, Family, Keeps, Place, Reads
-from core.specs import Calibration, RatioKind, sha256
+from core.specs import RatioKind, TextWindows, sha256
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -147,13 +147,13 @@ class Method:
         """Whether each linear's statistics see the already compressed linears before it in its block."""
         return self.parameters.true_sequential if isinstance(self.parameters, WalkerParameters) else True
 
-    def check_amount(self, text: Calibration) -> None:
+    def check_amount(self, text: TextWindows) -> None:
         """Raise `UserError` where the method cannot work with so many windows, or so few."""
 
     def check_pattern(self, pattern: str) -> None:
         """Raise `UserError` where the method, with its parameters, cannot leave an N:M pattern."""
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         """Return the floating-point operations of the stage on a model of this shape."""
         raise NotImplementedError
 
@@ -161,7 +161,7 @@ class Method:
         """Return by how much of a model of so many blocks, and inputs of the narrowest linear, rounding may miss."""
         return 0.0
 
-    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
         """Return the bytes held at most beside a model of `item` bytes a weight: inputs and live activations."""
         if text is None:
             return 4 * max(shape.hidden * shape.ffn, 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.inputs.Statistics`
 SUMS: tuple[Sum, ...] = get_args(Sum)
@@ -18,7 +18,7 @@ SELECTION = 500  # operations of ranking one weight and of counting it afterward
 LOGIT_BYTES = 2**28
 
 
-def walking(shape: ModelFacts, text: Calibration | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
+def walking(shape: ModelFacts, text: TextWindows | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
     """Return the operations of running calibration text through the blocks and of the sums of their inputs."""
     if text is None:
         return 0
@@ -32,7 +32,7 @@ def unread(windows: int) -> int:
     return max(1, windows // 4)
 
 
-def scanning(shape: ModelFacts, text: Calibration, parts: int) -> float:
+def scanning(shape: ModelFacts, text: TextWindows, parts: int) -> float:
     """Return the operations of reading what a model loses with each of so many parts compressed.
 
     The unread windows run from the part on, so on average through half of the model, and over the vocabulary.
@@ -42,12 +42,12 @@ def scanning(shape: ModelFacts, text: Calibration, parts: int) -> float:
     return parts * (whole - body / 2)
 
 
-def differentiating(shape: ModelFacts, text: Calibration) -> float:
+def differentiating(shape: ModelFacts, text: TextWindows) -> float:
     """Return the operations of a forward and a backward pass, which counts as two, over a text and the vocabulary."""
     return 3 * shape.forward(text.windows * text.window, text.window, head=True)
 
 
-def gradient_bytes(shape: ModelFacts, text: Calibration, copies: int) -> int:
+def gradient_bytes(shape: ModelFacts, text: TextWindows, copies: int) -> int:
     """Return the bytes of one window's activations, of a few logits, and of so many tensors of the weights' sizes."""
     return 4 * (text.window * shape.saved + copies * shape.block_weights) + LOGIT_BYTES
 

@@ -9,7 +9,7 @@ from core.methods.terms import NEUTRAL
 
 if TYPE_CHECKING:
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class Dense(Method):
@@ -27,5 +27,5 @@ class Dense(Method):
     mark = "star"
     dash = "dot"
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError
 from core.methods.inputs import Target
 from core.methods.linear import LinearMethod
-from core.specs import Calibration
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +39,6 @@ class Reconstruction(LinearMethod):
             f"magnitude@0.5+{self.name}."
         )
 
-    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
         """The dense model, which it comes close to, is there besides."""
         return super().memory(shape, text, item) + shape.parameters * item

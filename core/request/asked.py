@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.chain import Asked, Shared
+from core.chain import ChainDefaults, StageRequest
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_follows, usual_pattern
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 
 MOST_SEED = 2**31  # every generator takes it
 
 
-def reads_of(one: Asked) -> Reads:
+def reads_of(one: StageRequest) -> Reads:
     """Return what text a stage will read. Raises `UserError` where its parameters do not fit."""
     return _method(one).reads
 
 
-def seeded(one: Asked) -> bool:
+def seeded(one: StageRequest) -> bool:
     """Return whether the seed decides the result of a stage. Raises `UserError` where its parameters do not fit."""
     return _method(one).seeded
 
 
-def _method(one: Asked) -> Method:
+def _method(one: StageRequest) -> Method:
     """Return the method of a stage, as its parameters make it. Raises `UserError` where these do not fit."""
     found = get_stage(one.name)
     with one.told():
         return found.of(found.parsed(one.settings), None)
 
 
-def text_for(one: Asked, beside: Shared) -> Calibration | None:
+def text_for(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
     """Return the text of a stage that reads one, its own or that which is given beside the chain.
 
     Raises `UserError` where the stage names a text, or a seed, and reads none.
@@ -49,7 +49,7 @@ def text_for(one: Asked, beside: Shared) -> Calibration | None:
     return None
 
 
-def build_asked(chain: Sequence[Asked], beside: Shared) -> tuple[Stage, ...]:
+def build_asked(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple[Stage, ...]:
     """Return the checked stages of a chain, with what is given beside it; a `UserError` says where one does not fit."""
     stages: list[Stage] = []
     for one in chain:
@@ -59,7 +59,7 @@ def build_asked(chain: Sequence[Asked], beside: Shared) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def stage_of(one: Asked, beside: Shared, before: Sequence[Stage] = ()) -> Stage:
+def stage_of(one: StageRequest, beside: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
     """Return the stage that is asked for after those `before`, whether or not it may follow them."""
     text = text_for(one, beside)
     with one.told("seed"):
@@ -81,7 +81,7 @@ def check_seed(seed: int) -> int:
     return seed
 
 
-def _ratio(one: Asked, before: Sequence[Stage]) -> float | None:
+def _ratio(one: StageRequest, before: Sequence[Stage]) -> float | None:
     """Return the ratio that is asked for; where nothing is, the first stage that removes anything gets the default."""
     usual = usual_pattern(get_stage(one.name))
     if one.open:

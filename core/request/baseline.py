@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from core.protocols import missing
+from core.protocols import missing_part
 from core.request.stages import build_stage
 from core.results import Result
 from core.specs import RunSpec
@@ -33,7 +33,7 @@ def left(spec: RunSpec, store: Known) -> list[RunSpec]:
     for wanted in (spec, baseline(spec)):
         if wanted is not None:
             key = wanted.variant.key
-            parts.append(missing(wanted, None if wanted.force else store.get(key), lost))
+            parts.append(missing_part(wanted, None if wanted.force else store.get(key), lost))
     return [part for part in parts if part is not None]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.chain import Asked, Shared, parse
+from core.chain import ChainDefaults, StageRequest, parse
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
@@ -30,15 +30,15 @@ from core.request.stages import (
     check_divides,
 )
 from core.request.suits import check_suits
-from core.specs import Calibration, Dtype, Part, Perplexity, RunSpec, Stage, Task
+from core.specs import Dtype, Perplexity, RunSpec, ScanUnit, Stage, Task, TextWindows
 
 
 def complete(
     model: str,
-    chain: str | Sequence[Asked],
+    chain: str | Sequence[StageRequest],
     *,
-    calibration: Calibration | None = None,
-    train: Calibration | None = None,
+    calibration: TextWindows | None = None,
+    train: TextWindows | None = None,
     seed: int = 0,
     perplexity: Sequence[Perplexity] = (),
     tasks: Sequence[Task] = (),
@@ -46,7 +46,7 @@ def complete(
     dtype: str = "float32",
     scoring: Dtype | None = None,
     latency: bool = False,
-    scan: Part | None = None,
+    scan: ScanUnit | None = None,
     force: bool = False,
     name: str | None = None,
 ) -> RunSpec:
@@ -68,7 +68,7 @@ def complete(
     check_here(source)
     shape = facts(source)
     language = check_suits(source, asked, bool(perplexity or tasks or latency or scan))
-    beside = Shared(calibration, train, seed)
+    beside = ChainDefaults(calibration, train, seed)
     stages = build_asked([_identified(one, beside, shape) for one in asked], beside)
     _check_divides(stages, shape)
     if language and not perplexity:
@@ -105,7 +105,7 @@ def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: Mo
     }
 
 
-def _identified(one: Asked, beside: Shared, shape: ModelFacts) -> Asked:
+def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelFacts) -> StageRequest:
     """Return a stage whose text and teacher are named by what they are, and whose layers are there."""
     with one.told("text"):
         text = text_for(one, beside)
@@ -135,13 +135,13 @@ def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
                 check_divides(stage.pattern, width, "a layer")
 
 
-def default_text(training: bool, shape: ModelFacts) -> Calibration:
+def default_text(training: bool, shape: ModelFacts) -> TextWindows:
     """Return what is trained on, or else calibrated on, where nothing is asked for."""
     windows, window = (DEFAULT_EXAMPLES, DEFAULT_EXAMPLE) if training else (DEFAULT_WINDOWS, DEFAULT_WINDOW)
-    return Calibration(corpus=default_corpora()[1], windows=windows, window=min(window, shape.max_window))
+    return TextWindows(corpus=default_corpora()[1], windows=windows, window=min(window, shape.max_window))
 
 
-def identified_calibration(calibration: Calibration, shape: ModelFacts) -> Calibration:
+def identified_calibration(calibration: TextWindows, shape: ModelFacts) -> TextWindows:
     """Return the calibration with its corpus named by its text; a `UserError` where corpus or window do not fit."""
     check_window("Calibration", str(calibration), calibration.window, shape)
     corpus = identify_corpus(calibration.corpus).id

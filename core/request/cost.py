@@ -9,8 +9,8 @@ from core.data.texts import BY_ID
 from core.methods.cost import scanning
 from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
-from core.registry import made
-from core.specs import Perplexity, Scan, Stage, Task
+from core.registry import build_method
+from core.specs import Perplexity, SensitivityScan, Stage, Task
 
 CHARACTERS = 3.5  # of English text in a token, at least
 UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
@@ -31,7 +31,7 @@ def corpus_tokens(name: str) -> float:
 
 def stage_work(shape: ModelFacts, stage: Stage) -> float:
     """Return the operations of compressing what a stage selects; of blocks between those, of the text going through."""
-    method, text = made(stage), stage.calibration
+    method, text = build_method(stage), stage.calibration
     chosen = _selected(shape, stage)
     if not chosen:  # of a family whose linears are not known
         return method.cost(shape, text)
@@ -44,7 +44,7 @@ def stage_work(shape: ModelFacts, stage: Stage) -> float:
     return work + between * shape.forward(text.windows * text.window, text.window)
 
 
-def scan_work(shape: ModelFacts, stage: Stage, wanted: Scan) -> float:
+def scan_work(shape: ModelFacts, stage: Stage, wanted: SensitivityScan) -> float:
     """Return the operations of a scan: of making the stage, one part after the other, and of reading the losses."""
     chosen = _selected(shape, stage)
     indices = {block for block, _ in chosen} or range(shape.blocks)

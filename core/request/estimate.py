@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from core.models.facts import facts
 from core.models.sources import identify_again
-from core.paths import kept_variant
-from core.registry import made
+from core.paths import cached_variant
+from core.registry import build_method
 from core.request.baseline import keys_of, left
 from core.request.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
 from core.request.speeds import Speeds, history_of
-from core.specs import BYTES, ZERO, Frozen, RunSpec, VariantSpec
+from core.specs import BYTES, ZERO_SHOT, Frozen, RunSpec, VariantSpec
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Estimate(Frozen):
 def kept_stages(variant: VariantSpec) -> int:
     """Return how many of a variant's first stages need not be made again, as the model after them is in the cache."""
     counts = range(len(variant.stages), 0, -1)
-    return next((count for count in counts if kept_variant(variant.prefixes[count].key).is_dir()), 0)
+    return next((count for count in counts if cached_variant(variant.prefixes[count].key).is_dir()), 0)
 
 
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
@@ -76,7 +76,7 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     if source.folder is None:
         rows.append(("download", shape.parameters * 2 / FETCH_BYTES))
     for stage in stages:
-        method = made(stage)
+        method = build_method(stage)
         if isinstance(method, TrainingMethod):
             training = method.cost(shape, stage.calibration) / speeds.of(spec, "perplexity")
             rows.append(("train", min(training, 60 * method.minutes)))
@@ -100,10 +100,10 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     if spec.scan:
         rows.append(("scan", scan_work(shape, spec.variant.stages[0], spec.scan) / speeds.of(spec, "perplexity")))
     item = BYTES[spec.variant.dtype]
-    held = [made(stage).memory(shape, stage.calibration, item) for stage in stages]
+    held = [build_method(stage).memory(shape, stage.calibration, item) for stage in stages]
     if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
         held.append(shape.parameters * BYTES[spec.scoring_dtype])  # the weights in it, beside the variant's own
-    if any(task.fewshot != ZERO for task in spec.tasks):
+    if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
         held.append(shape.parameters * BYTES["float32"])  # the dense model, beside the variant
     if spec.save:  # and read by another program, with libraries of its own
         rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]

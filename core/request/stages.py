@@ -12,18 +12,18 @@ from core.methods.lowrank.base import LowRank
 from core.methods.preparation import Preparation
 from core.methods.reconstruction import Reconstruction
 from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
-from core.registry import get_stage, made, settings_of
+from core.registry import build_method, get_stage, settings_of
 from core.results import Variant
 from core.specs import (
     COUNTED,
     DTYPES,
     UNCHANGED,
-    Calibration,
     Dtype,
     Perplexity,
     RunSpec,
     Stage,
     Task,
+    TextWindows,
     VariantSpec,
     parse_pattern,
 )
@@ -74,10 +74,10 @@ def check_follows(stages: Sequence[Stage]) -> None:
     for place, later in enumerate(stages):
         prepared = [stage for stage in stages[:place] if stage.method in UNCHANGED]
         before = [stage for stage in stages[:place] if stage.removes and stage.ratio]
-        method = made(later)
+        method = build_method(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        rounded = next((left for stage in before if (left := made(stage)).rounds & method.touches), None)
+        rounded = next((left for stage in before if (left := build_method(stage)).rounds & method.touches), None)
         if rounded and not isinstance(method, Recovery):  # which rounds again in every step
             raise UserError(
                 f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
@@ -85,12 +85,12 @@ def check_follows(stages: Sequence[Stage]) -> None:
             )
         if isinstance(method, Preparation) and before:
             raise UserError(
-                f"{method.label} would mix what {made(before[-1]).label} left; put it first, or leave it out."
+                f"{method.label} would mix what {build_method(before[-1]).label} left; put it first, or leave it out."
             )
         if later.removes:
             for earlier in (*prepared, *before):
                 if reason := _unfit(earlier, later):
-                    raise UserError(f"{made(later).label} {reason}; put it first, or leave it out.")
+                    raise UserError(f"{build_method(later).label} {reason}; put it first, or leave it out.")
             most = max((stage.share for stage in before if _comparable(stage, later)), default=0.0)
             if later.share < most:
                 asked = later.pattern or f"{later.share:g}"
@@ -107,7 +107,7 @@ def _comparable(earlier: Stage, later: Stage) -> bool:
 
 def _unfit(earlier: Stage, later: Stage) -> str | None:
     """Return what a stage would do to what an earlier one left, None where it keeps that."""
-    left, method = made(earlier), made(later)
+    left, method = build_method(earlier), build_method(later)
     if isinstance(left, Preparation):
         cuts = isinstance(method, HiddenMethod | RotationMethod)
         return f"cannot cut the hidden states that {left.label} turned" if cuts else None
@@ -180,7 +180,7 @@ def build_stage(
     ratio: float | None = None,
     pattern: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    calibration: Calibration | None = None,
+    calibration: TextWindows | None = None,
     seed: int = 0,
     layers: str | None = None,
     before: Sequence[Stage] = (),
@@ -253,7 +253,7 @@ def variant_spec(variant: Variant) -> VariantSpec:
             raise UserError(f"{name} was made with {stage.method!r}, which this version does not have.") from None
         if not stage.version:
             raise UserError(f"{name} was made by a version of {found.label} that is not known; run it again first.")
-        if stage.version != (current := made(stage).result_version):
+        if stage.version != (current := build_method(stage).result_version):
             raise UserError(
                 f"{name} was made by version {stage.version} of {found.label}, and this is version {current}; "
                 "run it again first."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.chain import DENSE, Asked
+from core.chain import DENSE, StageRequest
 from core.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
@@ -28,7 +28,7 @@ def needs_convolutions(method: Method | type[Method]) -> UserError:
     )
 
 
-def check_suits(source: ModelSource, chain: Sequence[Asked], measured: bool) -> bool:
+def check_suits(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
     """Return whether a model is a language model; `measured` is whether numbers are asked for that only those have.
 
     Raises `UserError` where a stage is for the other kind of model, or the model has no such numbers.

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
-from core.chain import Asked, parse
+from core.chain import StageRequest, parse
 from core.errors import UserError, echo
 from core.models.facts import facts
 from core.models.sources import identify
 from core.request.complete import complete
-from core.specs import Calibration, Dtype, Frozen, Perplexity, RunSpec, Task, parse_bits, parse_factor, parse_pattern
+from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows, parse_bits, parse_factor, parse_pattern
 
 Target = tuple[float | None, str | None]  # a ratio or a pattern
 
@@ -25,8 +25,8 @@ class Grid(Frozen):
 class Measuring(TypedDict, total=False):
     """What every run of a sweep has in common; absent is as in `core.request.complete.complete`."""
 
-    calibration: Calibration | None
-    train: Calibration | None
+    calibration: TextWindows | None
+    train: TextWindows | None
     perplexity: Sequence[Perplexity]
     device: str
     dtype: str
@@ -89,7 +89,7 @@ def points(
     return list(specs.values()), unfit
 
 
-def _filled(chain: Sequence[Asked], targets: Sequence[Target]) -> list[tuple[Asked, ...]]:
+def _filled(chain: Sequence[StageRequest], targets: Sequence[Target]) -> list[tuple[StageRequest, ...]]:
     """Return the chain at each target where it leaves an amount open; else the chain."""
     if not any(stage.open for stage in chain):
         return [tuple(chain)]
@@ -98,7 +98,7 @@ def _filled(chain: Sequence[Asked], targets: Sequence[Target]) -> list[tuple[Ask
     return [tuple(stage.filled(*target) if stage.open else stage for stage in chain) for target in targets]
 
 
-def _last(chain: Sequence[Asked]) -> Target:
+def _last(chain: Sequence[StageRequest]) -> Target:
     """Return the last amount of a chain."""
     amounts = [(stage.ratio, stage.pattern) for stage in chain if stage.ratio is not None or stage.pattern]
     return amounts[-1] if amounts else (None, None)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shlex
 
-from core.chain import DENSE, options_of, shared, written
+from core.chain import DENSE, default_flags, format_chain, shared
 from core.methods.preparation import Preparation
 from core.models.catalogue import BY_ID
 from core.models.sources import typed_name
 from core.reached import embedding_words
-from core.registry import get_stage, spelt_out
+from core.registry import all_parameters, get_stage
 from core.removal import bits_words, model_share
 from core.results import Measurement, Result
 from core.shipping.base import Format, Written
 from core.shipping.proof import Proof
 from core.specs import Stage
 from core.training.base import Recovery
-from core.words import amount, chain_name
+from core.words import chain_name, format_amount
 
 
 def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -> str:
@@ -29,7 +29,7 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
     texts += [f"training text `{beside.train}`" if beside.train else None]
     texts += [f"seed {beside.seed}" if beside.seed is not None else None]
     model = typed_name(variant.model_id)
-    command = ["slimscope", "run", model, written(variant.stages), *options_of(beside)]
+    command = ["slimscope", "run", model, format_chain(variant.stages), *default_flags(beside)]
     command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.told(kind)]
     lines = [
         "---",
@@ -40,7 +40,7 @@ def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -
         "",
         *dict.fromkeys(method.summary for method in found.values()),
         "",
-        f"Made by Slimscope from `{variant.model}` ({variant.revision}) by the chain `{written(variant.stages)}`"
+        f"Made by Slimscope from `{variant.model}` ({variant.revision}) by the chain `{format_chain(variant.stages)}`"
         f"{''.join(f', {text}' for text in texts if text)}. Key `{variant.key}`.",
         "",
         *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
@@ -86,7 +86,7 @@ def _told(stage: Stage) -> str:
     if stage.method == DENSE:
         return f"{method.label}: as it is."
     if stage.removes:
-        done = f"compressed, {amount(stage.ratio, stage.pattern)}"
+        done = f"compressed, {format_amount(stage.ratio, stage.pattern)}"
     else:
         kinds = {Recovery: "trained", Preparation: "turned"}
         done = next((said for kind, said in kinds.items() if issubclass(method, kind)), "reconstructed")
@@ -95,7 +95,7 @@ def _told(stage: Stage) -> str:
         parts.append(f"layers {stage.layers}")
     if stage.calibration:
         parts.append(f"on `{stage.calibration}`, seed {stage.seed}")
-    return f"{', '.join(parts)}; parameters {spelt_out(stage)}."
+    return f"{', '.join(parts)}; parameters {all_parameters(stage)}."
 
 
 def _protocol(row: Measurement) -> str:

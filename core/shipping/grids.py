@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.methods.terms import Place
-from core.registry import made
+from core.registry import build_method
 from core.results import Variant
 from core.specs import VariantSpec, parse_bits
 
@@ -13,7 +13,7 @@ def last_grid(variant: Variant | VariantSpec, place: Place = "linears") -> tuple
     or the tables; None without one.
     """
     for stage in reversed(variant.stages):
-        method = made(stage)
+        method = build_method(stage)
         if place not in method.rounds:
             continue
         settings = method.parameters

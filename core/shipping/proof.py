@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from core.shipping import runtimes
 from core.shipping.base import Runtime
 from core.specs import Frozen
-from core.words import number
+from core.words import format_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +66,7 @@ class Proof(Frozen):
         return (
             f"Read by {read}{other}: of {self.prompts} prompts the likeliest next token is ours in {self.same_first}, "
             f"the five likeliest have log-probabilities within {self.difference:.2g} of ours (probabilities within a "
-            f"factor of {number(math.exp(min(self.difference or 0, MOST)))}), and it decodes "
+            f"factor of {format_number(math.exp(min(self.difference or 0, MOST)))}), and it decodes "
             f"{self.tokens_per_second:.0f} tokens a second."
         )
 

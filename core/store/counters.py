@@ -6,7 +6,7 @@ the first statement that writes, other databases the counter's row.
 
 from sqlalchemy import Connection, update
 
-from core.errors import NotStored
+from core.errors import StorageError
 from core.store.tables import counters
 
 RESULTS, JOBS = "results", "jobs"  # raised with each change of a result; by who submits, moves or cancels jobs
@@ -17,5 +17,5 @@ def raise_counter(connection: Connection, name: str) -> int:
     change = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
     value = connection.execute(change.returning(counters.c.value)).scalar()
     if value is None:
-        raise NotStored(f"The database has lost its counter {name!r}; move the database away and a new one is made.")
+        raise StorageError(f"The database has lost its counter {name!r}; move the database away and a new one is made.")
     return value

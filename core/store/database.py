@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from core import paths
-from core.errors import NotStored, UserError
+from core.errors import StorageError, UserError
 from core.store.tables import HEAD
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def sentences(url: URL) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise NotStored(_sentence(str(error.orig), url)) from error
+        raise StorageError(_sentence(str(error.orig), url)) from error
     except SQLAlchemyError as error:
-        raise NotStored(_sentence(str(error), url)) from error
+        raise StorageError(_sentence(str(error), url)) from error
 
 
 def _sentence(reason: str, url: URL) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from core.errors import NotStored
+from core.errors import StorageError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -54,7 +54,7 @@ def write(frame: DataFrame, file: Path) -> None:
         _sync(file.parent)  # which holds the new name
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise NotStored(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
+        raise StorageError(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
 
 
 def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:

@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
 from core.results import Footprint, LayerReport, Measurement, Result
-from core.specs import Calibration, Dtype, Frozen, RatioKind, Stage, VariantSpec
+from core.specs import Dtype, Frozen, RatioKind, Stage, TextWindows, VariantSpec
 
 UNKNOWN = 0  # the version of a stage of which none that is known gives the variant's key
 UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages that have no layer reports
@@ -108,7 +108,7 @@ def _stages(old: Variant) -> tuple[Stage, ...]:
 
 
 def _stage(method: str, parameters: dict[str, Any], text: str | None, seed: int | None) -> Stage:
-    calibration = Calibration.parse(text) if text else None
+    calibration = TextWindows.parse(text) if text else None
     return Stage(method=method, version=UNKNOWN, parameters=parameters, calibration=calibration, seed=seed)
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from core import paths
-from core.errors import NotStored
+from core.errors import StorageError
 from core.fields import fault
-from core.results import SCHEMA, Result, Rows
+from core.results import SCHEMA, LoadedResults, Result
 from core.store import schema1
 from core.store.corrected import corrected
 
@@ -45,13 +45,13 @@ def stamp(folder: Path, pattern: str) -> Stamp:
     return tuple(found)
 
 
-def read_measured(folder: Path | None = None) -> Rows:
+def read_measured(folder: Path | None = None) -> LoadedResults:
     """Return the shipped results and what could not be read. Lines with one key are merged, the last wins."""
     return _read_measured(stamp(folder or paths.SHIPPED_MEASURED, "*.jsonl"))
 
 
 @lru_cache(maxsize=4)
-def _read_measured(files: Stamp) -> Rows:
+def _read_measured(files: Stamp) -> LoadedResults:
     results: dict[str, Result] = {}
     warnings: list[str] = []
     for name, _, _ in files:
@@ -65,7 +65,7 @@ def _read_measured(files: Stamp) -> Rows:
             results[key] = results[key].updated(result) if key in results else result
     for warning in warnings:
         log.warning(warning)
-    return Rows({key: corrected(result) for key, result in results.items()}, tuple(warnings))
+    return LoadedResults({key: corrected(result) for key, result in results.items()}, tuple(warnings))
 
 
 def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
@@ -110,7 +110,7 @@ def append_shipped(result: Result, file: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise NotStored(f"The result cannot be written to {file}: {error.strerror or error}.") from error
+        raise StorageError(f"The result cannot be written to {file}: {error.strerror or error}.") from error
 
 
 def _last_byte(stream) -> bytes:

@@ -15,9 +15,9 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 
 from core import paths
-from core.errors import NotStored, UserError, echo
+from core.errors import StorageError, UserError, echo
 from core.models.names import display_names
-from core.results import Measurement, Result, Rows
+from core.results import LoadedResults, Measurement, Result
 from core.specs import UNKNOWN, ModelId
 from core.store import samples, shipped
 from core.store.counters import RESULTS, raise_counter
@@ -62,7 +62,7 @@ class Store:
         """Return all that is known of a variant of which something was put here."""
         result = self.get(key)
         if result is None:
-            raise NotStored(f"Variant {key[:12]} was stored and is gone again: something else removed it.")
+            raise StorageError(f"Variant {key[:12]} was stored and is gone again: something else removed it.")
         return result
 
     def results(self) -> list[Result]:
@@ -100,7 +100,7 @@ class Store:
                     raise _not_deletable(key)
         for key in keys:
             samples.delete_samples(key)
-            shutil.rmtree(paths.kept_variant(key), ignore_errors=True)
+            shutil.rmtree(paths.cached_variant(key), ignore_errors=True)
 
     def delete_cut_short(self, key: str) -> None:
         """Delete what a cancelled training had come to, if that is what is stored; asked for again, it goes on."""
@@ -172,7 +172,7 @@ class Store:
         """Return the outcomes that a number is the mean of, one row a document or window; None where none are kept."""
         return samples.read_samples(key, measurement)
 
-    def read(self, key: str | None = None) -> Rows:
+    def read(self, key: str | None = None) -> LoadedResults:
         """Return every result, shipped ones first, or only that of `key`, and what cannot be used, by its sentence."""
         local = list(self._told_once(self.own(key)))
         results, warnings = shipped.read_measured()
@@ -180,7 +180,7 @@ class Store:
         for name, result, _ in local:
             if result:
                 results[name] = results[name].updated(result) if name in results else result
-        return Rows(results, warnings + tuple(warning for one in local for warning in one.warnings))
+        return LoadedResults(results, warnings + tuple(warning for one in local for warning in one.warnings))
 
     def own(self, key: str | None = None) -> list[Found]:
         """Return what the rows of the database give, without what is shipped, of all variants or of one."""
@@ -231,7 +231,7 @@ def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
                 if on_wait is not None:
                     on_wait()
     except OSError as error:
-        raise NotStored(f"The lock in {folder} cannot be taken: {error.strerror or error}.") from error
+        raise StorageError(f"The lock in {folder} cannot be taken: {error.strerror or error}.") from error
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from core.context import Context, Given, Outcome
+from core.context import Context, StageInput, StageResult
 from core.errors import UserError
 from core.models.parts.blocks import find_blocks, move
 from core.results import Training
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def recover(model: PreTrainedModel, method: Recovery, given: Given, context: Context) -> Outcome:
+def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context: Context) -> StageResult:
     """Train the model in place; a training that was cancelled leaves the best so far.
 
     Raises `UserError` where there is too little to train on, before anything is changed.
@@ -45,10 +45,12 @@ def recover(model: PreTrainedModel, method: Recovery, given: Given, context: Con
     def loss(batch: Batch) -> Tensor:
         return method.loss(model, teacher, batch)
 
-    return Outcome([], _train(model, method, found, loss, given, context))
+    return StageResult([], _train(model, method, found, loss, given, context))
 
 
-def prune_while_training(model: PreTrainedModel, method: TrainedMethod, given: Given, context: Context) -> Outcome:
+def prune_while_training(
+    model: PreTrainedModel, method: TrainedMethod, given: StageInput, context: Context
+) -> StageResult:
     """Prune the model in place while it is trained.
 
     Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
@@ -60,7 +62,7 @@ def prune_while_training(model: PreTrainedModel, method: TrainedMethod, given: G
         return text_loss(model, batch)
 
     done = _train(model, method, found, loss, given, context, pruning)
-    return Outcome(pruning.finish(), done)
+    return StageResult(pruning.finish(), done)
 
 
 def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Context) -> None:
@@ -83,7 +85,7 @@ def _train(
     method: TrainingMethod,
     found: list[Example],
     loss: Loss,
-    given: Given,
+    given: StageInput,
     context: Context,
     pruning: Pruning | None = None,
 ) -> Training:

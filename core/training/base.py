@@ -12,7 +12,7 @@ from core.methods.base import Method
 from core.methods.parameters import MethodParameters
 from core.methods.terms import NEUTRAL
 from core.progress import Progress
-from core.specs import Calibration
+from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,7 +150,7 @@ class TrainingMethod(Method):
     parameters: RecoveryParameters
     Parameters = RecoveryParameters
 
-    def check_amount(self, text: Calibration) -> None:
+    def check_amount(self, text: TextWindows) -> None:
         if self.parameters.held_out >= text.windows:
             raise UserError(
                 f"{self.label} holds {self.parameters.held_out} examples out and is given {text.windows}, so none is "
@@ -162,11 +162,11 @@ class TrainingMethod(Method):
         """After how many the training ends, whatever it has seen."""
         return self.parameters.minutes or math.inf
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         """A forward and a backward pass, which through frozen weights costs as much; over what is seen of the text."""
         return 2 * self.seen(shape, text)
 
-    def seen(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def seen(self, shape: ModelFacts, text: TextWindows | None) -> float:
         """Return the operations of one forward over all examples that are trained on."""
         if text is None:
             return 0.0
@@ -174,11 +174,11 @@ class TrainingMethod(Method):
         examples = min(own.epochs * text.windows, (own.steps or math.inf) * resolved_batch(own))
         return shape.forward(examples * text.window, text.window, head=True)
 
-    def answers(self, text: Calibration) -> int:
+    def answers(self, text: TextWindows) -> int:
         """Return the decoding steps of a teacher that answers prompts, of which several are answered together."""
         return 0
 
-    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
         return 4 * MICRO_TOKENS * shape.saved
 
 
@@ -209,19 +209,19 @@ class Recovery(TrainingMethod):
     has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
     compares: ClassVar[bool] = False  # whether it does so in every step
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.compares * self.seen(shape, text)
 
-    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
-    def examples(self, wanted: Calibration, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
+    def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
         """Return what is learnt, N examples of at most L tokens. Raises `UserError` where there are fewer."""
         from core.training.examples import read_examples
 
         return read_examples(wanted, tokenizer, self.seed)
 
-    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher) -> None:
+    def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
         """Raise `UserError` where the text is too short, or teacher and student read it otherwise."""
         from core.training.examples import read_examples
 

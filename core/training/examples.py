@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from core.data.corpora import calibration_windows, instructions
 from core.data.instructions import Pair
 from core.errors import UserError
-from core.specs import Calibration
+from core.specs import TextWindows
 
 SORTED_BATCHES = 8  # among which examples are sorted by length, so that little is padded
 
@@ -39,7 +39,7 @@ class Batch:
         return [Batch(ids, counts) for ids, counts in zip(self.ids.split(rows), self.counts.split(rows), strict=True)]
 
 
-def read_examples(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Example]:
+def read_examples(wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Example]:
     """Return N examples of at most L tokens: windows of a text, or instructions of which the answers are learnt.
 
     Raises `UserError` where the corpus has fewer.
@@ -51,7 +51,7 @@ def read_examples(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed:
     return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in fitting]
 
 
-def read_prompts(wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[str]:
+def read_prompts(wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[str]:
     """Return N prompts of less than L tokens: of instructions, or the first halves of windows of a text."""
     pairs = instructions(wanted.corpus)
     if pairs is None:
@@ -72,7 +72,7 @@ def encode(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase, longest
     return Example(torch.tensor(ids), sum(1 for _ in alike))
 
 
-def _fitting(pairs: list[Pair], wanted: Calibration, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Pair]:
+def _fitting(pairs: list[Pair], wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Pair]:
     """Return the first N pairs, shuffled by the seed, whose prompts leave room for an answer."""
     random.Random(seed).shuffle(pairs)
     found: list[Pair] = []

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from core.cache.checksums import end_with_digest, ends_with_digest
 from core.cache.kept import replacing
-from core.errors import Cancelled, UserError, out_of_memory
+from core.errors import CancelledError, UserError, out_of_memory
 from core.progress import Progress
 from core.results import Training
 from core.training.adapters import set_weights, weights_of
@@ -96,7 +96,7 @@ def train(
                 run.step(loss, learning_rate, device, 1.0)
                 run.evaluated = EVALUATIONS - 1
                 run.evaluate_at(1.0)
-    except (Cancelled, KeyboardInterrupt):
+    except (CancelledError, KeyboardInterrupt):
         if checkpoint and run.whole:
             run.save(checkpoint)
         if not run.best:

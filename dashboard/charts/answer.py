@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.told import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
 from core.analysis.verdicts import SIGNIFICANT
-from core.words import number
+from core.words import format_number
 
 MOST_TIED = 3  # that are named
 
@@ -72,7 +72,7 @@ def tied(names: Sequence[str]) -> str:
 
 def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:
     if dense is None:
-        return number(best["value"])
+        return format_number(best["value"])
     if not ratio["paired"]:
         return f"{ratio_words(best['value'] / dense['value'])} times the dense model's"
     interval = _labelled(interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words))

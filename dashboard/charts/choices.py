@@ -10,7 +10,7 @@ import pandas as pd
 from core.chain import DENSE
 from core.registry import RECONSTRUCTIONS, RECOVERIES
 from core.request.stages import WHOLE_BITS
-from core.specs import ELSEWHERE
+from core.specs import EXTERNAL
 from dashboard.charts.figures import BITS, Axis
 from dashboard.charts.missing import quickly_made
 from dashboard.charts.zeroshot import scored
@@ -120,7 +120,7 @@ def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
 @shared
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
-    return rows[rows["method"].isin([*methods, DENSE, *ELSEWHERE])]
+    return rows[rows["method"].isin([*methods, DENSE, *EXTERNAL])]
 
 
 @shared

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 
 from core.analysis.budget import meaningful
 from core.specs import IMPORTED
-from core.words import number
+from core.words import format_number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
@@ -224,7 +224,7 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
         y=[row["value"]],
         mode="markers+text",
         marker=marks.UNSEEN,
-        text=[f"dense {number(row['value'])}"],
+        text=[f"dense {format_number(row['value'])}"],
         textposition="bottom left" if right else "bottom right",
         textfont={"size": 12, "color": theme.text},
         hoverinfo="skip",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from core.words import number
+from core.words import format_number
 from dashboard.charts.marks import is_hollow
 
 Place = tuple[float, float]
@@ -46,7 +46,7 @@ def over(points: pd.DataFrame, column: str, span: Place) -> pd.DataFrame:
     """Return diverged points with the `text` over each, its `side` and its `level` where several stand near."""
     points = points.sort_values(column)
     levels = _levels([(x - span[0]) / (span[1] - span[0]) for x in points[column]])
-    parts = zip(points["pattern"], points["value"].map(number), strict=True)
+    parts = zip(points["pattern"], points["value"].map(format_number), strict=True)
     texts = [f"{pattern} {value}" if is_hollow(pattern) else value for pattern, value in parts]
     raised = [text + "<br>&nbsp;" * level for text, level in zip(texts, levels, strict=True)]  # at any size of letters
     return points.assign(text=raised, side="top center", level=levels)

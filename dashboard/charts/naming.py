@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.specs import RunSpec
-from core.words import amount
+from core.words import format_amount
 from dashboard.charts.choices import text_name
 from dashboard.charts.points import is_dense
 from dashboard.sharing import shared
@@ -29,7 +29,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
         where["explore_mode"] = "Trade-off"
     elif first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
-        where["explore_at"] = amount(first["ratio"], first["pattern"])
+        where["explore_at"] = format_amount(first["ratio"], first["pattern"])
         labels = set(frame.loc[frame["model"] == first["model"], "label"])
         where["explore_series"] = [name for name in (first["untuned"], first["label"]) if name in labels]
     return where
@@ -59,8 +59,8 @@ def variant_names(rows: pd.DataFrame) -> dict[str, str]:
     """Return a name of each variant by its key, the dense model's first: as short as tells it from the others."""
     first = rows.drop_duplicates("key")
     first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
-    removed = [amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
-    names = first["label"].str.cat([f", {one}" if one != amount(None, None) else "" for one in removed])
+    removed = [format_amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
+    names = first["label"].str.cat([f", {one}" if one != format_amount(None, None) else "" for one in removed])
     for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
         told = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
         names = names.mask(names.duplicated(keep=False), names.str.cat(told))

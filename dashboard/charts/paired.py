@@ -12,7 +12,7 @@ from core.analysis.seven import MEAN
 from core.analysis.told import UNADJUSTED, end_words, interval_words, p_words, point_words, ratio_words, said
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
-from core.words import number
+from core.words import format_number
 from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
 from dashboard.charts.zeroshot import MEAN_LABEL
@@ -152,7 +152,7 @@ def reasons(found: pd.DataFrame) -> list[str]:
 def _beside(row: pd.Series) -> tuple[str | None, ...]:
     this, other = row["value"], row["reference"]
     if row["metric"] == "perplexity":
-        name, values = f"Perplexity, {row['dataset']}", (number(this), number(other))
+        name, values = f"Perplexity, {row['dataset']}", (format_number(this), format_number(other))
         told = f"x {ratio_words(row['ratio'])}"
         interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
     else:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
-from core.words import amount
+from core.words import format_amount
 from dashboard.charts import choices, points, zeroshot
 from dashboard.sharing import shared
 
@@ -168,7 +168,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     names = tasks_here(printed)
     rows = choices.by_share(frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)])
     rows = rows[points.is_dense(rows) | rows["parts"].isin(printed["name"])]
-    where = [amount(*one) for one in zip(rows["ratio"], rows["pattern"], strict=True)]
+    where = [format_amount(*one) for one in zip(rows["ratio"], rows["pattern"], strict=True)]
     rows = rows.assign(removed=where)
     rows = rows[points.is_dense(rows) | rows["removed"].isin(printed["removed"])]
     if points.is_dense(rows).all():

@@ -14,10 +14,10 @@ from core.analysis.told import listed
 from core.chain import DENSE
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import IMPORTED
-from core.words import amount
+from core.words import format_amount
 from dashboard.sharing import shared
 
-USUAL = amount(DEFAULT_RATIO, None), amount(None, DEFAULT_BITS), amount(None, DEFAULT_FACTOR)
+USUAL = format_amount(DEFAULT_RATIO, None), format_amount(None, DEFAULT_BITS), format_amount(None, DEFAULT_FACTOR)
 NOT_TOLD = "amount not told"  # of what was imported without one
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
@@ -113,7 +113,7 @@ def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:
     """Return how much was removed of a row's variant, as `amount` writes it, or that this was not told."""
     if row["method"] == IMPORTED and pd.isna(row["ratio"]) and not isinstance(row["pattern"], str):
         return NOT_TOLD
-    return amount(row["ratio"], row["pattern"])
+    return format_amount(row["ratio"], row["pattern"])
 
 
 def removals(rows: pd.DataFrame) -> pd.Series:
@@ -130,7 +130,7 @@ def amounts(points: pd.DataFrame) -> list[str]:
     ratios = sorted(points.loc[points["pattern"].isna(), "ratio"].dropna().unique())
     patterns = points["pattern"].dropna().unique()
     ordered = sorted(patterns, key=lambda text: [int(part) for part in re.findall(r"\d+", text)], reverse=True)
-    return [amount(ratio, None) for ratio in ratios] + [amount(None, pattern) for pattern in ordered]
+    return [format_amount(ratio, None) for ratio in ratios] + [format_amount(None, pattern) for pattern in ordered]
 
 
 def amount_title(steps: Sequence[str]) -> str:
@@ -151,5 +151,5 @@ def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
     What was imported stands beside every amount where nothing was removed of it, or not told how much.
     """
     there = removals(rows)
-    anywhere = (rows["method"] == IMPORTED) & there.isin((NOT_TOLD, amount(0, None)))
+    anywhere = (rows["method"] == IMPORTED) & there.isin((NOT_TOLD, format_amount(0, None)))
     return rows[is_dense(rows) | anywhere | (there == chosen)]

@@ -14,7 +14,7 @@ from core.chain import DENSE
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
-from core.words import amount, number
+from core.words import format_amount, format_number
 from dashboard.charts.answer import tied
 from dashboard.charts.paired import CANNOT
 
@@ -46,7 +46,7 @@ WIDTHS = {"Method": 210, "It is": 170, "Misses by": 330, "Beside the first": 290
 
 def name(row: pd.Series) -> str:
     """Name a variant: `SparseGPT + LoRA, 50 %`."""
-    return str(row["series"]) if row["where"] == amount(None, None) else f"{row['series']}, {row['where']}"
+    return str(row["series"]) if row["where"] == format_amount(None, None) else f"{row['series']}, {row['where']}"
 
 
 def answer(
@@ -75,7 +75,7 @@ def answer(
         return f"{start}: {len(fitting)} {'fit' if len(fitting) > 1 else 'fits'}, but {unknown}."
     best = fitting.iloc[0]
     facts = [
-        f"{number(limit.times * best[column])} {limit.what}"
+        f"{format_number(limit.times * best[column])} {limit.what}"
         for column, limit in LIMITS.items()
         if column in (*ALWAYS, *limits(budget)) and pd.notna(best[column])
     ]
@@ -112,7 +112,7 @@ def ranking(
         {
             "#": range(1, len(found) + 1),
             "Method": found["series"],
-            "Amount": found["where"].replace(amount(None, None), "0 %"),
+            "Amount": found["where"].replace(format_amount(None, None), "0 %"),
             "Misses by": found["misses"],
             "Packed MB": found["packed_mb"],
             "x dense": found["times_dense"],

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from core.analysis.intervals import interval
 from core.results import SENSITIVITY, Result
-from core.words import number
+from core.words import format_number
 from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import log_ticks
@@ -78,7 +78,7 @@ def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
             "type": "log",
             "range": [math.log10(end) for end in ends],
             "tickvals": ticks,
-            "ticktext": [number(tick) for tick in ticks],
+            "ticktext": [format_number(tick) for tick in ticks],
         },
         title={"text": TITLE},
     )

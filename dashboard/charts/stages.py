@@ -9,7 +9,7 @@ import pandas as pd
 from core.removal import block_share, stage_share
 from core.results import Result
 from core.specs import Stage
-from core.words import amount, changed, label
+from core.words import format_amount, label, non_default_parameters
 
 FORMATS = {
     "Gone after it (%)": "%.1f",
@@ -22,7 +22,7 @@ FORMATS = {
 
 def stage_name(stage: Stage) -> str:
     """Name one stage with what differs from its defaults: `LoRA (minutes 5.0)`."""
-    told = changed(stage)
+    told = non_default_parameters(stage)
     return label(stage.method) + (f" ({', '.join(told)})" if told else "")
 
 
@@ -46,7 +46,7 @@ def stage_table(result: Result) -> pd.DataFrame:
         rows.append(
             {
                 "Stage": stage_name(stage),
-                "Asked": amount(stage.ratio, stage.pattern) if stage.removes else "",
+                "Asked": format_amount(stage.ratio, stage.pattern) if stage.removes else "",
                 "Gone after it (%)": 100 * gone,
                 "Seconds": made.get("seconds", math.nan),
                 "Peak memory (MB)": made.get("peak_memory", math.nan) / 1e6,

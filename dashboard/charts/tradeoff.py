@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, answers, limits, pareto
 from core.chain import DENSE
 from core.registry import METHODS, STAGES
-from core.words import number
+from core.words import format_number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title
@@ -131,11 +131,11 @@ def _said(row: pd.Series, cost: Axis, quality: Quality) -> str:
     """Return the hover text: method, amount, quality, cost and packed size, and what is missed of the budget."""
     if quality.lower:
         told = f"perplexity {row[PERPLEXITY]:.4g}{row['spread']}"
-        told += f", {number(row['times_dense'])} x dense" if pd.notna(row["times_dense"]) else ""
+        told += f", {format_number(row['times_dense'])} x dense" if pd.notna(row["times_dense"]) else ""
     else:
         told = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
     costs = dict.fromkeys((cost.column, PACKED.column))
-    taken = [f"{number(row[column])} {LIMITS[column].what}" for column in costs]
+    taken = [f"{format_number(row[column])} {LIMITS[column].what}" for column in costs]
     misses = row.get("misses")
     return "<br>".join([f"<b>{row['series']}</b>, {row['where']}", told, *taken, *([misses] if misses else [])])
 
@@ -261,7 +261,7 @@ def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, theme: Theme)
     mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
     plot.drawing.scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
     end = plot.across[0 if quality.lower else 1]
-    plot.write_where_free((end, height), f"dense {number(height)}", theme.text, "Dense")
+    plot.write_where_free((end, height), f"dense {format_number(height)}", theme.text, "Dense")
 
 
 def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:

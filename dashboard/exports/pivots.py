@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.chain import DENSE
-from core.words import amount, label, number
+from core.words import format_amount, format_number, label
 from dashboard.charts.zeroshot import over_seeds
 
 DENSE_ROW = label(DENSE)
@@ -134,8 +134,8 @@ def wide(pivots: Sequence[Pivot]) -> pd.DataFrame:
 
 def _three_digits(value: float) -> str:
     """Write a number as charts do, but with its last zeros, so that a column has them all alike: 25.0."""
-    return f"{value:#.3g}".rstrip(".") if 1 <= value < 1000 else number(value)
+    return f"{value:#.3g}".rstrip(".") if 1 <= value < 1000 else format_number(value)
 
 
 def _column(name: str) -> str:
-    return DENSE_COLUMN if name == amount(None, None) else name
+    return DENSE_COLUMN if name == format_amount(None, None) else name

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from core.chain import Asked, plain, quoted
+from core.chain import StageRequest, plain, quoted
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.asked import reads_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
-from core.words import amount
+from core.words import format_amount
 from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
 
@@ -57,7 +57,7 @@ def described(name: str) -> str:
     return f"{method.label} · {DOES.get(method.family, method.family)}"
 
 
-def fill(card: int, stage: Asked, first: bool) -> dict[str, Any]:
+def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Any]:
     """Return by key what the fields of a card are to hold; `first` is whether no stage before it removes anything.
 
     A `UserError` says where the form cannot hold a value.
@@ -111,7 +111,7 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             required=True,
             key=key(card, "bits"),
             **KEPT,
-            format_func=lambda bits: amount(None, bits),
+            format_func=lambda bits: format_amount(None, bits),
             help=f"Of the linear layers inside the blocks, without the scales that groups of inputs share.{told}",
         )
         return f"@{bits}"
@@ -219,6 +219,6 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
 def _reads(method: type[Method], parameters: Mapping[str, str]) -> Reads:
     """Return what text the stage reads; what its method usually does while a parameter does not fit."""
     try:
-        return reads_of(Asked(method.name, settings=parameters))
+        return reads_of(StageRequest(method.name, settings=parameters))
     except UserError:
         return method().reads

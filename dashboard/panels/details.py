@@ -12,8 +12,8 @@ from core.chain import DENSE, file_name, shared
 from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.paths import typed_path
-from core.reached import embedding_words, missed, share
-from core.registry import RECONSTRUCTIONS, rounds
+from core.reached import describe_gap, embedding_words, format_percent
+from core.registry import RECONSTRUCTIONS, quantises
 from core.removal import bits_words, block_share
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
@@ -21,7 +21,7 @@ from core.results import Result
 from core.shipping.base import Format
 from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import PUBLISHED, RunSpec, Stage, precision_name
-from core.words import label, number
+from core.words import format_number, label
 from dashboard import data
 from dashboard.charts import figures, latency, naming, points, stages
 from dashboard.exports.files import Item
@@ -103,12 +103,12 @@ def _name(row: pd.Series) -> str:
 def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
     show_headline(row, found)
     if row["seeds"] > 1:
-        ends = f"from {number(row['low'])} to {number(row['high'])}"
+        ends = f"from {format_number(row['low'])} to {format_number(row['high'])}"
         seed = shared(result.variant.stages).seed
         st.caption(f"Means of {row['seeds']} seeds, of perplexities {ends}. What is below is of seed {seed}.")
     said = ", ".join(_facts(result))
     st.markdown(f"{said[0].upper()}{said[1:]}.")
-    for told in filter(None, (missed(result), embedding_words(result))):
+    for told in filter(None, (describe_gap(result), embedding_words(result))):
         st.caption(told)
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
         st.caption("Its zeros save memory and no time: they are multiplied with as other weights are, also in 2:4.")
@@ -148,7 +148,7 @@ def _facts(result: Result) -> list[str]:
     facts = [
         f"made in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
-        None if (gone := block_share(result)) is None else f"{share(gone)} of block weights are zero or gone",
+        None if (gone := block_share(result)) is None else f"{format_percent(gone)} of block weights are zero or gone",
         *bits_words(result),
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
     ]
@@ -244,7 +244,7 @@ def _layers(point: Point) -> list[Item]:
     shown = [layer for layer in reports if layer.stage == place]
     layers = pd.DataFrame([layer.model_dump() | {"bits": layer.bits} for layer in shown])
     kind = layers["error_kind"].iloc[0]
-    measure = "bits" if rounds(chain[place]) else "sparsity"  # the zeros of rounded weights are codes
+    measure = "bits" if quantises(chain[place]) else "sparsity"  # the zeros of rounded weights are codes
     titles = {"error": f"relative {kind} error", "bits": "bits per weight", "sparsity": "sparsity"}
     order = (measure, "error") if layers["bits"].nunique() > 1 else ("error", measure)
     choices = {titles[column]: column for column in order if layers[column].notna().any()}

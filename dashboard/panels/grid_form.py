@@ -9,7 +9,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.chain import Asked, parse
+from core.chain import StageRequest, parse
 from core.errors import UserError, echo
 from core.methods.terms import Reads
 from core.registry import get_stage
@@ -33,7 +33,7 @@ class Series(NamedTuple):
 
     chains: tuple[str, ...]
     amounts: tuple[Target, ...]
-    stages: tuple[Asked, ...]  # of all chains that can be read
+    stages: tuple[StageRequest, ...]  # of all chains that can be read
     box: DeltaGenerator  # where to say what is wrong with the chains
 
     @property
@@ -80,7 +80,7 @@ def series_input(present: str, mistakes: Mistakes) -> Series:
         **HELD,
     )
     chains = tuple(dict.fromkeys(line.strip() for line in (text or usual).splitlines() if line.strip()))
-    stages: list[Asked] = []
+    stages: list[StageRequest] = []
     box = st.container()
     with box, mistakes.told():
         for chain in chains:
@@ -90,7 +90,7 @@ def series_input(present: str, mistakes: Mistakes) -> Series:
     return Series(chains, amounts, tuple(stages), box)
 
 
-def _fixed(stages: Sequence[Asked]) -> list[str]:
+def _fixed(stages: Sequence[StageRequest]) -> list[str]:
     """Return the bits a weight, and the factors, that some of the stages can be asked for."""
     methods = [get_stage(stage.name) for stage in stages]
     bits = sorted({bits for method in methods for bits in method.bits})
@@ -148,14 +148,14 @@ def several(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _seeded(stage: Asked) -> bool:
+def _seeded(stage: StageRequest) -> bool:
     try:
         return seeded(stage)
     except UserError:  # as in `_reads`
         return False
 
 
-def _reads(stage: Asked) -> Reads:
+def _reads(stage: StageRequest) -> Reads:
     try:
         return reads_of(stage)
     except UserError:  # its parameters do not fit together, as is said once they are put to the model

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from core.words import number
+from core.words import format_number
 from dashboard.charts.points import is_dense
 
 FIGURES = (  # column, what it is, its help
@@ -31,8 +31,8 @@ def show_headline(row: pd.Series, found: pd.DataFrame) -> None:
             along = [value for value in series[column] if math.isfinite(value)]
             st.metric(
                 what,
-                number(row[column]),
-                None if math.isnan(base) else f"dense {number(base)}",
+                format_number(row[column]),
+                None if math.isnan(base) else f"dense {format_number(base)}",
                 delta_color="off",
                 delta_arrow="off",
                 border=True,

@@ -16,7 +16,7 @@ from core.imports.series import DEFAULT_LABEL, KINDS, Found, Series, parse_serie
 from core.imports.sheet import COLUMNS
 from core.imports.uploads import ENDINGS, MEGABYTE, SAMPLES_BYTES, TABLE_BYTES, Upload
 from core.models.catalogue import MODELS
-from core.words import amount
+from core.words import format_amount
 from dashboard import data
 from dashboard.charts.points import removed
 
@@ -146,7 +146,7 @@ def _show_last() -> None:
     st.success(f"Imported: {len(rows)} numbers of {rows['key'].nunique()} variants.", icon=":material/check_circle:")
     where = {"explore_model": first["model"]}
     if pd.notna(first["ratio"]) and first["ratio"] > 0:
-        where["explore_at"] = amount(first["ratio"], first["pattern"])
+        where["explore_at"] = format_amount(first["ratio"], first["pattern"])
     st.page_link("views/explore.py", label="See it on Explore", icon=":material/show_chart:", query_params=where)
 
 

@@ -20,7 +20,7 @@ from core.jobs.queue import Job, UnreadableJob
 from core.jobs.supervisor import FETCH_SECONDS
 from core.models.facts import facts
 from core.models.sources import identify_again
-from core.reached import missed
+from core.reached import describe_gap
 from core.request.estimate import estimate_left
 from core.shipping.formats import type_words, usual_words
 from core.shipping.saving import saved_words
@@ -271,7 +271,7 @@ def _show(job: Job, beside: Sequence[ModelId]) -> None:
         _show_saved(job)
     if job.state == "failed":
         st.error(job.error or "No reason was recorded; see the log.")
-    if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := missed(made)):
+    if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := describe_gap(made)):
         st.caption(told)
     if not job.active:
         with st.container(horizontal=True, vertical_alignment="center"):

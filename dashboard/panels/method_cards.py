@@ -20,7 +20,7 @@ from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.request.suits import WITH_CONVOLUTIONS, on_convolutions
 from core.taxonomy import Branch, Kind
 from core.training.base import TrainingMethod
-from core.words import amount
+from core.words import format_amount
 from dashboard import data
 from dashboard.charts.style import Theme
 from dashboard.charts.swatch import swatch
@@ -114,7 +114,7 @@ def _amounts(method: type[Method]) -> str:
     if method.patterns:
         said += ", or leaves N of every M, such as 2:4"
     if method.highest_offered < 1:
-        said += f"; up to {amount(method.highest_offered, None)} is offered"
+        said += f"; up to {format_amount(method.highest_offered, None)} is offered"
     return said + ("; single layers can be chosen" if method.by_layer else "")
 
 

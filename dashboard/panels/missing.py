@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.chain import DENSE
-from core.words import amount
+from core.words import format_amount
 from dashboard import data
 from dashboard.charts import missing
 from dashboard.charts.marks import is_hollow
@@ -57,7 +57,7 @@ def _wanted(
 
 def _tick(series: str, chains: Sequence[str]) -> list[str]:
     """Let amounts of a series be ticked; at first all of a method alone are, and none of a chain."""
-    by_amount = {amount(*missing.chain_amount(chain)): chain for chain in chains}
+    by_amount = {format_amount(*missing.chain_amount(chain)): chain for chain in chains}
     plain = not any("+" in chain for chain in chains)
     chosen = st.pills(
         series,

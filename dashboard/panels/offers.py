@@ -13,8 +13,8 @@ from core.data.texts import BY_ID
 from core.errors import UserError
 from core.request.complete import complete
 from core.request.estimate import estimate_left
-from core.specs import Calibration, Dtype, Perplexity, RunSpec, Task
-from core.words import duration
+from core.specs import Dtype, Perplexity, RunSpec, Task, TextWindows
+from core.words import format_duration
 from dashboard import data
 
 
@@ -42,8 +42,8 @@ def offer(
             complete(
                 data.model_to_run(model),
                 chain,
-                calibration=Calibration.parse(calibration) if calibration else None,
-                train=Calibration.parse(train) if train else None,
+                calibration=TextWindows.parse(calibration) if calibration else None,
+                train=TextWindows.parse(train) if train else None,
                 perplexity=[Perplexity.parse(text) for text in perplexity],
                 tasks=[Task.parse(text) for text in tasks],
                 scoring=scoring,
@@ -81,7 +81,7 @@ def show_offer(key: str, found: Offer, what: str) -> None:
         if left:
             share = found.seconds * len(left) / len(found.specs)
             st.button(
-                f"{what.format(len(left))} ({duration(share)})",
+                f"{what.format(len(left))} ({format_duration(share)})",
                 key=key,
                 icon=":material/add_chart:",
                 on_click=_queue,

@@ -12,14 +12,14 @@ from core.request.estimate import estimate_left
 from core.request.scans import scan_of, scanned_by
 from core.request.stages import variant_spec
 from core.results import Result
-from core.specs import Part, RunSpec
-from core.words import duration
+from core.specs import RunSpec, ScanUnit
+from core.words import format_duration
 from dashboard import data
 from dashboard.charts import figures, sensitivity
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 
-WHAT: dict[Part, str] = {"block": "Blocks", "linear": "Linear layers"}
+WHAT: dict[ScanUnit, str] = {"block": "Blocks", "linear": "Linear layers"}
 
 
 def show_scan(result: Result, name: str, file: str) -> list[Item]:
@@ -67,7 +67,7 @@ def offer_scan(result: Result) -> None:
         )
         try:
             spec = _spec(result, by)
-            took = duration(estimate_left([spec], data.store()).seconds)
+            took = format_duration(estimate_left([spec], data.store()).seconds)
         except UserError as error:
             st.warning(str(error))
             return
@@ -78,7 +78,7 @@ def offer_scan(result: Result) -> None:
             st.toast("Queued; the Run page shows how far it is. What it finds appears here.")
 
 
-def _spec(result: Result, by: Part) -> RunSpec:
+def _spec(result: Result, by: ScanUnit) -> RunSpec:
     variant = variant_spec(result.variant)
     text = default_text(False, facts(identify_again(variant.model, variant.revision)))
     return RunSpec(variant=variant, scan=scan_of(variant.stages, by, text, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.analysis.shots import WORDS
-from core.specs import MOST_SHOTS, Fewshot
+from core.specs import MAX_FEWSHOT, Fewshot
 from dashboard.panels.binding import HELD
 
 
@@ -16,7 +16,7 @@ def shots_input() -> Fewshot:
         k = st.number_input(
             "Demonstrations",
             0,
-            MOST_SHOTS,
+            MAX_FEWSHOT,
             0,
             key="run_shots",
             help="Answered documents that stand before each question; 0 is zero-shot. They are never of those that are "

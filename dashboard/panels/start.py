@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.request.baseline import keys_of, left
 from core.request.estimate import Estimate, estimate_left, kept_stages
 from core.specs import RunSpec
-from core.words import duration, variant_name
+from core.words import format_duration, variant_name
 from dashboard import data
 from dashboard.panels.joblist import explore_link
 from dashboard.panels.literal import literal
@@ -70,7 +70,7 @@ def _headline(wanted: Wanted, unmeasured: Sequence[RunSpec], new: Sequence[RunSp
     expected = _estimate(new)
     if expected is None:
         return "How long it takes cannot be told."
-    return f"Takes **{duration(expected.seconds)}** and {expected.bytes / 1e9:.1f} GB of memory"
+    return f"Takes **{format_duration(expected.seconds)}** and {expected.bytes / 1e9:.1f} GB of memory"
 
 
 def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:

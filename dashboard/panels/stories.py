@@ -14,7 +14,7 @@ import streamlit as st
 from core.chain import DENSE
 from core.data.texts import called
 from core.request.stages import DEFAULT_MODEL
-from core.words import amount, number
+from core.words import format_amount, format_number
 from dashboard import data
 from dashboard.charts import choices, figures, multiples, points
 from dashboard.panels import ways
@@ -84,11 +84,11 @@ def cliff(told: Told) -> Story | None:
     values = told.at_half(*names)
     if not values or values[0] < BROKEN * max(values[1:]):
         return None
-    dense, magnitude, wanda, sparsegpt = map(number, (told.dense["value"], *values))
+    dense, magnitude, wanda, sparsegpt = map(format_number, (told.dense["value"], *values))
     text = f"With half of the block weights gone, magnitude pruning takes perplexity on {told.corpus} from {dense} to "
     text += f"{magnitude}. Wanda ({wanda}) and SparseGPT ({sparsegpt}) remove as many, but read a text first to see "
     text += "which ones matter."
-    where = told.address(told.rows["parts"].isin(names), **{AT: amount(HALF, None)})
+    where = told.address(told.rows["parts"].isin(names), **{AT: format_amount(HALF, None)})
     return Story("The cliff at 50 %", text, where)
 
 
@@ -98,10 +98,10 @@ def trained_back(told: Told) -> Story | None:
     values = told.at_half(*names)
     if not values or max(values[1:]) >= values[0]:
         return None
-    dense, pruned, lora, white = map(number, (told.dense["value"], *values))
+    dense, pruned, lora, white = map(format_number, (told.dense["value"], *values))
     text = f"SparseGPT at 50 % leaves perplexity on {told.corpus} at {pruned}, where the dense model has {dense}. "
     text += f"Training what is left brings it back to {lora} with LoRA and to {white} with white-box distillation."
-    where = told.address(told.rows["parts"].isin(names), **{AT: amount(HALF, None)})
+    where = told.address(told.rows["parts"].isin(names), **{AT: format_amount(HALF, None)})
     return Story("Trained back", text, where)
 
 
@@ -116,8 +116,8 @@ def budget(told: Told) -> Story | None:
     best = fits.iloc[0]
     pattern = best["pattern"] if isinstance(best["pattern"], str) else None
     text = f"Packed, the dense model takes {whole:.0f} MB. Of all that methods made of it at {most:.0f} MB or less, "
-    text += f"{_plain(best['label'])} at {amount(best['ratio'], pattern)} has the lowest perplexity on {told.corpus}: "
-    text += f"{number(best['value'])}, where dense has {number(told.dense['value'])}."
+    text += f"{_plain(best['label'])} at {format_amount(best['ratio'], pattern)} has the lowest perplexity on {told.corpus}: "
+    text += f"{format_number(best['value'])}, where dense has {format_number(told.dense['value'])}."
     where: ways.Address = {
         "explore_model": DEFAULT_MODEL,
         "explore_text": told.text,
@@ -137,9 +137,9 @@ def on_another(told: Told, others: Sequence[str], frame: Callable[[str], pd.Data
         if other is None or not (values := other.at_half(*names)):
             continue
         (sparse, zeroed), (its_sparse, its_zeroed) = mine, (value / other.dense["value"] for value in values)
-        text = f"With half of the block weights gone, SparseGPT takes perplexity on {told.corpus} to {number(sparse)} "
-        text += f"times the dense model's on {DEFAULT_MODEL} and to {number(its_sparse)} times on {model}. "
-        text += f"Magnitude pruning takes it to {number(zeroed)} and {number(its_zeroed)} times."
+        text = f"With half of the block weights gone, SparseGPT takes perplexity on {told.corpus} to {format_number(sparse)} "
+        text += f"times the dense model's on {DEFAULT_MODEL} and to {format_number(its_sparse)} times on {model}. "
+        text += f"Magnitude pruning takes it to {format_number(zeroed)} and {format_number(its_zeroed)} times."
         where = told.address(told.rows["parts"].isin(names), **{MODE: "Several models"})
         return Story("On another model", text, where | {"explore_models_shown": [DEFAULT_MODEL, model]})
     return None

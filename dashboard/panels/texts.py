@@ -11,7 +11,7 @@ from core.methods.fields import AUTO
 from core.models.shape import ModelFacts
 from core.request.complete import identified_calibration
 from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_WINDOW, DEFAULT_WINDOWS
-from core.specs import Calibration
+from core.specs import TextWindows
 from dashboard import data
 from dashboard.panels import local
 from dashboard.panels.binding import HELD
@@ -68,7 +68,7 @@ def usual_window(usual: int) -> int:
     return min(usual, st.session_state.get(LONGEST, usual))
 
 
-def text_input(purpose: Purpose, shape: ModelFacts | None, mistakes: Mistakes) -> Calibration:
+def text_input(purpose: Purpose, shape: ModelFacts | None, mistakes: Mistakes) -> TextWindows:
     """Ask for a corpus and how much of it; say what does not fit the model's `shape` where that is known."""
     names = [corpus.id for corpus in CORPORA if not corpus.held_out]
     key = f"{purpose.key}_corpus"
@@ -95,10 +95,10 @@ def text_input(purpose: Purpose, shape: ModelFacts | None, mistakes: Mistakes) -
     return wanted
 
 
-def given(purpose: Purpose) -> Calibration:
+def given(purpose: Purpose) -> TextWindows:
     """Return the text that the form asks for, also where its fields are not shown yet."""
     state = st.session_state
-    return Calibration(
+    return TextWindows(
         corpus=state.get(f"{purpose.key}_corpus", data.corpora_here()[1]) or "",
         windows=state.get(f"{purpose.key}_windows", purpose.windows),
         window=state.get(f"{purpose.key}_window") or usual_window(purpose.window),

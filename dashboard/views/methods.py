@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.methods.base import Method
 from core.registry import STAGES
-from core.taxonomy import grown, leaf_of
+from core.taxonomy import leaf_of, populated_branches
 from dashboard.panels.binding import BOUND
 from dashboard.panels.glossary import show_glossary
 from dashboard.panels.method_cards import known, show_card, show_map
@@ -15,7 +15,7 @@ from dashboard.panels.widgets import page_theme
 
 def choose() -> list[type[Method]]:
     """Let the methods be searched and one kind of them be picked; return those that are left."""
-    kinds = [kind.leaf.name for _, kinds in grown(STAGES) for kind in kinds]
+    kinds = [kind.leaf.name for _, kinds in populated_branches(STAGES) for kind in kinds]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(
             "Search", key="methods_search", placeholder="a name, an author, a word", width=280, **BOUND
@@ -41,7 +41,7 @@ def told(method: type[Method]) -> str:
 def page() -> None:
     st.title("Methods", anchor=False)
     st.markdown("What can be done to a model to make it smaller, and what each way does to its weights.")
-    tree = grown(choose())
+    tree = populated_branches(choose())
     stored, theme = known(STAGES), page_theme()
     if not tree:
         st.info("No method has all of these words; search for fewer, or choose another kind.")

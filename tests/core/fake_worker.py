@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from core import paths
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.jobs.worker import main
 from tests.core.made import make, perplexity
 
@@ -40,7 +40,7 @@ def run(spec, store, progress):
             while True:
                 progress("train", 1, 4)
                 time.sleep(0.02)
-        except Cancelled:
+        except CancelledError:
             time.sleep(3)
             store.put(make(perplexity(10.0), key=spec.variant.key))
             raise

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.methods.base import Method
@@ -24,10 +24,10 @@ from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import identify, load_model, load_tokenizer
-from core.registry import made as method_of
+from core.registry import build_method as method_of
 from core.request.stages import build_stage
 from core.results import LayerReport
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from core.training.base import TrainingMethod
 from tests.core.commands import WORDS
 from tests.core.encoders import answer
@@ -117,8 +117,8 @@ class Ground:
     """The dense model, which nobody changes, and what the stages of a run share."""
 
     dense: PreTrainedModel
-    text: Calibration
-    lesson: Calibration  # every window the same, so that what is trained on is what is held out, and is learnt at once
+    text: TextWindows
+    lesson: TextWindows  # every window the same, so that what is trained on is what is held out, and is learnt at once
     context: Context
 
     @classmethod
@@ -135,7 +135,7 @@ class Ground:
         for name, words in paragraphs.items():
             file = folder / f"{name}.txt"
             file.write_text("\n\n".join(" ".join(paragraph) for paragraph in words))
-            texts[name] = Calibration(corpus=str(file), windows=WINDOWS, window=WINDOW)
+            texts[name] = TextWindows(corpus=str(file), windows=WINDOWS, window=WINDOW)
         return cls(load_model(source, "float32"), **texts, context=context)
 
     def beside(self, folder: Path) -> Ground:
@@ -178,7 +178,7 @@ class Ground:
         windows = None
         if stage.calibration is not None and method_of(stage).reads == "calibration":
             windows = calibration_windows(stage.calibration, self.context.tokenizer, stage.seed or 0)
-        return apply(model, Given(stage, windows), self.context).reports
+        return apply(model, StageInput(stage, windows), self.context).reports
 
 
 @dataclass(frozen=True)

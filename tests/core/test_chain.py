@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draw
 
-from core.chain import Shared, file_name, parse, quoted, series, shared, written
+from core.chain import ChainDefaults, file_name, format_chain, parse, quoted, series_chain, shared
 from core.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
 from core.registry import STAGES
 from core.request.asked import build_asked, stage_of
 from core.request.stages import RATIO_PLACES, build_stage
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 
-TEXT, LESSON = Calibration.parse("c4-sample:16x2048"), Calibration.parse("c4-sample:512x256")
-BESIDE = Shared(TEXT, LESSON, 0)
+TEXT, LESSON = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("c4-sample:512x256")
+BESIDE = ChainDefaults(TEXT, LESSON, 0)
 SHAPES = draw.lists(draw.integers(2, 999), min_size=2, max_size=5).map(lambda sizes: "x".join(map(str, sizes)))
 ODD = draw.text(min_size=1, max_size=20)  # quotes, plus signs, commas, line ends and all
 
@@ -61,7 +61,7 @@ def stages(pick):
             settings.pop("allocation", None)  # a pattern leaves nothing to allocate
         else:
             ratio = round(pick(draw.floats(0, 0.999999)), RATIO_PLACES)
-    text = Calibration(
+    text = TextWindows(
         corpus=pick(ODD), windows=pick(draw.integers(3001, 10**9 - 1)), window=pick(draw.integers(2, 99))
     )
     layers = pick(ODD) if method.by_layer and pick(draw.booleans()) else None
@@ -71,14 +71,14 @@ def stages(pick):
 @settings(max_examples=300)
 @given(stages())
 def test_what_is_written_of_a_stage_gives_the_stage(stage):
-    (one,) = parse(written([stage]))
+    (one,) = parse(format_chain([stage]))
     assert stage_of(one, shared([stage])) == stage
 
 
 @given(draw.lists(stages(), min_size=2, max_size=4))
 def test_every_stage_of_a_chain_is_read_as_it_was_written(chain):
     beside = shared(chain)
-    for stage, one in zip(chain, parse(written(chain)), strict=True):
+    for stage, one in zip(chain, parse(format_chain(chain)), strict=True):
         assert stage_of(one, beside) == stage
 
 
@@ -99,18 +99,18 @@ def test_any_value_can_be_quoted(value):
 def test_what_all_share_stands_beside_and_what_differs_within():
     stages = [build_stage("wanda", 0.3, calibration=TEXT), build_stage("wanda", 0.5, calibration=TEXT)]
     lora = build_stage("lora", calibration=LESSON)
-    assert (written([*stages, lora]), shared([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
-    other = build_stage("wanda", 0.5, calibration=Calibration.parse("c4-sample:8x2048"), seed=3)
-    assert written([stages[0], other, lora]) == (
+    assert (format_chain([*stages, lora]), shared([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
+    other = build_stage("wanda", 0.5, calibration=TextWindows.parse("c4-sample:8x2048"), seed=3)
+    assert format_chain([stages[0], other, lora]) == (
         "wanda@0.3,text=c4-sample:16x2048,seed=0+wanda@0.5,text=c4-sample:8x2048,seed=3+lora,seed=0"
     )
-    assert shared([stages[0], other, lora]) == Shared(None, LESSON, None)
-    assert shared([build_stage("magnitude", 0.5)]) == Shared()
+    assert shared([stages[0], other, lora]) == ChainDefaults(None, LESSON, None)
+    assert shared([build_stage("magnitude", 0.5)]) == ChainDefaults()
 
 
 def test_a_series_leaves_the_last_amount_open():
     def of(chain):
-        return series(build_asked(parse(chain), BESIDE))
+        return series_chain(build_asked(parse(chain), BESIDE))
 
     assert of("wanda@0.5+lora") == of("wanda@2:4+lora") == "wanda@+lora"
     assert of("magnitude@0.2+lora+wanda@0.5,layers=0:3") == "magnitude@0.2+lora+wanda@,layers=0:3"
@@ -119,7 +119,7 @@ def test_a_series_leaves_the_last_amount_open():
 
 def test_dense_is_not_written_before_what_trains_it():
     dense, lora = Stage(method="dense"), build_stage("lora", calibration=TEXT)
-    assert (written([dense, lora]), written([dense])) == ("lora", "dense")
+    assert (format_chain([dense, lora]), format_chain([dense])) == ("lora", "dense")
 
 
 def test_a_link_and_a_file_have_the_chain():
@@ -130,7 +130,7 @@ def test_a_link_and_a_file_have_the_chain():
 
 @pytest.mark.parametrize("text", ["wanda@0.5 lora", " wanda@0.50 + lora ", "wanda@.5 +lora"])
 def test_a_plus_that_came_as_a_space_is_understood(text):
-    assert written(build_asked(parse(text), BESIDE)) == "wanda@0.5+lora"
+    assert format_chain(build_asked(parse(text), BESIDE)) == "wanda@0.5+lora"
 
 
 BAD = {

@@ -10,7 +10,7 @@ from core.countdown import Countdown, left_words, queue_left
 from core.engine.runs import run
 from core.jobs.worker import Worker
 from core.request.complete import complete
-from core.specs import Calibration, Perplexity
+from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.core.estimates import estimate
 from tests.core.queues import change, spec
@@ -140,7 +140,7 @@ def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
     asked = complete(
         "./tiny",
         f"{method}@0.5",
-        calibration=Calibration.parse("text.txt:2x32"),
+        calibration=TextWindows.parse("text.txt:2x32"),
         perplexity=[Perplexity.parse("text.txt@32:4")],
         latency=True,
     )

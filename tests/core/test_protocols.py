@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from core.protocols import answers, perplexity_protocol
+from core.protocols import perplexity_protocol, satisfies
 from core.results import Measurement
 from core.specs import Perplexity
 from tests.core.made import perplexity
@@ -14,7 +14,7 @@ FIRST, SPREAD = Perplexity.parse("wikitext2@2048:16"), Perplexity.parse("wikitex
 def test_first_and_spread_windows_never_answer_for_each_other():
     for stored in (FIRST, SPREAD):
         row = perplexity(20.0).model_copy(update={"protocol": perplexity_protocol(stored, "float32")})
-        assert [answers(row, wanted, "float32") for wanted in (FIRST, SPREAD)] == [stored == FIRST, stored == SPREAD]
+        assert [satisfies(row, wanted, "float32") for wanted in (FIRST, SPREAD)] == [stored == FIRST, stored == SPREAD]
 
 
 def test_the_protocol_of_first_windows_is_what_it_was():

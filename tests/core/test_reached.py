@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.reached import embedding_words, missed, removed, share
+from core.reached import counted_removed_fraction, describe_gap, embedding_words, format_percent
 from core.results import LayerReport
 from core.specs import Stage
 from core.store.shipped import read_measured
@@ -37,14 +37,14 @@ def made(method, ratio, zeros, layers=(), selected=None):
     ],
 )
 def test_a_difference_that_rounding_does_not_explain_is_told(method, ratio, zeros, layers, told):
-    found = missed(made(method, ratio, zeros, layers))
+    found = describe_gap(made(method, ratio, zeros, layers))
     assert found is None if told is None else found.startswith(told)
 
 
 def test_what_is_gone_of_an_embedding_is_told_of_it_and_of_the_model():
     stage = Stage(method="tensor-train", ratio=0.5, ratio_kind="embedding", pattern="2x")
     plain = make(zeros=0, stages=(stage,), made=({"note": "4x8 of ranks 1"},))
-    assert embedding_words(plain) is None and missed(plain) is None
+    assert embedding_words(plain) is None and describe_gap(plain) is None
 
     def told(parameters):
         size = {"model_parameters": parameters, "embedding_weights": 12, "whole_embedding_weights": 32}
@@ -56,8 +56,8 @@ def test_what_is_gone_of_an_embedding_is_told_of_it_and_of_the_model():
 
 def test_the_ratio_of_selected_layers_is_theirs():
     half = (layer(sparsity=0.5), layer("model.layers.0.k_proj", sparsity=0.5))
-    assert missed(made("magnitude", 0.5, 10, half, selected="0:0")) is None
-    assert missed(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("50.0% of")
+    assert describe_gap(made("magnitude", 0.5, 10, half, selected="0:0")) is None
+    assert describe_gap(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("50.0% of")
 
 
 def test_zeros_of_the_models_file_are_not_of_the_units_that_went():
@@ -65,9 +65,9 @@ def test_zeros_of_the_models_file_are_not_of_the_units_that_went():
     result = make(zeros=4, stages=stages)
     size = result.counted.model_copy(update={"block_weights": 80, "dense_block_weights": 100})
     result = result.model_copy(update={"footprint": size})
-    assert removed(result) == pytest.approx(0.2) and missed(result) is None
+    assert counted_removed_fraction(result) == pytest.approx(0.2) and describe_gap(result) is None
     pruned = result.variant.model_copy(update={"stages": (Stage(method="wanda", ratio=0.2), *stages)})
-    assert removed(result.model_copy(update={"variant": pruned})) == pytest.approx(0.24)
+    assert counted_removed_fraction(result.model_copy(update={"variant": pruned})) == pytest.approx(0.24)
 
 
 def test_with_layers_all_that_is_gone_counts_whichever_stage_took_it():
@@ -84,14 +84,20 @@ def test_with_layers_all_that_is_gone_counts_whichever_stage_took_it():
     other = layer("a.k_proj", sparsity=0.0).model_copy(update={"stage": 2})  # of a stage that removes nothing
     stages = (Stage(method="lorap", ratio=0.5, ratio_kind="parameters"), Stage(method="wanda", ratio=0.75, layers="a"))
     result = make(layers=(removed_block, cut, gone, *later, other), stages=(*stages, Stage(method="lora")))
-    assert removed(result) == 1 - (512 + 2 * 768) / (2 * 4096)
-    assert missed(result) is None
+    assert counted_removed_fraction(result) == 1 - (512 + 2 * 768) / (2 * 4096)
+    assert describe_gap(result) is None
 
 
 def test_nothing_that_ships_missed_its_ratio():
     assert len(read_measured().results) > 50
-    assert [missed(result) for result in read_measured().results.values() if missed(result)] == []
+    assert [describe_gap(result) for result in read_measured().results.values() if describe_gap(result)] == []
 
 
 def test_no_share_is_rounded_up_to_all():
-    assert [share(value) for value in (0, 0.12345, 0.9994, 0.99999, 1)] == ["0.0%", "12.3%", "99.9%", "99.9%", "100.0%"]
+    assert [format_percent(value) for value in (0, 0.12345, 0.9994, 0.99999, 1)] == [
+        "0.0%",
+        "12.3%",
+        "99.9%",
+        "99.9%",
+        "100.0%",
+    ]

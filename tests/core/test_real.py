@@ -12,7 +12,7 @@ from core.models.sources import identify, load_model, load_tokenizer
 from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 
 pytestmark = pytest.mark.real
 WINDOWS, WINDOW = 4, 512
@@ -23,7 +23,7 @@ def material():
     source = identify(DEFAULT_MODEL)
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
-    calibration = Calibration(corpus=corpus, windows=WINDOWS, window=WINDOW)
+    calibration = TextWindows(corpus=corpus, windows=WINDOWS, window=WINDOW)
     return (
         source,
         calibration,
@@ -112,7 +112,7 @@ def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
 def test_what_compression_made_survives_each_recovery(material, method, target, monkeypatch):
     import torch
 
-    from core.context import Context, Given
+    from core.context import Context, StageInput
     from core.engine.stages import apply
     from core.models.parts.blocks import find_blocks
     from core.models.parts.constraints import constraint_of
@@ -129,7 +129,7 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
     before = {linear.name: linear.weight for linear in find_blocks(model).all_linears()}
     kept = {linear.name: constraint_of(linear.module) for linear in find_blocks(model).all_linears()}
     assert sum(known is not None for known in kept.values()) == (14 if method == "sparsegpt" else 0)
-    text = Calibration(corpus=calibration.corpus, windows=6, window=48)
+    text = TextWindows(corpus=calibration.corpus, windows=6, window=48)
     for recovery in RECOVERIES:
         settings = {"steps": 2, "batch": 4, "held_out": 1, "learning_rate": 1e-4}
         if recovery.name == "distill-black":
@@ -137,7 +137,7 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
         stage = build_stage(recovery.name, settings=settings, calibration=text)
         student = copy.deepcopy(model)
         context = Context(torch.device("cpu"), dense=source, tokenizer=tokenizer)
-        assert apply(student, Given(stage), context).training.best_step
+        assert apply(student, StageInput(stage), context).training.best_step
         after = {linear.name: linear.weight for linear in find_blocks(student).all_linears()}
         assert before.keys() == after.keys()
         for name, weight in before.items():

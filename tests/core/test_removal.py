@@ -3,8 +3,8 @@
 import pytest
 
 from core.analysis.frame import tidy
-from core.reached import missed, share
-from core.registry import rounds
+from core.reached import describe_gap, format_percent
+from core.registry import quantises
 from core.removal import bits_words, block_share, model_share, parameters_left
 from core.results import LayerReport
 from core.specs import Stage
@@ -37,8 +37,8 @@ def of(*stages, layers=(), zeros=62, block_weights=100, dense=None, model_zeros=
 @pytest.mark.parametrize("stages", [(GPTQ,), (Stage(method="rotate"), GPTQ), (ON_TABLES,), (GPTQ, ON_TABLES)])
 def test_nothing_is_removed_where_stages_only_quantise(stages):
     result = of(*stages)
-    assert block_share(result) is None and model_share(result) is None and missed(result) is None
-    assert share(block_share(result)) == ""
+    assert block_share(result) is None and model_share(result) is None and describe_gap(result) is None
+    assert format_percent(block_share(result)) == ""
 
 
 def test_what_quantised_keeps_all_its_parameters():
@@ -84,13 +84,13 @@ def test_bits_stand_where_no_share_does():
 
 
 def test_no_ratio_is_missed_by_codes_of_a_stage_that_prunes_and_rounds():
-    assert missed(of(JOINT, layers=reports(0, 0.62))) is None
-    assert missed(of(JOINT.model_copy(update={"layers": "0"}), layers=(report(0, 0.62),))) is None
+    assert describe_gap(of(JOINT, layers=reports(0, 0.62))) is None
+    assert describe_gap(of(JOINT.model_copy(update={"layers": "0"}), layers=(report(0, 0.62),))) is None
 
 
 def test_bundled_rows_that_only_quantise_have_bits_and_no_share():
     results = read_measured().results.values()
-    quantised = [one for one in results if any(map(rounds, one.variant.stages))]
+    quantised = [one for one in results if any(map(quantises, one.variant.stages))]
     only = [one for one in quantised if not any(stage.prunes for stage in one.variant.stages)]
     assert len(only) > 30 and len(quantised) > len(only)
     rows = tidy(only)

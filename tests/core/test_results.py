@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from core.results import COMPUTED, Result, Variant
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.core.made import KEY, LAYER, WANDA, make, trained
 
-TEXT, EXAMPLES = Calibration.parse("c4-sample:16x2048"), Calibration.parse("alpaca:64x256")
+TEXT, EXAMPLES = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
 DENSE, MAGNITUDE = Stage(method="dense"), Stage(method="magnitude", ratio=0.5, pattern="2:4", layers="0:3")
 LORA = Stage(method="lora", calibration=EXAMPLES, seed=3)
 SPARSEGPT = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=1)

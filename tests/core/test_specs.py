@@ -5,15 +5,15 @@ import sys
 
 import pytest
 
-from core.chain import Shared, parse
+from core.chain import ChainDefaults, parse
 from core.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
 from core.registry import METHODS
 from core.request.asked import build_asked
 from core.request.stages import build_run, build_stage
-from core.specs import Calibration, Perplexity, Stage, Task, VariantSpec
+from core.specs import Perplexity, Stage, Task, TextWindows, VariantSpec
 
-CALIBRATION = Calibration.parse("c4-sample:16x2048")
+CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 
 
 def variant(*stages, **changes):
@@ -52,12 +52,12 @@ def test_what_enters_a_key():
 def test_a_seed_enters_the_key_of_a_method_that_draws(monkeypatch):
     plain = variant(build_stage("magnitude", 0.5)).key
     with pytest.raises(UserError, match="draws nothing, so it takes no seed"):
-        build_asked(parse("magnitude@0.5,seed=1"), Shared())
+        build_asked(parse("magnitude@0.5,seed=1"), ChainDefaults())
     monkeypatch.setattr(Magnitude, "draws", True)
-    keys = {variant(*build_asked(parse(f"magnitude@0.5,seed={seed}"), Shared())).key for seed in (0, 1)}
+    keys = {variant(*build_asked(parse(f"magnitude@0.5,seed={seed}"), ChainDefaults())).key for seed in (0, 1)}
     assert len(keys | {plain}) == 3
     with pytest.raises(UserError, match="Magnitude reads no text, so it takes no text"):
-        build_asked(parse("magnitude@0.5,text=c4-sample:16x2048"), Shared())
+        build_asked(parse("magnitude@0.5,text=c4-sample:16x2048"), ChainDefaults())
 
 
 def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():
@@ -97,8 +97,8 @@ def test_bad_stages_give_one_sentence(arguments, says):
 @pytest.mark.parametrize(
     ("parse", "text"),
     [
-        (Calibration.parse, "c4-sample"),
-        (Calibration.parse, "c4-sample:0x2048"),
+        (TextWindows.parse, "c4-sample"),
+        (TextWindows.parse, "c4-sample:0x2048"),
         (Perplexity.parse, "wikitext2"),
         (Perplexity.parse, "wikitext2@1"),
         (Perplexity.parse, "wikitext2@2048:0"),

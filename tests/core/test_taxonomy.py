@@ -4,7 +4,7 @@ from typing import get_args
 
 from core.methods.terms import Family
 from core.registry import METHODS, RECOVERIES, STAGES
-from core.taxonomy import BLACK_BOX, BRANCHES, FINE_TUNING, OF_FAMILY, WHITE_BOX, grown, leaf_of
+from core.taxonomy import BLACK_BOX, BRANCHES, FINE_TUNING, OF_FAMILY, WHITE_BOX, leaf_of, populated_branches
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
 from core.training.methods.lora import LoRA
@@ -22,7 +22,7 @@ def test_what_is_learnt_of_a_teacher_tells_recoveries_apart():
 
 
 def test_the_map_has_each_stage_once_and_no_empty_branch():
-    shown = [method for _, kinds in grown(STAGES) for kind in kinds for method in kind.methods]
+    shown = [method for _, kinds in populated_branches(STAGES) for kind in kinds for method in kind.methods]
     assert sorted(method.name for method in shown) == sorted(m.name for m in STAGES if m.family != "dense")
-    assert [branch.name for branch, _ in grown(METHODS[:3])] == ["Pruning"]
-    assert grown(()) == []
+    assert [branch.name for branch, _ in populated_branches(METHODS[:3])] == ["Pruning"]
+    assert populated_branches(()) == []

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from core import words
-from core.specs import Calibration, Stage, VariantSpec
+from core.specs import Stage, TextWindows, VariantSpec
 
 
 @pytest.mark.parametrize(
@@ -24,21 +24,21 @@ from core.specs import Calibration, Stage, VariantSpec
     ],
 )
 def test_amounts(ratio, pattern, text):
-    assert words.amount(ratio, pattern) == text
+    assert words.format_amount(ratio, pattern) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(20.123, "20.1"), (1234.5, "1,234"), (3.4e5, "3.4e5"), (math.inf, "∞"), (math.nan, "nan")]
 )
 def test_numbers_are_short(value, text):
-    assert words.number(value) == text
+    assert words.format_number(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "about 1 s"), (20, "about 20 s"), (372, "about 6 min"), (9000, "about 2.5 h")]
 )
 def test_durations(seconds, text):
-    assert words.duration(seconds) == text
+    assert words.format_duration(seconds) == text
 
 
 def test_variants_are_named_by_all_their_stages():
@@ -51,7 +51,7 @@ def test_variants_are_named_by_all_their_stages():
     assert words.variant_name(gone, "tiny") == "gone, 2:4, tiny"
 
 
-TEXT, OTHER = Calibration.parse("c4-sample:16x2048"), Calibration.parse("alpaca:64x256")
+TEXT, OTHER = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
 MAGNITUDE, MORE = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
 ADAPRUNE = Stage(method="adaprune", calibration=TEXT, seed=0)
 WANDA = Stage(method="wanda", ratio=0.5, pattern="2:4", calibration=TEXT, seed=0)
@@ -85,7 +85,7 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
 )
 def test_series_go_by_the_names_that_people_know(stages, name, parts):
     assert words.series_name(stages) == name
-    assert parts is None or "+".join(part.name for part in words.parts(stages)) == parts
+    assert parts is None or "+".join(part.name for part in words.label_parts(stages)) == parts
 
 
 def test_long_chains_are_clear():

@@ -7,14 +7,14 @@ import torch
 from core.progress import silent
 from core.registry import get_stage
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from core.training.adapters import add_adapters, merge_adapters
 from core.training.examples import Example, Examples
 from core.training.loop import Budget, train
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
-CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0}
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from core.chain import Shared, parse
+from core.chain import ChainDefaults, parse
 from core.models.catalogue import BY_ID
 from core.outcomes import summary
-from core.registry import reads
+from core.registry import data_requirement
 from core.request.asked import build_asked
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
-from core.specs import Calibration, Stage, VariantSpec
+from core.specs import Stage, TextWindows, VariantSpec
 from core.store.store import Store
 
 BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
@@ -77,9 +77,9 @@ def chained(
 
     It has accuracies where it is `scored` and its ratio is one of those that have them.
     """
-    beside = Shared(Calibration.parse(calibration), Calibration.parse(training), seed)
+    beside = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(training), seed)
     stages = build_asked(parse(chain), beside)
-    trains = [reads(stage) == "training" for stage in stages]
+    trains = [data_requirement(stage) == "training" for stage in stages]
     card = BY_ID.get(model)
     revision = card.file.requirement if card and card.packed else "1"  # as runs and imports have it
     variant = Variant(

@@ -9,7 +9,7 @@ from core.analysis.seven import MEAN
 from core.analysis.shots import shots
 from core.analysis.told import said
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
-from core.chain import written
+from core.chain import format_chain
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
 from dashboard.charts.shots import COSTS, table
@@ -46,7 +46,7 @@ def test_against_dense(bundled):
 
 def test_against_another_variant_and_in_parts_as_pages_show_them(bundled):
     mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
-    reference = next(one for one in mine if written(one.variant.stages) == "sparsegpt@0.5")
+    reference = next(one for one in mine if format_chain(one.variant.stages) == "sparsegpt@0.5")
     rows = differences(mine, reference, read_shipped_samples)
     assert check(rows) > 500
     for count in (1, 2, 5, 20):

@@ -6,7 +6,7 @@ import pytest
 
 from core.analysis.differences import differences
 from core.analysis.seven import MEAN
-from core.chain import written
+from core.chain import format_chain
 from core.store.samples import read_shipped_samples
 from core.store.shipped import read_measured
 from tools.report.apart import compared
@@ -60,7 +60,7 @@ def known():
     """Return the bundled results of each model by chain."""
     every = [compared(one) for one in read_measured().results.values()]
     return {
-        model: {written(one.variant.stages): one for one in reversed(every) if of_page(one, model)}
+        model: {format_chain(one.variant.stages): one for one in reversed(every) if of_page(one, model)}
         for model in (MODEL, SECOND)
     }
 

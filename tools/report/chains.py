@@ -9,11 +9,11 @@ import pandas as pd
 from core.analysis.differences import Samples, differences
 from core.analysis.seven import MEAN
 from core.analysis.told import figures, judged
-from core.chain import written
+from core.chain import format_chain
 from core.cli.tables import column
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.tables import TableMethod
-from core.registry import made
+from core.registry import build_method
 from core.removal import model_share
 from core.results import Result
 from tools.report.apart import compared
@@ -31,7 +31,7 @@ def is_allocated(result: Result) -> bool:
 
 def of_embedding(result: Result) -> bool:
     """Whether a variant's embedding was made smaller, and not only narrower with the rest."""
-    return any(isinstance(made(stage), TableMethod | EmbeddingMethod) for stage in result.variant.stages)
+    return any(isinstance(build_method(stage), TableMethod | EmbeddingMethod) for stage in result.variant.stages)
 
 
 def of_some_blocks(result: Result) -> bool:
@@ -66,7 +66,7 @@ def beside_dense(
             stage.model_copy(update={"parameters": {}} if stage.recovers else {}) for stage in result.variant.stages
         ]
         known = {"read": read.get(key, ""), "mean": means.get(key, "")}
-        rows.append({"result": result, "chain": f"`{written(stages)}`", "value": value} | known)
+        rows.append({"result": result, "chain": f"`{format_chain(stages)}`", "value": value} | known)
     return rows
 
 
@@ -89,7 +89,7 @@ def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
 
 def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: str, model: str = MODEL) -> str:
     """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
-    found = {f"{written(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
+    found = {f"{format_chain(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
     told = differences([found[chain]], found[other], samples)
     rows = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
     return figures(rows[0]) if rows else "cannot be paired"
@@ -143,7 +143,7 @@ def some_blocks(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         for layer in row["result"].last_layers:
             errors.setdefault(layer.role, []).append(layer.error or 0.0)
         cells.append(
-            {"chain": f"`{written(whole)}`"}
+            {"chain": f"`{format_chain(whole)}`"}
             | {role: f"{sum(found) / len(found):.2g}" for role, found in errors.items()}
             | {"perplexity": number(row["value"]), BESIDE_DENSE: row["read"]}
         )

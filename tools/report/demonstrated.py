@@ -10,7 +10,7 @@ import pandas as pd
 from core.analysis.differences import Samples
 from core.analysis.shots import MEAN, prompt_words, prompted, shots
 from core.analysis.told import in_points
-from core.chain import written
+from core.chain import format_chain
 from core.results import Result
 from tools.report.points import MODEL
 
@@ -26,7 +26,7 @@ def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataF
     rows = found[found["dataset"] == MEAN].sort_values(["prompts", "k"], kind="stable")
     if figure:
         rows = prompted(rows)  # what zero-shot is compared with
-    names = {one.variant.key: f"`{written(one.variant.stages)}`" for one in mine}
+    names = {one.variant.key: f"`{format_chain(one.variant.stages)}`" for one in mine}
     cells: dict[tuple[int, str], dict[str, str]] = {}
     for row in rows.to_dict("records"):
         kind = row["k"], row["prompts"]

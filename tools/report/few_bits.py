@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.differences import Samples
 from core.analysis.frame import OWN_GRID
-from core.registry import on_own_grid, rounds
+from core.registry import on_own_grid, quantises
 from core.results import Result
 from tools.report.chains import beside_dense, of_embedding
 from tools.report.points import BESIDE_DENSE, MEANS, MODEL, number
@@ -17,7 +17,7 @@ from tools.report.points import BESIDE_DENSE, MEANS, MODEL, number
 
 def is_rounded(result: Result) -> bool:
     """Whether a variant's weights lie on a grid."""
-    return any(rounds(stage) for stage in result.variant.stages)
+    return any(quantises(stage) for stage in result.variant.stages)
 
 
 def output_error(result: Result) -> float | None:

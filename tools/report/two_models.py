@@ -10,7 +10,7 @@ import pandas as pd
 from core.analysis.differences import Samples
 from core.analysis.seven import mean, sevens
 from core.analysis.told import ratio_words
-from core.chain import written
+from core.chain import format_chain
 from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Measurement, Result
@@ -23,7 +23,7 @@ ORDER = [method.name for method in METHODS]
 def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Every variant of the second model, in the order of the methods, the least removed first."""
     mine = _by_chain(results, samples, SECOND)
-    first = _by_chain([one for one in results if written(one.variant.stages) in {"dense", *mine}], samples, MODEL)
+    first = _by_chain([one for one in results if format_chain(one.variant.stages) in {"dense", *mine}], samples, MODEL)
     return pd.DataFrame(
         [
             {
@@ -42,7 +42,7 @@ def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
 def saved(results: Sequence[Result], chain: str, model: str = MODEL) -> str:
     """Return the share of a dense model's packed bytes that a chain saves."""
     mine = [one for one in results if of_page(one, model) and one.footprint]
-    packed = {written(one.variant.stages): one.counted.packed_bytes for one in mine}
+    packed = {format_chain(one.variant.stages): one.counted.packed_bytes for one in mine}
     return f"{100 * (1 - packed[chain] / packed['dense']):.0f} %"
 
 

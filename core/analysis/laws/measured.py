@@ -17,7 +17,7 @@ from core.analysis.seven import MEAN
 from core.chain import DENSE
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
-from core.specs import ELSEWHERE, Calibration
+from core.specs import EXTERNAL, TextWindows
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # ratios, that of the dense model among them
 TRAINED = " and trained"
@@ -71,7 +71,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
 def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
     """Give the name of each group, which points are in it and the least ratios that it is to have."""
     alone = rows["tokens"] == 0
-    for family in rows.loc[~rows["family"].isin(ELSEWHERE), "family"].unique():
+    for family in rows.loc[~rows["family"].isin(EXTERNAL), "family"].unique():
         of, name = rows["family"] == family, str(family).capitalize()
         yield name, of & alone, LEAST_OF_FAMILY
         if not alone[of].all():
@@ -94,5 +94,5 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _tokens(text: str | None) -> float:
     """Return the millions of tokens of a training text."""
-    read = Calibration.parse(text) if isinstance(text, str) else None
+    read = TextWindows.parse(text) if isinstance(text, str) else None
     return read.windows * read.window / MILLION if read else 0.0

@@ -13,7 +13,7 @@ from core.analysis.laws.fit import DRAWS, Ends, Fit, best_of
 from core.analysis.laws.groups import Group
 from core.analysis.laws.validation import HeldOut
 from core.analysis.told import listed
-from core.words import number
+from core.words import format_number
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
 NOT_TOLD = Ends(math.nan, math.nan, math.nan)
@@ -85,8 +85,8 @@ def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
 def exponents(one: Fit) -> str:
     """Write the unknowns of a fit with their intervals: `b = 1.17 [0.969, 1.29]`."""
     parts = [
-        f"{name} = {number(told.value)}"
-        + ("" if math.isnan(told.low) else f" [{number(told.low)}, {number(told.high)}]")
+        f"{name} = {format_number(told.value)}"
+        + ("" if math.isnan(told.low) else f" [{format_number(told.low)}, {format_number(told.high)}]")
         for name, told in one.exponents.items()
     ]
     return ", ".join(parts)
@@ -136,7 +136,7 @@ def sentence(one: Fit, keep: float) -> str:
     group, (critical, _) = one.group, one.critical(keep)
     kept = f"{100 * keep:g} % of " + ("1 / ln(perplexity)" if group.loss else "the accuracy")
     if group.loss:
-        kept += f", a perplexity of at most {number(math.exp(group.rows['dense'].iloc[0] / keep))}"
+        kept += f", a perplexity of at most {format_number(math.exp(group.rows['dense'].iloc[0] / keep))}"
     if math.isinf(critical.value):
         largest = f"{100 * group.largest:g} %"
         return f"At {largest}, the largest ratio measured, there is still {kept}: what lies beyond is not said."

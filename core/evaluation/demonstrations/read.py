@@ -11,7 +11,7 @@ from core.data.tasks import harness_tasks
 from core.errors import UserError
 from core.evaluation.demonstrations.build import pool_of
 from core.evaluation.demonstrations.prompts import Documents, Prompt, chat_of, requests, right
-from core.specs import ZERO, Task
+from core.specs import ZERO_SHOT, Task
 
 Kind = Literal["", "instruction", "demonstration", "question", "reasoning"]
 
@@ -37,7 +37,7 @@ class Scored:
 def scored(task: Task) -> list[Scored]:
     """Return the parts of a task, one or a subject each; a `UserError` where its documents are not here."""
     found = []
-    for part in harness_tasks((task.task,), with_pool=task.fewshot != ZERO).values():
+    for part in harness_tasks((task.task,), with_pool=task.fewshot != ZERO_SHOT).values():
         documents = list(islice(part.eval_docs, task.limit))
         found.append(Scored(part, documents, pool_of(task, part, documents) if task.fewshot.k else ()))
     return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from core.models.modeling_slimscope import FactoredEmbedding
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class EmbeddingParameters(MethodParameters):
@@ -52,6 +52,6 @@ class EmbeddingMethod(Method):
         """
         raise NotImplementedError
 
-    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
         """The table in fp32, its factors and what makes them."""
         return 3 * 4 * shape.vocabulary * shape.hidden

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from core.models.modeling_slimscope import TrainEmbedding
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 CHUNK = 4096  # rows that are decomposed at once
 SAMPLE = 256  # rows on which shapes are compared
@@ -87,7 +87,7 @@ class TensorTrain(EmbeddingMethod):
     parameters: TensorTrainParameters
     Parameters = TensorTrainParameters
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return DECOMPOSITION * shape.vocabulary * shape.hidden**1.5
 
     def factored(

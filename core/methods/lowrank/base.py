@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
 
@@ -40,7 +40,7 @@ class LowRank(LinearMethod):
     parameters: LowRankParameters
     Parameters = LowRankParameters
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         """A singular value decomposition of each linear comes on top."""
         return super().cost(shape, text) + DECOMPOSITION * shape.block_weights * shape.hidden
 

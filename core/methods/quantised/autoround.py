@@ -20,7 +20,7 @@ from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class AutoRoundParameters(ScaleParameters, GroupParameters):
@@ -68,7 +68,7 @@ class AutoRound(SymmetricScales, BlockQuantised):
     parameters: AutoRoundParameters
     Parameters = AutoRoundParameters
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         """Walks for the dense model, the inputs and the losses at first; and iterations, of three forwards each."""
         one = text and text.model_copy(update={"windows": 1})
         learning = walking(shape, one, 3 * self.parameters.iterations, self.sums)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 UNCLIPPED = ("q", "k", "qkv")  # roles: their products are scores, where few weights matter most
 
@@ -81,7 +81,7 @@ class AWQ(SymmetricScales, BlockQuantised):
     parameters: AWQParameters
     Parameters = AWQParameters
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         """Two walks, of which the second gives the next block's inputs, and the search."""
         looked = text and text.model_copy(update={"windows": min(text.windows, self.parameters.inspected)})
         return (

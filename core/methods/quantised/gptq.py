@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from core.models.parts.grids import Grid
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class GPTQParameters(GridParameters, WalkerParameters):
@@ -100,7 +100,7 @@ class GPTQ(SymmetricScales, Quantised):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class RotateParameters(MethodParameters):
@@ -63,7 +63,7 @@ class Rotate(Preparation):
     parameters: RotateParameters
     Parameters = RotateParameters
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return 2.0 * shape.block_weights * shape.hidden
 
     def rotation(self, width: int) -> Tensor:

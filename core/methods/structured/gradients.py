@@ -14,7 +14,7 @@ from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, unifo
 if TYPE_CHECKING:
     from core.methods.inputs import Accumulator
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class GradientParameters(StructuredParameters):
@@ -79,12 +79,12 @@ class Gradients(Structured):
 
         return Moments(squares=self.second_order)
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         if text is None:
             return super().cost(shape, text)
         return SELECTION * shape.block_weights + differentiating(shape, text)
 
-    def memory(self, shape: ModelFacts, text: Calibration | None, item: int) -> int:
+    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
         """A gradient, its mean and its mean square."""
         if text is None:
             return super().memory(shape, text, item)

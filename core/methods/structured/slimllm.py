@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 # The authors' settings at 20 and 50 %: share of the blocks that are pruned, those that change their input least, and
 # alpha.
@@ -110,7 +110,7 @@ class SlimLLM(WalkedUnitMethod):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram", "mean"} if role in ("o", "down") else {"sqnorm"})
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
     def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:

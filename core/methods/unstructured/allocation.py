@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 OUTLIER = 5.0  # times the mean score of a block
 NORMS = "squared norms of the inputs"  # the observation's name
@@ -97,14 +97,14 @@ class Allocated(LinearMethod):
     def tells_first(self) -> str:
         return "scan" if self.scans else super().tells_first
 
-    def check_amount(self, text: Calibration) -> None:
+    def check_amount(self, text: TextWindows) -> None:
         if self.scans and text.windows < 2:
             raise UserError(
                 f"{self.label}: allocation=sensitivity calibrates on some windows and reads losses on others; give at "
                 f"least 2, such as {text.corpus}:16x{text.window}."
             )
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         if text is None or not self.scans:
             return super().cost(shape, text)
         return 2 * super().cost(shape, text) + scanning(shape, text, shape.blocks)

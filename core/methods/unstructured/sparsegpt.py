@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from core.methods.rounding import AsReached
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
 
 class SparseGPTParameters(ByHessianParameters, ScaleParameters):
@@ -115,7 +115,7 @@ class SparseGPT(SymmetricScales, ByHessian):
                 )
         return {}
 
-    def cost(self, shape: ModelFacts, text: Calibration | None) -> float:
+    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:

@@ -13,7 +13,7 @@ from pydantic import Field
 from core.errors import UserError
 from core.methods.terms import Citation
 from core.progress import Progress
-from core.specs import Calibration, canonical_json, sha256
+from core.specs import TextWindows, canonical_json, sha256
 from core.training.base import AT_ONCE, TeacherParameters
 from core.training.methods.lora import LoRA
 
@@ -67,10 +67,10 @@ class DistillBlack(LoRA):
     parameters: DistillBlackParameters
     Parameters = DistillBlackParameters
 
-    def answers(self, text: Calibration) -> int:
+    def answers(self, text: TextWindows) -> int:
         return self.parameters.answer_tokens * math.ceil(text.windows / AT_ONCE)
 
-    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher) -> None:
+    def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
         from core.training.examples import read_prompts
 
         prompts = read_prompts(wanted, tokenizer, self.seed)
@@ -81,7 +81,7 @@ class DistillBlack(LoRA):
                 f"and answers of {self.parameters.answer_tokens} are too long for it."
             )
 
-    def examples(self, wanted: Calibration, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
+    def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
         from core.paths import cache_dir
         from core.training.answers import answers
         from core.training.examples import encode, read_prompts

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from core.specs import Calibration
+    from core.specs import TextWindows
     from core.training.examples import Batch
     from core.training.teacher import Teacher
 
@@ -77,7 +77,7 @@ class DistillWhite(Recovery):
     parameters: DistillWhiteParameters
     Parameters = DistillWhiteParameters
 
-    def check_text(self, wanted: Calibration, tokenizer: Any, teacher: Teacher) -> None:
+    def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
         if wanted.window > teacher.max_window:
             raise UserError(
                 f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; examples of "

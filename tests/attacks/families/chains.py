@@ -6,11 +6,11 @@ import os
 import random
 from pathlib import Path
 
-from core.chain import options_of, shared, written
+from core.chain import default_flags, format_chain, shared
 from core.errors import UserError
 from core.registry import STAGES
 from core.request.complete import complete
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.attacks.family import Family
 from tests.attacks.mutation import NUMBERS, mutate
 from tests.core.tiny_folder import write_tiny_folder
@@ -78,21 +78,21 @@ def keeps_key(given: tuple[Path, str | None], draw: random.Random, place: Path) 
     folder, case = given
     os.chdir(folder)
     chain = generated(draw) if case is None else case
-    text, seed = Calibration.parse(draw.choice(TEXTS)), draw.choice((0, 0, 3))
+    text, seed = TextWindows.parse(draw.choice(TEXTS)), draw.choice((0, 0, 3))
     try:
         first = complete("./tiny", chain, calibration=text, train=text, seed=seed)
     except UserError:
         return None
     stages = first.variant.stages
-    again, beside = written(stages), shared(stages)
+    again, beside = format_chain(stages), shared(stages)
     try:
         second = complete("./tiny", again, calibration=beside.calibration, train=beside.train, seed=beside.seed or 0)
     except UserError as error:
         return f"{chain!r} is accepted, and written as {again!r} it is refused: {error}"
     if second.variant.key != first.variant.key:
-        return f"{chain!r} changes its key once written as {again!r} with {options_of(beside)}."
-    if written(second.variant.stages) != again:
-        return f"{chain!r} is written as {again!r}, and that as {written(second.variant.stages)!r}."
+        return f"{chain!r} changes its key once written as {again!r} with {default_flags(beside)}."
+    if format_chain(second.variant.stages) != again:
+        return f"{chain!r} is written as {again!r}, and that as {format_chain(second.variant.stages)!r}."
     return None
 
 

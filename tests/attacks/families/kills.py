@@ -19,7 +19,7 @@ from core.jobs.executor import LocalExecutor, _Group, log_file
 from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import Supervisor
 from core.request.complete import complete
-from core.specs import Calibration, Perplexity
+from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.attacks.family import Family
 from tests.attacks.runs import forked, is_intact, perplexity, prepare, same, settle, wait_for
@@ -85,7 +85,7 @@ def _supervise(stage: str) -> None:
 
 def _asked() -> Any:
     """Return the run; where a cancelled training has stored its best so far, the one that goes on from it."""
-    train = Calibration.parse("text.txt:16x32")
+    train = TextWindows.parse("text.txt:16x32")
     asked = complete("./tiny", CHAIN, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
     stored = Store().get(asked.variant.key)
     return asked.model_copy(update={"force": stored is not None and stored.variant.cut_short})

@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.models.parts.selection import selects
 from core.request.complete import complete
 from core.request.sweeps import Grid, count, target
-from core.specs import Calibration, Fewshot, Perplexity, Task, parse_precision
+from core.specs import Fewshot, Perplexity, Task, TextWindows, parse_precision
 from tests.attacks.family import Family
 from tests.attacks.mutation import mutate, piece
 from tests.core.tiny_folder import write_tiny_folder
@@ -30,8 +30,8 @@ TEXTS = ("text.txt", "./text.txt", "wikitext2", "c4-sample", "passages-eval", "p
 
 
 def _calibration(text: str) -> None:
-    parsed = Calibration.parse(text)
-    if Calibration.parse(str(parsed)) != parsed:
+    parsed = TextWindows.parse(text)
+    if TextWindows.parse(str(parsed)) != parsed:
         raise ValueError(f"it is written as {parsed}, which is another.")
     complete("./tiny", "wanda@0.5", calibration=parsed)
 

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import COLUMNS, protocol_sentence, tidy
-from core.chain import Shared, parse
+from core.chain import ChainDefaults, parse
 from core.request.asked import build_asked
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.core.made import KEY, OTHER, WANDA, make, perplexity, trained
 
-TEXT = Calibration.parse("alpaca:64x256")
+TEXT = TextWindows.parse("alpaca:64x256")
 LORA = Stage(method="lora", calibration=TEXT, seed=0)
 
 
@@ -164,7 +164,7 @@ def test_a_chain_is_described_stage_by_stage():
 
 
 def of_chain(chain, key):
-    stages = build_asked(parse(chain), Shared(TEXT, TEXT, 0))
+    stages = build_asked(parse(chain), ChainDefaults(TEXT, TEXT, 0))
     return make(perplexity(20.0), key=key, stages=stages)
 
 

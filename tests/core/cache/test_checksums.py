@@ -5,7 +5,7 @@ import torch
 
 from core.cache import checksums, kept
 from core.cache.observations import observed
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 
 
 def flip(file):
@@ -62,7 +62,7 @@ def test_a_stream_ends_with_its_digest(tmp_path):
 
 def test_an_observation_with_a_changed_bit_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
-    stage = Stage(method="wanda", calibration=Calibration(corpus="x", windows=1, window=8))
+    stage = Stage(method="wanda", calibration=TextWindows(corpus="x", windows=1, window=8))
 
     def look(value):
         return observed("before", stage, ("kind",), lambda: {"sum": torch.full((64,), value)})["sum"][40].item()

@@ -9,7 +9,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
 from core.cache import hub
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.models.facts import facts
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.tiny import tiny
@@ -102,9 +102,9 @@ def test_a_download_tells_its_bytes_and_hears_that_it_is_to_stop(server):
     def stop_in_the_weights(stage, done, total, detail=""):
         told.append((stage, done, total))
         if "model.safetensors" in detail and done > max(earlier for _, earlier, _ in told[:-1]):
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         hub.download_model("org/open", COMMIT, stop_in_the_weights)
     assert hub.cached_folder("org/open", COMMIT) is None  # the configuration comes last
 

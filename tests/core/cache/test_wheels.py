@@ -9,7 +9,7 @@ import pytest
 from core.cache import wheels
 from core.cache.kept import fact, once, put
 from core.cache.wheels import Wheel, download, extract, members
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from tests.core.wheels import only_from, put_wheel
 
 
@@ -97,9 +97,9 @@ def test_a_download_can_be_cancelled_and_leaves_nothing(index, tmp_path):
     wheel = index({"a": "A"})
 
     def stop(*step):
-        raise Cancelled
+        raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         once(tmp_path / "made" / "it", lambda folder: download(wheel, folder, stop) and None)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 

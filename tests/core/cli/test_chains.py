@@ -16,9 +16,9 @@ from core.cli.app import main
 from core.engine import by_linear
 from core.models.manifest import load_model_folder
 from core.models.parts.blocks import find_blocks
-from core.paths import kept_variant
+from core.paths import cached_variant
 from core.request.complete import complete
-from core.specs import Calibration, Perplexity
+from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -42,14 +42,14 @@ def spec():
     return complete(
         "./tiny",
         CHAIN,
-        calibration=Calibration.parse("text.txt:4x32"),
-        train=Calibration.parse("text.txt:24x32"),
+        calibration=TextWindows.parse("text.txt:4x32"),
+        train=TextWindows.parse("text.txt:24x32"),
         perplexity=[Perplexity.parse("text.txt@32:4")],
     )
 
 
 def zeros(key):
-    model = load_model_folder(kept_variant(key), torch.float32)
+    model = load_model_folder(cached_variant(key), torch.float32)
     return {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
 
 
@@ -82,13 +82,13 @@ def test_a_sweep_makes_the_same_variant_and_the_lists_show_its_chain(spec, capsy
 def test_a_chain_that_is_killed_goes_on_from_its_last_whole_stage(spec, monkeypatch):
     command = [sys.executable, "-m", "core", *RUN]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(paths.PROJECT)})
-    whole = kept_variant(spec.variant.prefixes[2].key)
+    whole = cached_variant(spec.variant.prefixes[2].key)
     while not whole.is_dir():
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not kept_variant(spec.variant.prefixes[3].key).is_dir()
+    assert not cached_variant(spec.variant.prefixes[3].key).is_dir()
 
     from core.engine import variants
 
@@ -105,7 +105,7 @@ def test_plain_transformers_loads_what_is_exported(spec, tmp_path):
     logits = tmp_path / "logits"
     plain = [sys.executable, "-c", PLAIN, str(tmp_path / "saved"), str(logits)]
     subprocess.run(plain, check=True, cwd=tmp_path)
-    model = load_model_folder(kept_variant(spec.variant.key), torch.float32)
+    model = load_model_folder(cached_variant(spec.variant.key), torch.float32)
     with torch.no_grad():
         expected = model(torch.arange(24)[None]).logits
     assert torch.equal(load_file(logits)["logits"], expected)

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import ViTImageProcessor
 
 from core.cli.app import main
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.models.facts import facts
 from core.models.manifest import load_model_folder
@@ -65,7 +65,7 @@ def test_it_is_compressed_counted_saved_and_loaded_again(name, method, place, tm
     assert told == pytest.approx(size["block_weights"])
     assert all((one["error"] > 0) is (one["sparsity"] > 0) is ("whole" not in one["note"]) for one in reports)
     before = answer(dense, name)
-    apply(dense, Given(build_stage(method, 0.4)), Context(torch.device("cpu")))
+    apply(dense, StageInput(build_stage(method, 0.4)), Context(torch.device("cpu")))
     assert torch.equal(answer(again, name), answer(dense, name)) and not torch.equal(answer(again, name), before)
 
 

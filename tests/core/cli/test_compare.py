@@ -164,10 +164,10 @@ def test_bad_keys_are_one_sentence(capsys):
 
 def test_one_chain_on_two_texts_is_told_by_its_keys(capsys):
     """Where chain and model are the same, the key tells them apart."""
-    from core.specs import Calibration
+    from core.specs import TextWindows
 
     keys = [
-        put((Stage(method="wanda", ratio=0.5, calibration=Calibration.parse(text), seed=0),))
+        put((Stage(method="wanda", ratio=0.5, calibration=TextWindows.parse(text), seed=0),))
         for text in ("text.txt:2x32", "text.txt:4x32")
     ]
     out = compared(capsys, *keys)

@@ -10,7 +10,7 @@ from core.cli.app import main
 from core.cli.console import output
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
-from core.specs import Calibration, Stage, VariantSpec
+from core.specs import Stage, TextWindows, VariantSpec
 from core.store.shipped import append_shipped
 from core.store.store import Store
 from tests.core.made import make, perplexity
@@ -22,7 +22,7 @@ HALF = Stage(method="magnitude", ratio=0.5)
 
 
 def wanda(text="c4-sample:16x2048", seed=0, ratio=0.5):
-    return Stage(method="wanda", ratio=ratio, calibration=Calibration.parse(text), seed=seed)
+    return Stage(method="wanda", ratio=ratio, calibration=TextWindows.parse(text), seed=seed)
 
 
 def result(stage, value, *more, model="m", packed=300):

@@ -104,7 +104,7 @@ def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatc
 
 def test_tasks_at_names_the_points_that_tasks_are_measured_on():
     from core.request.sweeps import Grid, points
-    from core.specs import Calibration, Perplexity, Task
+    from core.specs import Perplexity, Task, TextWindows
 
     grid = Grid(
         models=("./tiny",),
@@ -117,7 +117,7 @@ def test_tasks_at_names_the_points_that_tasks_are_measured_on():
         grid,
         tasks=[Task(task="piqa", limit=5)],
         scoring="bfloat16",
-        calibration=Calibration(corpus="text.txt", windows=2, window=32),
+        calibration=TextWindows(corpus="text.txt", windows=2, window=32),
         perplexity=[Perplexity(corpus="text.txt", window=32)],
     )
     assert [len(spec.tasks) for spec in specs] == [1, 1, 0, 1]

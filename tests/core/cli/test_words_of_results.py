@@ -13,10 +13,10 @@ from core.shipping.base import Written
 from core.shipping.card import card
 from core.shipping.formats import FORMATS
 from core.shipping.proof import Proof
-from core.specs import Calibration, ModelId, Stage
+from core.specs import ModelId, Stage, TextWindows
 from tests.core.made import LAYER, WANDA, make, perplexity
 
-TEXT = Calibration.parse("passages-calibration:16x2048")
+TEXT = TextWindows.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
 MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
 MADE, PROOF = Written(Path("folder"), "load()"), Proof(reason="not read.")

@@ -20,7 +20,7 @@ from core.data.corpora import (
 )
 from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError
-from core.specs import Calibration
+from core.specs import TextWindows
 from core.window_start import begin_windows, start_protocol
 from tests.core.words import byte_tokenizer
 
@@ -120,7 +120,7 @@ def test_every_window_of_a_model_that_needs_it_begins_with_the_begin_token(data)
     assert torch.equal(evaluation_windows("wikitext2", tokenizer, 8, 2), windows[:2])
     rows = [f"document {i}" for i in range(20)]
     pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
-    calibrated = calibration_windows(Calibration(corpus="c4-sample", windows=3, window=30), tokenizer, 0)
+    calibrated = calibration_windows(TextWindows(corpus="c4-sample", windows=3, window=30), tokenizer, 0)
     assert calibrated.shape == (3, 30) and (calibrated[:, 0] == 256).all() and not (calibrated[:, 1:] == 256).any()
     assert start_protocol(tokenizer) == {"bos": "in every window"} and not start_protocol(plain)
 
@@ -157,7 +157,7 @@ def test_perplexity_is_refused_on_what_is_to_calibrate_on(name):
 def test_calibration_windows_are_documents_in_an_order_that_the_seed_draws(data):
     rows = [f"document {i}" for i in range(20)]
     pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
-    calibration = Calibration(corpus="c4-sample", windows=3, window=30)
+    calibration = TextWindows(corpus="c4-sample", windows=3, window=30)
 
     def draw(seed):
         return calibration_windows(calibration, byte_tokenizer(), seed)

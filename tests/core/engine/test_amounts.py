@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.data.corpora import identify_corpus
 from core.engine.stages import apply
 from core.engine.variants import make_variant
@@ -21,14 +21,14 @@ from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
-from core.reached import removed
+from core.reached import counted_removed_fraction
 from core.request.stages import build_stage
-from core.specs import Calibration, VariantSpec
+from core.specs import TextWindows, VariantSpec
 from tests.core.ground import left, linears, same
 from tests.core.tiny import tiny, windows
 from tests.core.trained import trained
 
-TEXT = Calibration(corpus="any", windows=4, window=24)
+TEXT = TextWindows(corpus="any", windows=4, window=24)
 UNSTRUCTURED = [
     ("magnitude", {}),
     ("magnitude", {"allocation": "global"}),
@@ -54,7 +54,7 @@ class Chain:
 
     def then(self, method, ratio=None, layers=None, pattern=None, **settings):
         stage = build_stage(method, ratio, pattern, settings, TEXT, layers=layers)
-        apply(self.model, Given(stage, windows(), dense=self.sizes), Context(torch.device("cpu")))
+        apply(self.model, StageInput(stage, windows(), dense=self.sizes), Context(torch.device("cpu")))
         return self
 
     @property
@@ -223,7 +223,7 @@ def test_the_sweep_makes_up_for_bound_zeros_like_for_every_pruned_weight(pattern
 def test_a_kept_prefix_counts_from_the_dense_model_too(layers):
     source = identify("./tiny")
     assert dense_sizes(source) == linear_sizes(load_model(source))
-    text = Calibration(corpus=identify_corpus("text.txt").id, windows=4, window=32)
+    text = TextWindows(corpus=identify_corpus("text.txt").id, windows=4, window=32)
     stages = (build_stage("flap", 0.3, calibration=text), build_stage("wanda", 0.6, calibration=text, layers=layers))
     spec = VariantSpec(model=source.id, revision=source.revision, stages=stages[:1])
     tokenizer = load_tokenizer(source)
@@ -232,4 +232,4 @@ def test_a_kept_prefix_counts_from_the_dense_model_too(layers):
     further, result = make_variant(whole, tokenizer, "cpu", silent)
     at_once, _ = make_variant(whole, tokenizer, "cpu", silent, fresh=True)
     assert same(further, at_once)
-    assert removed(result) == pytest.approx(0.6, abs=1e-3)
+    assert counted_removed_fraction(result) == pytest.approx(0.6, abs=1e-3)

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import UserError
 from core.evaluation.footprint import footprint
@@ -21,7 +21,7 @@ CPU = Context(torch.device("cpu"))
 def decompose(model, method, ratio, progress=None):
     """Apply a method in place; return its reports."""
     context = CPU if progress is None else Context(CPU.device, progress)
-    return apply(model, Given(build_stage(method, ratio)), context).reports
+    return apply(model, StageInput(build_stage(method, ratio)), context).reports
 
 
 def test_a_report_says_what_became_of_each_convolution_and_why_one_stays():

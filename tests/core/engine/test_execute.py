@@ -4,11 +4,11 @@ import pytest
 
 from core.data.corpora import identify_corpus
 from core.engine.execute import execute
-from core.errors import Cancelled
+from core.errors import CancelledError
 from core.evaluation.packed import FOUR
 from core.models.sources import identify
 from core.progress import silent
-from core.protocols import missing
+from core.protocols import missing_part
 from core.request.stages import build_stage
 from core.specs import Perplexity, RunSpec, VariantSpec
 from core.store.store import Store
@@ -31,10 +31,10 @@ def numbers(result):
 def test_a_run_that_is_stopped_keeps_the_texts_that_were_read(run, tmp_path):
     def stop(stage, done, total, what=""):
         if what == str(run.perplexity[1]):
-            raise Cancelled
+            raise CancelledError
 
     store = Store(f"sqlite:///{tmp_path}/stopped.db")
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         execute(run, store, stop)
     kept = numbers(store.stored(run.variant.key))
     whole = numbers(execute(run, Store(f"sqlite:///{tmp_path}/whole.db"), silent))
@@ -50,6 +50,6 @@ def test_the_latency_of_a_quantised_variant_has_the_perplexity_of_the_same_produ
     rows = {metric: [row for row in found.measurements if row.metric == metric] for metric in ("perplexity", "decode")}
     assert {row.protocol["dtype"] for row in rows["perplexity"]} == {"float32", FOUR}
     assert {row.protocol["dtype"] for row in rows["decode"]} == {FOUR}
-    assert missing(asked, found) is None
+    assert missing_part(asked, found) is None
     alone = found.model_copy(update={"measurements": tuple(rows["perplexity"])})
-    assert missing(asked, alone).perplexity == asked.perplexity
+    assert missing_part(asked, alone).perplexity == asked.perplexity

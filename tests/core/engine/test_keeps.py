@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from core.context import Given
+from core.context import StageInput
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.methods.unstructured.wanda import Wanda
@@ -30,7 +30,7 @@ def followed(ground, first, case):
     tokens = None
     if case.made.reads == "calibration":
         tokens = calibration_windows(ground.text, ground.context.tokenizer, 0)
-    apply(model, Given(stage, tokens), ground.context)
+    apply(model, StageInput(stage, tokens), ground.context)
     return model, zeros
 
 

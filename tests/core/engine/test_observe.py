@@ -7,11 +7,11 @@ from core.cache import observations as observed
 from core.engine.observe import Look
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
-CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 
 
 @pytest.fixture(autouse=True)

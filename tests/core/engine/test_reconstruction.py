@@ -13,11 +13,11 @@ from core.engine.variants import make_variant
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import FILE
 from core.models.sources import identify, load_model, load_tokenizer
-from core.paths import kept_variant
+from core.paths import cached_variant
 from core.progress import silent
-from core.registry import made as method_of
+from core.registry import build_method as method_of
 from core.request.stages import build_stage
-from core.specs import Calibration, VariantSpec
+from core.specs import TextWindows, VariantSpec
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 def chain(*names, model="./tiny"):
     """The stages of those names, each with an amount if it takes one, more than those before it."""
     source, corpus = identify(model), identify_corpus("text.txt").id
-    text = Calibration(corpus=corpus, windows=16, window=24)
+    text = TextWindows(corpus=corpus, windows=16, window=24)
     settings = {"lora": {"batch": 8, "epochs": 1, "rank": 2, "learning_rate": 0.01}, "svd": {}}
     amounts = {"neuron-magnitude": 0.3, "slimllm": 0.3, "shortgpt": 0.5, "magnitude": 0.5, "sparsegpt": 0.7}
     stages, gone = [], 0.0
@@ -118,7 +118,7 @@ def test_blocks_that_are_left_come_close_to_themselves(targets):
 def test_going_on_from_the_cache_gives_what_running_through_does(names, monkeypatch):
     spec = chain(*names) if "svd" not in names else with_svd(names)
     through, result = made(spec, fresh=True)
-    shutil.rmtree(kept_variant(spec.key).parent)
+    shutil.rmtree(cached_variant(spec.key).parent)
     for count in range(1, len(names)):
         made(prefix(spec, count))
     done = []
@@ -139,9 +139,9 @@ def with_svd(names):
 @pytest.mark.parametrize("damage", ["missing", "cut short"])
 def test_a_kept_variant_that_does_not_say_what_it_was_is_made_again(damage, monkeypatch):
     spec = chain("magnitude", "adaprune")
-    file = kept_variant(prefix(spec, 1).key) / FILE
+    file = cached_variant(prefix(spec, 1).key) / FILE
     expected, _ = made(spec)
-    shutil.rmtree(kept_variant(spec.key))
+    shutil.rmtree(cached_variant(spec.key))
     assert file.is_file()
     file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:5])
     model, _ = made(spec)

@@ -6,14 +6,14 @@ import torch
 from core.cache.linears import ROOT
 from core.data.corpora import identify_corpus
 from core.engine.variants import make_variant
-from core.errors import Cancelled
+from core.errors import CancelledError
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.sources import identify, load_tokenizer
 from core.paths import cache_dir
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import Calibration, VariantSpec
+from core.specs import TextWindows, VariantSpec
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -22,7 +22,7 @@ LINEARS, FIRST = 14, 5  # of the small model; finished when a run is interrupted
 
 def spec_of(*names, ratio=0.5, **settings):
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
-    text = Calibration(corpus=corpus, windows=8, window=24)
+    text = TextWindows(corpus=corpus, windows=8, window=24)
     stages = [build_stage("magnitude", 0.3)] if names[1:] else []
     stages.append(build_stage(names[-1], ratio, None, settings, text))
     return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
@@ -76,7 +76,7 @@ def check_same(one, other):
         assert torch.equal(tensor, expected), name
 
 
-@pytest.mark.parametrize("error", [Cancelled, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("names", [("obs",), ("magnitude", "obs")], ids=len)
 def test_it_goes_on_and_gives_the_same(names, error, computed):
     spec = spec_of(*names, ratio=0.5)
@@ -91,8 +91,8 @@ def test_it_goes_on_and_gives_the_same(names, error, computed):
 
 def test_a_damaged_linear_is_made_again(computed):
     spec = spec_of("obs")
-    with pytest.raises(Cancelled):
-        made(spec, stopping(Cancelled))
+    with pytest.raises(CancelledError):
+        made(spec, stopping(CancelledError))
     broken, cut, *_ = kept()
     content = broken.read_bytes()
     broken.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -112,16 +112,16 @@ def test_the_time_of_what_was_finished_before_counts(monkeypatch):
         return compress(self, *given)
 
     monkeypatch.setattr(OBS, "compress", slow)
-    with pytest.raises(Cancelled):
-        made(spec, stopping(Cancelled))
+    with pytest.raises(CancelledError):
+        made(spec, stopping(CancelledError))
     _, result = made(spec)
     assert [layer.seconds for layer in result.layers] == [100] * LINEARS
     assert result.variant.details["seconds"] == 100 * LINEARS
 
 
 def test_another_amount_stage_or_model_finds_nothing(computed):
-    with pytest.raises(Cancelled):
-        made(spec_of("obs"), stopping(Cancelled))
+    with pytest.raises(CancelledError):
+        made(spec_of("obs"), stopping(CancelledError))
     made(spec_of("obs", ratio=0.6))
     made(spec_of("obs", damping=0.1))
     made(spec_of("magnitude", "obs"))
@@ -132,10 +132,10 @@ def test_another_amount_stage_or_model_finds_nothing(computed):
 
 
 def test_a_forced_run_and_a_method_that_is_quick_keep_nothing(computed):
-    with pytest.raises(Cancelled):
-        made(spec_of("obs"), stopping(Cancelled), fresh=True)
-    with pytest.raises(Cancelled):
-        made(spec_of("sparsegpt"), stopping(Cancelled))
+    with pytest.raises(CancelledError):
+        made(spec_of("obs"), stopping(CancelledError), fresh=True)
+    with pytest.raises(CancelledError):
+        made(spec_of("sparsegpt"), stopping(CancelledError))
     assert kept() == []
     made(spec_of("obs"))
     made(spec_of("sparsegpt"))
@@ -144,17 +144,17 @@ def test_a_forced_run_and_a_method_that_is_quick_keep_nothing(computed):
 
 def test_without_room_on_the_disk_nothing_is_kept_and_the_stage_is_made(computed, monkeypatch):
     monkeypatch.setattr("core.cache.linears.FREE_BYTES", 2**80)
-    with pytest.raises(Cancelled):
-        made(spec_of("obs"), stopping(Cancelled))
+    with pytest.raises(CancelledError):
+        made(spec_of("obs"), stopping(CancelledError))
     assert kept() == []
     made(spec_of("obs"))
     assert computed == {"obs": FIRST + LINEARS}
 
 
 def test_what_nobody_went_on_with_makes_place_for_others(monkeypatch):
-    with pytest.raises(Cancelled):
-        made(spec_of("obs"), stopping(Cancelled))
+    with pytest.raises(CancelledError):
+        made(spec_of("obs"), stopping(CancelledError))
     monkeypatch.setattr("core.cache.linears.CACHE_BYTES", 0)
-    with pytest.raises(Cancelled):
-        made(spec_of("obs", ratio=0.6), stopping(Cancelled, after=1))
+    with pytest.raises(CancelledError):
+        made(spec_of("obs", ratio=0.6), stopping(CancelledError, after=1))
     assert len(kept()) == 1

@@ -5,21 +5,21 @@ import copy
 import pytest
 import torch
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine import scan as scanning
 from core.engine.scan import scan, split
 from core.engine.stages import apply
-from core.errors import Cancelled
+from core.errors import CancelledError
 from core.evaluation.perplexity import window_losses
 from core.methods.inputs import Target
 from core.models.parts.blocks import find_blocks
-from core.registry import made
+from core.registry import build_method
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.ground import linears, same
 from tests.core.tiny import tiny, windows
 
-READ = Calibration(corpus="any", windows=6, window=24)
+READ = TextWindows(corpus="any", windows=6, window=24)
 TOKENS = windows(8)
 
 
@@ -30,7 +30,9 @@ def stage_of(method, layers=None):
 def scanned(model, method, by="block", before=None, progress=None):
     stage = stage_of(method)
     context = Context(torch.device("cpu"), *[progress] if progress else [])
-    return scan(model, made(stage), Target(0.5), list(linears(model)), Given(stage, TOKENS, before), context, by)
+    return scan(
+        model, build_method(stage), Target(0.5), list(linears(model)), StageInput(stage, TOKENS, before), context, by
+    )
 
 
 def risen(losses, whole):
@@ -50,7 +52,7 @@ def test_a_block_alone_loses_what_it_does_when_it_is_the_one_that_is_selected(na
     assert list(parts) == [f"{blocks.name}.{index}" for index in range(len(blocks.holder))]
     for index, rises in enumerate(parts.values()):
         alone = copy.deepcopy(before)
-        apply(alone, Given(stage_of(method, f"{index}:{index}"), read), Context(torch.device("cpu")))
+        apply(alone, StageInput(stage_of(method, f"{index}:{index}"), read), Context(torch.device("cpu")))
         assert rises == pytest.approx(risen(window_losses(alone, unread), whole), abs=5e-5)
         assert max(map(abs, rises)) > 5e-4
 
@@ -63,7 +65,9 @@ def test_each_linear_can_be_a_part():
     whole = window_losses(model, unread)
     for name in list(parts)[::3]:
         alone = tiny()
-        apply(alone, Given(stage_of("sparsegpt", name.replace(".", r"\.") + "$"), read), Context(torch.device("cpu")))
+        apply(
+            alone, StageInput(stage_of("sparsegpt", name.replace(".", r"\.") + "$"), read), Context(torch.device("cpu"))
+        )
         assert parts[name] == pytest.approx(risen(window_losses(alone, unread), whole), abs=5e-5)
 
 
@@ -74,9 +78,9 @@ def test_a_scan_that_was_stopped_goes_on(method, monkeypatch):
 
     def stop(stage, done, total, detail=""):
         if done == 2:
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         scanned(tiny(num_hidden_layers=4), method, before="key", progress=stop)
     losses, seen = scanning._Tail.losses, []
     monkeypatch.setattr(scanning._Tail, "losses", lambda self, index: seen.append(index) or losses(self, index))
@@ -91,6 +95,6 @@ def test_another_text_amount_or_model_is_another_scan():
     first = scanned(tiny(), "wanda", before="key")
     assert scanned(tiny(seed=1), "wanda", before="other") != first
     stage = stage_of("wanda")
-    other = Given(stage, windows(8, seed=5), "key")
-    more = scan(tiny(), made(stage), Target(0.5), linears(tiny()), other, Context(torch.device("cpu")))
+    other = StageInput(stage, windows(8, seed=5), "key")
+    more = scan(tiny(), build_method(stage), Target(0.5), linears(tiny()), other, Context(torch.device("cpu")))
     assert more != first

@@ -10,7 +10,7 @@ from core.cli.reproduce import reproduce
 from core.engine.runs import run
 from core.errors import UserError
 from core.models.parts.precision import in_precision
-from core.protocols import missing
+from core.protocols import missing_part
 from core.request.baseline import baseline, left
 from core.request.complete import complete
 from core.specs import Perplexity, RunSpec, Task
@@ -40,11 +40,11 @@ def accuracies(result):
 
 def test_each_precision_has_rows_and_samples_of_its_own():
     store = Store()
-    assert missing(spec("bfloat16"), run(spec(), store)).tasks
+    assert missing_part(spec("bfloat16"), run(spec(), store)).tasks
     found = accuracies(result := run(spec("bfloat16"), store))
     assert found.keys() == {"float32", "bfloat16"}
-    assert missing(spec("bfloat16"), result) is None and missing(spec(), result) is None
-    assert missing(spec("float16"), result).tasks and not missing(spec("float16"), result).perplexity
+    assert missing_part(spec("bfloat16"), result) is None and missing_part(spec(), result) is None
+    assert missing_part(spec("float16"), result).tasks and not missing_part(spec("float16"), result).perplexity
     (full, half) = (store.samples(result.variant.key, found[dtype]) for dtype in ("float32", "bfloat16"))
     gaps = [abs(a - b) for a, b in zip(full["loglikelihoods"].sum(), half["loglikelihoods"].sum(), strict=True)]
     assert 0 < max(gaps) < 1

@@ -11,7 +11,7 @@ from core.progress import silent
 from core.request.estimate import estimate
 from core.request.speeds import history_of
 from core.request.stages import build_stage, variant_spec
-from core.specs import Calibration, RunSpec, VariantSpec
+from core.specs import RunSpec, TextWindows, VariantSpec
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("machine")
 def chain():
     """Half of the weights by magnitude, then seven tenths by Wanda, a training, and four fifths by magnitude."""
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
-    wanda = build_stage("wanda", 0.7, calibration=Calibration(corpus=corpus, windows=4, window=32), seed=1)
-    text = Calibration(corpus=corpus, windows=16, window=24)
+    wanda = build_stage("wanda", 0.7, calibration=TextWindows(corpus=corpus, windows=4, window=32), seed=1)
+    text = TextWindows(corpus=corpus, windows=16, window=24)
     lora = build_stage("lora", settings={"batch": 8, "epochs": 1, "rank": 2}, calibration=text)
     stages = (build_stage("magnitude", 0.5), wanda, lora, build_stage("magnitude", 0.8))
     return VariantSpec(model=source.id, revision=source.revision, stages=stages)

@@ -7,16 +7,16 @@ from core.engine import forms
 from core.engine.collector import Collector, add_gram
 from core.engine.recorder import Recorder
 from core.engine.walker import Walker
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks, select
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import ARCHITECTURES, tiny, windows
 
 CPU = torch.device("cpu")
-CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 
 
 def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
@@ -156,9 +156,9 @@ def test_cancelling_leaves_no_hook_behind():
 
     def stop_at_three(stage, done, total, detail=""):
         if done == 3:
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         compress(model, stage(), windows(), "cpu", stop_at_three)
     assert not any(module._forward_pre_hooks for module in model.modules())
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
@@ -21,7 +21,7 @@ from core.models.parts.blocks import execution_device, find_blocks
 from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
@@ -168,9 +168,9 @@ def test_progress_names_the_text_and_what_was_read_before_a_stop_is_there(monkey
     def progress(stage, count, total, what):
         told.append((what, count, total))
         if what == "short" and count == total:
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         for reading in perplexity(tiny(), TEXTS, progress):
             done.append(reading.text)
     assert told == [("short", 0, 7), ("short", 5, 7), ("short", 7, 7)]
@@ -181,7 +181,7 @@ def test_progress_names_the_text_and_what_was_read_before_a_stop_is_there(monkey
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 def test_layer_report(method, name):
     model = tiny(name)
-    calibration = Calibration(corpus="any", windows=4, window=24)
+    calibration = TextWindows(corpus="any", windows=4, window=24)
     reports = compress(model, build_stage(method, 0.5, calibration=calibration), windows(), "cpu", silent)
     linears = {linear.name: linear for linear in find_blocks(model).all_linears()}
     assert [report.name for report in reports] == list(linears)

@@ -9,7 +9,7 @@ from lm_eval.models.huggingface import HFLM
 from core.analysis.seven import mean, sevens
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks, identify_task
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.evaluation import zeroshot
 from core.evaluation.zeroshot import evaluate
 from core.models.sources import identify, load_model, load_tokenizer
@@ -163,9 +163,9 @@ def test_progress_counts_requests_and_can_stop_the_work(local):
 
     def stop(stage, done, total, detail):
         if stage == "tasks":
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", progress=stop)
 
 

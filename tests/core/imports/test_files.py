@@ -9,7 +9,7 @@ from core.cli.reproduce import reproduce
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import find, keep
-from core.protocols import missing
+from core.protocols import missing_part
 from core.request.baseline import left
 from core.request.estimate import estimate_left
 from core.request.stages import variant_spec
@@ -68,7 +68,7 @@ def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported)
 
 def test_it_answers_no_wish_and_tells_no_speed(store, imported):
     task = RunSpec(variant=DENSE, tasks=(Task(task="piqa", limit=4),))
-    assert missing(task, store.get(DENSE.key)) == task
+    assert missing_part(task, store.get(DENSE.key)) == task
     assert estimate_left([task], store).seconds == pytest.approx(
         sum(estimate(part).seconds for part in left(task, store))
     )

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from core import paths
-from core.errors import Cancelled
+from core.errors import CancelledError
 from core.jobs import supervisor, worker
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
@@ -150,7 +150,7 @@ def test_a_process_that_lost_its_job_stops(orphan, store):
     beating = threading.Thread(target=mine.beat)
     beating.start()
     until(lambda: mine._stop.is_set())
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         mine.progress("prune", 2, 2)
     mine.end("done")
     beating.join()

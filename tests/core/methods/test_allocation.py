@@ -6,18 +6,18 @@ from itertools import product
 import pytest
 import torch
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import UserError
 from core.methods.levels import moved_counts
 from core.methods.unstructured.allocation import OUTLIER, spread_shares
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.ground import linears
 from tests.core.tiny import tiny, windows
 
-TEXT = Calibration(corpus="any", windows=4, window=24)
+TEXT = TextWindows(corpus="any", windows=4, window=24)
 METHODS = ("magnitude", "wanda", "ria", "sparsegpt", "obs", "alps")
 
 
@@ -25,7 +25,7 @@ def pruned(method, model=None, ratio=0.6, **settings):
     """Return a pruned model of four blocks, and by name the share of zeros in each of its linears."""
     model = model or tiny(num_hidden_layers=4)
     stage = build_stage(method, ratio, settings=settings, calibration=TEXT)
-    apply(model, Given(stage, windows()), Context(torch.device("cpu")))
+    apply(model, StageInput(stage, windows()), Context(torch.device("cpu")))
     return model, {linear.name: (linear.weight == 0).double().mean().item() for linear in linears(model)}
 
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from core.engine.forms import make_walker
-from core.errors import Cancelled
+from core.errors import CancelledError
 from core.methods.quantised.signed import MOST, Learnt
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import ARCHITECTURES, tiny, windows
 
-TEXT = Calibration.parse("any:4x24")
+TEXT = TextWindows.parse("any:4x24")
 
 
 def autoround(bits="3bit", **settings):
@@ -96,8 +96,8 @@ def test_it_hears_between_iterations_that_it_is_to_stop():
     def stop(*told):
         calls.append(told)
         if len(calls) == 5:
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         compress(model, autoround(), windows(), progress=stop)
     assert type(next(iter(find_blocks(model).all_linears())).module) is torch.nn.Linear

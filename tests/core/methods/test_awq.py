@@ -10,11 +10,11 @@ from core.methods.quantised.scaling import clipped, powers
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import ARCHITECTURES, tiny, windows
 
-TEXT = Calibration.parse("any:4x24")
+TEXT = TextWindows.parse("any:4x24")
 
 
 def awq(bits="4bit", **settings):

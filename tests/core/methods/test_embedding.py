@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
 from core.evaluation.perplexity import head_parts, window_losses
 from core.evaluation.scorer import dtype_of, wide_head
@@ -307,9 +307,9 @@ def test_an_embedding_that_does_more_than_look_up_is_refused(kind):
 def test_what_is_cancelled_leaves_the_model_as_it_was():
     def stop(stage, done, total, name):
         if done:
-            raise Cancelled
+            raise CancelledError
 
     model, before = tiny(), tiny().state_dict()
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         compress(model, build_stage("tensor-train", pattern="2x"), None, progress=stop)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -12,12 +12,12 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.methods.linear import GROUP, loss
 from tests.core.tiny import tiny, windows
 
-TEXT = Calibration.parse("any:4x24")
+TEXT = TextWindows.parse("any:4x24")
 
 
 def swept(method, weight, gram, target, **settings):

@@ -15,11 +15,11 @@ from core.models.parts.blocks import find_blocks
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
-CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 LOW_RANK = [method for method in METHODS if method.family == "low rank"]
 SHAPES = ["llama-gqa", "opt", "gpt2", "phi3"]
 OF = {"ids": lambda method: method.name}

@@ -15,7 +15,7 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.surgeon import prune
 from core.models.shape import shape
 from core.request.speeds import CPU_CORE
-from core.specs import Calibration
+from core.specs import TextWindows
 
 ROWS, COLUMNS = 12, 24
 
@@ -246,7 +246,7 @@ def test_its_cost_is_about_an_hour_where_that_was_measured_and_follows_the_squar
     """116 s a block of 576 and 1536 inputs, on two cores."""
     sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
     config = {"model_type": "llama", "vocab_size": 49152, "num_key_value_heads": 3} | sizes
-    text = Calibration(corpus="any", windows=4, window=2048)
+    text = TextWindows(corpus="any", windows=4, window=2048)
 
     def seconds(config):
         facts = shape(config)

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from core.chain import written
+from core.chain import format_chain
 from core.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
 from core.methods.find import find_grid
@@ -23,9 +23,9 @@ from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.sources import identify
-from core.registry import made
+from core.registry import build_method
 from core.request.stages import DEFAULT_MODEL, build_stage, check_follows
-from core.specs import Calibration
+from core.specs import TextWindows
 from core.words import series_name
 from tests.core.applied import compress
 from tests.core.ground import counts
@@ -98,7 +98,7 @@ def test_a_signed_scale_loses_less_than_one_of_the_whole_range(weight, gram, bit
 
 def test_a_row_of_an_earlier_version_keeps_its_meaning():
     """Versions before signed scales had the rule `range`; asymmetric grids and plain SparseGPT are as they were."""
-    text = Calibration.parse("any:8x24")
+    text = TextWindows.parse("any:8x24")
     now = {
         "rtn@4bit": build_stage("rtn"),
         "rtn@4bit,symmetric=false": build_stage("rtn", settings={"symmetric": False}),
@@ -109,14 +109,17 @@ def test_a_row_of_an_earlier_version_keeps_its_meaning():
         "sparsegpt@0.5,bits=4": build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text),
     }
     assert [stage.version for stage in now.values()] == [3, 2, 4, 2, 2, 1, 2]
-    assert [written((stage,)) for stage in now.values()] == list(now)
+    assert [format_chain((stage,)) for stage in now.values()] == list(now)
     before = {name: stage.model_copy(update={"version": stage.version - 1}) for name, stage in now.items()}
     symmetric = {"rtn@4bit", "gptq@4bit", "awq@4bit", "autoround@4bit", "sparsegpt@0.5,bits=4"}
-    assert {name for name, stage in before.items() if "grid=range" in written((stage,))} == symmetric
-    assert written((before["rtn@4bit"],)) == "rtn@4bit,grid=range"
+    assert {name for name, stage in before.items() if "grid=range" in format_chain((stage,))} == symmetric
+    assert format_chain((before["rtn@4bit"],)) == "rtn@4bit,grid=range"
     assert series_name((before["gptq@4bit"],)) == "GPTQ (grid range)"
     assert build_stage("rtn", settings={"grid": "range"}) == before["rtn@4bit"]
-    assert made(before["rtn@4bit"]).parameters.grid == "range" and made(now["rtn@4bit"]).parameters.grid == "signed"
+    assert (
+        build_method(before["rtn@4bit"]).parameters.grid == "range"
+        and build_method(now["rtn@4bit"]).parameters.grid == "signed"
+    )
     asymmetric = now["rtn@4bit,symmetric=false"]
     assert build_stage("rtn", settings={"symmetric": False, "grid": "range"}) == asymmetric
 
@@ -215,17 +218,17 @@ def test_nothing_follows_that_would_leave_the_grid():
     rounded = build_stage("rtn")
     for later in (
         build_stage("magnitude", 0.5),
-        build_stage("magnitude-trained", 0.5, calibration=Calibration.parse("any:64x24")),
+        build_stage("magnitude-trained", 0.5, calibration=TextWindows.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
         with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
             check_follows((rounded, later))
-    text = Calibration.parse("any:8x24")
+    text = TextWindows.parse("any:8x24")
     tables, coarser = (build_stage("rtn", None, bits, {"on": "embedding"}) for bits in ("8bit", "4bit"))
     for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", 0.5), rounded)):
         check_follows(chain)
     check_follows((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
-    check_follows((tables, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
+    check_follows((tables, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
     for later in (coarser, build_stage("slicegpt", 0.2, calibration=text)):
         with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
             check_follows((tables, later))
@@ -236,7 +239,7 @@ def test_nothing_follows_that_would_leave_the_grid():
         check_follows((joint, rounded))
     check_follows((build_stage("sparsegpt", 0.5, calibration=text), rounded))
     check_follows((build_stage("magnitude", 0.5), rounded))
-    check_follows((rounded, build_stage("lora", calibration=Calibration.parse("any:64x24"))))
+    check_follows((rounded, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
     with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
         check_follows((build_stage("magnitude", 0.5), build_stage("hqq")))
 
@@ -304,8 +307,8 @@ def test_bits_are_chosen_by_the_empirical_fisher_form_of_what_rounding_changes(w
 
 
 def test_a_mean_of_bits_costs_the_gradients_besides():
-    shape, text = facts(identify(DEFAULT_MODEL)), Calibration.parse("c4-sample:16x2048")
-    plain, mixed = (made(build_stage("gptq", None, bits, calibration=text)) for bits in ("3bit", "3.5bit"))
+    shape, text = facts(identify(DEFAULT_MODEL)), TextWindows.parse("c4-sample:16x2048")
+    plain, mixed = (build_method(build_stage("gptq", None, bits, calibration=text)) for bits in ("3bit", "3.5bit"))
     assert type(plain) is GPTQ and type(mixed) is MixedGPTQ
     assert mixed.cost(shape, text) > plain.cost(shape, text) + 2 * shape.forward(16 * 2048, 2048)
     assert mixed.memory(shape, text, 4) > 4 * shape.block_weights
@@ -314,7 +317,7 @@ def test_a_mean_of_bits_costs_the_gradients_besides():
 @pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
 def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
     model = tiny()
-    stage = build_stage("gptq", None, mean, {"group_size": 16}, Calibration.parse("any:4x24"))
+    stage = build_stage("gptq", None, mean, {"group_size": 16}, TextWindows.parse("any:4x24"))
     reports = compress(model, stage, windows())
     grids = {linear.name: grid_of(linear.module).bits for linear in find_blocks(model).all_linears()}
     assert {report.name: report.bits for report in reports} == grids and len(set(grids.values())) > 1
@@ -327,6 +330,6 @@ def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
 def test_means_are_written_in_one_way_and_lie_between():
     for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
         with pytest.raises(UserError, match=r"is no amount of gptq, which takes .*means between, such as 3.5bit"):
-            build_stage("gptq", None, text, calibration=Calibration.parse("any:4x24"))
+            build_stage("gptq", None, text, calibration=TextWindows.parse("any:4x24"))
     with pytest.raises(UserError, match=r"'3.5bit' is no amount of hqq"):
         build_stage("hqq", None, "3.5bit")

@@ -13,14 +13,14 @@ from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.registry import METHODS, PREPARATIONS
 from core.request.stages import build_stage, check_follows
-from core.specs import UNCHANGED, Calibration
+from core.specs import UNCHANGED, TextWindows
 from tests.core.applied import compress
 from tests.core.ground import counts
 from tests.core.tiny import tiny, windows
 
 TURNED = ("llama-gqa", "llama-mha", "qwen2-sliding", "qwen3", "mistral", "smollm3", "granite")
 OTHERS = ("opt", "gpt2", "gemma2", "gemma3", "olmo2")
-TEXT = Calibration.parse("any:4x24")
+TEXT = TextWindows.parse("any:4x24")
 
 
 def rotate(**settings):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.by_rotation import rotate
 from core.errors import UserError
 from core.methods.structured.base import Structured, UnitMethod, keep_largest
@@ -19,11 +19,11 @@ from core.models.parts.units import Kept, Units, find_units
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
-CALIBRATION = Calibration(corpus="any", windows=4, window=24)
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 STRUCTURED = [method for method in METHODS if issubclass(method, Structured)]
 UNITS = [method for method in STRUCTURED if issubclass(method, UnitMethod)]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
@@ -186,7 +186,7 @@ def test_a_rotation_that_cuts_nothing_changes_nothing(name):
     tokens = windows()
     dense = model(tokens).logits
     as_wide = Stage(method="slicegpt", ratio=-0.5)  # as it was, with shortcuts
-    rotate(model, SliceGPT(), Given(as_wide, tokens), Context(torch.device("cpu")))
+    rotate(model, SliceGPT(), StageInput(as_wide, tokens), Context(torch.device("cpu")))
     # Llama's own norms compute in fp32.
     torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
     prefix = model(tokens[:, :-1], use_cache=True)

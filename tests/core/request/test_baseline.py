@@ -5,12 +5,12 @@ import pytest
 from core.cli.app import main
 from core.engine import execute
 from core.engine.runs import run
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.request.baseline import baseline, left
 from core.request.complete import complete
 from core.request.estimate import estimate_left
 from core.request.sweeps import Grid, points
-from core.specs import Calibration, Perplexity, RunSpec
+from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store
 from tests.core.commands import RUN, WORDS
 from tests.core.estimates import estimate
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 
 def spec(method="magnitude", ratio=0.5, text="text.txt@32:4", **more) -> RunSpec:
-    calibration = Calibration.parse("text.txt:2x32")
+    calibration = TextWindows.parse("text.txt:2x32")
     return complete("./tiny", f"{method}@{ratio}", calibration=calibration, perplexity=[Perplexity.parse(text)], **more)
 
 
@@ -59,7 +59,7 @@ def test_forcing_a_run_does_not_force_its_baseline(computed):
 
 def test_a_sweep_measures_the_same_baseline_first(computed):
     grid = Grid(models=("./tiny",), chains=("magnitude@", "wanda@"), ratios=(0.3,))
-    text = {"calibration": Calibration.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
+    text = {"calibration": TextWindows.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
     (dense, *others), _ = points(grid, **text)
     assert [baseline(other) for other in others] == [dense, dense] and baseline(dense) is None
     store = Store()
@@ -79,7 +79,7 @@ def test_what_measures_nothing_has_no_baseline(tmp_path, computed, capsys):
 def test_a_run_that_cannot_be_made_says_so_before_its_baseline_is_measured(tmp_path):
     (tmp_path / "short.txt").write_text(" ".join(WORDS[:40]))
     store = Store()
-    short = Calibration(corpus=str(tmp_path / "short.txt"), windows=9, window=32)
+    short = TextWindows(corpus=str(tmp_path / "short.txt"), windows=9, window=32)
     bad = complete("./tiny", "wanda@0.5", calibration=short, perplexity=[Perplexity.parse("text.txt@32:4")])
     with pytest.raises(UserError, match="too short"):
         run(bad, store)
@@ -92,9 +92,9 @@ def test_a_run_that_is_stopped_in_its_baseline_keeps_its_own_numbers():
     def stopping(stage, done, total, detail=""):
         seen.append((stage, detail))
         if stage == "perplexity" and detail.startswith("dense model, text.txt"):
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         run(spec(), store, stopping)
     assert len(store.get(spec().variant.key).measurements) == 1
     assert seen[0] == ("load", "tiny") and ("load", "dense model, tiny") in seen

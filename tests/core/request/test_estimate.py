@@ -11,7 +11,7 @@ from core.request.baseline import left
 from core.request.complete import complete
 from core.request.estimate import Estimate, estimate_left
 from core.results import Measurement, Result
-from core.specs import Calibration, Perplexity, RunSpec, Task
+from core.specs import Perplexity, RunSpec, Task, TextWindows
 from core.store.shipped import append_shipped
 from core.store.store import Store
 from tests.core.estimates import estimate
@@ -31,7 +31,7 @@ def spec(method="sparsegpt", model=MODEL, windows=16, measured=16, **more) -> Ru
     return complete(
         model,
         method,
-        calibration=Calibration(corpus="passages-calibration", windows=windows, window=2048),
+        calibration=TextWindows(corpus="passages-calibration", windows=windows, window=2048),
         perplexity=[Perplexity(corpus="passages-eval", window=2048, windows=measured)],
         **more,
     )

@@ -4,10 +4,10 @@ import pytest
 
 from core.errors import UserError
 from core.request.stages import build_stage, check_follows, pattern_ratio, variant_spec
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.core.made import make
 
-CALIBRATION = Calibration.parse("c4-sample:16x2048")
+CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 
 
 def test_a_grid_is_made_again_with_its_bits():

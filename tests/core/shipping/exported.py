@@ -2,8 +2,8 @@
 
 import torch
 
-from core.chain import Shared, parse
-from core.context import Context, Given
+from core.chain import ChainDefaults, parse
+from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.engine.variants import describe
 from core.evaluation.footprint import footprint
@@ -17,13 +17,13 @@ from core.shipping.export import export
 from core.shipping.formats import find_format
 from core.shipping.gguf.tokenizer import SPLITS
 from core.shipping.proof import read_proof
-from core.specs import Calibration, VariantSpec
+from core.specs import TextWindows, VariantSpec
 from tests.core.tiny import tiny, windows
 
 TEXT = (
     "The quick brown fox jumps over the lazy dog, doesn't it? It's 1984 again; we'll say so, they've said 12345 times. "
 )
-CALIBRATION = Calibration(corpus="text", windows=4, window=24)
+CALIBRATION = TextWindows(corpus="text", windows=4, window=24)
 LLAMA = {"vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "num_hidden_layers": 3}
 
 
@@ -94,10 +94,10 @@ def made(chain, name="llama-gqa", **changes):
     model = tiny(name, **((LLAMA if name == "llama-gqa" else {}) | changes))
     mark_dense(find_blocks(model))
     sizes, dense = linear_sizes(model), sum(p.numel() for p in model.parameters())
-    stages = build_asked(parse(chain), Shared(CALIBRATION, None, 0))
+    stages = build_asked(parse(chain), ChainDefaults(CALIBRATION, None, 0))
     tokens = windows() + 200
     for stage in stages:
-        apply(model, Given(stage, tokens, None, None, sizes), Context(torch.device("cpu"), silent))
+        apply(model, StageInput(stage, tokens, None, None, sizes), Context(torch.device("cpu"), silent))
     spec = VariantSpec(model="m", revision="r", stages=stages)
     return model, Result(variant=describe(spec), footprint=footprint(model, dense, sum(sizes.values())))
 

@@ -7,7 +7,7 @@ from gguf import GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM
 
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.parts.units import find_units
@@ -211,9 +211,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
 def test_one_that_is_cancelled_leaves_nothing(stage, tmp_path):
     def stop(at, *_):
         if at == stage:
-            raise Cancelled
+            raise CancelledError
 
     model, result = made("dense")
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16", stop)
     assert not list((tmp_path / "new").iterdir())

@@ -7,7 +7,7 @@ import pytest
 
 from core import paths
 from core.engine.runs import run
-from core.errors import NotStored
+from core.errors import StorageError
 from core.request.baseline import left
 from core.request.complete import complete
 from core.results import Measurement
@@ -136,7 +136,7 @@ def test_samples_are_on_the_disk_before_they_have_their_name(monkeypatch):
 
 def test_samples_that_cannot_be_written_leave_nothing(monkeypatch):
     monkeypatch.setattr(sample_files, "_sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(NotStored, match=r"cannot be written to .*: No space left"):
+    with pytest.raises(StorageError, match=r"cannot be written to .*: No space left"):
         Store().put_samples(KEY, TASK, FRAME)
     assert not list((paths.local_results_dir() / "samples").glob("*/*"))
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, inspect, text
 
 from core import paths
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.results import Measurement
 from core.store import samples
 from core.store.store import Store, compute_lock
@@ -359,9 +359,9 @@ def test_waiting_for_the_lock_can_be_given_up(holder):
     holder().stdout.readline()
 
     def give_up():
-        raise Cancelled
+        raise CancelledError
 
-    with pytest.raises(Cancelled), compute_lock(give_up):
+    with pytest.raises(CancelledError), compute_lock(give_up):
         pass
 
 

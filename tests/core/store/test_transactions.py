@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from core import paths
-from core.errors import NotStored
+from core.errors import StorageError
 from core.store import transactions
 from core.store.store import Store
 from tests import postgres
@@ -36,7 +36,7 @@ def test_what_the_server_ended_is_tried_a_second_time(sqlstate, tries):
         seen.append(connection.execute(text("SELECT 1")).scalar())
         raise OperationalError("UPDATE", {}, Ended(sqlstate))
 
-    with pytest.raises(NotStored, match=r"failed: deadlock detected") as caught:
+    with pytest.raises(StorageError, match=r"failed: deadlock detected") as caught:
         store.transact(work)
     assert seen == [1] * tries and "busy" not in str(caught.value)
 

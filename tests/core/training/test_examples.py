@@ -10,7 +10,7 @@ import torch
 from core.data.instructions import PROMPT, PROMPT_WITH_INPUT, read_pairs
 from core.errors import UserError
 from core.progress import silent
-from core.specs import Calibration
+from core.specs import TextWindows
 from core.training.answers import answers
 from core.training.examples import Batch, Example, Examples, collate, encode, read_examples
 from tests.core.tiny import tiny
@@ -70,13 +70,13 @@ def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeyp
 
     file = tmp_path / "mine.jsonl"
     file.write_text("\n".join(json.dumps({"prompt": "ask" * n, "response": "yes"}) for n in (1, 2, 9)))
-    found = read_examples(Calibration(corpus=str(file), windows=2, window=8), Tokenizer(), 0)
+    found = read_examples(TextWindows(corpus=str(file), windows=2, window=8), Tokenizer(), 0)
     assert sorted((len(example.ids), example.prompt) for example in found) == [(7, 3), (8, 6)]
     assert next(example for example in found if example.prompt == 3).ids[-1] == 1
     with file.open("a") as lines:
         lines.write('\n{"prompt": "a\u2028b", "response": " "}')  # nothing to learn
     with pytest.raises(UserError, match="it has 2 instructions whose prompts fit 8 tokens, not 3"):
-        read_examples(Calibration(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
+        read_examples(TextWindows(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
 
 
 def test_what_prompt_and_answer_share_is_learnt():

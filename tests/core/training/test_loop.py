@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.cache.checksums import end_with_digest
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.progress import silent
 from core.training import loop as training
 from core.training.adapters import add_adapters
@@ -57,7 +57,7 @@ def test_a_long_step_is_told_part_by_part(monkeypatch):
 def test_a_cancelled_training_keeps_its_best_and_says_so():
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:
-            raise Cancelled
+            raise CancelledError
 
     model, whole = tiny(), tiny()
     done = trained(model, progress=stop)
@@ -98,7 +98,7 @@ def test_a_cancelled_training_goes_on_where_it_was(step, place, tmp_path, monkey
     def stop(stage, done, total, detail=""):
         told.append(detail)
         if place == "a step" and detail.startswith(f"step {step},"):
-            raise Cancelled
+            raise CancelledError
 
     def interrupted(*arguments):
         if place == "a held-out loss" and told[-1].startswith(f"step {step},"):
@@ -158,7 +158,7 @@ def interrupted(file, make):
 
     def stop(stage, done, total, detail=""):
         if detail.startswith("step 13,"):
-            raise Cancelled
+            raise CancelledError
 
     make(tiny(), progress=stop, checkpoint=file)
     return torch.load(file, weights_only=True)

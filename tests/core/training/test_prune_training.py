@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from core.context import Context, Given
+from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.errors import Cancelled, UserError
+from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constrain, constraint_of
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import Calibration
+from core.specs import TextWindows
 from core.training import apply as engine
 from core.training import loop as training
 from core.training.adapters import adapters_of, add_adapters
@@ -20,7 +20,7 @@ from core.training.methods.weight_masks import WeightMasks
 from tests.core.tiny import tiny
 from tests.core.training.test_recovery import patterned
 
-CALIBRATION = Calibration(corpus="any", windows=24, window=24)
+CALIBRATION = TextWindows(corpus="any", windows=24, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0, "epochs": 6, "patience": 0, "held_out": 4}
 
 
@@ -31,7 +31,7 @@ def text(monkeypatch):
 
 def pruned(model, name, ratio=0.4, progress=silent, checkpoint=None, **settings):
     stage = build_stage(name, ratio, None, SETTINGS | settings, CALIBRATION)
-    given, context = Given(stage, checkpoint=checkpoint), Context(torch.device("cpu"), progress)
+    given, context = StageInput(stage, checkpoint=checkpoint), Context(torch.device("cpu"), progress)
     done = apply(model, given, context)
     return done.reports, done.training
 
@@ -151,11 +151,11 @@ def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypat
 def test_masks_of_another_form_start_anew(method, text, tmp_path):
     def stop(stage, done, total, detail=""):
         if "step 20," in detail:
-            raise Cancelled
+            raise CancelledError
 
     settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
     file = tmp_path / "state"
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         pruned(tiny(num_hidden_layers=4), method, progress=stop, checkpoint=file, **settings)
     state = torch.load(file, weights_only=True)
     masks = {name: mask for name, mask in state["during"].items() if name not in ("round", "channels 2")}
@@ -186,9 +186,9 @@ def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
 def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:
-            raise Cancelled
+            raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         pruned(tiny(), "magnitude-trained", progress=stop)
 
 

@@ -10,7 +10,7 @@ from core.analysis.seven import mean, sevens
 from core.imports.series import parse_series
 from core.results import Measurement, Result
 from core.specs import IMPORTED, ModelId
-from core.words import amount
+from core.words import format_amount
 from dashboard.charts import points, zeroshot
 from tests.dashboard.synthetic import accuracies, chained, curve, result
 
@@ -49,7 +49,7 @@ def imported(like: Result) -> list[Result]:
 def where(row: pd.Series) -> str:
     """What is said to be removed of a row's variant."""
     untold = row["method"] == IMPORTED and pd.isna(row["ratio"]) and pd.isna(row["pattern"])
-    return points.NOT_TOLD if untold else amount(row["ratio"], row["pattern"])
+    return points.NOT_TOLD if untold else format_amount(row["ratio"], row["pattern"])
 
 
 @pytest.fixture(scope="module")

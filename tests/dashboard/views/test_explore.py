@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.chain import written
+from core.chain import format_chain
 from dashboard import data
 from dashboard.panels import missing, offers, widgets
 from tests.dashboard.opened import charts, open_app
@@ -120,7 +120,7 @@ def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
     button = app.button(key="explore_run_missing")
     assert button.label.startswith("Run these 2 points (")
     button.click().run()
-    chains = [written(job.spec.variant.stages) for job in data.queue().jobs()]
+    chains = [format_chain(job.spec.variant.stages) for job in data.queue().jobs()]
     assert sorted(chains) == ["magnitude@0.1+adaprune", "magnitude@2:4+adaprune"]
     app = opened(open_app(explore_methods=["SparseGPT"]))  # a training takes too long to offer many
     assert "explore_run_missing" not in {button.key for button in app.button}

@@ -4,7 +4,7 @@ import pytest
 
 from core.cli.reproduce import reproduce
 from core.store import shipped
-from core.words import number
+from core.words import format_number
 from dashboard.panels.details import POINT
 from tests.dashboard.opened import open_app
 
@@ -40,7 +40,7 @@ def test_a_point_of_several_seeds_says_so(fresh):
         for row in one.measurements
         if (row.dataset, row.protocol.get("window")) == ("wikitext2", 2048)
     ]
-    ends = f"from {number(min(values))} to {number(max(values))}"
+    ends = f"from {format_number(min(values))} to {format_number(max(values))}"
     assert told("sparsegpt@0.5") == [
         f"Means of {len(values)} seeds, of perplexities {ends}. What is below is of seed 0."
     ]

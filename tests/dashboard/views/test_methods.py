@@ -139,7 +139,7 @@ def row_of(table, method, removed="50 %"):
     ],
 )
 def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, told):
-    from core.words import number
+    from core.words import format_number
 
     app = opened(told[title].address)
     table = app.dataframe[0].value
@@ -148,23 +148,23 @@ def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, 
     assert {name.partition(" (")[0] for name in table["Method"]} == {"Dense", *methods}
     values = table.assign(Method=table["Method"].str.partition(" (")[0])
     for method in methods:
-        assert number(row_of(values, method)["Perplexity"]) in told[title].text, method
+        assert format_number(row_of(values, method)["Perplexity"]) in told[title].text, method
 
 
 def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
-    from core.words import number
+    from core.words import format_number
 
     story = told["What fits a budget?"]
     app = opened(story.address)
     most = float(re.search(r"at (\d+) MB or less", story.text)[1])
     assert app.number_input(key="explore_limit_packed_mb").value == most
     best = app.dataframe[0].value.iloc[0]
-    assert best["Packed MB"] <= most and number(best["Perplexity"]) in story.text
+    assert best["Packed MB"] <= most and format_number(best["Perplexity"]) in story.text
     assert re.split(r",| \(", best["Method"])[0] in story.text
 
 
 def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
-    from core.words import number
+    from core.words import format_number
 
     story = told["On another model"]
     app = opened(story.address)
@@ -172,7 +172,7 @@ def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
     table = app.dataframe[0].value
     assert set(table["Model"]) == {DEFAULT_MODEL, "gemma3-270m"}
     half = table[(table["Amount"] == "50 %") & table["Method"].isin(["SparseGPT", "Magnitude"])]
-    assert len(half) == 4 and all(f"{number(value)} " in story.text for value in half["Times dense"])
+    assert len(half) == 4 and all(f"{format_number(value)} " in story.text for value in half["Times dense"])
 
 
 def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled):

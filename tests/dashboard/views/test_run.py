@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.engine.variants import describe
-from core.paths import kept_variant
+from core.paths import cached_variant
 from core.request.baseline import baseline
 from core.request.complete import complete
 from core.request.stages import DEFAULT_LIMIT
@@ -115,7 +115,7 @@ def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(sto
     assert "goes on from" not in said(app)
     chain_field(app).set_value("wanda@0.5").run()
     assert long >= 7 + minutes(app)
-    kept_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
+    cached_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
     chain_field(app).set_value("wanda@0.5+lora,minutes=7").run()
     assert "It goes on from an earlier run, which made 1 of its 2 stages." in said(app)
 

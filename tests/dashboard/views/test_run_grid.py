@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.chain import written
+from core.chain import format_chain
 from core.engine.variants import describe
 from core.request.complete import complete
 from core.specs import Perplexity
@@ -25,7 +25,7 @@ def said(app):
 
 
 def queued():
-    return [(written(job.spec.variant.stages), job.spec.variant.stages[-1].seed) for job in data.queue().active()]
+    return [(format_chain(job.spec.variant.stages), job.spec.variant.stages[-1].seed) for job in data.queue().active()]
 
 
 def test_a_grid_queues_what_is_not_measured_yet(store):

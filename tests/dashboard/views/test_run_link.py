@@ -4,7 +4,7 @@ import pytest
 
 from core.cache import hub
 from core.request.complete import complete
-from core.specs import Calibration, Fewshot, Perplexity, Task
+from core.specs import Fewshot, Perplexity, Task, TextWindows
 from dashboard import data
 from tests.dashboard.opened import chain_field, open_app
 
@@ -50,8 +50,8 @@ def test_a_link_restores_the_whole_form(monkeypatch, typing):
     assert job.spec == complete(
         "smollm2-360m",
         "wanda@0.3+lora,minutes=5",
-        calibration=Calibration.parse("c4-sample:8x1024"),
-        train=Calibration.parse("alpaca:64x128"),
+        calibration=TextWindows.parse("c4-sample:8x1024"),
+        train=TextWindows.parse("alpaca:64x128"),
         seed=3,
         perplexity=[Perplexity.parse("wikitext2@512"), Perplexity.parse("ptb@512")],
         tasks=[Task(task=name, limit=20, fewshot=SHOTS) for name in ("piqa", "boolq")],

@@ -10,7 +10,7 @@ import pytest
 from core.analysis.budget import DIVERGED
 from core.cli.app import main
 from core.request.stages import DEFAULT_MODEL
-from core.words import amount
+from core.words import format_amount
 from dashboard.charts.style import LIGHT
 from dashboard.panels import budget, widgets
 from dashboard.panels.details import POINT, open_point
@@ -66,7 +66,7 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     first = by_hand.iloc[0]
-    removed = amount(first["ratio"], first["pattern"] if isinstance(first["pattern"], str) else None)
+    removed = format_amount(first["ratio"], first["pattern"] if isinstance(first["pattern"], str) else None)
     best = f"**{first['label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} x"
     assert f"At most 180 MB packed and 2 x dense: {best} dense" in read(by_page)
     assert f"{len(by_hand) - 1} others fit" in read(by_page)

@@ -6,14 +6,14 @@ import pytest
 
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.core.made import make, perplexity
 from tools.report import apart, chains, points, results
 from tools.report.few_bits import is_rounded
 from tools.report.points import MEANS, RATIOS
 from tools.report.results import markdown
 
-TEXT = Calibration.parse("c4-sample:16x2048")
+TEXT = TextWindows.parse("c4-sample:16x2048")
 N = 40  # documents a task
 
 

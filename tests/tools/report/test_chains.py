@@ -2,7 +2,7 @@
 
 from core.request.stages import build_stage
 from core.results import LayerReport
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.tools.report.test_apart import variant
 from tools.report.chains import (
     allocated,
@@ -74,8 +74,8 @@ def test_blocks_that_were_pruned_alone_tell_what_their_linears_lose():
 
 
 def test_two_chains_are_read_beside_each_other_on_the_text_of_the_page():
-    other = zeroed("wanda", calibration=Calibration.parse("passages-calibration:16x2048"))
-    mine = zeroed("wanda", calibration=Calibration.parse("c4-sample:16x2048"))
+    other = zeroed("wanda", calibration=TextWindows.parse("passages-calibration:16x2048"))
+    mine = zeroed("wanda", calibration=TextWindows.parse("c4-sample:16x2048"))
     made = [
         DENSE,
         variant("b", (other,), loss=9.0),

@@ -2,7 +2,7 @@
 
 from core.request.stages import build_stage
 from core.results import LayerReport
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.tools.report.test_apart import pruned, variant
 from tools.report.few_bits import few_bits, is_rounded, output_error
 from tools.report.points import BESIDE_DENSE, MEANS
@@ -19,7 +19,7 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     plain = variant("b", (bits("rtn", 4),), right=20, loss=3.2)
     other = variant("c", (bits("rtn", 4, clip=True),), right=30, loss=3.1, answers=False)
     joint = variant(
-        "d", (build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=Calibration.parse("any:8x24")),), loss=3.3
+        "d", (build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=TextWindows.parse("any:8x24")),), loss=3.3
     )
     made = [dense, plain, other, joint, variant("e", pruned("wanda"))]
     results, kept = [result for result, _ in made], {result.variant.key: answers for result, answers in made}

@@ -1,6 +1,6 @@
 """The table of a second model beside the default one."""
 
-from core.specs import Calibration, Stage
+from core.specs import Stage, TextWindows
 from tests.tools.report.test_apart import pruned, variant
 from tools.report.chains import read_beside
 from tools.report.points import BESIDE_DENSE, MEANS, MODEL, SECOND
@@ -17,7 +17,7 @@ def read(*made):
 
 
 def test_each_chain_of_the_second_model_stands_beside_its_own_dense_and_the_same_of_the_first():
-    elsewhere = Stage(method="wanda", ratio=0.5, calibration=Calibration.parse("passages-calibration:16x2048"))
+    elsewhere = Stage(method="wanda", ratio=0.5, calibration=TextWindows.parse("passages-calibration:16x2048"))
     results, samples = read(
         variant("0", (Stage(method="dense"),)),
         variant("1", pruned("wanda"), loss=3.2),
