@@ -17,7 +17,7 @@ from benchmarks.smoke import run
 from core.chain import ChainDefaults, parse
 from core.models.sources import identify, load_model
 from core.progress import silent
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from tests.core.applied import compress
 
@@ -34,7 +34,7 @@ def main(
     sides = {"dense": load_model(identify(model))}
     for chain in (f"tensor-train@{factor}x", f"embedding-lowrank@{factor}x"):
         made = load_model(identify(model))
-        (stage,) = build_asked(parse(chain), ChainDefaults(None, None, 0))
+        (stage,) = resolve_chain(parse(chain), ChainDefaults(None, None, 0))
         compress(made, stage, None, "cpu", silent)
         sides[chain] = made
     table = Table(title=f"{model}, {torch.get_num_threads()} threads, microseconds")

@@ -23,7 +23,7 @@ from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
 from core.models.sources import identify, load_model
 from core.progress import silent
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Dtype
 from tests.core.applied import compress
@@ -58,7 +58,7 @@ def main(
     network = load_model(identify(model))
     move(network, execution_device("cpu"))
     quantised = load_model(identify(model))
-    (wanted,) = build_asked(parse(stage), ChainDefaults(None, None, 0))
+    (wanted,) = resolve_chain(parse(stage), ChainDefaults(None, None, 0))
     compress(quantised, wanted, None, "cpu", silent)
     best: dict[str, dict[tuple[str, int], float]] = {}
     for _ in range(rounds):

@@ -33,7 +33,7 @@ from core.chain import ChainDefaults, parse
 from core.data.cards import SEVEN, TASKS
 from core.paths import PROJECT, local_results_dir
 from core.registry import METHODS
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.request.complete import complete
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import RunSpec, TextWindows, VariantSpec
@@ -94,7 +94,7 @@ def unique(results: Iterable[Result]) -> Iterator[Result]:
 def made_up_result(model: str, chain: str, calibration: str, seed: int) -> Result:
     """Return a result of 20 numbers and a report of each linear."""
     beside = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(TRAINING), seed)
-    stages = build_asked(parse(chain), beside)
+    stages = resolve_chain(parse(chain), beside)
     variant = Variant(
         key=VariantSpec(model=model, revision="1", stages=stages).key,
         model=model,

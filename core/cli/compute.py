@@ -20,11 +20,11 @@ from core.paths import typed_path
 from core.protocols import requested
 from core.reached import describe_gap
 from core.registry import data_requirement
-from core.request.baseline import left
+from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
 from core.request.estimate import Estimate, estimate_left
 from core.request.stages import DEFAULT_RATIO, variant_spec
-from core.request.sweeps import Grid, points
+from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.shipping.formats import FORMATS, asked_form, find_format, size_of, type_words, usual_words
 from core.shipping.saving import saved_words
@@ -166,7 +166,7 @@ def sweep(
         seeds=options.parse_seeds(seeds),
         tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
     )
-    specs, unfit = points(
+    specs, unfit = expand_grid(
         grid,
         calibration=calibration,
         train=train,
@@ -260,7 +260,7 @@ def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) ->
 
 def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = False) -> Result:
     """Return a result, computing what the store lacks of it; `announce` prints first what that takes."""
-    if parts := left(spec, store):
+    if parts := remaining_run(spec, store):
         cost = estimate_left([spec], store)
         progress.expect(cost.stages)
         if announce:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from core.chain import default_flags, format_chain, parse, shared
 from core.errors import UserError
 from core.models.sources import typed_name
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
 from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, precision_name
@@ -23,7 +23,7 @@ def reproduce(result: Result) -> str:
     """
     variant = variant_spec(result.variant)
     chain, beside = format_chain(variant.stages), shared(variant.stages)
-    again = variant.model_copy(update={"stages": build_asked(parse(chain), beside)})
+    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), beside)})
     if again.key != result.variant.key:
         raise UserError(f"Its chain, {chain}, makes another variant today.")
     words = ["slimscope", "run", typed_name(variant.model_id), chain, *default_flags(beside)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from core.progress import Progress, silent
-from core.request.baseline import left
+from core.request.baseline import remaining_run
 from core.results import Result
 from core.specs import RunSpec
 from core.store.store import Store, compute_lock
@@ -21,7 +21,7 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
 
     The baseline is last: a run that cannot be made says so at once. Raises `UserError` for what cannot be run.
     """
-    for part in left(spec, store):
+    for part in remaining_run(spec, store):
         from core.engine.execute import execute
 
         execute(part, store, progress if part.variant == spec.variant else partial(_of_dense, progress))
@@ -35,7 +35,7 @@ def run_alone(
 
     While another process computes, `on_wait()` is called twice a second; it may raise to give up.
     """
-    if not left(spec, store):
+    if not remaining_run(spec, store):
         return store.stored(spec.variant.key)
     with compute_lock(on_wait):
         return run(spec, store, progress)

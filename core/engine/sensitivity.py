@@ -14,7 +14,7 @@ from core.engine.variants import circumstances
 from core.models.parts.blocks import execution_device, find_blocks, select
 from core.models.sources import identify_again, load_model
 from core.protocols import scan_protocol
-from core.request.scans import scanned_by
+from core.request.scans import scan_method
 from core.results import SENSITIVITY, Measurement
 from core.specs import SensitivityScan, VariantSpec
 from core.window_start import start_protocol
@@ -29,7 +29,7 @@ def sensitivities(
     """Return the sensitivity of each part, in nats a token, in order; the error is that of the paired differences."""
     started = time.perf_counter()
     [stage] = variant.stages
-    method = scanned_by(variant.stages)
+    method = scan_method(variant.stages)
     if method is None:
         raise TypeError(f"{stage.method} cannot be scanned.")
     windows = calibration_windows(wanted.text, tokenizer, wanted.seed)

@@ -9,13 +9,13 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
-from core.request.stages import DEFAULT_RATIO, build_stage, check_follows, usual_pattern
+from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
 from core.specs import Stage, TextWindows
 
 MOST_SEED = 2**31  # every generator takes it
 
 
-def reads_of(one: StageRequest) -> Reads:
+def data_requirement_of(one: StageRequest) -> Reads:
     """Return what text a stage will read. Raises `UserError` where its parameters do not fit."""
     return _method(one).reads
 
@@ -32,12 +32,12 @@ def _method(one: StageRequest) -> Method:
         return found.of(found.parsed(one.settings), None)
 
 
-def text_for(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
+def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
     """Return the text of a stage that reads one, its own or that which is given beside the chain.
 
     Raises `UserError` where the stage names a text, or a seed, and reads none.
     """
-    reads = reads_of(one)
+    reads = data_requirement_of(one)
     if reads != "nothing":
         return one.text or beside.text(reads)
     drawn = seeded(one)
@@ -49,19 +49,19 @@ def text_for(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
     return None
 
 
-def build_asked(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple[Stage, ...]:
+def resolve_chain(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple[Stage, ...]:
     """Return the checked stages of a chain, with what is given beside it; a `UserError` says where one does not fit."""
     stages: list[Stage] = []
     for one in chain:
-        stages.append(stage_of(one, beside, stages))
+        stages.append(resolve_stage(one, beside, stages))
         with one.told():
-            check_follows(stages)
+            check_stage_order(stages)
     return tuple(stages)
 
 
-def stage_of(one: StageRequest, beside: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
+def resolve_stage(one: StageRequest, beside: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
     """Return the stage that is asked for after those `before`, whether or not it may follow them."""
-    text = text_for(one, beside)
+    text = resolve_text(one, beside)
     with one.told("seed"):
         seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
     with one.told("layers"):
@@ -83,7 +83,7 @@ def check_seed(seed: int) -> int:
 
 def _ratio(one: StageRequest, before: Sequence[Stage]) -> float | None:
     """Return the ratio that is asked for; where nothing is, the first stage that removes anything gets the default."""
-    usual = usual_pattern(get_stage(one.name))
+    usual = default_amount(get_stage(one.name))
     if one.open:
         raise UserError(
             f"The amount of {one.name} is left open; give one, such as {one.name}@{usual or DEFAULT_RATIO}."

@@ -12,7 +12,7 @@ from core.specs import RunSpec
 from core.store.samples import lost
 
 
-class Known(Protocol):
+class ResultLookup(Protocol):
     """A store, or the results that were read of one."""
 
     def get(self, key: str, /) -> Result | None:
@@ -24,7 +24,7 @@ def keys_of(specs: Iterable[RunSpec]) -> set[str]:
     return {wanted.variant.key for spec in specs for wanted in (spec, baseline(spec)) if wanted is not None}
 
 
-def left(spec: RunSpec, store: Known) -> list[RunSpec]:
+def remaining_run(spec: RunSpec, store: ResultLookup) -> list[RunSpec]:
     """Return what the store does not have yet: the part of the run itself, and that of its dense baseline.
 
     A number whose samples are in a damaged file is measured again.

@@ -18,9 +18,9 @@ from core.models.facts import facts
 from core.models.parts.selection import selects
 from core.models.shape import ModelFacts
 from core.models.sources import check_here, identify, identify_again
-from core.request.asked import build_asked, check_seed, reads_of, text_for
-from core.request.scans import scan_of
-from core.request.shots import check_shots
+from core.request.asked import check_seed, data_requirement_of, resolve_chain, resolve_text
+from core.request.scans import build_scan
+from core.request.shots import check_fewshot
 from core.request.stages import (
     DEFAULT_EXAMPLE,
     DEFAULT_EXAMPLES,
@@ -29,7 +29,7 @@ from core.request.stages import (
     build_run,
     check_divides,
 )
-from core.request.suits import check_suits
+from core.request.suits import check_model_type
 from core.specs import Dtype, Perplexity, RunSpec, ScanUnit, Stage, Task, TextWindows
 
 
@@ -67,9 +67,9 @@ def complete(
     source = identify(model, name)
     check_here(source)
     shape = facts(source)
-    language = check_suits(source, asked, bool(perplexity or tasks or latency or scan))
+    language = check_model_type(source, asked, bool(perplexity or tasks or latency or scan))
     beside = ChainDefaults(calibration, train, seed)
-    stages = build_asked([_identified(one, beside, shape) for one in asked], beside)
+    stages = resolve_chain([_identified(one, beside, shape) for one in asked], beside)
     _check_divides(stages, shape)
     if language and not perplexity:
         window = min(DEFAULT_WINDOW, shape.max_window)
@@ -88,7 +88,7 @@ def complete(
     if scan is None:
         return spec
     text = identified_calibration(calibration or default_text(False, shape), shape)
-    return spec.model_copy(update={"scan": scan_of(stages, scan, text, seed)})
+    return spec.model_copy(update={"scan": build_scan(stages, scan, text, seed)})
 
 
 def measuring(spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task]) -> RunSpec:
@@ -108,9 +108,9 @@ def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: Mo
 def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelFacts) -> StageRequest:
     """Return a stage whose text and teacher are named by what they are, and whose layers are there."""
     with one.told("text"):
-        text = text_for(one, beside)
-        if text or reads_of(one) != "nothing":
-            text = identified_calibration(text or default_text(reads_of(one) == "training", shape), shape)
+        text = resolve_text(one, beside)
+        if text or data_requirement_of(one) != "nothing":
+            text = identified_calibration(text or default_text(data_requirement_of(one) == "training", shape), shape)
     with one.told("layers"):
         if one.layers is not None:
             selects(one.layers, shape.blocks, shape.linears)
@@ -165,7 +165,7 @@ def identified_perplexity(perplexity: Perplexity, shape: ModelFacts) -> Perplexi
 
 def identified_task(task: Task) -> Task:
     """Return the task named by its documents; a `UserError` where there is no such task, or no such prompt of it."""
-    check_shots(task)
+    check_fewshot(task)
     return task.model_copy(update={"task": identify_task(task.task).id})
 
 

@@ -14,7 +14,7 @@ from core.models.facts import facts
 from core.models.sources import identify_again
 from core.paths import cached_variant
 from core.registry import build_method
-from core.request.baseline import keys_of, left
+from core.request.baseline import keys_of, remaining_run
 from core.request.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
 from core.request.speeds import Speeds, history_of
 from core.specs import BYTES, ZERO_SHOT, Frozen, RunSpec, VariantSpec
@@ -39,7 +39,7 @@ class Estimate(Frozen):
     stages: dict[str, float] = {}
 
 
-def kept_stages(variant: VariantSpec) -> int:
+def cached_stages(variant: VariantSpec) -> int:
     """Return how many of a variant's first stages need not be made again, as the model after them is in the cache."""
     counts = range(len(variant.stages), 0, -1)
     return next((count for count in counts if cached_variant(variant.prefixes[count].key).is_dir()), 0)
@@ -49,7 +49,7 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
     speeds = lru_cache(history_of(store).speeds)  # a question of the store for each model
     stored = store.some(keys_of(specs))
-    parts = {part.model_dump_json(): part for spec in specs for part in left(spec, stored)}
+    parts = {part.model_dump_json(): part for spec in specs for part in remaining_run(spec, stored)}
     found = [
         estimate(part, speeds(part.variant.model_id), stored.get(part.variant.key) is not None)
         for part in parts.values()
@@ -66,7 +66,7 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
 
     Stages count from the longest prefix on that is kept in the cache; none where the variant is `stored` and not asked.
     """
-    stages = spec.variant.stages if spec.force else spec.variant.stages[kept_stages(spec.variant) :]
+    stages = spec.variant.stages if spec.force else spec.variant.stages[cached_stages(spec.variant) :]
     if stored and spec.only_scans:
         stages = ()
     source = identify_again(spec.variant.model, spec.variant.revision)

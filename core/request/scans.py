@@ -12,7 +12,7 @@ from core.registry import build_method
 from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
 
 
-def scanned_by(stages: Sequence[Stage]) -> LinearMethod | None:
+def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
     """Return the one method of a variant where it compresses linear by linear and looks at no other linear first."""
     if len(stages) != 1 or not stages[0].removes or stages[0].elsewhere:
         return None
@@ -22,12 +22,12 @@ def scanned_by(stages: Sequence[Stage]) -> LinearMethod | None:
     return method.evenly
 
 
-def scan_of(stages: Sequence[Stage], by: ScanUnit, text: TextWindows, seed: int) -> SensitivityScan:
+def build_scan(stages: Sequence[Stage], by: ScanUnit, text: TextWindows, seed: int) -> SensitivityScan:
     """Return the scan of a variant; `text` and `seed` are for a method that reads none itself.
 
     Raises `UserError` where the variant, or its text, is none that can be scanned.
     """
-    if scanned_by(stages) is None:
+    if scan_method(stages) is None:
         raise UserError(
             f"A scan compresses one {by} after the other by one method that needs no other to be known, such as "
             f"sparsegpt@0.7; {format_chain(stages)} is not made so."

@@ -5,7 +5,7 @@ from core.errors import UserError
 from core.specs import Task
 
 
-def check_shots(task: Task) -> None:
+def check_fewshot(task: Task) -> None:
     """Raise `UserError` where a task has too few documents to demonstrate with, or no place for reasoning."""
     known, how = card(task.task), task.fewshot
     if how.template == "reasoning" and not known.answers:

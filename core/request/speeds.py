@@ -23,7 +23,7 @@ from core.store.store import Store
 CPU_CORE, GPU, GPU_16_BIT = 30e9, 3e12, 15e12
 
 
-class Kind(NamedTuple):
+class WorkKind(NamedTuple):
     """What tells work whose speed is one from other work of a model."""
 
     device: str
@@ -33,10 +33,10 @@ class Kind(NamedTuple):
     reads: bool | None  # whether a stage read a text; None for a measurement
 
 
-class Seen(NamedTuple):
+class WorkSample(NamedTuple):
     """Work that was done, and how long it took."""
 
-    kind: Kind
+    kind: WorkKind
     work: float  # operations
     seconds: float
     made: tuple[Any, ...] | None = None  # what tells the making of one stage from another
@@ -49,7 +49,7 @@ class Done(NamedTuple):
     seconds: float
 
 
-Sums = Mapping[Kind, Done]
+Sums = Mapping[WorkKind, Done]
 
 
 def own_numbers(result: Result) -> Result:
@@ -62,13 +62,13 @@ def own_numbers(result: Result) -> Result:
     return result.model_copy(update={"measurements": rows})
 
 
-def seen(result: Result, shape: ModelFacts) -> list[Seen]:
+def work_samples(result: Result, shape: ModelFacts) -> list[WorkSample]:
     """Return the work of a result of a model of this shape."""
     variant, found = result.variant, []
 
     def see(kind: str, dtype: str, method: str, reads: bool | None, work: float, how: dict, told: Any = None) -> None:
         device = how.get("device", "").partition(" ")[0]
-        found.append(Seen(Kind(device, kind, dtype, method, reads), work, how.get("seconds") or 0.0, told))
+        found.append(WorkSample(WorkKind(device, kind, dtype, method, reads), work, how.get("seconds") or 0.0, told))
 
     for stage, how in zip(variant.stages, variant.made, strict=False):
         if "training" not in how and how.get("seconds"):
@@ -90,7 +90,7 @@ def seen(result: Result, shape: ModelFacts) -> list[Seen]:
     return found
 
 
-def sums(rows: Iterable[Seen]) -> dict[Kind, Done]:
+def sums(rows: Iterable[WorkSample]) -> dict[WorkKind, Done]:
     """Return all work of each kind, in the time that it takes at the speed which half of it was done slower than.
 
     So that one run on a busy machine moves what is expected of the next by little.
@@ -105,9 +105,9 @@ def sums(rows: Iterable[Seen]) -> dict[Kind, Done]:
     return found
 
 
-def _by_kind(rows: Iterable[Seen]) -> dict[Kind, list[Done]]:
+def _by_kind(rows: Iterable[WorkSample]) -> dict[WorkKind, list[Done]]:
     """Return the work of each kind; a stage that several variants were made by way of counts once."""
-    found: dict[Kind, list[Done]] = {}
+    found: dict[WorkKind, list[Done]] = {}
     counted: set[tuple[Any, ...]] = set()
     for row in rows:
         if row.made is not None:
@@ -190,25 +190,25 @@ class History:
             return self._sums[model][1]
 
     def _of_others(self, model: ModelId) -> Sums:
-        found: dict[Kind, Done] = {}
+        found: dict[WorkKind, Done] = {}
         for other in self.store.model_ids():
             for kind, done in self._of(other).items() if other != model else ():
                 work, seconds = found.get(kind, Done(0.0, 0.0))
                 found[kind] = Done(work + done.work, seconds + done.seconds)
         return found
 
-    def _seen(self, result: Result, own: bool) -> tuple[ModelId, list[Seen]]:
+    def _seen(self, result: Result, own: bool) -> tuple[ModelId, list[WorkSample]]:
         model = result.variant.model_id
         if not own or result.variant.elsewhere:
             return model, []
         if model not in self._shapes:
             self._shapes[model] = shape_of(*model)
         shape = self._shapes[model]
-        return model, list(_compact(seen(own_numbers(result), shape))) if shape else []
+        return model, list(_compact(work_samples(own_numbers(result), shape))) if shape else []
 
 
-def _compact(rows: list[Seen]) -> Iterable[Seen]:
+def _compact(rows: list[WorkSample]) -> Iterable[WorkSample]:
     """Return the measurements of one result with those of a kind together."""
     yield from (row for row in rows if row.made is not None)
     for kind, parts in _by_kind(row for row in rows if row.made is None).items():
-        yield Seen(kind, sum(part.work for part in parts), sum(part.seconds for part in parts))
+        yield WorkSample(kind, sum(part.work for part in parts), sum(part.seconds for part in parts))

@@ -65,7 +65,7 @@ def pattern_ratio(before: Sequence[Stage], pattern: str) -> float:
     return 1 - kept / group if present == 1 else round(1 - present * kept / group, RATIO_PLACES)
 
 
-def check_follows(stages: Sequence[Stage]) -> None:
+def check_stage_order(stages: Sequence[Stage]) -> None:
     """Raise `UserError` where a stage cannot follow those before it: a reconstruction without a mask, or a removal.
 
     That would not keep what they left, could not cut it, or is asked for less than is gone. What only the model tells
@@ -168,7 +168,7 @@ def check_ratio(ratio: float) -> float:
     return round(ratio, RATIO_PLACES)
 
 
-def usual_pattern(method: type[Method]) -> str | None:
+def default_amount(method: type[Method]) -> str | None:
     """Return what stands for the ratio of a method where nothing is asked for: bits, or a factor; None of others."""
     if method.bits:
         return DEFAULT_BITS
@@ -203,7 +203,7 @@ def build_stage(
         version=wanted.result_version,
         ratio=_ratio(found, ratio, pattern, before),
         ratio_kind=found.ratio_kind,
-        pattern=pattern or usual_pattern(found),
+        pattern=pattern or default_amount(found),
         parameters=wanted.stored_parameters(),
         calibration=calibration if reads_text else None,
         seed=seed if wanted.seeded else None,

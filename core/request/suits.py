@@ -28,7 +28,7 @@ def needs_convolutions(method: Method | type[Method]) -> UserError:
     )
 
 
-def check_suits(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
+def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
     """Return whether a model is a language model; `measured` is whether numbers are asked for that only those have.
 
     Raises `UserError` where a stage is for the other kind of model, or the model has no such numbers.

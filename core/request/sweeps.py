@@ -10,7 +10,7 @@ from core.models.sources import identify
 from core.request.complete import complete
 from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows, parse_bits, parse_factor, parse_pattern
 
-Target = tuple[float | None, str | None]  # a ratio or a pattern
+Amount = tuple[float | None, str | None]  # a ratio or a pattern
 
 
 class Grid(Frozen):
@@ -41,31 +41,31 @@ def count(grid: Grid) -> int:
 
     That is the most: what draws nothing has one run for all seeds, and what is asked for twice is run once.
     """
-    targets = targets_of(grid)
+    targets = open_amounts(grid)
     chains = sum(len(targets) if any(stage.open for stage in parse(chain)) else 1 for chain in grid.chains)
     return len(grid.models) * (1 + chains * len(grid.seeds))
 
 
-def targets_of(grid: Grid) -> list[Target]:
+def open_amounts(grid: Grid) -> list[Amount]:
     """Return the amounts that fill the one that a chain leaves open."""
     return [*((ratio, None) for ratio in grid.ratios), *((None, pattern) for pattern in grid.patterns)]
 
 
-def points(
+def expand_grid(
     grid: Grid, *, tasks: Sequence[Task] = (), **measuring: Unpack[Measuring]
 ) -> tuple[list[RunSpec], dict[str, str]]:
     """Return the runs in order, each model's dense baseline first; and the models without any, by what is wrong.
 
     Raises `UserError`, before anything is run, for all else that is wrong, and where every model is.
     """
-    targets = targets_of(grid)
+    targets = open_amounts(grid)
     name = measuring.get("name")
     if name is not None and len(grid.models) > 1:
         raise UserError(
             f"The name {echo(name)} is for one model, and there are {len(grid.models)}; sweep over one of them."
         )
     filled = [one for chain in grid.chains for one in _filled(parse(chain), targets)]
-    with_tasks = None if grid.tasks_at is None else {target(text) for text in grid.tasks_at}
+    with_tasks = None if grid.tasks_at is None else {parse_amount(text) for text in grid.tasks_at}
     if with_tasks is not None and (strange := with_tasks - {_last(chain) for chain in filled}):
         ratio, pattern = min(strange, key=str)
         raise UserError(f"Tasks are asked for at {pattern or ratio}, which is not a point of this sweep.")
@@ -89,7 +89,7 @@ def points(
     return list(specs.values()), unfit
 
 
-def _filled(chain: Sequence[StageRequest], targets: Sequence[Target]) -> list[tuple[StageRequest, ...]]:
+def _filled(chain: Sequence[StageRequest], targets: Sequence[Amount]) -> list[tuple[StageRequest, ...]]:
     """Return the chain at each target where it leaves an amount open; else the chain."""
     if not any(stage.open for stage in chain):
         return [tuple(chain)]
@@ -98,13 +98,13 @@ def _filled(chain: Sequence[StageRequest], targets: Sequence[Target]) -> list[tu
     return [tuple(stage.filled(*target) if stage.open else stage for stage in chain) for target in targets]
 
 
-def _last(chain: Sequence[StageRequest]) -> Target:
+def _last(chain: Sequence[StageRequest]) -> Amount:
     """Return the last amount of a chain."""
     amounts = [(stage.ratio, stage.pattern) for stage in chain if stage.ratio is not None or stage.pattern]
     return amounts[-1] if amounts else (None, None)
 
 
-def target(text: str) -> Target:
+def parse_amount(text: str) -> Amount:
     """Return the amount that is written as a ratio, a pattern, bits or a factor; a `UserError` where it is none."""
     if parse_bits(text) is not None or parse_factor(text) is not None:
         return None, text

@@ -9,7 +9,7 @@ import pandas as pd
 from core.chain import parse
 from core.errors import UserError
 from core.registry import METHODS, get_stage
-from core.request.asked import reads_of
+from core.request.asked import data_requirement_of
 from core.specs import parse_pattern
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill
@@ -63,7 +63,7 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
 def quickly_made(chain: str) -> bool:
     """Whether a written chain can be made without training, which takes long."""
     try:
-        return all(reads_of(stage) != "training" for stage in parse(chain))
+        return all(data_requirement_of(stage) != "training" for stage in parse(chain))
     except UserError:  # of a version with other methods
         return False
 

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
-from core.request.asked import reads_of
+from core.request.asked import data_requirement_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.words import format_amount
 from dashboard.panels import forms, texts
@@ -219,6 +219,6 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
 def _reads(method: type[Method], parameters: Mapping[str, str]) -> Reads:
     """Return what text the stage reads; what its method usually does while a parameter does not fit."""
     try:
-        return reads_of(StageRequest(method.name, settings=parameters))
+        return data_requirement_of(StageRequest(method.name, settings=parameters))
     except UserError:
         return method().reads

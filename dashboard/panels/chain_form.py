@@ -16,7 +16,7 @@ from core.chain import DENSE, parse, plain
 from core.errors import ChainError, UserError
 from core.methods.terms import Reads
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
-from core.request.baseline import keys_of, left
+from core.request.baseline import keys_of, remaining_run
 from core.request.complete import complete
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from dashboard import data
@@ -92,7 +92,7 @@ def first_chain() -> str:
     chains = [f"{FIRST}@{plain(at)}" for at in sorted(FIRST_AT, key=lambda at: abs(at - DEFAULT_RATIO))]
     specs = {chain: complete(DEFAULT_MODEL, chain) for chain in chains}
     stored = data.results(keys_of(specs.values()))
-    return next((chain for chain, spec in specs.items() if left(spec, stored)), chains[0])
+    return next((chain for chain, spec in specs.items() if remaining_run(spec, stored)), chains[0])
 
 
 def present_chain() -> str:

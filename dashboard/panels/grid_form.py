@@ -13,9 +13,9 @@ from core.chain import StageRequest, parse
 from core.errors import UserError, echo
 from core.methods.terms import Reads
 from core.registry import get_stage
-from core.request.asked import check_seed, reads_of, seeded
+from core.request.asked import check_seed, data_requirement_of, seeded
 from core.request.stages import check_ratio
-from core.request.sweeps import Target, target
+from core.request.sweeps import Amount, parse_amount
 from core.specs import WHOLE
 from dashboard.panels.binding import HELD
 from dashboard.panels.card import PATTERNS
@@ -32,7 +32,7 @@ class Series(NamedTuple):
     """What a grid is made of."""
 
     chains: tuple[str, ...]
-    amounts: tuple[Target, ...]
+    amounts: tuple[Amount, ...]
     stages: tuple[StageRequest, ...]  # of all chains that can be read
     box: DeltaGenerator  # where to say what is wrong with the chains
 
@@ -98,7 +98,7 @@ def _fixed(stages: Sequence[StageRequest]) -> list[str]:
     return [*(f"{one}bit" for one in bits), *(f"{one:g}x" for one in factors)]
 
 
-def _amounts(mistakes: Mistakes, fixed: list[str]) -> tuple[Target, ...]:
+def _amounts(mistakes: Mistakes, fixed: list[str]) -> tuple[Amount, ...]:
     chosen = st.multiselect(
         "Amounts",
         [*RATIOS, *PATTERNS, *fixed],
@@ -112,7 +112,7 @@ def _amounts(mistakes: Mistakes, fixed: list[str]) -> tuple[Target, ...]:
     with mistakes.told():
         if not chosen:
             raise UserError("Choose at least one amount, such as 0.5 or 2:4: a chain leaves its amount open.")
-        amounts = tuple(target(text.strip()) for text in chosen)
+        amounts = tuple(parse_amount(text.strip()) for text in chosen)
         for ratio, _ in amounts:
             check_ratio(ratio or 0.0)
         return amounts
@@ -157,6 +157,6 @@ def _seeded(stage: StageRequest) -> bool:
 
 def _reads(stage: StageRequest) -> Reads:
     try:
-        return reads_of(stage)
+        return data_requirement_of(stage)
     except UserError:  # its parameters do not fit together, as is said once they are put to the model
         return "nothing"

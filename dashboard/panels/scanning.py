@@ -9,7 +9,7 @@ from core.models.facts import facts
 from core.models.sources import identify_again
 from core.request.complete import default_text
 from core.request.estimate import estimate_left
-from core.request.scans import scan_of, scanned_by
+from core.request.scans import build_scan, scan_method
 from core.request.stages import variant_spec
 from core.results import Result
 from core.specs import RunSpec, ScanUnit
@@ -53,7 +53,7 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
 def offer_scan(result: Result) -> None:
     """Let the parts of a variant that can be scanned be scanned, by a job like any other."""
     variant = result.variant
-    if variant.elsewhere or scanned_by(variant.stages) is None:
+    if variant.elsewhere or scan_method(variant.stages) is None:
         return
     with st.popover("Find what matters", icon=":material/stacked_line_chart:"):
         st.caption("How much worse the dense model gets with one part alone compressed.")
@@ -81,4 +81,4 @@ def offer_scan(result: Result) -> None:
 def _spec(result: Result, by: ScanUnit) -> RunSpec:
     variant = variant_spec(result.variant)
     text = default_text(False, facts(identify_again(variant.model, variant.revision)))
-    return RunSpec(variant=variant, scan=scan_of(variant.stages, by, text, 0))
+    return RunSpec(variant=variant, scan=build_scan(variant.stages, by, text, 0))

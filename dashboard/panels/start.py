@@ -8,8 +8,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.errors import UserError
-from core.request.baseline import keys_of, left
-from core.request.estimate import Estimate, estimate_left, kept_stages
+from core.request.baseline import keys_of, remaining_run
+from core.request.estimate import Estimate, cached_stages, estimate_left
 from core.specs import RunSpec
 from core.words import format_duration, variant_name
 from dashboard import data
@@ -33,7 +33,7 @@ def show_start(wanted: Wanted) -> None:
         st.toast(told, icon=":material/playlist_add_check:")
     active = [job.spec for job in data.active_jobs() if not job.cancel]
     stored = data.results(keys_of(wanted.specs))
-    unmeasured = [spec for spec in wanted.specs if left(spec, stored)]
+    unmeasured = [spec for spec in wanted.specs if remaining_run(spec, stored)]
     new = [spec for spec in unmeasured if spec not in active]
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         # Not a callback: that would get the runs of before a value that was typed just ahead of the click.
@@ -93,11 +93,11 @@ def _more(wanted: Wanted, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec])
     if not new:
         return []
     (spec,), said = new, []
-    parts = left(spec, data.results(keys_of(new)))
+    parts = remaining_run(spec, data.results(keys_of(new)))
     if parts[-1].variant != spec.variant:
         said.append("The dense model is measured in the same way, to compare with.")
     if data.result(spec.variant.key):
         said.append("This model is known already: only what was not measured yet is measured.")
-    if kept := kept_stages(spec.variant):
+    if kept := cached_stages(spec.variant):
         said.append(f"It goes on from an earlier run, which made {kept} of its {len(spec.variant.stages)} stages.")
     return [" ".join(said)] if said else []

@@ -10,7 +10,7 @@ from core.chain import DENSE
 from core.methods.base import Method
 from core.methods.preparation import Preparation
 from core.methods.reconstruction import Reconstruction
-from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, usual_pattern
+from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from core.words import label
 from dashboard.charts import choices
 from dashboard.panels.binding import ALONE
@@ -29,7 +29,7 @@ def run(method: type[Method]) -> Address:
     """
     if method.name == DENSE:
         return {CHAIN: DENSE}
-    if pattern := usual_pattern(method):
+    if pattern := default_amount(method):
         return {CHAIN: f"{method.name}@{pattern}"}
     if issubclass(method, Preparation):
         return {CHAIN: f"{method.name}+gptq@{DEFAULT_BITS}"}

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import UserError
 from core.request.asked import MOST_SEED
 from core.request.complete import check_device, complete
-from core.request.sweeps import Grid, count, points
+from core.request.sweeps import Grid, count, expand_grid
 from core.specs import DTYPES
 from dashboard.panels import texts
 from dashboard.panels.binding import HELD
@@ -121,7 +121,7 @@ def _grid(asked: Asked, series: Series) -> Wanted:
         problem = f"The grid has {runs:,} runs, and {MOST_RUNS} are the most: leave out chains, amounts or seeds."
         return Wanted(problem=problem, grid=True)
     try:
-        specs, _ = points(grid, **asked.common)
+        specs, _ = expand_grid(grid, **asked.common)
     except UserError as error:
         series.box.error(str(error))
         return Wanted(where="A chain does not fit, as its field says.", grid=True)

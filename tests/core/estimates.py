@@ -14,6 +14,6 @@ def estimate(spec: RunSpec, results: Sequence[Result] = ()) -> engine.Estimate:
     def done(mine: bool):
         rows = [one for one in results if (one.variant.model == spec.variant.model) is mine]
         shapes = [(one, speeds.shape_of(one.variant.model, one.variant.revision)) for one in rows]
-        return speeds.sums(row for one, shape in shapes if shape for row in speeds.seen(one, shape))
+        return speeds.sums(row for one, shape in shapes if shape for row in speeds.work_samples(one, shape))
 
     return engine.estimate(spec, speeds.Speeds(done(True), lambda: done(False)))

@@ -10,7 +10,7 @@ from core.chain import ChainDefaults, file_name, format_chain, parse, quoted, se
 from core.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
 from core.registry import STAGES
-from core.request.asked import build_asked, stage_of
+from core.request.asked import resolve_chain, resolve_stage
 from core.request.stages import RATIO_PLACES, build_stage
 from core.specs import Stage, TextWindows
 
@@ -72,14 +72,14 @@ def stages(pick):
 @given(stages())
 def test_what_is_written_of_a_stage_gives_the_stage(stage):
     (one,) = parse(format_chain([stage]))
-    assert stage_of(one, shared([stage])) == stage
+    assert resolve_stage(one, shared([stage])) == stage
 
 
 @given(draw.lists(stages(), min_size=2, max_size=4))
 def test_every_stage_of_a_chain_is_read_as_it_was_written(chain):
     beside = shared(chain)
     for stage, one in zip(chain, parse(format_chain(chain)), strict=True):
-        assert stage_of(one, beside) == stage
+        assert resolve_stage(one, beside) == stage
 
 
 @given(draw.text())
@@ -110,7 +110,7 @@ def test_what_all_share_stands_beside_and_what_differs_within():
 
 def test_a_series_leaves_the_last_amount_open():
     def of(chain):
-        return series_chain(build_asked(parse(chain), BESIDE))
+        return series_chain(resolve_chain(parse(chain), BESIDE))
 
     assert of("wanda@0.5+lora") == of("wanda@2:4+lora") == "wanda@+lora"
     assert of("magnitude@0.2+lora+wanda@0.5,layers=0:3") == "magnitude@0.2+lora+wanda@,layers=0:3"
@@ -125,12 +125,12 @@ def test_dense_is_not_written_before_what_trains_it():
 def test_a_link_and_a_file_have_the_chain():
     chain = 'wanda@2:4,layers="mlp.+"+lora,minutes=5'
     assert parse_qs(urlencode({"chain": chain}, quote_via=quote))["chain"] == [chain]
-    assert file_name(build_asked(parse(chain), BESIDE)) == "wanda@2of4,layers=-mlp.+-+lora,minutes=5"
+    assert file_name(resolve_chain(parse(chain), BESIDE)) == "wanda@2of4,layers=-mlp.+-+lora,minutes=5"
 
 
 @pytest.mark.parametrize("text", ["wanda@0.5 lora", " wanda@0.50 + lora ", "wanda@.5 +lora"])
 def test_a_plus_that_came_as_a_space_is_understood(text):
-    assert format_chain(build_asked(parse(text), BESIDE)) == "wanda@0.5+lora"
+    assert format_chain(resolve_chain(parse(text), BESIDE)) == "wanda@0.5+lora"
 
 
 BAD = {
@@ -177,7 +177,7 @@ BAD = {
 @pytest.mark.parametrize("chain", BAD)
 def test_a_mistake_is_told_with_its_place_and_what_is_allowed(chain):
     with pytest.raises(ChainError) as caught:
-        build_asked(parse(chain), BESIDE)
+        resolve_chain(parse(chain), BESIDE)
     assert str(caught.value).startswith(f"{chain!r}, {BAD[chain]}")
     assert str(caught.value) == f"{chain!r}, character {caught.value.position + 1}: {caught.value.message}"
 

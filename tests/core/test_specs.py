@@ -9,7 +9,7 @@ from core.chain import ChainDefaults, parse
 from core.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
 from core.registry import METHODS
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.request.stages import build_run, build_stage
 from core.specs import Perplexity, Stage, Task, TextWindows, VariantSpec
 
@@ -52,12 +52,12 @@ def test_what_enters_a_key():
 def test_a_seed_enters_the_key_of_a_method_that_draws(monkeypatch):
     plain = variant(build_stage("magnitude", 0.5)).key
     with pytest.raises(UserError, match="draws nothing, so it takes no seed"):
-        build_asked(parse("magnitude@0.5,seed=1"), ChainDefaults())
+        resolve_chain(parse("magnitude@0.5,seed=1"), ChainDefaults())
     monkeypatch.setattr(Magnitude, "draws", True)
-    keys = {variant(*build_asked(parse(f"magnitude@0.5,seed={seed}"), ChainDefaults())).key for seed in (0, 1)}
+    keys = {variant(*resolve_chain(parse(f"magnitude@0.5,seed={seed}"), ChainDefaults())).key for seed in (0, 1)}
     assert len(keys | {plain}) == 3
     with pytest.raises(UserError, match="Magnitude reads no text, so it takes no text"):
-        build_asked(parse("magnitude@0.5,text=c4-sample:16x2048"), ChainDefaults())
+        resolve_chain(parse("magnitude@0.5,text=c4-sample:16x2048"), ChainDefaults())
 
 
 def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():

@@ -7,7 +7,7 @@ from core.chain import ChainDefaults, parse
 from core.models.catalogue import BY_ID
 from core.outcomes import summary
 from core.registry import data_requirement
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Stage, TextWindows, VariantSpec
 from core.store.store import Store
@@ -78,7 +78,7 @@ def chained(
     It has accuracies where it is `scored` and its ratio is one of those that have them.
     """
     beside = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(training), seed)
-    stages = build_asked(parse(chain), beside)
+    stages = resolve_chain(parse(chain), beside)
     trains = [data_requirement(stage) == "training" for stage in stages]
     card = BY_ID.get(model)
     revision = card.file.requirement if card and card.packed else "1"  # as runs and imports have it

@@ -9,7 +9,7 @@ from core.chain import ChainDefaults
 from core.cli.app import app
 from core.cli.options import long_form
 from core.cli.reproduce import reproduce
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.specs import VariantSpec
 from core.store.shipped import read_measured
 
@@ -25,6 +25,6 @@ def test_a_shipped_variant_prints_as_a_command_that_has_its_key(key):
         assert (program, command) == ("slimscope", "run")
         asked = RUN.make_context("run", words).params
         chain = long_form(asked["chain"], asked["ratio"], asked["pattern"], {}, asked["layers"])
-        stages = build_asked(chain, ChainDefaults(asked["calibration"], asked["train"], asked["seed"]))
+        stages = resolve_chain(chain, ChainDefaults(asked["calibration"], asked["train"], asked["seed"]))
         spec = {"model": asked["model"], "revision": variant.revision, "dtype": asked["dtype"], "stages": stages}
         assert VariantSpec(**spec).key == key

@@ -18,7 +18,7 @@ from core.data.texts import BY_ID
 from core.errors import UserError
 from core.models.parts.selection import selects
 from core.request.complete import complete
-from core.request.sweeps import Grid, count, target
+from core.request.sweeps import Grid, count, parse_amount
 from core.specs import Fewshot, Perplexity, Task, TextWindows, parse_precision
 from tests.attacks.family import Family
 from tests.attacks.mutation import mutate, piece
@@ -66,7 +66,7 @@ def _ratios(text: str) -> None:
 
 def _amounts(text: str) -> None:
     for part in names(text, "Patterns"):
-        ratio, pattern = target(part)
+        ratio, pattern = parse_amount(part)
         if ratio is None:
             complete("./tiny", long_form("magnitude", None, pattern, {}, None))
         else:

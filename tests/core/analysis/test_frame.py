@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis.frame import COLUMNS, protocol_sentence, tidy
 from core.chain import ChainDefaults, parse
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Stage, TextWindows
@@ -164,7 +164,7 @@ def test_a_chain_is_described_stage_by_stage():
 
 
 def of_chain(chain, key):
-    stages = build_asked(parse(chain), ChainDefaults(TEXT, TEXT, 0))
+    stages = resolve_chain(parse(chain), ChainDefaults(TEXT, TEXT, 0))
     return make(perplexity(20.0), key=key, stages=stages)
 
 

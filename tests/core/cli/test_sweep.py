@@ -103,7 +103,7 @@ def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatc
 
 
 def test_tasks_at_names_the_points_that_tasks_are_measured_on():
-    from core.request.sweeps import Grid, points
+    from core.request.sweeps import Grid, expand_grid
     from core.specs import Perplexity, Task, TextWindows
 
     grid = Grid(
@@ -113,7 +113,7 @@ def test_tasks_at_names_the_points_that_tasks_are_measured_on():
         patterns=("2:4",),
         tasks_at=("0.30", "2:4"),
     )
-    specs, _ = points(
+    specs, _ = expand_grid(
         grid,
         tasks=[Task(task="piqa", limit=5)],
         scoring="bfloat16",

@@ -10,7 +10,7 @@ from core.engine.stages import apply
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.constraints import constraint_of
 from core.registry import METHODS
-from core.request.stages import build_stage, usual_pattern
+from core.request.stages import build_stage, default_amount
 from core.request.suits import on_convolutions
 from tests.core.ground import Case, cases, class_of, linears
 
@@ -24,7 +24,7 @@ def followed(ground, first, case):
     """Return the model after `first` and a case, and the zeros by name that it had before the case."""
     model = copy.deepcopy(first.model)
     zeros = {linear.name: linear.zeros for linear in linears(model)}
-    pattern = usual_pattern(case.method)
+    pattern = default_amount(case.method)
     amount = (None, pattern) if pattern else (SHARE, None)
     stage = build_stage(case.method.name, *amount, settings=case.all_settings, calibration=ground.text)
     tokens = None

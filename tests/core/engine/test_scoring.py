@@ -11,7 +11,7 @@ from core.engine.runs import run
 from core.errors import UserError
 from core.models.parts.precision import in_precision
 from core.protocols import missing_part
-from core.request.baseline import baseline, left
+from core.request.baseline import baseline, remaining_run
 from core.request.complete import complete
 from core.specs import Perplexity, RunSpec, Task
 from core.store.store import Store
@@ -55,7 +55,7 @@ def test_the_dense_baseline_is_scored_alike():
     store, wanted = Store(), spec("bfloat16")
     run(wanted, store)
     assert accuracies(store.get(baseline(wanted).variant.key)).keys() == {"bfloat16"}
-    assert left(wanted, store) == [] and len(left(spec(), store)) == 2
+    assert remaining_run(wanted, store) == [] and len(remaining_run(spec(), store)) == 2
 
 
 def test_what_is_saved_afterwards_is_as_it_was(tmp_path):

@@ -10,7 +10,7 @@ from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import find, keep
 from core.protocols import missing_part
-from core.request.baseline import left
+from core.request.baseline import remaining_run
 from core.request.estimate import estimate_left
 from core.request.stages import variant_spec
 from core.results import Measurement, Result
@@ -70,7 +70,7 @@ def test_it_answers_no_wish_and_tells_no_speed(store, imported):
     task = RunSpec(variant=DENSE, tasks=(Task(task="piqa", limit=4),))
     assert missing_part(task, store.get(DENSE.key)) == task
     assert estimate_left([task], store).seconds == pytest.approx(
-        sum(estimate(part).seconds for part in left(task, store))
+        sum(estimate(part).seconds for part in remaining_run(task, store))
     )
 
 

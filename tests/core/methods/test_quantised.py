@@ -24,7 +24,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.sources import identify
 from core.registry import build_method
-from core.request.stages import DEFAULT_MODEL, build_stage, check_follows
+from core.request.stages import DEFAULT_MODEL, build_stage, check_stage_order
 from core.specs import TextWindows
 from core.words import series_name
 from tests.core.applied import compress
@@ -222,26 +222,26 @@ def test_nothing_follows_that_would_leave_the_grid():
         build_stage("rtn", None, "8bit"),
     ):
         with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
-            check_follows((rounded, later))
+            check_stage_order((rounded, later))
     text = TextWindows.parse("any:8x24")
     tables, coarser = (build_stage("rtn", None, bits, {"on": "embedding"}) for bits in ("8bit", "4bit"))
     for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", 0.5), rounded)):
-        check_follows(chain)
-    check_follows((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
-    check_follows((tables, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
+        check_stage_order(chain)
+    check_stage_order((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
+    check_stage_order((tables, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
     for later in (coarser, build_stage("slicegpt", 0.2, calibration=text)):
         with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
-            check_follows((tables, later))
+            check_stage_order((tables, later))
     with pytest.raises(UserError, match="RTN would take the weights off the grid that RTN left"):
-        check_follows((rounded, tables, rounded))
+        check_stage_order((rounded, tables, rounded))
     joint = build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text)
     with pytest.raises(UserError, match="RTN would take the weights off the grid that SparseGPT left"):
-        check_follows((joint, rounded))
-    check_follows((build_stage("sparsegpt", 0.5, calibration=text), rounded))
-    check_follows((build_stage("magnitude", 0.5), rounded))
-    check_follows((rounded, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
+        check_stage_order((joint, rounded))
+    check_stage_order((build_stage("sparsegpt", 0.5, calibration=text), rounded))
+    check_stage_order((build_stage("magnitude", 0.5), rounded))
+    check_stage_order((rounded, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
     with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
-        check_follows((build_stage("magnitude", 0.5), build_stage("hqq")))
+        check_stage_order((build_stage("magnitude", 0.5), build_stage("hqq")))
 
 
 def test_bits_are_asked_for_as_bits():

@@ -12,7 +12,7 @@ from core.methods.quantised.hadamard import hadamard, random_rotation
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.registry import METHODS, PREPARATIONS
-from core.request.stages import build_stage, check_follows
+from core.request.stages import build_stage, check_stage_order
 from core.specs import UNCHANGED, TextWindows
 from tests.core.applied import compress
 from tests.core.ground import counts
@@ -113,14 +113,14 @@ def test_outliers_are_spread_so_that_rounding_changes_less():
 
 
 def test_it_comes_first_and_hidden_states_stay_whole_after_it():
-    check_follows((rotate(), build_stage("gptq", calibration=TEXT)))
-    check_follows((rotate(), build_stage("magnitude", 0.5)))
+    check_stage_order((rotate(), build_stage("gptq", calibration=TEXT)))
+    check_stage_order((rotate(), build_stage("magnitude", 0.5)))
     with pytest.raises(UserError, match="Rotate would mix what Magnitude left; put it first"):
-        check_follows((build_stage("magnitude", 0.5), rotate()))
+        check_stage_order((build_stage("magnitude", 0.5), rotate()))
     with pytest.raises(UserError, match="Rotate would take the weights off the grid"):
-        check_follows((build_stage("rtn"), rotate()))
+        check_stage_order((build_stage("rtn"), rotate()))
     with pytest.raises(UserError, match="SliceGPT cannot cut the hidden states that Rotate turned"):
-        check_follows((rotate(), build_stage("slicegpt", 0.2, calibration=TEXT)))
+        check_stage_order((rotate(), build_stage("slicegpt", 0.2, calibration=TEXT)))
 
 
 def test_what_leaves_a_model_as_it_computes_is_listed():

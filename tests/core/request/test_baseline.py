@@ -6,10 +6,10 @@ from core.cli.app import main
 from core.engine import execute
 from core.engine.runs import run
 from core.errors import CancelledError, UserError
-from core.request.baseline import baseline, left
+from core.request.baseline import baseline, remaining_run
 from core.request.complete import complete
 from core.request.estimate import estimate_left
-from core.request.sweeps import Grid, points
+from core.request.sweeps import Grid, expand_grid
 from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store
 from tests.core.commands import RUN, WORDS
@@ -43,7 +43,7 @@ def test_the_dense_model_is_measured_in_the_same_way_and_only_once(computed):
     assert [part.variant.stages[0].method for part in computed] == ["magnitude", "dense"]
     assert dense.variant.method == "dense"
     assert {row.identity for row in dense.measurements} == {row.identity for row in result.measurements}
-    assert left(first, store) == [] and run(first, store) == result
+    assert remaining_run(first, store) == [] and run(first, store) == result
     run(spec("wanda", 0.3), store)
     assert [part.variant.stages[0].method for part in computed] == ["magnitude", "dense", "wanda"]
     run(spec("wanda", 0.3, "text.txt@64:2"), store)
@@ -60,7 +60,7 @@ def test_forcing_a_run_does_not_force_its_baseline(computed):
 def test_a_sweep_measures_the_same_baseline_first(computed):
     grid = Grid(models=("./tiny",), chains=("magnitude@", "wanda@"), ratios=(0.3,))
     text = {"calibration": TextWindows.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
-    (dense, *others), _ = points(grid, **text)
+    (dense, *others), _ = expand_grid(grid, **text)
     assert [baseline(other) for other in others] == [dense, dense] and baseline(dense) is None
     store = Store()
     for one in (dense, *others):

@@ -7,7 +7,7 @@ from core.engine.variants import describe
 from core.models.facts import facts
 from core.models.sources import identify
 from core.request import speeds
-from core.request.baseline import left
+from core.request.baseline import remaining_run
 from core.request.complete import complete
 from core.request.estimate import Estimate, estimate_left
 from core.results import Measurement, Result
@@ -177,7 +177,7 @@ def test_one_run_on_a_busy_machine_does_not_move_the_estimate():
 
 def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:
     """The seconds of all that is left of a run, where these results were measured here."""
-    return sum(estimate(part, measured).seconds for part in left(wanted, store))
+    return sum(estimate(part, measured).seconds for part in remaining_run(wanted, store))
 
 
 def test_only_what_this_machine_measured_tells_its_speed():

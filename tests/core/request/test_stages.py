@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.request.stages import build_stage, check_follows, pattern_ratio, variant_spec
+from core.request.stages import build_stage, check_stage_order, pattern_ratio, variant_spec
 from core.specs import Stage, TextWindows
 from tests.core.made import make
 
@@ -91,7 +91,7 @@ def chain(*stages):
     ids=", ".join,
 )
 def test_these_keep_what_came_before(stages):
-    check_follows(chain(*stages))
+    check_stage_order(chain(*stages))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_these_keep_what_came_before(stages):
 )
 def test_what_would_lose_what_came_before_is_refused(stages, says):
     with pytest.raises(UserError) as refused:
-        check_follows(chain(*stages))
+        check_stage_order(chain(*stages))
     assert says in str(refused.value)
 
 

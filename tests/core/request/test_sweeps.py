@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.request.sweeps import Grid, count, points, target
+from core.request.sweeps import Grid, count, expand_grid, parse_amount
 from core.specs import Perplexity
 
 TEXT = [Perplexity.parse("passages-eval@2048:2")]
@@ -23,12 +23,12 @@ TEXT = [Perplexity.parse("passages-eval@2048:2")]
 def test_a_grid_is_counted_before_it_is_made(chains, more, most, made):
     grid = Grid(models=("smollm2-135m",), chains=chains, **more)
     assert count(grid) == most
-    assert len(points(grid, perplexity=TEXT)[0]) == made
+    assert len(expand_grid(grid, perplexity=TEXT)[0]) == made
 
 
 def test_an_amount_is_a_ratio_a_pattern_bits_or_a_factor():
-    assert target("0.30") == (0.3, None) and target("2:4") == (None, "2:4")
-    assert target("4bit") == (None, "4bit") and target("1.5x") == (None, "1.5x")
+    assert parse_amount("0.30") == (0.3, None) and parse_amount("2:4") == (None, "2:4")
+    assert parse_amount("4bit") == (None, "4bit") and parse_amount("1.5x") == (None, "1.5x")
     for text in ("half", "4:2", "x", "02x", "1.50x"):
         with pytest.raises(UserError):
-            target(text)
+            parse_amount(text)

@@ -11,7 +11,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import mark_dense
 from core.models.parts.sizes import linear_sizes
 from core.progress import silent
-from core.request.asked import build_asked
+from core.request.asked import resolve_chain
 from core.results import Result
 from core.shipping.export import export
 from core.shipping.formats import find_format
@@ -94,7 +94,7 @@ def made(chain, name="llama-gqa", **changes):
     model = tiny(name, **((LLAMA if name == "llama-gqa" else {}) | changes))
     mark_dense(find_blocks(model))
     sizes, dense = linear_sizes(model), sum(p.numel() for p in model.parameters())
-    stages = build_asked(parse(chain), ChainDefaults(CALIBRATION, None, 0))
+    stages = resolve_chain(parse(chain), ChainDefaults(CALIBRATION, None, 0))
     tokens = windows() + 200
     for stage in stages:
         apply(model, StageInput(stage, tokens, None, None, sizes), Context(torch.device("cpu"), silent))

@@ -8,7 +8,7 @@ import pytest
 from core import paths
 from core.engine.runs import run
 from core.errors import StorageError
-from core.request.baseline import left
+from core.request.baseline import remaining_run
 from core.request.complete import complete
 from core.results import Measurement
 from core.specs import Perplexity
@@ -146,12 +146,12 @@ def test_a_run_whose_samples_are_damaged_is_measured_again(machine):
     asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
     store = Store()
     first = run(asked, store)
-    assert not left(asked, store)
+    assert not remaining_run(asked, store)
     row = next(row for row in first.measurements if row.metric == "perplexity")
     for file in (paths.local_results_dir() / "samples").glob("*/*.parquet"):  # the dense model's, too
         cut(file)
     assert store.samples(first.variant.key, row) is None
-    assert [part.variant.stages[0].method for part in left(asked, store)] == ["magnitude", "dense"]
+    assert [part.variant.stages[0].method for part in remaining_run(asked, store)] == ["magnitude", "dense"]
     again = run(asked, store)
     assert again.measurement(row).value == row.value
-    assert len(store.samples(first.variant.key, row)) == 4 and not left(asked, store)
+    assert len(store.samples(first.variant.key, row)) == 4 and not remaining_run(asked, store)
