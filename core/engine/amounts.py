@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def share_due(model: PreTrainedModel, method: Method, given: StageInput) -> float:
+def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput) -> float:
     """Return the share of the weights that are there now that must go for the stage's ratio to be gone.
 
     The ratio is of the dense model's block-linear weights, of the selected ones with `layers`; it counts what is zero

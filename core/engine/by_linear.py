@@ -18,7 +18,7 @@ from core.engine.collector import SumsOf
 from core.engine.dense import DenseWeights
 from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
-from core.engine.scan import parts_of, scan
+from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report
@@ -130,10 +130,10 @@ def _scan(
     context: Context,
 ) -> Tensors:
     """Return by how much the loss rises when the block of each linear alone is compressed, evenly."""
-    rises = scan(model, method.evenly, target, linears, given, context)
+    rises = measure_sensitivity(model, method.evenly, target, linears, given, context)
     return {
         linear.name: torch.tensor(rises[name]).mean()
-        for name, members in parts_of(linears, find_blocks(model), "block").items()
+        for name, members in group_linears(linears, find_blocks(model), "block").items()
         for linear in members
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.context import Context, StageInput, StageResult
-from core.engine.observe import observed_views
+from core.engine.observe import collect_block_views
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import BlockMethod, HiddenMethod
 from core.models.parts.blocks import find_blocks
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: StageInput, context: Context) -> StageResult:
     """Keep only some blocks, in place. The report names the linears as they were."""
-    views = observed_views(model, method, given, context)
+    views = collect_block_views(model, method, given, context)
     if not given.share:
         return StageResult([])
     kept = method.keep_blocks(views, given.share)
@@ -32,7 +32,7 @@ def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: StageInput
 
 def remove_hidden(model: PreTrainedModel, method: HiddenMethod, given: StageInput, context: Context) -> StageResult:
     """Keep only some entries of the hidden states, in every matrix, in place."""
-    views = observed_views(model, method, given, context)
+    views = collect_block_views(model, method, given, context)
     if not given.share:
         return StageResult([])
     before = [view.units.sizes for view in views]

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
-from core.engine.observe import observed_views
+from core.engine.observe import collect_block_views
 from core.engine.recorder import Call, Recorder
-from core.engine.residual import check_blocks, final_norm, fold_norm, like, parts_of, write
+from core.engine.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import RotationMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def rotate(model: PreTrainedModel, method: RotationMethod, given: StageInput, context: Context) -> StageResult:
+def slice_model(model: PreTrainedModel, method: RotationMethod, given: StageInput, context: Context) -> StageResult:
     """Cut the model in place so that a share of its block-linear weights goes."""
-    units = [view.units for view in observed_views(model, method, given, context)]
+    units = [view.units for view in collect_block_views(model, method, given, context)]
     ratio, device = given.share, context.device
     if not ratio:
         return StageResult([])
@@ -48,7 +48,7 @@ def rotate(model: PreTrainedModel, method: RotationMethod, given: StageInput, co
         """Return the basis (hidden, width), fp64, that suits states (1, tokens, hidden)."""
         return method.basis(reduce(add, (state[0].double().T @ state[0].double() for state in states)), width)
 
-    parts = [parts_of(blocks.holder[unit.block], unit) for unit in units]
+    parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
     context.progress("compress", 0, len(units), "")
     check_blocks(blocks, parts[0], windows, Recorder(model, blocks, device), device)
     recordings = Recorder(model, blocks, device).record(windows.split(1))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def compress_tables(model: PreTrainedModel, method: TableMethod, given: StageInput, context: Context) -> StageResult:
+def quantise_tables(model: PreTrainedModel, method: TableMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the tables of the model in place; tied ones once."""
     found = tables_of(model)
     target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)

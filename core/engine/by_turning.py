@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
 from core.engine.recorder import Recorder
-from core.engine.residual import check_blocks, final_norm, fold_norm, like, parts_of, write
+from core.engine.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.errors import UserError
 from core.methods.preparation import Preparation
 from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm, put
@@ -30,14 +30,14 @@ NEAR_16 = 0.05
 
 
 @torch.no_grad()
-def turn(model: PreTrainedModel, method: Preparation, given: StageInput, context: Context) -> StageResult:
+def rotate_model(model: PreTrainedModel, method: Preparation, given: StageInput, context: Context) -> StageResult:
     """Turn the model in place.
 
     Raises `UserError` where its blocks are not of the kind that can be turned, before anything is changed.
     """
     blocks = find_blocks(model)
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
-    parts = [parts_of(blocks.holder[unit.block], unit) for unit in units]
+    parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
     table = model.get_input_embeddings()
     tokens = (torch.arange(TRIED) % table.get_parameter("weight").shape[0])[None]
     home = torch.device(model.device)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
 from core.engine.forms import make_walker
-from core.engine.observe import observed_views
+from core.engine.observe import collect_block_views
 from core.evaluation.layers import relative_error, unit_reports
 from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, UnitMethod, View
@@ -36,7 +36,7 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
 
     Raises `UserError` where the method does not fit the model, before anything is changed.
     """
-    views = observed_views(model, method, given, context, method.parameters.attention)
+    views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
         return StageResult([])
     _Work.check(views)
@@ -65,7 +65,7 @@ def factor_and_remove_units(
 def _walk(
     model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context, kind: type[_Work]
 ) -> StageResult:
-    views = observed_views(model, method, given, context, method.parameters.attention)
+    views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
         return StageResult([])
     kind.check(views)

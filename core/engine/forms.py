@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.engine.collector import SumsOf
-from core.engine.walker import Form, Walker
+from core.engine.walker import Walker, WalkMode
 from core.models.parts.blocks import Blocks, Linear, sliding_window, text_config
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make_walker(
     true_sequential: bool = True,
 ) -> Walker:
     """Return a walker in the form that suits the memory at hand, proven to give what the model itself computes."""
-    form, batch = choose_form(model, linears, windows, device)
+    form, batch = choose_walk_mode(model, linears, windows, device)
     walker = Walker(model, blocks, windows, sums, device, form, batch, true_sequential)
     walker.recorder.check(_check_window(model, windows))
     return walker
@@ -41,9 +41,9 @@ def _check_window(model: PreTrainedModel, windows: Tensor) -> Tensor:
     return windows.flatten()[None, :length]
 
 
-def choose_form(
+def choose_walk_mode(
     model: PreTrainedModel, linears: list[Linear], windows: Tensor, device: torch.device
-) -> tuple[Form, int]:
+) -> tuple[WalkMode, int]:
     """Return the walker's form and micro-batch for the memory at hand.
 
     On a CPU one window at a time is fastest, its activations staying in cache; on a GPU as many as fit a sixteenth of

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def observed_views(
+def collect_block_views(
     model: PreTrainedModel, method: Structured, given: StageInput, context: Context, mode: Mode = "auto"
 ) -> list[View]:
     """Return the model's blocks as a method sees them, filled with what it wants to know of them, if it removes any.
@@ -35,13 +35,13 @@ def observed_views(
     blocks = find_blocks(model)
     views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if given.share and method.observations:
-        look = Look(model, method, blocks, views, given.windows, context)
+        look = ModelStatistics(model, method, blocks, views, given.windows, context)
         look.take(observed(given.before, given.stage, method.observations, look.tensors))
     return views
 
 
 @dataclass
-class Look:
+class ModelStatistics:
     """Finds out what a method wants to know of the dense model, and fills its views with it."""
 
     model: PreTrainedModel

@@ -38,7 +38,7 @@ def like(weight: Tensor, value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.to(weight.dtype), weight.requires_grad)
 
 
-def parts_of(block: nn.Module, unit: Units) -> dict[str, Any]:
+def block_submodules(block: nn.Module, unit: Units) -> dict[str, Any]:
     """Return the names of attention, of its norm and the FFN's, and of the modules that make up the FFN."""
     children = dict(block.named_children())
     attention = next(name for name, child in children.items() if child is unit.attention)

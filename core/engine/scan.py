@@ -44,7 +44,7 @@ def split(windows: Tensor) -> tuple[Tensor, Tensor]:
     return windows[:-last], windows[-last:]
 
 
-def parts_of(linears: Sequence[Linear], blocks: Blocks, by: ScanUnit) -> dict[str, list[Linear]]:
+def group_linears(linears: Sequence[Linear], blocks: Blocks, by: ScanUnit) -> dict[str, list[Linear]]:
     """Return the linears of each part by its name."""
     if by == "linear":
         return {linear.name: [linear] for linear in linears}
@@ -52,7 +52,7 @@ def parts_of(linears: Sequence[Linear], blocks: Blocks, by: ScanUnit) -> dict[st
 
 
 @torch.no_grad()
-def scan(
+def measure_sensitivity(
     model: PreTrainedModel,
     method: LinearMethod,
     target: Target,
@@ -66,7 +66,7 @@ def scan(
     `target` is what each linear of a part is compressed to; the given windows (N, L) are `split`.
     """
     blocks = find_blocks(model)
-    groups = parts_of(linears, blocks, by)
+    groups = group_linears(linears, blocks, by)
     kept = _Kept(given, method, target)
     found = {name: losses for name in (WHOLE, *groups) if (losses := kept.read(name)) is not None}
     missing = [name for name in groups if name not in found]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
 from core.engine.by_linear import target_of
-from core.engine.scan import scan
+from core.engine.scan import measure_sensitivity
 from core.engine.variants import circumstances
 from core.models.parts.blocks import execution_device, find_blocks, select
 from core.models.sources import identify_again, load_model
@@ -38,7 +38,7 @@ def sensitivities(
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     given = StageInput(stage, windows, variant.prefixes[0].key)
     context = Context(execution_device(device), progress)
-    rises = scan(model, method, target_of(stage, stage.share), linears, given, context, wanted.by)
+    rises = measure_sensitivity(model, method, target_of(stage, stage.share), linears, given, context, wanted.by)
     details = circumstances(time.perf_counter() - started, device)
     return [
         Measurement(

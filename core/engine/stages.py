@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from core.context import Context, StageInput, StageResult
-from core.engine.amounts import share_due
+from core.engine.amounts import fraction_to_remove
 from core.engine.by_block import round_blocks
 from core.engine.by_convolution import decompose_convolutions
 from core.engine.by_embedding import factor_embedding
 from core.engine.by_linear import compress_linears
 from core.engine.by_parts import remove_blocks, remove_hidden
-from core.engine.by_rotation import rotate
-from core.engine.by_table import compress_tables
-from core.engine.by_turning import turn
+from core.engine.by_rotation import slice_model
+from core.engine.by_table import quantise_tables
+from core.engine.by_turning import rotate_model
 from core.engine.by_units import factor_and_remove_units, remove_units, remove_units_walking
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
@@ -56,12 +56,12 @@ def _nothing(model: PreTrainedModel, method: Method, given: StageInput, context:
     return StageResult([])
 
 
-KINDS = dict(
+RUNNERS = dict(
     [
         _by(Dense, _nothing),
         _by(LinearMethod, compress_linears),
         _by(BlockQuantised, round_blocks),
-        _by(TableMethod, compress_tables),
+        _by(TableMethod, quantise_tables),
         _by(ConvMethod, decompose_convolutions),
         _by(EmbeddingMethod, factor_embedding),
         _by(UnitMethod, remove_units),
@@ -69,24 +69,24 @@ KINDS = dict(
         _by(FactoredUnitMethod, factor_and_remove_units),
         _by(BlockMethod, remove_blocks),
         _by(HiddenMethod, remove_hidden),
-        _by(RotationMethod, rotate),
-        _by(Preparation, turn),
+        _by(RotationMethod, slice_model),
+        _by(Preparation, rotate_model),
         _by(TrainedMethod, prune_while_training),
         _by(Recovery, recover),
     ]
 )
 
 
-def how(kind: type[Method]) -> CarryOut:
+def runner_for(kind: type[Method]) -> CarryOut:
     """Return how methods of a class are carried out; a `TypeError` where it is of no kind that is known."""
     for base in kind.__mro__:
-        if base in KINDS:
-            return KINDS[base]
+        if base in RUNNERS:
+            return RUNNERS[base]
     raise TypeError(f"{kind.__name__} is of no kind that core.engine.stages can carry out.")
 
 
 for _method in STAGES:
-    how(_method)  # so that a method of no kind is told when the program starts, not in a run
+    runner_for(_method)  # so that a method of no kind is told when the program starts, not in a run
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
@@ -96,5 +96,5 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
     """
     method = build_method(given.stage)
     if given.stage.removes:
-        given = replace(given, due=share_due(model, method, given))
-    return how(type(method))(model, method, given, context)
+        given = replace(given, due=fraction_to_remove(model, method, given))
+    return runner_for(type(method))(model, method, given, context)

@@ -36,7 +36,7 @@ SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer repo
 
 # compress(linear, statistics, sample): compress in place. `sample` is (tokens, in), evenly spaced inputs, if any.
 Compress = Callable[[Linear, Statistics, Tensor | None], None]
-Form = Literal["batch", "micro", "spill"]
+WalkMode = Literal["batch", "micro", "spill"]
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Walker:
         tokens: Tensor,
         sums: SumsOf,
         device: torch.device,
-        form: Form = "micro",
+        form: WalkMode = "micro",
         batch: int = 1,
         true_sequential: bool = True,
     ):

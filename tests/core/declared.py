@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import get_args
 
-from core.engine.stages import how
+from core.engine.stages import runner_for
 from core.methods.base import Method
 from core.methods.formulas import legend, unsaid
 from core.methods.terms import Family, Reads
@@ -83,7 +83,7 @@ def check_of(case: Case, ground: Ground) -> None:
         assert getattr(method, name) == getattr(case.method, name), name
     for name in ("takes_amount", "ratio_kind", "patterns", "Parameters"):
         assert getattr(method, name) == getattr(case.method, name), name
-    assert how(type(method))
+    assert runner_for(type(method))
     assert method.reads in get_args(Reads)
     if method.reads == "nothing":
         cost, memory = method.cost(facts, None), method.memory(facts, None, 4)

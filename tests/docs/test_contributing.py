@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from core.engine.stages import KINDS
+from core.engine.stages import RUNNERS
 from core.methods.dense import Dense
 from core.paths import PROJECT
 from tests.docs.markdown import links, tables, text
@@ -22,7 +22,7 @@ def base_classes():
 
 
 def test_each_kind_of_method_is_in_the_table():
-    assert {kind.__name__ for kind in KINDS if kind is not Dense} <= {name for name, _ in base_classes()}
+    assert {kind.__name__ for kind in RUNNERS if kind is not Dense} <= {name for name, _ in base_classes()}
 
 
 @pytest.mark.parametrize(("name", "example"), base_classes())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.cache import observations as observed
-from core.engine.observe import Look
+from core.engine.observe import ModelStatistics
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
@@ -22,8 +22,8 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def looks(monkeypatch):
     """The methods that had to observe the model, in order."""
-    seen, look = [], Look.tensors
-    monkeypatch.setattr(Look, "tensors", lambda self: seen.append(self.method.name) or look(self))
+    seen, look = [], ModelStatistics.tensors
+    monkeypatch.setattr(ModelStatistics, "tensors", lambda self: seen.append(self.method.name) or look(self))
     return seen
 
 

@@ -7,7 +7,7 @@ import torch
 
 from core.context import Context, StageInput
 from core.engine import scan as scanning
-from core.engine.scan import scan, split
+from core.engine.scan import measure_sensitivity, split
 from core.engine.stages import apply
 from core.errors import CancelledError
 from core.evaluation.perplexity import window_losses
@@ -30,7 +30,7 @@ def stage_of(method, layers=None):
 def scanned(model, method, by="block", before=None, progress=None):
     stage = stage_of(method)
     context = Context(torch.device("cpu"), *[progress] if progress else [])
-    return scan(
+    return measure_sensitivity(
         model, build_method(stage), Target(0.5), list(linears(model)), StageInput(stage, TOKENS, before), context, by
     )
 
@@ -96,5 +96,7 @@ def test_another_text_amount_or_model_is_another_scan():
     assert scanned(tiny(seed=1), "wanda", before="other") != first
     stage = stage_of("wanda")
     other = StageInput(stage, windows(8, seed=5), "key")
-    more = scan(tiny(), build_method(stage), Target(0.5), linears(tiny()), other, Context(torch.device("cpu")))
+    more = measure_sensitivity(
+        tiny(), build_method(stage), Target(0.5), linears(tiny()), other, Context(torch.device("cpu"))
+    )
     assert more != first

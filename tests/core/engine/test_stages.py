@@ -18,7 +18,7 @@ class OfNoKind(Method):
 
 def test_a_method_of_no_kind_is_told_when_the_table_is_made(monkeypatch):
     with pytest.raises(TypeError, match="OfNoKind is of no kind"):
-        stages.how(OfNoKind)
+        stages.runner_for(OfNoKind)
     with monkeypatch.context() as patched:
         patched.setattr(registry, "STAGES", (*registry.STAGES, OfNoKind))
         with pytest.raises(TypeError, match="OfNoKind is of no kind"):
@@ -27,8 +27,8 @@ def test_a_method_of_no_kind_is_told_when_the_table_is_made(monkeypatch):
 
 
 def test_the_nearest_kind_counts():
-    assert stages.how(SlimLLM) is by_units.remove_units_walking
-    assert stages.how(LoRAP) is by_units.factor_and_remove_units
+    assert stages.runner_for(SlimLLM) is by_units.remove_units_walking
+    assert stages.runner_for(LoRAP) is by_units.factor_and_remove_units
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_the_nearest_kind_counts():
 )
 def test_parameters_may_decide_the_kind_and_what_is_read(granularity, reads, how):
     method = LLMPruner.of(LLMPruner.parsed({"granularity": granularity}), 0)
-    assert method.reads == reads and stages.how(type(method)) is how
+    assert method.reads == reads and stages.runner_for(type(method)) is how

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.context import Context, StageInput
-from core.engine.by_rotation import rotate
+from core.engine.by_rotation import slice_model
 from core.errors import UserError
 from core.methods.structured.base import Structured, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
@@ -186,7 +186,7 @@ def test_a_rotation_that_cuts_nothing_changes_nothing(name):
     tokens = windows()
     dense = model(tokens).logits
     as_wide = Stage(method="slicegpt", ratio=-0.5)  # as it was, with shortcuts
-    rotate(model, SliceGPT(), StageInput(as_wide, tokens), Context(torch.device("cpu")))
+    slice_model(model, SliceGPT(), StageInput(as_wide, tokens), Context(torch.device("cpu")))
     # Llama's own norms compute in fp32.
     torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
     prefix = model(tokens[:, :-1], use_cache=True)
