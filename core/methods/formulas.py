@@ -52,7 +52,7 @@ def legend(method: type[Method]) -> dict[str, str]:
     return found | {key: words for key, words in method.symbols.items() if not signs(key)}
 
 
-def unsaid(method: type[Method]) -> list[str]:
+def unexplained_symbols(method: type[Method]) -> list[str]:
     """Return the signs of a method's formulas that neither it nor the shared legend explains."""
     said = {sign for key in legend(method) for sign in signs(key)}
     return [sign for sign in signs(" ".join(method.formulas)) if sign not in said]

@@ -14,7 +14,7 @@ BLOCK = 128  # columns whose updates the reference's form of the statistics lack
 Find = Callable[[Tensor], Grid]  # of the weights (out, in) of one group, or of all
 
 
-class AsReached:
+class DynamicGroups:
     """A group's grid is that of its columns as they are when the sweep reaches them.
 
     With `lagging` it is that of its columns as they were at the start of their block of `BLOCK`, as in the reference.
@@ -42,7 +42,7 @@ class AsReached:
         return Grid(grids[0].bits, self.size, scale, torch.cat(zeros, 1) if zeros else None)
 
 
-class Before:
+class StaticGroups:
     """Every column's grid is that of its group in the weight as it was, whatever the order of the columns."""
 
     def __init__(self, grid: Grid, order: Tensor):

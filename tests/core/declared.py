@@ -7,7 +7,7 @@ from typing import get_args
 
 from core.engine.stages import runner_for
 from core.methods.base import Method
-from core.methods.formulas import legend, unsaid
+from core.methods.formulas import legend, unexplained_symbols
 from core.methods.terms import Family, Reads
 from core.models.facts import facts as facts_of
 from core.registry import get_stage
@@ -48,7 +48,7 @@ def check_explained(method: type[Method]) -> None:
     assert isinstance(method.formulas, tuple) and method.formulas
     for formula in (*method.formulas, *method.symbols):
         check_formula(formula)
-    assert unsaid(method) == []
+    assert unexplained_symbols(method) == []
     assert set(method.symbols) <= set(legend(method)), "a sign that no formula has"
     assert all(words and words.strip() == words and not words.endswith(".") for words in legend(method).values())
 

@@ -107,7 +107,7 @@ class GPTQ(SymmetricScales, Quantised):
         import torch
 
         from core.methods.hessian import factorise
-        from core.methods.rounding import AsReached, Before
+        from core.methods.rounding import DynamicGroups, StaticGroups
         from core.methods.sweep import sweep
         from core.models.parts.grids import Grid
 
@@ -126,9 +126,9 @@ class GPTQ(SymmetricScales, Quantised):
         zeros = torch.zeros_like(weight, dtype=torch.bool) if target.zeros is None else target.zeros[:, order]
         back = order.argsort()
         if how.order == "static":
-            rounding: AsReached | Before = Before(find(weight[:, back]), order)
+            rounding: DynamicGroups | StaticGroups = StaticGroups(find(weight[:, back]), order)
         else:
-            rounding = AsReached(find, group, how.statistics == "block")
+            rounding = DynamicGroups(find, group, how.statistics == "block")
         swept, _ = sweep(weight, factor.upper, ratio=0.0, mask_block=group, mask=zeros, rounding=rounding)
         grid = rounding.found()
         if how.order == "groups":

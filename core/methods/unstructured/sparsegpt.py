@@ -34,7 +34,7 @@ from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.methods.rounding import AsReached
+    from core.methods.rounding import DynamicGroups
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelFacts
     from core.specs import TextWindows
@@ -138,15 +138,15 @@ class SparseGPT(SymmetricScales, ByHessian):
         grid = rounding.found() if rounding else None
         return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note, grid=grid)
 
-    def _rounding(self, inputs: int) -> AsReached | None:
+    def _rounding(self, inputs: int) -> DynamicGroups | None:
         """Return how the columns of a linear with so many inputs are rounded, if they are."""
         how = self.parameters
         if how.bits is None:
             return None
         from core.methods.find import find_grid
-        from core.methods.rounding import AsReached
+        from core.methods.rounding import DynamicGroups
 
         bits, group = how.bits, how.group_size or inputs
-        return AsReached(
+        return DynamicGroups(
             lambda part: find_grid(part, bits, min(group, part.shape[1]), how.symmetric, rule=how.grid), group
         )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.methods.formulas import legend, signs, unsaid
+from core.methods.formulas import legend, signs, unexplained_symbols
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.wanda import Wanda
 
@@ -27,4 +27,4 @@ def test_a_legend_follows_the_formula_and_a_method_s_own_words_come_first(monkey
     monkeypatch.setattr(Magnitude, "formulas", (r"Z = S \gamma",))
     monkeypatch.setattr(Magnitude, "symbols", {"S": "own words", r"\sum": "without a letter"})
     assert legend(Magnitude) == {"S": "own words", r"\sum": "without a letter"}
-    assert unsaid(Magnitude) == ["Z", r"\gamma"]
+    assert unexplained_symbols(Magnitude) == ["Z", r"\gamma"]
