@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from core.context import Context, StageInput, StageResult
 from core.engine.observe import collect_block_views
 from core.evaluation.layers import unit_reports
-from core.methods.structured.base import BlockMethod, HiddenMethod
+from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod
 from core.models.parts.blocks import find_blocks
 from core.models.parts.depth import keep_blocks, keep_hidden
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: StageInput, context: Context) -> StageResult:
+def remove_blocks(
+    model: PreTrainedModel, method: BlockRemovalMethod, given: StageInput, context: Context
+) -> StageResult:
     """Keep only some blocks, in place. The report names the linears as they were."""
     views = collect_block_views(model, method, given, context)
     if not given.share:
@@ -30,7 +32,7 @@ def remove_blocks(model: PreTrainedModel, method: BlockMethod, given: StageInput
     return StageResult(reports)
 
 
-def remove_hidden(model: PreTrainedModel, method: HiddenMethod, given: StageInput, context: Context) -> StageResult:
+def remove_hidden(model: PreTrainedModel, method: HiddenSizeMethod, given: StageInput, context: Context) -> StageResult:
     """Keep only some entries of the hidden states, in every matrix, in place."""
     views = collect_block_views(model, method, given, context)
     if not given.share:

@@ -21,7 +21,7 @@ from core.engine.observe import collect_block_views
 from core.engine.recorder import Call, Recorder
 from core.engine.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.evaluation.layers import unit_reports
-from core.methods.structured.base import RotationMethod
+from core.methods.structured.base import SliceMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.parts.blocks import find_blocks, text_config
 from core.models.parts.constraints import release
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def slice_model(model: PreTrainedModel, method: RotationMethod, given: StageInput, context: Context) -> StageResult:
+def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, context: Context) -> StageResult:
     """Cut the model in place so that a share of its block-linear weights goes."""
     units = [view.units for view in collect_block_views(model, method, given, context)]
     ratio, device = given.share, context.device

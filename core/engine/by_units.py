@@ -18,7 +18,7 @@ from core.engine.forms import make_walker
 from core.engine.observe import collect_block_views
 from core.evaluation.layers import relative_error, unit_reports
 from core.methods.inputs import Statistics
-from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, UnitMethod, View
+from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
 from core.methods.structured.budget import Removal
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import held, release
@@ -81,7 +81,9 @@ def _walk(
 class _Work:
     """Chooses the units of one block after the other, and writes the layer report."""
 
-    def __init__(self, method: UnitMethod, views: Sequence[View], removals: Sequence[Removal], progress: Progress):
+    def __init__(
+        self, method: UnitMethod, views: Sequence[StructuredBlockView], removals: Sequence[Removal], progress: Progress
+    ):
         self.method, self.views, self.removals, self.progress = method, views, removals, progress
         self.reports: list[LayerReport] = []
         self.heads: dict[int, HeadChoice] = {}
@@ -91,7 +93,7 @@ class _Work:
         progress("compress", 0, len(views), "")
 
     @staticmethod
-    def check(views: Sequence[View]) -> None:
+    def check(views: Sequence[StructuredBlockView]) -> None:
         """Raise `UserError` where heads cannot be removed."""
         for view in views:
             check_heads(view.units)
@@ -159,7 +161,7 @@ class _Work:
         self.started = time.perf_counter()
         self.progress("compress", block + 1, len(self.views), f"block {block}")
 
-    def reshape(self, view: View) -> None:
+    def reshape(self, view: StructuredBlockView) -> None:
         """Put modules of another kind into the place of the block's linears."""
 
 
@@ -173,7 +175,7 @@ class _FactoringWork(_Work):
         self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by name of the linear
 
     @staticmethod
-    def check(views: Sequence[View]) -> None:
+    def check(views: Sequence[StructuredBlockView]) -> None:
         """No head goes."""
 
     def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
@@ -187,7 +189,7 @@ class _FactoringWork(_Work):
         self._replace(linear, left.double() @ right.double(), None, sample)
         self.said[linear.name] |= {"sparsity": 1 - (left.numel() + right.numel()) / size, "note": f"rank {rank}"}
 
-    def reshape(self, view: View) -> None:
+    def reshape(self, view: StructuredBlockView) -> None:
         for linear in view.units.linears.values():
             if factors := self.factors.pop(linear.name, None):
                 setattr(view.units.attention, linear.name.rpartition(".")[2], factors_of(linear, *factors))

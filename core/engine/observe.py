@@ -16,7 +16,7 @@ from core.engine.gradients import gather_gradients
 from core.engine.walker import Walker
 from core.methods.cost import SUMS
 from core.methods.inputs import Statistics
-from core.methods.structured.base import Structured, View
+from core.methods.structured.base import StructuredBlockView, StructuredMethod
 from core.models.parts.blocks import Blocks, Linear, find_blocks
 from core.models.parts.geometry import Mode
 from core.models.parts.units import find_units
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 def collect_block_views(
-    model: PreTrainedModel, method: Structured, given: StageInput, context: Context, mode: Mode = "auto"
-) -> list[View]:
+    model: PreTrainedModel, method: StructuredMethod, given: StageInput, context: Context, mode: Mode = "auto"
+) -> list[StructuredBlockView]:
     """Return the model's blocks as a method sees them, filled with what it wants to know of them, if it removes any.
 
     `mode` says how attention shrinks. Raises `UserError` where the blocks are not of the kind that can be cut.
     """
     blocks = find_blocks(model)
-    views = [View(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
+    views = [StructuredBlockView(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if given.share and method.observations:
         look = ModelStatistics(model, method, blocks, views, given.windows, context)
         look.take(observed(given.before, given.stage, method.observations, look.tensors))
@@ -45,9 +45,9 @@ class ModelStatistics:
     """Finds out what a method wants to know of the dense model, and fills its views with it."""
 
     model: PreTrainedModel
-    method: Structured
+    method: StructuredMethod
     blocks: Blocks
-    views: Sequence[View]
+    views: Sequence[StructuredBlockView]
     windows: Tensor
     context: Context
 

@@ -25,12 +25,12 @@ from core.methods.linear import LinearMethod
 from core.methods.preparation import Preparation
 from core.methods.quantised.blocks import BlockQuantised
 from core.methods.structured.base import (
-    BlockMethod,
+    BlockRemovalMethod,
     FactoredUnitMethod,
-    HiddenMethod,
-    RotationMethod,
+    HiddenSizeMethod,
+    SequentialUnitMethod,
+    SliceMethod,
     UnitMethod,
-    WalkedUnitMethod,
 )
 from core.methods.tables import TableMethod
 from core.registry import STAGES, build_method
@@ -65,11 +65,11 @@ RUNNERS = dict(
         _by(ConvMethod, decompose_convolutions),
         _by(EmbeddingMethod, factor_embedding),
         _by(UnitMethod, remove_units),
-        _by(WalkedUnitMethod, remove_units_walking),
+        _by(SequentialUnitMethod, remove_units_walking),
         _by(FactoredUnitMethod, factor_and_remove_units),
-        _by(BlockMethod, remove_blocks),
-        _by(HiddenMethod, remove_hidden),
-        _by(RotationMethod, slice_model),
+        _by(BlockRemovalMethod, remove_blocks),
+        _by(HiddenSizeMethod, remove_hidden),
+        _by(SliceMethod, slice_model),
         _by(Preparation, rotate_model),
         _by(TrainedMethod, prune_while_training),
         _by(Recovery, recover),

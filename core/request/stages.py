@@ -11,7 +11,7 @@ from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.preparation import Preparation
 from core.methods.reconstruction import Reconstruction
-from core.methods.structured.base import BlockMethod, FactoredUnitMethod, HiddenMethod, RotationMethod
+from core.methods.structured.base import BlockRemovalMethod, FactoredUnitMethod, HiddenSizeMethod, SliceMethod
 from core.registry import build_method, get_stage, settings_of
 from core.results import Variant
 from core.specs import (
@@ -109,7 +109,7 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
     """Return what a stage would do to what an earlier one left, None where it keeps that."""
     left, method = build_method(earlier), build_method(later)
     if isinstance(left, Preparation):
-        cuts = isinstance(method, HiddenMethod | RotationMethod)
+        cuts = isinstance(method, HiddenSizeMethod | SliceMethod)
         return f"cannot cut the hidden states that {left.label} turned" if cuts else None
     if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
         return f"has no code for the zeros that {left.label} left"
@@ -123,9 +123,9 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
         return f"needs whole matrices, and {left.label} left products of two"
     if isinstance(left, ConvMethod):
         return f"needs whole convolutions, and {left.label} left products of two"
-    if isinstance(left, RotationMethod) and isinstance(method, LowRank):
+    if isinstance(left, SliceMethod) and isinstance(method, LowRank):
         return f"cannot factor the shortcuts that {left.label} put between blocks"
-    if isinstance(left, RotationMethod) and isinstance(method, BlockMethod | HiddenMethod | RotationMethod):
+    if isinstance(left, SliceMethod) and isinstance(method, BlockRemovalMethod | HiddenSizeMethod | SliceMethod):
         return f"needs hidden states that mean the same in every block, and {left.label} rotated them block by block"
     return None
 

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.convolution.base import ConvMethod
 from core.methods.inputs import Compressed, Statistics, Target
-from core.methods.structured.base import RotationMethod
+from core.methods.structured.base import SliceMethod
 from core.methods.tables import TableMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import ConvolutionPair
@@ -58,7 +58,7 @@ def check_share(made: Made) -> None:
         assert not made.case.method.takes_amount
         return
     assert sorted(report.name for report in made.reports) == sorted(sizes)
-    if not isinstance(made.method, RotationMethod):  # whose shortcuts count and are no linear's
+    if not isinstance(made.method, SliceMethod):  # whose shortcuts count and are no linear's
         told = sum(report.sparsity * sizes[report.name][0] * sizes[report.name][1] for report in made.reports)
         assert told == pytest.approx(removed, abs=1e-3)
     if made.stage.ratio_kind == "sparsity":

@@ -15,14 +15,14 @@ from core.methods.inputs import Compressed
 from core.methods.linear import LinearMethod
 from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
 from core.methods.structured.base import (
-    BlockMethod,
+    BlockRemovalMethod,
     ChannelChoice,
     FactoredUnitMethod,
     HeadChoice,
-    HiddenMethod,
-    RotationMethod,
+    HiddenSizeMethod,
+    SliceMethod,
+    StructuredBlockView,
     UnitMethod,
-    View,
 )
 from core.methods.tables import TableMethod
 from core.models.modeling_slimscope import LowRankEmbedding
@@ -50,15 +50,15 @@ class NoPruning:
         return [report(linear) for linear in self.blocks.all_linears()]
 
 
-def _all_heads(method: Method, view: View, steps: int) -> HeadChoice:
+def _all_heads(method: Method, view: StructuredBlockView, steps: int) -> HeadChoice:
     return HeadChoice(torch.arange(view.shape.query_heads), torch.arange(view.shape.kv_heads))
 
 
-def _all_channels(method: Method, view: View, count: int) -> ChannelChoice:
+def _all_channels(method: Method, view: StructuredBlockView, count: int) -> ChannelChoice:
     return ChannelChoice(torch.arange(view.shape.channels))
 
 
-def _whole(method: Method, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
+def _whole(method: Method, view: StructuredBlockView, role: str, rank: int) -> tuple[Tensor, Tensor]:
     weight = view.weight(role)
     return weight, torch.eye(weight.shape[1])
 
@@ -82,9 +82,9 @@ IDLE = {
     ConvMethod: {"plan": lambda self, options, ratio: dict.fromkeys(options)},
     UnitMethod: {"heads": _all_heads, "channels": _all_channels},
     FactoredUnitMethod: {"factor": _whole, "channels": _all_channels},
-    BlockMethod: {"keep_blocks": lambda self, views, ratio: list(range(len(views)))},
-    HiddenMethod: {"keep_hidden": lambda self, views, ratio: torch.arange(views[0].shape.hidden)},
-    RotationMethod: {"width": lambda self, hidden, weights, ratio: hidden},
+    BlockRemovalMethod: {"keep_blocks": lambda self, views, ratio: list(range(len(views)))},
+    HiddenSizeMethod: {"keep_hidden": lambda self, views, ratio: torch.arange(views[0].shape.hidden)},
+    SliceMethod: {"width": lambda self, hidden, weights, ratio: hidden},
     TrainedMethod: {"pruning": lambda self, blocks, ratio: NoPruning(blocks)},
     Recovery: {"loss": lambda self, student, teacher, batch: 0 * text_loss(student, batch)},
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.methods.base import Method
 from core.methods.linear import LinearMethod
 from core.methods.lowrank.base import LowRank
-from core.methods.structured.base import BlockMethod, HiddenMethod, RotationMethod, UnitMethod
+from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod, SliceMethod, UnitMethod
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.scored import Scored
@@ -43,10 +43,10 @@ SLACK = {
     LowRank: lambda method, unit, sizes: max(outputs + inputs for outputs, inputs in sizes),  # a rank
     LinearMethod: _rows,
     UnitMethod: lambda method, unit, sizes: unit.channel_weights,
-    BlockMethod: lambda method, unit, sizes: unit.weights / 2,
-    HiddenMethod: lambda method, unit, sizes: BLOCKS * unit.weights / unit.hidden / 2,
+    BlockRemovalMethod: lambda method, unit, sizes: unit.weights / 2,
+    HiddenSizeMethod: lambda method, unit, sizes: BLOCKS * unit.weights / unit.hidden / 2,
     # Half a column of every block, whose two shortcuts are width x width.
-    RotationMethod: lambda method, unit, sizes: BLOCKS * (unit.weights / unit.hidden + 4 * unit.hidden) / 2,
+    SliceMethod: lambda method, unit, sizes: BLOCKS * (unit.weights / unit.hidden + 4 * unit.hidden) / 2,
     TrainedMethod: _trained,
 }
 

@@ -43,7 +43,7 @@ class StructuredParameters(MethodParameters):
 
 
 @dataclass
-class View:
+class StructuredBlockView:
     """A block as a method sees it; by role, what was observed of it so far."""
 
     units: Units
@@ -84,7 +84,7 @@ class ChannelChoice:
     bias: Tensor | None = None  # (hidden,)
 
 
-class Structured(Method):
+class StructuredMethod(Method):
     """Removes whole parts of the blocks, so that matrices get smaller. The subclasses say which parts."""
 
     family = "structured"
@@ -102,7 +102,7 @@ class Structured(Method):
         """Return the sums over the input of a linear with this role that are read, observed or in a walk."""
         return frozenset()
 
-    def accumulator(self, view: View, role: str) -> Accumulator:
+    def accumulator(self, view: StructuredBlockView, role: str) -> Accumulator:
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""
         raise NotImplementedError
 
@@ -111,27 +111,27 @@ class Structured(Method):
         return SELECTION * shape.block_weights + walking(shape, text, 1, self.sums)
 
 
-class UnitMethod(Structured):
+class UnitMethod(StructuredMethod):
     """Removes heads and FFN channels. Subclasses score them in `heads` and `channels`, here at once."""
 
     parameters: StructuredParameters
     Parameters = StructuredParameters
 
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+    def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         """Return how much each block loses; `ratio` is of all blocks' linear weights."""
         shapes = [view.shape for view in views]
         return allocate(shapes, ratio, uniform(shapes, ratio))
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         """Choose which heads stay when `steps` attention steps (see `Geometry`) go."""
         raise NotImplementedError
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         """Choose which FFN channels stay when `count` go."""
         raise NotImplementedError
 
 
-class WalkedUnitMethod(UnitMethod):
+class SequentialUnitMethod(UnitMethod):
     """Decides each block on the output of the shrunk blocks before it."""
 
     reads = "calibration"
@@ -144,17 +144,17 @@ class WalkedUnitMethod(UnitMethod):
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
 
 
-class FactoredUnitMethod(WalkedUnitMethod):
+class FactoredUnitMethod(SequentialUnitMethod):
     """Gives attention's matrices a lower rank, as `Removal.ranks` has it, and removes FFN channels."""
 
     keeps = "nothing"
 
-    def factor(self, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
+    def factor(self, view: StructuredBlockView, role: str, rank: int) -> tuple[Tensor, Tensor]:
         """Return (left (out, rank), right (rank, in)) of an attention matrix."""
         raise NotImplementedError
 
 
-class BlockMethod(Structured):
+class BlockRemovalMethod(StructuredMethod):
     """Removes whole blocks."""
 
     touches = frozenset()  # what stays is as it was
@@ -163,22 +163,22 @@ class BlockMethod(Structured):
     def rounding(self, blocks: int, inputs: int) -> float:
         return 0.5 / blocks
 
-    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+    def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
         """Return the blocks that stay, ascending."""
         raise NotImplementedError
 
 
-class HiddenMethod(Structured):
+class HiddenSizeMethod(StructuredMethod):
     """Removes entries of the hidden states, from every matrix."""
 
     touches = frozenset({"linears", "tables"})
 
-    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
+    def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
         """Return the entries of the hidden states that stay, ascending."""
         raise NotImplementedError
 
 
-class RotationMethod(Structured):
+class SliceMethod(StructuredMethod):
     """Gives the hidden states another basis, block by block, and keeps its first directions."""
 
     touches = frozenset({"linears", "tables"})

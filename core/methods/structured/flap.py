@@ -15,8 +15,8 @@ from core.methods.cost import Sum
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
+    StructuredBlockView,
     UnitMethod,
-    View,
     keep_heads,
     keep_largest,
     step_scores,
@@ -64,13 +64,13 @@ class FLAP(UnitMethod):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"sqnorm", "mean"})
 
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+    def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
         steps = [step_scores(_head_scores(view), view.shape) for view in views]
         channels = [_standardised(_metric(view, "down")).sort().values.tolist() for view in views]
         return allocate_globally(shapes, ratio, steps, channels)
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         from core.models.parts.units import spread
 
         shape = view.shape
@@ -79,12 +79,12 @@ class FLAP(UnitMethod):
         kept = spread(choice.query_heads, shape.head_dim)
         return HeadChoice(choice.query_heads, choice.kv_heads, bias=_mean_output(view, "o", kept))
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         kept = keep_largest(_metric(view, "down"), count)
         return ChannelChoice(kept, bias=_mean_output(view, "down", kept))
 
 
-def _metric(view: View, role: str) -> Tensor:
+def _metric(view: StructuredBlockView, role: str) -> Tensor:
     """Return the fluctuation score of each input of o or down, (in,)."""
     statistics = view.inputs[role]
     score = statistics.variance * view.weight(role).square().sum(0)
@@ -95,12 +95,12 @@ def _standardised(score: Tensor) -> Tensor:
     return (score - score.mean()) / score.std().clamp_min(1e-30)
 
 
-def _head_scores(view: View) -> Tensor:
+def _head_scores(view: StructuredBlockView) -> Tensor:
     """Return the mean standardised score of each query head's columns, (query heads,)."""
     return _standardised(_metric(view, "o")).view(view.shape.query_heads, -1).mean(1)
 
 
-def _mean_output(view: View, role: str, kept: Tensor) -> Tensor:
+def _mean_output(view: StructuredBlockView, role: str, kept: Tensor) -> Tensor:
     """Return what the removed inputs add to the output on average, (out,)."""
     mean = view.inputs[role].mean.clone()  # (in,)
     mean[kept.to(mean.device)] = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import SELECTION, differentiating, gradient_bytes
-from core.methods.structured.base import Structured, StructuredParameters, UnitMethod, View
+from core.methods.structured.base import StructuredBlockView, StructuredMethod, StructuredParameters, UnitMethod
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class GradientParameters(StructuredParameters):
     )
 
 
-class WholeEnds:
+class KeepEndBlocks:
     """Leaves the first and the last blocks whole; the others lose the same share."""
 
     parameters: GradientParameters
 
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+    def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
         asked = (self.parameters.whole_first, self.parameters.whole_last)
         first, last = (
@@ -54,7 +54,7 @@ class WholeEnds:
         return round(first / 32 * blocks), round(last / 32 * blocks)
 
 
-class Gradients(Structured):
+class Gradients(StructuredMethod):
     """Observes the gradients of every linear's weight, one calibration window after the other."""
 
     reads = "calibration"
@@ -74,7 +74,7 @@ class Gradients(Structured):
     def tells_first(self) -> str:
         return "gradients"
 
-    def accumulator(self, view: View, role: str) -> Accumulator:
+    def accumulator(self, view: StructuredBlockView, role: str) -> Accumulator:
         from core.methods.structured.taylor import Moments
 
         return Moments(squares=self.second_order)
@@ -91,7 +91,7 @@ class Gradients(Structured):
         return gradient_bytes(shape, text, copies=3)
 
 
-class GradientUnitMethod(WholeEnds, Gradients, UnitMethod):
+class GradientUnitMethod(KeepEndBlocks, Gradients, UnitMethod):
     """Removes heads and channels by what the gradients say of them."""
 
     parameters: GradientParameters

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest, step_scores
+from core.methods.structured.base import (
+    ChannelChoice,
+    HeadChoice,
+    StructuredBlockView,
+    keep_heads,
+    keep_largest,
+    step_scores,
+)
 from core.methods.structured.budget import Removal, allocate_globally
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
@@ -76,7 +83,7 @@ class HyWIA(GradientUnitMethod):
     parameters: HyWIAParameters
     Parameters = HyWIAParameters
 
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+    def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         self._mix(views)
         removals = super().allocate(views, ratio)
         if self.parameters.ranking == "block":
@@ -89,7 +96,7 @@ class HyWIA(GradientUnitMethod):
             may_shrink=[removal != Removal() for removal in removals],
         )
 
-    def _mix(self, views: Sequence[View]) -> None:
+    def _mix(self, views: Sequence[StructuredBlockView]) -> None:
         """Find each block's unit scores; a block's context is its mean importance among all blocks."""
         import torch
 
@@ -104,15 +111,15 @@ class HyWIA(GradientUnitMethod):
                     share = torch.softmax(local * context / 2**0.5, dim=0)[0]  # (units,)
                 view.scores[kind] = share * local[0] + (1 - share) * local[1]
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         score = view.scores["heads"]  # (query heads,)
         return keep_heads(score, score.new_zeros(view.shape.kv_heads), steps, view.shape)
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         return ChannelChoice(keep_largest(view.scores["channels"], count))
 
 
-def _importances(view: View, kind: str) -> tuple[Tensor, Tensor]:
+def _importances(view: StructuredBlockView, kind: str) -> tuple[Tensor, Tensor]:
     """Return (fine, coarse) importances of heads or channels, each (units,).
 
     Fine: sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value head

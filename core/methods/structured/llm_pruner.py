@@ -15,12 +15,12 @@ from pydantic import Field
 
 from core.methods.parameters import MethodParameters
 from core.methods.structured.base import (
-    BlockMethod,
+    BlockRemovalMethod,
     ChannelChoice,
     HeadChoice,
-    HiddenMethod,
-    Structured,
-    View,
+    HiddenSizeMethod,
+    StructuredBlockView,
+    StructuredMethod,
     keep_heads,
     keep_largest,
 )
@@ -53,7 +53,7 @@ class LLMPrunerParameters(GradientParameters):
     )
 
 
-class _Declared(Structured):
+class _Declared(StructuredMethod):
     """What is one method to people, whatever goes."""
 
     name = "llm-pruner"
@@ -89,11 +89,11 @@ class LLMPruner(_Declared, GradientUnitMethod):
     parameters: LLMPrunerParameters
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Structured:
+    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> StructuredMethod:
         kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
         return kinds[cls(parameters).parameters.granularity](parameters, seed)
 
-    def _scores(self, view: View):
+    def _scores(self, view: StructuredBlockView):
         from core.methods.structured.taylor import element_scores, unit_scores
 
         taylor = self.parameters.taylor
@@ -104,22 +104,22 @@ class LLMPruner(_Declared, GradientUnitMethod):
             fold=self.parameters.fold,
         )
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         from core.methods.structured.taylor import total
 
         scores = self._scores(view)[0]
         return keep_heads(total(scores, ("q", "o")), total(scores, ("k", "v")), steps, view.shape)
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         from core.methods.structured.taylor import total
 
         return ChannelChoice(keep_largest(total(self._scores(view)[1], ("gate", "up", "down")), count))
 
 
-class LLMPrunerChannels(_Declared, Gradients, HiddenMethod):
+class LLMPrunerChannels(_Declared, Gradients, HiddenSizeMethod):
     """Entries of the hidden states go."""
 
-    def keep_hidden(self, views: Sequence[View], ratio: float) -> Tensor:
+    def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
         """Score an entry of the hidden states by all that reads or writes it in the blocks."""
         from core.methods.structured.taylor import element_scores
 
@@ -133,9 +133,9 @@ class LLMPrunerChannels(_Declared, Gradients, HiddenMethod):
         return keep_largest(score, min(round(ratio * len(score)), len(score) - 1))
 
 
-class LLMPrunerLayers(_Declared, BlockMethod):
+class LLMPrunerLayers(_Declared, BlockRemovalMethod):
     """The last whole blocks go; nothing is read."""
 
-    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+    def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
         """Keep the first blocks; `ratio` is met to half a block."""
         return list(range(blocks_left(len(views), ratio)))

@@ -15,7 +15,13 @@ from pydantic import Field
 
 from core.methods.cost import Sum
 from core.methods.parameters import WalkerParameters
-from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, StructuredParameters, View, keep_largest
+from core.methods.structured.base import (
+    ChannelChoice,
+    FactoredUnitMethod,
+    StructuredBlockView,
+    StructuredParameters,
+    keep_largest,
+)
 from core.methods.structured.budget import Removal, with_steps
 from core.methods.terms import Citation
 
@@ -83,7 +89,7 @@ class LoRAP(FactoredUnitMethod):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"sqnorm"})
 
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+    def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         """Ranks take their share of each block first; channels take what is left of the ratio."""
         shapes = [view.shape for view in views]
         ranks, lost = [], 0
@@ -96,13 +102,13 @@ class LoRAP(FactoredUnitMethod):
         removals = with_steps(shapes, rest, [rest] * len(shapes), [0] * len(shapes))
         return [replace(removal, ranks=own) for removal, own in zip(removals, ranks, strict=True)]
 
-    def factor(self, view: View, role: str, rank: int) -> tuple[Tensor, Tensor]:
+    def factor(self, view: StructuredBlockView, role: str, rank: int) -> tuple[Tensor, Tensor]:
         from core.methods.lowrank.decompose import nonzero, truncate
 
         weighed = self.parameters.weighting == "activations"  # equation 6
         return truncate(view.weight(role), nonzero(view.inputs[role].sqnorm.sqrt()) if weighed else None, rank)
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         score = channel_scores(view)
         spared = int(LEAST_SHARE * len(score)) if self.parameters.spare_least else 0
         return ChannelChoice(keep_largest(score, count, spared))
@@ -134,7 +140,7 @@ def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: 
     return ranks
 
 
-def channel_scores(view: View) -> Tensor:
+def channel_scores(view: StructuredBlockView) -> Tensor:
     """Return the importance of each FFN channel (channels,), equation 9: norms of |W| times its inputs' norms."""
     inputs = view.inputs["up"].sqnorm.sqrt()
     score = view.weight("down").norm(dim=0) * view.inputs["down"].sqnorm.sqrt()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.structured.base import ChannelChoice, HeadChoice, View, keep_heads, keep_largest
+from core.methods.structured.base import ChannelChoice, HeadChoice, StructuredBlockView, keep_heads, keep_largest
 from core.methods.structured.gradients import GradientParameters, GradientUnitMethod
 from core.methods.terms import Citation
 
@@ -102,7 +102,7 @@ class LoRAPrune(GradientUnitMethod):
     def observations(self) -> tuple[str, ...]:
         return (f"unit scores of gradients seen through rank {self.parameters.rank}",)
 
-    def accumulator(self, view: View, role: str) -> LoraScore:
+    def accumulator(self, view: StructuredBlockView, role: str) -> LoraScore:
         return LoraScore(role, view.shape, self.parameters.rank, self._generator)
 
     def whole(self, blocks: int, ratio: float) -> tuple[int, int]:
@@ -113,10 +113,10 @@ class LoRAPrune(GradientUnitMethod):
     def _generator(self) -> torch.Generator:
         return self.generator()
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         scores = {role: view.gradients[role]["score"] for role in ("q", "k", "v", "o")}
         return keep_heads(scores["q"] + scores["o"], scores["k"] + scores["v"], steps, view.shape)
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         score = reduce(add, (view.gradients[role]["score"] for role in (*view.ffn_roles, "down")))
         return ChannelChoice(keep_largest(score, count))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
+    StructuredBlockView,
     UnitMethod,
-    View,
     head_sums,
     keep_heads,
     keep_largest,
@@ -42,20 +42,20 @@ class NeuronMagnitude(UnitMethod):
     formulas = (r"S_u = \sum_{w \in u} w^2",)
     colour = 4
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         shape = view.shape
         queries = _rows(view, "q") + _columns(view, "o")
         keys = _rows(view, "k") + _rows(view, "v")
         return keep_heads(head_sums(queries, shape.query_heads), head_sums(keys, shape.kv_heads), steps, shape)
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         score = sum(_rows(view, role) for role in view.ffn_roles) + _columns(view, "down")
         return ChannelChoice(keep_largest(score, count))
 
 
-def _rows(view: View, role: str) -> Tensor:
+def _rows(view: StructuredBlockView, role: str) -> Tensor:
     return view.weight(role).square().sum(1)
 
 
-def _columns(view: View, role: str) -> Tensor:
+def _columns(view: StructuredBlockView, role: str) -> Tensor:
     return view.weight(role).square().sum(0)

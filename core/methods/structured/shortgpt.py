@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.methods.structured.base import BlockMethod, View
+from core.methods.structured.base import BlockRemovalMethod, StructuredBlockView
 from core.methods.structured.budget import blocks_left
 from core.methods.terms import Citation
 
 
-class ShortGPT(BlockMethod):
+class ShortGPT(BlockRemovalMethod):
     name = "shortgpt"
     label = "ShortGPT"
     citation = Citation(
@@ -42,7 +42,7 @@ class ShortGPT(BlockMethod):
     reads = "calibration"
     observes = "similarity"
 
-    def keep_blocks(self, views: Sequence[View], ratio: float) -> list[int]:
+    def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
         """Keep the blocks of least similarity; `ratio` is met to half a block."""
         stay = blocks_left(len(views), ratio)
         by_influence = sorted(range(len(views)), key=lambda index: views[index].similarity)

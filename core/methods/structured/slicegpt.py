@@ -11,14 +11,14 @@ import math
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.structured.base import RotationMethod
+from core.methods.structured.base import SliceMethod
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class SliceGPT(RotationMethod):
+class SliceGPT(SliceMethod):
     name = "slicegpt"
     label = "SliceGPT"
     citation = Citation(

@@ -18,9 +18,9 @@ from core.methods.inputs import Statistics
 from core.methods.structured.base import (
     ChannelChoice,
     HeadChoice,
+    SequentialUnitMethod,
+    StructuredBlockView,
     StructuredParameters,
-    View,
-    WalkedUnitMethod,
     keep_largest,
 )
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate
@@ -66,7 +66,7 @@ class SlimLLMParameters(StructuredParameters):
     )
 
 
-class SlimLLM(WalkedUnitMethod):
+class SlimLLM(SequentialUnitMethod):
     name = "slimllm"
     label = "SlimLLM"
     version = 2
@@ -113,7 +113,7 @@ class SlimLLM(WalkedUnitMethod):
     def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
-    def allocate(self, views: Sequence[View], ratio: float) -> list[Removal]:
+    def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         shares = self._shares([view.similarity for view in views], ratio)
         return allocate([view.shape for view in views], ratio, shares)
 
@@ -131,7 +131,7 @@ class SlimLLM(WalkedUnitMethod):
         shares[chosen] = ratio * len(similarity) * torch.softmax(alpha * cosines[chosen], dim=0)
         return shares.tolist()
 
-    def heads(self, view: View, steps: int) -> HeadChoice:
+    def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         import torch
 
         from core.methods.structured.correlation import choose_units, contributions
@@ -151,7 +151,7 @@ class SlimLLM(WalkedUnitMethod):
         columns = spread(query_heads, shape.head_dim)
         return HeadChoice(query_heads, kv_heads, *self._recover(weight, statistics, columns))
 
-    def channels(self, view: View, count: int) -> ChannelChoice:
+    def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
         score = channel_scores(view)
         spared = round(LEAST_SHARE * len(score)) if self.parameters.spare_least else 0
         kept = keep_largest(score, count, spared)
@@ -169,7 +169,7 @@ class SlimLLM(WalkedUnitMethod):
         return scale if scaled else None, bias.float()
 
 
-def channel_scores(view: View) -> Tensor:
+def channel_scores(view: StructuredBlockView) -> Tensor:
     """Return the importance of each FFN channel, (channels,): its own matrices' share in gate, up and down.
 
     |W_gate,j n| + |W_up,j n| with n the norms of the block FFN's inputs, and |h_j| |w V' d_j|: V the principal

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.methods.structured.base import View, head_sums
+from core.methods.structured.base import StructuredBlockView, head_sums
 
 Taylor = Literal["vector", "first", "second", "mix"]
 Score = Callable[[Tensor, dict[str, Tensor]], Tensor]  # of a weight (out, in) and its moments
@@ -56,14 +56,14 @@ def element_scores(weight: Tensor, moments: dict[str, Tensor], taylor: Taylor) -
     return (weight * moments["first"] - curvature / 2).abs_()
 
 
-def matrix_scores(view: View, role: str, score: Score) -> Tensor:
+def matrix_scores(view: StructuredBlockView, role: str, score: Score) -> Tensor:
     """Return the sums of a matrix's elements along each row, (out,), or along each column, (in,), of o and down."""
     elements = score(view.weight(role), view.gradients[role])
     return elements.sum(0 if role in ("o", "down") else 1)
 
 
 def unit_scores(
-    view: View, score: Score, signed: bool = False, fold: str = "contiguous"
+    view: StructuredBlockView, score: Score, signed: bool = False, fold: str = "contiguous"
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, matrix by matrix.
 

@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.quantised.rotate import Rotate
-from core.methods.structured.base import FactoredUnitMethod, RotationMethod
+from core.methods.structured.base import FactoredUnitMethod, SliceMethod
 from core.models.facts import config_of
 from core.models.sources import identify_again
 from core.registry import get_stage
@@ -77,7 +77,7 @@ class GGUF(Format):
                     f"GGUF has no form for the factors that {method.label} leaves of the embedding; export it as "
                     "huggingface, or round the embedding, as rtn@8bit,on=embedding does."
                 )
-            if issubclass(method, RotationMethod):
+            if issubclass(method, SliceMethod):
                 raise UserError(
                     f"GGUF has no form for blocks that turn their states, as {method.label} leaves them; export it as "
                     "huggingface, or compress with a method that removes heads and channels or rounds weights."

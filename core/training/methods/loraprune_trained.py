@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.structured.base import View
-from core.methods.structured.gradients import GradientParameters, WholeEnds
+from core.methods.structured.base import StructuredBlockView
+from core.methods.structured.gradients import GradientParameters, KeepEndBlocks
 from core.methods.structured.loraprune import LoRAPrune
 from core.training.base import Pruning, RecoveryParameters, TrainedMethod
 
@@ -42,7 +42,7 @@ class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
     )
 
 
-class LoRAPruneTrained(WholeEnds, TrainedMethod):
+class LoRAPruneTrained(KeepEndBlocks, TrainedMethod):
     name = "loraprune-trained"
     label = "LoRAPrune while training"
     family = "structured"
@@ -80,7 +80,7 @@ class LoRAPruneTrained(WholeEnds, TrainedMethod):
         from core.training.methods.unit_masks import UnitMasks
 
         own = self.parameters
-        views = [View(find_units(blocks, index, own.attention)) for index in range(len(blocks.holder))]
+        views = [StructuredBlockView(find_units(blocks, index, own.attention)) for index in range(len(blocks.holder))]
         for view in views:
             check_heads(view.units)
         return UnitMasks(views, self.allocate(views, ratio), own.every, own.warmup, own.cooldown)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.evaluation.layers import unit_reports
-from core.methods.structured.base import View, head_sums, keep_heads, keep_largest
+from core.methods.structured.base import StructuredBlockView, head_sums, keep_heads, keep_largest
 from core.methods.structured.budget import Removal
 from core.models.parts.units import Kept, spread
 from core.results import LayerReport
@@ -29,7 +29,7 @@ class UnitMasks:
 
     def __init__(
         self,
-        views: Sequence[View],
+        views: Sequence[StructuredBlockView],
         removals: Sequence[Removal],
         every: int,
         warmup: float,
@@ -80,7 +80,7 @@ class UnitMasks:
                 self._mask(view)
             self.complete = share == 1
 
-    def _score(self, view: View, role: str, adapter: SparseLora, name: str) -> None:
+    def _score(self, view: StructuredBlockView, role: str, adapter: SparseLora, name: str) -> None:
         """Average in |G W'| summed over units and divided by its norm, G = g_B A + B g_A - g_B g_A (equation 9)."""
         a, b = adapter.pair  # (rank, in), (out, rank)
         if a.grad is None or b.grad is None:
@@ -96,7 +96,7 @@ class UnitMasks:
         known = self.scores.get(name)
         self.scores[name] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
-    def _choose(self, view: View, removal: Removal, share: float) -> None:
+    def _choose(self, view: StructuredBlockView, removal: Removal, share: float) -> None:
         """Choose what stays when a share of the removal is due; what is gone stays gone."""
         block, linears = view.units.block, view.units.linears
         of = {role: self.scores[linear.name].cpu() for role, linear in linears.items()}
@@ -108,7 +108,7 @@ class UnitMasks:
         channels = _without(reduce(add, (of[role] for role in (*view.ffn_roles, "down"))), self.channels[block])
         self.channels[block] = keep_largest(channels, math.floor(share * removal.channels))
 
-    def _mask(self, view: View) -> None:
+    def _mask(self, view: StructuredBlockView) -> None:
         shape, block = view.shape, view.units.block
         query_heads, kv_heads = self.heads[block]
         queries, keys = (spread(heads, shape.head_dim) for heads in (query_heads, kv_heads))

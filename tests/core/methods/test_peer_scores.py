@@ -5,7 +5,7 @@ import torch
 
 from core.engine.gradients import gather_gradients
 from core.methods.inputs import Statistics
-from core.methods.structured.base import View
+from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.flap import FLAP
 from core.methods.structured.lorap import LoRAP, channel_scores
 from core.methods.structured.loraprune import DECAY, LoRAPrune
@@ -28,7 +28,7 @@ def inputs():
 
 
 def view_of(inputs, **config):
-    view = View(find_units(find_blocks(tiny(**config)), 0))
+    view = StructuredBlockView(find_units(find_blocks(tiny(**config)), 0))
     for role, tokens in inputs.items():
         view.inputs[role] = Statistics(len(tokens), {"sqnorm": tokens.square().sum(0), "mean": tokens.mean(0)})
     return view
@@ -95,7 +95,7 @@ def test_lorap_spares_one_channel_in_a_hundred(inputs):
 
 def test_loraprunes_scores_are_those_of_an_adapters_own_gradients():
     model, tokens = tiny(), windows(3)
-    view, method = View(find_units(find_blocks(model), 1)), LoRAPrune(seed=4)
+    view, method = StructuredBlockView(find_units(find_blocks(model), 1)), LoRAPrune(seed=4)
     watched = {linear: method.accumulator(view, role) for role, linear in view.units.linears.items()}
     gather_gradients(model, watched, tokens, torch.device("cpu"), silent)
     for linear, accumulator in watched.items():

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from core.context import Context, StageInput
 from core.engine.by_rotation import slice_model
 from core.errors import UserError
-from core.methods.structured.base import Structured, UnitMethod, keep_largest
+from core.methods.structured.base import StructuredMethod, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
 from core.methods.structured.slicegpt import SliceGPT
 from core.models.manifest import load_model_folder, save_model
@@ -24,7 +24,7 @@ from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
-STRUCTURED = [method for method in METHODS if issubclass(method, Structured)]
+STRUCTURED = [method for method in METHODS if issubclass(method, StructuredMethod)]
 UNITS = [method for method in STRUCTURED if issubclass(method, UnitMethod)]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
 SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")

@@ -8,7 +8,7 @@ import torch
 from core.engine.gradients import gather_gradients
 from core.methods.inputs import Statistics
 from core.methods.lowrank.decompose import nonzero, truncate
-from core.methods.structured.base import View, keep_heads, keep_largest
+from core.methods.structured.base import StructuredBlockView, keep_heads, keep_largest
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
 from core.methods.structured.hywia import HyWIA, HyWIAParameters
 from core.methods.structured.lorap import split_ranks
@@ -130,7 +130,7 @@ def test_constant_outputs_neither_divide_by_zero_nor_count():
 
 
 def observed_view(inputs_by_role):
-    view = View(find_units(find_blocks(tiny()), 0))
+    view = StructuredBlockView(find_units(find_blocks(tiny()), 0))
     for role, inputs in inputs_by_role.items():
         gram = inputs.T @ inputs
         view.inputs[role] = Statistics(len(inputs), {"sqnorm": gram.diagonal(), "gram": gram, "mean": inputs.mean(0)})
@@ -192,7 +192,7 @@ def gather(model, views, tokens):
 
 def test_taylor_scores_are_those_of_each_windows_own_gradient():
     model, tokens = tiny(), windows(3)
-    view = View(find_units(find_blocks(model), 1))
+    view = StructuredBlockView(find_units(find_blocks(model), 1))
     gather(model, [view], tokens)
     weight = view.units.linears["down"].module.weight
     own = [
@@ -212,7 +212,7 @@ def test_taylor_scores_are_those_of_each_windows_own_gradient():
 def test_gradients_need_the_logits_of_a_few_tokens_only(name, monkeypatch):
     """Of a large vocabulary those of a whole window are more than the model."""
     model, tokens = tiny(name), windows(2)
-    view = View(find_units(find_blocks(model), 1))
+    view = StructuredBlockView(find_units(find_blocks(model), 1))
     weight = view.units.linears["up"].module.weight
     own = [torch.autograd.grad(model(input_ids=w[None], labels=w[None]).loss, weight)[0] for w in tokens]
     monkeypatch.setattr(losses, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
@@ -225,7 +225,7 @@ def test_gradients_need_the_logits_of_a_few_tokens_only(name, monkeypatch):
 
 def test_query_heads_are_folded_to_the_key_head_they_read_unless_asked_otherwise():
     model = tiny()
-    view = View(find_units(find_blocks(model), 0, "groups"))
+    view = StructuredBlockView(find_units(find_blocks(model), 0, "groups"))
     view.gradients = {role: {"first": torch.ones_like(linear.weight)} for role, linear in view.units.linears.items()}
     plain, strided = (
         unit_scores(view, lambda w, m: element_scores(w, m, "first"), fold=fold)[0]["q"]
@@ -254,7 +254,7 @@ def test_the_least_important_channels_may_be_spared():
 
 def hywia_views(count=4):
     model, tokens = tiny(num_hidden_layers=count), windows(3)
-    views = [View(find_units(find_blocks(model), index)) for index in range(count)]
+    views = [StructuredBlockView(find_units(find_blocks(model), index)) for index in range(count)]
     gather(model, views, tokens)
     return views
 
