@@ -24,7 +24,7 @@ from core.methods.lowrank.svd_llm import SVDLLM
 from core.methods.preparation import Preparation
 from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
-from core.methods.quantised.base import Quantised
+from core.methods.quantised.base import QuantisedMethod
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rotate import Rotate
@@ -142,7 +142,9 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
     if card is None or card.grid is None or len(stages) > 1 or not quantises(stages[0]):
         return False
     method, bits = _kept(stages[0]), parse_bits(stages[0].pattern or "")
-    return isinstance(method, Quantised) and method.any_zeros and (bits, method.parameters.group_size) == card.grid
+    return (
+        isinstance(method, QuantisedMethod) and method.any_zeros and (bits, method.parameters.group_size) == card.grid
+    )
 
 
 def _kept(stage: Stage) -> Method:

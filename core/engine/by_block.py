@@ -14,7 +14,7 @@ from core.context import Context, StageInput, StageResult
 from core.engine.forms import make_walker
 from core.evaluation.layers import relative_error, report
 from core.methods.inputs import Target
-from core.methods.quantised.blocks import BlockQuantised, BlockView
+from core.methods.quantised.blocks import BlockQuantMethod, BlockView
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import put_on
 from core.models.parts.reference import forget
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def round_blocks(model: PreTrainedModel, method: BlockQuantised, given: StageInput, context: Context) -> StageResult:
+def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageInput, context: Context) -> StageResult:
     """Round every linear of the model in place.
 
     Raises `UserError` where the stage does not fit the model, before anything is changed.

@@ -23,7 +23,7 @@ from core.methods.dense import Dense
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.linear import LinearMethod
 from core.methods.preparation import Preparation
-from core.methods.quantised.blocks import BlockQuantised
+from core.methods.quantised.blocks import BlockQuantMethod
 from core.methods.structured.base import (
     BlockRemovalMethod,
     FactoredUnitMethod,
@@ -60,7 +60,7 @@ RUNNERS = dict(
     [
         _by(Dense, _nothing),
         _by(LinearMethod, compress_linears),
-        _by(BlockQuantised, round_blocks),
+        _by(BlockQuantMethod, round_blocks),
         _by(TableMethod, quantise_tables),
         _by(ConvMethod, decompose_convolutions),
         _by(EmbeddingMethod, factor_embedding),

@@ -13,7 +13,7 @@ from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.inputs import Compressed
 from core.methods.linear import LinearMethod
-from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
+from core.methods.quantised.blocks import BlockQuantMethod, BlockView, QuantisedLinear
 from core.methods.structured.base import (
     BlockRemovalMethod,
     ChannelChoice,
@@ -63,9 +63,9 @@ def _whole(method: Method, view: StructuredBlockView, role: str, rank: int) -> t
     return weight, torch.eye(weight.shape[1])
 
 
-def _unrounded(method: Method, view: BlockView, *_: Any) -> dict[str, Rounded]:
+def _unrounded(method: Method, view: BlockView, *_: Any) -> dict[str, QuantisedLinear]:
     weights = {linear.name: linear.weight.clone() for linear in view.linears}
-    return {name: Rounded(weight, Compressed(weight), weight) for name, weight in weights.items()}
+    return {name: QuantisedLinear(weight, Compressed(weight), weight) for name, weight in weights.items()}
 
 
 def _whole_table(method: Method, table: Tensor, *_: Any) -> tuple[LowRankEmbedding, str]:
@@ -77,7 +77,7 @@ def _whole_table(method: Method, table: Tensor, *_: Any) -> tuple[LowRankEmbeddi
 IDLE = {
     TableMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
     EmbeddingMethod: {"factored": _whole_table},
-    BlockQuantised: {"round_block": _unrounded},
+    BlockQuantMethod: {"round_block": _unrounded},
     LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},
     ConvMethod: {"plan": lambda self, options, ratio: dict.fromkeys(options)},
     UnitMethod: {"heads": _all_heads, "channels": _all_channels},

@@ -15,7 +15,7 @@ from core.methods.cost import walking
 from core.methods.groups import ScaleParameters, SymmetricScales
 from core.methods.inputs import Compressed, Target
 from core.methods.quantised.base import GroupParameters
-from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
+from core.methods.quantised.blocks import BlockQuantMethod, BlockView, QuantisedLinear
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class AutoRoundParameters(ScaleParameters, GroupParameters):
     )
 
 
-class AutoRound(SymmetricScales, BlockQuantised):
+class AutoRound(SymmetricScales, BlockQuantMethod):
     name = "autoround"
     label = "AutoRound"
     citation = Citation(
@@ -74,14 +74,14 @@ class AutoRound(SymmetricScales, BlockQuantised):
         learning = walking(shape, one, 3 * self.parameters.iterations, self.sums)
         return super().cost(shape, text) + walking(shape, text, 3, self.sums) + learning
 
-    def round_block(self, view: BlockView, target: Target) -> dict[str, Rounded]:
+    def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         from core.methods.quantised.inputs import read_inputs
-        from core.methods.quantised.signed import Learnt, learn
+        from core.methods.quantised.signed import LearnedRounding, learn
 
         how = self.parameters
         inputs = read_inputs(view)
         made = {
-            linear.name: Learnt(linear, int(target.bits), self.group(linear.shape[1]), how.symmetric, how.grid)
+            linear.name: LearnedRounding(linear, int(target.bits), self.group(linear.shape[1]), how.symmetric, how.grid)
             for linear in view.linears
         }
         if how.iterations:
@@ -90,5 +90,7 @@ class AutoRound(SymmetricScales, BlockQuantised):
         for linear in view.linears:
             before = linear.weight.float()
             weight, grid = made[linear.name].settled(before)
-            found[linear.name] = Rounded(before, Compressed(weight, grid=grid), inputs[linear.name].sample(None))
+            found[linear.name] = QuantisedLinear(
+                before, Compressed(weight, grid=grid), inputs[linear.name].sample(None)
+            )
         return found

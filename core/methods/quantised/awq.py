@@ -15,7 +15,7 @@ from core.methods.cost import walking
 from core.methods.groups import SymmetricScales
 from core.methods.inputs import Compressed, Target
 from core.methods.quantised.base import GridParameters
-from core.methods.quantised.blocks import BlockQuantised, BlockView, Rounded
+from core.methods.quantised.blocks import BlockQuantMethod, BlockView, QuantisedLinear
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class AWQParameters(GridParameters):
     )
 
 
-class AWQ(SymmetricScales, BlockQuantised):
+class AWQ(SymmetricScales, BlockQuantMethod):
     name = "awq"
     label = "AWQ"
     citation = Citation(
@@ -90,7 +90,7 @@ class AWQ(SymmetricScales, BlockQuantised):
             + walking(shape, looked, self.parameters.steps, self.sums)
         )
 
-    def round_block(self, view: BlockView, target: Target) -> dict[str, Rounded]:
+    def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         from core.methods.find import find_grid
         from core.methods.quantised.inputs import read_inputs
         from core.methods.quantised.scaling import best_scales, clipped, inspect, judges
@@ -124,5 +124,5 @@ class AWQ(SymmetricScales, BlockQuantised):
                 weight = clipped(before, sample, self.group(before.shape[1]), nearest)
             grid = grid_of(weight)
             note = None if linear.name in scales else "not scaled"
-            found[linear.name] = Rounded(before, Compressed(grid.nearest(weight), grid=grid, note=note), sample)
+            found[linear.name] = QuantisedLinear(before, Compressed(grid.nearest(weight), grid=grid, note=note), sample)
         return found

@@ -32,7 +32,7 @@ class GridParameters(ScaleParameters, GroupParameters):
     )
 
 
-class Quantised(LinearMethod):
+class QuantisedMethod(LinearMethod):
     """Rounds the weights of each linear. The amount is bits a weight, without scales and zeros."""
 
     family = "quantisation"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.inputs import Compressed, Target
-from core.methods.quantised.base import Quantised
+from core.methods.quantised.base import QuantisedMethod
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,7 +29,7 @@ class BlockView:
 
 
 @dataclass(frozen=True)
-class Rounded:
+class QuantisedLinear:
     """A linear of a block after a method: what it was rounded from, to what, and inputs that it is judged on."""
 
     before: Tensor  # (out, in) fp32, of the same function of its inputs as the dense weight was
@@ -37,13 +37,13 @@ class Rounded:
     sample: Tensor  # (tokens, in)
 
 
-class BlockQuantised(Quantised):
+class BlockQuantMethod(QuantisedMethod):
     """Rounds all linears of a block, block after block, each on the output of the rounded blocks before it."""
 
     by_layer: ClassVar[bool] = False  # what a block computes is changed as a whole
     follows_dense: ClassVar[bool] = False  # whether it compares with what comes out of the dense model's block
     reads = "calibration"
 
-    def round_block(self, view: BlockView, target: Target) -> dict[str, Rounded]:
+    def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         """Return what becomes of each linear, by name. Other weights of the block may be changed in place."""
         raise NotImplementedError

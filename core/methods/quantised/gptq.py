@@ -17,7 +17,7 @@ from core.methods.cost import Sum, solving
 from core.methods.groups import SymmetricScales
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.parameters import MethodParameters, WalkerParameters
-from core.methods.quantised.base import GridParameters, Quantised
+from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.terms import Citation
 from core.specs import parse_bits
 
@@ -48,7 +48,7 @@ class GPTQParameters(GridParameters, WalkerParameters):
     )
 
 
-class GPTQ(SymmetricScales, Quantised):
+class GPTQ(SymmetricScales, QuantisedMethod):
     name = "gptq"
     label = "GPTQ"
     version = 3

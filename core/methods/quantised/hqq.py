@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods.inputs import Compressed, Statistics, Target
-from core.methods.quantised.base import GroupParameters, Quantised
+from core.methods.quantised.base import GroupParameters, QuantisedMethod
 from core.methods.terms import Citation, Keeps
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class HQQParameters(GroupParameters):
     )
 
 
-class HQQ(Quantised):
+class HQQ(QuantisedMethod):
     name = "hqq"
     label = "HQQ"
     citation = Citation(

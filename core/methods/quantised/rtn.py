@@ -14,7 +14,7 @@ from core.methods.base import Method
 from core.methods.groups import SymmetricScales
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.parameters import MethodParameters
-from core.methods.quantised.base import GridParameters, Quantised
+from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.tables import TableMethod
 from core.methods.terms import Citation
 
@@ -30,7 +30,7 @@ class RTNParameters(GridParameters):
     )
 
 
-class RTN(SymmetricScales, Quantised):
+class RTN(SymmetricScales, QuantisedMethod):
     name = "rtn"
     label = "RTN"
     version = 2

@@ -22,7 +22,7 @@ from core.models.parts.grids import Grid
 MOST = 0.5  # steps of the grid that V adds or takes at most
 
 
-class Learnt(nn.Module):
+class LearnedRounding(nn.Module):
     """A weight on its grid: V of its shape, and by group the shares of the range below and above 0 that are kept."""
 
     def __init__(self, linear: Linear, bits: int, group: int, symmetric: bool, rule: ScaleRule = "signed"):
@@ -81,7 +81,9 @@ def _passing(exact: Tensor, rounded: Tensor) -> Tensor:
     return exact + (rounded - exact).detach()
 
 
-def learn(view: BlockView, made: dict[str, Learnt], iterations: int, rate: float, draw: torch.Generator) -> None:
+def learn(
+    view: BlockView, made: dict[str, LearnedRounding], iterations: int, rate: float, draw: torch.Generator
+) -> None:
     """Train what is added to the linears of a block, by name; each keeps the values of the best iteration.
 
     An iteration is on one micro-batch; so that they can be compared, a loss is relative to that of rounding to nearest

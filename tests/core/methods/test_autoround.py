@@ -7,7 +7,7 @@ import torch
 
 from core.engine.forms import make_walker
 from core.errors import CancelledError
-from core.methods.quantised.signed import MOST, Learnt
+from core.methods.quantised.signed import MOST, LearnedRounding
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
@@ -83,7 +83,7 @@ def test_what_is_learnt_stays_within_half_a_step_and_zeros_stay():
     model = tiny()
     linear = next(iter(find_blocks(model).all_linears()))
     linear.weight[:, ::2] = 0
-    learnt = Learnt(linear, 3, 16, True)
+    learnt = LearnedRounding(linear, 3, 16, True)
     learnt.step([torch.randn_like(parameter) for parameter in learnt.parameters()], 3.0)
     assert learnt.added.abs().max() == MOST
     assert learnt.below.min() >= 0 and learnt.above.max() <= 1
