@@ -10,7 +10,7 @@ from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod, SliceMethod, UnitMethod
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.obs import OBS
-from core.methods.unstructured.scored import Scored
+from core.methods.unstructured.scored import ScoreMethod
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
@@ -26,7 +26,7 @@ def _rows(method: Method, unit: Geometry, sizes: Sizes) -> float:
 
 
 def _weights(method: Method, unit: Geometry, sizes: Sizes) -> float:
-    by_row = isinstance(method, Scored) and method.compared == "row"
+    by_row = isinstance(method, ScoreMethod) and method.compared == "row"
     return _rows(method, unit, sizes) if by_row else len(sizes) / 2
 
 
@@ -36,7 +36,7 @@ def _trained(method: Method, unit: Geometry, sizes: Sizes) -> float:
 
 # Given the method, a dense block's geometry and the linears in question. A method of another kind needs its own line.
 SLACK = {
-    Scored: _weights,
+    ScoreMethod: _weights,
     SparseGPT: _weights,
     OBS: _weights,
     ALPS: _weights,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from core.methods.inputs import Statistics
 from core.methods.terms import Citation
-from core.methods.unstructured.scored import Scored
+from core.methods.unstructured.scored import ScoreMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Magnitude(Scored):
+class Magnitude(ScoreMethod):
     name = "magnitude"
     label = "Magnitude"
     citation = Citation(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-class Scored(Allocated):
+class ScoreMethod(Allocated):
     """Zeroes the weights with the smallest `score`; no other weight changes."""
 
     family = "unstructured"
@@ -56,7 +56,7 @@ class ScoredByInputsParameters(WalkerParameters, AllocatedParameters):
     pass
 
 
-class ScoredByInputs(Scored):
+class ScoredByInputs(ScoreMethod):
     """A score of a weight and the norm of its input."""
 
     reads = "calibration"
