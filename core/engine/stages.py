@@ -35,7 +35,7 @@ from core.methods.structured.base import (
 from core.methods.tables import TableMethod
 from core.registry import STAGES, build_method
 from core.training.apply import prune_while_training, recover
-from core.training.base import Recovery, TrainedMethod
+from core.training.base import Recovery, TrainPruneMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,7 +71,7 @@ RUNNERS = dict(
         _by(HiddenSizeMethod, remove_hidden),
         _by(SliceMethod, slice_model),
         _by(Preparation, rotate_model),
-        _by(TrainedMethod, prune_while_training),
+        _by(TrainPruneMethod, prune_while_training),
         _by(Recovery, recover),
     ]
 )

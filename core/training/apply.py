@@ -17,8 +17,8 @@ from core.training.base import (
     Pruning,
     Recovery,
     TeacherParameters,
-    TrainedMethod,
     TrainingMethod,
+    TrainPruneMethod,
     resolved_batch,
     resolved_rank,
 )
@@ -49,7 +49,7 @@ def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context
 
 
 def prune_while_training(
-    model: PreTrainedModel, method: TrainedMethod, given: StageInput, context: Context
+    model: PreTrainedModel, method: TrainPruneMethod, given: StageInput, context: Context
 ) -> StageResult:
     """Prune the model in place while it is trained.
 

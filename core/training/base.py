@@ -97,7 +97,7 @@ class RecoveryParameters(MethodParameters):
     )
 
 
-class During(Protocol):
+class TrainingHook(Protocol):
     """What else happens to the model while it is trained, such as pruning."""
 
     def after_gradients(self, spent: float) -> None:
@@ -115,7 +115,7 @@ class During(Protocol):
     def restore(self, tensors: dict[str, Tensor]) -> None: ...
 
 
-class Pruning(During, Protocol):
+class Pruning(TrainingHook, Protocol):
     """A pruning that goes on while the model is trained."""
 
     def begin(self, adapters: dict[str, SparseLora]) -> None:
@@ -182,7 +182,7 @@ class TrainingMethod(Method):
         return 4 * MICRO_TOKENS * shape.saved
 
 
-class TrainedMethod(TrainingMethod):
+class TrainPruneMethod(TrainingMethod):
     """Prunes the model while it is trained. It is drawn like what it prunes by, trained afterwards."""
 
     keeps = "zeros"

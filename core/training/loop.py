@@ -24,7 +24,7 @@ from core.errors import CancelledError, UserError, out_of_memory
 from core.progress import Progress
 from core.results import Training
 from core.training.adapters import set_weights, weights_of
-from core.training.base import MICRO_TOKENS, During
+from core.training.base import MICRO_TOKENS, TrainingHook
 from core.training.examples import Batch, Examples
 from core.training.losses import next_token, states, targets, through_head
 
@@ -68,7 +68,7 @@ def train(
     patience: int,
     progress: Progress,
     checkpoint: Path | None = None,
-    during: During | None = None,
+    during: TrainingHook | None = None,
 ) -> Training:
     """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
 
@@ -120,7 +120,7 @@ class _Run:
     budget: Budget
     training: Training
     progress: Progress
-    during: During | None
+    during: TrainingHook | None
     best: list[Tensor] = field(default_factory=list)
     lowest: float = math.inf  # held-out loss of the best weights
     worse: int = 0  # evaluations since the best one

@@ -26,7 +26,7 @@ from core.models.parts.grids import grid_of
 from core.models.parts.tables import tables_of
 from core.request.stages import parse_pattern
 from core.specs import parse_bits, parse_factor
-from core.training.base import TrainedMethod
+from core.training.base import TrainPruneMethod
 from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack
 
@@ -209,7 +209,7 @@ def check_reconstructed(made: Made, reconstruction: Case, folder: Path) -> None:
         own, best = losses[before.name]
         assert best <= own * (1 + 1e-6), before.name
         # What a training has made is not to be undone.
-        assert (best < own) is not isinstance(made.method, TrainedMethod), before.name
+        assert (best < own) is not isinstance(made.method, TrainPruneMethod), before.name
     if made.stage.pattern:
         check_pattern(done.model, made.stage.pattern)
     assert footprint(done.model, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))

@@ -27,7 +27,7 @@ from core.methods.structured.base import (
 from core.methods.tables import TableMethod
 from core.models.modeling_slimscope import LowRankEmbedding
 from core.models.parts.blocks import Blocks
-from core.training.base import Recovery, TrainedMethod
+from core.training.base import Recovery, TrainPruneMethod
 from core.training.losses import text_loss
 
 
@@ -85,7 +85,7 @@ IDLE = {
     BlockRemovalMethod: {"keep_blocks": lambda self, views, ratio: list(range(len(views)))},
     HiddenSizeMethod: {"keep_hidden": lambda self, views, ratio: torch.arange(views[0].shape.hidden)},
     SliceMethod: {"width": lambda self, hidden, weights, ratio: hidden},
-    TrainedMethod: {"pruning": lambda self, blocks, ratio: NoPruning(blocks)},
+    TrainPruneMethod: {"pruning": lambda self, blocks, ratio: NoPruning(blocks)},
     Recovery: {"loss": lambda self, student, teacher, batch: 0 * text_loss(student, batch)},
 }
 

@@ -15,7 +15,7 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
 from core.models.parts.units import find_units
-from core.training.base import TrainedMethod
+from core.training.base import TrainPruneMethod
 from tests.core.ground import BLOCKS, Made
 
 Sizes = Sequence[tuple[int, int]]  # (out, in) of linears
@@ -47,7 +47,7 @@ SLACK = {
     HiddenSizeMethod: lambda method, unit, sizes: BLOCKS * unit.weights / unit.hidden / 2,
     # Half a column of every block, whose two shortcuts are width x width.
     SliceMethod: lambda method, unit, sizes: BLOCKS * (unit.weights / unit.hidden + 4 * unit.hidden) / 2,
-    TrainedMethod: _trained,
+    TrainPruneMethod: _trained,
 }
 
 

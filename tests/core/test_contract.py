@@ -4,7 +4,7 @@ import pytest
 
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.request.suits import on_convolutions
-from core.training.base import TrainedMethod
+from core.training.base import TrainPruneMethod
 from tests.core.contract import (
     check_layers,
     check_nothing,
@@ -91,7 +91,7 @@ def test_patterns_are_exact_or_refused(case, pattern, made, grounds):
 
 
 ANY_RATIO = [
-    case for case in CASES if not (issubclass(case.method, TrainedMethod) or case.method.bits or case.method.factors)
+    case for case in CASES if not (issubclass(case.method, TrainPruneMethod) or case.method.bits or case.method.factors)
 ]
 
 

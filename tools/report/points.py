@@ -14,7 +14,7 @@ from core.analysis.told import UNADJUSTED
 from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Result, Variant
-from core.training.base import TrainedMethod
+from core.training.base import TrainPruneMethod
 
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
@@ -27,7 +27,7 @@ BESIDE_DENSE, RATIOS, MEANS = (
 )
 DENSE = ("dense", "", "nothing")
 TRAINED_METHODS = {  # that remove while they train -> the same in one shot
-    method.name: method.name.removesuffix("-trained") for method in METHODS if issubclass(method, TrainedMethod)
+    method.name: method.name.removesuffix("-trained") for method in METHODS if issubclass(method, TrainPruneMethod)
 }
 
 Point = tuple[str, str, str]  # method, recovery, what was removed

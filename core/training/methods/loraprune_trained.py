@@ -13,7 +13,7 @@ from pydantic import Field
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.gradients import GradientParameters, KeepEndBlocks
 from core.methods.structured.loraprune import LoRAPrune
-from core.training.base import Pruning, RecoveryParameters, TrainedMethod
+from core.training.base import Pruning, RecoveryParameters, TrainPruneMethod
 
 if TYPE_CHECKING:
     from core.models.parts.blocks import Blocks
@@ -42,7 +42,7 @@ class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
     )
 
 
-class LoRAPruneTrained(KeepEndBlocks, TrainedMethod):
+class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     name = "loraprune-trained"
     label = "LoRAPrune while training"
     family = "structured"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.terms import Citation
-from core.training.base import Pruning, RecoveryParameters, TrainedMethod
+from core.training.base import Pruning, RecoveryParameters, TrainPruneMethod
 
 if TYPE_CHECKING:
     from core.models.parts.blocks import Blocks
@@ -27,7 +27,7 @@ class MagnitudeTrainedParameters(RecoveryParameters):
     )
 
 
-class MagnitudeTrained(TrainedMethod):
+class MagnitudeTrained(TrainPruneMethod):
     name = "magnitude-trained"
     label = "Magnitude while training"
     family = "unstructured"

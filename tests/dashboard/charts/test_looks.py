@@ -5,7 +5,7 @@ import pytest
 
 from core.registry import METHODS
 from core.store import shipped
-from core.training.base import TrainedMethod
+from core.training.base import TrainPruneMethod
 from dashboard.charts import dots, figures, papers
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import DARK, LIGHT, look
@@ -23,7 +23,7 @@ def test_markers_tell_families_and_colours_tell_methods(family):
     styles = [
         look(method.name, LIGHT)
         for method in METHODS
-        if method.family == family and not issubclass(method, TrainedMethod)
+        if method.family == family and not issubclass(method, TrainPruneMethod)
     ]
     assert len({style.symbol for style in styles}) == 1
     assert len({style.color for style in styles}) == len(styles)
