@@ -11,7 +11,7 @@ from core.chain import factor_of
 from core.context import Context, StageInput, StageResult
 from core.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
-from core.models.modeling_slimscope import FactoredHead, TurnedEmbedding, put
+from core.models.modeling_slimscope import FactoredHead, RotatedEmbedding, put
 from core.models.parts.blocks import text_config
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def factor_embedding(
         parameter.data = parameter.data.to(own)  # its dtype and device
         parameter.requires_grad_(own.requires_grad)
     found.scale = scale
-    if isinstance(table, TurnedEmbedding):
+    if isinstance(table, RotatedEmbedding):
         found.turn = table.turn
     put(model, names[id(table)], found)
     note = f"{said}, {error:.3f} of the squares lost"
@@ -70,7 +70,7 @@ def factor_embedding(
 
 def _scale(table: nn.Module) -> float | None:
     """Return what the rows of a table are multiplied by as they are read; None where it does something else."""
-    if type(table) in (nn.Embedding, TurnedEmbedding):
+    if type(table) in (nn.Embedding, RotatedEmbedding):
         return 1.0
     weight, scale = table.get_parameter("weight"), float(getattr(table, "embed_scale", 1.0))
     some = torch.arange(min(TRIED, len(weight)), device=weight.device)

@@ -16,7 +16,7 @@ from core.engine.recorder import Recorder
 from core.engine.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.errors import UserError
 from core.methods.preparation import Preparation
-from core.models.modeling_slimscope import TurnedEmbedding, TurnedNorm, put
+from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import forget
 from core.models.parts.units import Units, find_units
@@ -57,8 +57,8 @@ def rotate_model(model: PreTrainedModel, method: Preparation, given: StageInput,
             forget(linear.module)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
     table_name = next(one for one, module in model.named_modules() if module is table)
-    put(model, table_name, TurnedEmbedding(table, rotation.T))
-    setattr(holder, name, TurnedNorm(getattr(holder, name), rotation))
+    put(model, table_name, RotatedEmbedding(table, rotation.T))
+    setattr(holder, name, RotatedNorm(getattr(holder, name), rotation))
     after = model(input_ids=tokens.to(home), use_cache=False).logits
     if (after - before).norm() > NEAR.get(before.dtype, NEAR_16) * before.norm():
         raise UserError(f"{type(model).__name__} computes something else when it is turned, so it cannot be.")

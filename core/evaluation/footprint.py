@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, TurnedEmbedding, TurnedNorm
+from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, RotatedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
 from core.models.parts.convolutions import convolutions_of
@@ -105,7 +105,7 @@ def _saved_on_tables(model: PreTrainedModel) -> int:
 
 def _turning(model: PreTrainedModel) -> int:
     """Return the weights that turn hidden states outside of the blocks."""
-    able = (TurnedEmbedding, TurnedNorm, FactoredEmbedding)
+    able = (RotatedEmbedding, RotatedNorm, FactoredEmbedding)
     turns = (module.turn for module in model.modules() if isinstance(module, able))
     return sum(turn.weight.numel() for turn in turns if turn is not None)
 

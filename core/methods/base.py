@@ -19,7 +19,7 @@ from core.specs import RatioKind, TextWindows, sha256
 if TYPE_CHECKING:
     from torch import Generator
 
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
 
 
 class Method:
@@ -153,7 +153,7 @@ class Method:
     def check_pattern(self, pattern: str) -> None:
         """Raise `UserError` where the method, with its parameters, cannot leave an N:M pattern."""
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Return the floating-point operations of the stage on a model of this shape."""
         raise NotImplementedError
 
@@ -161,7 +161,7 @@ class Method:
         """Return by how much of a model of so many blocks, and inputs of the narrowest linear, rounding may miss."""
         return 0.0
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         """Return the bytes held at most beside a model of `item` bytes a weight: inputs and live activations."""
         if text is None:
             return 4 * max(shape.hidden * shape.ffn, 1)

@@ -8,7 +8,7 @@ from core.methods.base import Method
 from core.methods.terms import NEUTRAL
 
 if TYPE_CHECKING:
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -27,5 +27,5 @@ class Dense(Method):
     mark = "star"
     dash = "dot"
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return 0

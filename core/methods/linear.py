@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
 
 
 class LinearMethod(Method):
@@ -72,10 +72,10 @@ class LinearMethod(Method):
         """Compress one linear. `weight` is (out, in) fp32 and may be overwritten; `plan` is this linear's entry."""
         raise NotImplementedError
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Forwards over the calibration text, Gram matrices and their factors, and ranking the weights."""
         passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
         return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)

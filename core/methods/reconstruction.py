@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
 
 
 class Reconstruction(LinearMethod):
@@ -39,6 +39,6 @@ class Reconstruction(LinearMethod):
             f"magnitude@0.5+{self.name}."
         )
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         """The dense model, which it comes close to, is there besides."""
         return super().memory(shape, text, item) + shape.parameters * item

@@ -7,7 +7,7 @@ download. Licences are as the models' own pages state them.
 from typing import Any, Literal
 
 from core.models.packed import GEMMA3, GEMMA_TERMS, SMOLLM2, Packed, Terms
-from core.models.shape import shape
+from core.models.shape import shape_from_config
 from core.specs import Frozen
 
 
@@ -27,7 +27,7 @@ class ModelCard(Frozen):
 
     @property
     def parameters(self) -> int:
-        return shape(self.config).parameters
+        return shape_from_config(self.config).parameters
 
     @property
     def file(self) -> Packed:

@@ -7,11 +7,11 @@ from core.cache import hub
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import convolution_shapes, encoder_of, read_json, weight_shapes
-from core.models.shape import ModelFacts, shape
+from core.models.shape import ModelShape, shape_from_config
 from core.models.sources import ModelSource
 
 
-def facts(source: ModelSource) -> ModelFacts:
+def load_shape(source: ModelSource) -> ModelShape:
     """Return the shape of a model. Reads, and for a hub model fetches, no more than its `config.json`.
 
     Of a model that is no language model the weights that a ratio is of are its convolutions', which the headers of its
@@ -19,10 +19,10 @@ def facts(source: ModelSource) -> ModelFacts:
     """
     config = config_of(source)
     kind = encoder_of(config)
-    return shape(config) if kind is None else _encoder(source, kind)
+    return shape_from_config(config) if kind is None else _encoder(source, kind)
 
 
-def _encoder(source: ModelSource, kind: str) -> ModelFacts:
+def _encoder(source: ModelSource, kind: str) -> ModelShape:
     if source.kind != "folder" or source.folder is None:
         raise UserError(
             f"{source.id} is a {kind}; a model that is no language model is read from a folder: download it, and give "
@@ -31,7 +31,7 @@ def _encoder(source: ModelSource, kind: str) -> ModelFacts:
     shapes = weight_shapes(source.folder)  # with the few numbers that norms keep beside their parameters
     kernels = convolution_shapes(shapes)
     weights = sum(map(prod, kernels))
-    return ModelFacts(
+    return ModelShape(
         parameters=sum(map(prod, shapes.values())),
         block_weights=weights,
         blocks=len(kernels),

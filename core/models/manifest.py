@@ -20,9 +20,9 @@ from core.models.modeling_slimscope import (
     FactoredEmbedding,
     FactoredHead,
     Factors,
+    RotatedEmbedding,
+    RotatedNorm,
     SlicedBlock,
-    TurnedEmbedding,
-    TurnedNorm,
     UnitNorm,
     slimmed,
 )
@@ -48,7 +48,7 @@ def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
         for kind in ("blocks", "norms", "vectors", "embeddings", "tables", "heads", "linears", "factors", "counts")
     }
     shapes["turns"] = [
-        name for name, module in model.named_modules() if isinstance(module, (TurnedEmbedding, TurnedNorm))
+        name for name, module in model.named_modules() if isinstance(module, (RotatedEmbedding, RotatedNorm))
     ]
     shapes["convolutions"] = {
         name: described(module) for name, module in model.named_modules() if isinstance(module, ConvolutionPair)

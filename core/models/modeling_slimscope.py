@@ -95,7 +95,7 @@ class SlicedBlock(nn.Module):
         return self.ffn_shortcut(hidden) + self.feed(hidden)
 
 
-class TurnedEmbedding(nn.Embedding):
+class RotatedEmbedding(nn.Embedding):
     """A table of embeddings whose rows are turned as they are read; the table itself may be tied to the head."""
 
     def __init__(self, table: nn.Embedding, rotation: Tensor | None = None):
@@ -155,7 +155,7 @@ class FactoredEmbedding(nn.Module):
         return found if self.turn is None else self.turn(found)
 
 
-class TrainEmbedding(FactoredEmbedding):
+class TensorTrainEmbedding(FactoredEmbedding):
     """Every row a tensor train of its own: TensorGPT (arXiv:2307.00526).
 
     Entry i of a row, i = i_1 + i_2 I_1 + i_3 I_1 I_2 + ... from 0 on, is the product G_1[i_1] ... G_N[i_N] of a slice
@@ -242,7 +242,7 @@ class FactoredHead(nn.Module):
         return self.table.logits(hidden)
 
 
-class TurnedNorm(nn.Module):
+class RotatedNorm(nn.Module):
     """A norm after its inputs are turned back."""
 
     def __init__(self, norm: nn.Module, rotation: Tensor | None = None):
@@ -293,9 +293,9 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
         table.embedding_dim = dimension
     for name in shapes.get("turns", ()):  # those of checkpoints without have none
         module = model.get_submodule(name)
-        put(model, name, TurnedEmbedding(module) if isinstance(module, nn.Embedding) else TurnedNorm(module))
+        put(model, name, RotatedEmbedding(module) if isinstance(module, nn.Embedding) else RotatedNorm(module))
     for name, told in shapes.get("tables", {}).items():
-        put(model, name, (TrainEmbedding if "ranks" in told else LowRankEmbedding)(**told))
+        put(model, name, (TensorTrainEmbedding if "ranks" in told else LowRankEmbedding)(**told))
     for name, table in shapes.get("heads", {}).items():
         factored: Any = model.get_submodule(table)
         put(model, name, FactoredHead(factored))

@@ -51,7 +51,7 @@ MOST_LAYERS = 1_000
 LAYERS = re.compile(r"(^|_)(layers?|depths?|blocks|experts)$")
 
 
-class ModelFacts(Frozen):
+class ModelShape(Frozen):
     parameters: int  # of the whole model, tied tensors once
     block_weights: int  # weights in block linears, without biases
     blocks: int
@@ -79,7 +79,7 @@ class ModelFacts(Frozen):
         return tokens * (2 * self.block_weights + attention + (2 * self.vocabulary * self.hidden if head else 0))
 
 
-def shape(config: Mapping[str, Any]) -> ModelFacts:
+def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
     """Return the facts that follow from a configuration; a `UserError` where it lacks a size, or one is no size."""
     config = _text(config)
     family = str(config.get("model_type", ""))
@@ -122,7 +122,7 @@ def _text(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value is not None}
 
 
-def _facts(config, family: str) -> ModelFacts:
+def _facts(config, family: str) -> ModelShape:
     if family == "opt":
         return _opt(config)
     if family in _GPT:
@@ -130,7 +130,7 @@ def _facts(config, family: str) -> ModelFacts:
     return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
 
 
-def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=False) -> ModelFacts:
+def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=False) -> ModelShape:
     hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
     heads, vocabulary = config["num_attention_heads"], config["vocab_size"]
     head = config.get("head_dim") or hidden // heads
@@ -144,7 +144,7 @@ def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=Fals
         block += 2 * ffn + hidden
     block += {None: 0, "head": 2 * head, "all": queries + keys}[qk_norm]
     embeddings = 1 if config.get("tie_word_embeddings", tied) else 2
-    return ModelFacts(
+    return ModelShape(
         parameters=blocks * block + embeddings * vocabulary * hidden + hidden,
         block_weights=blocks * weights,
         blocks=blocks,
@@ -156,7 +156,7 @@ def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=Fals
     )
 
 
-def _opt(config) -> ModelFacts:
+def _opt(config) -> ModelShape:
     hidden, positions, vocabulary = config["hidden_size"], config["max_position_embeddings"], config["vocab_size"]
     word = config.get("word_embed_proj_dim") or hidden
     # The position table has two rows more than positions.
@@ -166,7 +166,7 @@ def _opt(config) -> ModelFacts:
     return _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
 
 
-def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelFacts:
+def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelShape:
     hidden, blocks, positions = (config[name] for name in names[:3])
     vocabulary, ffn = config["vocab_size"], config.get(names[3]) or 4 * hidden
     outside = (vocabulary + positions) * hidden + 2 * hidden
@@ -175,11 +175,11 @@ def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelFacts
 
 def _plain(
     hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int, qkv_bias: bool = True
-) -> ModelFacts:
+) -> ModelShape:
     """A block of q, k, v, o and an FFN of two linears, with biases and two layer norms; `outside` are other weights."""
     weights = 4 * hidden * hidden + 2 * hidden * ffn
     block = weights + (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
-    return ModelFacts(
+    return ModelShape(
         parameters=blocks * block + outside,
         block_weights=blocks * weights,
         blocks=blocks,

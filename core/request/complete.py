@@ -14,9 +14,9 @@ from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError, echo, short, unknown
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.parts.selection import selects
-from core.models.shape import ModelFacts
+from core.models.shape import ModelShape
 from core.models.sources import check_here, identify, identify_again
 from core.request.asked import check_seed, data_requirement_of, resolve_chain, resolve_text
 from core.request.scans import build_scan
@@ -66,7 +66,7 @@ def complete(
     check_seed(seed)
     source = identify(model, name)
     check_here(source)
-    shape = facts(source)
+    shape = load_shape(source)
     language = check_model_type(source, asked, bool(perplexity or tasks or latency or scan))
     beside = ChainDefaults(calibration, train, seed)
     stages = resolve_chain([_identified(one, beside, shape) for one in asked], beside)
@@ -93,11 +93,11 @@ def complete(
 
 def measuring(spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task]) -> RunSpec:
     """Return a checked run that measures other numbers of the same variant; a `UserError` where they do not fit."""
-    shape = facts(identify_again(spec.variant.model, spec.variant.revision))
+    shape = load_shape(identify_again(spec.variant.model, spec.variant.revision))
     return spec.model_copy(update=_measured(perplexity, tasks, shape))
 
 
-def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelFacts) -> dict[str, Any]:
+def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelShape) -> dict[str, Any]:
     """Return what a run measures, as its fields: each number once, texts and tasks named by their content."""
     return {
         "perplexity": tuple(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
@@ -105,7 +105,7 @@ def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: Mo
     }
 
 
-def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelFacts) -> StageRequest:
+def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelShape) -> StageRequest:
     """Return a stage whose text and teacher are named by what they are, and whose layers are there."""
     with one.told("text"):
         text = resolve_text(one, beside)
@@ -123,7 +123,7 @@ def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelFacts) -> 
     return replace(one, text=text, settings=settings)
 
 
-def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
+def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
     """Raise `UserError` for a pattern that does not divide the layers of the model while all have their shape."""
     for stage in stages:
         if stage.ratio_kind in ("bits", "embedding"):  # which leave the layers their shape
@@ -135,13 +135,13 @@ def _check_divides(stages: Sequence[Stage], shape: ModelFacts) -> None:
                 check_divides(stage.pattern, width, "a layer")
 
 
-def default_text(training: bool, shape: ModelFacts) -> TextWindows:
+def default_text(training: bool, shape: ModelShape) -> TextWindows:
     """Return what is trained on, or else calibrated on, where nothing is asked for."""
     windows, window = (DEFAULT_EXAMPLES, DEFAULT_EXAMPLE) if training else (DEFAULT_WINDOWS, DEFAULT_WINDOW)
     return TextWindows(corpus=default_corpora()[1], windows=windows, window=min(window, shape.max_window))
 
 
-def identified_calibration(calibration: TextWindows, shape: ModelFacts) -> TextWindows:
+def identified_calibration(calibration: TextWindows, shape: ModelShape) -> TextWindows:
     """Return the calibration with its corpus named by its text; a `UserError` where corpus or window do not fit."""
     check_window("Calibration", str(calibration), calibration.window, shape)
     corpus = identify_corpus(calibration.corpus).id
@@ -152,7 +152,7 @@ def identified_calibration(calibration: TextWindows, shape: ModelFacts) -> TextW
     return calibration.model_copy(update={"corpus": corpus})
 
 
-def identified_perplexity(perplexity: Perplexity, shape: ModelFacts) -> Perplexity:
+def identified_perplexity(perplexity: Perplexity, shape: ModelShape) -> Perplexity:
     """Return the perplexity with its corpus named by its text; a `UserError` where corpus or window do not fit."""
     check_window("Perplexity", str(perplexity), perplexity.window, shape)
     corpus = identify_corpus(perplexity.corpus).id
@@ -169,7 +169,7 @@ def identified_task(task: Task) -> Task:
     return task.model_copy(update={"task": identify_task(task.task).id})
 
 
-def check_window(what: str, text: str, window: int, shape: ModelFacts) -> None:
+def check_window(what: str, text: str, window: int, shape: ModelShape) -> None:
     """Raise `UserError` for a window longer than the model has positions."""
     if window > shape.max_window:
         raise UserError(

@@ -8,7 +8,7 @@ from core.data.corpora import text
 from core.data.texts import BY_ID
 from core.methods.cost import scanning
 from core.models.parts.selection import selects
-from core.models.shape import ModelFacts
+from core.models.shape import ModelShape
 from core.registry import build_method
 from core.specs import Perplexity, SensitivityScan, Stage, Task
 
@@ -17,7 +17,7 @@ UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
 REASONED = 500  # tokens read at once that take as long as writing a line of reasoning
 
 
-def perplexity_work(shape: ModelFacts, wanted: Perplexity) -> float:
+def perplexity_work(shape: ModelShape, wanted: Perplexity) -> float:
     """Return the operations of a perplexity, all windows of its corpus where no number is asked for."""
     tokens = wanted.windows * wanted.window if wanted.windows else corpus_tokens(wanted.corpus)
     return shape.forward(tokens, wanted.window, head=True)
@@ -29,7 +29,7 @@ def corpus_tokens(name: str) -> float:
     return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(text(name)) / CHARACTERS
 
 
-def stage_work(shape: ModelFacts, stage: Stage) -> float:
+def stage_work(shape: ModelShape, stage: Stage) -> float:
     """Return the operations of compressing what a stage selects; of blocks between those, of the text going through."""
     method, text = build_method(stage), stage.calibration
     chosen = _selected(shape, stage)
@@ -44,7 +44,7 @@ def stage_work(shape: ModelFacts, stage: Stage) -> float:
     return work + between * shape.forward(text.windows * text.window, text.window)
 
 
-def scan_work(shape: ModelFacts, stage: Stage, wanted: SensitivityScan) -> float:
+def scan_work(shape: ModelShape, stage: Stage, wanted: SensitivityScan) -> float:
     """Return the operations of a scan: of making the stage, one part after the other, and of reading the losses."""
     chosen = _selected(shape, stage)
     indices = {block for block, _ in chosen} or range(shape.blocks)
@@ -52,20 +52,20 @@ def scan_work(shape: ModelFacts, stage: Stage, wanted: SensitivityScan) -> float
     return stage_work(shape, stage) + scanning(shape, wanted.text, parts)
 
 
-def _selected(shape: ModelFacts, stage: Stage) -> list[tuple[int, str]]:
+def _selected(shape: ModelShape, stage: Stage) -> list[tuple[int, str]]:
     """Return the block's index and the name of each linear that a stage selects, where they are known."""
     if stage.layers is None:
         return shape.linears
     return list(compress(shape.linears, selects(stage.layers, shape.blocks, shape.linears)))
 
 
-def task_work(shape: ModelFacts, task: Task) -> float:
+def task_work(shape: ModelShape, task: Task) -> float:
     """Return the operations of scoring a task: each document after as many as are demonstrated."""
     length = (1 + task.fewshot.k) * card(task.task).tokens
     return shape.forward(_scored(task) * length, length, head=True)
 
 
-def prompts_work(shape: ModelFacts, task: Task) -> float:
+def prompts_work(shape: ModelShape, task: Task) -> float:
     """Return the operations of building prompts, by reading the documents and what demonstrations are of."""
     known, how = card(task.task), task.fewshot
     read = _scored(task) + (known.pool_documents or POOL)

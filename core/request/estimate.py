@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.paths import cached_variant
 from core.registry import build_method
@@ -70,7 +70,7 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     if stored and spec.only_scans:
         stages = ()
     source = identify_again(spec.variant.model, spec.variant.revision)
-    shape = facts(source)
+    shape = load_shape(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
     rows = [("", START_SECONDS), ("load", size / LOAD_BYTES)]
     if source.folder is None:

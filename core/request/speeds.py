@@ -10,8 +10,8 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from core.errors import UserError
-from core.models.facts import facts
-from core.models.shape import ModelFacts
+from core.models.facts import load_shape
+from core.models.shape import ModelShape
 from core.models.sources import identify_again
 from core.request.cost import stage_work, task_work
 from core.results import Result
@@ -62,7 +62,7 @@ def own_numbers(result: Result) -> Result:
     return result.model_copy(update={"measurements": rows})
 
 
-def work_samples(result: Result, shape: ModelFacts) -> list[WorkSample]:
+def work_samples(result: Result, shape: ModelShape) -> list[WorkSample]:
     """Return the work of a result of a model of this shape."""
     variant, found = result.variant, []
 
@@ -119,10 +119,10 @@ def _by_kind(rows: Iterable[WorkSample]) -> dict[WorkKind, list[Done]]:
     return found
 
 
-def shape_of(model: str, revision: str) -> ModelFacts | None:
+def shape_of(model: str, revision: str) -> ModelShape | None:
     """Return the shape of a model; None where its files are gone, while its numbers stay."""
     try:
-        return facts(identify_again(model, revision))
+        return load_shape(identify_again(model, revision))
     except UserError:
         return None
 
@@ -169,7 +169,7 @@ class History:
     def __init__(self, store: Store):
         self.store = store
         self._kept = Kept(store, self._seen)
-        self._shapes: dict[ModelId, ModelFacts | None] = {}
+        self._shapes: dict[ModelId, ModelShape | None] = {}
         self._sums: dict[ModelId, tuple[tuple, Sums]] = {}  # with the stamp of its name
         self._lock = Lock()
 

@@ -5,7 +5,7 @@ from typing import TypedDict, Unpack
 
 from core.chain import StageRequest, parse
 from core.errors import UserError, echo
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request.complete import complete
 from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows, parse_bits, parse_factor, parse_pattern
@@ -73,7 +73,7 @@ def expand_grid(
     unfit: dict[str, str] = {}
     for model in grid.models:
         try:
-            facts(identify(model, name))
+            load_shape(identify(model, name))
         except UserError as error:
             unfit[model] = str(error)
             continue

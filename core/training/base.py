@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from core.models.parts.blocks import Blocks
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.results import LayerReport
     from core.training.adapters import SparseLora
     from core.training.examples import Batch, Example
@@ -162,11 +162,11 @@ class TrainingMethod(Method):
         """After how many the training ends, whatever it has seen."""
         return self.parameters.minutes or math.inf
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """A forward and a backward pass, which through frozen weights costs as much; over what is seen of the text."""
         return 2 * self.seen(shape, text)
 
-    def seen(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def seen(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Return the operations of one forward over all examples that are trained on."""
         if text is None:
             return 0.0
@@ -178,7 +178,7 @@ class TrainingMethod(Method):
         """Return the decoding steps of a teacher that answers prompts, of which several are answered together."""
         return 0
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return 4 * MICRO_TOKENS * shape.saved
 
 
@@ -209,10 +209,10 @@ class Recovery(TrainingMethod):
     has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
     compares: ClassVar[bool] = False  # whether it does so in every step
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.compares * self.seen(shape, text)
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
     def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:

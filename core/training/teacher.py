@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import UserError
-from core.models.facts import config_of, facts
+from core.models.facts import config_of, load_shape
 from core.models.folders import encoder_of
 from core.models.sources import ModelSource, identify, identify_again, load_model, load_tokenizer
 from core.progress import Progress
@@ -72,7 +72,7 @@ class Teacher:
     def max_window(self) -> int:
         """The tokens that it was made for, as far as is known: what cannot be compressed may still teach."""
         try:
-            return facts(self.source).max_window
+            return load_shape(self.source).max_window
         except UserError:
             return sys.maxsize
 

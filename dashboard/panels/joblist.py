@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.jobs.here import lacking_here
 from core.jobs.queue import Job, UnreadableJob
 from core.jobs.supervisor import FETCH_SECONDS
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.reached import describe_gap
 from core.request.estimate import estimate_left
@@ -107,7 +107,7 @@ def _seconds(url: URL, ids: tuple[int, ...], _specs: Sequence[RunSpec]) -> float
 
 def _is_here(model: str, revision: str) -> bool:
     try:
-        facts(identify_again(model, revision))
+        load_shape(identify_again(model, revision))
     except UserError:
         return False
     return True

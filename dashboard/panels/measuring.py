@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import CORPORA
-from core.models.shape import ModelFacts
+from core.models.shape import ModelShape
 from core.request.complete import identified_perplexity, identified_task
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import PRECISIONS, Dtype, Perplexity, Task
@@ -30,7 +30,7 @@ class Measured(TypedDict):
     latency: bool
 
 
-def measuring_inputs(shape: ModelFacts | None, mistakes: Mistakes) -> Measured:
+def measuring_inputs(shape: ModelShape | None, mistakes: Mistakes) -> Measured:
     """Ask what to measure; say what does not fit the model's `shape` where that is known."""
     perplexity = _perplexity(shape, mistakes)
     tasks, scoring = _tasks(mistakes)
@@ -45,7 +45,7 @@ def measuring_inputs(shape: ModelFacts | None, mistakes: Mistakes) -> Measured:
     return {"perplexity": perplexity, "tasks": tasks, "scoring": scoring, "latency": latency}
 
 
-def _perplexity(shape: ModelFacts | None, mistakes: Mistakes) -> list[Perplexity]:
+def _perplexity(shape: ModelShape | None, mistakes: Mistakes) -> list[Perplexity]:
     corpora = st.multiselect(
         "Perplexity on",
         [corpus.id for corpus in CORPORA if not corpus.calibration_only],

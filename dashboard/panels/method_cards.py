@@ -14,7 +14,7 @@ from core.methods.base import Method
 from core.methods.formulas import legend
 from core.methods.preparation import Preparation
 from core.models.catalogue import BY_ID
-from core.models.shape import shape
+from core.models.shape import shape_from_config
 from core.registry import get_stage
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.request.suits import WITH_CONVOLUTIONS, on_convolutions
@@ -125,7 +125,7 @@ def _work(method: type[Method]) -> str:
     """
     if on_convolutions(method):
         return f"For {WITH_CONVOLUTIONS}, from a folder; a language model has no convolutions"
-    facts, own = shape(BY_ID[DEFAULT_MODEL].config), method()
+    facts, own = shape_from_config(BY_ID[DEFAULT_MODEL].config), method()
     purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.reads]
     text = texts.given(purpose) if purpose else None
     tokens = own.cost(facts, text) / facts.forward(1, texts.CALIBRATION.window)

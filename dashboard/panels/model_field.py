@@ -9,8 +9,8 @@ import streamlit as st
 
 from core.errors import UserError
 from core.models.catalogue import BY_ID, MODELS
-from core.models.facts import facts
-from core.models.shape import ModelFacts
+from core.models.facts import load_shape
+from core.models.shape import ModelShape
 from core.models.sources import identify, named_folder
 from core.request.stages import DEFAULT_MODEL
 from dashboard.panels import local, texts
@@ -23,7 +23,7 @@ KEY = "run_model"
 
 class Model(NamedTuple):
     name: str
-    shape: ModelFacts | None  # None where it is not known, as the model is none, or may not be read yet, or reads none
+    shape: ModelShape | None  # None where it is not known, as the model is none, or may not be read yet, or reads none
     reads_text: bool = True
     given: str | None = None  # the name that a folder was given
 
@@ -56,7 +56,7 @@ def model_input(mistakes: Mistakes) -> Model:
     with mistakes.told():
         if not name:
             raise UserError("Choose a model, or type a folder or a hub id.")
-        shape = facts(identify(name, given))
+        shape = load_shape(identify(name, given))
         if shape.convolutions:
             st.caption("No language model: nothing is measured of it but the weights of its convolutions.")
             return Model(name, None, reads_text=False, given=given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import UserError
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.request.complete import default_text
 from core.request.estimate import estimate_left
@@ -80,5 +80,5 @@ def offer_scan(result: Result) -> None:
 
 def _spec(result: Result, by: ScanUnit) -> RunSpec:
     variant = variant_spec(result.variant)
-    text = default_text(False, facts(identify_again(variant.model, variant.revision)))
+    text = default_text(False, load_shape(identify_again(variant.model, variant.revision)))
     return RunSpec(variant=variant, scan=build_scan(variant.stages, by, text, 0))

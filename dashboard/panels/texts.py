@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.texts import CORPORA
 from core.methods.fields import AUTO
-from core.models.shape import ModelFacts
+from core.models.shape import ModelShape
 from core.request.complete import identified_calibration
 from core.request.stages import DEFAULT_EXAMPLE, DEFAULT_EXAMPLES, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import TextWindows
@@ -68,7 +68,7 @@ def usual_window(usual: int) -> int:
     return min(usual, st.session_state.get(LONGEST, usual))
 
 
-def text_input(purpose: Purpose, shape: ModelFacts | None, mistakes: Mistakes) -> TextWindows:
+def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: Mistakes) -> TextWindows:
     """Ask for a corpus and how much of it; say what does not fit the model's `shape` where that is known."""
     names = [corpus.id for corpus in CORPORA if not corpus.held_out]
     key = f"{purpose.key}_corpus"

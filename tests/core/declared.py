@@ -9,7 +9,7 @@ from core.engine.stages import runner_for
 from core.methods.base import Method
 from core.methods.formulas import legend, unexplained_symbols
 from core.methods.terms import Family, Reads
-from core.models.facts import facts as facts_of
+from core.models.facts import load_shape as facts_of
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import VariantSpec

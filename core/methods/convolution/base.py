@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.methods.convolution.allocation import Cut, Options
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 TINY = 1e-30  # stands for the squares of a kernel of zeros
@@ -48,6 +48,6 @@ class ConvMethod(Method):
         error = (matrices - left @ right).square().sum() / matrices.square().sum().clamp_min(TINY)
         return cut.form.pair(left, right, kernel.shape, groups), error.item()
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """A singular value decomposition of each kernel, twice: for its spectrum, and to cut it."""
         return 2 * len(self.forms) * DECOMPOSITION * shape.convolutions * shape.hidden

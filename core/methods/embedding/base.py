@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.modeling_slimscope import FactoredEmbedding
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -52,6 +52,6 @@ class EmbeddingMethod(Method):
         """
         raise NotImplementedError
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         """The table in fp32, its factors and what makes them."""
         return 3 * 4 * shape.vocabulary * shape.hidden

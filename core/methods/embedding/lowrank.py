@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.modeling_slimscope import LowRankEmbedding
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 CHUNK = 4096  # rows that are summed at once in fp64
@@ -51,7 +51,7 @@ class EmbeddingLowRank(EmbeddingMethod):
     colour = 6
     dash = "dash"
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """A Gram matrix of the table, its eigenvectors, and the product with them."""
         return 4.0 * shape.vocabulary * shape.hidden**2 + 20 * shape.hidden**3
 

@@ -23,8 +23,8 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.modeling_slimscope import TrainEmbedding
-    from core.models.shape import ModelFacts
+    from core.models.modeling_slimscope import TensorTrainEmbedding
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 CHUNK = 4096  # rows that are decomposed at once
@@ -87,22 +87,22 @@ class TensorTrain(EmbeddingMethod):
     parameters: TensorTrainParameters
     Parameters = TensorTrainParameters
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return DECOMPOSITION * shape.vocabulary * shape.hidden**1.5
 
     def factored(
         self, table: Tensor, factor: float, progress: Callable[[int, int], None]
-    ) -> tuple[TrainEmbedding, str]:
+    ) -> tuple[TensorTrainEmbedding, str]:
         import torch
 
         from core.methods.embedding.trains import train_cores
-        from core.models.modeling_slimscope import TrainEmbedding
+        from core.models.modeling_slimscope import TensorTrainEmbedding
 
         tokens, width = table.shape
         shape, cap = self._chosen(table, width / factor)
         own = ranks(shape, cap)
         with torch.device("meta"):
-            found = TrainEmbedding(tokens, width, shape, own)
+            found = TensorTrainEmbedding(tokens, width, shape, own)
         cores = table.new_empty(found.cores.shape)
         progress(0, tokens)
         for part in found.parts(CHUNK):
@@ -145,10 +145,10 @@ class TensorTrain(EmbeddingMethod):
 def _missed(rows: Tensor, shape: Shape, cap: int) -> float:
     """Return the squared error of rows (n, width) as trains."""
     from core.methods.embedding.trains import train_cores
-    from core.models.modeling_slimscope import TrainEmbedding
+    from core.models.modeling_slimscope import TensorTrainEmbedding
 
     own = ranks(shape, cap)
     count, width = rows.shape
-    found = TrainEmbedding(count, width, shape, own).requires_grad_(False)
+    found = TensorTrainEmbedding(count, width, shape, own).requires_grad_(False)
     found.cores.data = train_cores(rows, shape, own)
     return float((found.rows(slice(None)) - rows).square().sum())

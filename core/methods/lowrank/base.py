@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
@@ -40,7 +40,7 @@ class LowRank(LinearMethod):
     parameters: LowRankParameters
     Parameters = LowRankParameters
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """A singular value decomposition of each linear comes on top."""
         return super().cost(shape, text) + DECOMPOSITION * shape.block_weights * shape.hidden
 

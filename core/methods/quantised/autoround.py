@@ -19,7 +19,7 @@ from core.methods.quantised.blocks import BlockQuantMethod, BlockView, Quantised
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -68,7 +68,7 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
     parameters: AutoRoundParameters
     Parameters = AutoRoundParameters
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Walks for the dense model, the inputs and the losses at first; and iterations, of three forwards each."""
         one = text and text.model_copy(update={"windows": 1})
         learning = walking(shape, one, 3 * self.parameters.iterations, self.sums)

@@ -21,7 +21,7 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 UNCLIPPED = ("q", "k", "qkv")  # roles: their products are scores, where few weights matter most
@@ -81,7 +81,7 @@ class AWQ(SymmetricScales, BlockQuantMethod):
     parameters: AWQParameters
     Parameters = AWQParameters
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Two walks, of which the second gives the next block's inputs, and the search."""
         looked = text and text.model_copy(update={"windows": min(text.windows, self.parameters.inspected)})
         return (

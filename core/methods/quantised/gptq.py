@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.models.parts.grids import Grid
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -100,7 +100,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 ROUNDING = 20  # operations of rounding a weight and of weighing what that changes
@@ -50,13 +50,13 @@ class MixedGPTQ(GPTQ):
         sizes = {linear.name: linear.weight.numel() for linear in linears}
         return dict(allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bits, target.bits))
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None:
             return super().cost(shape, text)
         rounding = ROUNDING * len(self.bits) * text.windows * shape.block_weights
         return super().cost(shape, text) + differentiating(shape, text) + rounding
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         walk = super().memory(shape, text, item)
         return walk if text is None else max(walk, gradient_bytes(shape, text, copies=1))
 

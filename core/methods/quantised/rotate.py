@@ -20,7 +20,7 @@ from core.methods.terms import NEUTRAL, Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -63,7 +63,7 @@ class Rotate(Preparation):
     parameters: RotateParameters
     Parameters = RotateParameters
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return 2.0 * shape.block_weights * shape.hidden
 
     def rotation(self, width: int) -> Tensor:

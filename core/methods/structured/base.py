@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from core.methods.inputs import Accumulator
     from core.models.parts.units import Units
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 Observes = Literal["nothing", "similarity", "statistics", "gradients"]
@@ -106,7 +106,7 @@ class StructuredMethod(Method):
         """Return what gathers the gradients of one linear; only where `observes` is gradients."""
         raise NotImplementedError
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Ranking the weights, and running the calibration text once to observe it."""
         return SELECTION * shape.block_weights + walking(shape, text, 1, self.sums)
 
@@ -136,11 +136,11 @@ class SequentialUnitMethod(UnitMethod):
 
     reads = "calibration"
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         passes = (1 if self.true_sequential else 2) + bool(self.observations)
         return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
 
 

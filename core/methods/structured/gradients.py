@@ -13,7 +13,7 @@ from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, unifo
 
 if TYPE_CHECKING:
     from core.methods.inputs import Accumulator
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -79,12 +79,12 @@ class Gradients(StructuredMethod):
 
         return Moments(squares=self.second_order)
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None:
             return super().cost(shape, text)
         return SELECTION * shape.block_weights + differentiating(shape, text)
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         """A gradient, its mean and its mean square."""
         if text is None:
             return super().memory(shape, text, item)

@@ -29,7 +29,7 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 # The authors' settings at 20 and 50 %: share of the blocks that are pruned, those that change their input least, and
@@ -110,7 +110,7 @@ class SlimLLM(SequentialUnitMethod):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram", "mean"} if role in ("o", "down") else {"sqnorm"})
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:

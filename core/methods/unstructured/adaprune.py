@@ -20,7 +20,7 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 HELD = 8  # matrices of a linear's size while its weights are solved for
@@ -77,10 +77,10 @@ class AdaPrune(Reconstruction):
     def sums(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.parameters.iterations * solving(shape)
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:

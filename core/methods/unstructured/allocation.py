@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 OUTLIER = 5.0  # times the mean score of a block
@@ -104,7 +104,7 @@ class Allocated(LinearMethod):
                 f"least 2, such as {text.corpus}:16x{text.window}."
             )
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None or not self.scans:
             return super().cost(shape, text)
         return 2 * super().cost(shape, text) + scanning(shape, text, shape.blocks)

@@ -20,7 +20,7 @@ from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 TOLERANCE = 1e-4  # of the residual of the conjugate gradients, as the paper's
@@ -93,14 +93,14 @@ class ALPS(ByHessian):
     parameters: ALPSParameters
     Parameters = ALPSParameters
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Two products an iteration, one a step of the conjugate gradients, and eigenvectors of four inputs a block."""
         steps = min(self.parameters.iterations, USUAL)
         products = (2 * steps + self.parameters.refinements) * solving(shape)
         eigen = EIGEN * shape.blocks * (3 * shape.hidden**3 + shape.ffn**3)
         return super().cost(shape, text) + products + steps * CHOICE * shape.block_weights + eigen
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         widest = max(shape.hidden, shape.ffn)
         return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn + 8 * 4 * widest**2
 

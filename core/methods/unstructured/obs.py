@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from core.methods.hessian import Factor
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 # What the removal of half the weights takes of each weight, in operations of a processor's matrix product: as fast as
@@ -97,13 +97,13 @@ class OBS(ByHessian):
                 )
         return {}
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Of half the weights; the most is in the matrices with the most inputs."""
         wide = shape.blocks * shape.hidden * shape.ffn
         products = (shape.block_weights - wide) * shape.hidden**2 + wide * shape.ffn**2
         return super().cost(shape, text) + STEP * shape.block_weights + PRODUCT * products
 
-    def memory(self, shape: ModelFacts, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         """Besides the inverse in fp64, and its factor: what the rows need that are run together."""
         widest = max(shape.hidden, shape.ffn)
         return super().memory(shape, text, item) + 4 * max(WORK_BYTES, 4 * widest**2) + 8 * 4 * widest**2

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from core.methods.rounding import DynamicGroups
     from core.models.parts.blocks import Linear
-    from core.models.shape import ModelFacts
+    from core.models.shape import ModelShape
     from core.specs import TextWindows
 
 
@@ -115,7 +115,7 @@ class SparseGPT(SymmetricScales, ByHessian):
                 )
         return {}
 
-    def cost(self, shape: ModelFacts, text: TextWindows | None) -> float:
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:

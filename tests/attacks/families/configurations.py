@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request.complete import complete
 from core.request.estimate import estimate_left
@@ -82,7 +82,7 @@ def estimates(given: Given, draw: random.Random, place: Path) -> str | None:
     os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
     os.chdir(machine.folder)
     try:
-        found = facts(identify(str(folder)))
+        found = load_shape(identify(str(folder)))
         spec = complete(str(folder), draw.choice(("magnitude@0.5", "wanda@2:4", "rtn@4bit", "dense", "flap@0.3")))
         cost = estimate_left([spec], Store())
     except UserError as error:

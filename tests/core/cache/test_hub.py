@@ -10,7 +10,7 @@ from huggingface_hub.utils import close_session
 
 from core.cache import hub
 from core.errors import CancelledError, UserError
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.tiny import tiny
 from tests.core.words import byte_tokenizer
@@ -81,7 +81,7 @@ def use_hub(monkeypatch, tmp_path, endpoint):
 def test_a_hub_model_is_known_by_its_commit_fetched_once_and_then_used_offline(server, monkeypatch):
     source = identify("org/open")
     assert (source.id, source.revision, source.kind, source.folder) == ("org/open", COMMIT, "hub", None)
-    assert facts(source).blocks == 2
+    assert load_shape(source).blocks == 2
     assert load_model(source).config.vocab_size == 257
     fetched = {path.rsplit("/", 1)[1] for path in server if "/resolve/" in path}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= fetched

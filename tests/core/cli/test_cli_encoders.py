@@ -13,7 +13,7 @@ from transformers import ViTImageProcessor
 from core.cli.app import main
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model
 from core.request.stages import build_stage
@@ -131,7 +131,7 @@ def test_what_is_stored_is_listed_exported_and_not_made_again(place, tmp_path, c
 def test_facts_are_those_of_the_model_itself(place):
     for name in ENCODERS:
         source = identify(place(name))
-        found, model = facts(source), load_model(source)
+        found, model = load_shape(source), load_model(source)
         assert found.parameters == sum(p.numel() for p in model.parameters()) + running(model), name
         assert found.convolutions == found.block_weights == weights(model)
         assert found.blocks == sum(isinstance(one, nn.Conv1d | nn.Conv2d) for one in model.modules())

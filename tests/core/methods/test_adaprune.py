@@ -12,7 +12,7 @@ from core.methods.unstructured.reconstruct import reconstruct
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
-from core.models.shape import shape
+from core.models.shape import shape_from_config
 from core.request.stages import build_stage
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
@@ -125,7 +125,7 @@ def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
 
 
 def test_its_cost_follows_its_iterations_and_its_memory_has_the_dense_model():
-    facts = shape(tiny().config.to_dict())
+    facts = shape_from_config(tiny().config.to_dict())
     few, many = (AdaPrune(AdaPruneParameters(iterations=count)) for count in (10, 20))
     assert many.cost(facts, CALIBRATION) - few.cost(facts, CALIBRATION) == 10 * solving(facts)
     beside = many.memory(facts, CALIBRATION, 4) - many.memory(facts, CALIBRATION, 2)

@@ -17,7 +17,7 @@ from core.methods.embedding.shapes import candidates, highest_cap, numbers, pars
 from core.methods.embedding.tensor_train import TensorTrain
 from core.methods.embedding.trains import train_cores
 from core.models.manifest import load_model_folder, save_model
-from core.models.modeling_slimscope import FactoredHead, TrainEmbedding
+from core.models.modeling_slimscope import FactoredHead, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
 from core.training.examples import Example, collate
@@ -40,7 +40,7 @@ def drawn(*shape, seed=0):
 def embedding(rows, shape, cap):
     """Return the trains of rows as an embedding."""
     own = ranks(shape, cap)
-    found = TrainEmbedding(*rows.shape, shape, own).requires_grad_(False)
+    found = TensorTrainEmbedding(*rows.shape, shape, own).requires_grad_(False)
     found.cores.data = train_cores(rows, shape, own)
     return found
 
@@ -74,7 +74,7 @@ def test_full_ranks_give_rows_back(shape):
 
 def test_an_entry_is_the_product_of_slices_its_first_index_the_fastest():
     shape, own = (2, 3, 4), (1, 2, 3, 1)
-    found = TrainEmbedding(2, 24, shape, own)
+    found = TensorTrainEmbedding(2, 24, shape, own)
     found.cores.data = drawn(2, found.cores.shape[1])
     parts = found.cores.data.split(found.sizes, 1)
     cores = [
@@ -88,7 +88,7 @@ def test_an_entry_is_the_product_of_slices_its_first_index_the_fastest():
 
 @pytest.mark.parametrize(("shape", "own"), [((4, 6, 8), (1, 3, 3, 1)), ((8, 3, 2, 4), (1, 2, 3, 2, 1))])
 def test_rows_of_low_rank_are_exact(shape, own):
-    planted = TrainEmbedding(30, 192, shape, own)
+    planted = TensorTrainEmbedding(30, 192, shape, own)
     planted.cores.data = drawn(30, planted.cores.shape[1])
     rows = planted.rows(slice(None)).detach()
     found = embedding(rows, shape, 3)
@@ -122,7 +122,7 @@ def test_chunks_and_order_change_nothing(monkeypatch):
 
 
 def test_the_shape_that_is_closest_on_a_sample_is_taken():
-    planted = TrainEmbedding(64, 36, (2, 3, 6), (1, 2, 2, 1))
+    planted = TensorTrainEmbedding(64, 36, (2, 3, 6), (1, 2, 2, 1))
     planted.cores.data = drawn(64, planted.cores.shape[1])
     rows = planted.rows(slice(None)).detach()
     found, said = TensorTrain().factored(rows, 1.2, silent)

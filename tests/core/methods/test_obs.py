@@ -13,7 +13,7 @@ from core.methods.unstructured.obs import OBS, WORK_BYTES, OBSParameters
 from core.methods.unstructured.removals import remove, settle
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.surgeon import prune
-from core.models.shape import shape
+from core.models.shape import shape_from_config
 from core.request.speeds import CPU_CORE
 from core.specs import TextWindows
 
@@ -249,7 +249,7 @@ def test_its_cost_is_about_an_hour_where_that_was_measured_and_follows_the_squar
     text = TextWindows(corpus="any", windows=4, window=2048)
 
     def seconds(config):
-        facts = shape(config)
+        facts = shape_from_config(config)
         assert OBS().memory(facts, text, 4) > SparseGPT().memory(facts, text, 4)
         return (OBS().cost(facts, text) - SparseGPT().cost(facts, text)) / (2 * CPU_CORE)
 

@@ -18,7 +18,7 @@ from core.methods.quantised.half_quadratic import fitted
 from core.methods.quantised.hqq import GIVEN_BACK, HQQ
 from core.methods.quantised.mixed import MixedGPTQ
 from core.methods.quantised.rtn import RTN
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
@@ -307,7 +307,7 @@ def test_bits_are_chosen_by_the_empirical_fisher_form_of_what_rounding_changes(w
 
 
 def test_a_mean_of_bits_costs_the_gradients_besides():
-    shape, text = facts(identify(DEFAULT_MODEL)), TextWindows.parse("c4-sample:16x2048")
+    shape, text = load_shape(identify(DEFAULT_MODEL)), TextWindows.parse("c4-sample:16x2048")
     plain, mixed = (build_method(build_stage("gptq", None, bits, calibration=text)) for bits in ("3bit", "3.5bit"))
     assert type(plain) is GPTQ and type(mixed) is MixedGPTQ
     assert mixed.cost(shape, text) > plain.cost(shape, text) + 2 * shape.forward(16 * 2048, 2048)

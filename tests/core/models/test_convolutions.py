@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d
 from torch.nn.utils.parametrizations import weight_norm
 
 from core.errors import UserError
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.folders import convolution_shapes, weight_shapes
 from core.models.manifest import shapes_of
 from core.models.modeling_slimscope import ConvolutionPair, put, reshape
@@ -102,4 +102,4 @@ def test_a_model_of_the_hub_is_to_be_a_folder_first(tmp_path):
     encoder().save_pretrained(tmp_path)
     source = ModelSource(id="org/resnet", revision="r", kind="hub", hub_id="org/resnet", folder=tmp_path)
     with pytest.raises(UserError, match=r"is a ResNetForImageClassification; .* is read from a folder: download it"):
-        facts(source)
+        load_shape(source)

@@ -7,9 +7,9 @@ import pytest
 
 from core.errors import UserError
 from core.models.catalogue import BY_ID, MODELS
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.parts.blocks import find_blocks
-from core.models.shape import shape
+from core.models.shape import shape_from_config
 from core.models.sources import identify
 from tests.core.tiny import ARCHITECTURES, OTHERS, tiny
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 def test_facts_agree_with_the_model_itself(name, tmp_path):
     model = tiny(name)
     model.save_pretrained(tmp_path / "m")
-    found = facts(identify(str(tmp_path / "m")))
+    found = load_shape(identify(str(tmp_path / "m")))
     linears = list(find_blocks(model).all_linears())
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert found.block_weights == sum(linear.weight.numel() for linear in linears)
@@ -32,14 +32,14 @@ def test_facts_agree_with_the_model_itself(name, tmp_path):
 
 def test_opt_350m_has_projections_around_narrow_embeddings():
     model = tiny("opt", word_embed_proj_dim=16, do_layer_norm_before=False)
-    assert shape(model.config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
+    assert shape_from_config(model.config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
 
 
 def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_refused():
     config = BY_ID["llama-7b"].config | {"model_type": "new"}
-    assert shape(config).widths == () and shape(config).blocks == 32
+    assert shape_from_config(config).widths == () and shape_from_config(config).blocks == 32
     with pytest.raises(UserError, match="does not say 'hidden_size'"):
-        shape({"model_type": "mamba"})
+        shape_from_config({"model_type": "mamba"})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_catalogue_says_where_each_model_is_from():
     assert len({card.id for card in MODELS}) == len(MODELS)
     for card in MODELS:
         assert card.licence and (card.hub_id or card.packed or "on request" in card.note)
-        assert shape(card.config).widths
+        assert shape_from_config(card.config).widths
 
 
 def test_identifying_and_listing_import_no_torch():

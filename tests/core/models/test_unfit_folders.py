@@ -6,7 +6,7 @@ import os
 import pytest
 
 from core.errors import UserError
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.models.folders import ODD, edit
 
@@ -93,4 +93,4 @@ def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
 def test_a_size_that_is_none_is_refused_with_a_sentence(folder, changes, sentence):
     edit(folder, **changes)
     with pytest.raises(UserError, match=sentence):
-        facts(identify(str(folder)))
+        load_shape(identify(str(folder)))

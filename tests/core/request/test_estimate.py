@@ -4,7 +4,7 @@ import pytest
 
 from core import paths
 from core.engine.variants import describe
-from core.models.facts import facts
+from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request import speeds
 from core.request.baseline import remaining_run
@@ -142,7 +142,7 @@ def test_memory_grows_with_the_model_its_dtype_and_the_calibration():
 def test_a_saved_model_is_read_by_another_process_beside_this_one(tmp_path):
     plain = spec("magnitude")
     saved = plain.model_copy(update={"save": str(tmp_path / "saved")})
-    weights = 4 * facts(identify(MODEL)).parameters
+    weights = 4 * load_shape(identify(MODEL)).parameters
     assert estimate(saved).bytes > 2 * weights and estimate(plain).bytes < estimate(saved).bytes - weights
     assert estimate(saved).seconds > estimate(plain).seconds
 
@@ -211,7 +211,7 @@ def renamed(one: Result, model: str, key: str) -> Result:
 
 
 def test_what_is_left_takes_what_the_history_says_as_that_changes(monkeypatch):
-    shape = facts(identify(MODEL))
+    shape = load_shape(identify(MODEL))
     monkeypatch.setattr(speeds, "shape_of", lambda model, revision: None if model == "gone" else shape)
     store, wanted = Store(), spec("wanda", windows=8)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, TrainEmbedding
+from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.parts.units import find_units
@@ -22,7 +22,7 @@ def test_a_chain_keeps_all_that_its_stages_made(tied):
     assert shapes[0] == shapes[1]
     assert all(grid_of(linear.module).bits == 4 for linear in find_blocks(model).all_linears())
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
-    assert isinstance(table, TrainEmbedding) and isinstance(head, FactoredHead) is tied
+    assert isinstance(table, TensorTrainEmbedding) and isinstance(head, FactoredHead) is tied
     assert 0.5 <= result.footprint.embedding_removed < 1
 
 
