@@ -16,8 +16,8 @@ from core.evaluation.layers import relative_error, report
 from core.methods.inputs import Target
 from core.methods.quantised.blocks import BlockQuantMethod, BlockView
 from core.models.parts.blocks import find_blocks
-from core.models.parts.grids import put_on
-from core.models.parts.reference import forget
+from core.models.parts.grids import set_grid
+from core.models.parts.reference import clear_reference
 from core.results import LayerReport
 from core.specs import parse_bits
 
@@ -50,11 +50,11 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
         for linear in members:
             rounded = found[linear.name]
             error = relative_error(rounded.before, rounded.after.weight, rounded.sample)
-            forget(linear.module)  # its inputs need not be what they were
+            clear_reference(linear.module)  # its inputs need not be what they were
             linear.set_weight(rounded.after.weight)
             grid = rounded.after.grid
             if grid is not None:
-                put_on(linear.module, grid)
+                set_grid(linear.module, grid)
             bits, note = grid and grid.bits, rounded.after.note
             reports.append(report(linear, error=error, seconds=each, bits=bits, note=note))
             context.progress("compress", len(reports), len(linears), linear.name)

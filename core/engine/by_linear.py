@@ -28,9 +28,9 @@ from core.methods.linear import LinearMethod
 from core.methods.reconstruction import Reconstruction
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
-from core.models.parts.constraints import constrain, constraint_of, held, release
-from core.models.parts.grids import put_on
-from core.models.parts.reference import remember, resolved
+from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
+from core.models.parts.grids import set_grid
+from core.models.parts.reference import resolve_reference, set_reference
 from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
@@ -165,16 +165,16 @@ class _Work:
         result, spared = self._result(linear, statistics, target)
         self.spared += spared
         if result.factors:
-            release(linear.module)
+            clear_constraint(linear.module)
         wanted = before if target.reference is None else target.reference
-        error = relative_error(wanted, held(linear.module, result.weight), sample)
+        error = relative_error(wanted, apply_constraint(linear.module, result.weight), sample)
         if result.zeros is not None and result.zeros.any():
-            remember(linear.module, linear.weight)
+            set_reference(linear.module, linear.weight)
         linear.set_weight(result.weight)
         if result.zeros is not None:
-            constrain(linear.module, result.zeros, self.target.pattern)
+            set_constraint(linear.module, result.zeros, self.target.pattern)
         if result.grid is not None:
-            put_on(linear.module, result.grid)
+            set_grid(linear.module, result.grid)
         more: dict[str, Any] = {"bits": result.grid.bits if result.grid else None}
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))
@@ -216,7 +216,7 @@ class _Work:
         if zeros is None and self.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
         if zeros is not None and isinstance(self.method, Reconstruction):
-            reference = resolved(linear.module, linear.weight, self.dense.weight)
+            reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
         ratio = self.shares.get(linear.name, self.target.ratio)
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
 

@@ -24,8 +24,8 @@ from core.evaluation.layers import unit_reports
 from core.methods.structured.base import SliceMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
 from core.models.parts.blocks import find_blocks, text_config
-from core.models.parts.constraints import release
-from core.models.parts.reference import forget
+from core.models.parts.constraints import clear_constraint
+from core.models.parts.reference import clear_reference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -92,8 +92,8 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
             feed,
         )
         for linear in unit.linears.values():
-            release(linear.module)  # a rotation mixes zeros with the rest
-            forget(linear.module)
+            clear_constraint(linear.module)  # a rotation mixes zeros with the rest
+            clear_reference(linear.module)
         blocks.holder[unit.block] = block.to(model.device)
         reports += unit_reports(unit, before, time.perf_counter() - started)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")

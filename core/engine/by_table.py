@@ -9,8 +9,8 @@ import torch
 from core.context import Context, StageInput, StageResult
 from core.methods.inputs import Target
 from core.methods.tables import TableMethod
-from core.models.parts.grids import put_on
-from core.models.parts.tables import tables_of
+from core.models.parts.grids import set_grid
+from core.models.parts.tables import embedding_tables
 from core.specs import parse_bits
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def quantise_tables(model: PreTrainedModel, method: TableMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the tables of the model in place; tied ones once."""
-    found = tables_of(model)
+    found = embedding_tables(model)
     target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
     for done, (name, table) in enumerate(found.items()):
         context.progress("compress", done, len(found), name)
@@ -28,6 +28,6 @@ def quantise_tables(model: PreTrainedModel, method: TableMethod, given: StageInp
         result = method.compress_table(weight.to(torch.float32, copy=True), target)
         weight.copy_(result.weight)
         if result.grid is not None:
-            put_on(table, result.grid)
+            set_grid(table, result.grid)
     context.progress("compress", len(found), len(found), "")
     return StageResult([])

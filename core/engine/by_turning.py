@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.methods.preparation import Preparation
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.blocks import find_blocks
-from core.models.parts.reference import forget
+from core.models.parts.reference import clear_reference
 from core.models.parts.units import Units, find_units
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def rotate_model(model: PreTrainedModel, method: Preparation, given: StageInput,
         if (values := method.heads(unit.geometry.head_dim)) is not None:
             _turn_heads(unit, values.to(home))
         for linear in unit.linears.values():
-            forget(linear.module)
+            clear_reference(linear.module)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
     table_name = next(one for one, module in model.named_modules() if module is table)
     put(model, table_name, RotatedEmbedding(table, rotation.T))

@@ -21,9 +21,9 @@ from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
 from core.methods.structured.budget import Removal
 from core.models.parts.blocks import Linear, find_blocks
-from core.models.parts.constraints import held, release
+from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
-from core.models.parts.units import Kept, check_heads, factors_of, spread
+from core.models.parts.units import KeptUnits, check_heads, factors_of, spread
 from core.progress import Progress
 from core.results import LayerReport
 
@@ -136,7 +136,9 @@ class _Work:
 
     def _replace(self, linear: Linear, weight: Tensor, bias: Tensor | None, sample: Tensor | None) -> None:
         if sample is not None:
-            self.said[linear.name] = {"error": relative_error(linear.weight, held(linear.module, weight), sample, bias)}
+            self.said[linear.name] = {
+                "error": relative_error(linear.weight, apply_constraint(linear.module, weight), sample, bias)
+            }
         linear.set_weight(weight)
         if bias is not None:
             add_bias(linear.plain, bias)
@@ -147,7 +149,7 @@ class _Work:
         before = view.units.sizes
         heads, cut = self.heads.get(block), self.cut.get(block)
         view.units.shrink(
-            Kept(
+            KeptUnits(
                 query_heads=heads.query_heads if heads else None,
                 kv_heads=heads.kv_heads if heads else None,
                 channels=cut.channels if cut else None,
@@ -185,7 +187,7 @@ class _FactoringWork(_Work):
             return
         left, right = self.factors[linear.name] = self.method.factor(self.views[linear.block], linear.role, rank)
         size = linear.weight.numel()
-        release(linear.module)
+        clear_constraint(linear.module)
         self._replace(linear, left.double() @ right.double(), None, sample)
         self.said[linear.name] |= {"sparsity": 1 - (left.numel() + right.numel()) / size, "note": f"rank {rank}"}
 

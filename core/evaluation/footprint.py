@@ -14,7 +14,7 @@ from core.models.parts.constraints import Pattern, constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
 from core.models.parts.sizes import is_language_model
-from core.models.parts.tables import tables_of
+from core.models.parts.tables import embedding_tables
 from core.results import Footprint
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _counted(model: PreTrainedModel) -> tuple[int, int]:
 
 def _saved_on_tables(model: PreTrainedModel) -> int:
     """Return by how many bits the tables of tokens are smaller than at 16 bits a weight."""
-    weights = [(table.get_parameter("weight"), grid_of(table)) for table in tables_of(model).values()]
+    weights = [(table.get_parameter("weight"), grid_of(table)) for table in embedding_tables(model).values()]
     return sum(BITS * weight.numel() - packed_bits(weight, grid=grid) for weight, grid in weights if grid is not None)
 
 

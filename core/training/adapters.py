@@ -22,7 +22,7 @@ from core.models.modeling_slimscope import put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
-from core.models.parts.reference import forget
+from core.models.parts.reference import clear_reference
 
 NAME = "default"
 
@@ -170,7 +170,7 @@ def merge_adapters(model: nn.Module) -> None:
         base.weight.data = layer.rounded(base.weight.data)
         if layer.mask is not None:
             base.weight.data.masked_fill_(layer.mask == 0, 0)
-        forget(base)  # what was learnt is not to be undone
+        clear_reference(base)  # what was learnt is not to be undone
         put(model, name, base)
     del model.peft_config
     model.requires_grad_(False)

@@ -23,7 +23,7 @@ from core.models.parts.blocks import select
 from core.models.parts.constraints import constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
-from core.models.parts.tables import tables_of
+from core.models.parts.tables import embedding_tables
 from core.request.stages import parse_pattern
 from core.specs import parse_bits, parse_factor
 from core.training.base import TrainPruneMethod
@@ -90,7 +90,7 @@ def check_rounded(made: Made) -> None:
     assert sorted(report.name for report in made.reports) == sorted(linear.name for linear in chosen)
     rounded = [(linear.module, linear.weight) for linear in chosen]
     if on_tables:
-        rounded = [(table, table.weight) for table in tables_of(made.model).values()]
+        rounded = [(table, table.weight) for table in embedding_tables(made.model).values()]
         assert all(grid_of(linear.module) is None for linear in linears(made.model))
     for module, weight in rounded:
         grid = grid_of(module)

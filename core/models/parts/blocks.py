@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError, echo
-from core.models.parts.constraints import constraint_of, held
+from core.models.parts.constraints import apply_constraint, constraint_of
 from core.models.parts.selection import selects
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Linear:
 
     def set_weight(self, weight: Tensor) -> None:
         """Copy an (out, in) tensor into the module, in its own dtype; what must stay zero does."""
-        self.weight.copy_(held(self.module, weight))
+        self.weight.copy_(apply_constraint(self.module, weight))
 
 
 @dataclass(frozen=True)

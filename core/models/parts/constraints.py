@@ -57,7 +57,7 @@ def constraint_of(module: nn.Module) -> Constraint | None:
     return getattr(module, ATTRIBUTE, None)
 
 
-def constrain(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) -> None:
+def set_constraint(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) -> None:
     """Bind weights of a linear to zero, besides those that are so already; `zeros` is (out, in)."""
     if (known := constraint_of(module)) is not None:
         zeros = zeros | known.zeros(zeros.device)
@@ -66,13 +66,13 @@ def constrain(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) 
         setattr(module, ATTRIBUTE, Constraint.of(zeros, pattern))
 
 
-def release(module: nn.Module) -> None:
+def clear_constraint(module: nn.Module) -> None:
     """Let all weights of a linear be free, as where something mixes them."""
     if constraint_of(module) is not None:
         delattr(module, ATTRIBUTE)
 
 
-def held(module: nn.Module, weight: Tensor) -> Tensor:
+def apply_constraint(module: nn.Module, weight: Tensor) -> Tensor:
     """Return a weight (out, in) that a linear may be given: zero where it must be."""
     known = constraint_of(module)
     return weight if known is None else weight.masked_fill(known.zeros(weight.device), 0)
@@ -83,12 +83,12 @@ def slice_constraint(module: nn.Module, rows: Tensor | None, columns: Tensor | N
     known = constraint_of(module)
     if known is None:
         return
-    release(module)
+    clear_constraint(module)
     zeros = known.zeros(known.bits.device)
     for dim, kept in enumerate((rows, columns)):
         if kept is not None:
             zeros = zeros.index_select(dim, kept.to(zeros.device))
-    constrain(module, zeros, known.pattern if known.pattern and _follows(zeros, *known.pattern) else None)
+    set_constraint(module, zeros, known.pattern if known.pattern and _follows(zeros, *known.pattern) else None)
 
 
 def _follows(zeros: Tensor, kept: int, group: int) -> bool:

@@ -80,7 +80,7 @@ def grid_of(module: nn.Module) -> Grid | None:
     return getattr(module, ATTRIBUTE, None)
 
 
-def put_on(module: nn.Module, grid: Grid) -> None:
+def set_grid(module: nn.Module, grid: Grid) -> None:
     """Note of a linear that its weights lie on a grid."""
     setattr(module, ATTRIBUTE, grid)
 
@@ -112,4 +112,4 @@ def load_grids(model: nn.Module, folder: Path) -> None:
                 raise ValueError(f"{FILE} does not fit the model: {name}")
             bits, group = map(int, told.split())
             zero = file.get_tensor(f"{name}.zero") if f"{name}.zero" in names else None
-            put_on(linears[name], Grid(bits, group, file.get_tensor(f"{name}.scale"), zero))
+            set_grid(linears[name], Grid(bits, group, file.get_tensor(f"{name}.scale"), zero))

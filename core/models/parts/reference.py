@@ -30,7 +30,7 @@ CUTS = ("rows", "columns", "scale")  # what a recipe may hold, by which its tens
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SliceRecord:
     """A linear of the dense model, as it has been cut since and its outputs rescaled."""
 
     name: str  # in the dense model
@@ -46,13 +46,13 @@ class Recipe:
         return weight.float() if self.scale is None else rescaled(weight, self.scale)
 
 
-Reference = Recipe | Tensor  # a tensor is (out, in), on the CPU
+Reference = SliceRecord | Tensor  # a tensor is (out, in), on the CPU
 
 
 def mark_dense(blocks: Blocks) -> None:
     """Note of every linear of a dense model that it is as that has it."""
     for linear in blocks.all_linears():
-        setattr(linear.module, ATTRIBUTE, Recipe(linear.name))
+        setattr(linear.module, ATTRIBUTE, SliceRecord(linear.name))
 
 
 def reference_of(module: nn.Module) -> Reference | None:
@@ -60,24 +60,24 @@ def reference_of(module: nn.Module) -> Reference | None:
     return getattr(module, ATTRIBUTE, None)
 
 
-def resolved(module: nn.Module, weight: Tensor, dense: Callable[[str], Tensor]) -> Tensor:
+def resolve_reference(module: nn.Module, weight: Tensor, dense: Callable[[str], Tensor]) -> Tensor:
     """Return what a linear with this weight (out, in) should come close to, (out, in) fp32, on the weight's device.
 
     `dense` gives the weight of a linear of the dense model by its name there.
     """
     known = reference_of(module)
-    if isinstance(known, Recipe):
+    if isinstance(known, SliceRecord):
         known = known.follow(dense(known.name))
     return (weight if known is None else known).to(weight.device, torch.float32)
 
 
-def remember(module: nn.Module, weight: Tensor) -> None:
+def set_reference(module: nn.Module, weight: Tensor) -> None:
     """Take note of the weight (out, in) of a linear that is about to be masked, unless an earlier one counts."""
     if reference_of(module) is None:
         setattr(module, ATTRIBUTE, weight.to("cpu", copy=True, memory_format=torch.contiguous_format))
 
 
-def forget(module: nn.Module) -> None:
+def clear_reference(module: nn.Module) -> None:
     """Let a linear be its own reference, as where something made other weights of it."""
     if reference_of(module) is not None:
         delattr(module, ATTRIBUTE)
@@ -86,9 +86,9 @@ def forget(module: nn.Module) -> None:
 def slice_reference(module: nn.Module, rows: Tensor | None, columns: Tensor | None) -> None:
     """Keep the given outputs and inputs of a linear's reference."""
     known = reference_of(module)
-    if isinstance(known, Recipe):
+    if isinstance(known, SliceRecord):
         scale = known.scale if rows is None or known.scale is None else known.scale[rows.cpu()]
-        cut = Recipe(known.name, _left(known.rows, rows), _left(known.columns, columns), scale)
+        cut = SliceRecord(known.name, _left(known.rows, rows), _left(known.columns, columns), scale)
         setattr(module, ATTRIBUTE, cut)
     elif known is not None:
         for dim, kept in enumerate((rows, columns)):
@@ -100,9 +100,9 @@ def slice_reference(module: nn.Module, rows: Tensor | None, columns: Tensor | No
 def scale_reference(module: nn.Module, scale: Tensor) -> None:
     """Multiply the outputs of a linear's reference by a scale (out,)."""
     known, scale = reference_of(module), scale.cpu()
-    if isinstance(known, Recipe):
+    if isinstance(known, SliceRecord):
         both = scale if known.scale is None else known.scale * scale
-        setattr(module, ATTRIBUTE, Recipe(known.name, known.rows, known.columns, both))
+        setattr(module, ATTRIBUTE, SliceRecord(known.name, known.rows, known.columns, both))
     elif known is not None:
         setattr(module, ATTRIBUTE, rescaled(known, scale).to(known.dtype))
 
@@ -131,7 +131,7 @@ def save_references(model: nn.Module, folder: Path) -> None:
     recipes: dict[str, str] = {}
     for name, module in model.named_modules():
         known = reference_of(module)
-        if isinstance(known, Recipe):
+        if isinstance(known, SliceRecord):
             recipes[name] = known.name
             cuts = {cut: getattr(known, cut) for cut in CUTS}
             # The file takes no memory twice, and linears that were cut alike share theirs.
@@ -151,7 +151,8 @@ def load_references(model: nn.Module, folder: Path) -> None:
         recipes = json.loads((file.metadata() or {}).get("recipes", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     found: dict[str, Reference] = {
-        name: Recipe(dense, **{cut: tensors.get(f"{name} {cut}") for cut in CUTS}) for name, dense in recipes.items()
+        name: SliceRecord(dense, **{cut: tensors.get(f"{name} {cut}") for cut in CUTS})
+        for name, dense in recipes.items()
     }
     found |= {name: tensor for name, tensor in tensors.items() if " " not in name}
     for name, known in found.items():

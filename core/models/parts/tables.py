@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def tables_of(model: PreTrainedModel) -> dict[str, nn.Module]:
+def embedding_tables(model: PreTrainedModel) -> dict[str, nn.Module]:
     """Return the modules that hold whole tables, by name; of two that share a weight the first, the embedding."""
     wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
     found: dict[int, tuple[str, nn.Module]] = {}

@@ -26,7 +26,7 @@ KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptUnits:
     """What stays of a block: indices in ascending order, None where everything stays."""
 
     query_heads: Tensor | None = None
@@ -53,7 +53,7 @@ class Units:
         """The weights of each linear, by role."""
         return {role: linear.weight.numel() for role, linear in self.linears.items()}
 
-    def shrink(self, kept: Kept) -> None:
+    def shrink(self, kept: KeptUnits) -> None:
         """Slice the block's matrices in place to the kept units."""
         shape = self.geometry
         if kept.query_heads is not None:

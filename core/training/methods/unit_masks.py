@@ -16,7 +16,7 @@ from torch import Tensor
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import StructuredBlockView, head_sums, keep_heads, keep_largest
 from core.methods.structured.budget import Removal
-from core.models.parts.units import Kept, spread
+from core.models.parts.units import KeptUnits, spread
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
@@ -55,7 +55,7 @@ class UnitMasks:
         for view in self.views:
             before = view.units.sizes
             query_heads, kv_heads = self.heads[view.units.block]
-            view.units.shrink(Kept(query_heads, kv_heads, self.channels[view.units.block]))
+            view.units.shrink(KeptUnits(query_heads, kv_heads, self.channels[view.units.block]))
             reports += unit_reports(view.units, before)
         return reports
 

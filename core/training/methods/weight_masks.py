@@ -13,7 +13,7 @@ from core.evaluation.layers import report
 from core.methods.levels import level_shares
 from core.methods.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
-from core.models.parts.constraints import constrain, constraint_of
+from core.models.parts.constraints import constraint_of, set_constraint
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
@@ -36,7 +36,7 @@ class WeightMasks:
         linears = list(self.blocks.all_linears())
         for linear in linears:
             if (zeros := self.adapters[linear.name].zeros) is not None:
-                constrain(linear.module, zeros)
+                set_constraint(linear.module, zeros)
         return [report(linear) for linear in linears]
 
     def settled(self, spent: float) -> bool:

@@ -7,7 +7,7 @@ from core.evaluation.latency import latency
 from core.evaluation.packed import EIGHT, FOUR, Int4Linear, Int8Linear, held_bytes, packed
 from core.methods.find import find_grid
 from core.models.parts.blocks import find_blocks
-from core.models.parts.grids import put_on
+from core.models.parts.grids import set_grid
 from core.progress import silent
 from tests.core.tiny import tiny, windows
 
@@ -22,7 +22,7 @@ def quantised(bits, group=32, symmetric=True, keep=(), **changes):
             if linear.role not in keep:
                 grid = find_grid(linear.weight, bits, group or linear.weight.shape[1], symmetric)
                 linear.weight.copy_(grid.nearest(linear.weight))
-                put_on(linear.module, grid)
+                set_grid(linear.module, grid)
     return model
 
 

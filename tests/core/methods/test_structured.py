@@ -15,7 +15,7 @@ from core.methods.structured.slicegpt import SliceGPT
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry, choose_mode
-from core.models.parts.units import Kept, Units, find_units
+from core.models.parts.units import KeptUnits, Units, find_units
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
@@ -288,7 +288,7 @@ def test_a_quarter_of_llm_pruners_layers_leaves_its_published_counts(config, fir
         shape = unit.geometry
         groups = shape.kv_heads - removal.steps
         unit.shrink(
-            Kept(
+            KeptUnits(
                 torch.arange(groups * shape.group),
                 torch.arange(groups),
                 torch.arange(shape.channels - removal.channels),

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from core.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
-from core.models.parts.constraints import FILE, Constraint, constrain, constraint_of, release
+from core.models.parts.constraints import FILE, Constraint, clear_constraint, constraint_of, set_constraint
 from core.models.parts.units import slice_linear
 from core.models.sources import identify, load_model
 from core.registry import METHODS
@@ -165,7 +165,7 @@ def test_what_mixes_weights_frees_them(method):
 def test_factors_are_of_the_weights_alone(method):
     bound, free = (cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5) for _ in range(2))
     for module in free.modules():
-        release(module)
+        clear_constraint(module)
     for model in (bound, free):
         shrunk(model, method, 0.3)
     assert torch.equal(bound(windows()).logits, free(windows()).logits)
@@ -180,7 +180,7 @@ def test_copies_and_other_precisions_have_it_and_the_state_dict_has_not():
     assert model.get_memory_footprint() == plain.get_memory_footprint()
     other = copy.deepcopy(model).to(torch.bfloat16)
     assert_kept(other, zeros)
-    constrain(linears_of(other)["model.layers.0.mlp.up_proj"].module, torch.ones(48, 32, dtype=torch.bool))
+    set_constraint(linears_of(other)["model.layers.0.mlp.up_proj"].module, torch.ones(48, 32, dtype=torch.bool))
     assert_kept(model, zeros)
 
 

@@ -10,12 +10,12 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.depth import keep_blocks
 from core.models.parts.reference import (
     FILE,
-    Recipe,
+    SliceRecord,
     load_references,
     mark_dense,
     reference_bytes,
     reference_of,
-    resolved,
+    resolve_reference,
     save_references,
 )
 from tests.core.methods.test_structured import shrunk
@@ -35,7 +35,7 @@ def wanted(model, dense):
     """What each linear should come close to, by its name in the model as it is now."""
     weights = {linear.name: linear.weight for linear in find_blocks(dense).all_linears()}
     linears = find_blocks(model).all_linears()
-    return {linear.name: resolved(linear.module, linear.weight, weights.__getitem__) for linear in linears}
+    return {linear.name: resolve_reference(linear.module, linear.weight, weights.__getitem__) for linear in linears}
 
 
 def weights(model):
@@ -65,7 +65,7 @@ def test_what_is_masked_of_the_dense_model_has_a_recipe_that_takes_no_memory(nam
     model, dense = marked(name)
     for ratio in (0.3, 0.6):  # however often
         cut(model, method, ratio)
-        assert kinds(model) == {Recipe} and reference_bytes(model) == 0
+        assert kinds(model) == {SliceRecord} and reference_bytes(model) == 0
         assert_equal(wanted(model, dense), weights(dense))
 
 
@@ -121,7 +121,7 @@ def test_what_is_cut_and_rescaled_is_so_in_the_reference(method, settings, marki
     assert_equal(wanted(model, dense), smaller)
     cut(model, "magnitude", 0.5)
     assert_equal(wanted(model, dense), smaller)
-    assert kinds(model) == {Recipe if marking else torch.Tensor}
+    assert kinds(model) == {SliceRecord if marking else torch.Tensor}
     # Once more, of what is masked and has another reference than its weights.
     shrunk(model, method, 0.55, **settings)  # with half of it zero, a tenth
     again = wanted(model, dense)
@@ -152,7 +152,7 @@ def test_what_mixes_weights_is_its_own_reference(method, ratio):
     assert kinds(model) == {type(None)}
     made = weights(model)
     cut(model, "magnitude", 0.5)
-    assert_equal({name: resolved(model.get_submodule(name), made[name], refuse) for name in made}, made)
+    assert_equal({name: resolve_reference(model.get_submodule(name), made[name], refuse) for name in made}, made)
 
 
 def test_copies_of_a_model_have_it_and_the_state_dict_has_not():
@@ -179,7 +179,7 @@ def test_what_is_saved_comes_back(name, marking, tmp_path):
     for linear in find_blocks(again).all_linears():
         linear.module.reference = None
     load_references(again, tmp_path)
-    assert kinds(again) == kinds(model) == {Recipe if marking else torch.Tensor}
+    assert kinds(again) == kinds(model) == {SliceRecord if marking else torch.Tensor}
     assert_equal(wanted(again, dense), expected)
     assert not list(tmp_path.glob("*.safetensors"))
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from core.errors import UserError
 from core.methods.find import find_grid
 from core.models.parts.blocks import find_blocks
-from core.models.parts.grids import grid_of, put_on
+from core.models.parts.grids import grid_of, set_grid
 from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
 from core.shipping.packing import packed
 from tests.core.made import make
@@ -58,7 +58,7 @@ def test_bits_and_groups_that_differ_are_groups_of_their_own(tmp_path):
     for place, linear in enumerate(linears):
         grid = find_grid(linear.weight, (2, 3, 4, 8)[place % 4], (16, 32)[place % 2])
         linear.set_weight(grid.nearest(linear.weight))
-        put_on(linear.module, grid)
+        set_grid(linear.module, grid)
     told = described(model, grids_of(model))
     assert len(told["config_groups"]) == 4
     assert told["ignore"] == [*(f"model.layers.{i}.self_attn.k_proj" for i in range(3)), "lm_head"]

@@ -7,7 +7,7 @@ from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks
-from core.models.parts.constraints import constrain, constraint_of
+from core.models.parts.constraints import constraint_of, set_constraint
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
@@ -80,7 +80,7 @@ def test_what_an_earlier_stage_removed_stays_so_and_counts_while_training(text, 
         earlier[linear.name] = torch.zeros_like(linear.weight, dtype=torch.bool)
         earlier[linear.name][:, ::2] = True
         linear.set_weight(linear.weight.masked_fill(earlier[linear.name], 0))
-        constrain(linear.module, earlier[linear.name], (2, 4))
+        set_constraint(linear.module, earlier[linear.name], (2, 4))
     pruned(model, "magnitude-trained", ratio, rounds=2, epochs=2)
     gone = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
     assert gone == round(ratio * block_weights(model))
