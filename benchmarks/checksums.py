@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.smoke import run
 from core.cache import checksums
-from core.cache.kept import once
+from core.cache.kept import build_once
 from core.models.catalogue import BY_ID
 from core.models.manifest import load_model_folder, save_model
 from core.request.stages import DEFAULT_MODEL
@@ -71,7 +71,7 @@ def main(rounds: int = 3, blocks: int = BLOCKS) -> None:
         def store(target: Path) -> None:
             save_model(model, target)
 
-        folder = once(Path(place) / "variant", store)
+        folder = build_once(Path(place) / "variant", store)
         weights = folder / "model.safetensors"
         sides: dict[str, Callable[[], object]] = {
             "load": partial(load_model_folder, folder, torch.float32),

@@ -26,7 +26,7 @@ FREE_BYTES = 5 * 2**30  # left on the disk
 ABANDONED_SECONDS = 24 * 3600  # after which an unfinished folder is no living process's
 
 
-def once(folder: Path, make: Callable[[Path], None]) -> Path:
+def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Return `folder`, filled by `make(temporary folder)` unless it exists.
 
     It appears whole or not at all, with its checksums, and of several processes one does the work. A folder that an
@@ -69,7 +69,7 @@ def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
             return
         shutil.rmtree(folder, ignore_errors=True)
         make_room(root, CACHE_BYTES - size)
-    once(folder, make)
+    build_once(folder, make)
 
 
 def make_room(root: Path, limit: int) -> None:
@@ -93,13 +93,13 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def fact(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
+def cached_text(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
     """Return `compute()`, a text that follows from the files' content; kept until a size or time of theirs changes."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return small(cache_dir() / "facts" / sha256(name, json.dumps(stats)), lambda: compute().encode()).decode()
+    return cached_file(cache_dir() / "facts" / sha256(name, json.dumps(stats)), lambda: compute().encode()).decode()
 
 
-def small(path: Path, make: Callable[[], bytes]) -> bytes:
+def cached_file(path: Path, make: Callable[[], bytes]) -> bytes:
     """Return `make()`, kept in a small file of the cache and made again where that is damaged."""
     content = read_small(path)
     if content is None:

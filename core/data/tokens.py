@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from core.cache.kept import small
+from core.cache.kept import cached_file
 from core.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.Tensor:
     def make() -> bytes:
         return np.array(_encode(text, tokenizer), dtype=np.int32).tobytes()
 
-    return torch.from_numpy(np.frombuffer(small(cache_dir() / "tokens" / key, make), dtype=np.int32).astype(np.int64))
+    return torch.from_numpy(
+        np.frombuffer(cached_file(cache_dir() / "tokens" / key, make), dtype=np.int32).astype(np.int64)
+    )
 
 
 def _encode(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from core.cache.kept import fact, read_small, write_small
+from core.cache.kept import cached_text, read_small, write_small
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import check_config, weight_files
@@ -56,7 +56,7 @@ def folder_revision(folder: Path) -> str:
     others = [path for path in sorted(folder.iterdir()) if path.name.startswith(READ)]
     files = [folder / "config.json", *others, *files]
     try:
-        digest = fact("model", files, lambda: _digest(files))
+        digest = cached_text("model", files, lambda: _digest(files))
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
     return f"sha256:{digest[:12]}"

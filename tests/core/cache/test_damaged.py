@@ -24,11 +24,11 @@ DAMAGES = {
 def test_a_damaged_small_file_is_made_again(damage, tmp_path, caplog):
     caplog.set_level("INFO", kept.__name__)
     file = tmp_path / "d" / "x"
-    assert kept.small(file, lambda: b"what was found") == b"what was found"
-    assert kept.small(file, lambda: pytest.fail("made again")) == b"what was found"
+    assert kept.cached_file(file, lambda: b"what was found") == b"what was found"
+    assert kept.cached_file(file, lambda: pytest.fail("made again")) == b"what was found"
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
-    assert kept.small(file, lambda: b"what is found now") == b"what is found now"
-    assert kept.small(file, lambda: pytest.fail("made again")) == b"what is found now"
+    assert kept.cached_file(file, lambda: b"what is found now") == b"what is found now"
+    assert kept.cached_file(file, lambda: pytest.fail("made again")) == b"what is found now"
     (record,) = caplog.records
     assert "is damaged, so it is made again" in record.getMessage()
 
@@ -39,7 +39,7 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda *paths: (steps.append("renamed"), replace(*paths)))
     kept.put(tmp_path / "x", b"content")
     assert steps == [7, "renamed"]
-    kept.once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
+    kept.build_once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
     assert steps[2:] == [4, len((tmp_path / "folder" / "checksums.json").read_bytes())]
     monkeypatch.setattr(os, "fsync", lambda number: 1 / 0)
     with pytest.raises(ZeroDivisionError):

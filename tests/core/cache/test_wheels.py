@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from core.cache import wheels
-from core.cache.kept import fact, once, put
+from core.cache.kept import build_once, cached_text, put
 from core.cache.wheels import Wheel, download, extract, members
 from core.errors import CancelledError, UserError
 from tests.core.wheels import only_from, put_wheel
@@ -44,7 +44,7 @@ def test_a_wheel_that_is_no_zip_is_told_as_such_and_not_kept(index, tmp_path, co
     wheel = index({"a": "A"})
     (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(content)
     with pytest.raises(UserError, match=r"sent as files-only==1\.0 is no zip archive.*it is not kept") as told:
-        once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
+        build_once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
     assert "network" not in str(told.value)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 
@@ -100,7 +100,7 @@ def test_a_download_can_be_cancelled_and_leaves_nothing(index, tmp_path):
         raise CancelledError
 
     with pytest.raises(CancelledError):
-        once(tmp_path / "made" / "it", lambda folder: download(wheel, folder, stop) and None)
+        build_once(tmp_path / "made" / "it", lambda folder: download(wheel, folder, stop) and None)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 
 
@@ -112,7 +112,7 @@ def test_a_folder_is_made_once_even_by_two_at_a_time(tmp_path):
         started.wait(0.2)
         (folder / "x").write_text("done")
 
-    threads = [threading.Thread(target=once, args=(tmp_path / "f", make)) for _ in range(2)]
+    threads = [threading.Thread(target=build_once, args=(tmp_path / "f", make)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -129,14 +129,14 @@ def test_a_full_disk_or_a_closed_cache_is_a_sentence(tmp_path, code, sentence):
         raise OSError(code, "as the system says it")
 
     with pytest.raises(UserError, match=sentence):
-        once(tmp_path / "f", make)
+        build_once(tmp_path / "f", make)
     assert not (tmp_path / "f").exists()
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     (tmp_path / ".f-killed").mkdir()
     (tmp_path / ".other-running").mkdir()
-    once(tmp_path / "f", lambda folder: None)
+    build_once(tmp_path / "f", lambda folder: None)
     assert {path.name for path in tmp_path.iterdir()} == {"f", "f.lock", ".other-running"}
 
 
@@ -149,10 +149,10 @@ def test_a_fact_is_computed_again_when_its_file_changes(tmp_path, monkeypatch):
         return file.read_text()
 
     file.write_text("one")
-    assert [fact("t", [file], compute) for _ in range(2)] == ["one", "one"]
+    assert [cached_text("t", [file], compute) for _ in range(2)] == ["one", "one"]
     file.write_text("other")
-    assert fact("t", [file], compute) == "other" and len(calls) == 2
-    assert fact("another fact", [file], lambda: "its own") == "its own"
+    assert cached_text("t", [file], compute) == "other" and len(calls) == 2
+    assert cached_text("another fact", [file], lambda: "its own") == "its own"
 
 
 def test_put_replaces_whole_files(tmp_path):

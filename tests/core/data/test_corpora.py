@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from core.cache.kept import once
+from core.cache.kept import build_once
 from core.data import corpora, embedded, files
 from core.data.corpora import (
     calibration_windows,
@@ -293,7 +293,7 @@ def test_a_table_with_a_changed_bit_is_not_read(kind, known, monkeypatch):
         path.parent.mkdir(parents=True)
         pq.write_table(pa.table({"text": ROWS}), path)
     else:
-        folder = once(embedded.folder(), lambda place: _write_table(place / name))
+        folder = build_once(embedded.folder(), lambda place: _write_table(place / name))
         path = folder / name
         if not known:
             (folder / "checksums.json").unlink()

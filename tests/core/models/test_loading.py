@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from core.cache.kept import once
+from core.cache.kept import build_once
 from core.errors import UserError
 from core.models import sources
 from core.models.catalogue import BY_ID
@@ -94,7 +94,7 @@ def test_a_damaged_conversion_is_made_again(folder, file, damage, monkeypatch):
     made = []
 
     def convert(card, progress):
-        return once(
+        return build_once(
             sources._converted(card), lambda place: made.append(shutil.copytree(folder, place, dirs_exist_ok=True))
         )
 
