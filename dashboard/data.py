@@ -20,8 +20,8 @@ from core.results import Result, Variant
 from core.specs import PUBLISHED, UNKNOWN, ModelId, VariantSpec
 from core.store import shipped
 from core.store.database import database_url
-from core.store.kept import MOST, Kept
-from core.store.printed import models_of, printed
+from core.store.kept import MOST, RowCache
+from core.store.printed import models_of, paper_results
 from core.store.samples import damaged
 from core.store.store import Store
 from dashboard.renewal import Renewal
@@ -79,7 +79,7 @@ def names() -> Mapping[ModelId, str]:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _names(url: URL, stamp: tuple, of_papers: tuple) -> Mapping[ModelId, str]:
-    return _store(url).model_names(*(one.variant.model_id for one in printed().values()))
+    return _store(url).model_names(*(one.variant.model_id for one in paper_results().values()))
 
 
 def called(variant: Variant | VariantSpec, *beside: ModelId) -> str:
@@ -113,7 +113,7 @@ def _models(url: URL, stamp: tuple, of_papers: tuple) -> list[str]:
 def printed_models() -> list[str]:
     """Return the display names of the models that papers have numbers of, the smallest first."""
     shown = names()
-    return [shown[ModelId(model, PUBLISHED)] for model in models_of(printed().values())]
+    return [shown[ModelId(model, PUBLISHED)] for model in models_of(paper_results().values())]
 
 
 def frame(model: str) -> SharedTable:
@@ -140,14 +140,14 @@ def _meant(typed: str, known: Mapping[ModelId, str]) -> tuple[str, str]:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _kept(url: URL) -> Kept[Told]:
-    return Kept(_store(url), lambda result, own: told(result))
+def _kept(url: URL) -> RowCache[Told]:
+    return RowCache(_store(url), lambda result, own: told(result))
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, SharedTable]:
     """Return the rows of each model of a name by its display name, and none of "", which has none."""
-    known, papers = _kept(url).of(name), [one for one in printed().values() if one.variant.model == name]
+    known, papers = _kept(url).of(name), [one for one in paper_results().values() if one.variant.model == name]
     tidied = joined([*known.made.values(), *map(told, papers)])
     frames = {"": tidied[:0].copy(), **{str(shown): rows for shown, rows in tidied.groupby("model", sort=False)}}
     for rows in frames.values():
@@ -240,12 +240,12 @@ def _only(result: Result, numbers: Sequence[Number] | None) -> Result:
 
 def result(key: str) -> Result | None:
     """Return one variant's result."""
-    return store().get(key) or printed().get(key)
+    return store().get(key) or paper_results().get(key)
 
 
 def results(keys: Collection[str]) -> dict[str, Result]:
     """Return those of the variants that there are, without the user's own layers."""
-    papers = printed()
+    papers = paper_results()
     return {key: papers[key] for key in keys if key in papers} | store().some(keys)
 
 

@@ -16,7 +16,7 @@ from core.models.sources import identify_again
 from core.request.cost import stage_work, task_work
 from core.results import Result
 from core.specs import Fewshot, ModelId, RunSpec, Stage, Task
-from core.store.kept import Kept
+from core.store.kept import RowCache
 from core.store.store import Store
 
 # Operations a second where nothing was measured yet.
@@ -168,7 +168,7 @@ class History:
 
     def __init__(self, store: Store):
         self.store = store
-        self._kept = Kept(store, self._seen)
+        self._kept = RowCache(store, self._seen)
         self._shapes: dict[ModelId, ModelShape | None] = {}
         self._sums: dict[ModelId, tuple[tuple, Sums]] = {}  # with the stamp of its name
         self._lock = Lock()
@@ -182,7 +182,7 @@ class History:
             if any(shape_of(*one) for one, shape in self._shapes.items() if one == model and shape is None):
                 self._shapes.clear()  # its files are there again
                 self._sums.clear()
-                self._kept = Kept(self.store, self._seen)
+                self._kept = RowCache(self.store, self._seen)
             if model not in self._sums or self._sums[model][0] != self.store.stamp(model.name):
                 known = self._kept.of(model.name)
                 rows = (row for of, rows in known.made.values() if of == model for row in rows)

@@ -11,33 +11,33 @@ from core.store import shipped
 from core.store.store import Store
 
 MOST = 24  # models that are kept; of more, the one that was asked for longest ago is forgotten
-Made = TypeVar("Made")
+Value = TypeVar("Made")
 
 
-class Known(NamedTuple, Generic[Made]):
+class CachedRows(NamedTuple, Generic[Value]):
     """What is made of a model's results at one state of the store."""
 
     stamp: tuple
-    made: dict[str, Made]  # by the variants' keys, in the order of `Store.results`
+    made: dict[str, Value]  # by the variants' keys, in the order of `Store.results`
     warnings: tuple[str, ...]  # as of `Store.read`, but for layers, which are not read
 
 
-class _Entry(NamedTuple, Generic[Made]):
+class _Entry(NamedTuple, Generic[Value]):
     changed: int
-    made: Made | None
+    made: Value | None
     warnings: tuple[str, ...]
 
 
-class Kept(Generic[Made]):
+class RowCache(Generic[Value]):
     """Keeps what `make` gives of each result; it is told whether some of it is the user's own."""
 
-    def __init__(self, store: Store, make: Callable[[Result, bool], Made]):
+    def __init__(self, store: Store, make: Callable[[Result, bool], Value]):
         self.store, self.make = store, make
         self._lock = Lock()
-        self._known: dict[str, Known[Made]] = {}
-        self._entries: dict[str, dict[str, _Entry[Made]]] = {}  # of the user's own, by model and key
+        self._known: dict[str, CachedRows[Value]] = {}
+        self._entries: dict[str, dict[str, _Entry[Value]]] = {}  # of the user's own, by model and key
 
-    def of(self, model: str) -> Known[Made]:
+    def of(self, model: str) -> CachedRows[Value]:
         """Return what is made of a model's results as they are now; the same object until one of them changes."""
         with self._lock:
             stamp, before = self.store.stamp(model), self._known.pop(model, None)
@@ -49,7 +49,7 @@ class Kept(Generic[Made]):
                 del self._known[forgotten], self._entries[forgotten]
             return before
 
-    def _read(self, model: str, stamp: tuple, before: Known[Made] | None) -> Known[Made]:
+    def _read(self, model: str, stamp: tuple, before: CachedRows[Value] | None) -> CachedRows[Value]:
         results, warnings = shipped.read_measured()
         mine = {key: result for key, result in results.items() if result.variant.model == model}
         entries = self._entries.get(model, {})
@@ -57,7 +57,7 @@ class Kept(Generic[Made]):
             entries = {}
         changes = self.store.changes(model)
         stale = {key for key, change in changes.items() if key not in entries or entries[key].changed != change}
-        new: dict[str, _Entry[Made]] = {}
+        new: dict[str, _Entry[Value]] = {}
         for key, result, told in self.store.each(stale):
             new[key] = _Entry(changes[key], self.make(result, True) if result else None, told)
         entries = {key: (new if key in stale else entries)[key] for key in changes if key in new or key not in stale}
@@ -65,4 +65,4 @@ class Kept(Generic[Made]):
         own = {key: entry.made for key, entry in entries.items() if entry.made is not None}
         made = {key: own[key] if key in own else self.make(result, False) for key, result in mine.items()}
         told = tuple(warning for entry in entries.values() for warning in entry.warnings)
-        return Known(stamp, made | own, warnings + told)
+        return CachedRows(stamp, made | own, warnings + told)

@@ -19,7 +19,7 @@ from core.regular_files import check_regular
 from core.specs import Frozen
 from core.store import samples
 from core.store.database import known_schema
-from core.store.rows import Found
+from core.store.rows import ParsedRow
 from core.store.store import Store
 
 START = b"SQLite format 3\0"  # of each file of SQLite
@@ -85,7 +85,7 @@ def _in_use(file: Path, store: Store) -> bool:
         return False
 
 
-def _read(file: Path) -> list[Found]:
+def _read(file: Path) -> list[ParsedRow]:
     with _copied(file) as copy:
         older = Store(URL.create("sqlite", database=str(copy)))
         found = older.own()

@@ -23,7 +23,7 @@ PERPLEXITY = "perplexity"
 TUNED = "LoRA"  # what papers call recovery
 
 
-def printed() -> dict[str, Result]:
+def paper_results() -> dict[str, Result]:
     """Return a result for each variant in the papers' tables whose model is in the catalogue, by its key."""
     return _printed(shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 

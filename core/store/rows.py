@@ -48,7 +48,7 @@ def revision_of(variant: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-class Found(NamedTuple):
+class ParsedRow(NamedTuple):
     """What a row of `variants` gives with its rows of `measurements`."""
 
     key: str
@@ -56,7 +56,7 @@ class Found(NamedTuple):
     warnings: tuple[str, ...]  # what of it cannot be used
 
 
-def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[Found]:
+def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[ParsedRow]:
     """Yield the results of rows of the tables `variants`, and `measurements` (variant, data)."""
     by_variant: dict[str, list[Any]] = {}
     for key, data in measurements:
@@ -65,7 +65,7 @@ def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[
         warnings: list[str] = []
         numbers = by_variant.pop(row.key, ())
         result = _at_once(row, numbers) or _one_by_one(row, numbers, warnings)
-        yield Found(row.key, corrected(result) if result else None, tuple(warnings))
+        yield ParsedRow(row.key, corrected(result) if result else None, tuple(warnings))
 
 
 def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:

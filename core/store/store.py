@@ -22,7 +22,7 @@ from core.specs import UNKNOWN, ModelId
 from core.store import samples, shipped
 from core.store.counters import RESULTS, raise_counter
 from core.store.database import database_url, open_database, sentences
-from core.store.rows import Found, read_each, revision_of, written
+from core.store.rows import ParsedRow, read_each, revision_of, written
 from core.store.tables import measurements, variants
 from core.store.transactions import Answer, repeatable, transaction
 
@@ -145,7 +145,7 @@ class Store:
         with self.begin() as connection:
             return dict(map(tuple, connection.execute(rows.order_by(variants.c.changed))))
 
-    def each(self, keys: Collection[str]) -> Iterator[Found]:
+    def each(self, keys: Collection[str]) -> Iterator[ParsedRow]:
         """Yield the results of those of the variants that have numbers of the user's own, without layers of these."""
         rows = select(variants.c.key, variants.c.variant, variants.c.footprint, literal("[]").label("layers"))
         numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
@@ -156,7 +156,7 @@ class Store:
                 local = list(read_each(found, connection.execute(numbers.where(measurements.c.variant.in_(some)))))
             for key, result, warnings in self._told_once(local):
                 merged = results[key].updated(result) if result and key in results else result
-                yield Found(key, merged, warnings)
+                yield ParsedRow(key, merged, warnings)
 
     def some(self, keys: Collection[str]) -> dict[str, Result]:
         """Return the results of those of the variants that there are, without the user's own layers."""
@@ -182,7 +182,7 @@ class Store:
                 results[name] = results[name].updated(result) if name in results else result
         return LoadedResults(results, warnings + tuple(warning for one in local for warning in one.warnings))
 
-    def own(self, key: str | None = None) -> list[Found]:
+    def own(self, key: str | None = None) -> list[ParsedRow]:
         """Return what the rows of the database give, without what is shipped, of all variants or of one."""
         rows = select(variants).order_by(variants.c.changed)
         numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
@@ -191,7 +191,7 @@ class Store:
         with self.begin() as connection:
             return list(read_each(connection.execute(rows).all(), connection.execute(numbers)))
 
-    def _told_once(self, found: Iterable[Found]) -> Iterator[Found]:
+    def _told_once(self, found: Iterable[ParsedRow]) -> Iterator[ParsedRow]:
         """Pass on what is read; a sentence of what cannot be used is logged once."""
         for one in found:
             for warning in one.warnings:

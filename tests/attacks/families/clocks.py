@@ -11,7 +11,7 @@ from pathlib import Path
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
-from core.store.kept import Kept
+from core.store.kept import RowCache
 from core.store.store import Store
 from core.store.tables import jobs
 from tests.attacks.family import Family
@@ -28,7 +28,7 @@ def _shifted(seconds: float) -> None:
 
 def _numbers(seconds: float) -> str | None:
     store = Store()
-    known = Kept(store, lambda result, own: result)
+    known = RowCache(store, lambda result, own: result)
     store.put(make(perplexity(20.0)))
     known.of("m")
     process = forked(lambda: (_shifted(seconds), Store().put(make(perplexity(21.0)))))

@@ -10,7 +10,7 @@ from core import paths
 from core.errors import UserError
 from core.store.clock import now
 from core.store.counters import raise_counter
-from core.store.kept import Kept
+from core.store.kept import RowCache
 from core.store.store import Store
 from core.store.tables import counters, jobs, variants
 from tests.core.made import KEY, OTHER, make, perplexity
@@ -23,7 +23,7 @@ def isolated(results_dir, tmp_path, monkeypatch):
 
 def test_a_number_stored_with_the_clock_set_back_is_seen(database, monkeypatch):
     store = Store()
-    known = Kept(store, lambda result, own: result)
+    known = RowCache(store, lambda result, own: result)
     store.put(make(perplexity(20.0)))
     before = known.of("m")
     monkeypatch.setattr("time.time", lambda: 1.0)

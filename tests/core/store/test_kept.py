@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from core import paths
 from core.specs import ModelId
-from core.store.kept import MOST, Kept
+from core.store.kept import MOST, RowCache
 from core.store.shipped import append_shipped
 from core.store.store import Store
 from core.store.tables import variants
@@ -27,7 +27,7 @@ def kept():
         made.append(result.variant.key)
         return result, own
 
-    return store, Kept(store, make_of), made
+    return store, RowCache(store, make_of), made
 
 
 def without_layers(store):

@@ -6,12 +6,12 @@ from core.analysis.frame import tidy
 from core.errors import UserError
 from core.request.stages import variant_spec
 from core.store import shipped
-from core.store.printed import models_of, printed
+from core.store.printed import models_of, paper_results
 
 
 @pytest.fixture(scope="module")
 def frame():
-    return tidy(printed().values())
+    return tidy(paper_results().values())
 
 
 def test_every_value_of_a_known_task_or_text_is_there_once(frame):
@@ -24,7 +24,7 @@ def test_every_value_of_a_known_task_or_text_is_there_once(frame):
 
 
 def test_models_are_those_of_the_catalogue_by_size():
-    models = models_of(printed().values())
+    models = models_of(paper_results().values())
     assert models[0] == "opt-125m" and models[-1] == "opt-175b"
     assert {"llama-7b", "llama-2-7b"} < set(models)
 
@@ -43,8 +43,8 @@ def test_what_was_tuned_comes_of_what_was_not(frame):
 
 
 def test_nothing_of_it_is_made_here():
-    for result in printed().values():
+    for result in paper_results().values():
         assert result.variant.elsewhere and result.footprint is None
-    pruned = next(one for one in printed().values() if one.variant.method != "dense")
+    pruned = next(one for one in paper_results().values() if one.variant.method != "dense")
     with pytest.raises(UserError, match="was published: how it was made is not known, so it cannot be made here"):
         variant_spec(pruned.variant)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
-from core.store.printed import printed
+from core.store.printed import paper_results
 from dashboard.charts import multiples
 from dashboard.charts.answer import on_each
 from dashboard.charts.figures import RATIO
@@ -16,7 +16,9 @@ MODELS = ("smollm2-135m", "opt-125m", "opt-1.3b")
 
 @pytest.fixture(scope="module")
 def frames() -> dict[str, pd.DataFrame]:
-    papers = {model: tidy(one for one in printed().values() if one.variant.model == model) for model in MODELS[1:]}
+    papers = {
+        model: tidy(one for one in paper_results().values() if one.variant.model == model) for model in MODELS[1:]
+    }
     return {MODELS[0]: shipped_rows(MODELS[0])} | papers
 
 
