@@ -129,7 +129,7 @@ def _perplexities(
 def _tasks(
     model: PreTrainedModel, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress
 ) -> None:
-    from core.evaluation.demonstrations.dense import Dense
+    from core.evaluation.demonstrations.dense import DenseModel
     from core.evaluation.zeroshot import evaluate
 
     def load() -> PreTrainedModel:
@@ -139,7 +139,7 @@ def _tasks(
         return dense
 
     with in_precision(model, spec.scoring_dtype):
-        dense = Dense(spec.variant.prefixes[0].key, load, tokenizer)
+        dense = DenseModel(spec.variant.prefixes[0].key, load, tokenizer)
         for outcome in evaluate(model, tokenizer, spec.tasks, spec.scoring_dtype, progress, cache_dir(), dense):
             rows = [
                 row.model_copy(update={"details": circumstances(None, spec.device) | row.details})

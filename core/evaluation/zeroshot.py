@@ -28,7 +28,7 @@ from core.specs import ZERO_SHOT, Task
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import Dense
+    from core.evaluation.demonstrations.dense import DenseModel
 
 
 @dataclass
@@ -60,7 +60,7 @@ def evaluate(
     dtype: str,
     progress: Progress = silent,
     cache: Path | None = None,
-    dense: Dense | None = None,
+    dense: DenseModel | None = None,
 ) -> Iterator[TaskOutcome]:
     """Yield each task's outcome on a causal LM in memory, as it comes.
 
@@ -103,7 +103,7 @@ def evaluate(
 
 
 def prepare(
-    lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None, dense: Dense | None, progress: Progress
+    lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None, dense: DenseModel | None, progress: Progress
 ) -> list[Part]:
     """Return the parts of a task, their requests in tokens."""
     parts = []

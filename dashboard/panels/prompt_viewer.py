@@ -118,6 +118,6 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _scored(dataset: str, limit: int | None, how: str) -> list[Any]:
-    from core.evaluation.demonstrations.read import scored
+    from core.evaluation.demonstrations.read import load_scored_task
 
-    return scored(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(how)))
+    return load_scored_task(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(how)))

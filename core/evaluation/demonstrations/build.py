@@ -15,13 +15,13 @@ from core.cache.kept import read_small, write_small
 from core.data.cards import POOL, card
 from core.errors import UserError
 from core.evaluation.demonstrations.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
-from core.evaluation.demonstrations.select import chosen
-from core.evaluation.demonstrations.words import REASONING_TOKENS, found_instruction, reasonings
+from core.evaluation.demonstrations.select import select_examples
+from core.evaluation.demonstrations.words import REASONING_TOKENS, find_instruction, reasonings
 from core.specs import Task, sha256
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import Dense
+    from core.evaluation.demonstrations.dense import DenseModel
     from core.evaluation.scorer import SharedPrefixLM
     from core.progress import Progress
 
@@ -48,7 +48,7 @@ def pool_of(task: Task, part: LocalTask, documents: Documents) -> Documents:
 
 
 @dataclass
-class Built:
+class TaskPrompts:
     """The prompts of a task's documents; `name` tells them, and the texts they are made of, from all others."""
 
     name: str
@@ -62,10 +62,10 @@ def build(
     part: LocalTask,
     documents: Documents,
     lm: SharedPrefixLM,
-    dense: Dense,
+    dense: DenseModel,
     cache: Path | None,
     progress: Progress,
-) -> Built:
+) -> TaskPrompts:
     """Return the prompts of all documents; `name` names the task and its text. What does not fit loses its oldest."""
     pool = pool_of(task, part, documents)
     chat = chat_of(lm.tokenizer) if task.fewshot.template == "chat" else None
@@ -78,7 +78,7 @@ def build(
         found = tuple(_made(task, part, documents, pool, lm, dense, chat, progress))
         if file:
             write_small(file, _PROMPTS.dump_json(found))
-    return Built(name, found, lambda place: requests(part, documents[place], found[place], pool, chat))
+    return TaskPrompts(name, found, lambda place: requests(part, documents[place], found[place], pool, chat))
 
 
 def _made(
@@ -87,7 +87,7 @@ def _made(
     documents: Documents,
     pool: Documents,
     lm: SharedPrefixLM,
-    dense: Dense,
+    dense: DenseModel,
     chat: Chat | None,
     progress: Progress,
 ) -> Sequence[Prompt]:
@@ -104,10 +104,10 @@ def _made(
     if how.template == "instruction":
         instruction = card(task.task).instruction
     elif how.template == "generated":
-        instruction = found_instruction(part, pool, dense, told)
+        instruction = find_instruction(part, pool, dense, told)
     room = lm.max_length - (REASONING_TOKENS if how.template == "reasoning" else 0)
     found = []
-    for document, places in zip(documents, chosen(how, part, documents, pool, dense), strict=True):
+    for document, places in zip(documents, select_examples(how, part, documents, pool, dense), strict=True):
         prompt = Prompt(shots=places, instruction=instruction)
         while prompt.shots and _tokens(lm, requests(part, document, prompt, pool, chat)) > room:
             prompt = prompt.model_copy(update={"shots": prompt.shots[1:], "dropped": prompt.dropped + 1})

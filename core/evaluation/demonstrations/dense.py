@@ -19,7 +19,7 @@ READ = 512  # tokens of a text, at most, whose hidden states count
 BATCH = 16  # texts that run together
 
 
-class Dense:
+class DenseModel:
     """The uncompressed model, loaded where it is first asked; `key` is that of the variant without stages."""
 
     def __init__(self, key: str, load: Callable[[], PreTrainedModel], tokenizer: Any):

@@ -17,7 +17,7 @@ Kind = Literal["", "instruction", "demonstration", "question", "reasoning"]
 
 
 @dataclass
-class Reading:
+class PromptView:
     """A prompt in parts, one after the other ("" is what stands between them), and what was scored after it."""
 
     parts: list[tuple[Kind, str]]
@@ -26,7 +26,7 @@ class Reading:
 
 
 @dataclass
-class Scored:
+class ScoredTask:
     """The scored documents of a task, and what their demonstrations are of."""
 
     task: Any
@@ -34,16 +34,16 @@ class Scored:
     pool: Documents
 
 
-def scored(task: Task) -> list[Scored]:
+def load_scored_task(task: Task) -> list[ScoredTask]:
     """Return the parts of a task, one or a subject each; a `UserError` where its documents are not here."""
     found = []
     for part in harness_tasks((task.task,), with_pool=task.fewshot != ZERO_SHOT).values():
         documents = list(islice(part.eval_docs, task.limit))
-        found.append(Scored(part, documents, pool_of(task, part, documents) if task.fewshot.k else ()))
+        found.append(ScoredTask(part, documents, pool_of(task, part, documents) if task.fewshot.k else ()))
     return found
 
 
-def reading(parts: list[Scored], place: int, prompt: Prompt, tokenizer: Any = None) -> Reading:
+def reading(parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: Any = None) -> PromptView:
     """Return the prompt of the document at a place among all scored; `tokenizer` is given where it writes a chat."""
     for part in parts:
         if place < len(part.documents):
@@ -58,10 +58,10 @@ def reading(parts: list[Scored], place: int, prompt: Prompt, tokenizer: Any = No
     # Choices that fill a gap stand in the prompt, and what is scored is the same after each.
     context = asked[correct][0]
     choices = [one for one, _ in asked] if part.task.multiple_input else [answer for _, answer in asked]
-    return Reading(list(_parts(context, document, prompt, part)), choices, correct)
+    return PromptView(list(_parts(context, document, prompt, part)), choices, correct)
 
 
-def _parts(context: str, document: dict, prompt: Prompt, part: Scored) -> Iterator[tuple[Kind, str]]:
+def _parts(context: str, document: dict, prompt: Prompt, part: ScoredTask) -> Iterator[tuple[Kind, str]]:
     wanted: list[tuple[Kind, list[str]]] = []
     if prompt.instruction:
         wanted.append(("instruction", [prompt.instruction]))

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import Dense
+    from core.evaluation.demonstrations.dense import DenseModel
     from core.specs import Fewshot
 
 
-def chosen(how: Fewshot, task: LocalTask, documents: Documents, pool: Documents, dense: Dense) -> list[tuple[int, ...]]:
+def select_examples(
+    how: Fewshot, task: LocalTask, documents: Documents, pool: Documents, dense: DenseModel
+) -> list[tuple[int, ...]]:
     """Return of each document the places in the pool of its demonstrations, in the order of the prompt."""
     likeness = None
     if how.k and (how.selector == "nearest" or how.order == "similar-last"):
@@ -37,7 +39,7 @@ def chosen(how: Fewshot, task: LocalTask, documents: Documents, pool: Documents,
 
 
 def _drawn(
-    how: Fewshot, task: LocalTask, documents: Documents, pool: Documents, dense: Dense, likeness: Tensor | None
+    how: Fewshot, task: LocalTask, documents: Documents, pool: Documents, dense: DenseModel, likeness: Tensor | None
 ) -> list[tuple[int, ...]]:
     if how.selector == "random":  # by the question, so that it has the same ones wherever else it is scored
         return [
@@ -49,7 +51,7 @@ def _drawn(
     return [tuple(first[: how.k])] * len(documents)
 
 
-def _by_likelihood(texts: Sequence[str], dense: Dense) -> list[int]:
+def _by_likelihood(texts: Sequence[str], dense: DenseModel) -> list[int]:
     """Return the places of texts, the one of the lowest perplexity first."""
     pairs = [dense.lm.encode("", text) for text in texts]
     scores = dense.lm.score(pairs)

@@ -16,7 +16,7 @@ from core.evaluation.demonstrations.prompts import Documents, Prompt, requests, 
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import Dense
+    from core.evaluation.demonstrations.dense import DenseModel
 
 PROPOSALS = 6  # instructions, each from demonstrations of its own
 SEEN = 4  # demonstrations that one is proposed from
@@ -27,10 +27,10 @@ ASK = "Each text below was completed after one and the same instruction.\n\n{}\n
 CUE = "Let's think step by step."
 THEN = "So the answer is"
 
-Told = Callable[[int], None]  # of how many texts the model went on from
+ProgressFn = Callable[[int], None]  # of how many texts the model went on from
 
 
-def found_instruction(task: LocalTask, pool: Documents, dense: Dense, told: Told) -> str:
+def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, told: ProgressFn) -> str:
     """Return the instruction, of those that the dense model proposes, under which it finds held-out answers likeliest.
 
     Raises `UserError` where it proposes none.
@@ -56,7 +56,7 @@ def found_instruction(task: LocalTask, pool: Documents, dense: Dense, told: Told
     return proposed[totals.index(max(totals))]
 
 
-def reasonings(contexts: Sequence[str], dense: Dense, told: Told) -> list[str]:
+def reasonings(contexts: Sequence[str], dense: DenseModel, told: ProgressFn) -> list[str]:
     """Return what stands between each question, with all before it, and its answer: the cue and what follows it."""
     said = dense.go_on([f"{context} {CUE}" for context in contexts], REASONING_TOKENS, told)
     return [" ".join(filter(None, (CUE, one, THEN))) for one in said]

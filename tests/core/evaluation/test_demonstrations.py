@@ -12,7 +12,7 @@ from core.data.cards import TASKS
 from core.data.harness import _DEFINITIONS, _UNUSED
 from core.errors import UserError
 from core.evaluation.demonstrations import words
-from core.evaluation.demonstrations.dense import Dense
+from core.evaluation.demonstrations.dense import DenseModel
 from core.evaluation.demonstrations.prompts import question, requests, right
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.zeroshot import evaluate
@@ -72,7 +72,7 @@ def model(seed=0, window=2048):
 
 
 def dense_of(other, tokenizer=None):
-    return Dense("0" * 64, lambda: other, tokenizer or byte_tokenizer())
+    return DenseModel("0" * 64, lambda: other, tokenizer or byte_tokenizer())
 
 
 def run(task, how, lm=None, dense=None, tokenizer=None, **more):
@@ -196,7 +196,7 @@ def test_what_does_not_fit_loses_its_oldest_and_is_counted(monkeypatch):
 def test_all_variants_read_the_prompts_that_the_dense_model_was_asked_for_once(tmp_path):
     dense, cache = model(seed=3), tmp_path / "kept"
     first = run("piqa:4", "2,selector=nearest", dense=dense_of(dense), cache=cache)
-    asked = Dense("0" * 64, lambda: pytest.fail("asked again"), byte_tokenizer())
+    asked = DenseModel("0" * 64, lambda: pytest.fail("asked again"), byte_tokenizer())
     second = run("piqa:4", "2,selector=nearest", lm=model(seed=1), dense=asked, cache=cache)
     assert second.samples["shots"].tolist() == first.samples["shots"].tolist()
     assert second.samples["loglikelihoods"].tolist() != first.samples["loglikelihoods"].tolist()
@@ -230,7 +230,7 @@ def test_of_the_proposed_instructions_the_one_with_the_likeliest_held_out_answer
     lm, asked = model(), []
     proposed = ["Say what helps.", "Give the elk paint.", "Eat", "", "Eat", "Sing now."]
     monkeypatch.setattr(words, "HELD_OUT", 3)
-    monkeypatch.setattr(Dense, "go_on", lambda self, texts, tokens, told: asked.extend(texts) or proposed)
+    monkeypatch.setattr(DenseModel, "go_on", lambda self, texts, tokens, told: asked.extend(texts) or proposed)
     stays = set(run("piqa:4", "0,template=generated", lm=lm).samples["instruction"])
     assert len(set(asked)) > 1 and all(text.count("Question:") == 3 for text in asked)
     held_out = [row for row in TABLES["piqa_validation"][4:] if not any(row["goal"] in text for text in asked)]
@@ -290,12 +290,12 @@ def test_a_pool_that_is_smaller_here_is_told():
 def parts_of(task, how, place=0, tokenizer=None):
     """Return what is read of a prompt beside the request that was scored."""
     from core.evaluation.demonstrations.prompts import Prompt, chat_of
-    from core.evaluation.demonstrations.read import reading, scored
+    from core.evaluation.demonstrations.read import load_scored_task, reading
 
     wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
     kept = run(task, how, tokenizer=tokenizer).samples.iloc[place]
     prompt = Prompt(shots=tuple(kept["shots"]), instruction=kept["instruction"], reasoning=kept["reasoning"])
-    parts = scored(wanted)
+    parts = load_scored_task(wanted)
     read = reading(parts, place, prompt, tokenizer)
     one, chat = parts[0], chat_of(tokenizer) if tokenizer else None
     asked = requests(one.task, one.documents[place], prompt, one.pool, chat)
@@ -332,10 +332,10 @@ def test_of_a_chat_the_turns_are_told_from_what_is_said():
 
 def test_a_document_that_is_not_there_is_told():
     from core.evaluation.demonstrations.prompts import Prompt
-    from core.evaluation.demonstrations.read import reading, scored
+    from core.evaluation.demonstrations.read import load_scored_task, reading
 
     with pytest.raises(UserError, match="fewer documents on this machine"):
-        reading(scored(Task.parse("piqa:4")), 4, Prompt())
+        reading(load_scored_task(Task.parse("piqa:4")), 4, Prompt())
 
 
 def test_the_parts_of_a_prompt():
