@@ -33,7 +33,7 @@ Text = TypeVar("Text", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Reading(Generic[Text]):
+class TextLosses(Generic[Text]):
     """What a model loses on a text. `core.outcomes.summary` makes a perplexity of the samples.
 
     A row a window: doc_id, its place in the text, and perplexity, the mean log-likelihood of its tokens after the
@@ -45,7 +45,7 @@ class Reading(Generic[Text]):
     seconds: float
 
 
-def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: Progress) -> Iterator[Reading[Text]]:
+def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: Progress) -> Iterator[TextLosses[Text]]:
     """Yield the reading of each text, its tokens (N, L), as soon as its last window has run.
 
     Windows of one length run together, whichever text they are of; the texts come in the order of their lengths'
@@ -62,7 +62,7 @@ def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: P
 
 def _read(
     model: PreTrainedModel, texts: Mapping[Text, Tensor], size: int, progress: Progress
-) -> Iterator[Reading[Text]]:
+) -> Iterator[TextLosses[Text]]:
     """Yield the readings of texts whose windows are of one length, `size` windows a forward."""
     owners = [text for text, windows in texts.items() for _ in windows]
     losses: dict[Text, list[float]] = {text: [] for text in texts}
@@ -82,7 +82,7 @@ def _read(
             done, count = losses[text], len(texts[text])
             if len(done) == count:  # before the progress, which may stop the work
                 samples = pd.DataFrame({"doc_id": range(count), "perplexity": [-loss for loss in done]})
-                yield Reading(text, samples, seconds[text])
+                yield TextLosses(text, samples, seconds[text])
             progress("perplexity", len(done), count, str(text))
 
 

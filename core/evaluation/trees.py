@@ -19,7 +19,7 @@ LARGEST = 512  # nodes to which a tree may branch, or twice its paths: attention
 
 
 @dataclass
-class Scored:
+class ScoredRequest:
     """One request's place in its row: `targets[i]` is predicted at `nodes[i]`."""
 
     request: int
@@ -32,7 +32,7 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)  # -1 at a root; always before the node itself
     depths: list[int] = field(default_factory=list)
-    scored: list[Scored] = field(default_factory=list)
+    scored: list[ScoredRequest] = field(default_factory=list)
     children: dict[tuple[int, int], int] = field(default_factory=dict)  # (parent, token) -> node
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Row:
                 self.depths.append(depth)
             path.append(child)
             node = child
-        self.scored.append(Scored(index, path[len(path) - len(targets) :], targets))
+        self.scored.append(ScoredRequest(index, path[len(path) - len(targets) :], targets))
 
     def place(self, other: Row) -> None:
         """Put the trees of another row beside this row's."""
@@ -64,7 +64,7 @@ class Row:
         self.tokens += other.tokens
         self.parents += [parent + start if parent >= 0 else -1 for parent in other.parents]
         self.depths += other.depths
-        self.scored += [Scored(s.request, [node + start for node in s.nodes], s.targets) for s in other.scored]
+        self.scored += [ScoredRequest(s.request, [node + start for node in s.nodes], s.targets) for s in other.scored]
 
     def visible(self) -> np.ndarray:
         """Return the (nodes, nodes) mask: line i is True at i and its ancestors."""
