@@ -133,7 +133,7 @@ def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: s
     Raises:
         UserError: Nothing is named to measure, or what is named does not fit.
     """
-    from core.analysis.differences import tidy_beside_dense
+    from core.analysis.differences import tidy_with_differences
     from core.engine.runs import run_alone
     from core.protocols import requested
     from core.request.complete import measuring
@@ -150,7 +150,7 @@ def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: s
     found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
     dense = store.get(result.variant.dense_key)
     known = [found] if dense is None or dense.variant.key == variant.key else [dense, found]
-    rows = tidy_beside_dense(known, store.samples)
+    rows = tidy_with_differences(known, store.samples)
     return rows[rows["key"] == variant.key].reset_index(drop=True)
 
 
@@ -163,11 +163,11 @@ def results(model: str | None = None) -> DataFrame:
     Returns:
         One row a number: the variant, its size, the number with its protocol, and the paired difference to dense.
     """
-    from core.analysis.differences import tidy_beside_dense
+    from core.analysis.differences import tidy_with_differences
     from core.store.store import Store
 
     store = Store()
-    rows = tidy_beside_dense(store.results(), store.samples)
+    rows = tidy_with_differences(store.results(), store.samples)
     return rows if model is None else rows[rows["model"] == model].reset_index(drop=True)
 
 

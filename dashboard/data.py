@@ -9,9 +9,9 @@ import streamlit as st
 from sqlalchemy import URL
 
 from core import paths
-from core.analysis.differences import COLUMNS, differences, number_of, over_seeds, shown_together
-from core.analysis.frame import Told, joined, told
-from core.analysis.shots import shots as after
+from core.analysis.differences import COLUMNS, adjust_together, differences, number_of, over_seeds
+from core.analysis.frame import VariantRows, build_frame, variant_rows
+from core.analysis.shots import fewshot_table as after
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
@@ -140,15 +140,15 @@ def _meant(typed: str, known: Mapping[ModelId, str]) -> tuple[str, str]:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _kept(url: URL) -> RowCache[Told]:
-    return RowCache(_store(url), lambda result, own: told(result))
+def _kept(url: URL) -> RowCache[VariantRows]:
+    return RowCache(_store(url), lambda result, own: variant_rows(result))
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, SharedTable]:
     """Return the rows of each model of a name by its display name, and none of "", which has none."""
     known, papers = _kept(url).of(name), [one for one in paper_results().values() if one.variant.model == name]
-    tidied = joined([*known.made.values(), *map(told, papers)])
+    tidied = build_frame([*known.made.values(), *map(variant_rows, papers)])
     frames = {"": tidied[:0].copy(), **{str(shown): rows for shown, rows in tidied.groupby("model", sort=False)}}
     for rows in frames.values():
         rows.attrs["warnings"] = known.warnings
@@ -168,7 +168,7 @@ def rows(metric: str, datasets: Sequence[str]) -> SharedTable:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> SharedTable:
-    frames: list[pd.DataFrame] = [frame(model) for model in models()] or [joined([])]
+    frames: list[pd.DataFrame] = [frame(model) for model in models()] or [build_frame([])]
     parts = [
         rows[(rows["metric"] == metric) & rows["dataset"].isin(datasets) & (rows["origin"] != PUBLISHED)]
         for rows in frames
@@ -189,7 +189,7 @@ def paired(
     known = _pairs(store().url, stamp(), reference, None if numbers is None else tuple(numbers))
     if lacking := [keys for keys in seeds if keys not in known]:
         known |= _paired(lacking, reference, numbers)
-    return shown_together(pd.DataFrame([row for keys in seeds for row in known[keys]], columns=COLUMNS))
+    return adjust_together(pd.DataFrame([row for keys in seeds for row in known[keys]], columns=COLUMNS))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has a reference a column
@@ -216,7 +216,7 @@ def _paired(
 
 
 def shots(model: str) -> pd.DataFrame:
-    """Return `core.analysis.shots.shots` of all variants of a model, the dense one first."""
+    """Return `core.analysis.shots.fewshot_table` of all variants of a model, the dense one first."""
     return _shots(store().url, stamp_of(model), model)
 
 

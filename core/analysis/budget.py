@@ -56,7 +56,7 @@ class Limit:
 
     def said(self, limit: float) -> str:
         """Write a limit: `180 MB packed`."""
-        return f"{written(self.times * limit)} {self.what}"
+        return f"{format_limit(self.times * limit)} {self.what}"
 
     def miss(self, value: float, limit: float) -> str:
         """Write what a value misses its limit by: `16.1 MB packed over (10 %)`."""
@@ -82,7 +82,7 @@ LIMITS = {  # by the column, which is the budget's field, too
 }
 
 
-def written(limit: float) -> str:
+def format_limit(limit: float) -> str:
     """Write a limit with the digits that it was given."""
     return f"{limit:,.6g}" if limit < 1e6 else format_number(limit)
 

@@ -28,7 +28,7 @@ COLUMNS = (
     *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES),
     *("adjusted", "comparisons", "verdict", "why", *Baselines._fields),
 )
-BESIDE = {  # columns beside those of `tidy`, which has others by some of these names
+DIFFERENCE_COLUMNS = {  # columns beside those of `tidy`, which has others by some of these names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
     **{"p": "p", "adjusted": "adjusted_p", "comparisons": "comparisons", "verdict": "verdict", "why": "unpaired"},
@@ -43,15 +43,15 @@ OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
     """Return what `of_pairs` does of each result beside the reference, itself left out."""
     key = reference.variant.key
-    return of_pairs([(reference, result) for result in results if result.variant.key != key], samples)
+    return paired_differences([(reference, result) for result in results if result.variant.key != key], samples)
 
 
-def beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+def differences_to_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Return what `of_pairs` does of each result beside the dense model that it was made of, where that is given."""
     known = {result.variant.key: result for result in results}
     made = [result for result in results if result.variant.dense_key != result.variant.key]
     pairs = [(known[result.variant.dense_key], result) for result in made if result.variant.dense_key in known]
-    return of_pairs(pairs, samples)
+    return paired_differences(pairs, samples)
 
 
 def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
@@ -76,13 +76,13 @@ def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
     return read
 
 
-def tidy_beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+def tidy_with_differences(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Return `tidy` with the columns of `BESIDE`: what each number gains or loses against the dense model's.
 
     Where that cannot be told, `unpaired` says why. This reads what was answered, document by document; `tidy` does not.
     """
-    frame, found = tidy(results), beside_dense(results, samples)
-    found = found[["key", *NUMBER, *BESIDE]].rename(columns=BESIDE)
+    frame, found = tidy(results), differences_to_dense(results, samples)
+    found = found[["key", *NUMBER, *DIFFERENCE_COLUMNS]].rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
     alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
@@ -91,7 +91,7 @@ def tidy_beside_dense(results: Sequence[Result], samples: Samples) -> pd.DataFra
     return joined.assign(unpaired=reasons.mask(lacking, "cannot be paired: the dense model has no such number"))
 
 
-def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
+def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
     """Return `COLUMNS`, a row a number that a pair (reference, result) has in common, and one a mean of seven.
 
     `key` is the result's and `against` the reference's, `reference` and `value` are both numbers, and the figures those
@@ -110,10 +110,10 @@ def of_pairs(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.Dat
         return known[place]
 
     rows = [row for reference, result in pairs for row in _of_one(result, reference, of_reference, samples)]
-    return shown_together(pd.DataFrame(rows, columns=COLUMNS))
+    return adjust_together(pd.DataFrame(rows, columns=COLUMNS))
 
 
-def shown_together(rows: pd.DataFrame) -> pd.DataFrame:
+def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows of `of_pairs` adjusted for, and judged among, these alone, where not all of them are shown."""
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)

@@ -81,10 +81,10 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
     millions that are left, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
     and peak memory at batch 1.
     """
-    return joined([told(result) for result in results])
+    return build_frame([variant_rows(result) for result in results])
 
 
-class Told(NamedTuple):
+class VariantRows(NamedTuple):
     """What the rows of one result say, but for the labels, which depend on the other results."""
 
     place: tuple[int, ...]  # in the registry's order
@@ -96,18 +96,18 @@ class Told(NamedTuple):
     protocols: tuple[_Protocol, ...]  # of each row
     numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # of each row, as `MEASURED` names them
 
-    def of_model(self, name: str) -> Told:
+    def of_model(self, name: str) -> VariantRows:
         """Return the same of a model of this display name."""
         before = self.before and (self.before[0]._replace(model=name), self.before[1])
         known = self.known | {"model": name}
         return self._replace(identity=self.identity._replace(model=name), before=before, known=known)
 
 
-def told(result: Result) -> Told:
+def variant_rows(result: Result) -> VariantRows:
     """Return what the rows of a result say; `joined` makes the rows of several."""
     variant, before = result.variant, _untuned(result.variant)
     identity = _identity(variant)
-    return Told(
+    return VariantRows(
         place=_place(variant),
         model=variant.model_id,
         identity=identity,
@@ -121,7 +121,7 @@ def told(result: Result) -> Told:
     )
 
 
-def joined(results: Iterable[Told]) -> pd.DataFrame:
+def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:
     """Return the rows of `tidy` of what is told of each result."""
     every = sorted(results, key=lambda one: one.place)
     names = display_names(one.model for one in every)
@@ -165,12 +165,12 @@ def _sentence(protocol: dict[str, Any]) -> str:
         limit = protocol.pop("limit", None)
         parts.append(format_fewshot(fewshot))
         parts.append("all documents" if limit is None else f"first {limit} documents")
-    dtype = told_precision(protocol.pop("dtype", None))
+    dtype = format_precision(protocol.pop("dtype", None))
     parts += [f"{name} {value}" for name, value in protocol.items() if value is not None]
     return ", ".join([*parts, dtype] if dtype else parts)
 
 
-def told_precision(dtype: str | None) -> str | None:
+def format_precision(dtype: str | None) -> str | None:
     """Return a precision as people read it."""
     return "precision not told" if dtype == UNKNOWN else dtype
 
@@ -222,7 +222,7 @@ def _untuned(variant: Variant) -> Variant | None:
     return variant.model_copy(update={"stages": stages, "made": variant.made[:-1]})
 
 
-def _labels(results: Iterable[Told]) -> dict[Identity, str]:
+def _labels(results: Iterable[VariantRows]) -> dict[Identity, str]:
     """Return the label of every series, and of those that its last stage was applied to.
 
     What was trained is told with its parameters only where others of the model have the same name without.

@@ -52,7 +52,7 @@ class Documents(NamedTuple):
 Scored = dict[Fewshot, dict[str, Measurement]]  # by data set
 
 
-def shots(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
+def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
     """Return `COLUMNS`, a row a variant, the dense one first, task and prompt, of what was also scored after one.
 
     `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and p; `growth`
@@ -90,7 +90,7 @@ def prompts_of(how: Fewshot) -> str:
     return ",".join(f"{name}={value}" for name, value in how.written.items())
 
 
-def way(prompts: str) -> str:
+def describe_prompt(prompts: str) -> str:
     """Say how demonstrations were chosen and written, from what a protocol says of it."""
     told = dict(part.split("=", 1) for part in prompts.split(",") if part)
     words = [WORDS[name][value] for name, value in told.items()]
@@ -99,7 +99,7 @@ def way(prompts: str) -> str:
 
 def prompt_words(k: float, prompts: str) -> str:
     """Say what stood before the questions."""
-    return way(prompts) if k or prompts else "zero-shot"
+    return describe_prompt(prompts) if k or prompts else "zero-shot"
 
 
 def prompted(rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ CLOSE = 0.1  # ratios this near to 1 need another digit
 FEW = 10  # ratios below have two decimals
 
 
-def figures(row: Mapping[Any, Any]) -> str:
+def format_difference(row: Mapping[Any, Any]) -> str:
     """Write a row of `of_pairs` with its unadjusted interval; empty where the pair could not be made.
 
     Accuracies are in points, `-3.1 [-4.6, -1.6]`, perplexities a ratio, `x 1.93 [1.88, 1.98]`.
@@ -74,10 +74,10 @@ def adjusted_words(row: Mapping[Any, Any]) -> str:
 
 def judged(row: Mapping[Any, Any]) -> str:
     """Write a row of `of_pairs` with its adjusted p and verdict: `-3.1 [-4.6, -1.6], adjusted p 0.003: worse`."""
-    return f"{figures(row)}{adjusted_words(row)}: {said(row)}"
+    return f"{format_difference(row)}{adjusted_words(row)}: {verdict_text(row)}"
 
 
-def said(row: Mapping[Any, Any]) -> str:
+def verdict_text(row: Mapping[Any, Any]) -> str:
     """Return the verdict of a row in words, or why there is none."""
     return row["why"] if pd.isna(row["verdict"]) else verdict_text(row["verdict"], row["comparisons"])
 
@@ -89,7 +89,7 @@ def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: st
     """
     groups: dict[tuple[str | None, str], list[str]] = {}  # by verdict, which is None where there is no pair, and words
     for name, row in found:
-        groups.setdefault((None if pd.isna(row["verdict"]) else row["verdict"], said(row)), []).append(name)
+        groups.setdefault((None if pd.isna(row["verdict"]) else row["verdict"], verdict_text(row)), []).append(name)
     parts = [(verdict, listed(groups[verdict, verdict])) for verdict in SIGNIFICANT if (verdict, verdict) in groups]
     told = " and ".join(
         f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"

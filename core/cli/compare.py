@@ -88,7 +88,7 @@ def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> No
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
     """Return a row a number and pair, as `tell` shows them, in cells that programs read: accuracies in percent."""
-    from core.analysis.told import end_words, p_words, point_words, ratio_words, said
+    from core.analysis.told import end_words, p_words, point_words, ratio_words, verdict_text
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     rows = []
@@ -109,7 +109,7 @@ def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]
                 "low": cells[1],
                 "high": cells[2],
                 "adjusted p": p_words(row["adjusted"]),
-                "verdict": said(row),
+                "verdict": verdict_text(row),
             }
         )
     return rows
@@ -166,7 +166,7 @@ def named(results: Sequence[Result]) -> Names:
 
 def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
     """Return the differences of a variant to the reference as a row a number, accuracies in percent."""
-    from core.analysis.told import UNADJUSTED, figures, p_words, said
+    from core.analysis.told import UNADJUSTED, format_difference, p_words, verdict_text
 
     several = pair["comparisons"].max()
     p = f"adjusted p, Holm over {several:.0f}" if several > 1 else "adjusted p"
@@ -177,9 +177,9 @@ def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Ro
             "majority": _value("acc", row["majority"]),
             other: _value(row["metric"], row["reference"]),
             one: _value(row["metric"], row["value"]),
-            f"difference, {UNADJUSTED}": figures(row),
+            f"difference, {UNADJUSTED}": format_difference(row),
             p: p_words(row["adjusted"]),
-            "verdict": said(row).partition(":")[0],
+            "verdict": verdict_text(row).partition(":")[0],
         }
         for name, row in zip(_called(pair, reference), pair.to_dict("records"), strict=True)
     ]

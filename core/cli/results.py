@@ -144,10 +144,10 @@ def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result
 
 
 def _csv(listing: Listing) -> str:
-    from core.analysis.differences import tidy_beside_dense
+    from core.analysis.differences import tidy_with_differences
     from core.analysis.sheets import csv_text
 
-    frame = tidy_beside_dense([*listing.references, *listing.results], listing.store.samples)
+    frame = tidy_with_differences([*listing.references, *listing.results], listing.store.samples)
     shown = {result.variant.key: listing.names[result.variant.model_id] for result in listing.results}
     frame = frame[frame["key"].isin(shown.keys())]
     return csv_text(frame.assign(model=frame["key"].map(shown)))

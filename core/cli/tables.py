@@ -134,9 +134,9 @@ class Told:
     """What results gain or lose against the dense models among them."""
 
     def __init__(self, results: Sequence[Result], samples: "Samples"):
-        from core.analysis.differences import NUMBER, beside_dense
+        from core.analysis.differences import NUMBER, differences_to_dense
 
-        rows = beside_dense(results, samples).dropna(subset="verdict").to_dict("records")
+        rows = differences_to_dense(results, samples).dropna(subset="verdict").to_dict("records")
         self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
 
     def short_cell(self, key: str, number: tuple[str, str, str], metric: str, value: float) -> str:
@@ -162,13 +162,13 @@ class Told:
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
         """Return a difference with interval and p, and with its verdict if wanted; empty where there is no pair."""
         from core.analysis.differences import number_of
-        from core.analysis.told import adjusted_words, figures, said
+        from core.analysis.told import adjusted_words, format_difference, verdict_text
 
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:
             return ""
         unit = " points" if measurement.metric.startswith("acc") else ""
-        return figures(row) + unit + adjusted_words(row) + (f", {said(row)}" if verdict else "")
+        return format_difference(row) + unit + adjusted_words(row) + (f", {verdict_text(row)}" if verdict else "")
 
     def cell(self, result: Result, measurement: Measurement) -> str:
         """Return a value with its difference, or else with its standard error."""

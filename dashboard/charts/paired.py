@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.differences import FIGURES
 from core.analysis.seven import MEAN
-from core.analysis.told import UNADJUSTED, end_words, interval_words, p_words, point_words, ratio_words, said
+from core.analysis.told import UNADJUSTED, end_words, interval_words, p_words, point_words, ratio_words, verdict_text
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.words import format_number
@@ -112,7 +112,7 @@ def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     paired = rows["verdict"].notna()
     missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
     figures = rows[list(FIGURES)].astype(float).where(paired)
-    texts = pd.Series([said(row) for row in rows.to_dict("records")], index=rows.index, dtype=object)
+    texts = pd.Series([verdict_text(row) for row in rows.to_dict("records")], index=rows.index, dtype=object)
     judged = rows[["adjusted", "comparisons", "verdict"]]
     return figures.join(judged).assign(verdict_text=texts.where(paired, missing), paired=paired)
 
@@ -163,7 +163,7 @@ def _beside(row: pd.Series) -> tuple[str | None, ...]:
         interval = interval_words(row["low"], row["high"], end_words)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
-    return name, *values, told, interval, p_words(row["adjusted"]), said(row.to_dict()), row["protocol"]
+    return name, *values, told, interval, p_words(row["adjusted"]), verdict_text(row.to_dict()), row["protocol"]
 
 
 def _label(dataset: str) -> str:
@@ -206,9 +206,9 @@ def _verdict(row: Row) -> str:
     if pd.isna(row["verdict"]):
         return ""
     if not (p := p_words(row["adjusted"])):
-        return f"<br>{said(row)}"
+        return f"<br>{verdict_text(row)}"
     several = f", Holm over the {row['comparisons']:.0f} shown" if row["comparisons"] > 1 else ""
-    return f"<br>{said(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"
+    return f"<br>{verdict_text(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"
 
 
 def _seeds(seeds: int) -> str:

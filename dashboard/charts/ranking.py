@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_words, limits
-from core.analysis.told import adjusted_words, said
+from core.analysis.told import adjusted_words, verdict_text
 from core.analysis.verdicts import SIGNIFICANT
 from core.chain import DENSE
 from core.results import Footprint
@@ -134,7 +134,7 @@ def _compared(beside: pd.DataFrame | None) -> dict[str, str]:
     """Return by key the verdict in words with its adjusted p, or that there is no pair."""
     rows = {} if beside is None else beside.to_dict("index")
     return {
-        str(key): CANNOT if pd.isna(row["verdict"]) else f"{said(row)}{adjusted_words(row)}"
+        str(key): CANNOT if pd.isna(row["verdict"]) else f"{verdict_text(row)}{adjusted_words(row)}"
         for key, row in rows.items()
     }
 

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.paired import Difference
-from core.analysis.shots import MEAN, prompt_words, prompted, way
+from core.analysis.shots import MEAN, describe_prompt, prompt_words, prompted
 from core.analysis.told import UNADJUSTED, in_points, p_words
 from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
@@ -87,7 +87,7 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
                 },
             }
         )
-        said = "<br>".join(wrap(way(prompts).capitalize(), LETTERS))
+        said = "<br>".join(wrap(describe_prompt(prompts).capitalize(), LETTERS))
         facets.title(drawing, axes, f"<b>{said}</b>", theme.text)
     drawing.lay_out(title={"text": f"{task}, accuracy, % (higher is better)"})
     return drawing.figure()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import shown_together
+from core.analysis.differences import adjust_together
 from core.analysis.seven import MEAN
 from core.analysis.told import UNADJUSTED
 from core.data.cards import SEVEN
@@ -100,7 +100,7 @@ def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str
     both = zeroshot.with_mean(zeroshot.accuracies(here), means)
     both = paired.with_baselines(both, scored.differences)
     lit = both[both["series"].isin(shown) & ~points.is_dense(both)]
-    differences = paired.of_tasks(shown_together(paired.of_shown(scored.differences, lit)), lit)
+    differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, lit)), lit)
     drawn = differences[differences["why"].isna()]
     reasons = "; ".join(differences["why"].dropna().unique())
     return Compared(both, drawn, paired.lines(both), paired.unpaired(differences), reasons)

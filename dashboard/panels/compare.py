@@ -8,7 +8,7 @@ from functools import cache
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import NUMBER, shown_together
+from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.few import few_words
 from core.analysis.intervals import ALPHA
 from core.analysis.verdicts import SIGNIFICANT
@@ -54,7 +54,7 @@ def told_apart(rows: pd.DataFrame) -> Apart:
         found = found[found["verdict"].notna()]
         if len(numbers) > 1:
             found = found[paired.task_labels(found) == column]
-        found = shown_together(found)
+        found = adjust_together(found)
         return dict(zip(found["key"], found["verdict"].isin(SIGNIFICANT), strict=True))
 
     return apart

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.differences import shown_together
+from core.analysis.differences import adjust_together
 from core.analysis.few import few_words
 from core.data.texts import called
 from dashboard.charts import curve, paired, points
@@ -83,7 +83,7 @@ def with_dense(dense: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 @shared
 def points_data(shown: Shown) -> Described:
     """Return the table of all points; what it exports beside them are the means of accuracies."""
-    accuracies = shown_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
+    accuracies = adjust_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]
     caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.made_with}"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.frame import told_precision
+from core.analysis.frame import format_precision
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
@@ -43,7 +43,7 @@ class Documents(NamedTuple):
 
     def __str__(self) -> str:
         documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
-        return f"{documents} of each task, {told_precision(self.scoring)}"
+        return f"{documents} of each task, {format_precision(self.scoring)}"
 
 
 @dataclass(frozen=True)

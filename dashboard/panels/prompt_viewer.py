@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.analysis.shots import MEAN, prompted, prompts_of, way
+from core.analysis.shots import MEAN, describe_prompt, prompted, prompts_of
 from core.data import files
 from core.data.cards import card
 from core.errors import UserError
@@ -39,7 +39,7 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
         dataset = st.selectbox("Task", list(names), format_func=names.__getitem__, key="explore_prompt_task", **BOUND)
         mine = rows[rows["dataset"] == dataset]
         kinds = {
-            f"{k:g} demonstration{'s' * (k != 1)}, {way(prompts)}": (key, k, prompts)
+            f"{k:g} demonstration{'s' * (k != 1)}, {describe_prompt(prompts)}": (key, k, prompts)
             for key, k, prompts in mine[["key", "k", "prompts"]].itertuples(index=False)
         }
         kind = st.selectbox("Prompt", list(kinds), key="explore_prompt_kind", **BOUND)

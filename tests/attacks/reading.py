@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from core.analysis.differences import tidy_beside_dense
+from core.analysis.differences import tidy_with_differences
 from core.analysis.frame import tidy
 from core.analysis.sheets import csv_text
 from core.cli.listing import OF, to_latex
@@ -32,7 +32,7 @@ def _as_json(results: list[Result], store: Store) -> None:
 
 
 def _as_csv(results: list[Result], store: Store) -> None:
-    csv_text(tidy_beside_dense(results, store.samples))
+    csv_text(tidy_with_differences(results, store.samples))
 
 
 def _as_latex(results: list[Result], store: Store) -> None:

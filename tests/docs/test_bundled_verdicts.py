@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from core.analysis.differences import beside_dense, differences, shown_together
+from core.analysis.differences import adjust_together, differences, differences_to_dense
 from core.analysis.intervals import ALPHA
 from core.analysis.seven import MEAN
-from core.analysis.shots import shots
-from core.analysis.told import said
+from core.analysis.shots import fewshot_table
+from core.analysis.told import verdict_text
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
 from core.chain import format_chain
 from core.store.samples import read_shipped_samples
@@ -30,7 +30,7 @@ def check(rows):
     assert (outside == (rows["p"] <= ALPHA)).all()
     assert (outside | infinite).eq(rows["verdict"] != NOT_SIGNIFICANT).all()
     assert rows["verdict"].isin(SIGNIFICANT).eq((rows["adjusted"] <= ALPHA) | infinite).all()
-    texts = pd.Series([said(row) for row in rows.to_dict("records")], rows.index)
+    texts = pd.Series([verdict_text(row) for row in rows.to_dict("records")], rows.index)
     assert not (outside & texts.eq(BARE)).any() and not (~outside & ~infinite & texts.ne(BARE)).any()
     alone = rows["verdict"].isin(ALONE)
     counts = rows["comparisons"].map("significant alone, not after Holm ({:.0f} comparisons)".format)
@@ -39,7 +39,7 @@ def check(rows):
 
 
 def test_against_dense(bundled):
-    rows = beside_dense(bundled, read_shipped_samples)
+    rows = differences_to_dense(bundled, read_shipped_samples)
     assert check(rows) > 1400 and (rows["dataset"] == MEAN).sum() > 50
     assert rows["verdict"].isin(ALONE).sum() > 100  # or the third verdict is not tried
 
@@ -51,13 +51,13 @@ def test_against_another_variant_and_in_parts_as_pages_show_them(bundled):
     assert check(rows) > 500
     for count in (1, 2, 5, 20):
         parts = rows[rows["key"].isin(rows["key"].drop_duplicates().sample(count, random_state=count))]
-        assert check(shown_together(parts)) > 0
+        assert check(adjust_together(parts)) > 0
 
 
 def test_changes_from_zero_shot(bundled):
     mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
     dense = next(one for one in mine if one.variant.key == one.variant.dense_key)
-    rows = shots([one for one in mine if one is not dense], dense, read_shipped_samples)
+    rows = fewshot_table([one for one in mine if one is not dense], dense, read_shipped_samples)
     rows = rows[rows["growth_difference"].notna()]
     assert len(rows) > 50
     outside = (rows["growth_low"] > 0) | (rows["growth_high"] < 0)

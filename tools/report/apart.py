@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from core.analysis.differences import Samples, of_pairs
+from core.analysis.differences import Samples, paired_differences
 from core.analysis.paired import baselines
 from core.analysis.seven import MEAN
 from core.analysis.told import judged
@@ -129,7 +129,9 @@ def _each_beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples) -> pd.DataFrame:
     """Return a row a pair that ships with what it answered: differences, and verdicts by Holm over the whole table."""
     there = [(first, second) for first, second in pairs if first in found and second in found]
-    told = of_pairs([(found[first], found[second]) for first, second in there], samples).dropna(subset="verdict")
+    told = paired_differences([(found[first], found[second]) for first, second in there], samples).dropna(
+        subset="verdict"
+    )
     means = told[told["dataset"] == MEAN]
     heads = {
         MEANS: means[means["n"] == means["n"].max()],

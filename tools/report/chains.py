@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.analysis.differences import Samples, differences
 from core.analysis.seven import MEAN
-from core.analysis.told import figures, judged
+from core.analysis.told import format_difference, judged
 from core.chain import format_chain
 from core.cli.tables import column
 from core.methods.embedding.base import EmbeddingMethod
@@ -55,7 +55,7 @@ def beside_dense(
         return []
     told = differences(list(mine.values()), dense, samples)
     told = told[told["why"].isna()].sort_values("n")  # of several numbers of documents the most
-    read = {row["key"]: figures(row) for row in told[told["metric"] == "perplexity"].to_dict("records")}
+    read = {row["key"]: format_difference(row) for row in told[told["metric"] == "perplexity"].to_dict("records")}
     means = {row["key"]: judged(row) for row in told[told["dataset"] == MEAN].to_dict("records")}
     rows = []
     for key, result in mine.items():
@@ -92,7 +92,7 @@ def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: 
     found = {f"{format_chain(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
     told = differences([found[chain]], found[other], samples)
     rows = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
-    return figures(rows[0]) if rows else "cannot be paired"
+    return format_difference(rows[0]) if rows else "cannot be paired"
 
 
 def of_page(result: Result, model: str) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from core.analysis.differences import Samples
-from core.analysis.shots import MEAN, prompt_words, prompted, shots
+from core.analysis.shots import MEAN, fewshot_table, prompt_words, prompted
 from core.analysis.told import in_points
 from core.chain import format_chain
 from core.results import Result
@@ -22,7 +22,7 @@ def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataF
     """
     mine = [one for one in results if one.variant.model == MODEL]
     dense = next((one for one in mine if one.variant.key == one.variant.dense_key), None)
-    found = shots([one for one in mine if one is not dense], dense, samples)
+    found = fewshot_table([one for one in mine if one is not dense], dense, samples)
     rows = found[found["dataset"] == MEAN].sort_values(["prompts", "k"], kind="stable")
     if figure:
         rows = prompted(rows)  # what zero-shot is compared with

@@ -6,13 +6,13 @@ import pandas
 import pytest
 
 from core.analysis.differences import (
-    BESIDE,
-    beside_dense,
+    DIFFERENCE_COLUMNS,
+    adjust_together,
     differences,
-    of_pairs,
+    differences_to_dense,
     over_seeds,
-    shown_together,
-    tidy_beside_dense,
+    paired_differences,
+    tidy_with_differences,
 )
 from core.analysis.frame import tidy
 from core.analysis.paired import baselines, difference, mean_difference
@@ -153,7 +153,9 @@ def test_pairs_with_several_references_are_adjusted_together():
         rows, kept[key] = asked([answered("piqa", right)])
         results[key] = make(*rows, key=key, stages=(WANDA,))
     pairs = [(KEY, OTHER), (KEY, THIRD), (OTHER, THIRD)]
-    found = of_pairs([(results[a], results[b]) for a, b in pairs], lambda key, row: kept[key].get(row.identity))
+    found = paired_differences(
+        [(results[a], results[b]) for a, b in pairs], lambda key, row: kept[key].get(row.identity)
+    )
     assert list(zip(found["against"], found["key"], strict=True)) == pairs
     assert list(found["adjusted"]) == holm(list(found["p"]))
     assert list(found["verdict"]) == ["worse", "not significant", "better"]
@@ -168,7 +170,7 @@ def test_what_holm_takes_away_is_significant_alone_and_its_row_says_among_how_ma
     assert list(found["comparisons"][:3]) == [3, 3, 3] and found["comparisons"][3:].isna().all()
     first = found.iloc[0]
     assert first["high"] < 0 and first["p"] <= 0.05 < first["adjusted"] == pytest.approx(3 * first["p"])
-    assert shown_together(found.iloc[:1])["verdict"].tolist() == ["worse"]
+    assert adjust_together(found.iloc[:1])["verdict"].tolist() == ["worse"]
 
 
 def test_baselines_stand_beside_tasks_and_their_mean():
@@ -195,18 +197,18 @@ def beside(*variants):
 
 def test_every_variant_is_compared_with_the_dense_model_it_was_made_of():
     dense, wanda = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50), answered("boolq", 50)])
-    found = beside_dense(*beside(dense, wanda))
+    found = differences_to_dense(*beside(dense, wanda))
     assert list(found["dataset"]) == ["piqa"] and list(found["verdict"]) == ["worse"]
-    assert beside_dense(*beside(wanda)).empty
+    assert differences_to_dense(*beside(wanda)).empty
 
 
 def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
     old = (answered("arc_easy", 50)[0], None)
     dense = (DENSE, [answered("piqa", 60), answered("arc_easy", 60)])
     results, samples = beside(dense, ((WANDA,), [answered("piqa", 50), answered("boolq", 50), old]))
-    frame = tidy_beside_dense(results, samples)
+    frame = tidy_with_differences(results, samples)
     plain = tidy(results)
-    assert list(frame.columns) == [*plain.columns, *BESIDE.values()]
+    assert list(frame.columns) == [*plain.columns, *DIFFERENCE_COLUMNS.values()]
     pandas.testing.assert_frame_equal(frame[plain.columns], plain)
     told = frame.set_index(["method", "dataset"])
     paired = told.loc[("wanda", "piqa")]
@@ -221,8 +223,8 @@ def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
 
 def test_the_tidy_table_needs_no_reason_where_all_is_paired():
     one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
-    assert tidy_beside_dense(*beside(one, other))["unpaired"].isna().all()
-    assert list(tidy_beside_dense(*beside(other))["unpaired"]) == [
+    assert tidy_with_differences(*beside(one, other))["unpaired"].isna().all()
+    assert list(tidy_with_differences(*beside(other))["unpaired"]) == [
         "cannot be paired: the dense model has no such number"
     ]
-    assert tidy_beside_dense([], lambda *_: None).empty
+    assert tidy_with_differences([], lambda *_: None).empty

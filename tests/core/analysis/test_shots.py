@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from core.analysis.paired import difference
-from core.analysis.shots import MEAN, WORDS, shots, way
+from core.analysis.shots import MEAN, WORDS, describe_prompt, fewshot_table
 from core.results import Measurement
 from core.specs import Fewshot
 from tests.core.made import make
@@ -45,7 +45,7 @@ def both(hows, tasks=tuple(TASKS), n=60):
 
 def test_each_prompt_is_compared_with_dense_after_the_same_one_and_with_zero_shot():
     dense, other, samples, answers = both(["0", "4", "4,selector=nearest"])
-    found = shots([other], dense, samples).set_index(["key", "dataset", "k", "prompts"])
+    found = fewshot_table([other], dense, samples).set_index(["key", "dataset", "k", "prompts"])
     assert len(found) == 2 * 3 * 3  # variants, prompts, two tasks and their mean
     for task, metric in TASKS.items():
         for how, place in (("0", (0, "")), ("4", (4, "")), ("4,selector=nearest", (4, "selector=nearest"))):
@@ -75,7 +75,7 @@ def test_the_mean_is_over_the_tasks_that_all_have_after_each_of_their_prompts():
             "measurements": tuple(one for one in other.measurements if one.identity != row("piqa", "4", 0).identity)
         }
     )
-    found = shots([other], dense, samples)
+    found = fewshot_table([other], dense, samples)
     mine = found[(found["dataset"] == MEAN) & (found["key"] == OTHER) & (found["k"] == 4)].iloc[0]
     grown = [
         (answers[OTHER, task, "4"] - answers[DENSE, task, "4"])
@@ -86,7 +86,7 @@ def test_the_mean_is_over_the_tasks_that_all_have_after_each_of_their_prompts():
     assert mine["growth_difference"] == pytest.approx(np.mean(grown))
     half = np.sqrt(sum(one.var(ddof=1) / 60 for one in grown)) / 2
     assert (mine["growth_high"] - mine["growth_difference"]) / half == pytest.approx(1.98, abs=0.02)
-    lacking = shots([fewer], dense, samples)
+    lacking = fewshot_table([fewer], dense, samples)
     assert MEAN not in set(lacking["dataset"]) and set(lacking["dataset"]) == set(TASKS)
 
 
@@ -98,17 +98,17 @@ def test_a_variant_without_demonstrations_takes_no_part():
             "measurements": tuple(one for one in other.measurements if one.protocol["fewshot"] == 0)[:1],
         }
     )
-    assert shots([other, zero], dense, samples).equals(shots([other], dense, samples))
+    assert fewshot_table([other, zero], dense, samples).equals(fewshot_table([other], dense, samples))
 
 
 def test_what_was_scored_zero_shot_only_is_not_there():
     dense, other, samples, _ = both(["0"])
-    assert shots([other], dense, samples).empty
+    assert fewshot_table([other], dense, samples).empty
 
 
 def test_without_what_was_answered_the_values_stay():
     dense, other, _, _ = both(["0", "4"])
-    found = shots([other], dense, lambda key, measurement: None)
+    found = fewshot_table([other], dense, lambda key, measurement: None)
     assert len(found) == 12 and found["value"].notna().all() and found["difference"].isna().all()
 
 
@@ -122,7 +122,7 @@ def test_without_what_was_answered_the_values_stay():
     ],
 )
 def test_a_kind_of_prompt_is_said_in_words(prompts, said):
-    assert way(prompts) == said
+    assert describe_prompt(prompts) == said
 
 
 def test_every_choice_has_words():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.analysis.told import figures, judged, p_words, said, sentence
+from core.analysis.told import format_difference, judged, p_words, sentence, verdict_text
 
 NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone, not after Holm"
 
@@ -33,7 +33,7 @@ def row(metric, *values, verdict=WORSE, why=None):
     ],
 )
 def test_figures_as_people_read_them(given, written):
-    assert figures(given) == written
+    assert format_difference(given) == written
 
 
 @pytest.mark.parametrize(("p", "said"), [(None, ""), (math.nan, ""), (1e-9, "< 0.001"), (0.214, "0.21"), (1.0, "1")])
@@ -42,13 +42,15 @@ def test_p_values_are_written_short(p, said):
 
 
 def test_what_cannot_be_paired_says_why():
-    assert said(row("acc", None, None, None, verdict=None, why="cannot be paired: so")) == "cannot be paired: so"
-    assert said(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
+    assert (
+        verdict_text(row("acc", None, None, None, verdict=None, why="cannot be paired: so")) == "cannot be paired: so"
+    )
+    assert verdict_text(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
 
 
 def test_what_is_significant_alone_says_among_how_many_it_is_not():
     found = row("acc", -0.062, -0.101, -0.023, verdict=ALONE)
-    assert said(found) == "significant alone, not after Holm (12 comparisons)"
+    assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
     assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")
     assert judged(row("perplexity", math.inf, None, None) | {"adjusted": None}) == "x ∞: worse"
 

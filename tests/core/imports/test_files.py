@@ -3,7 +3,7 @@
 import pytest
 
 from core import paths
-from core.analysis.differences import differences, tidy_beside_dense
+from core.analysis.differences import differences, tidy_with_differences
 from core.analysis.frame import tidy
 from core.cli.reproduce import reproduce
 from core.data.cards import SEVEN, TASKS
@@ -62,7 +62,7 @@ def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported)
         store.put_samples(DENSE.key, twin, store.samples(harness.variant.key, row))
     table = differences([harness], dense, store.samples)
     assert set(table["verdict"]) == {"not significant"} and len(table) == 5
-    beside = tidy_beside_dense(store.results(), store.samples)
+    beside = tidy_with_differences(store.results(), store.samples)
     assert beside[(beside["key"] == harness.variant.key) & (beside["metric"] == "acc")]["difference"].eq(0).all()
 
 

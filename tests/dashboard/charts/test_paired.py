@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.analysis.differences import differences, over_seeds, shown_together
+from core.analysis.differences import adjust_together, differences, over_seeds
 from core.analysis.frame import tidy
 from core.analysis.intervals import ALPHA
 from core.analysis.seven import MEAN
@@ -69,7 +69,7 @@ def drawn(kept, at="50 %"):
     found, frame = told(kept)
     here = points.at_amount(zeroshot.headline(frame), at)
     both = zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here))
-    together = shown_together(paired.of_shown(found, both))
+    together = adjust_together(paired.of_shown(found, both))
     return paired.of_tasks(together, both), together
 
 
@@ -174,7 +174,7 @@ def test_holm_counts_what_is_shown_only(kept):
     part = part[part["dataset"] == MEAN]
     part = part[part["why"].isna()]
     assert len(part) == 3 < len(whole)  # not the one at 30 %, nor the seeds
-    again = shown_together(part)
+    again = adjust_together(part)
     assert list(again["adjusted"]) == list(part["adjusted"])
     smallest = part["p"].astype(float).idxmin()
     assert part.loc[smallest, "adjusted"] == pytest.approx(min(1, 3 * part.loc[smallest, "p"]))
@@ -213,7 +213,7 @@ def curve_of(kept):
     found, frame = told(kept)
     rows = frame[frame["metric"] == "perplexity"]
     curve, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    return curve, dense, shown_together(paired.of_shown(found[found["metric"] == "perplexity"], curve))
+    return curve, dense, adjust_together(paired.of_shown(found[found["metric"] == "perplexity"], curve))
 
 
 def test_a_curve_s_hover_says_the_ratio_and_the_verdict(without_wanda):
@@ -232,7 +232,7 @@ def test_a_curve_s_hover_says_the_ratio_and_the_verdict(without_wanda):
 def test_the_table_says_intervals_and_verdicts(without_wanda):
     curve, dense, perplexities = curve_of(without_wanda)
     found, frame = told(without_wanda)
-    accuracies = shown_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
+    accuracies = adjust_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
     table = comparison(curve, zeroshot.seven_means(zeroshot.headline(frame)), dense, perplexities, accuracies)
     table = table.set_index(["Method", "Amount"])
     results, _ = without_wanda
