@@ -74,7 +74,7 @@ def laws(
 def selected(model: str | None, metric: str | None, text: Perplexity | None) -> list["Group"]:
     """Return the groups of each model, of several together and, where no model is named, of the papers."""
     from core.analysis.frame import tidy
-    from core.analysis.laws.asked import ACCURACY, PERPLEXITY, asked, check_metric
+    from core.analysis.laws.asked import ACCURACY, PERPLEXITY, check_metric, select_groups
     from core.analysis.laws.groups import across
     from core.analysis.laws.papers import printed
 
@@ -85,7 +85,9 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     frame = tidy(store.results())
     names = store.model_names()
     of = list(dict.fromkeys(frame["model"])) if model is None else [matching_name(model, names)]
-    groups = [one for name in of for each in metrics for one in asked(frame[frame["model"] == name], each, text)]
+    groups = [
+        one for name in of for each in metrics for one in select_groups(frame[frame["model"] == name], each, text)
+    ]
     groups += across(groups)
     if model is None:
         losses = {PERPLEXITY: True, ACCURACY: False}

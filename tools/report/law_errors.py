@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.frame import tidy
-from core.analysis.laws.asked import PERPLEXITY, asked
+from core.analysis.laws.asked import PERPLEXITY, select_groups
 from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.groups import Group
 from core.analysis.laws.papers import printed
@@ -23,7 +23,9 @@ def law_errors(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row a family and series: the error in ratios that were left out, in percent of ln(perplexity), and what
     the form that predicts best says may be removed."""
     rows = tidy(one for one in results if one.variant.model == MODEL)
-    found = [(group, fitted) for group in asked(rows, PERPLEXITY) if (fitted := fits(group)) and best_of(fitted)]
+    found = [
+        (group, fitted) for group in select_groups(rows, PERPLEXITY) if (fitted := fits(group)) and best_of(fitted)
+    ]
     return pd.DataFrame([_row(group, fitted, "by_ratio") for group, fitted in found if not group.mixed])
 
 

@@ -23,7 +23,7 @@ def check_metric(metric: str) -> None:
         )
 
 
-def asked(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> list[Group]:
+def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> list[Group]:
     """Return the groups of one model's tidy rows in PERPLEXITY, on a text or that of most rows, in ACCURACY, or in the
     accuracy that papers report of a task."""
     if metric == PERPLEXITY:

@@ -16,7 +16,7 @@ from core.analysis.told import listed
 from core.words import format_number
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
-NOT_TOLD = Ends(math.nan, math.nan, math.nan)
+UNKNOWN = Ends(math.nan, math.nan, math.nan)
 ERRORS = ("leave_one_ratio_out", "leave_one_model_out")
 DROPPED = {  # by whether the values are losses
     True: f"Dropped: perplexities over {DIVERGED:,.0f}, or over {DIVERGED_TIMES_DENSE} times the dense model's.",
@@ -48,7 +48,7 @@ def _row(one: Fit, best: bool, keep: float) -> dict[str, Any]:
     row |= {"law": one.form.law, "paper": one.form.link, "points": one.points}
     row |= {"without_place": one.without_place, "diverged": group.left_out}
     for name in UNKNOWNS:
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), one.exponents.get(name, NOT_TOLD), strict=True))
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), one.exponents.get(name, UNKNOWN), strict=True))
     for name, error in zip(ERRORS, (one.by_ratio, one.by_model), strict=True):
         row |= {f"{name}_percent": error.percent if error else math.nan}
         row |= {f"{name}_times": error.times if error and error.times else math.nan}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.analysis.laws.asked import asked, check_metric
+from core.analysis.laws.asked import check_metric, select_groups
 from core.analysis.laws.fit import best_of, fit, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import COLUMNS, Group, across
@@ -230,17 +230,17 @@ def test_a_series_and_a_family_are_of_ratios_alone():
     layers = rows.tail(1).assign(layers="0:3", value=99.0)
     diverged = rows.tail(1).assign(ratio=0.9, value=1e6)
     seeds = rows.tail(1).assign(seed=1, value=36.0)
-    family, series = asked(pd.concat([rows, bits, pattern, layers, diverged, seeds]), "perplexity")
+    family, series = select_groups(pd.concat([rows, bits, pattern, layers, diverged, seeds]), "perplexity")
     assert (family.name, series.name) == ("Unstructured", "Wanda")
     assert series.rows["ratio"].tolist() == [0, 0.1, 0.3, 0.5, 0.7] and series.left_out == 1
     assert series.rows["value"].iloc[-1] == pytest.approx(math.log(35))  # the mean of two seeds
-    assert [one.name for one in asked(tidied((0.1, 0.5)), "perplexity") if one.enough] == ["Unstructured"]
-    assert asked(tidied()[1:], "perplexity") == []  # without the dense model there is no L0
+    assert [one.name for one in select_groups(tidied((0.1, 0.5)), "perplexity") if one.enough] == ["Unstructured"]
+    assert select_groups(tidied()[1:], "perplexity") == []  # without the dense model there is no L0
 
 
 def test_a_family_with_trained_variants_has_a_group_that_knows_on_how_much():
     trained = tidied()[1:].assign(train="c:1000x500", label="Wanda + LoRA", recovery="lora", value=25.0)
-    found = {one.name: one for one in asked(pd.concat([tidied(), trained]), "perplexity")}
+    found = {one.name: one for one in select_groups(pd.concat([tidied(), trained]), "perplexity")}
     both = found["Unstructured and trained"]
     assert not found["Unstructured"].mixed and both.mixed
     assert sorted(both.rows["tokens"].unique()) == [0, 0.5]
@@ -250,7 +250,7 @@ def test_a_family_with_trained_variants_has_a_group_that_knows_on_how_much():
 
 def test_a_series_made_with_two_texts_is_two():
     other = tidied()[1:].assign(calibration="d:1x8")
-    found = asked(pd.concat([tidied(), other]), "perplexity")
+    found = select_groups(pd.concat([tidied(), other]), "perplexity")
     assert [one.name for one in found] == ["Unstructured", "Wanda, c:1x8", "Wanda, d:1x8"]
 
 
@@ -272,9 +272,9 @@ def test_the_mean_of_seven_is_of_variants_that_have_all():
     assert found["key"].tolist() == ["d", "w0.1", "w0.3", "w0.5", "w0.7"]
     assert found["value"].iloc[0] == pytest.approx(0.9 * 1.3)
     assert means(rows[(rows["dataset"] != "piqa") | (rows["key"] != "w0.3")])["key"].tolist()[1:3] == ["w0.1", "w0.5"]
-    family, _ = asked(rows, "accuracy")
+    family, _ = select_groups(rows, "accuracy")
     assert family.metric == "mean accuracy of seven tasks, first 100 documents" and not family.loss
-    assert asked(rows, "piqa")[0].metric == "acc of PIQA, first 100 documents"
+    assert select_groups(rows, "piqa")[0].metric == "acc of PIQA, first 100 documents"
 
 
 def test_a_metric_that_is_none_is_refused():
