@@ -10,7 +10,7 @@ from core.cli.console import messages
 from core.cli.tables import SHORT_KEY, column, measured, print_table
 from core.data.cards import TASKS
 from core.errors import UserError, echo, unknown
-from core.imports.files import find, keep
+from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, parse_series
 from core.imports.sheet import COLUMNS
@@ -66,8 +66,8 @@ def import_files(
         if named is None:
             raise UserError(f"{results[0].shown} names no model by its hub id; say what it was made of with --model.")
         told = parse_series(named, label, ratio, pattern, kind)
-    found = find(uploads, told, store, task_names)
-    keep(found, store)
+    found = read_imports(uploads, told, store, task_names)
+    store_imports(found, store)
     names = store.model_names()
     rows = [
         {

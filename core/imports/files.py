@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from core.errors import UserError
 from core.imports.harness import is_results, read_harness
-from core.imports.series import Found, Series, model_finder
+from core.imports.series import ImportedVariant, ImportPreview, model_finder
 from core.imports.sheet import read_sheet
 from core.imports.uploads import WANTED, Upload, check
 from core.results import Result
 from core.store.store import Store
 
 
-def find(
-    uploads: Sequence[Upload], told: Series | None, store: Store, task_names: Mapping[str, str] | None = None
-) -> Found:
+def read_imports(
+    uploads: Sequence[Upload], told: ImportedVariant | None, store: Store, task_names: Mapping[str, str] | None = None
+) -> ImportPreview:
     """Return what files hold, all of it checked and nothing stored.
 
     `told` is what the variant of a results file of lm_eval is called and what was removed, which that does not say;
@@ -38,14 +38,14 @@ def find(
         found.append(read_harness(results[0], samples, told, model_of, task_names))
     if not found:
         raise UserError(f"There is nothing to import; give {WANTED}.")
-    return Found(
+    return ImportPreview(
         results=_joined([result for one in found for result in one.results]),
         samples=tuple(sample for one in found for sample in one.samples),
         left_out=tuple(sentence for one in found for sentence in one.left_out),
     )
 
 
-def keep(found: Found, store: Store) -> None:
+def store_imports(found: ImportPreview, store: Store) -> None:
     """Store results and samples beside what was imported of the same variants before."""
     for key, measurement, frame in found.samples:  # first, as the rows are what tells others that there is more
         store.put_samples(key, measurement, frame)

@@ -23,7 +23,7 @@ from core.errors import UserError, echo
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
 from core.imports.ranges import check_range
-from core.imports.series import Found, ModelOf, Series, parse_model
+from core.imports.series import ImportedVariant, ImportPreview, ModelOf, parse_model
 from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import task_protocol
@@ -136,10 +136,10 @@ def model_of(upload: Upload) -> str | None:
 def read_harness(
     results: Upload,
     samples: Sequence[Upload],
-    told: Series,
+    told: ImportedVariant,
     model_of: ModelOf,
     task_names: Mapping[str, str] | None = None,
-) -> Found:
+) -> ImportPreview:
     """Return the variant of a results file, which is `told` but for its dtype, with the samples that are given.
 
     `task_names` are the ids of tasks here by their names in the files, where these differ. Tasks that have no card
@@ -164,7 +164,7 @@ def read_harness(
     result = Result(variant=variant, footprint=None, measurements=tuple(rows))
     if answers:
         left_out += (f"Samples of {_named(answers)} are left out: they are of no whole task here.",)
-    return Found((result,), tuple(behind), left_out)
+    return ImportPreview((result,), tuple(behind), left_out)
 
 
 def _parse(upload: Upload) -> _File:

@@ -29,7 +29,7 @@ ModelOf = Callable[[str], ModelId]  # a model by its id, or its id with a revisi
 
 
 @dataclass(frozen=True)
-class Series:
+class ImportedVariant:
     """A variant as it is told, its parts checked."""
 
     model: str
@@ -59,7 +59,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Found:
+class ImportPreview:
     """What files hold: results to store, the samples behind their numbers, and a sentence for what is left out."""
 
     results: tuple[Result, ...]
@@ -90,7 +90,7 @@ def model_finder(store: Store) -> ModelOf:
     return find
 
 
-def parse_series(model: str, label: str, ratio: str | None, pattern: str | None, kind: str) -> Series:
+def parse_series(model: str, label: str, ratio: str | None, pattern: str | None, kind: str) -> ImportedVariant:
     """Return a variant as people tell it, in texts; a `UserError` says what is wrong and what is allowed."""
     if ratio is not None and pattern is not None:
         raise UserError("A pattern fixes the ratio; give one of both.")
@@ -100,7 +100,7 @@ def parse_series(model: str, label: str, ratio: str | None, pattern: str | None,
     if known is None:
         raise unknown("kind", kind, KINDS)
     share = None if ratio is None else parse_ratio(ratio)
-    return Series(parse_model(model), parse_label(label), share, pattern, known)
+    return ImportedVariant(parse_model(model), parse_label(label), share, pattern, known)
 
 
 def parse_model(text: str) -> str:

@@ -17,9 +17,9 @@ from core.fields import fault
 from core.imports.ranges import MOST, check_range
 from core.imports.series import (
     KINDS,
-    Found,
+    ImportedVariant,
+    ImportPreview,
     ModelOf,
-    Series,
     parse_label,
     parse_model,
     parse_ratio,
@@ -32,7 +32,7 @@ from core.specs import DTYPES, UNKNOWN, Perplexity, Task, parse_pattern
 
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # of a cell
-MOST_TOLD = 10  # bad rows that are named
+MAX_ERRORS = 10  # bad rows that are named
 SEPARATORS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of tables that are no comma-separated values
 
 Cells = Mapping[str, Any]  # of a row, read; None where a cell is empty
@@ -113,7 +113,7 @@ COLUMNS: dict[str, Column] = {
 STATED = ("packed_mb", "parameters")  # of a variant, the same in all its rows that say it
 
 
-def read_sheet(upload: Upload, model_of: ModelOf) -> Found:
+def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
     """Return the variants of a CSV. A `UserError` has a sentence for each bad row: its place and what is allowed."""
     rows, faults = [], []
     for number, cells in _rows(upload):
@@ -126,9 +126,9 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> Found:
     if not faults:
         faults = _clashes(upload.shown, rows)
     if faults:
-        more = len(faults) - MOST_TOLD
-        raise UserError("\n".join([*faults[:MOST_TOLD], *([f"{more} more rows cannot be read."] if more > 0 else [])]))
-    groups: dict[Series, list[tuple[Measurement, dict[str, float]]]] = {}
+        more = len(faults) - MAX_ERRORS
+        raise UserError("\n".join([*faults[:MAX_ERRORS], *([f"{more} more rows cannot be read."] if more > 0 else [])]))
+    groups: dict[ImportedVariant, list[tuple[Measurement, dict[str, float]]]] = {}
     for _, series, row, stated in rows:
         groups.setdefault(series, []).append((row, stated))
     results = []
@@ -136,7 +136,7 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> Found:
         details = {name: value for _, stated in found for name, value in stated.items()}
         numbers = tuple(row for row, _ in found)
         results.append(Result(variant=series.variant(model_of, details), footprint=None, measurements=numbers))
-    return Found(tuple(results))
+    return ImportPreview(tuple(results))
 
 
 def _rows(upload: Upload) -> Iterator[tuple[int, dict[str, str]]]:
@@ -169,7 +169,7 @@ def _check_header(name: str, header: Sequence[str]) -> None:
         raise UserError(f"{name} lacks the column {missing[0]}; its first line is a header of: {', '.join(COLUMNS)}.")
 
 
-def _read(cells: Mapping[str, str]) -> tuple[Series, Measurement, dict[str, float]]:
+def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[str, float]]:
     """Return the variant, the number and what is stated of the variant's size, of one row."""
     read: dict[str, Any] = dict.fromkeys(COLUMNS)
     for name, text in cells.items():
@@ -185,7 +185,7 @@ def _read(cells: Mapping[str, str]) -> tuple[Series, Measurement, dict[str, floa
             raise UserError(f"column {name} is empty: {column.told}.")
     if read["ratio"] is not None and read["pattern"]:
         raise UserError("column pattern: a ratio is given, too, and a pattern fixes it; leave one of both empty.")
-    series = Series(
+    series = ImportedVariant(
         model=read["model"],
         label=read["label"],
         ratio=read["ratio"],
@@ -233,11 +233,11 @@ def _measurement(read: Cells) -> Measurement:
         raise UserError(f"{fault(error)}.") from None
 
 
-def _clashes(name: str, rows: Sequence[tuple[int, Series, Measurement, dict[str, float]]]) -> list[str]:
+def _clashes(name: str, rows: Sequence[tuple[int, ImportedVariant, Measurement, dict[str, float]]]) -> list[str]:
     """Return a sentence for each row that says again, or otherwise, what an earlier one does."""
     faults: list[str] = []
-    numbers: dict[tuple[Series, tuple[str, str, str]], int] = {}
-    stated: dict[tuple[Series, str], tuple[int, float]] = {}
+    numbers: dict[tuple[ImportedVariant, tuple[str, str, str]], int] = {}
+    stated: dict[tuple[ImportedVariant, str], tuple[int, float]] = {}
     for number, series, row, sizes in rows:
         first = numbers.setdefault((series, row.identity), number)
         if first != number:

@@ -10,9 +10,9 @@ from sqlalchemy import URL
 
 from core.analysis.frame import tidy
 from core.errors import UserError
-from core.imports.files import find, keep
+from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
-from core.imports.series import DEFAULT_LABEL, KINDS, Found, Series, parse_series
+from core.imports.series import DEFAULT_LABEL, KINDS, ImportedVariant, ImportPreview, parse_series
 from core.imports.sheet import COLUMNS
 from core.imports.uploads import ENDINGS, MEGABYTE, SAMPLES_BYTES, TABLE_BYTES, Upload
 from core.models.catalogue import MODELS
@@ -65,7 +65,7 @@ def _show(uploads: Sequence[Upload]) -> None:
         st.text(sentence)
     if st.button("Import", type="primary", icon=":material/upload:", key="run_import_keep"):
         try:
-            keep(found, data.store())
+            store_imports(found, data.store())
         except UserError as error:
             st.error("Nothing was imported:")
             st.text(str(error))
@@ -77,11 +77,11 @@ def _show(uploads: Sequence[Upload]) -> None:
 
 
 @st.cache_data(max_entries=1, ttl=600, show_spinner="Reading ...")
-def _find(uploads: tuple[Upload, ...], told: Series | None, _url: URL, stamp: tuple) -> Found:
-    return find(uploads, told, data.store())
+def _find(uploads: tuple[Upload, ...], told: ImportedVariant | None, _url: URL, stamp: tuple) -> ImportPreview:
+    return read_imports(uploads, told, data.store())
 
 
-def _told(results: Upload) -> Series | None:
+def _told(results: Upload) -> ImportedVariant | None:
     """Ask what the variant of a results file is, which that does not say; None while the model is not known."""
     ids = [card.id for card in MODELS]
     named = model_of(results)
@@ -112,13 +112,13 @@ def _told(results: Upload) -> Series | None:
     return parse_series(model, label, ratio, pattern, kind)
 
 
-def _rows(found: Found) -> pd.DataFrame:
+def _rows(found: ImportPreview) -> pd.DataFrame:
     """Return the tidy rows of what files hold, of models as they are called beside those that are stored."""
     rows = tidy(found.results)
     return rows.assign(model=rows["key"].map({one.variant.key: data.called(one.variant) for one in found.results}))
 
 
-def preview(found: Found) -> pd.DataFrame:
+def preview(found: ImportPreview) -> pd.DataFrame:
     """Return a table of what would be stored, a row a number."""
     rows = _rows(found)
     paired = {(key, row.dataset, row.protocol_id) for key, row, _ in found.samples}

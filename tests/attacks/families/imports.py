@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import UserError
-from core.imports.files import find, keep
+from core.imports.files import read_imports, store_imports
 from core.imports.series import parse_series
 from core.imports.uploads import Upload
 from core.store.store import Store
@@ -118,7 +118,7 @@ def reads_or_refuses(given: tuple[Path, tuple[str, str] | None], draw: random.Ra
     uploads = by_hand(*case) if case else sheet(draw) if draw.random() < 0.5 else harness(draw)
     told = parse_series("smollm2-135m", "lm_eval", "0", None, "sparsity")
     try:
-        content = find(uploads, told, _opened(database))
+        content = read_imports(uploads, told, _opened(database))
     except UserError as error:
         return None if str(error).strip() else "Refused without a sentence."
     for result in content.results:
@@ -127,7 +127,7 @@ def reads_or_refuses(given: tuple[Path, tuple[str, str] | None], draw: random.Ra
     copied = place / "results.db"
     shutil.copy(database, copied)
     store = Store(f"sqlite:///{copied}")
-    keep(content, store)
+    store_imports(content, store)
     print_results(store, draw)
     return None
 

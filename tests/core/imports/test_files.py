@@ -8,7 +8,7 @@ from core.analysis.frame import tidy
 from core.cli.reproduce import reproduce
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
-from core.imports.files import find, keep
+from core.imports.files import read_imports, store_imports
 from core.protocols import missing_part
 from core.request.baseline import remaining_run
 from core.request.estimate import estimate_left
@@ -32,8 +32,8 @@ def store(results_dir, tmp_path, monkeypatch):
 
 @pytest.fixture
 def imported(store):
-    found = find([*uploads(), sheet(PERPLEXITY, ACCURACY)], told(), store)
-    keep(found, store)
+    found = read_imports([*uploads(), sheet(PERPLEXITY, ACCURACY)], told(), store)
+    store_imports(found, store)
     return found
 
 
@@ -90,7 +90,9 @@ def test_it_can_be_deleted_with_its_answers(store, imported):
 
 def test_a_later_file_adds_to_the_variant(store, imported):
     more = ACCURACY.replace(",piqa,", ",winogrande,")
-    keep(find([sheet(more, PERPLEXITY.replace("36.2", "37").rpartition(",")[0] + ",")], None, store), store)
+    store_imports(
+        read_imports([sheet(more, PERPLEXITY.replace("36.2", "37").rpartition(",")[0] + ",")], None, store), store
+    )
     numbers = {row.dataset: row.value for row in of_label(store, "my-pruner").measurements}
     assert numbers == {"wikitext2": 37, "piqa": 0.62, "winogrande": 0.62}
     assert of_label(store, "my-pruner").variant.details["packed_mb"] == 178
@@ -106,7 +108,7 @@ def test_its_label_says_that_it_was_imported(store, imported):
 
 
 def test_a_series_without_an_amount_is_no_dense_model(store):
-    keep(find([sheet(PERPLEXITY.replace(",0.5,", ",,"))], None, store), store)
+    store_imports(read_imports([sheet(PERPLEXITY.replace(",0.5,", ",,"))], None, store), store)
     row = tidy(store.results()).iloc[0]
     assert (row["method"], row["label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
 
@@ -116,9 +118,9 @@ def test_the_revision_is_that_of_the_model_here(store, monkeypatch):
     store.put(make(mine))
     monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("the results of all models are read"))
     rows = [PERPLEXITY, PERPLEXITY.replace("smollm2-135m", "m"), PERPLEXITY.replace("smollm2-135m", "org/name")]
-    found = find([sheet(*rows)], None, store).results
+    found = read_imports([sheet(*rows)], None, store).results
     assert [one.variant.revision for one in found] == [REVISION, "r", "unknown"]
-    hub = find([sheet(PERPLEXITY.replace("smollm2-135m", "facebook/opt-125m"))], None, store).results
+    hub = read_imports([sheet(PERPLEXITY.replace("smollm2-135m", "facebook/opt-125m"))], None, store).results
     assert hub[0].variant.model == "opt-125m"
 
 
@@ -133,7 +135,7 @@ def test_numbers_keep_the_origin_of_their_variant(imported):
 
 def test_the_mean_of_seven_is_compared_with_ours(store):
     rows = [ACCURACY.replace(",acc,piqa,", f",{TASKS[name].metric},{name},").replace(",1,", ",,") for name in SEVEN]
-    (other,) = find([sheet(*rows)], None, store).results
+    (other,) = read_imports([sheet(*rows)], None, store).results
     ours = [
         Measurement(metric=row.metric, dataset=row.dataset, value=0.7, n=500, protocol=row.protocol)
         for row in other.measurements
@@ -152,15 +154,15 @@ def test_the_mean_of_seven_is_compared_with_ours(store):
 )
 def test_files_that_do_not_go_together_are_refused(store, files, sentence):
     with pytest.raises(UserError, match=sentence):
-        find(files(), told(), store)
+        read_imports(files(), told(), store)
 
 
 def test_nothing_is_stored_of_files_one_of_which_is_wrong(store):
     with pytest.raises(UserError, match="row 2"):
-        find([*uploads(), sheet("x")], told(), store)
+        read_imports([*uploads(), sheet("x")], told(), store)
     assert not store.results()
 
 
 def test_a_results_file_needs_to_be_told_what_it_is_of(store):
     with pytest.raises(UserError, match="does not say which model"):
-        find(uploads(), None, store)
+        read_imports(uploads(), None, store)

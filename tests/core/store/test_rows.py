@@ -12,7 +12,7 @@ from core import paths
 from core.cli.app import main
 from core.cli.description import describe_result
 from core.errors import UserError
-from core.imports.files import find, keep
+from core.imports.files import read_imports, store_imports
 from core.jobs.executor import log_file
 from core.jobs.queue import Queue
 from core.results import Measurement, Result
@@ -256,7 +256,7 @@ def test_the_command_line_survives_names_and_deletes(capsys, shipped_folder, tmp
 
 def test_an_imported_variant_that_is_damaged_is_named_and_not_said_to_be_made_again(caplog):
     store = Store()
-    keep(find([sheet(PERPLEXITY, ACCURACY)], None, store), store)
+    store_imports(read_imports([sheet(PERPLEXITY, ACCURACY)], None, store), store)
     with store.begin() as connection:
         connection.execute(update(measurements).where(measurements.c.metric == "acc").values(data="{"))
     (warning,) = store.read().warnings

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
-from core.imports.files import find, keep
+from core.imports.files import read_imports, store_imports
 from core.imports.sheet import COLUMNS
 from dashboard.charts import figures, missing, points, zeroshot
 from dashboard.charts.curve import perplexity_curve
@@ -71,7 +71,7 @@ def test_the_page_has_every_column(store):
 
 @pytest.fixture
 def rows(filled):
-    found = find([sheet(*ROWS, PATTERN, UNTOLD)], None, filled)
+    found = read_imports([sheet(*ROWS, PATTERN, UNTOLD)], None, filled)
     return tidy([*curve(), *found.results])
 
 
@@ -100,9 +100,9 @@ def test_what_has_no_amount_is_not_said_to_be_whole(rows):
 
 
 def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
-    keep(find(uploads(), told(), filled), filled)
-    keep(find(uploads(), told(label="some", ratio=None), filled), filled)
-    keep(find(uploads(), told(label="third", ratio="0.3"), filled), filled)
+    store_imports(read_imports(uploads(), told(), filled), filled)
+    store_imports(read_imports(uploads(), told(label="some", ratio=None), filled), filled)
+    store_imports(read_imports(uploads(), told(label="third", ratio="0.3"), filled), filled)
     rows = zeroshot.headline(tidy(filled.results()))
     labels = {at: set(points.at_amount(rows, at)["label"]) for at in ("30 %", "50 %")}
     assert {"lm_eval (imported)", "some (imported)"} <= labels["30 %"] & labels["50 %"]
@@ -127,7 +127,7 @@ def test_it_is_printed(rows, format):
 
 
 def test_explore_shows_it_and_offers_only_to_delete_it(filled):
-    keep(find([sheet(*ROWS)], None, filled), filled)
+    store_imports(read_imports([sheet(*ROWS)], None, filled), filled)
     app = open_app(explore_model="smollm2-135m", explore_point="imported@0.5,label=my-pruner")
     assert charts(app)
     said = read(app)
@@ -139,24 +139,24 @@ def test_explore_shows_it_and_offers_only_to_delete_it(filled):
 
 
 def test_no_run_is_offered_for_it(filled):
-    keep(find([sheet(*ROWS, header=HEADER)], None, filled), filled)
+    store_imports(read_imports([sheet(*ROWS, header=HEADER)], None, filled), filled)
     frame = tidy(filled.results())
     found, _ = collapsed(frame)
     assert not [chain for chain in missing.of_chains(found) if "imported" in chain]
     assert not missing.quickly_made("imported@0.5,label=my-pruner")
-    assert imports.preview(find([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
+    assert imports.preview(read_imports([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
 
 
 def test_explore_shows_a_model_that_was_never_run_here(filled):
     rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
-    keep(find([sheet(*rows)], None, filled), filled)
+    store_imports(read_imports([sheet(*rows)], None, filled), filled)
     assert len(charts(open_app(explore_model="org/name"))) == 1
 
 
 def test_explore_shows_accuracies_without_a_perplexity(filled):
     rows = [ACCURACY.replace("smollm2-135m", "org/other"), ACCURACY.replace("smollm2-135m", "org/third")]
     rows += [rows[1].replace(",0.5,", f",{ratio},") for ratio in ("0.3", "")]
-    keep(find([sheet(*rows)], None, filled), filled)
+    store_imports(read_imports([sheet(*rows)], None, filled), filled)
     app = open_app(explore_model="org/other")
     assert len(charts(app)) == 1 and "zero-shot accuracy at 50 %" in app.caption[0].value
     assert "No perplexity of these methods" in app.info[0].value

@@ -163,8 +163,8 @@ def test_the_run_page_lets_a_name_be_given_to_a_folder(store, tmp_path, monkeypa
 
 
 def test_an_import_is_shown_under_the_name_of_its_checkpoint(both):
-    from core.imports.files import find
+    from core.imports.files import read_imports
 
     header = "model,label,ratio,metric,dataset,value,n,window,windows"
     row = f"{NAMES[1]},mine,0.5,perplexity,wikitext2,9,4,32,4"
-    assert list(preview(find([sheet(row, header=header)], None, both))["Model"]) == [NAMES[1]]
+    assert list(preview(read_imports([sheet(row, header=header)], None, both))["Model"]) == [NAMES[1]]
