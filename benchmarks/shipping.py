@@ -29,7 +29,7 @@ from core.request.complete import complete
 from core.request.stages import DEFAULT_MODEL
 from core.shipping.base import Runtime
 from core.shipping.formats import find_format
-from core.shipping.proof import Proof, expected, prove
+from core.shipping.proof import ExportCheck, expected, verify_export
 from core.specs import TextWindows
 
 CHAINS = "slimllm@0.2;flap@0.2;sparsegpt@0.5+gptq@4bit,group_size=32"
@@ -89,10 +89,10 @@ def main(
             for chain in (DENSE, *filter(None, chains.split(";")))
             for export in written(model, chain, types, TextWindows.parse(calibration), tokenizer, Path(temporary))
         ]
-        proofs: list[list[Proof]] = [[] for _ in exports]
+        proofs: list[list[ExportCheck]] = [[] for _ in exports]
         for _ in range(rounds):
             for export, found in zip(exports, proofs, strict=True):
-                found.append(prove(export.runtime, export.path, export.wanted, threads, lambda: None))
+                found.append(verify_export(export.runtime, export.path, export.wanted, threads, lambda: None))
                 typer.echo(f"{export.chain}, {export.form}: {found[-1].words()}", err=True)
     table = Table(title=f"{model}, calibrated on {calibration}, {threads} threads, {rounds} rounds")
     for column in ("chain", "saved as", "MB", "/ dense", "tokens/s", "median", "x dense", "difference"):

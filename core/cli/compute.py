@@ -26,7 +26,7 @@ from core.request.estimate import Estimate, estimate_left
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
-from core.shipping.formats import FORMATS, asked_form, find_format, size_of, type_words, usual_words
+from core.shipping.formats import FORMATS, find_format, requested_format, size_of, type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import RunSpec
 from core.store.samples import ship_samples
@@ -227,7 +227,7 @@ def export(
     store = Store()
     found = find_result(store, key)
     spec = saving(RunSpec(variant=variant_spec(found.variant)), folder, format, type)
-    messages.print(f"It will take about {size_of(found, *asked_form(spec))}.")
+    messages.print(f"It will take about {size_of(found, *requested_format(spec))}.")
     with bars() as progress:
         compute_rest(spec, store, progress)
     said = saved_words(str(spec.save), type_words(spec), usual_words(spec))

@@ -27,7 +27,7 @@ from core.protocols import perplexity_protocol
 from core.request.complete import check_save_folder
 from core.results import Measurement, Result
 from core.shipping.export import export
-from core.shipping.formats import asked_form
+from core.shipping.formats import requested_format
 from core.specs import Perplexity, RunSpec
 from core.store.store import Store
 from core.window_start import start_protocol
@@ -42,7 +42,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     """Make the variant, measure all that `spec` asks for, and return the stored result."""
     if spec.save:
         check_save_folder(Path(spec.save))
-        asked_form(spec)[0].check(spec.variant)
+        requested_format(spec)[0].check(spec.variant)
     reuse_freed_memory()
     check_revision(spec.variant)
     source = identify_again(spec.variant.model, spec.variant.revision)
@@ -55,7 +55,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
         _keep(store, result, None, *sensitivities(spec.variant, spec.scan, tokenizer, spec.device, progress))
     found = store.stored(spec.variant.key)
     if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
-        export(model, tokenizer, found, Path(spec.save), *asked_form(spec), progress)
+        export(model, tokenizer, found, Path(spec.save), *requested_format(spec), progress)
     return found
 
 

@@ -15,7 +15,7 @@ from core.specs import FormatName, VariantSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Tell = Callable[[int, int], None]  # hears how many of how many parts are written
+ProgressFn = Callable[[int, int], None]  # hears how many of how many parts are written
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenExport:
     """What was written: the file or folder that a runtime loads, and what its card says of it."""
 
     path: Path
@@ -74,6 +74,6 @@ class Format(ABC):
 
     @abstractmethod
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
-    ) -> Written:
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+    ) -> WrittenExport:
         """Write model and tokenizer into an empty folder; the model may be brought to another precision."""

@@ -12,14 +12,14 @@ from core.reached import embedding_words
 from core.registry import all_parameters, get_stage
 from core.removal import bits_words, model_share
 from core.results import Measurement, Result
-from core.shipping.base import Format, Written
-from core.shipping.proof import Proof
+from core.shipping.base import Format, WrittenExport
+from core.shipping.proof import ExportCheck
 from core.specs import Stage
 from core.training.base import Recovery
 from core.words import chain_name, format_amount
 
 
-def card(result: Result, form: Format, kind: str, made: Written, proof: Proof) -> str:
+def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
     """Return the model card of what was saved in a type of a format."""
     variant, known = result.variant, BY_ID.get(result.variant.model)
     found = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UserError
 from core.results import Footprint, Variant
-from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.grids import last_grid
 from core.shipping.huggingface import OWN_CODE, loading
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
@@ -46,8 +46,8 @@ class CompressedTensors(Format):
             raise UserError(NO_GRID.format("no stage of this variant does that", "huggingface or gguf"))
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
-    ) -> Written:
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+    ) -> WrittenExport:
         import torch
 
         from core.models.manifest import describing
@@ -67,7 +67,7 @@ class CompressedTensors(Format):
             model.config.quantization_config = described(model, grids)
             model.save_pretrained(folder, state_dict=kept | parts)
         tokenizer.save_pretrained(folder)
-        return Written(folder, loading(plain), () if plain else (OWN_CODE,))
+        return WrittenExport(folder, loading(plain), () if plain else (OWN_CODE,))
 
 
 Grids = dict[str, "tuple[nn.Linear, Grid]"]  # of linears by name

@@ -15,12 +15,12 @@ from core.progress import Progress
 from core.results import Result
 from core.shipping.base import Format
 from core.shipping.card import card
-from core.shipping.proof import FILE, Proof, expected, prove
+from core.shipping.proof import FILE, ExportCheck, expected, verify_export
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-NO_TEXT = Proof(reason="it reads no text, and prompts are what an export is proved by.")
+NO_TEXT = ExportCheck(reason="it reads no text, and prompts are what an export is proved by.")
 
 
 def export(
@@ -49,7 +49,7 @@ def export(
             waiting()
             proof = NO_TEXT
             if wanted is not None:
-                proof = prove(form.runtime, made.path, wanted, torch.get_num_threads(), waiting)
+                proof = verify_export(form.runtime, made.path, wanted, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
             (content / "README.md").write_text(card(result, form, kind, made, proof))
             on_disk(content)

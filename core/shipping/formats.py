@@ -22,7 +22,7 @@ def find_format(name: str) -> Format:
     raise unknown("format", name, [one.name for one in FORMATS])
 
 
-def asked_form(spec: RunSpec) -> tuple[Format, str]:
+def requested_format(spec: RunSpec) -> tuple[Format, str]:
     """Return the format and the type that a run saves its model in."""
     form = find_format(spec.format)
     return form, spec.precision or form.default(spec.variant)
@@ -30,12 +30,12 @@ def asked_form(spec: RunSpec) -> tuple[Format, str]:
 
 def type_words(spec: RunSpec) -> str:
     """Return in what a run saves its model: `fp16`, or with the format where that is another than Hugging Face's."""
-    return _words(*asked_form(spec))
+    return _words(*requested_format(spec))
 
 
 def usual_words(spec: RunSpec) -> str:
     """Say how far from ours the proof of what a run saves usually is; empty where that is not known."""
-    form, kind = asked_form(spec)
+    form, kind = requested_format(spec)
     return form.usual_words(kind)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.results import Footprint, Variant
-from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS, Dtype, VariantSpec
 
@@ -32,8 +32,8 @@ class HuggingFace(Format):
         return checkpoint_bytes(footprint, cast("Dtype", kind))
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
-    ) -> Written:
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+    ) -> WrittenExport:
         import torch
 
         from core.models.manifest import save_model
@@ -48,7 +48,7 @@ class HuggingFace(Format):
         else:
             tokenizer.save_pretrained(folder)
             told = loading(plain)
-        return Written(folder, told, () if plain else (OWN_CODE,))
+        return WrittenExport(folder, told, () if plain else (OWN_CODE,))
 
 
 def _bring_preprocessor(variant: Variant, folder: Path) -> None:

@@ -46,7 +46,7 @@ HOW = "pip install 'slimscope[export]'"
 Reading = tuple[list[int], "Tensor"]  # the tokens of a prompt, the log-probability of every next one (V,)
 
 
-class Proof(Frozen):
+class ExportCheck(Frozen):
     """What became of an export in its own runtime."""
 
     versions: dict[str, str] = {}
@@ -84,21 +84,23 @@ def expected(model: PreTrainedModel, tokenizer: Any) -> list[Reading]:
     return found
 
 
-def read_proof(folder: Path) -> Proof | None:
+def read_proof(folder: Path) -> ExportCheck | None:
     """Return what the proof of an export was; None in a folder without one, or where that cannot be read."""
     try:
-        return Proof.model_validate_json((folder / FILE).read_bytes())
+        return ExportCheck.model_validate_json((folder / FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
 
-def prove(runtime: Runtime, path: Path, wanted: Sequence[Reading], threads: int, waiting: Callable[[], None]) -> Proof:
+def verify_export(
+    runtime: Runtime, path: Path, wanted: Sequence[Reading], threads: int, waiting: Callable[[], None]
+) -> ExportCheck:
     """Have an export read by its runtime, and compare what that says with what is `wanted`.
 
     `waiting` is called while that runs, and may raise to stop it.
     """
     if missing := [package for package in runtime.packages if not installed(package)]:
-        return Proof(reason=f"install {' and '.join(missing)} ({HOW}), which reads it.")
+        return ExportCheck(reason=f"install {' and '.join(missing)} ({HOW}), which reads it.")
     script = Path(runtimes.__file__).with_name(f"{runtime.script}.py")
     asked = {"path": str(path), "prompts": PROMPTS, "tokens": TOKENS, "threads": threads, "packages": runtime.packages}
     code, said, logged = _answer([sys.executable, "-I", str(script)], json.dumps(asked), waiting)
@@ -108,7 +110,7 @@ def prove(runtime: Runtime, path: Path, wanted: Sequence[Reading], threads: int,
         log.info("%s could not read %s:\n%s", runtime.script, path, logged)
         lines = logged.strip().splitlines() or [""]
         told = next((line for line in reversed(lines) if re.match(r"\w*(Error|Exception):|.*ASSERT", line)), lines[-1])
-        return Proof(reason=f"{runtime.packages[-1]} could not read it (exit code {code}): {told}")
+        return ExportCheck(reason=f"{runtime.packages[-1]} could not read it (exit code {code}): {told}")
 
 
 def _answer(command: list[str], asked: str, waiting: Callable[[], None]) -> tuple[int, str, str]:
@@ -138,10 +140,10 @@ def installed(package: str) -> bool:
     return True
 
 
-def compared(told: dict[str, Any], wanted: Sequence[Reading]) -> Proof:
+def compared(told: dict[str, Any], wanted: Sequence[Reading]) -> ExportCheck:
     """Return how what a runtime told differs from what is wanted."""
     pairs = list(zip(told["prompts"], wanted, strict=True))
-    return Proof(
+    return ExportCheck(
         versions=told["versions"],
         same_tokens=all(read["ids"] == ids for read, (ids, _) in pairs),
         difference=max(abs(value - ours[place].item()) for read, (_, ours) in pairs for place, value in read["top"]),

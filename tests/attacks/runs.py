@@ -36,9 +36,9 @@ def prepare(folder: Path) -> Machine:
     import core.cli.app
     import core.engine.execute  # noqa: F401
     from core.shipping import export
-    from core.shipping.proof import Proof
+    from core.shipping.proof import ExportCheck
 
-    export.prove = lambda *_: Proof(reason="not read here.")  # in a process of its own, which takes long to start
+    export.prove = lambda *_: ExportCheck(reason="not read here.")  # in a process of its own, which takes long to start
     torch.set_num_threads(1)
     use_few_bundled(folder / "bundled")
     written = forked(write_tiny_folder, folder)  # as here torch must not compute: its locks would not outlive a fork

@@ -9,7 +9,7 @@ from core.cli.console import output
 from core.jobs import supervisor
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
-from core.shipping.proof import Proof
+from core.shipping.proof import ExportCheck
 from core.store.store import Store
 from tests.core.queues import FAKE
 from tests.core.tiny_folder import write_tiny_folder
@@ -113,5 +113,5 @@ def machine(folder, results_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    monkeypatch.setattr("core.shipping.export.prove", lambda *_: Proof(reason="not read here."))
+    monkeypatch.setattr("core.shipping.export.prove", lambda *_: ExportCheck(reason="not read here."))
     monkeypatch.chdir(folder)

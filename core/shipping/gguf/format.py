@@ -14,7 +14,7 @@ from core.models.facts import config_of
 from core.models.sources import identify_again
 from core.registry import get_stage
 from core.results import Footprint, Variant
-from core.shipping.base import Format, Runtime, Tell, Written
+from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.gguf.architectures import architecture_of
 from core.shipping.gguf.types import BITS, BLOCK, F16, Q8, TYPES, bits_per_weight
 from core.shipping.grids import last_grid
@@ -91,8 +91,8 @@ class GGUF(Format):
             )
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: Tell
-    ) -> Written:
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+    ) -> WrittenExport:
         from core.models.parts.precision import check_holds
         from core.shipping.gguf.tensors import check_known
         from core.shipping.gguf.write import write_gguf
@@ -102,4 +102,4 @@ class GGUF(Format):
         check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
         file = f"model-{kind}.gguf"
         notes = write_gguf(model, architecture, tokenizer, variant.model, folder / file, kind, tell)
-        return Written(folder / file, LOADING.format(file=file), notes)
+        return WrittenExport(folder / file, LOADING.format(file=file), notes)

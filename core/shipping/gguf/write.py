@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
 from core.models.parts.units import find_units
-from core.shipping.base import Tell
+from core.shipping.base import ProgressFn
 from core.shipping.gguf.architectures import Architecture
 from core.shipping.gguf.tensors import Part, padded, parts_of
 from core.shipping.gguf.tokenizer import add_tokenizer
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def write_gguf(
-    model: PreTrainedModel, architecture: Architecture, tokenizer: Any, name: str, file: Path, kind: str, tell: Tell
+    model: PreTrainedModel,
+    architecture: Architecture,
+    tokenizer: Any,
+    name: str,
+    file: Path,
+    kind: str,
+    tell: ProgressFn,
 ) -> tuple[str, ...]:
     """Write a model whose linears are to be of a type; return what of it is not as that says."""
     from gguf import GGUFWriter

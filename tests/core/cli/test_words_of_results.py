@@ -9,17 +9,17 @@ from core.cli.reproduce import reproduce
 from core.cli.tables import summary
 from core.errors import UserError
 from core.request.stages import build_stage
-from core.shipping.base import Written
+from core.shipping.base import WrittenExport
 from core.shipping.card import card
 from core.shipping.formats import FORMATS
-from core.shipping.proof import Proof
+from core.shipping.proof import ExportCheck
 from core.specs import ModelId, Stage, TextWindows
 from tests.core.made import LAYER, WANDA, make, perplexity
 
 TEXT = TextWindows.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
 MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
-MADE, PROOF = Written(Path("folder"), "load()"), Proof(reason="not read.")
+MADE, PROOF = WrittenExport(Path("folder"), "load()"), ExportCheck(reason="not read.")
 CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
 NAMES = {ModelId("m", "r"): "m"}
 

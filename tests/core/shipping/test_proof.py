@@ -12,7 +12,7 @@ from core.shipping import proof, runtimes
 from core.shipping.base import Runtime
 from core.shipping.formats import FORMATS
 from core.shipping.gguf.format import USUAL
-from core.shipping.proof import Proof, compared, prove, read_proof
+from core.shipping.proof import ExportCheck, compared, read_proof, verify_export
 from tests.core.shipping.exported import bpe, exported, made
 
 OURS = torch.tensor([-0.5, -1.5, -3.0, -4.0, -5.0, -9.0])
@@ -52,13 +52,13 @@ def test_what_is_usual_is_what_the_documentation_measured():
 
 
 def test_a_runtime_that_is_not_installed_is_named():
-    found = prove(Runtime("in_llama_cpp", ("no-such-package",)), Path("x"), [], 1, lambda: None)
+    found = verify_export(Runtime("in_llama_cpp", ("no-such-package",)), Path("x"), [], 1, lambda: None)
     assert found.words() == ("Not proved: install no-such-package (pip install 'slimscope[export]'), which reads it.")
 
 
 def test_files_that_a_runtime_cannot_read_are_said(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF and no more")
-    found = prove(Runtime("in_llama_cpp", ("xllamacpp",)), tmp_path / "model.gguf", [], 1, lambda: None)
+    found = verify_export(Runtime("in_llama_cpp", ("xllamacpp",)), tmp_path / "model.gguf", [], 1, lambda: None)
     assert found.reason.startswith("xllamacpp could not read it (exit code 1): RuntimeError: ")
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_proof_is_none(tmp_path):
     assert read_proof(tmp_path) is None
     (tmp_path / proof.FILE).write_text("{}x")
     assert read_proof(tmp_path) is None
-    (tmp_path / proof.FILE).write_text(Proof(reason="why.").model_dump_json())
+    (tmp_path / proof.FILE).write_text(ExportCheck(reason="why.").model_dump_json())
     assert read_proof(tmp_path).words() == "Not proved: why."
 
 
