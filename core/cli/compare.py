@@ -63,12 +63,12 @@ def compare(
     elif tsv:
         print_tsv(plain_rows(found, reference, names))
     else:
-        tell(found, reference, names, latex)
+        print_comparison(found, reference, names, latex)
         if said := few_words(zip(found["dataset"], found["n"], strict=True)):
             messages.print(said, markup=False)
 
 
-def tell(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
+def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
     """Print a table a pair, of the numbers that tasks are usually compared by, and in words what is significant."""
     from core.analysis.told import sentence
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.chain import format_chain
 from core.cli.console import output, say
 from core.cli.reproduce import reproduce
-from core.cli.tables import Names, Told, column, facts, measured, print_table
+from core.cli.tables import DenseDifferences, Names, column, facts, measured, print_table
 from core.errors import UserError
 from core.reached import embedding_words, format_percent
 from core.registry import data_requirement, quantises
@@ -49,7 +49,7 @@ def describe_result(
     rows = every if first is None else first
     if texts := text_words(result, rows):
         say(texts)
-    told = Told([result] if dense is None else [dense, result], samples)
+    told = DenseDifferences([result] if dense is None else [dense, result], samples)
     print_table(
         [
             {

@@ -150,7 +150,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
     return parsed
 
 
-def with_shots(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[Task]:
+def with_fewshot(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[Task]:
     """Return the tasks after each number of demonstrations; a `UserError` where there are no tasks."""
     if fewshot and not tasks:
         raise UserError("A number of demonstrations is given, but no tasks; add them with --tasks.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core import chain
 from core.cli.headline import Headline
-from core.cli.tables import SHORT_KEY, Names, Row, Told, chain_words, column, packed_words, shown
+from core.cli.tables import SHORT_KEY, DenseDifferences, Names, Row, chain_words, column, packed_words, shown
 from core.results import Result
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def overview(
     from core.analysis.differences import number_of, number_of_mean
     from core.analysis.seven import MEAN
 
-    told = Told([headline.shown(one) for one in (*references, *results)], samples)
+    told = DenseDifferences([headline.shown(one) for one in (*references, *results)], samples)
     tasks = next((seven[0] for result in results if (seven := headline.accuracies(result))), None)
     mean_column = column(tasks).replace(f"acc {tasks.dataset}", MEAN) if tasks else ""
     rows = []
@@ -71,7 +71,7 @@ def short_rows(results: Sequence[Result], samples: Samples, names: Names) -> lis
     """Return a row a result with its size and all numbers that it is given with, beside those of dense among them."""
     from core.analysis.differences import number_of
 
-    told, rows = Told(results, samples), []
+    told, rows = DenseDifferences(results, samples), []
     columns = list(dict.fromkeys(column(one) for result in results for one in result.measurements if shown(one)))
     for result, row in zip(results, leading(results, names), strict=True):
         key = result.variant.key

@@ -44,7 +44,7 @@ def summary(results: Sequence[Result], samples: "Samples", names: Names) -> list
     Beside a number stands its difference to that of the dense model, as `SUMMARY_NOTE` says, where both are here and
     can be paired, and elsewhere its standard error.
     """
-    told = Told(results, samples)
+    told = DenseDifferences(results, samples)
     numbers = [{column(m): told.cell(result, m) for m in result.measurements if shown(m)} for result in results]
     columns = sorted({name for row in numbers for name in row})
     return [
@@ -130,7 +130,7 @@ def written(metric: str, value: float) -> str:
     return f"{value:.{decimals}f}" if value < 1e5 else format_number(value)
 
 
-class Told:
+class DenseDifferences:
     """What results gain or lose against the dense models among them."""
 
     def __init__(self, results: Sequence[Result], samples: "Samples"):
