@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, PERPLEXITY
-from dashboard.charts.missing import quickly_made
+from dashboard.charts.missing import is_training_free
 from dashboard.charts.points import by_seed, collapse, is_dense
 from dashboard.charts.zeroshot import one_protocol, over_seeds, scored_on, seven_means
 
@@ -34,7 +34,7 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
     rows["keys"] = rows["key"].map({keys[0]: keys for keys in groups})
     of_key = measured.drop_duplicates("key").set_index("key").loc[rows["key"]]
     rows["family"], rows["own_grid"] = of_key["family"].to_numpy(), of_key["own_grid"].to_numpy(bool)
-    rows["training"] = [UNTRAINED if quickly_made(chain) else TRAINED for chain in rows["chain"]]
+    rows["training"] = [UNTRAINED if is_training_free(chain) else TRAINED for chain in rows["chain"]]
     rows = rows.rename(columns={"low": "perplexity_low", "high": "perplexity_high"}).assign(perplexity=rows["value"])
     stand_for = {key: keys[0] for keys in groups for key in keys}
     rows = rows.merge(_means(scored, stand_for), on="key", how="left")

@@ -12,12 +12,12 @@ from core.registry import RECONSTRUCTIONS, RECOVERIES
 from core.request.stages import WHOLE_BITS
 from core.specs import EXTERNAL
 from dashboard.charts.figures import BITS, Axis
-from dashboard.charts.missing import quickly_made
+from dashboard.charts.missing import is_training_free
 from dashboard.charts.zeroshot import scored
 from dashboard.sharing import shared
 
-SAID = ("window", "windows", "spread_windows", "protocol")  # of what a perplexity was measured on
-MOST_LIT = 6  # series that are told apart at a glance, also without their colours
+TEXT_COLUMNS = ("window", "windows", "spread_windows", "protocol")  # of what a perplexity was measured on
+MAX_HIGHLIGHTED = 6  # series that are told apart at a glance, also without their colours
 FOLLOWERS = {stage.name: stage.label for stage in (*RECONSTRUCTIONS, *RECOVERIES)}
 
 
@@ -27,11 +27,11 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
     First the one with most points whose accuracies are known, so that a curve and the accuracies under it are of the
     same models; then the corpus that is `here`, then the one with most points.
     """
-    few = frame[["key", "dataset", *SAID, "protocol_id"]]
+    few = frame[["key", "dataset", *TEXT_COLUMNS, "protocol_id"]]
     rows = few[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
     rows = rows.assign(known=rows["key"].isin(scored(frame)))
     protocols = rows.groupby(["dataset", "protocol_id"]).agg(
-        known=("known", "sum"), size=("key", "size"), **{name: (name, "first") for name in SAID}
+        known=("known", "sum"), size=("key", "size"), **{name: (name, "first") for name in TEXT_COLUMNS}
     )
     ranked = protocols.reset_index().to_dict("records")
     ranked.sort(
@@ -77,7 +77,7 @@ def _by_points(rows: pd.DataFrame, kind: str, known: Collection[str]) -> list[st
 
 
 @shared
-def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
+def filter_by_text(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
     """Return the rows of variants that read no other calibration text than this and were trained on no other text.
 
     Those whose stages differ in their texts, which their labels say, are among them.
@@ -86,9 +86,9 @@ def made_with(rows: pd.DataFrame, calibration: str | None, training: str | None)
     return rows[(read.isna() | (read == calibration)) & (trained.isna() | (trained == training))]
 
 
-def made_with_most(rows: pd.DataFrame) -> pd.DataFrame:
+def filter_by_main_text(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `made_with` of the texts with most points."""
-    return made_with(rows, *(next(iter(texts), None) for texts in (calibrations(rows), trainings(rows))))
+    return filter_by_text(rows, *(next(iter(texts), None) for texts in (calibrations(rows), trainings(rows))))
 
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +124,7 @@ def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 
 @shared
-def lit_at_first(points: pd.DataFrame) -> list[str]:
+def default_series(points: pd.DataFrame) -> list[str]:
     """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
 
     First the methods alone, with no parameter changed; then, by what followed them, such as LoRA, all of a kind as long
@@ -133,20 +133,20 @@ def lit_at_first(points: pd.DataFrame) -> list[str]:
     """
     there = points.drop_duplicates("series").set_index("series")
     several = there["open"].str.contains("+", regex=False)
-    training = ~several & ~there["open"].map(quickly_made)
+    training = ~several & ~there["open"].map(is_training_free)
     changed = ~several & ~training & there["open"].str.contains(",", regex=False)
     value = points[points["where"] == points["where"].mode().iloc[0]].groupby("series")["value"].min()
 
     def lowest(which: pd.Series, most: int) -> list[str]:
         return sorted(map(str, there.index[which]), key=lambda series: value.get(series, math.inf))[:most]
 
-    lit, chosen = set(lowest(~several & ~training & ~changed, MOST_LIT)), set[str]()
+    lit, chosen = set(lowest(~several & ~training & ~changed, MAX_HIGHLIGHTED)), set[str]()
     for name in FOLLOWERS:
         kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
         more = lit | {str(series) for series, kind in kinds.items() if kind and kind <= chosen | {name}}
-        if len(more) <= MOST_LIT:
+        if len(more) <= MAX_HIGHLIGHTED:
             lit, chosen = more, chosen | {name}
-    if len(lit) + training.sum() <= MOST_LIT:
+    if len(lit) + training.sum() <= MAX_HIGHLIGHTED:
         lit |= set(there.index[training])
-    lit |= set(lowest(changed, MOST_LIT - len(lit)))
+    lit |= set(lowest(changed, MAX_HIGHLIGHTED - len(lit)))
     return [series for series in there.index if series in lit]

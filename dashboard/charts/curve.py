@@ -20,13 +20,16 @@ from core.words import format_number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.points import of_seeds
-from dashboard.charts.style import Look, Theme, faded, look, looks
+from dashboard.charts.points import describe_seeds
+from dashboard.charts.style import SeriesStyle, Theme, faded, look, looks
 
 HEIGHT = 440  # px, of which the plot has what the axes leave
 PLOT = HEIGHT - 80
 BAND, LEVEL = 0.09, 0.06  # of the plot's height: what diverged points take, and each level of labels over them
-ASIDE, APART = 0.018, 0.01  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
+ASIDE, ARROW_GAP = (
+    0.018,
+    0.01,
+)  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px of a label at the end of a line, and from one to the next
 AFTER = 12  # px from the end of the plot to a label
 
@@ -62,7 +65,7 @@ def perplexity_curve(
     lit = points["series"].isin(points["series"] if bright is None else bright)
     named, behind = points[lit], points[~lit]
     finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
-    over = labels.over(diverged, axis.column, span)
+    over = labels.place_diverged_labels(diverged, axis.column, span)
     levels = 1 + over["level"].max() if len(over) else 0
     share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
     low, top, high = _heights(pd.concat([finite, dense]), cap, share)
@@ -76,11 +79,11 @@ def perplexity_curve(
     for series, rows in of_series.items():
         _draw_series(drawing, series, rows, styles[series], axis, theme, cap, place)
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, as the series' entries
-        mark = marks.marker(Look(theme.muted, "solid", "circle"), theme, pattern)
+        mark = marks.marker(SeriesStyle(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
     _draw_dense(drawing, dense, axis, theme, span)
     _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
-    beside = labels.beside(named[named["value"] <= cap], axis.column, span, (low, high))
+    beside = labels.place_labels(named[named["value"] <= cap], axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
         _text(drawing, part, axis.column, styles[part["series"].iloc[0]].color)
     _names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
@@ -96,7 +99,7 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
     """Say what the marks of `perplexity_curve` mean, as far as they are there."""
     said = ""
     if (points["low"] < points["high"]).any():
-        said += f" Bars: one standard error.{of_seeds(points)}"
+        said += f" Bars: one standard error.{describe_seeds(points)}"
     if marks.pairs(points):
         said += " An arrow leads from what was pruned to the same once it is repaired or trained."
     if points["pattern"].map(marks.is_hollow).any():
@@ -148,7 +151,7 @@ def _draw_series(
     drawing: Drawing,
     series: str,
     rows: Sequence[marks.Row],
-    style: Look,
+    style: SeriesStyle,
     axis: Axis,
     theme: Theme,
     cap: float,
@@ -158,7 +161,7 @@ def _draw_series(
     """Draw the line through a series' ratios or bits, its patterns, and, at the height `place`, what has diverged."""
     own = style.color
     if quiet:
-        style = Look(faded(theme.muted, theme), style.dash, style.symbol)
+        style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
     curve = _ordered(rows, axis)
     patterns = sorted(
         (row for row in rows if marks.is_hollow(row["pattern"]) and row["value"] <= cap), key=itemgetter("value")
@@ -242,12 +245,12 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
 
 
 def _arrows(
-    drawing: Drawing, points: pd.DataFrame, axis: Axis, styles: Mapping[str, Look], span: tuple[float, float]
+    drawing: Drawing, points: pd.DataFrame, axis: Axis, styles: Mapping[str, SeriesStyle], span: tuple[float, float]
 ) -> None:
     """Draw an arrow to each trained point from what it came of, beside both."""
     there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
     for untuned, tuned in marks.pairs(points):
-        aside = (ASIDE + APART * there[tuned["ratio"]]) * (span[1] - span[0])
+        aside = (ASIDE + ARROW_GAP * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
         marks.arrow(drawing, start, end, tuned["series"], styles[tuned["series"]].color)
@@ -271,7 +274,7 @@ def _names(
     drawing: Drawing,
     of_series: Mapping[str, Sequence[marks.Row]],
     axis: Axis,
-    styles: Mapping[str, Look],
+    styles: Mapping[str, SeriesStyle],
     theme: Theme,
     span: tuple[float, float],
     height: tuple[float, float],

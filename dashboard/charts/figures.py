@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from core.data.texts import called
 from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import Look, Theme, look
+from dashboard.charts.style import SeriesStyle, Theme, look
 
 SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
@@ -90,7 +90,7 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
             mode="lines+markers",
             name=str(series),
             line={"color": color, "dash": dash, "width": 2},
-            marker=marks.marker(Look(color, dash, symbol), theme),
+            marker=marks.marker(SeriesStyle(color, dash, symbol), theme),
             hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
         )
     drawing.lay_out(

@@ -42,7 +42,7 @@ class Label(NamedTuple):
         return all(abs(a - b) < (one + two) / 2 for a, b, one, two in apart)
 
 
-def over(points: pd.DataFrame, column: str, span: Place) -> pd.DataFrame:
+def place_diverged_labels(points: pd.DataFrame, column: str, span: Place) -> pd.DataFrame:
     """Return diverged points with the `text` over each, its `side` and its `level` where several stand near."""
     points = points.sort_values(column)
     levels = _levels([(x - span[0]) / (span[1] - span[0]) for x in points[column]])
@@ -52,7 +52,7 @@ def over(points: pd.DataFrame, column: str, span: Place) -> pd.DataFrame:
     return points.assign(text=raised, side="top center", level=levels)
 
 
-def beside(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.DataFrame:
+def place_labels(points: pd.DataFrame, column: str, span: Place, height: Place) -> pd.DataFrame:
     """Return the points with a pattern, which is their `text`, and the `side` with room for it, on a log axis.
 
     Where every side is taken by another label there is none: the marker says the pattern, too.

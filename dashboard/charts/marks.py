@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import PATTERN_MARKS, Look, Theme
+from dashboard.charts.style import PATTERN_MARKS, SeriesStyle, Theme
 
 Row = Mapping[Hashable, Any]
 Floats = Sequence[float] | np.ndarray | pd.Series
@@ -17,7 +17,7 @@ Floats = Sequence[float] | np.ndarray | pd.Series
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
 
 
-def marker(style: Look, theme: Theme, pattern: str | None = None, **extra) -> dict:
+def marker(style: SeriesStyle, theme: Theme, pattern: str | None = None, **extra) -> dict:
     """Return a marker: filled, or hollow in the way of its N:M pattern; that of what was imported is hollow anyway."""
     if style.symbol.endswith("-open"):
         return {"symbol": symbol(style, pattern), "size": 9, "color": style.color, "line": {"width": 2}} | extra
@@ -32,7 +32,7 @@ def is_hollow(pattern: Any) -> bool:
     return isinstance(pattern, str) and ":" in pattern
 
 
-def symbol(style: Look, pattern: str | None) -> str:
+def symbol(style: SeriesStyle, pattern: str | None) -> str:
     """Return the marker's name, which says the pattern."""
     return style.symbol + PATTERN_MARKS.get(pattern or "", "")
 

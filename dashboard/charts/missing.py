@@ -30,7 +30,7 @@ def of_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> dict[str, l
     return {
         row["series"]: _lacking(points, row["open"], patterns)
         for _, row in several.iterrows()
-        if quickly_made(row["open"])
+        if is_training_free(row["open"])
     }
 
 
@@ -60,7 +60,7 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     return [chain for chain in chains if chain not in have]
 
 
-def quickly_made(chain: str) -> bool:
+def is_training_free(chain: str) -> bool:
     """Whether a written chain can be made without training, which takes long."""
     try:
         return all(data_requirement_of(stage) != "training" for stage in parse(chain))

@@ -15,7 +15,7 @@ from core.data.texts import called
 from core.models.catalogue import card_of
 from core.specs import PUBLISHED
 from dashboard.charts import choices, points, zeroshot
-from dashboard.charts.choices import MOST_LIT
+from dashboard.charts.choices import MAX_HIGHLIGHTED
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.figures import Axis
 from dashboard.charts.style import Theme
@@ -35,7 +35,7 @@ FORMATS = {
 
 
 @shared
-def alike(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataFrame:
+def comparable_rows(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataFrame:
     """Return the perplexities of a model on a text in windows of a length, of the protocol and texts of most points.
 
     They are of variants that have a place on the axis; none where the dense model is not there, or nothing else is.
@@ -45,7 +45,7 @@ def alike(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataF
     rows = choices.curved(rows[~rows["spread_windows"].astype(bool)], axis)
     if rows.empty:
         return rows
-    rows = choices.made_with_most(rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]])
+    rows = choices.filter_by_main_text(rows[rows["protocol_id"] == rows["protocol_id"].mode().iloc[0]])
     dense = points.is_dense(rows)
     return rows if dense.any() and not dense.all() else rows[:0]
 
@@ -75,14 +75,14 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @shared
-def lit_at_first(found: pd.DataFrame) -> list[str]:
+def default_series(found: pd.DataFrame) -> list[str]:
     """Return the names of series, without a model's, that are shown at first: those of most models, the best first."""
     of = found.groupby("of", sort=False).agg({"model": "nunique", "value": "median"})
     most = of["model"].max()
     lit, lines = list[str](), 0
     for name, models in of.sort_values(["model", "value"], ascending=[False, True])["model"].items():
         lines += models
-        if lit and (lines > MOST_LIT or models == 1 < most):  # what one alone has is beside nothing
+        if lit and (lines > MAX_HIGHLIGHTED or models == 1 < most):  # what one alone has is beside nothing
             break
         lit.append(str(name))
     return lit

@@ -64,7 +64,9 @@ def below_majority(lines: pd.DataFrame) -> str:
     )
 
 
-def beside_others(drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
+def with_context_series(
+    drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]
+) -> pd.DataFrame:
     """Return `of_tasks` with those of `both` behind it that are not `shown`, as plain differences in points."""
     rest = both[~both["series"].isin(shown) & ~is_dense(both)]
     value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
@@ -133,7 +135,7 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(chance=chance.fillna(shown["chance"].astype(float)), majority=majority)
 
 
-def beside(found: pd.DataFrame) -> pd.DataFrame:
+def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
     """Return a table of one variant beside another from `core.analysis.differences`, a row a number that both have.
 
     Perplexities first, then the mean of seven, then tasks; what cannot be paired last.

@@ -151,7 +151,7 @@ def measured_curve(read: pd.DataFrame, window: float, parts: Collection[str]) ->
     if points.is_dense(rows).all():
         return rows[:0]
     model, protocol = rows[["model", "protocol_id"]].value_counts().index[0]
-    return choices.made_with_most(rows[(rows["model"] == model) & (rows["protocol_id"] == protocol)])
+    return choices.filter_by_main_text(rows[(rows["model"] == model) & (rows["protocol_id"] == protocol)])
 
 
 def tasks_here(printed: pd.DataFrame) -> dict[str, str]:
@@ -176,7 +176,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["model"] == rows["model"].mode().iloc[0]]
     most = rows.loc[points.is_dense(rows), "n"].max()
     rows = zeroshot.one_protocol(rows[rows["n"] == most])
-    rows = choices.made_with(rows, next(iter(choices.calibrations(rows)), None), None)
+    rows = choices.filter_by_text(rows, next(iter(choices.calibrations(rows)), None), None)
     rows = rows.drop_duplicates(["label", "removed", "dataset"])
     tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
     rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks would be another one

@@ -18,7 +18,7 @@ from core.words import format_amount
 from dashboard.sharing import shared
 
 USUAL = format_amount(DEFAULT_RATIO, None), format_amount(None, DEFAULT_BITS), format_amount(None, DEFAULT_FACTOR)
-NOT_TOLD = "amount not told"  # of what was imported without one
+UNKNOWN_AMOUNT = "amount not told"  # of what was imported without one
 POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
 POINT_COLUMNS += ["recovery", "untuned"]  # what it was trained with, and the series that it was trained from
 POINT_COLUMNS += ["parts", "chain", "open"]  # `series` is the label; `open` the chain with its last amount left open
@@ -62,7 +62,7 @@ def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     return found.astype(types).copy()  # which holds all columns of a type together, so that rows are quickly taken
 
 
-def of_seeds(points: pd.DataFrame) -> str:
+def describe_seeds(points: pd.DataFrame) -> str:
     """Say which points are means over seeds, such as ` SparseGPT and Wanda at 50 %: the mean of 3 seeds and their
     range.`; nothing where none is."""
     several = points[points["seeds"] > 1].groupby(["where", "seeds"], sort=False)["series"]
@@ -112,7 +112,7 @@ def dense_key(rows: pd.DataFrame) -> str | None:
 def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:
     """Return how much was removed of a row's variant, as `amount` writes it, or that this was not told."""
     if row["method"] == IMPORTED and pd.isna(row["ratio"]) and not isinstance(row["pattern"], str):
-        return NOT_TOLD
+        return UNKNOWN_AMOUNT
     return format_amount(row["ratio"], row["pattern"])
 
 
@@ -151,5 +151,5 @@ def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
     What was imported stands beside every amount where nothing was removed of it, or not told how much.
     """
     there = removals(rows)
-    anywhere = (rows["method"] == IMPORTED) & there.isin((NOT_TOLD, format_amount(0, None)))
+    anywhere = (rows["method"] == IMPORTED) & there.isin((UNKNOWN_AMOUNT, format_amount(0, None)))
     return rows[is_dense(rows) | anywhere | (there == chosen)]

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.labels import wrapped
-from dashboard.charts.style import Look, Theme, faded, look
+from dashboard.charts.style import SeriesStyle, Theme, faded, look
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
@@ -134,9 +134,9 @@ def _draw_rows(
     for row in rows.to_dict("records"):
         style = look(row["parts"], theme)
         if not row["lit"]:
-            style = Look(faded(theme.muted, theme), style.dash, style.symbol)
+            style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
         elif not row["told"]:
-            style = Look(faded(style.color, theme), style.dash, style.symbol)
+            style = SeriesStyle(faded(style.color, theme), style.dash, style.symbol)
         bars = marks.bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
         drawing.scatter(
             x=[row["value"]],

@@ -19,12 +19,12 @@ from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import Look, Theme, of_lines
+from dashboard.charts.style import SeriesStyle, Theme, of_lines
 
 ACROSS = 2  # panels beside each other, so that they can be read on a phone
 PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, of what is around all of them, over each
 LETTERS = 30  # in a line over a panel
-APART = 0.07  # of the step from one number to the next, between two variants
+SERIES_GAP = 0.07  # of the step from one number to the next, between two variants
 LESS, MORE = COSTS = "costs less", "costs more"  # with the prompt than zero-shot
 INTERVALS = f"{UNADJUSTED} intervals"
 
@@ -67,7 +67,7 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
         axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
         for number, series in enumerate(names):
             mine = with_zero(rows[rows["series"] == series], prompts)
-            shift = APART * (number - (len(names) - 1) / 2)
+            shift = SERIES_GAP * (number - (len(names) - 1) / 2)
             x = [steps.index(k) + shift for k in mine["k"]]
             _draw(drawing, mine, x, styles[series], theme, axes, series not in named)
             if len(mine):
@@ -97,7 +97,7 @@ def _draw(
     drawing: Drawing,
     rows: pd.DataFrame,
     x: Sequence[float],
-    style: Look,
+    style: SeriesStyle,
     theme: Theme,
     axes: tuple[str, str],
     named: bool,

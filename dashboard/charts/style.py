@@ -61,14 +61,14 @@ DARK = Theme(
 
 
 @dataclass(frozen=True)
-class Look:
+class SeriesStyle:
     color: str
     dash: str
     symbol: str
 
 
 @dataclass(frozen=True)
-class Drawn:
+class MarkStyle:
     """How a method is drawn that does not declare it itself."""
 
     colour: int
@@ -78,10 +78,10 @@ class Drawn:
 
 IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # of no method here, whatever the label
 IMPORTED_COLOURS = (5, 6, 7, 8)  # those that fewest methods have
-OTHER = Drawn(7, "circle-open", "dot")  # a method that this version does not have
+OTHER = MarkStyle(7, "circle-open", "dot")  # a method that this version does not have
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
 ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # to what other stages have left
-_KNOWN: dict[str, type[Method] | Drawn] = {found.name: found for found in STAGES}
+_KNOWN: dict[str, type[Method] | MarkStyle] = {found.name: found for found in STAGES}
 
 
 def theme_named(name: str | None) -> Theme:
@@ -89,7 +89,7 @@ def theme_named(name: str | None) -> Theme:
     return DARK if name == "dark" else LIGHT
 
 
-def look(parts: str, theme: Theme) -> Look:
+def look(parts: str, theme: Theme) -> SeriesStyle:
     """Return how a variant is drawn that is made of these parts (`core.words.label_parts`), such as `slimllm+lora`.
 
     It has the colour of the first that has one, and mark and line of the last; where it has more parts than that shows,
@@ -101,16 +101,16 @@ def look(parts: str, theme: Theme) -> Look:
     trained = len(names) > 1 and names[-1] != names[0] and names[-1] in ADDED
     more = len(names) - 1 - trained
     mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].mark
-    return Look(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
+    return SeriesStyle(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
 
 
-def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[str, Look]:
+def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[str, SeriesStyle]:
     """Return the look of each series, by its parts and its chain, None where that is not told.
 
     Of several chains that are made of the same parts, and so differ in parameters, each after that with the fewest has
     another shade and another line, in turn nearer to the page and to its text.
     """
-    chains: dict[Look, list[str | None]] = {}
+    chains: dict[SeriesStyle, list[str | None]] = {}
     found = {}
     for series, (parts, chain) in sorted(made_of.items(), key=lambda one: len(one[1][1] or "")):
         own = look(parts, theme)
@@ -121,7 +121,7 @@ def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[s
     return found
 
 
-def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, Look]:
+def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, SeriesStyle]:
     """Return the look of each series by its parts, where all are lines: no two have colour and line in common.
 
     Some methods share these, and are told by marks on other charts, which are too alike along lines.
@@ -135,12 +135,12 @@ def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, Look]:
     return found
 
 
-def _twin(own: Look, number: int, theme: Theme) -> Look:
+def _twin(own: SeriesStyle, number: int, theme: Theme) -> SeriesStyle:
     """Return a look, 0, or another shade and line of it."""
     if not number:
         return own
     color = _mixed(own.color, theme.paper if number % 2 else theme.text, SHADE)
-    return Look(color, LINES[(LINES.index(own.dash) + number) % len(LINES)], own.symbol)
+    return SeriesStyle(color, LINES[(LINES.index(own.dash) + number) % len(LINES)], own.symbol)
 
 
 def _method(name: str) -> str:
@@ -154,14 +154,14 @@ def _called(label: str) -> str | None:
     return next((one.name for one in STAGES if label.casefold() in (one.name, one.label.casefold())), None)
 
 
-def _drawn(name: str) -> type[Method] | Drawn:
+def _drawn(name: str) -> type[Method] | MarkStyle:
     """Return how a part is drawn. An import has the colour of the method that its label names, or one of few."""
     told, _, label = name.partition(":")
     if told != IMPORTED:
         return _KNOWN.get(name, OTHER)
     alike, some = _called(label), int(sha256(label.casefold()), 16) % len(IMPORTED_COLOURS)
     colour = _KNOWN[alike].colour if alike else IMPORTED_COLOURS[some]
-    return Drawn(colour, IMPORTED_MARK, IMPORTED_DASH)
+    return MarkStyle(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 
 def layout(theme: Theme, height: int) -> dict[str, Any]:

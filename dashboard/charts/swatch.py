@@ -6,7 +6,7 @@ import math
 from base64 import b64encode
 
 from core.methods.base import Method
-from dashboard.charts.style import Look, Theme, look
+from dashboard.charts.style import SeriesStyle, Theme, look
 
 WIDTH, HEIGHT, RADIUS = 36, 16, 5.5  # pixels
 DASHES = {"dot": "1.5 3", "dash": "5 3", "dashdot": "5 2.5 1.5 2.5", "longdash": "8 3"}
@@ -40,7 +40,7 @@ def swatch(method: type[Method], theme: Theme) -> str:
     return f'<img src="{source}" width="{WIDTH}" height="{HEIGHT}" alt="">'
 
 
-def _marker(drawn: Look) -> str:
+def _marker(drawn: SeriesStyle) -> str:
     x, y = WIDTH / 2, HEIGHT / 2
     if drawn.symbol in BARS:
         arms = f"M{x - RADIUS} {y}H{x + RADIUS}M{x} {y - RADIUS}V{y + RADIUS}"

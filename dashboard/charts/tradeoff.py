@@ -17,7 +17,7 @@ from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title
 from dashboard.charts.plot import Plot
-from dashboard.charts.style import ADDED, MORE_MARKS, Look, Theme, faded, look
+from dashboard.charts.style import ADDED, MORE_MARKS, SeriesStyle, Theme, faded, look
 
 BITS = Axis("bits_per_weight", "Bits per weight of the linear layers inside the blocks")
 MEMORY = Axis("memory_mb", "Measured peak memory (MB)")
@@ -205,7 +205,7 @@ def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     known = {name: place for place, name in enumerate(KINDS)}
     for name in sorted(set(kinds), key=lambda name: (known.get(name, len(known)), name)):
         part = rows[rows["kind"] == name]
-        mark = marks.marker(Look(theme.muted, "solid", look(part["parts"].iloc[0], theme).symbol), theme)
+        mark = marks.marker(SeriesStyle(theme.muted, "solid", look(part["parts"].iloc[0], theme).symbol), theme)
         marks.entry(drawing, name, name, "markers", mark)
         for (parts, _), some in part.groupby(["parts", "hollow"], sort=False):
             style = look(str(parts), theme)

@@ -110,7 +110,7 @@ def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str
 def _rows(compared: Compared, shown: Sequence[str], difference: bool) -> pd.DataFrame:
     """Return what `scores.score_chart` draws: differences to the dense model, or accuracies."""
     both, drawn, lines, *_ = compared
-    return paired.beside_others(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
+    return paired.with_context_series(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
 
 
 @shared
@@ -196,7 +196,7 @@ def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
 
 def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
     """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
-    quick = lacking[lacking["chain"].map(missing.quickly_made).astype(bool)]
+    quick = lacking[lacking["chain"].map(missing.is_training_free).astype(bool)]
     if len(quick):
         documents = chosen.documents
         tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]

@@ -80,7 +80,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
         help="Differences are paired: both variants read the same windows, and answered the same documents.",
     )
     found = data.paired([(result.variant.key,)], other)
-    table = paired.beside(found)
+    table = paired.comparison_table(found)
     if table.empty:
         st.caption(f"No number of {names[other]} was measured in the same way as one of this.")
         return []

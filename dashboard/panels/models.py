@@ -47,7 +47,7 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     corpus, window, axis = str(chosen.corpus), int(chosen.measured["window"].iloc[0]), chosen.axis
     frames = {model: choices.shown(data.frame(model), chosen.methods) for model in models}
     frames[chosen.model] = chosen.measured
-    alike = {model: multiples.alike(frames[model], corpus, window, axis) for model in models}
+    alike = {model: multiples.comparable_rows(frames[model], corpus, window, axis) for model in models}
     points_of = {model: _placed(multiples.multiples(rows), axis) for model, rows in alike.items() if len(rows)}
     there = {model: found for model, found in points_of.items() if len(found)}
     picked = _pick_models(chosen.model, list(there), corpus, window)
@@ -146,7 +146,7 @@ def _pick_series(found: pd.DataFrame) -> list[str]:
         "Shown",
         there,
         selection_mode="multi",
-        default=multiples.lit_at_first(found),
+        default=multiples.default_series(found),
         key="explore_multiples_shown",
         help="These have names and colours, and stand in the table and in exports.",
         **BOUND,

@@ -129,7 +129,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
             "The text of the training, where there was one: corpus, windows x tokens.",
         )
         documents, several, scores = _pick_documents(
-            choices.made_with(choices.shown(curved, methods), calibration, training), scored
+            choices.filter_by_text(choices.shown(curved, methods), calibration, training), scored
         )
     return Chosen(
         model=model,
@@ -139,7 +139,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         calibration=calibration,
         training=training,
         axis=axis,
-        measured=choices.made_with(shown, calibration, training),
+        measured=choices.filter_by_text(shown, calibration, training),
         documents=documents,
         several_documents=several,
         scores=scores,

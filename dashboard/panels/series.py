@@ -17,7 +17,7 @@ def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
 
     At first they are so many as can be told apart.
     """
-    there, at_first = list(dict.fromkeys(found["series"])), choices.lit_at_first(found)
+    there, at_first = list(dict.fromkeys(found["series"])), choices.default_series(found)
     if len(there) < 2:
         return there, False
     _follow(there, at_first)
@@ -43,4 +43,4 @@ def _follow(there: list[str], at_first: list[str]) -> None:
     if before != there:
         kept = [name for name in st.session_state.get(SERIES, ()) if name in there]
         both = [*kept, *(name for name in at_first if name not in kept and name not in before)]
-        st.session_state[SERIES] = both if both and len(both) <= choices.MOST_LIT else at_first
+        st.session_state[SERIES] = both if both and len(both) <= choices.MAX_HIGHLIGHTED else at_first

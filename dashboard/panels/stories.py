@@ -132,7 +132,7 @@ def on_another(told: Told, others: Sequence[str], frame: Callable[[str], pd.Data
     names, first = ("sparsegpt", "magnitude"), told.dense
     mine = [value / first["value"] for value in told.at_half(*names)]
     for model in others if mine else ():
-        rows = multiples.alike(frame(model), first["dataset"], int(first["window"]), figures.RATIO)
+        rows = multiples.comparable_rows(frame(model), first["dataset"], int(first["window"]), figures.RATIO)
         other = _told(rows, told.text) if len(rows) else None
         if other is None or not (values := other.at_half(*names)):
             continue
@@ -147,7 +147,7 @@ def on_another(told: Told, others: Sequence[str], frame: Callable[[str], pd.Data
 
 def _told(rows: pd.DataFrame, text: str) -> Told | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
-    mine = choices.by_share(choices.made_with_most(rows))
+    mine = choices.by_share(choices.filter_by_main_text(rows))
     dense = mine[points.is_dense(mine)]
     if dense.empty:
         return None

@@ -83,7 +83,7 @@ def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
     scored = chosen.scores[~points.is_dense(chosen.scores)]
     if scored.empty:
         return []
-    steps = points.amounts(scored) or [points.NOT_TOLD]
+    steps = points.amounts(scored) or [points.UNKNOWN_AMOUNT]
     at = pick_amount(steps, steps[-1])
     names = list(scored["label"].unique())
     return show_accuracy(chosen, found, score(chosen, names), at, names, False)

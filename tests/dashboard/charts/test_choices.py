@@ -18,7 +18,7 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
     frame = frame[frame["metric"] == "perplexity"]
     assert choices.calibrations(frame) == ["passages-calibration:16x2048"]
     chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
-    assert list(choices.made_with(frame, *chosen)["value"]) == [24.0, 30.0]
+    assert list(choices.filter_by_text(frame, *chosen)["value"]) == [24.0, 30.0]
 
 
 def test_two_training_texts_never_become_two_seeds():
@@ -29,7 +29,7 @@ def test_two_training_texts_never_become_two_seeds():
     frame = frame[frame["metric"] == "perplexity"]
     assert choices.trainings(frame) == list(texts)
     for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
-        shown = points.collapse(choices.made_with(frame, "passages-calibration:16x2048", text))
+        shown = points.collapse(choices.filter_by_text(frame, "passages-calibration:16x2048", text))
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
 
 
@@ -40,7 +40,7 @@ def test_what_is_pruned_while_training_stands_in_colour_where_the_others_leave_r
     for there, shown in (([], True), (plain, True), (plain + tuned, False)):
         frame = tidy([*there, trained])
         found = points.collapse(frame[frame["metric"] == "perplexity"])
-        lit = choices.lit_at_first(found)
+        lit = choices.default_series(found)
         assert ("Magnitude while training" in lit) == shown and len(lit) == len(there) + shown
 
 
@@ -74,4 +74,4 @@ def test_of_too_many_series_those_with_no_parameter_changed_are_lit_first():
     found = pd.DataFrame({"series": chains, "open": chains, "parts": [one.partition("@")[0] for one in chains]}).assign(
         where="70 %", value=[100.0 - place for place in range(len(chains))]
     )
-    assert choices.lit_at_first(found) == [*chains[:5], chains[-1]]
+    assert choices.default_series(found) == [*chains[:5], chains[-1]]

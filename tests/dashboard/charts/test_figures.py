@@ -42,9 +42,9 @@ def test_lines_join_ratios_but_never_patterns(chart):
 
 
 def test_seeds_collapse_to_mean_and_range(chart, perplexities):
-    said = points.of_seeds(perplexities[0])
+    said = points.describe_seeds(perplexities[0])
     assert said == " Wanda at 50 %: the mean of 3 seeds and their range."
-    assert points.of_seeds(perplexities[0][perplexities[0]["series"] != "Wanda"]) == ""
+    assert points.describe_seeds(perplexities[0][perplexities[0]["series"] != "Wanda"]) == ""
     wanda = trace(chart, "Wanda")
     middle = list(wanda.x).index(0.5)
     mean = (44.0 + 46.0 + 41.0) / 3
@@ -183,11 +183,11 @@ def test_no_label_lies_on_another(perplexities, axis):
 def test_a_label_without_room_is_left_out_of_the_first_view():
     frame = shipped_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
-    rows = choices.made_with(rows, "c4-sample:16x2048", "c4-sample:2048x256")
+    rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    lit = choices.lit_at_first(found)
-    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= choices.MOST_LIT
+    lit = choices.default_series(found)
+    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= choices.MAX_HIGHLIGHTED
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
     found = found[found["series"].isin(lit)]
     patterns = found["pattern"].notna().sum()

@@ -24,7 +24,9 @@ def frames() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def found(frames) -> pd.DataFrame:
-    parts = [multiples.multiples(multiples.alike(frame, "wikitext2", 2048, RATIO)) for frame in frames.values()]
+    parts = [
+        multiples.multiples(multiples.comparable_rows(frame, "wikitext2", 2048, RATIO)) for frame in frames.values()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -36,14 +38,14 @@ def test_each_is_divided_by_its_own_dense(found):
 
 
 def test_texts_and_windows_are_not_mixed(frames):
-    assert multiples.alike(frames["opt-125m"], "wikitext2", 128, RATIO).empty
-    rows = multiples.alike(frames["smollm2-135m"], "wikitext2", 2048, RATIO)
+    assert multiples.comparable_rows(frames["opt-125m"], "wikitext2", 128, RATIO).empty
+    rows = multiples.comparable_rows(frames["smollm2-135m"], "wikitext2", 2048, RATIO)
     assert rows["protocol_id"].nunique() == 1 and set(rows["calibration"].dropna()) == {"c4-sample:16x2048"}
-    assert multiples.alike(rows[rows["method"] != "dense"], "wikitext2", 2048, RATIO).empty
+    assert multiples.comparable_rows(rows[rows["method"] != "dense"], "wikitext2", 2048, RATIO).empty
 
 
 def test_those_of_most_models_are_shown_at_first(found):
-    assert multiples.lit_at_first(found) == ["SparseGPT", "AdaPrune"]
+    assert multiples.default_series(found) == ["SparseGPT", "AdaPrune"]
 
 
 def test_a_line_has_its_models_dash_and_its_methods_colour(found):
@@ -74,7 +76,7 @@ def test_accuracies_are_beside_their_own_dense(frames, found):
 
 
 def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
-    rows = multiples.alike(frames["smollm2-135m"], "wikitext2", 2048, multiples.PACKED)
+    rows = multiples.comparable_rows(frames["smollm2-135m"], "wikitext2", 2048, multiples.PACKED)
     found = multiples.multiples(rows)
     (gptq,) = found[(found["of"] == "GPTQ (grid range)") & (found["where"] == "4 bit")].to_dict("records")
     dense = rows.loc[rows["method"] == "dense", "packed_mb"].iloc[0]
@@ -87,8 +89,8 @@ def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
 def test_what_one_model_alone_has_is_not_shown_at_first_where_another_has_what_it_has(found):
     two = found[found["model"].isin(["smollm2-135m", "opt-125m"]) & found["of"].isin(["SparseGPT", "Wanda"])]
     two = two[(two["of"] == "SparseGPT") | (two["model"] == "smollm2-135m")]
-    assert multiples.lit_at_first(two) == ["SparseGPT"]
-    assert multiples.lit_at_first(two[two["model"] == "smollm2-135m"]) == ["SparseGPT", "Wanda"]
+    assert multiples.default_series(two) == ["SparseGPT"]
+    assert multiples.default_series(two[two["model"] == "smollm2-135m"]) == ["SparseGPT", "Wanda"]
 
 
 def test_the_best_of_each_model_is_said_once_where_it_is_the_same():

@@ -81,7 +81,9 @@ def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     lines, shown = paired.lines(both), [one for one in both["series"].unique() if one not in others]
     paired_rows = rows[rows["why"].isna() & rows["series"].isin(shown)]
-    rows = paired.beside_others(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
+    rows = (
+        paired.with_context_series(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
+    )
     return scores.score_chart(rows, lines, theme, tasks or list(lines.index), difference), rows, together, lines
 
 
@@ -260,7 +262,7 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
 def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
     results, samples = without_wanda
     found = compared(results[1], results[3], samples)
-    table = paired.beside(found).set_index("Number")
+    table = paired.comparison_table(found).set_index("Number")
     assert list(table.index)[:2] == ["Perplexity, passages-eval", "Mean of seven"] and len(table) == 9
     assert table.loc["Perplexity, passages-eval", "Difference"].startswith("x ")
     row = found[found["dataset"] == "hellaswag"].iloc[0]
@@ -270,7 +272,7 @@ def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
     assert row["adjusted"] == row["p"]  # of one pair
     assert paired.reasons(found) == []
     lost = compared(results[2], results[3], samples)
-    assert set(paired.beside(lost)["This is"]) == {"cannot be paired"}
+    assert set(paired.comparison_table(lost)["This is"]) == {"cannot be paired"}
     assert paired.reasons(lost) == ["Cannot be paired: what was answered, document by document, was not kept."]
 
 

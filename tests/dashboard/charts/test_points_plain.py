@@ -49,7 +49,7 @@ def imported(like: Result) -> list[Result]:
 def where(row: pd.Series) -> str:
     """What is said to be removed of a row's variant."""
     untold = row["method"] == IMPORTED and pd.isna(row["ratio"]) and pd.isna(row["pattern"])
-    return points.NOT_TOLD if untold else format_amount(row["ratio"], row["pattern"])
+    return points.UNKNOWN_AMOUNT if untold else format_amount(row["ratio"], row["pattern"])
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_headline_rows_are_of_each_tasks_own_metric(rows):
     assert zeroshot.scored(rows) == set(compressed["key"])
 
 
-@pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.NOT_TOLD])
+@pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.UNKNOWN_AMOUNT])
 def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
     dense = points.is_dense(rows)
     removed = rows.apply(where, axis=1)

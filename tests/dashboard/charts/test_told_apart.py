@@ -9,7 +9,7 @@ from core.analysis.frame import tidy
 from core.registry import METHODS, STAGES
 from core.store import shipped
 from dashboard.charts import choices, figures, points, zeroshot
-from dashboard.charts.style import DARK, LIGHT, Look, looks
+from dashboard.charts.style import DARK, LIGHT, SeriesStyle, looks
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
@@ -36,7 +36,7 @@ def seen(colour: str, eyes: str) -> np.ndarray:
     return lab(DEUTERANOPIA @ light if eyes == "deuteranopia" else np.full(3, TO_XYZ[1] @ light))
 
 
-def apart(one: Look, other: Look, eyes: str) -> bool:
+def apart(one: SeriesStyle, other: SeriesStyle, eyes: str) -> bool:
     if (one.symbol, one.dash) != (other.symbol, other.dash):
         return True
     return float(np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes))) >= APART
@@ -62,8 +62,8 @@ def shown():
             mine = choices.shown(read, [method.name for method in METHODS if method.family == family])
             mine = choices.curved(mine, figures.BITS if family == "quantisation" else figures.RATIO)
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
-            made = points.collapse(choices.made_with(mine[~points.is_dense(mine)], *of))
-            lit = made[made["series"].isin(choices.lit_at_first(made))] if len(made) else made
+            made = points.collapse(choices.filter_by_text(mine[~points.is_dense(mine)], *of))
+            lit = made[made["series"].isin(choices.default_series(made))] if len(made) else made
             found[str(model), family] = {row["series"]: (row["parts"], row["open"]) for _, row in lit.iterrows()}
     return found
 
@@ -71,7 +71,7 @@ def shown():
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
 @pytest.mark.parametrize("eyes", ["deuteranopia", "grey"])
 def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
-    assert max(map(len, shown.values())) == choices.MOST_LIT
+    assert max(map(len, shown.values())) == choices.MAX_HIGHLIGHTED
     alike = [
         (model, one, other)
         for (model, _), made_of in shown.items()

@@ -96,7 +96,7 @@ def test_a_series_is_hollow_and_says_what_it_is(rows):
 
 def test_what_has_no_amount_is_not_said_to_be_whole(rows):
     found, _ = collapsed(rows)
-    assert set(found.loc[found["series"] == "quant (imported)", "where"]) == {points.NOT_TOLD}
+    assert set(found.loc[found["series"] == "quant (imported)", "where"]) == {points.UNKNOWN_AMOUNT}
 
 
 def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
@@ -143,7 +143,7 @@ def test_no_run_is_offered_for_it(filled):
     frame = tidy(filled.results())
     found, _ = collapsed(frame)
     assert not [chain for chain in missing.of_chains(found) if "imported" in chain]
-    assert not missing.quickly_made("imported@0.5,label=my-pruner")
+    assert not missing.is_training_free("imported@0.5,label=my-pruner")
     assert imports.preview(read_imports([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
 
 
