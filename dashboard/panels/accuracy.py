@@ -21,7 +21,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot, in_percent
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
-from dashboard.panels.compare import beside_dense, told_apart
+from dashboard.panels.compare import differences_to_dense, significance_of_best
 from dashboard.panels.glossary import terms
 from dashboard.panels.pickers import Chosen
 from dashboard.sharing import shared
@@ -46,7 +46,7 @@ class Scored(NamedTuple):
 @shared
 def score(chosen: Chosen, shown: Collection[str]) -> Scored:
     """Return what is known of the accuracies that were chosen; `shown` are the series that have names."""
-    return Scored(zeroshot.seven_means(chosen.scores), beside_dense(chosen.scores, shown))
+    return Scored(zeroshot.seven_means(chosen.scores), differences_to_dense(chosen.scores, shown))
 
 
 class Compared(NamedTuple):
@@ -161,7 +161,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
 
 def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
     """Return the accuracies, or what is lost of them, as papers print them: variant by task."""
-    apart = told_apart(rows)
+    apart = significance_of_best(rows)
     if difference:
         return Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart, error_is=HALF)
     return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", apart=apart)

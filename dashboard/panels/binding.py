@@ -11,17 +11,17 @@ class Bound(TypedDict):
     bind: Literal["query-params"]
 
 
-class Kept(TypedDict):
+class SessionState(TypedDict):
     persist_state: Literal["session"]
 
 
-class Held(Bound, Kept):
+class LinkedSessionState(Bound, SessionState):
     pass
 
 
 BOUND: Bound = {"bind": "query-params"}  # in the page's address
-KEPT: Kept = {"persist_state": "session"}  # as long as the session lasts, also while another page is shown
-HELD: Held = {**BOUND, **KEPT}  # both: a link restores it, and so does coming back to the page
+KEPT: SessionState = {"persist_state": "session"}  # as long as the session lasts, also while another page is shown
+HELD: LinkedSessionState = {**BOUND, **KEPT}  # both: a link restores it, and so does coming back to the page
 
 ALONE = "alone"  # in the address of a link: what it does not say is at its default, whatever was chosen before
 

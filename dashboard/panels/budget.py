@@ -73,7 +73,7 @@ MORE = {
 }
 
 
-class Asked(NamedTuple):
+class BudgetQuery(NamedTuple):
     """What is shown: a quality against a cost, within a budget."""
 
     quality: str
@@ -104,7 +104,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     if left.empty:
         st.info("The filters leave no variant.")
         return []
-    asked = Asked(QUALITIES[quality], COSTS[cost], budget)
+    asked = BudgetQuery(QUALITIES[quality], COSTS[cost], budget)
     found = _ranked(left, budget, asked.cost.column, asked.quality)
     beside = _beside_first(found, scored if asked.quality == ACCURACY else measured)
     st.markdown(ranking.answer(found, budget, asked.quality, literal, beside))
@@ -182,7 +182,7 @@ def _left(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFr
     return every[left]
 
 
-def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Asked, protocol: str) -> Item:
+def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: BudgetQuery, protocol: str) -> Item:
     cost, quality = asked.cost, tradeoff.quality_of(asked.quality, str(chosen.corpus))
     caption = f"{chosen.model}, variants calibrated and trained on whatever text."
     if quality.lower:
@@ -242,7 +242,7 @@ def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | Non
 
 
 @shared
-def _rows(found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _rows(found: pd.DataFrame, asked: BudgetQuery, beside: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the table of what fits, or of what nearly does, and the keys of its rows."""
     rows = answers(found)
     keys = tuple(rows["key"])
@@ -251,7 +251,7 @@ def _rows(found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> tup
     return ranking.ranking(rows, asked.budget, asked.cost.column, footprints, beside), keys
 
 
-def _table(chosen: Chosen, found: pd.DataFrame, asked: Asked, beside: pd.DataFrame | None) -> Item:
+def _table(chosen: Chosen, found: pd.DataFrame, asked: BudgetQuery, beside: pd.DataFrame | None) -> Item:
     table, keys = _rows(found, asked, beside)
     fit = found["fits"].any()
     st.header("What fits" if fit else "The nearest misses", anchor=False)

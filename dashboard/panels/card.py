@@ -192,7 +192,7 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
             )
         alike = reads == "nothing" or only  # with what is given for all stages, or there is none
         if not alike or state.get(own_text):
-            beside = texts.given(texts.TRAINING if reads == "training" else texts.CALIBRATION)
+            beside = texts.selected_text(texts.TRAINING if reads == "training" else texts.CALIBRATION)
             given["text"] = st.text_input(
                 "Text of this stage alone",
                 key=own_text,

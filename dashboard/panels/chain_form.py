@@ -27,7 +27,7 @@ CHAIN = "chain"  # name of the text in the address
 WRITTEN = "run_chain_written"  # how often the text was written anew, each time into a field of its own
 SHOWN = "run_chain_shown"  # what that field held last
 CARDS = "run_cards"  # ids in their order
-MADE = "run_cards_made"  # how many there ever were: the next id
+BUILT = "run_cards_made"  # how many there ever were: the next id
 WRONG = "run_chain_wrong"  # (text, what is wrong with it) of one that is typed; absent where it is that of the cards
 FIRST, FIRST_AT = "wanda", tuple(place / 20 for place in range(1, 20))  # what a form that nobody filled in proposes
 
@@ -106,7 +106,7 @@ def read(text: str) -> None:
     try:
         stages = parse(text)
         ids = list(state.get(CARDS, ()))[: len(stages)]
-        made = state.get(MADE, 0)
+        made = state.get(BUILT, 0)
         ids += range(made, made + len(stages) - len(ids))
         fields: dict[str, Any] = {}
         first = True
@@ -118,7 +118,7 @@ def read(text: str) -> None:
         state[WRONG] = text, message
         return
     state.pop(WRONG, None)
-    state[CARDS], state[MADE] = ids, max(made, *(card + 1 for card in ids))
+    state[CARDS], state[BUILT] = ids, max(made, *(card + 1 for card in ids))
     for key, value in fields.items():
         state[key] = value
 
@@ -210,6 +210,6 @@ def _add() -> None:
     """Add what usually follows the last stage: after a mask a reconstruction, else training."""
     state = st.session_state
     masked = cards.method_of(state[CARDS][-1]).family == "unstructured"
-    state[cards.key(state[MADE], "method")] = (RECONSTRUCTIONS if masked else RECOVERIES)[0].name
-    state[CARDS].append(state[MADE])
-    state[MADE] += 1
+    state[cards.key(state[BUILT], "method")] = (RECONSTRUCTIONS if masked else RECOVERIES)[0].name
+    state[CARDS].append(state[BUILT])
+    state[BUILT] += 1

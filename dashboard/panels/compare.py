@@ -29,13 +29,13 @@ def numbers_of(rows: pd.DataFrame) -> list[data.Number]:
     return list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
 
 
-def beside_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
+def differences_to_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
     """Return the paired differences to the dense model of the variants of these series, in the numbers of tidy rows."""
     rows = rows[points.is_dense(rows) | rows["label"].isin(series)]
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers_of(rows))
 
 
-def told_apart(rows: pd.DataFrame) -> Apart:
+def significance_of_best(rows: pd.DataFrame) -> Apart:
     """Return how variants of tidy rows, of several seeds too, are told from the best of a column by paired tests.
 
     The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.

@@ -13,7 +13,7 @@ from dashboard.charts import curve, paired, points
 from dashboard.charts.comparison import comparison
 from dashboard.exports.pivots import of_means
 from dashboard.panels.accuracy import Scored, score
-from dashboard.panels.compare import beside_dense
+from dashboard.panels.compare import differences_to_dense
 from dashboard.panels.pickers import Chosen
 from dashboard.sharing import shared
 
@@ -50,7 +50,7 @@ def split_points(measured: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names: list[str], others: bool) -> Shown:
     """Return what the charts show where these series are highlighted."""
     lit = found[found["series"].isin(names)]
-    differences = beside_dense(chosen.measured, names)
+    differences = differences_to_dense(chosen.measured, names)
     return Shown(chosen, dense, found, lit, others, differences, score(chosen, names))
 
 

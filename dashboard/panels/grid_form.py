@@ -19,7 +19,7 @@ from core.request.sweeps import Amount, parse_amount
 from core.specs import WHOLE
 from dashboard.panels.binding import HELD
 from dashboard.panels.card import PATTERNS
-from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.mistakes import FormErrors
 
 CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
 PREFILLED = "run_chains_prefilled"  # what the form put into its chains by itself
@@ -67,7 +67,7 @@ def prefill(present: str) -> None:
         state[CHAINS] = state[PREFILLED] = opened(present)
 
 
-def series_input(present: str, mistakes: Mistakes) -> Series:
+def series_input(present: str, mistakes: FormErrors) -> Series:
     """Ask for chains and amounts; `present` is the chain of the form of one run."""
     usual = opened(present)
     text = st.text_area(
@@ -98,7 +98,7 @@ def _fixed(stages: Sequence[StageRequest]) -> list[str]:
     return [*(f"{one}bit" for one in bits), *(f"{one:g}x" for one in factors)]
 
 
-def _amounts(mistakes: Mistakes, fixed: list[str]) -> tuple[Amount, ...]:
+def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
     chosen = st.multiselect(
         "Amounts",
         [*RATIOS, *PATTERNS, *fixed],
@@ -119,7 +119,7 @@ def _amounts(mistakes: Mistakes, fixed: list[str]) -> tuple[Amount, ...]:
     return ()
 
 
-def seeds_input(mistakes: Mistakes) -> tuple[int, ...]:
+def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
     """Ask for the seeds of a grid."""
     chosen = st.multiselect(
         "Seeds",

@@ -15,7 +15,7 @@ from core.specs import PRECISIONS, Dtype, Perplexity, Task
 from dashboard import data
 from dashboard.panels import local
 from dashboard.panels.binding import HELD
-from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.mistakes import FormErrors
 from dashboard.panels.shots import shots_input
 from dashboard.panels.texts import window_input
 
@@ -30,7 +30,7 @@ class Measured(TypedDict):
     latency: bool
 
 
-def measuring_inputs(shape: ModelShape | None, mistakes: Mistakes) -> Measured:
+def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured:
     """Ask what to measure; say what does not fit the model's `shape` where that is known."""
     perplexity = _perplexity(shape, mistakes)
     tasks, scoring = _tasks(mistakes)
@@ -45,7 +45,7 @@ def measuring_inputs(shape: ModelShape | None, mistakes: Mistakes) -> Measured:
     return {"perplexity": perplexity, "tasks": tasks, "scoring": scoring, "latency": latency}
 
 
-def _perplexity(shape: ModelShape | None, mistakes: Mistakes) -> list[Perplexity]:
+def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexity]:
     corpora = st.multiselect(
         "Perplexity on",
         [corpus.id for corpus in CORPORA if not corpus.calibration_only],
@@ -85,7 +85,7 @@ def _perplexity(shape: ModelShape | None, mistakes: Mistakes) -> list[Perplexity
     return wanted
 
 
-def _tasks(mistakes: Mistakes) -> tuple[list[Task], Dtype | None]:
+def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
     names = st.multiselect(
         "Tasks",
         list(TASKS),

@@ -127,7 +127,7 @@ def _work(method: type[Method]) -> str:
         return f"For {WITH_CONVOLUTIONS}, from a folder; a language model has no convolutions"
     facts, own = shape_from_config(BY_ID[DEFAULT_MODEL].config), method()
     purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.reads]
-    text = texts.given(purpose) if purpose else None
+    text = texts.selected_text(purpose) if purpose else None
     tokens = own.cost(facts, text) / facts.forward(1, texts.CALIBRATION.window)
     said = f"As much work as reading {_rounded(tokens)} tokens"
     if isinstance(own, TrainingMethod) and text and (steps := own.answers(text)):

@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import UserError
 
 
-class Mistakes:
+class FormErrors:
     """Whether anything in the form that is being shown is wrong, or waits for the visitor."""
 
     def __init__(self) -> None:

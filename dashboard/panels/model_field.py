@@ -15,7 +15,7 @@ from core.models.sources import identify, named_folder
 from core.request.stages import DEFAULT_MODEL
 from dashboard.panels import local, texts
 from dashboard.panels.binding import HELD
-from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.mistakes import FormErrors
 from dashboard.panels.terms import terms_input
 
 KEY = "run_model"
@@ -28,7 +28,7 @@ class Model(NamedTuple):
     given: str | None = None  # the name that a folder was given
 
 
-def model_input(mistakes: Mistakes) -> Model:
+def model_input(mistakes: FormErrors) -> Model:
     """Let a model of the catalogue be chosen, or a folder or hub id be typed."""
     name = st.selectbox(
         "Model",

@@ -19,7 +19,7 @@ from dashboard import data
 
 
 @dataclass(frozen=True)
-class Offer:
+class MissingRuns:
     specs: tuple[RunSpec, ...]
     seconds: float
     error: str | None = None  # why nothing can be run here
@@ -35,7 +35,7 @@ def offer(
     tasks: Sequence[str] = (),
     scoring: Dtype | None = None,
     stamp: tuple = (),
-) -> Offer:
+) -> MissingRuns:
     """Return the runs of chains with their measurements, all in the command line's notation."""
     try:
         specs = tuple(
@@ -52,9 +52,9 @@ def offer(
         )
         for spec in specs:
             _check_texts(spec)
-        return Offer(specs, estimate_left(specs, data.store()).seconds)
+        return MissingRuns(specs, estimate_left(specs, data.store()).seconds)
     except UserError as error:
-        return Offer((), 0.0, str(error))
+        return MissingRuns((), 0.0, str(error))
 
 
 def _check_texts(spec: RunSpec) -> None:
@@ -66,7 +66,7 @@ def _check_texts(spec: RunSpec) -> None:
             raise UserError(f"{corpus.id} is not here and cannot be fetched; choose another text at the left.")
 
 
-def show_offer(key: str, found: Offer, what: str) -> None:
+def show_offer(key: str, found: MissingRuns, what: str) -> None:
     """Show the button `what`, with the time it takes, that queues an offer's runs; or why they cannot run here."""
     if found.error:
         st.caption(f"This machine cannot add points here: {found.error}")

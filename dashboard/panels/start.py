@@ -16,10 +16,10 @@ from dashboard import data
 from dashboard.panels.joblist import explore_link
 from dashboard.panels.literal import literal
 
-TOLD = "run_told"  # what was queued, to be told once the page has been written anew
+MESSAGE = "run_told"  # what was queued, to be told once the page has been written anew
 
 
-class Wanted(NamedTuple):
+class RunRequest(NamedTuple):
     specs: Sequence[RunSpec] = ()  # in the order in which they are to run
     name: str = ""  # of all of them
     problem: str | None = None  # why there are none, where no field says it
@@ -27,9 +27,9 @@ class Wanted(NamedTuple):
     grid: bool = False
 
 
-def show_start(wanted: Wanted) -> None:
+def show_start(wanted: RunRequest) -> None:
     """Say what the runs take, or where their numbers are, and show the button that queues those that are left."""
-    if told := st.session_state.pop(TOLD, None):
+    if told := st.session_state.pop(MESSAGE, None):
         st.toast(told, icon=":material/playlist_add_check:")
     active = [job.spec for job in data.active_jobs() if not job.cancel]
     stored = data.results(keys_of(wanted.specs))
@@ -50,18 +50,18 @@ def show_start(wanted: Wanted) -> None:
         explore_link(wanted.specs[-1])
     if pressed and new:
         data.queue().submit_all(new)
-        st.session_state[TOLD] = f"Queued {literal(_name(wanted, new))}."
+        st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
         st.rerun()
 
 
-def _name(wanted: Wanted, new: Sequence[RunSpec]) -> str:
+def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:
     if wanted.grid:
         return f"{len(new)} runs of {wanted.name}"
     variant = new[0].variant
     return variant_name(variant, data.called(variant))
 
 
-def _headline(wanted: Wanted, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> str:
+def _headline(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> str:
     """Return the time and memory of what is left to start; what there is instead where nothing is."""
     if not unmeasured:
         return "All of this is measured already."
@@ -80,7 +80,7 @@ def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:
         return None
 
 
-def _more(wanted: Wanted, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> list[str]:
+def _more(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> list[str]:
     """Return what else is to be known before the start."""
     if wanted.grid and wanted.specs:
         counts = {

@@ -34,7 +34,7 @@ class Story(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Told:
+class StoryData:
     """What was measured of the default model on one text: with one calibration and one training text, and with any."""
 
     text: str  # as Explore names it
@@ -66,7 +66,7 @@ def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list
         return []
     others = [model for model in models if model != rows["model"].iloc[0]]
     beside = partial(on_another, others=others, frame=frame)
-    tellers: list[Callable[[Told], Story | None]] = [cliff, trained_back, budget, beside]
+    tellers: list[Callable[[StoryData], Story | None]] = [cliff, trained_back, budget, beside]
     found: dict[int, Story] = {}
     for text, (corpus, protocol) in choices.texts(mine).items():
         told = _told(rows[(rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)], text)
@@ -78,7 +78,7 @@ def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list
     return [found[place] for place in sorted(found)]
 
 
-def cliff(told: Told) -> Story | None:
+def cliff(told: StoryData) -> Story | None:
     """Magnitude breaks where methods that read a text do not."""
     names = "magnitude", "wanda", "sparsegpt"
     values = told.at_half(*names)
@@ -92,7 +92,7 @@ def cliff(told: Told) -> Story | None:
     return Story("The cliff at 50 %", text, where)
 
 
-def trained_back(told: Told) -> Story | None:
+def trained_back(told: StoryData) -> Story | None:
     """What a training wins back of what a pruning has lost."""
     names = "sparsegpt", "sparsegpt+lora", "sparsegpt+distill-white"
     values = told.at_half(*names)
@@ -105,7 +105,7 @@ def trained_back(told: Told) -> Story | None:
     return Story("Trained back", text, where)
 
 
-def budget(told: Told) -> Story | None:
+def budget(told: StoryData) -> Story | None:
     """What is best among all that is small enough."""
     whole = float(told.dense["packed_mb"])
     most = round(BUDGET * whole, -1)
@@ -127,7 +127,7 @@ def budget(told: Told) -> Story | None:
     return Story("What fits a budget?", text, where)
 
 
-def on_another(told: Told, others: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> Story | None:
+def on_another(told: StoryData, others: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> Story | None:
     """What the same two prunings cost another model, as multiples of its own dense perplexity."""
     names, first = ("sparsegpt", "magnitude"), told.dense
     mine = [value / first["value"] for value in told.at_half(*names)]
@@ -145,14 +145,14 @@ def on_another(told: Told, others: Sequence[str], frame: Callable[[str], pd.Data
     return None
 
 
-def _told(rows: pd.DataFrame, text: str) -> Told | None:
+def _told(rows: pd.DataFrame, text: str) -> StoryData | None:
     """Return what rows on one text tell, made with the texts that most of them are; None without the dense model."""
     mine = choices.by_share(choices.filter_by_main_text(rows))
     dense = mine[points.is_dense(mine)]
     if dense.empty:
         return None
     alike, every = (these[these["method"] != DENSE] for these in (mine, rows))
-    return Told(text, called(rows["dataset"].iloc[0]), alike, every, dense.iloc[0])
+    return StoryData(text, called(rows["dataset"].iloc[0]), alike, every, dense.iloc[0])
 
 
 def _averaged(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from core.models import terms
 from core.models.catalogue import BY_ID, ModelCard
 from core.models.packed import Terms
 from core.models.sources import awaited_terms, identify
-from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.mistakes import FormErrors
 
 
-def say_where(model: str) -> None:
+def show_download_hint(model: str) -> None:
     """Say how a model that is not here, and waits for an answer to its terms, gets here."""
     if awaited_terms(model) is None:
         return
@@ -24,7 +24,7 @@ def say_where(model: str) -> None:
     )
 
 
-def terms_input(card: ModelCard, mistakes: Mistakes) -> None:
+def terms_input(card: ModelCard, mistakes: FormErrors) -> None:
     """Say where a model that is not here comes from, and let its terms be read and answered; nothing of another."""
     wanted, file = card.terms, card.packed
     if wanted is None or file is None or identify(card.id).folder:

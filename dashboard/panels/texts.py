@@ -15,7 +15,7 @@ from core.specs import TextWindows
 from dashboard import data
 from dashboard.panels import local
 from dashboard.panels.binding import HELD
-from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.mistakes import FormErrors
 
 
 class Purpose(NamedTuple):
@@ -68,7 +68,7 @@ def usual_window(usual: int) -> int:
     return min(usual, st.session_state.get(LONGEST, usual))
 
 
-def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: Mistakes) -> TextWindows:
+def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors) -> TextWindows:
     """Ask for a corpus and how much of it; say what does not fit the model's `shape` where that is known."""
     names = [corpus.id for corpus in CORPORA if not corpus.held_out]
     key = f"{purpose.key}_corpus"
@@ -86,7 +86,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: Mistakes) -
         )
         st.number_input(purpose.unit, 1, 1_000_000, purpose.windows, key=f"{purpose.key}_windows", **HELD)
         window_input("Tokens each", f"{purpose.key}_window", purpose.window)
-    wanted = given(purpose)
+    wanted = selected_text(purpose)
     if local.held_back(purpose.key, [local.named_text(wanted.corpus)]):
         mistakes.waits = True
     elif shape:
@@ -95,7 +95,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: Mistakes) -
     return wanted
 
 
-def given(purpose: Purpose) -> TextWindows:
+def selected_text(purpose: Purpose) -> TextWindows:
     """Return the text that the form asks for, also where its fields are not shown yet."""
     state = st.session_state
     return TextWindows(

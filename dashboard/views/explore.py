@@ -18,7 +18,7 @@ from dashboard.panels.accuracy import score, show_accuracy
 from dashboard.panels.answer import show_answer
 from dashboard.panels.binding import BOUND, arrive
 from dashboard.panels.budget import show_tradeoff
-from dashboard.panels.compare import told_apart
+from dashboard.panels.compare import significance_of_best
 from dashboard.panels.curve_data import (
     Shown,
     curve_data,
@@ -35,7 +35,7 @@ from dashboard.panels.missing import offer_points
 from dashboard.panels.models import pick_against, show_models
 from dashboard.panels.pickers import Chosen, pick, pick_model, rename_models
 from dashboard.panels.series import pick_series
-from dashboard.panels.terms import say_where
+from dashboard.panels.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
 AT = "explore_at"  # the chosen amount
@@ -66,7 +66,7 @@ def show_curve(shown: Shown) -> list[Item]:
 def perplexities_of(shown: Shown) -> Pivot:
     """Return the points as papers print them: method by amount."""
     there, order = with_dense(shown.dense, shown.lit), points.amounts(shown.lit)
-    apart = told_apart(shown.chosen.measured)
+    apart = significance_of_best(shown.chosen.measured)
     return Pivot(f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, apart=apart)
 
 
@@ -155,7 +155,7 @@ def page() -> None:
     if mode == FEW_SHOT:
         model = pick_model(models)
         with above:
-            say_where(model)
+            show_download_hint(model)
         if shown := show_shots(model):
             widgets.export_page("slimscope-fewshot", lambda: shown)
         with above:
@@ -166,7 +166,7 @@ def page() -> None:
     chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:
-        say_where(chosen.model)
+        show_download_hint(chosen.model)
         skipped = st.container()
     if mode == CURVE:
         show_curves(chosen)

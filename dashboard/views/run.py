@@ -19,9 +19,9 @@ from dashboard.panels.imports import show_imports
 from dashboard.panels.joblist import show_current, show_queue
 from dashboard.panels.layout import card, group, two_sides
 from dashboard.panels.measuring import measuring_inputs
-from dashboard.panels.mistakes import Mistakes
+from dashboard.panels.mistakes import FormErrors
 from dashboard.panels.model_field import model_input
-from dashboard.panels.start import Wanted, show_start
+from dashboard.panels.start import RunRequest, show_start
 
 ONE, GRID = "One run", "Grid"
 MODE = "run_mode"
@@ -36,9 +36,9 @@ class Asked(NamedTuple):
     common: dict[str, Any]  # texts, measuring, precision, device, a folder's name: arguments of `complete` and `points`
 
 
-def form() -> Wanted:
+def form() -> RunRequest:
     """Show the form; return the runs it asks for, none where something in it is wrong or waits."""
-    mistakes = Mistakes()
+    mistakes = FormErrors()
     with group("What"):
         model = model_input(mistakes)
         mode = st.segmented_control(
@@ -61,9 +61,9 @@ def form() -> Wanted:
         measured = dict(measuring_inputs(model.shape, mistakes)) if model.reads_text else {}
     advanced = _advanced(mistakes)
     if mistakes.found:
-        return Wanted(grid=mode == GRID)
+        return RunRequest(grid=mode == GRID)
     if mistakes.waits:
-        return Wanted(where="The form waits for what the link names to be read.", grid=mode == GRID)
+        return RunRequest(where="The form waits for what the link names to be read.", grid=mode == GRID)
     asked = Asked(model.name, what, seeds, {**read, **measured, **advanced, "name": model.given})
     return _grid(asked, what) if isinstance(what, Series) else _one(asked, what)
 
@@ -73,7 +73,7 @@ def _switched() -> None:
         prefill(present_chain())
 
 
-def _seeds(what: Chain | Series, mistakes: Mistakes) -> tuple[int, ...]:
+def _seeds(what: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     if not what.drawn:
         return (0,)
     if isinstance(what, Series):
@@ -82,7 +82,7 @@ def _seeds(what: Chain | Series, mistakes: Mistakes) -> tuple[int, ...]:
     return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=told, **HELD),)
 
 
-def _advanced(mistakes: Mistakes) -> dict[str, Any]:
+def _advanced(mistakes: FormErrors) -> dict[str, Any]:
     """Ask for what rarely changes; it is open while something in it is wrong."""
     try:
         check_device(st.session_state.get("run_device", "cpu") or "")
@@ -98,17 +98,17 @@ def _advanced(mistakes: Mistakes) -> dict[str, Any]:
     return {"dtype": dtype, "device": device}
 
 
-def _one(asked: Asked, chain: Chain) -> Wanted:
+def _one(asked: Asked, chain: Chain) -> RunRequest:
     try:
-        return Wanted([complete(asked.model, chain.text, seed=asked.seeds[0], **asked.common)])
+        return RunRequest([complete(asked.model, chain.text, seed=asked.seeds[0], **asked.common)])
     except UserError as error:
         blamed = chain.blame(error)
         if blamed is None:
-            return Wanted(problem=str(error))
-        return Wanted(where=f"Stage {blamed + 1} of the chain does not fit, as its card says.")
+            return RunRequest(problem=str(error))
+        return RunRequest(where=f"Stage {blamed + 1} of the chain does not fit, as its card says.")
 
 
-def _grid(asked: Asked, series: Series) -> Wanted:
+def _grid(asked: Asked, series: Series) -> RunRequest:
     grid = Grid(
         models=(asked.model,),
         chains=series.chains,
@@ -119,13 +119,13 @@ def _grid(asked: Asked, series: Series) -> Wanted:
     runs = count(grid)
     if runs > MOST_RUNS:
         problem = f"The grid has {runs:,} runs, and {MOST_RUNS} are the most: leave out chains, amounts or seeds."
-        return Wanted(problem=problem, grid=True)
+        return RunRequest(problem=problem, grid=True)
     try:
         specs, _ = expand_grid(grid, **asked.common)
     except UserError as error:
         series.box.error(str(error))
-        return Wanted(where="A chain does not fit, as its field says.", grid=True)
-    return Wanted(specs, several(series.chains), grid=True)
+        return RunRequest(where="A chain does not fit, as its field says.", grid=True)
+    return RunRequest(specs, several(series.chains), grid=True)
 
 
 def page() -> None:
