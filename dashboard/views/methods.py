@@ -22,7 +22,7 @@ def choose() -> list[type[Method]]:
         )
         kind = st.pills("Kind", kinds, key="methods_kind", **BOUND)
     asked = words.casefold().split()
-    return [one for one in STAGES if _of(one, kind) and all(word in told(one) for word in asked)]
+    return [one for one in STAGES if _of(one, kind) and all(word in search_text(one) for word in asked)]
 
 
 def _of(method: type[Method], kind: str | None) -> bool:
@@ -30,7 +30,7 @@ def _of(method: type[Method], kind: str | None) -> bool:
     return leaf is not None and kind in (None, leaf.name)
 
 
-def told(method: type[Method]) -> str:
+def search_text(method: type[Method]) -> str:
     """Return all words of a method that a search looks through."""
     cited = method.citation
     paper = (cited.title, cited.authors, str(cited.year)) if cited else ()

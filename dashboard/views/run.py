@@ -27,7 +27,7 @@ ONE, GRID = "One run", "Grid"
 MODE = "run_mode"
 
 
-class Asked(NamedTuple):
+class FormInput(NamedTuple):
     """What the form holds."""
 
     model: str
@@ -64,7 +64,7 @@ def form() -> RunRequest:
         return RunRequest(grid=mode == GRID)
     if mistakes.waits:
         return RunRequest(where="The form waits for what the link names to be read.", grid=mode == GRID)
-    asked = Asked(model.name, what, seeds, {**read, **measured, **advanced, "name": model.given})
+    asked = FormInput(model.name, what, seeds, {**read, **measured, **advanced, "name": model.given})
     return _grid(asked, what) if isinstance(what, Series) else _one(asked, what)
 
 
@@ -98,7 +98,7 @@ def _advanced(mistakes: FormErrors) -> dict[str, Any]:
     return {"dtype": dtype, "device": device}
 
 
-def _one(asked: Asked, chain: Chain) -> RunRequest:
+def _one(asked: FormInput, chain: Chain) -> RunRequest:
     try:
         return RunRequest([complete(asked.model, chain.text, seed=asked.seeds[0], **asked.common)])
     except UserError as error:
@@ -108,7 +108,7 @@ def _one(asked: Asked, chain: Chain) -> RunRequest:
         return RunRequest(where=f"Stage {blamed + 1} of the chain does not fit, as its card says.")
 
 
-def _grid(asked: Asked, series: Series) -> RunRequest:
+def _grid(asked: FormInput, series: Series) -> RunRequest:
     grid = Grid(
         models=(asked.model,),
         chains=series.chains,
