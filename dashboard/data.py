@@ -215,7 +215,7 @@ def _paired(
     return rows
 
 
-def shots(model: str) -> pd.DataFrame:
+def fewshot_table(model: str) -> pd.DataFrame:
     """Return `core.analysis.shots.fewshot_table` of all variants of a model, the dense one first."""
     return _shots(store().url, stamp_of(model), model)
 

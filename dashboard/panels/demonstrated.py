@@ -24,7 +24,7 @@ WIDTHS = {
 
 def show_shots(model: str) -> list[Item]:
     """Show the accuracies of a model's variants after demonstrations; say how to get some where there are none."""
-    found = data.shots(model)
+    found = data.fewshot_table(model)
     if found.empty:
         st.info(
             "No task was scored after demonstrations yet. Choose a number of demonstrations beside the tasks of a run; "
