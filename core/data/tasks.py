@@ -71,7 +71,7 @@ def parts(name: str) -> tuple[str, ...]:
     return tuple(harness.subjects(task))
 
 
-def _digest(task: TaskCard, found: files.Found) -> str:
+def _digest(task: TaskCard, found: files.DataFile) -> str:
     table = files.table(found.path)
     if absent := set(task.columns) - set(table.column_names):
         raise UserError(f"The data file {found.path} has no column {min(absent)!r}, which {task.id} needs.")
