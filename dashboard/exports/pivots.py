@@ -17,7 +17,7 @@ from dashboard.charts.zeroshot import over_seeds
 DENSE_ROW = label(DENSE)
 DENSE_COLUMN = "0 %"  # of the dense model, where amounts go across
 METHOD, NUMBER, ERROR = "Method", "Number", "error"
-Apart = Callable[[str, str, Sequence[str]], Mapping[str, bool]]
+SignificanceTest = Callable[[str, str, Sequence[str]], Mapping[str, bool]]
 """(column, key of the best, keys of others) -> whether a paired test tells them apart, of those that it was made of."""
 
 
@@ -42,7 +42,7 @@ class Pivot:
     form: str | None = None  # of the values, such as `.1f`; None: three digits, as charts write them
     group: str | None = None  # series that differ in it are not compared
     order: Sequence[str] = ()  # of the columns; by default as they come
-    apart: Apart | None = None
+    apart: SignificanceTest | None = None
     error_is: str = "one standard error, or half the range over seeds"
 
     @cached_property

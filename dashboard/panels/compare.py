@@ -16,7 +16,7 @@ from core.results import Result
 from dashboard import data
 from dashboard.charts import naming, paired, points
 from dashboard.exports.files import Item
-from dashboard.exports.pivots import Apart
+from dashboard.exports.pivots import SignificanceTest
 from dashboard.panels import widgets
 from dashboard.sharing import shared
 
@@ -35,7 +35,7 @@ def differences_to_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.Data
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers_of(rows))
 
 
-def significance_of_best(rows: pd.DataFrame) -> Apart:
+def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
     """Return how variants of tidy rows, of several seeds too, are told from the best of a column by paired tests.
 
     The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.
