@@ -21,7 +21,7 @@ from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
 DECAY = 0.9  # of the moving average of scores over steps
-GONE = -1.0  # score of a unit that is masked: below all others, so that it stays so
+REMOVED = -1.0  # score of a unit that is masked: below all others, so that it stays so
 
 
 class UnitMasks:
@@ -151,4 +151,4 @@ def _without(score: Tensor, kept: Tensor) -> Tensor:
     """Return the score with those that are not kept at the bottom."""
     alive = torch.zeros_like(score, dtype=torch.bool)
     alive[kept] = True
-    return torch.where(alive, score, GONE)
+    return torch.where(alive, score, REMOVED)
