@@ -21,7 +21,7 @@ from core.methods.embedding.tensor_train import TensorTrain
 from core.methods.lowrank.asvd import ASVD
 from core.methods.lowrank.svd import SVD
 from core.methods.lowrank.svd_llm import SVDLLM
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
 from core.methods.quantised.base import QuantisedMethod
@@ -95,11 +95,11 @@ BUILT_IN: tuple[type[Method], ...] = (
 )
 PLUG_INS = plugins.load([stage.name for stage in BUILT_IN])
 _ALL = (*BUILT_IN, *PLUG_INS.methods)
-PREPARATIONS: tuple[type[Preparation], ...] = tuple(stage for stage in _ALL if issubclass(stage, Preparation))
+PREPARATIONS: tuple[type[TransformMethod], ...] = tuple(stage for stage in _ALL if issubclass(stage, TransformMethod))
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = tuple(stage for stage in _ALL if issubclass(stage, Reconstruction))
 RECOVERIES: tuple[type[Recovery], ...] = tuple(stage for stage in _ALL if issubclass(stage, Recovery))
 METHODS: tuple[type[Method], ...] = tuple(
-    stage for stage in _ALL if not issubclass(stage, Preparation | Reconstruction | Recovery)
+    stage for stage in _ALL if not issubclass(stage, TransformMethod | Reconstruction | Recovery)
 )
 STAGES: tuple[type[Method], ...] = (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS, *RECOVERIES)
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
 from core.paths import PROJECT
 from core.registry import STAGES
@@ -78,7 +78,7 @@ def chain_of(stage: type[Method]) -> str:
     written = stage.name + (f"@{amount}" if amount else "") + settings
     if issubclass(stage, Reconstruction | Recovery):
         return f"magnitude@{RATIO:g}+{written}"
-    return f"{written}+rtn@4bit,group_size=16" if issubclass(stage, Preparation) else written
+    return f"{written}+rtn@4bit,group_size=16" if issubclass(stage, TransformMethod) else written
 
 
 def command(stage: type[Method]) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 
 from core.context import Context, StageInput, StageResult
 from core.methods.inputs import Target
-from core.methods.tables import TableMethod
+from core.methods.tables import TableQuantMethod
 from core.models.parts.grids import set_grid
 from core.models.parts.tables import embedding_tables
 from core.specs import parse_bits
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def quantise_tables(model: PreTrainedModel, method: TableMethod, given: StageInput, context: Context) -> StageResult:
+def quantise_tables(
+    model: PreTrainedModel, method: TableQuantMethod, given: StageInput, context: Context
+) -> StageResult:
     """Compress the tables of the model in place; tied ones once."""
     found = embedding_tables(model)
     target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)

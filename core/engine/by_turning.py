@@ -15,7 +15,7 @@ from core.context import Context, StageInput, StageResult
 from core.engine.recorder import Recorder
 from core.engine.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.errors import UserError
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import clear_reference
@@ -30,7 +30,7 @@ NEAR_16 = 0.05
 
 
 @torch.no_grad()
-def rotate_model(model: PreTrainedModel, method: Preparation, given: StageInput, context: Context) -> StageResult:
+def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageInput, context: Context) -> StageResult:
     """Turn the model in place.
 
     Raises `UserError` where its blocks are not of the kind that can be turned, before anything is changed.

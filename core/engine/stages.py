@@ -22,7 +22,7 @@ from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.linear import LinearMethod
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.quantised.blocks import BlockQuantMethod
 from core.methods.structured.base import (
     BlockRemovalMethod,
@@ -32,7 +32,7 @@ from core.methods.structured.base import (
     SliceMethod,
     UnitMethod,
 )
-from core.methods.tables import TableMethod
+from core.methods.tables import TableQuantMethod
 from core.registry import STAGES, build_method
 from core.training.apply import prune_while_training, recover
 from core.training.base import Recovery, TrainPruneMethod
@@ -61,7 +61,7 @@ RUNNERS = dict(
         _by(Dense, _nothing),
         _by(LinearMethod, compress_linears),
         _by(BlockQuantMethod, round_blocks),
-        _by(TableMethod, quantise_tables),
+        _by(TableQuantMethod, quantise_tables),
         _by(ConvMethod, decompose_convolutions),
         _by(EmbeddingMethod, factor_embedding),
         _by(UnitMethod, remove_units),
@@ -70,7 +70,7 @@ RUNNERS = dict(
         _by(BlockRemovalMethod, remove_blocks),
         _by(HiddenSizeMethod, remove_hidden),
         _by(SliceMethod, slice_model),
-        _by(Preparation, rotate_model),
+        _by(TransformMethod, rotate_model),
         _by(TrainPruneMethod, prune_while_training),
         _by(Recovery, recover),
     ]

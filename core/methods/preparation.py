@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Preparation(Method):
+class TransformMethod(Method):
     """Writes the model in another way that suits later stages; what it computes stays the same, and nothing goes."""
 
     takes_amount = False

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class TableMethod(Method):
+class TableQuantMethod(Method):
     """Compresses the embedding, and the head where it is not tied to it. Subclasses override `compress_table`."""
 
     touches = frozenset({"tables"})

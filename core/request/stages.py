@@ -9,7 +9,7 @@ from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.lowrank.base import LowRank
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
 from core.methods.structured.base import BlockRemovalMethod, FactoredUnitMethod, HiddenSizeMethod, SliceMethod
 from core.registry import build_method, get_stage, settings_of
@@ -83,7 +83,7 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
                 f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
                 "it out."
             )
-        if isinstance(method, Preparation) and before:
+        if isinstance(method, TransformMethod) and before:
             raise UserError(
                 f"{method.label} would mix what {build_method(before[-1]).label} left; put it first, or leave it out."
             )
@@ -108,7 +108,7 @@ def _comparable(earlier: Stage, later: Stage) -> bool:
 def _unfit(earlier: Stage, later: Stage) -> str | None:
     """Return what a stage would do to what an earlier one left, None where it keeps that."""
     left, method = build_method(earlier), build_method(later)
-    if isinstance(left, Preparation):
+    if isinstance(left, TransformMethod):
         cuts = isinstance(method, HiddenSizeMethod | SliceMethod)
         return f"cannot cut the hidden states that {left.label} turned" if cuts else None
     if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":

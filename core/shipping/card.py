@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from core.chain import DENSE, default_flags, format_chain, shared
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
 from core.models.sources import typed_name
 from core.reached import embedding_words
@@ -88,7 +88,7 @@ def _told(stage: Stage) -> str:
     if stage.removes:
         done = f"compressed, {format_amount(stage.ratio, stage.pattern)}"
     else:
-        kinds = {Recovery: "trained", Preparation: "turned"}
+        kinds = {Recovery: "trained", TransformMethod: "turned"}
         done = next((said for kind, said in kinds.items() if issubclass(method, kind)), "reconstructed")
     parts = [f"{method.label}: {done}"]
     if stage.layers:

@@ -12,7 +12,7 @@ import streamlit as st
 from core.cli.listing import parameter_rows
 from core.methods.base import Method
 from core.methods.formulas import legend
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.registry import get_stage
@@ -100,7 +100,7 @@ def facts(method: type[Method], stored: Known) -> list[str]:
 
 
 def _amounts(method: type[Method]) -> str:
-    if issubclass(method, Preparation):
+    if issubclass(method, TransformMethod):
         return "Removes nothing: it comes first, and what the model computes stays the same"
     if not method.takes_amount:
         return "Removes nothing: it takes what an earlier stage has left"

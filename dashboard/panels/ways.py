@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.methods.base import Method
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from core.words import label
@@ -31,7 +31,7 @@ def run(method: type[Method]) -> Address:
         return {CHAIN: DENSE}
     if pattern := default_amount(method):
         return {CHAIN: f"{method.name}@{pattern}"}
-    if issubclass(method, Preparation):
+    if issubclass(method, TransformMethod):
         return {CHAIN: f"{method.name}+gptq@{DEFAULT_BITS}"}
     before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
     removing = method.name if method.takes_amount else before

@@ -16,7 +16,7 @@ from core.evaluation.footprint import footprint
 from core.methods.convolution.base import ConvMethod
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.structured.base import SliceMethod
-from core.methods.tables import TableMethod
+from core.methods.tables import TableQuantMethod
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import ConvolutionPair
 from core.models.parts.blocks import select
@@ -85,7 +85,7 @@ def check_convolutions(made: Made) -> None:
 def check_rounded(made: Made) -> None:
     """What is rounded has no more values in a group than its bits can count, and lies on the grid beside it."""
     bits = parse_bits(made.stage.pattern)
-    on_tables = isinstance(made.method, TableMethod)
+    on_tables = isinstance(made.method, TableQuantMethod)
     chosen = [] if on_tables else select(linears(made.model), made.stage.layers, BLOCKS)
     assert sorted(report.name for report in made.reports) == sorted(linear.name for linear in chosen)
     rounded = [(linear.module, linear.weight) for linear in chosen]

@@ -24,7 +24,7 @@ from core.methods.structured.base import (
     StructuredBlockView,
     UnitMethod,
 )
-from core.methods.tables import TableMethod
+from core.methods.tables import TableQuantMethod
 from core.models.modeling_slimscope import LowRankEmbedding
 from core.models.parts.blocks import Blocks
 from core.training.base import Recovery, TrainPruneMethod
@@ -75,7 +75,7 @@ def _whole_table(method: Method, table: Tensor, *_: Any) -> tuple[LowRankEmbeddi
 
 
 IDLE = {
-    TableMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
+    TableQuantMethod: {"compress_table": lambda self, weight, *_: Compressed(weight)},
     EmbeddingMethod: {"factored": _whole_table},
     BlockQuantMethod: {"round_block": _unrounded},
     LinearMethod: {"compress": lambda self, weight, *_: Compressed(weight)},

@@ -12,7 +12,7 @@ from core.analysis.told import format_difference, judged
 from core.chain import format_chain
 from core.cli.tables import column
 from core.methods.embedding.base import EmbeddingMethod
-from core.methods.tables import TableMethod
+from core.methods.tables import TableQuantMethod
 from core.registry import build_method
 from core.removal import model_share
 from core.results import Result
@@ -31,7 +31,7 @@ def is_allocated(result: Result) -> bool:
 
 def of_embedding(result: Result) -> bool:
     """Whether a variant's embedding was made smaller, and not only narrower with the rest."""
-    return any(isinstance(build_method(stage), TableMethod | EmbeddingMethod) for stage in result.variant.stages)
+    return any(isinstance(build_method(stage), TableQuantMethod | EmbeddingMethod) for stage in result.variant.stages)
 
 
 def of_some_blocks(result: Result) -> bool:

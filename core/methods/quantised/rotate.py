@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.parameters import MethodParameters
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.terms import NEUTRAL, Citation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class RotateParameters(MethodParameters):
     heads: bool = Field(default=True, description="Whether each head's values are turned, too.")
 
 
-class Rotate(Preparation):
+class Rotate(TransformMethod):
     name = "rotate"
     label = "Rotate"
     citation = Citation(

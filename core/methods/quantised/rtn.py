@@ -15,7 +15,7 @@ from core.methods.groups import SymmetricScales
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.parameters import MethodParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
-from core.methods.tables import TableMethod
+from core.methods.tables import TableQuantMethod
 from core.methods.terms import Citation
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class RTN(SymmetricScales, QuantisedMethod):
         return Compressed(grid.nearest(weight), grid=grid)
 
 
-class RTNOfTables(TableMethod, RTN):
+class RTNOfTables(TableQuantMethod, RTN):
     """Rounds the embedding."""
 
     by_layer = False

@@ -7,7 +7,7 @@ import torch
 
 from core.errors import UserError
 from core.evaluation.footprint import footprint
-from core.methods.preparation import Preparation
+from core.methods.preparation import TransformMethod
 from core.methods.quantised.hadamard import hadamard, random_rotation
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
@@ -125,7 +125,7 @@ def test_it_comes_first_and_hidden_states_stay_whole_after_it():
 
 def test_what_leaves_a_model_as_it_computes_is_listed():
     assert {"dense", *(stage.name for stage in PREPARATIONS)} == set(UNCHANGED)
-    assert not any(issubclass(method, Preparation) for method in METHODS)
+    assert not any(issubclass(method, TransformMethod) for method in METHODS)
     assert not rotate().recovers
 
 
