@@ -65,7 +65,7 @@ class TextWindows(Frozen):
     window: int = Field(ge=2)
 
     @classmethod
-    def parse(cls, text: str) -> "Calibration":
+    def parse(cls, text: str) -> "TextWindows":
         match = re.fullmatch(f"(.+):{WHOLE}x{WHOLE}", text, re.DOTALL)
         if not match or int(match[2]) < 1 or int(match[3]) < 2:
             raise UserError(

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from core import words
-from core.analysis.verdicts import SIGNIFICANT, verdict_text
+from core.analysis import verdicts
+from core.analysis.verdicts import SIGNIFICANT
 
 UNADJUSTED = "unadjusted 95 %"  # what an interval is called
 CLOSE = 0.1  # ratios this near to 1 need another digit
@@ -79,7 +80,7 @@ def judged(row: Mapping[Any, Any]) -> str:
 
 def verdict_text(row: Mapping[Any, Any]) -> str:
     """Return the verdict of a row in words, or why there is none."""
-    return row["why"] if pd.isna(row["verdict"]) else verdict_text(row["verdict"], row["comparisons"])
+    return row["why"] if pd.isna(row["verdict"]) else verdicts.verdict_text(row["verdict"], row["comparisons"])
 
 
 def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: str) -> str:

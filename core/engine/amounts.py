@@ -38,8 +38,8 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
     rounded = 0.5 / min(linear.weight.shape[1] for linear in linears)  # what whole weights of a row may miss
     if gone > stage.share + max(GAP_TOLERANCE, rounded):
         raise UserError(
-            f"{method.label} is asked for {format_percent(stage.share)} of the weights gone, and {format_percent(gone)} are gone "
-            "already; ask for more, or leave it out."
+            f"{method.label} is asked for {format_percent(stage.share)} of the weights gone, and "
+            f"{format_percent(gone)} are gone already; ask for more, or leave it out."
         )
     counted = present if method.ratio_kind == "sparsity" else left
     if counted == dense:

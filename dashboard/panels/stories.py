@@ -116,7 +116,8 @@ def budget(told: StoryData) -> Story | None:
     best = fits.iloc[0]
     pattern = best["pattern"] if isinstance(best["pattern"], str) else None
     text = f"Packed, the dense model takes {whole:.0f} MB. Of all that methods made of it at {most:.0f} MB or less, "
-    text += f"{_plain(best['label'])} at {format_amount(best['ratio'], pattern)} has the lowest perplexity on {told.corpus}: "
+    text += f"{_plain(best['label'])} at {format_amount(best['ratio'], pattern)} has the lowest perplexity "
+    text += f"on {told.corpus}: "
     text += f"{format_number(best['value'])}, where dense has {format_number(told.dense['value'])}."
     where: ways.Address = {
         "explore_model": DEFAULT_MODEL,
@@ -137,8 +138,8 @@ def on_another(told: StoryData, others: Sequence[str], frame: Callable[[str], pd
         if other is None or not (values := other.at_half(*names)):
             continue
         (sparse, zeroed), (its_sparse, its_zeroed) = mine, (value / other.dense["value"] for value in values)
-        text = f"With half of the block weights gone, SparseGPT takes perplexity on {told.corpus} to {format_number(sparse)} "
-        text += f"times the dense model's on {DEFAULT_MODEL} and to {format_number(its_sparse)} times on {model}. "
+        text = f"With half of the block weights gone, SparseGPT takes perplexity on {told.corpus} "
+        text += f"to {format_number(sparse)} times the dense model's on {DEFAULT_MODEL} and to {format_number(its_sparse)} times on {model}. "
         text += f"Magnitude pruning takes it to {format_number(zeroed)} and {format_number(its_zeroed)} times."
         where = told.address(told.rows["parts"].isin(names), **{MODE: "Several models"})
         return Story("On another model", text, where | {"explore_models_shown": [DEFAULT_MODEL, model]})
