@@ -65,9 +65,9 @@ def chains() -> list[str]:
     """Return what variants are made by: every method at every amount that it takes, and what followed it."""
     found = []
     for method in (method for method in METHODS if method.takes_amount):
-        amounts = [f"{bits}bit" for bits in method.bits] or [f"{factor:g}x" for factor in method.factors]
+        amounts = [f"{bits}bit" for bits in method.bit_choices] or [f"{factor:g}x" for factor in method.factor_choices]
         amounts = amounts or [ratio for ratio in RATIOS if float(ratio) <= method.highest_offered]
-        amounts += ["2:4", "4:8"] if method.patterns else []
+        amounts += ["2:4", "4:8"] if method.supports_nm else []
         found += [f"{method.name}@{amount}{then}" for amount, then in product(amounts, FOLLOWED)]
     return found
 
@@ -101,7 +101,7 @@ def made_up_result(model: str, chain: str, calibration: str, seed: int) -> Resul
         revision="1",
         dtype="float32",
         stages=stages,
-        made=tuple({"seconds": 60.0, "device": "cpu", "created": "2026-01-01T00:00:00+00:00"} for _ in stages),
+        stage_runs=tuple({"seconds": 60.0, "device": "cpu", "created": "2026-01-01T00:00:00+00:00"} for _ in stages),
     )
     ratio, drawn = variant.ratio or 0.0, random.Random(variant.key)
     zeros = round(ratio * 106e6)

@@ -43,7 +43,7 @@ class StageRequest:
     seed: int | None = None
     written: ChainSource | None = None  # where it stands, for messages
 
-    def filled(self, ratio: float | None, pattern: str | None) -> StageRequest:
+    def with_amount(self, ratio: float | None, pattern: str | None) -> StageRequest:
         """Return the stage with its open amount filled in."""
         return replace(self, ratio=ratio, pattern=pattern, open=False)
 
@@ -55,7 +55,7 @@ class StageRequest:
         return self.written.places["@"]
 
     @contextmanager
-    def told(self, what: str = "") -> Iterator[None]:
+    def error_context(self, what: str = "") -> Iterator[None]:
         """Say in a `UserError` where in the written chain the stage stands, or its amount `@` or parameter `what`."""
         try:
             yield
@@ -98,15 +98,15 @@ def parse(chain: str) -> tuple[StageRequest, ...]:
         if reader.ended():
             break
     if len(found) > MOST_STAGES:
-        with found[MOST_STAGES].told():
+        with found[MOST_STAGES].error_context():
             raise UserError(f"The chain has {len(found)} stages; give at most {MOST_STAGES}.")
     for stage in found:
         if stage.name == DENSE and len(found) > 1:
-            with stage.told():
+            with stage.error_context():
                 raise UserError("Dense is the model as it is and stands alone; leave it out of a chain.")
     open_ones = [stage for stage in found if stage.open]
     if len(open_ones) > 1:
-        with open_ones[1].told("@"):
+        with open_ones[1].error_context("@"):
             raise UserError("One amount of a chain can be left open, and an earlier one is already.")
     return tuple(found)
 
@@ -153,11 +153,11 @@ def _stage(reader: _Reader) -> StageRequest:
     if not name:
         raise reader.fault("A stage is missing here, such as wanda@0.5.")
     stage = StageRequest(name, written=ChainSource(reader.chain, places))
-    with stage.told():
+    with stage.error_context():
         known = get_stage(name)
     if reader.take("@"):
         places["@"] = reader.place
-        with stage.told("@"):
+        with stage.error_context("@"):
             stage = replace(stage, **_amount(known, reader.take(f"{PLAIN}*")))
     settings: dict[str, Any] = {}
     given: dict[str, Any] = {}
@@ -170,11 +170,11 @@ def _stage(reader: _Reader) -> StageRequest:
             raise ChainError(reader.chain, place, f"Parameter {parameter} is given twice.")
         places[parameter] = place
         value = reader.value()
-        with stage.told(parameter):
+        with stage.error_context(parameter):
             if parameter in GIVEN:
                 given[parameter] = _given(known, parameter, value)
             else:
-                known.parsed({parameter: value})
+                known.parse_parameters({parameter: value})
                 settings[parameter] = value
     return replace(stage, settings=settings, **given)
 
@@ -184,15 +184,15 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
         raise UserError(f"{method.name} removes nothing, so it takes no amount; write it without the @.")
     if text == "":
         return {"open": True}
-    if method.bits:
+    if method.bit_choices:
         bits_of(method, text)
         return {"pattern": text}
-    if method.factors:
+    if method.factor_choices:
         factor_of(method, text)
         return {"pattern": text}
-    allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.patterns else "")
+    allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.supports_nm else "")
     if ":" in text:
-        if not method.patterns:
+        if not method.supports_nm:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio, such as {method.name}@0.5.")
         parse_pattern(text)
         return {"pattern": text}
@@ -204,10 +204,10 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
 def bits_of(method: type[Method], text: str) -> float:
     """Return the bits a weight of an amount; a `UserError` where a method does not round to so many."""
     found = parse_bits(text)
-    mixed = method.mixes_bits and found is not None and method.bits[0] < found < method.bits[-1]
-    if found is None or not (mixed or found in method.bits):
-        *most, last = (f"{bits}bit" for bits in method.bits)
-        between = ", and means between, such as 3.5bit" if method.mixes_bits else ""
+    mixed = method.mixed_precision and found is not None and method.bit_choices[0] < found < method.bit_choices[-1]
+    if found is None or not (mixed or found in method.bit_choices):
+        *most, last = (f"{bits}bit" for bits in method.bit_choices)
+        between = ", and means between, such as 3.5bit" if method.mixed_precision else ""
         raise UserError(
             f"{echo(text)} is no amount of {method.name}, which takes {', '.join(most)} or {last}{between}."
         )
@@ -282,7 +282,7 @@ def file_name(stages: Sequence[Stage]) -> str:
 def _amount_of(stage: Stage) -> str:
     if not stage.removes:
         return ""
-    return f"@{stage.pattern}" if stage.pattern else f"@{_number(stage.share)}"
+    return f"@{stage.pattern}" if stage.pattern else f"@{_number(stage.required_ratio)}"
 
 
 def _written(stage: Stage, amount: str, beside: ChainDefaults) -> str:

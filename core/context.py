@@ -34,15 +34,15 @@ class StageInput:
 
     stage: Stage
     tokens: Tensor | None = None  # (N, L) that it is calibrated on, if it is
-    before: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
+    input_key: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
     checkpoint: Path | None = None  # where an interrupted training goes on from
-    dense: Mapping[str, int] | None = None  # weights of each block linear of the dense model; None: the model is that
-    due: float | None = None  # share of what is there that must go for the stage's ratio to be gone; None: the ratio
+    dense_sizes: Mapping[str, int] | None = None  # weights of each block linear of the dense model; None: the model is that
+    fraction_to_remove: float | None = None  # share of what is there that must go for the stage's ratio to be gone; None: the ratio
 
     @property
     def share(self) -> float:
         """The share of what is there that must go, of a stage that removes something."""
-        return self.stage.share if self.due is None else self.due
+        return self.stage.required_ratio if self.fraction_to_remove is None else self.fraction_to_remove
 
     @property
     def windows(self) -> Tensor:
@@ -58,5 +58,5 @@ class StageResult:
 
     reports: list[LayerReport]  # one a linear; none where the stage removes nothing
     training: Training | None = None
-    spared: float = 0.0  # seconds that an interrupted run had spent on what was taken from it
+    reused_seconds: float = 0.0  # seconds that an interrupted run had spent on what was taken from it
     note: str | None = None  # what a reader must know of the stage as a whole

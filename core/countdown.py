@@ -25,7 +25,7 @@ class Countdown:
         self._ends: float | None = None
         self._least = math.inf  # the lowest number told in this stage
 
-    def see(self, stage: str, done: int, total: int, now: float, started: float | None = None) -> None:
+    def update(self, stage: str, done: int, total: int, now: float, started: float | None = None) -> None:
         """Take in how far the run is; `started` is when its stage began, if that was before this first look at it."""
         # Of two texts with as many windows each is a stage.
         if (stage, total, started) != self._stage or done < self._done:
@@ -41,7 +41,7 @@ class Countdown:
             self._ends = now + (now - since) / (done - before) * (total - done)
         self._done = done
 
-    def left(self, now: float) -> float | None:
+    def seconds_left(self, now: float) -> float | None:
         """Return the seconds that are left, 0 once it takes longer than expected; None if nothing is known or left."""
         if self._ends is None or 0 < self._total <= self._done:
             return None
@@ -53,9 +53,9 @@ class Countdown:
         self._least = min(self._least, left)
         return self._least
 
-    def words(self, now: float) -> str:
+    def format(self, now: float) -> str:
         """Return `about 12 s left`, or `longer than expected`; empty where nothing is known, or all is done."""
-        return left_words(self.left(now))
+        return left_words(self.seconds_left(now))
 
 
 def left_words(seconds: float | None) -> str:

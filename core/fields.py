@@ -60,7 +60,7 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
                 raise _refuse(str(error).rstrip(".")) from None
         if stage.seed is not None and not _whole(stage.seed, 0):
             raise _refuse("a seed is no whole number from 0 on")
-        if stage.elsewhere and not isinstance(stage.parameters.get("label"), str):
+        if stage.is_external and not isinstance(stage.parameters.get("label"), str):
             raise _refuse("what was made elsewhere has no label")
     if stages[1:] and any(stage.method == IMPORTED for stage in stages):
         raise _refuse("what was imported is one stage")

@@ -74,4 +74,4 @@ def task_protocol(wanted: Task, dtype: str) -> dict[str, Any]:
     `dtype` is that of the scoring, which need not be the variant's own.
     """
     how = wanted.fewshot
-    return {"limit": wanted.limit, "fewshot": str(how) if how.written else how.k, "dtype": dtype}
+    return {"limit": wanted.limit, "fewshot": str(how) if how.non_defaults else how.k, "dtype": dtype}

@@ -49,7 +49,7 @@ def _dense_sizes(result: Result, layers: Sequence[LayerReport]) -> dict[str, flo
 
 def describe_gap(result: Result) -> str | None:
     """Return a sentence where a variant is further from its asked ratio than rounding to whole units explains."""
-    if (asked := result.variant.ratio) is None or result.variant.elsewhere:
+    if (asked := result.variant.ratio) is None or result.variant.is_external:
         return None
     if result.variant.ratio_kind in ("bits", "embedding"):  # which are not of block weights, and never less than asked
         return None
@@ -66,7 +66,7 @@ def embedding_words(result: Result) -> str | None:
     size = result.footprint
     if size is None or size.embedding_removed is None:
         return None
-    notes = [f" ({made['note']})" for made in result.variant.made if "note" in made]
+    notes = [f" ({made['note']})" for made in result.variant.stage_runs if "note" in made]
     said = f"{format_percent(size.embedding_removed)} of the embedding is gone{''.join(notes[-1:])}"
     if (gone := model_share(result)) is None:
         return f"{said}."
@@ -87,4 +87,4 @@ def _half_a_unit(result: Result) -> float:
         method = build_method(stage)
     except UserError:  # of a version with other methods
         return 0.0
-    return method.rounding(len({layer.block for layer in layers}), max(min(layer.shape[1] for layer in layers), 1))
+    return method.ratio_tolerance(len({layer.block for layer in layers}), max(min(layer.shape[1] for layer in layers), 1))

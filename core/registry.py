@@ -115,13 +115,13 @@ def get_stage(name: str) -> type[Method]:
 def build_method(stage: Stage) -> Method:
     """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
     found = get_stage(stage.method)
-    return found.of(found.parsed(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern)
+    return found.create(found.parse_parameters(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern)
 
 
 def data_requirement(stage: Stage) -> Reads:
     """Return what text a stage reads, also one that this version does not have."""
     try:
-        return _kept(stage).reads
+        return _kept(stage).data_requirement
     except UserError:
         if stage.calibration is None:
             return "nothing"
@@ -131,7 +131,7 @@ def data_requirement(stage: Stage) -> Reads:
 def quantises(stage: Stage) -> frozenset[Place]:
     """Return which weights a stage leaves on a grid of few bits; none of a stage that this version does not have."""
     try:
-        return _kept(stage).rounds
+        return _kept(stage).quantised_places
     except UserError:
         return frozenset()
 
@@ -143,7 +143,7 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
         return False
     method, bits = _kept(stages[0]), parse_bits(stages[0].pattern or "")
     return (
-        isinstance(method, QuantisedMethod) and method.any_zeros and (bits, method.parameters.group_size) == card.grid
+        isinstance(method, QuantisedMethod) and method.float_zero_point and (bits, method.parameters.group_size) == card.grid
     )
 
 

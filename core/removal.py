@@ -47,7 +47,7 @@ def stage_share(stage: Stage, layers: Sequence[LayerReport]) -> float:
     """Return the removed share of the reported linears after a pruning stage; of linears without reports, its ratio."""
     total = sum(map(weights, layers))
     if not total or quantises(stage):  # whose reports count codes that are 0, too
-        return stage.share
+        return stage.required_ratio
     return sum(layer.sparsity * weights(layer) for layer in layers) / total
 
 
@@ -68,7 +68,7 @@ def _block_zeros(result: Result) -> int | None:
             return None  # which of them went is in no report
         if stage.prunes and stage.ratio_kind == "sparsity":
             layers = [layer for layer in result.layers if layer.stage == place]
-            asked = max(1 - (1 - stage.share) / present, 0.0)  # of what is there
+            asked = max(1 - (1 - stage.required_ratio) / present, 0.0)  # of what is there
             found = {one.name: weights(one) * (asked if quantises(stage) else one.sparsity) for one in layers}
             zeros |= found or {"": asked * size.block_weights}
     return round(sum(zeros.values()))

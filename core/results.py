@@ -30,7 +30,7 @@ class Variant(Frozen):
     # One entry a stage: seconds, peak_memory (bytes), device, threads, versions, created (ISO 8601, UTC); `training`
     # where it trained; `packed_mb` and `parameters` (millions) as they are told of an imported one. An entry is empty
     # where nothing is known.
-    made: tuple[Details, ...] = ()
+    stage_runs: tuple[Details, ...] = ()
 
     @property
     def model_id(self) -> ModelId:
@@ -47,12 +47,12 @@ class Variant(Frozen):
     @property
     def method(self) -> str:
         """The name of the first stage that removes anything, or was done elsewhere; else that of the model as it is."""
-        return next((stage.method for stage in self.stages if stage.removes or stage.elsewhere), "dense")
+        return next((stage.method for stage in self.stages if stage.removes or stage.is_external), "dense")
 
     @property
-    def elsewhere(self) -> bool:
+    def is_external(self) -> bool:
         """Whether it was made and measured elsewhere: nothing of it can be made, or answers a run, here."""
-        return self.stages[0].elsewhere or self.revision == PUBLISHED
+        return self.stages[0].is_external or self.revision == PUBLISHED
 
     @property
     def ratio(self) -> float | None:
@@ -80,18 +80,18 @@ class Variant(Frozen):
     @property
     def details(self) -> dict[str, Any]:
         """The circumstances of the last stage."""
-        return self.made[-1] if self.made else {}
+        return self.stage_runs[-1] if self.stage_runs else {}
 
     @property
     def training(self) -> tuple[Stage, dict[str, Any]] | None:
         """The last stage that trained, and how that went."""
-        pairs = list(zip(self.stages, self.made, strict=False))
+        pairs = list(zip(self.stages, self.stage_runs, strict=False))
         return next(((stage, one["training"]) for stage, one in reversed(pairs) if "training" in one), None)
 
     @property
     def cut_short(self) -> bool:
         """Whether a training was cancelled, so that this is only the best that it had come to."""
-        return any(one.get("training", {}).get("ended") == "cancelled" for one in self.made)
+        return any(one.get("training", {}).get("ended") == "cancelled" for one in self.stage_runs)
 
     @property
     def _last(self) -> Stage:
@@ -250,7 +250,7 @@ class Result(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "Result":
         origins = [row.origin for row in self.measurements]
-        check_origins(self.variant.elsewhere, self.footprint is not None, origins)
+        check_origins(self.variant.is_external, self.footprint is not None, origins)
         return self
 
     @property

@@ -134,7 +134,7 @@ class Fewshot(Frozen):
         return cls.model_validate({"k": int(first), **given})
 
     @classmethod
-    def told(cls, written: str | int | None) -> "Fewshot":
+    def from_protocol(cls, written: str | int | None) -> "Fewshot":
         """Return what a protocol says."""
         return cls.parse(str(written or 0))
 
@@ -144,10 +144,10 @@ class Fewshot(Frozen):
         return {name: get_args(cls.model_fields[name].annotation) for name in ("selector", "order", "template")}
 
     def __str__(self) -> str:
-        return ",".join([str(self.k), *(f"{name}={value}" for name, value in self.written.items())])
+        return ",".join([str(self.k), *(f"{name}={value}" for name, value in self.non_defaults.items())])
 
     @property
-    def written(self) -> dict[str, str]:
+    def non_defaults(self) -> dict[str, str]:
         """What is not as by default, besides the number."""
         return self.model_dump(exclude_defaults=True, exclude={"k"})
 
@@ -220,14 +220,14 @@ class Stage(Frozen):
     layers: str | None = None  # first:last or a regular expression; None is every layer
 
     @property
-    def share(self) -> float:
+    def required_ratio(self) -> float:
         """The ratio of a stage that removes something."""
         if self.ratio is None:
             raise TypeError(f"{self.method} removes nothing, so it has no ratio.")
         return self.ratio
 
     @property
-    def text(self) -> TextWindows:
+    def required_text(self) -> TextWindows:
         """The calibration of a stage that reads text."""
         if self.calibration is None:
             raise TypeError(f"{self.method} reads no text.")
@@ -249,7 +249,7 @@ class Stage(Frozen):
         return not self.removes and self.method not in (*UNCHANGED, IMPORTED)
 
     @property
-    def elsewhere(self) -> bool:
+    def is_external(self) -> bool:
         """Whether nothing is known of what was done but a label, and perhaps an amount."""
         return self.method in EXTERNAL
 

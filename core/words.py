@@ -70,7 +70,7 @@ def label(name: str) -> str:
 def label_parts(stages: Sequence[Stage]) -> list[LabelPart]:
     """Return what a chain is said to be made of; where nothing removes anything, that begins with the dense model."""
     left = [stage for stage in stages if stage.method != DENSE]
-    if any(stage.elsewhere for stage in stages):
+    if any(stage.is_external for stage in stages):
         return [LabelPart(f"{stage.method}:{stage.parameters['label']}", (stage,)) for stage in stages]
     found = [] if any(stage.removes for stage in left) else [LabelPart(DENSE, ())]
     while left:
@@ -119,7 +119,7 @@ def chain_name(stages: Sequence[Stage]) -> str:
 
 def non_default_parameters(stage: Stage) -> list[str]:
     """Return the parameters that are not at their default, as words; a label is said already."""
-    if stage.elsewhere:
+    if stage.is_external:
         return []
     try:
         fields = get_stage(stage.method).Parameters.model_fields
@@ -135,7 +135,7 @@ def non_default_parameters(stage: Stage) -> list[str]:
 
 def _source(stages: Sequence[Stage]) -> str:
     """Return who tells of a chain that was made elsewhere, in brackets."""
-    return f" ({stages[0].method})" if stages[0].elsewhere else ""
+    return f" ({stages[0].method})" if stages[0].is_external else ""
 
 
 def _told(part: LabelPart, beside: ChainDefaults, trainings: bool) -> list[str]:

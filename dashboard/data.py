@@ -148,7 +148,7 @@ def _kept(url: URL) -> RowCache[VariantRows]:
 def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, SharedTable]:
     """Return the rows of each model of a name by its display name, and none of "", which has none."""
     known, papers = _kept(url).of(name), [one for one in paper_results().values() if one.variant.model == name]
-    tidied = build_frame([*known.made.values(), *map(variant_rows, papers)])
+    tidied = build_frame([*known.values.values(), *map(variant_rows, papers)])
     frames = {"": tidied[:0].copy(), **{str(shown): rows for shown, rows in tidied.groupby("model", sort=False)}}
     for rows in frames.values():
         rows.attrs["warnings"] = known.warnings
@@ -246,7 +246,7 @@ def result(key: str) -> Result | None:
 def results(keys: Collection[str]) -> dict[str, Result]:
     """Return those of the variants that there are, without the user's own layers."""
     papers = paper_results()
-    return {key: papers[key] for key in keys if key in papers} | store().some(keys)
+    return {key: papers[key] for key in keys if key in papers} | store().get_many(keys)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -54,7 +54,7 @@ class Limit:
         """Return by what share of the limit values miss it; where they keep it, at most 0."""
         return (1 if self.least else -1) * (limit - values) / limit
 
-    def said(self, limit: float) -> str:
+    def format(self, limit: float) -> str:
         """Write a limit: `180 MB packed`."""
         return f"{format_limit(self.times * limit)} {self.what}"
 
@@ -95,8 +95,8 @@ def limits(budget: Budget) -> dict[str, float]:
 def budget_words(budget: Budget) -> str:
     """Write a budget: `at most 180 MB packed and 2 x dense, at least 40 % mean accuracy`; empty without limits."""
     asked = limits(budget)
-    most = [LIMITS[name].said(limit) for name, limit in asked.items() if not LIMITS[name].least]
-    least = [LIMITS[name].said(limit) for name, limit in asked.items() if LIMITS[name].least]
+    most = [LIMITS[name].format(limit) for name, limit in asked.items() if not LIMITS[name].least]
+    least = [LIMITS[name].format(limit) for name, limit in asked.items() if LIMITS[name].least]
     groups = (("at most", most), ("at least", least))
     return ", ".join(f"{word} {listed(group)}" for word, group in groups if group)
 

@@ -192,11 +192,11 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "series": series_chain(variant.stages),
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
         "method": variant.method,
-        "family": method.family if method else variant.method if variant.elsewhere else "other",
+        "family": method.family if method else variant.method if variant.is_external else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
-        "rounded": not variant.elsewhere and any(map(quantises, variant.stages)),
+        "rounded": not variant.is_external and any(map(quantises, variant.stages)),
         "recovery": variant.recovery,
         "calibration": None if beside.calibration is None else str(beside.calibration),
         "train": None if beside.train is None else str(beside.train),
@@ -219,7 +219,7 @@ def _untuned(variant: Variant) -> Variant | None:
     before, after = shared(stages), shared(variant.stages)
     if before.calibration not in (None, after.calibration) or before.train not in (None, after.train):
         return None
-    return variant.model_copy(update={"stages": stages, "made": variant.made[:-1]})
+    return variant.model_copy(update={"stages": stages, "made": variant.stage_runs[:-1]})
 
 
 def _labels(results: Iterable[VariantRows]) -> dict[Identity, str]:

@@ -87,7 +87,7 @@ def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samp
 
 def prompts_of(how: Fewshot) -> str:
     """Return what is not as by default in a prompt, besides the number; "" for random, as drawn and plain."""
-    return ",".join(f"{name}={value}" for name, value in how.written.items())
+    return ",".join(f"{name}={value}" for name, value in how.non_defaults.items())
 
 
 def describe_prompt(prompts: str) -> str:
@@ -114,7 +114,7 @@ def scored(result: Result) -> dict[Documents, Scored]:
         known = TASKS.get(row.dataset.partition("@")[0])
         if known and row.metric == known.metric and row.origin == "measured":
             documents = Documents(row.protocol.get("limit"), row.protocol.get("dtype"))
-            how = Fewshot.told(row.protocol.get("fewshot"))
+            how = Fewshot.from_protocol(row.protocol.get("fewshot"))
             found.setdefault(documents, {}).setdefault(how, {})[row.dataset] = row
     return found
 

@@ -59,7 +59,7 @@ class Bars:
         if self._bar is None or (stage, total) != self._stage:
             self._clear()
             self._stage, self._bar = (stage, total), self._add(stage, total, self._countdown)
-        self._countdown.see(stage, done, total, time.monotonic())
+        self._countdown.update(stage, done, total, time.monotonic())
         self.progress.update(self._bar, completed=done, count=_count(done, total), detail=detail)
 
     def start_points(self, total: int) -> None:

@@ -80,7 +80,7 @@ def _kept(row: Measurement, rows: Sequence[Measurement], scans: bool) -> bool:
 def text_words(result: Result, rows: Sequence[Measurement]) -> str:
     """Say which texts and tasks stand behind a variant and some of its numbers; empty of what was made elsewhere."""
     variant, parts = result.variant, []
-    if variant.elsewhere:
+    if variant.is_external:
         return ""
     for kind, verb in READERS.items():
         texts = {

@@ -21,7 +21,7 @@ from core.words import chain_name
 HELP = (
     "Import results of lm_eval, or a CSV, as series of their own.\n\n"
     "A CSV has a header and a row a number; columns without a star may be left out, or empty:\n\n\b\n"
-    + "\n".join(f"{name + '*' * one.needed:<11} {one.told}" for name, one in COLUMNS.items())
+    + "\n".join(f"{name + '*' * one.needed:<11} {one.description}" for name, one in COLUMNS.items())
 )
 
 

@@ -131,15 +131,15 @@ def methods(
 ) -> None:
     """List the stages that a chain is made of, methods first, with their parameters, or describe one."""
     for method in STAGES if name is None else (get_stage(name),):
-        targets = " Ratio or N:M pattern." if method.patterns else " Ratio."
-        if method.bits:
-            targets = f" Bits a weight: {', '.join(map(str, method.bits))}."
-        if method.factors:
+        targets = " Ratio or N:M pattern." if method.supports_nm else " Ratio."
+        if method.bit_choices:
+            targets = f" Bits a weight: {', '.join(map(str, method.bit_choices))}."
+        if method.factor_choices:
             targets = " A factor above 1, such as 2x."
         if not method.takes_amount:
             targets = ""
         reads = {"nothing": "", "training": " Trains on text.", "calibration": " Reads calibration text."}
-        say(f"{method.name}: {method.summary}{targets}{reads[method().reads]}")
+        say(f"{method.name}: {method.summary}{targets}{reads[method().data_requirement]}")
         if method.citation:
             cited = method.citation
             say(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}")

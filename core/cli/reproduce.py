@@ -36,7 +36,7 @@ def reproduce(result: Result) -> str:
             words += ["--perplexity", str(Perplexity(corpus=row.dataset, **text))]
         elif row.metric.startswith("acc"):
             dtype = next((known for known in DTYPES if known == row.protocol.get("dtype")), variant.dtype)
-            shots = Fewshot.told(row.protocol.get("fewshot"))
+            shots = Fewshot.from_protocol(row.protocol.get("fewshot"))
             tasks.setdefault((dtype, shots), {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")

@@ -57,7 +57,7 @@ class Listing:
         """The dense models of the results that are not among these."""
         there = {result.variant.key for result in self.results}
         wanted = {result.variant.dense_key for result in self.results} - there
-        return list(self.store.some(wanted).values())
+        return list(self.store.get_many(wanted).values())
 
     def summary(self) -> list[Row]:
         """Return a row a result with all of its numbers, a column each."""

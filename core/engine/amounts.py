@@ -26,26 +26,26 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
     """
     stage = given.stage
     if stage.pattern is not None or isinstance(method, ConvMethod):  # which no other removal goes before
-        return stage.share
+        return stage.required_ratio
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     present = sum(linear.weight.numel() for linear in linears)
-    left = present - (0 if method.keeps == "nothing" else sum(linear.bound for linear in linears))
-    dense = present if given.dense is None else size_before(linears, given.dense)
-    if given.dense is not None and stage.layers is None:
-        dense = sum(given.dense.values())  # blocks that were removed count
+    left = present - (0 if method.preserves == "nothing" else sum(linear.bound for linear in linears))
+    dense = present if given.dense_sizes is None else size_before(linears, given.dense_sizes)
+    if given.dense_sizes is not None and stage.layers is None:
+        dense = sum(given.dense_sizes.values())  # blocks that were removed count
     gone = 1 - left / dense
     rounded = 0.5 / min(linear.weight.shape[1] for linear in linears)  # what whole weights of a row may miss
-    if gone > stage.share + max(GAP_TOLERANCE, rounded):
+    if gone > stage.required_ratio + max(GAP_TOLERANCE, rounded):
         raise UserError(
-            f"{method.label} is asked for {format_percent(stage.share)} of the weights gone, and "
+            f"{method.label} is asked for {format_percent(stage.required_ratio)} of the weights gone, and "
             f"{format_percent(gone)} are gone already; ask for more, or leave it out."
         )
     counted = present if method.ratio_kind == "sparsity" else left
     if counted == dense:
-        return stage.share
-    due = counted - (1 - stage.share) * dense
-    if given.dense is not None and not (method.by_layer or method.ratio_kind == "sparsity"):
+        return stage.required_ratio
+    due = counted - (1 - stage.required_ratio) * dense
+    if given.dense_sizes is not None and not (method.selects_layers or method.ratio_kind == "sparsity"):
         # Units are cut of what the dense model has, too; a shortcut of SliceGPT stays.
-        counted -= sum(linear.weight.numel() for linear in linears if not size_before([linear], given.dense))
+        counted -= sum(linear.weight.numel() for linear in linears if not size_before([linear], given.dense_sizes))
     return max(0.0, due / counted)

@@ -44,7 +44,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
         members = blocks.linears(index)
         name = f"{blocks.name}.{index}"
         alive = partial(context.progress, "compress", len(reports), len(linears), name)
-        view = BlockView(name, blocks.holder[index], members, walker.parts, run, dense, alive)
+        view = BlockView(name, blocks.holder[index], members, walker.n_micro_batches, run, dense, alive)
         found = method.round_block(view, target)
         each = round((time.perf_counter() - started) / len(members), 4)
         for linear in members:

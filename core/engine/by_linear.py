@@ -71,7 +71,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         look = partial(_observe, method, partial(walk, method.observed_sums), len(linears), progress)
         if method.observes_gradients:
             look = partial(_differentiate, model, method, linears, given, context)
-        observed_here = observed(given.before, stage, method.observations, look)
+        observed_here = observed(given.input_key, stage, method.observations, look)
     elif method.scans:
         observed_here = _scan(model, method, target, linears, given, context)
     plan = method.plan(linears, target, observed_here)
@@ -81,7 +81,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     if not shares and counts and chained:
         shares = level_shares(linears, share)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
-    finished = Finished(given.before if method.resumes else None, stage)
+    finished = Finished(given.input_key if method.resumes else None, stage)
     work = _Work(model, method, target, shares, plan, dense, finished, len(linears), progress)
     walk(method.sums, work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
@@ -89,7 +89,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         raise UserError(
             f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
         )
-    return StageResult(work.reports, spared=work.spared)
+    return StageResult(work.reports, reused_seconds=work.spared)
 
 
 def target_of(stage: Stage, share: float) -> Target:

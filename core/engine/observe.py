@@ -36,7 +36,7 @@ def collect_block_views(
     views = [StructuredBlockView(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if given.share and method.observations:
         look = ModelStatistics(model, method, blocks, views, given.windows, context)
-        look.take(observed(given.before, given.stage, method.observations, look.tensors))
+        look.take(observed(given.input_key, given.stage, method.observations, look.tensors))
     return views
 
 

@@ -97,7 +97,7 @@ def measure_sensitivity(
 
     if any(method.sums(linear.role) for linear in linears):
         walker = make_walker(model, blocks, read, method.sums, context.device, list(linears), method.true_sequential)
-        walker.alone([groups[name] for name in missing], compress, look)
+        walker.compress_each_alone([groups[name] for name in missing], compress, look)
     else:
         for place, name in enumerate(missing):
             for linear in groups[name]:
@@ -149,7 +149,7 @@ class _Kept:
             target.pattern,
             target.bits,
         ]
-        self.before, self.what = given.before, canonical_json([VERSION, tokens, list(given.windows.shape), *how])
+        self.before, self.what = given.input_key, canonical_json([VERSION, tokens, list(given.windows.shape), *how])
 
     def read(self, part: str) -> Losses | None:
         content = read_small(self._path(part)) if self.before else None

@@ -128,7 +128,7 @@ def _made_further(
     removed = given.stage.method != "dense"
     if training is None and removed:  # what was trained is kept without asking whether to stop
         context.progress("keep", 0, 1, whole.model)
-    details = circumstances(time.perf_counter() - started + done.spared, str(context.device))
+    details = circumstances(time.perf_counter() - started + done.reused_seconds, str(context.device))
     if training:
         details["training"] = training.as_dict()
     if done.note:
@@ -136,13 +136,13 @@ def _made_further(
     place = len(whole.stages) - 1
     reports = tuple(report.model_copy(update={"stage": place}) for report in done.reports)
     result = Result(
-        variant=describe(whole, (*(before.variant.made if before else ()), details)),
+        variant=describe(whole, (*(before.variant.stage_runs if before else ()), details)),
         footprint=footprint(model, *dense),
         layers=(*(before.layers if before else ()), *reports),
     )
     if removed:
         _keep(model, result)
-    Finished(given.before, given.stage).clear()
+    Finished(given.input_key, given.stage).clear()
     if cancelled:
         raise CancelledError(kept=result)
     if training and cached_variant(whole.key).is_dir():
@@ -153,8 +153,8 @@ def _made_further(
 def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:
     """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
     method = build_method(stage)
-    if method.reads == "calibration":
-        return calibration_windows(stage.text, context.tokenizer, stage.seed or 0)
+    if method.data_requirement == "calibration":
+        return calibration_windows(stage.required_text, context.tokenizer, stage.seed or 0)
     if isinstance(method, TrainingMethod):
         check_training(stage, method, dtype, context)
     return None
@@ -198,7 +198,7 @@ def _keep(model: PreTrainedModel, result: Result) -> None:
 def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:
     """Return the variant as results show it, with the circumstances of each stage."""
     return Variant(
-        key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, made=made
+        key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, stage_runs=made
     )
 
 

@@ -83,7 +83,7 @@ class Walker:
             self.hidden = [_spilled(hidden) for hidden in self.hidden]
 
     @property
-    def parts(self) -> int:
+    def n_micro_batches(self) -> int:
         """How many micro-batches there are."""
         return len(self.hidden)
 
@@ -108,7 +108,7 @@ class Walker:
             block.to(home)
 
     @torch.no_grad()
-    def alone(self, groups: Sequence[Sequence[Linear]], compress: Compress, look: Callable[[int], None]) -> None:
+    def compress_each_alone(self, groups: Sequence[Sequence[Linear]], compress: Compress, look: Callable[[int], None]) -> None:
         """Compress groups of linears one after the other, each on what the blocks before it give as they are.
 
         The linears of a group are of one block. `look` gets the place of the group whose linears are compressed, and

@@ -31,7 +31,7 @@ def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | Non
     1 bit a weight says which are; 2:4, where that is its pattern, 2 kept of 4 with a 2-bit index each.
     """
     kept = int(torch.count_nonzero(weight))
-    each, beside = (BITS, 0) if grid is None else (grid.bits, grid.beside)
+    each, beside = (BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
     layouts = [each * weight.numel(), weight.numel() + each * kept]
     if pattern == (2, 4):
         layouts.append(weight.numel() // 4 * (2 * each + 2 * 2))

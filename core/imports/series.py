@@ -55,7 +55,7 @@ class ImportedVariant:
         key = VariantSpec(model=model, revision=revision, dtype=dtype, stages=stages).key
         created = datetime.now(UTC).isoformat(timespec="seconds")
         made = ({**details, "created": created},)
-        return Variant(key=key, model=model, revision=revision, dtype=dtype, stages=stages, made=made)
+        return Variant(key=key, model=model, revision=revision, dtype=dtype, stages=stages, stage_runs=made)
 
 
 @dataclass(frozen=True)

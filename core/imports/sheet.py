@@ -41,7 +41,7 @@ Cells = Mapping[str, Any]  # of a row, read; None where a cell is empty
 class Column(NamedTuple):
     """A column of the CSV: what is in it, and how a cell of it is read."""
 
-    told: str
+    description: str
     parse: Callable[[str], Any]
     needed: bool = False  # in every row
 
@@ -182,7 +182,7 @@ def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[
                 raise UserError(f"column {name}: {error}") from None
     for name, column in COLUMNS.items():
         if column.needed and read[name] is None:
-            raise UserError(f"column {name} is empty: {column.told}.")
+            raise UserError(f"column {name} is empty: {column.description}.")
     if read["ratio"] is not None and read["pattern"]:
         raise UserError("column pattern: a ratio is given, too, and a pattern fixes it; leave one of both empty.")
     series = ImportedVariant(
@@ -208,7 +208,7 @@ def _measurement(read: Cells) -> Measurement:
     dtype = read["dtype"] or UNKNOWN
     needed, foreign = ("fewshot", ("window", "windows")) if task else ("window", ("limit", "fewshot", "version"))
     if read[needed] is None:
-        raise UserError(f"column {needed} is empty: {COLUMNS[needed].told}.")
+        raise UserError(f"column {needed} is empty: {COLUMNS[needed].description}.")
     if given := [name for name in foreign if read[name] is not None]:
         raise UserError(
             f"column {given[0]}: {dataset} is a {'task' if task else 'text'}, which has none; leave it empty."

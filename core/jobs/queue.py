@@ -143,7 +143,7 @@ class Queue:
         self._check_ended(job_id, "it is still active")
         return self.submit(self.job(job_id).spec)
 
-    def go_on(self, job_id: int) -> int:
+    def resume(self, job_id: int) -> int:
         """Queue an ended job again whose training was cut short, to be trained to its end; return the new job's id."""
         self._check_ended(job_id, "it is still active")
         self.store.delete_cut_short(self.job(job_id).spec.variant.key)

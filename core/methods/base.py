@@ -37,21 +37,21 @@ class Method:
     formulas: ClassVar[tuple[str, ...]]  # in LaTeX: what decides, and what becomes of the weights
     symbols: ClassVar[Mapping[str, str]] = {}  # what signs in them mean that `core.methods.formulas` does not say
     version: ClassVar[int] = 1
-    reads: Reads = "nothing"
+    data_requirement: Reads = "nothing"
     draws: ClassVar[bool] = False  # whether it draws random numbers, which it may do only from `generator`
     takes_amount: ClassVar[bool] = True  # whether it removes weights, so that a ratio or a pattern is asked for
-    by_layer: ClassVar[bool] = False  # whether some of the linears can be selected
-    patterns: ClassVar[bool] = False  # whether n:m patterns are possible
-    bits: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
-    factors: ClassVar[tuple[float, ...]] = ()  # how many times smaller is offered, where that is asked for
-    mixes_bits: ClassVar[bool] = False  # whether linears may get different ones, so that only their mean is asked for
+    selects_layers: ClassVar[bool] = False  # whether some of the linears can be selected
+    supports_nm: ClassVar[bool] = False  # whether n:m patterns are possible
+    bit_choices: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
+    factor_choices: ClassVar[tuple[float, ...]] = ()  # how many times smaller is offered, where that is asked for
+    mixed_precision: ClassVar[bool] = False  # whether linears may get different ones, so that only their mean is asked for
     ratio_kind: ClassVar[RatioKind] = "sparsity"
-    keeps: ClassVar[Keeps] = "all"
-    touches: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards
+    preserves: ClassVar[Keeps] = "all"
+    modifies: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards
     highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
     # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
     colour: ClassVar[int]
-    mark: ClassVar[str]
+    marker: ClassVar[str]
     dash: ClassVar[str] = "solid"
     parameters: MethodParameters  # a subclass with a class of its own says so here, too
     Parameters: ClassVar[type[MethodParameters]] = MethodParameters
@@ -61,13 +61,13 @@ class Method:
         self.seed = seed or 0
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
         """Return the method with its parameters; of another class where these, or what the `pattern` of its amount
         says, decide how it is carried out."""
         return cls(parameters, seed)
 
     @classmethod
-    def parsed(cls, settings: Mapping[str, Any]) -> MethodParameters:
+    def parse_parameters(cls, settings: Mapping[str, Any]) -> MethodParameters:
         """Return validated parameters; values may be text. A `UserError` names the first that does not fit."""
         fields = cls.Parameters.model_fields
         for name in settings:
@@ -102,7 +102,7 @@ class Method:
     @property
     def seeded(self) -> bool:
         """Whether the seed decides the result, so that it is part of the key."""
-        return self.draws or self.reads != "nothing"
+        return self.draws or self.data_requirement != "nothing"
 
     def generator(self, name: str | None = None) -> Generator:
         """Create a random generator from the seed.
@@ -133,12 +133,12 @@ class Method:
         return ()
 
     @property
-    def rounds(self) -> frozenset[Place]:
+    def quantised_places(self) -> frozenset[Place]:
         """What lies on a grid afterwards, off which a later stage would take it that touches it."""
         return frozenset()
 
     @property
-    def tells_first(self) -> str:
+    def first_progress_step(self) -> str:
         """What the stage reports progress of first, which takes longest or tells its pace soonest."""
         return "observe" if self.observations else "compress"
 
@@ -157,7 +157,7 @@ class Method:
         """Return the floating-point operations of the stage on a model of this shape."""
         raise NotImplementedError
 
-    def rounding(self, blocks: int, inputs: int) -> float:
+    def ratio_tolerance(self, blocks: int, inputs: int) -> float:
         """Return by how much of a model of so many blocks, and inputs of the narrowest linear, rounding may miss."""
         return 0.0
 

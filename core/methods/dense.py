@@ -24,7 +24,7 @@ class Dense(Method):
     formulas = ("W' = W",)
     takes_amount = False
     colour = NEUTRAL
-    mark = "star"
+    marker = "star"
     dash = "dot"
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -47,7 +47,7 @@ class SymmetricScales(Method):
 
     @classmethod
     def settings_at(cls, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        by_range = version <= cls.version and cls(cls.parsed(parameters))._symmetric
+        by_range = version <= cls.version and cls(cls.parse_parameters(parameters))._symmetric
         return {**parameters, "grid": "range"} if by_range else dict(parameters)
 
     def stored_parameters(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class SymmetricScales(Method):
 
     @property
     def _symmetric(self) -> bool:
-        return bool(self.rounds) and self.parameters.symmetric
+        return bool(self.quantised_places) and self.parameters.symmetric
 
 
 def check_groups(linears: Sequence[Linear], size: int) -> None:

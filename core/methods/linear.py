@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class LinearMethod(Method):
     """Compresses one linear after the other, each by itself. Subclasses override `compress`."""
 
-    by_layer = True
-    keeps: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
+    selects_layers = True
+    preserves: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
     # Each linear is kept as it is done, so that an interrupted stage goes on; of what gives a weight and its zeros.
     resumes: ClassVar[bool] = False

@@ -14,7 +14,7 @@ class TransformMethod(Method):
     """Writes the model in another way that suits later stages; what it computes stays the same, and nothing goes."""
 
     takes_amount = False
-    keeps = "nothing"  # a rotation mixes zeros with the rest
+    preserves = "nothing"  # a rotation mixes zeros with the rest
 
     def rotation(self, width: int) -> Tensor:
         """Return the orthogonal matrix (width, width), fp64, that hidden states are turned by."""

@@ -22,7 +22,7 @@ class Reconstruction(LinearMethod):
 
     family = "reconstruction"
     takes_amount = False
-    keeps = "all"
+    preserves = "all"
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raise `UserError` where no linear is masked."""

@@ -34,7 +34,7 @@ class DynamicGroups:
         grid = self.grids[place // self.size]
         return grid.nearest_of(column, grid.scale[:, 0], None if grid.zero is None else grid.zero[:, 0])
 
-    def found(self) -> Grid:
+    def result_grid(self) -> Grid:
         """Return the grids of all groups as one."""
         grids = [self.grids[place] for place in sorted(self.grids)]
         zeros = [grid.zero for grid in grids if grid.zero is not None]

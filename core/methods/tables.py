@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class TableQuantMethod(Method):
     """Compresses the embedding, and the head where it is not tied to it. Subclasses override `compress_table`."""
 
-    touches = frozenset({"tables"})
+    modifies = frozenset({"tables"})
 
     def compress_table(self, weight: Tensor, target: Target) -> Compressed:
         """Compress one table (tokens, hidden), fp32, which may be overwritten."""

@@ -17,7 +17,7 @@ MOST_SEED = 2**31  # every generator takes it
 
 def data_requirement_of(one: StageRequest) -> Reads:
     """Return what text a stage will read. Raises `UserError` where its parameters do not fit."""
-    return _method(one).reads
+    return _method(one).data_requirement
 
 
 def seeded(one: StageRequest) -> bool:
@@ -28,8 +28,8 @@ def seeded(one: StageRequest) -> bool:
 def _method(one: StageRequest) -> Method:
     """Return the method of a stage, as its parameters make it. Raises `UserError` where these do not fit."""
     found = get_stage(one.name)
-    with one.told():
-        return found.of(found.parsed(one.settings), None)
+    with one.error_context():
+        return found.create(found.parse_parameters(one.settings), None)
 
 
 def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
@@ -43,7 +43,7 @@ def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None
     drawn = seeded(one)
     for name, value in (("text", one.text), ("seed", None if drawn else one.seed)):
         if value is not None:
-            with one.told(name):
+            with one.error_context(name):
                 nothing = "reads no text" if drawn else "reads no text and draws nothing"
                 raise UserError(f"{get_stage(one.name).label} {nothing}, so it takes no {name}.")
     return None
@@ -54,7 +54,7 @@ def resolve_chain(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple
     stages: list[Stage] = []
     for one in chain:
         stages.append(resolve_stage(one, beside, stages))
-        with one.told():
+        with one.error_context():
             check_stage_order(stages)
     return tuple(stages)
 
@@ -62,12 +62,12 @@ def resolve_chain(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple
 def resolve_stage(one: StageRequest, beside: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
     """Return the stage that is asked for after those `before`, whether or not it may follow them."""
     text = resolve_text(one, beside)
-    with one.told("seed"):
+    with one.error_context("seed"):
         seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
-    with one.told("layers"):
-        if one.layers is not None and not _method(one).by_layer:
+    with one.error_context("layers"):
+        if one.layers is not None and not _method(one).selects_layers:
             raise UserError(f"{get_stage(one.name).label} works on the whole model; leave the layers out.")
-    with one.told("@"):
+    with one.error_context("@"):
         ratio = _ratio(one, before)
         return build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers, before)
 

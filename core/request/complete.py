@@ -107,18 +107,18 @@ def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: Mo
 
 def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelShape) -> StageRequest:
     """Return a stage whose text and teacher are named by what they are, and whose layers are there."""
-    with one.told("text"):
+    with one.error_context("text"):
         text = resolve_text(one, beside)
         if text or data_requirement_of(one) != "nothing":
             text = identified_calibration(text or default_text(data_requirement_of(one) == "training", shape), shape)
-    with one.told("layers"):
+    with one.error_context("layers"):
         if one.layers is not None:
             selects(one.layers, shape.blocks, shape.linears)
     settings = one.settings
     if settings.get("teacher"):
         from core.training.teacher import identified_teacher
 
-        with one.told("teacher"):
+        with one.error_context("teacher"):
             settings = {**settings, "teacher": identified_teacher(settings["teacher"])}
     return replace(one, text=text, settings=settings)
 

@@ -38,7 +38,7 @@ def stage_work(shape: ModelShape, stage: Stage) -> float:
     indices = {block for block, _ in chosen}
     weights = round(shape.block_weights * len(chosen) / len(shape.linears))
     work = method.cost(shape.model_copy(update={"blocks": len(indices), "block_weights": weights}), text)
-    if method.reads != "calibration" or text is None:
+    if method.data_requirement != "calibration" or text is None:
         return work
     between = (max(indices) + 1 - len(indices)) / shape.blocks
     return work + between * shape.forward(text.windows * text.window, text.window)

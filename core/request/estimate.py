@@ -48,7 +48,7 @@ def cached_stages(variant: VariantSpec) -> int:
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
     speeds = lru_cache(history_of(store).speeds)  # a question of the store for each model
-    stored = store.some(keys_of(specs))
+    stored = store.get_many(keys_of(specs))
     parts = {part.model_dump_json(): part for spec in specs for part in remaining_run(spec, stored)}
     found = [
         estimate(part, speeds(part.variant.model_id), stored.get(part.variant.key) is not None)
@@ -84,7 +84,7 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
                 rows.append(("answers", steps * size / MEMORY_RATE))
         else:
             seconds = stage_work(shape, stage) / speeds.of(spec, "compress", stage)
-            rows.append((method.tells_first, seconds))
+            rows.append((method.first_progress_step, seconds))
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of(spec, "perplexity")))
     if shots := sum(prompts_work(shape, task) for task in spec.tasks):

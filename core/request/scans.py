@@ -14,7 +14,7 @@ from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
 
 def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
     """Return the one method of a variant where it compresses linear by linear and looks at no other linear first."""
-    if len(stages) != 1 or not stages[0].removes or stages[0].elsewhere:
+    if len(stages) != 1 or not stages[0].removes or stages[0].is_external:
         return None
     method = build_method(stages[0])
     if not isinstance(method, LinearMethod) or isinstance(method, Reconstruction) or method.evenly.observations:

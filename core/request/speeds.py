@@ -39,7 +39,7 @@ class WorkSample(NamedTuple):
     kind: WorkKind
     work: float  # operations
     seconds: float
-    made: tuple[Any, ...] | None = None  # what tells the making of one stage from another
+    stage_runs: tuple[Any, ...] | None = None  # what tells the making of one stage from another
 
 
 class Done(NamedTuple):
@@ -70,7 +70,7 @@ def work_samples(result: Result, shape: ModelShape) -> list[WorkSample]:
         device = how.get("device", "").partition(" ")[0]
         found.append(WorkSample(WorkKind(device, kind, dtype, method, reads), work, how.get("seconds") or 0.0, told))
 
-    for stage, how in zip(variant.stages, variant.made, strict=False):
+    for stage, how in zip(variant.stages, variant.stage_runs, strict=False):
         if "training" not in how and how.get("seconds"):
             try:
                 work = stage_work(shape, stage)
@@ -84,7 +84,7 @@ def work_samples(result: Result, shape: ModelShape) -> list[WorkSample]:
             work = shape.forward(row.details.get("tokens", 0), row.protocol["window"], head=True)
             see("perplexity", dtype, variant.method, None, work, row.details)
         elif row.metric == "acc":
-            shots = Fewshot.told(row.protocol.get("fewshot"))
+            shots = Fewshot.from_protocol(row.protocol.get("fewshot"))
             work = task_work(shape, Task(task=row.dataset, limit=row.protocol.get("limit"), fewshot=shots))
             see("tasks", dtype, variant.method, None, work, row.details)
     return found
@@ -110,10 +110,10 @@ def _by_kind(rows: Iterable[WorkSample]) -> dict[WorkKind, list[Done]]:
     found: dict[WorkKind, list[Done]] = {}
     counted: set[tuple[Any, ...]] = set()
     for row in rows:
-        if row.made is not None:
-            if row.made in counted:
+        if row.stage_runs is not None:
+            if row.stage_runs in counted:
                 continue
-            counted.add(row.made)
+            counted.add(row.stage_runs)
         if row.work and row.seconds:
             found.setdefault(row.kind, []).append(Done(row.work, row.seconds))
     return found
@@ -185,7 +185,7 @@ class History:
                 self._kept = RowCache(self.store, self._seen)
             if model not in self._sums or self._sums[model][0] != self.store.stamp(model.name):
                 known = self._kept.of(model.name)
-                rows = (row for of, rows in known.made.values() if of == model for row in rows)
+                rows = (row for of, rows in known.values.values() if of == model for row in rows)
                 self._sums[model] = known.stamp, sums(rows)
             return self._sums[model][1]
 
@@ -199,7 +199,7 @@ class History:
 
     def _seen(self, result: Result, own: bool) -> tuple[ModelId, list[WorkSample]]:
         model = result.variant.model_id
-        if not own or result.variant.elsewhere:
+        if not own or result.variant.is_external:
             return model, []
         if model not in self._shapes:
             self._shapes[model] = shape_of(*model)
@@ -209,6 +209,6 @@ class History:
 
 def _compact(rows: list[WorkSample]) -> Iterable[WorkSample]:
     """Return the measurements of one result with those of a kind together."""
-    yield from (row for row in rows if row.made is not None)
-    for kind, parts in _by_kind(row for row in rows if row.made is None).items():
+    yield from (row for row in rows if row.stage_runs is not None)
+    for kind, parts in _by_kind(row for row in rows if row.stage_runs is None).items():
         yield WorkSample(kind, sum(part.work for part in parts), sum(part.seconds for part in parts))

@@ -60,8 +60,8 @@ def pattern_ratio(before: Sequence[Stage], pattern: str) -> float:
     for stage in before:
         if stage.prunes and stage.layers is None:
             if stage.ratio_kind == "parameters":
-                present *= min(1.0, (1 - stage.share) / left)
-            left = 1 - stage.share
+                present *= min(1.0, (1 - stage.required_ratio) / left)
+            left = 1 - stage.required_ratio
     return 1 - kept / group if present == 1 else round(1 - present * kept / group, RATIO_PLACES)
 
 
@@ -77,7 +77,7 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
         method = build_method(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        rounded = next((left for stage in before if (left := build_method(stage)).rounds & method.touches), None)
+        rounded = next((left for stage in before if (left := build_method(stage)).quantised_places & method.modifies), None)
         if rounded and not isinstance(method, Recovery):  # which rounds again in every step
             raise UserError(
                 f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
@@ -91,9 +91,9 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
             for earlier in (*prepared, *before):
                 if reason := _unfit(earlier, later):
                     raise UserError(f"{build_method(later).label} {reason}; put it first, or leave it out.")
-            most = max((stage.share for stage in before if _comparable(stage, later)), default=0.0)
-            if later.share < most:
-                asked = later.pattern or f"{later.share:g}"
+            most = max((stage.required_ratio for stage in before if _comparable(stage, later)), default=0.0)
+            if later.required_ratio < most:
+                asked = later.pattern or f"{later.required_ratio:g}"
                 raise UserError(
                     f"{later.method}@{asked} is less than the {100 * most:g} % that are gone already: a ratio counts "
                     "what earlier stages removed; ask for more, or leave it out."
@@ -111,13 +111,13 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
     if isinstance(left, TransformMethod):
         cuts = isinstance(method, HiddenSizeMethod | SliceMethod)
         return f"cannot cut the hidden states that {left.label} turned" if cuts else None
-    if method.bits and earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
+    if method.bit_choices and earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
         return f"has no code for the zeros that {left.label} left"
-    if isinstance(left, EmbeddingMethod) and "tables" in method.touches:
+    if isinstance(left, EmbeddingMethod) and "tables" in method.modifies:
         return f"needs a whole table of embeddings, and {left.label} left its factors"
-    if earlier.pattern and earlier.ratio_kind == "sparsity" and method.keeps != "all":
+    if earlier.pattern and earlier.ratio_kind == "sparsity" and method.preserves != "all":
         return f"would not keep the {earlier.pattern} pattern that {left.label} left"
-    if earlier.ratio_kind == "sparsity" and method.keeps == "nothing":
+    if earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
         return f"would mix the zeros that {left.label} left"
     if isinstance(left, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
         return f"needs whole matrices, and {left.label} left products of two"
@@ -137,18 +137,18 @@ def _ratio(
         if ratio or pattern:
             raise UserError(f"{method.name} has nothing removed; leave ratio and pattern out.")
         return None
-    if method.bits:
+    if method.bit_choices:
         gone = 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
         if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
             raise UserError(f"{method.label} has no ratio; give bits a weight, such as {method.name}@{DEFAULT_BITS}.")
         return gone
-    if method.factors:
+    if method.factor_choices:
         gone = round(1 - 1 / factor_of(method, pattern or DEFAULT_FACTOR), RATIO_PLACES)
         if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
             raise UserError(f"{method.label} has no ratio; give a factor, such as {method.name}@{DEFAULT_FACTOR}.")
         return gone
     if pattern is not None:
-        if not method.patterns:
+        if not method.supports_nm:
             raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
         gone = pattern_ratio(before, pattern)
         if ratio is not None and abs(ratio - gone) > 1e-9:
@@ -170,9 +170,9 @@ def check_ratio(ratio: float) -> float:
 
 def default_amount(method: type[Method]) -> str | None:
     """Return what stands for the ratio of a method where nothing is asked for: bits, or a factor; None of others."""
-    if method.bits:
+    if method.bit_choices:
         return DEFAULT_BITS
-    return DEFAULT_FACTOR if method.factors else None
+    return DEFAULT_FACTOR if method.factor_choices else None
 
 
 def build_stage(
@@ -190,8 +190,8 @@ def build_stage(
     `before` are the stages that it follows, which decide what an N:M pattern comes to.
     """
     found = get_stage(method)
-    wanted = found.of(found.parsed(settings or {}), seed, pattern)
-    reads_text = wanted.reads != "nothing"
+    wanted = found.create(found.parse_parameters(settings or {}), seed, pattern)
+    reads_text = wanted.data_requirement != "nothing"
     if reads_text:
         if calibration is None:
             raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
@@ -207,7 +207,7 @@ def build_stage(
         parameters=wanted.stored_parameters(),
         calibration=calibration if reads_text else None,
         seed=seed if wanted.seeded else None,
-        layers=layers if wanted.by_layer else None,
+        layers=layers if wanted.selects_layers else None,
     )
 
 
@@ -244,7 +244,7 @@ def build_run(
 def variant_spec(variant: Variant) -> VariantSpec:
     """Return what makes a stored variant; a `UserError` where this version cannot make it or would make another."""
     name = f"Variant {variant.key[:12]}"
-    if variant.elsewhere:
+    if variant.is_external:
         raise UserError(f"{name} was {variant.method}: how it was made is not known, so it cannot be made here.")
     for place, stage in enumerate(variant.stages):
         try:

@@ -18,7 +18,7 @@ WITH_CONVOLUTIONS = "audio and vision encoders, such as Whisper, wav2vec2, ResNe
 
 def on_convolutions(method: Method | type[Method]) -> bool:
     """Whether a method is for models that have convolutions."""
-    return "convolutions" in method.touches
+    return "convolutions" in method.modifies
 
 
 def needs_convolutions(method: Method | type[Method]) -> UserError:
@@ -36,7 +36,7 @@ def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measure
     kind = encoder_of(config_of(source))
     for one in chain:
         method = get_stage(one.name)
-        with one.told():
+        with one.error_context():
             if kind is None and on_convolutions(method):
                 raise needs_convolutions(method)
             if kind is not None and not on_convolutions(method) and method.name != DENSE:

@@ -95,7 +95,7 @@ def _filled(chain: Sequence[StageRequest], targets: Sequence[Amount]) -> list[tu
         return [tuple(chain)]
     if not targets:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
-    return [tuple(stage.filled(*target) if stage.open else stage for stage in chain) for target in targets]
+    return [tuple(stage.with_amount(*target) if stage.open else stage for stage in chain) for target in targets]
 
 
 def _last(chain: Sequence[StageRequest]) -> Amount:

@@ -52,7 +52,7 @@ class Format(ABC):
             raise unknown(f"type of {self.label}", text, self.types)
         return found
 
-    def told(self, kind: str) -> str:
+    def type_name(self, kind: str) -> str:
         """Return how users write a type."""
         return next((name for name, stored in self.types.items() if stored == kind), kind)
 

@@ -30,7 +30,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     texts += [f"seed {beside.seed}" if beside.seed is not None else None]
     model = typed_name(variant.model_id)
     command = ["slimscope", "run", model, format_chain(variant.stages), *default_flags(beside)]
-    command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.told(kind)]
+    command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.type_name(kind)]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
@@ -45,7 +45,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         "",
         *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
-        f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {form.told(kind)}.",
+        f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {form.type_name(kind)}.",
         *filter(None, [embedding_words(result)]),
         "",
         *made.notes,

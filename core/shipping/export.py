@@ -33,7 +33,7 @@ def export(
     """
     form.check(result.variant)
     wanted = None if tokenizer is None else expected(model, tokenizer)
-    told = f"{form.label} {form.told(kind)}"
+    told = f"{form.label} {form.type_name(kind)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as temporary:

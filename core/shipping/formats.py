@@ -45,4 +45,4 @@ def size_of(result: Result, form: Format, kind: str) -> str:
 
 
 def _words(form: Format, kind: str) -> str:
-    return form.told(kind) if form is FORMATS[0] else f"{form.label} {form.told(kind)}"
+    return form.type_name(kind) if form is FORMATS[0] else f"{form.label} {form.type_name(kind)}"

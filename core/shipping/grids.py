@@ -14,7 +14,7 @@ def last_grid(variant: Variant | VariantSpec, place: Place = "linears") -> tuple
     """
     for stage in reversed(variant.stages):
         method = build_method(stage)
-        if place not in method.rounds:
+        if place not in method.quantised_places:
             continue
         settings = method.parameters
         bits = parse_bits(stage.pattern or "") or getattr(settings, "bits", None)

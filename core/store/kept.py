@@ -18,7 +18,7 @@ class CachedRows(NamedTuple, Generic[Value]):
     """What is made of a model's results at one state of the store."""
 
     stamp: tuple
-    made: dict[str, Value]  # by the variants' keys, in the order of `Store.results`
+    values: dict[str, Value]  # by the variants' keys, in the order of `Store.results`
     warnings: tuple[str, ...]  # as of `Store.read`, but for layers, which are not read
 
 
@@ -58,7 +58,7 @@ class RowCache(Generic[Value]):
         changes = self.store.changes(model)
         stale = {key for key, change in changes.items() if key not in entries or entries[key].changed != change}
         new: dict[str, _Entry[Value]] = {}
-        for key, result, told in self.store.each(stale):
+        for key, result, told in self.store.iter_local(stale):
             new[key] = _Entry(changes[key], self.make(result, True) if result else None, told)
         entries = {key: (new if key in stale else entries)[key] for key in changes if key in new or key not in stale}
         self._entries[model] = entries

@@ -45,7 +45,7 @@ def _result(row: Mapping[Any, Any]) -> Result:
     spec = VariantSpec(model=model, revision=PUBLISHED, stages=stages)
     told = {name: row[name] for name in ("paper", "table", "note", "url")}
     variant = Variant(
-        key=spec.key, model=model, revision=PUBLISHED, dtype=spec.dtype, stages=stages, made=(told,) * len(stages)
+        key=spec.key, model=model, revision=PUBLISHED, dtype=spec.dtype, stages=stages, stage_runs=(told,) * len(stages)
     )
     return Result(variant=variant, footprint=None, measurements=(_measurement(row),))
 

@@ -97,8 +97,8 @@ def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result
         variant = schema1.renewed(written) if written else None
     else:
         variant = read("The stored variant", Variant, row.variant)
-    counted = variant is not None and not variant.elsewhere
-    if variant and variant.elsewhere:
+    counted = variant is not None and not variant.is_external
+    if variant and variant.is_external:
         again = "import it again"
     footprint = read("The footprint of the stored variant", Footprint, row.footprint) if counted else None
     if variant is None or (counted and footprint is None):

@@ -77,7 +77,7 @@ def renewed(old: Variant) -> results.Variant:
         revision=old.revision,
         dtype=old.dtype,
         stages=_stages(old),
-        made=(*({} for _ in old.stages[1:]), old.details),
+        stage_runs=(*({} for _ in old.stages[1:]), old.details),
     )
 
 

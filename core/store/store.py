@@ -145,7 +145,7 @@ class Store:
         with self.begin() as connection:
             return dict(map(tuple, connection.execute(rows.order_by(variants.c.changed))))
 
-    def each(self, keys: Collection[str]) -> Iterator[ParsedRow]:
+    def iter_local(self, keys: Collection[str]) -> Iterator[ParsedRow]:
         """Yield the results of those of the variants that have numbers of the user's own, without layers of these."""
         rows = select(variants.c.key, variants.c.variant, variants.c.footprint, literal("[]").label("layers"))
         numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
@@ -158,11 +158,11 @@ class Store:
                 merged = results[key].updated(result) if result and key in results else result
                 yield ParsedRow(key, merged, warnings)
 
-    def some(self, keys: Collection[str]) -> dict[str, Result]:
+    def get_many(self, keys: Collection[str]) -> dict[str, Result]:
         """Return the results of those of the variants that there are, without the user's own layers."""
         results = shipped.read_measured().results
         found = {key: results[key] for key in keys if key in results}
-        return found | {key: result for key, result, _ in self.each(keys) if result}
+        return found | {key: result for key, result, _ in self.iter_local(keys) if result}
 
     def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
         """Store the outcomes behind a measurement, one row a document."""

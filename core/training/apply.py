@@ -38,7 +38,7 @@ def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context
     """
     teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
     method.check(model, teacher)
-    found = method.examples(given.stage.text, context.tokenizer, teacher, context.progress)
+    found = method.examples(given.stage.required_text, context.tokenizer, teacher, context.progress)
     if not method.compares:
         teacher.unload()  # its memory is needed
 
@@ -55,7 +55,7 @@ def prune_while_training(
 
     Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
     """
-    found = read_examples(given.stage.text, context.tokenizer, method.seed)
+    found = read_examples(given.stage.required_text, context.tokenizer, method.seed)
     pruning = method.pruning(find_blocks(model), given.share)
 
     def loss(batch: Batch) -> Tensor:
@@ -68,9 +68,9 @@ def prune_while_training(
 def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Context) -> None:
     """Raise `UserError` where a stage has too little text, or a teacher that does not fit."""
     if isinstance(method, Recovery):
-        method.check_text(stage.text, context.tokenizer, teacher_of(method, dtype, context))
+        method.check_text(stage.required_text, context.tokenizer, teacher_of(method, dtype, context))
     else:
-        read_examples(stage.text, context.tokenizer, method.seed)
+        read_examples(stage.required_text, context.tokenizer, method.seed)
 
 
 def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:

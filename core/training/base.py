@@ -104,7 +104,7 @@ class TrainingHook(Protocol):
         """Act after a step's gradients are there, before they are used; `spent` is the share of the budget."""
         ...
 
-    def settled(self, spent: float) -> bool:
+    def is_final(self, spent: float) -> bool:
         """Whether the weights are of the kind that is asked for, so that they may be kept as the best."""
         ...
 
@@ -145,7 +145,7 @@ class TeacherParameters(RecoveryParameters):
 class TrainingMethod(Method):
     """A stage that trains adapters on every block linear and merges them."""
 
-    reads = "training"
+    data_requirement = "training"
     draws = True  # the order of examples, adapters and dropout
     parameters: RecoveryParameters
     Parameters = RecoveryParameters
@@ -185,9 +185,9 @@ class TrainingMethod(Method):
 class TrainPruneMethod(TrainingMethod):
     """Prunes the model while it is trained. It is drawn like what it prunes by, trained afterwards."""
 
-    keeps = "zeros"
+    preserves = "zeros"
 
-    mark = "cross"
+    marker = "cross"
     dash = TRAINED_DASH
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:

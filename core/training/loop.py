@@ -92,7 +92,7 @@ def train(
                     run.save(checkpoint)
                     saved = time.perf_counter()
             run.training.ended = "no improvement" if run.spent < 1 else "budget"
-            while during and not during.settled(1.0):  # the time was up before what is due at its end was done
+            while during and not during.is_final(1.0):  # the time was up before what is due at its end was done
                 run.step(loss, learning_rate, device, 1.0)
                 run.evaluated = EVALUATIONS - 1
                 run.evaluate_at(1.0)
@@ -193,7 +193,7 @@ class _Run:
             self.training.losses.append([self.training.steps, sum(self.recent) / len(self.recent)])
             self.recent.clear()
         self.training.held_out.append([self.training.steps, value])
-        if self.during and not self.during.settled(spent):
+        if self.during and not self.during.is_final(spent):
             pass  # not what was asked for yet, however good
         elif value < self.lowest:
             self.best, self.worse, self.training.best_step = weights_of(self.parameters), 0, self.training.steps

@@ -48,11 +48,11 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     there = points["ratio"][points["pattern"].isna()].dropna()
     ratios = sorted({*GRID, *(round(float(ratio), 6) for ratio in there)})
     wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
-    if method.bits:
-        wanted = [(f"{bits}bit", 1.0) for bits in method.bits]  # which hold zeros, be they few or many
-    if method.factors:
-        wanted = [(f"{factor:g}x", 1.0) for factor in method.factors]  # of what no other method removes
-    if method.patterns:
+    if method.bit_choices:
+        wanted = [(f"{bits}bit", 1.0) for bits in method.bit_choices]  # which hold zeros, be they few or many
+    if method.factor_choices:
+        wanted = [(f"{factor:g}x", 1.0) for factor in method.factor_choices]  # of what no other method removes
+    if method.supports_nm:
         wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
     start = stages[last].amount_place
     chains = [f"{name[:start]}{text}{name[start:]}" for text, share in wanted if share > gone]

@@ -35,7 +35,7 @@ def stage_table(result: Result) -> pd.DataFrame:
     share = block_share(result)
     gone = math.nan if share is None else 0.0
     for place, stage in enumerate(variant.stages):
-        made = variant.made[place] if place < len(variant.made) else {}
+        made = variant.stage_runs[place] if place < len(variant.stage_runs) else {}
         layers = [layer for layer in result.layers if layer.stage == place]
         errors = [(layer.error, layer.name) for layer in layers if layer.error is not None]
         if stage.prunes:

@@ -106,7 +106,7 @@ def _quality_limit(budget: Budget, dense: pd.DataFrame, quality: Quality) -> flo
 def _limit_words(budget: Budget, cost: Axis, quality: Quality) -> tuple[str, str]:
     """Return what stands at the limits of the two axes, empty where there is none."""
     asked, column = limits(budget), "times_dense" if quality.lower else quality.column
-    most, best = (LIMITS[name].said(asked[name]) if name in asked else "" for name in (cost.column, column))
+    most, best = (LIMITS[name].format(asked[name]) if name in asked else "" for name in (cost.column, column))
     return most, best
 
 

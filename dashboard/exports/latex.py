@@ -88,7 +88,7 @@ def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, labe
 
 def _legend(pivots: Sequence[Pivot]) -> str:
     """Say what the signs of a table mean."""
-    paired = any(pivot.apart for pivot in pivots)
+    paired = any(pivot.is_distinguishable for pivot in pivots)
     how = " by a paired test after Holm or, where there is none," if paired else ""
     said = f"{BOLD}{how} as it lies within the error."
     if not any(cell.error == cell.error for pivot in pivots for cell in pivot.cells.values()):

@@ -139,7 +139,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
             difference = chosen_as == DIFFERENCE
     tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
     rows = _rows(compared, shown, difference)
-    caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.made_with}"
+    caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.data_caption}"
     caption += _explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any()))
     item = widgets.show_chart(
         "explore_accuracy",
@@ -163,8 +163,8 @@ def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, differen
     """Return the accuracies, or what is lost of them, as papers print them: variant by task."""
     apart = significance_of_best(rows)
     if difference:
-        return Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", apart=apart, error_is=HALF)
-    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", apart=apart)
+        return Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=apart, error_is=HALF)
+    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=apart)
 
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:

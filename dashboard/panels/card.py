@@ -64,15 +64,15 @@ def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Any]:
     """
     method = get_stage(stage.name)
     ratio = DEFAULT_RATIO if first and stage.ratio is None else stage.ratio
-    with stage.told():
+    with stage.error_context():
         fields = forms.fill_parameters(method, key(card, "of"), stage.settings)
     own = {
         "method": stage.name,
         "kind": "pattern" if stage.pattern else "ratio",
         "ratio": ratio,
         "pattern": stage.pattern or PATTERNS[0],
-        "bits": stage.pattern if method.bits and stage.pattern else DEFAULT_BITS,
-        "factor": stage.pattern if method.factors and stage.pattern else DEFAULT_FACTOR,
+        "bits": stage.pattern if method.bit_choices and stage.pattern else DEFAULT_BITS,
+        "factor": stage.pattern if method.factor_choices and stage.pattern else DEFAULT_FACTOR,
         "layers": stage.layers or "",
         "text": str(stage.text) if stage.text else "",
         "seed": stage.seed,
@@ -100,14 +100,14 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
     """Ask how much is to be gone after the stage: a ratio, or a pattern, bits or a factor where the method has them."""
     if not method.takes_amount:
         return ""
-    if method.bits:
+    if method.bit_choices:
         st.session_state.setdefault(key(card, "bits"), DEFAULT_BITS)
-        offered = [f"{bits}bit" for bits in method.bits]
+        offered = [f"{bits}bit" for bits in method.bit_choices]
         asked = st.session_state[key(card, "bits")]
-        told = " A mean between, such as 3.5bit, can be typed into the chain." if method.mixes_bits else ""
+        told = " A mean between, such as 3.5bit, can be typed into the chain." if method.mixed_precision else ""
         bits = st.segmented_control(
             "Bits a weight",
-            offered if asked in offered or not method.mixes_bits else [*offered, asked],
+            offered if asked in offered or not method.mixed_precision else [*offered, asked],
             required=True,
             key=key(card, "bits"),
             **KEPT,
@@ -115,11 +115,11 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             help=f"Of the linear layers inside the blocks, without the scales that groups of inputs share.{told}",
         )
         return f"@{bits}"
-    if method.factors:
+    if method.factor_choices:
         st.session_state.setdefault(key(card, "factor"), DEFAULT_FACTOR)
         factor = st.selectbox(
             "Times smaller",
-            [f"{factor:g}x" for factor in method.factors],
+            [f"{factor:g}x" for factor in method.factor_choices],
             key=key(card, "factor"),
             accept_new_options=True,
             **KEPT,
@@ -128,7 +128,7 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
         return "@" + quoted(factor)
     with st.container(horizontal=True):
         kind: str | None = "ratio"
-        if method.patterns:
+        if method.supports_nm:
             st.session_state.setdefault(key(card, "kind"), kind)
             kind = st.segmented_control(
                 "Remove",
@@ -175,8 +175,8 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
     """
     state = st.session_state
     layers, own_text, own_seed = (key(card, field) for field in ("layers", "text", "seed"))
-    may_read = method().reads != "nothing"
-    by_layer = method.by_layer or bool(state.get(layers))
+    may_read = method().data_requirement != "nothing"
+    by_layer = method.selects_layers or bool(state.get(layers))
     if not (method.Parameters.model_fields or by_layer or may_read or state.get(own_text) or state.get(own_seed)):
         return {}, "nothing"
     with st.expander("Parameters", key=key(card, "parameters")):
@@ -221,4 +221,4 @@ def _reads(method: type[Method], parameters: Mapping[str, str]) -> Reads:
     try:
         return data_requirement_of(StageRequest(method.name, settings=parameters))
     except UserError:
-        return method().reads
+        return method().data_requirement

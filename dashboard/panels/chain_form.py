@@ -46,7 +46,7 @@ class Chain(NamedTuple):
         return {part.reads for part in self.parts if not part.own_text}
 
     @property
-    def drawn(self) -> bool:
+    def uses_seed(self) -> bool:
         """Whether a stage draws anything by the seed that is given for all."""
         return any((part.reads != "nothing" or part.method.draws) and not part.own_seed for part in self.parts)
 

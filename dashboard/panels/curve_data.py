@@ -59,7 +59,7 @@ def curve_data(shown: Shown) -> Described:
     """Return the points of the curve with their hover texts, and the chart's caption, export and label."""
     chosen, lit = shown.chosen, shown.lit
     protocol = chosen.measured["protocol"].iloc[0]
-    caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.made_with}"
+    caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.data_caption}"
     caption += curve.explained(lit, shown.dense)
     best = lit.iloc[int(lit["value"].argmin())]
     alt = f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of "
@@ -86,7 +86,7 @@ def points_data(shown: Shown) -> Described:
     accuracies = adjust_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
     table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]
-    caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.made_with}"
+    caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.data_caption}"
     caption += " Every point of the curve beside the dense model."
     if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
         caption += " Intervals are of paired differences, not adjusted: the same windows or documents, read by both."

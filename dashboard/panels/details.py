@@ -112,10 +112,10 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
         st.caption(told)
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
         st.caption("Its zeros save memory and no time: they are multiplied with as other weights are, also in 2:4.")
-    if not result.variant.elsewhere:
+    if not result.variant.is_external:
         _make_again(result)
     with st.container(horizontal=True):
-        if not result.variant.elsewhere:
+        if not result.variant.is_external:
             _export(result)
             offer_scan(result)
         if result.variant.key in data.store().local_keys():
@@ -144,7 +144,7 @@ def _facts(result: Result) -> list[str]:
         told = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million parameters that are not zero"}
         stated = [form.format(details[name]) for name, form in told.items() if name in details]
         return ["made and measured elsewhere", f"imported on {details.get('created', '?')[:10]}", *stated]
-    seconds = [stage["seconds"] for stage in result.variant.made if "seconds" in stage]
+    seconds = [stage["seconds"] for stage in result.variant.stage_runs if "seconds" in stage]
     facts = [
         f"made in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
@@ -169,7 +169,7 @@ def _make_again(result: Result) -> None:
 def _stages(point: Point) -> list[Item]:
     """Show what each stage cost, removed and did to the layers."""
     variant = point.result.variant
-    if variant.elsewhere or (variant.method == DENSE and len(variant.stages) == 1):
+    if variant.is_external or (variant.method == DENSE and len(variant.stages) == 1):
         return []
     table = stages.stage_table(point.result)
     caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "
@@ -198,7 +198,7 @@ ENDED = {
 def _trainings(point: Point) -> list[Item]:
     """Show how the losses went of each stage that trained."""
     variant = point.result.variant
-    pairs = enumerate(zip(variant.stages, variant.made, strict=False))
+    pairs = enumerate(zip(variant.stages, variant.stage_runs, strict=False))
     trained = [(place, stage, made["training"]) for place, (stage, made) in pairs if "training" in made]
     return [_training(point, *one, several=len(trained) > 1) for one in trained]
 

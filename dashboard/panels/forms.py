@@ -43,7 +43,7 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
 
 def fill_parameters(method: type[Method], prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return by key what the inputs are to hold. A `UserError` names a number that no input can."""
-    values = method.parsed(settings).model_dump()
+    values = method.parse_parameters(settings).model_dump()
     for name, value in values.items():
         if isinstance(value, int | float) and not abs(value) <= LARGEST:
             raise UserError(

@@ -82,7 +82,7 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
     chains = tuple(dict.fromkeys(line.strip() for line in (text or usual).splitlines() if line.strip()))
     stages: list[StageRequest] = []
     box = st.container()
-    with box, mistakes.told():
+    with box, mistakes.catch():
         for chain in chains:
             stages += parse(chain)
     open_ones = [stage for stage in stages if stage.open]
@@ -93,8 +93,8 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
 def _fixed(stages: Sequence[StageRequest]) -> list[str]:
     """Return the bits a weight, and the factors, that some of the stages can be asked for."""
     methods = [get_stage(stage.name) for stage in stages]
-    bits = sorted({bits for method in methods for bits in method.bits})
-    factors = sorted({factor for method in methods for factor in method.factors})
+    bits = sorted({bits for method in methods for bits in method.bit_choices})
+    factors = sorted({factor for method in methods for factor in method.factor_choices})
     return [*(f"{one}bit" for one in bits), *(f"{one:g}x" for one in factors)]
 
 
@@ -109,7 +109,7 @@ def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
         "bits a weight, such as 4bit, or of what makes the embedding smaller factors, such as 2x.",
         **HELD,
     )
-    with mistakes.told():
+    with mistakes.catch():
         if not chosen:
             raise UserError("Choose at least one amount, such as 0.5 or 2:4: a chain leaves its amount open.")
         amounts = tuple(parse_amount(text.strip()) for text in chosen)
@@ -130,7 +130,7 @@ def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
         help="Each draws its own text, and what training draws; what draws nothing runs once.",
         **HELD,
     )
-    with mistakes.told():
+    with mistakes.catch():
         if not chosen:
             raise UserError("Choose at least one seed, such as 0.")
         return tuple(map(_seed, chosen))

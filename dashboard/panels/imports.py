@@ -155,7 +155,7 @@ def _show_columns() -> None:
         st.markdown("A header, and a row a number. Columns that are not needed may be left out, or empty.")
         st.dataframe(
             pd.DataFrame(
-                [(name, "yes" if column.needed else "", column.told) for name, column in COLUMNS.items()],
+                [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()],
                 columns=["Column", "Needed", "What is in it"],
             ),
             hide_index=True,

@@ -73,8 +73,8 @@ def _countdown(url: URL, job_id: int, attempt: int, _spec: RunSpec) -> Countdown
 def time_left(job: Job, now: float) -> float | None:
     """Return the seconds that the present stage still takes; None where that cannot be told."""
     countdown = _countdown(data.store().url, job.id, job.attempts, job.spec)
-    countdown.see(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
-    return countdown.left(now)
+    countdown.update(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
+    return countdown.seconds_left(now)
 
 
 def all_left(active: Sequence[Job], now: float) -> float | None:
@@ -299,7 +299,7 @@ def _actions(job: Job) -> None:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):
         _button("Measure what was trained", job, queue.retry)
-        _button("Go on training", job, queue.go_on)
+        _button("Go on training", job, queue.resume)
     elif job.state in ("failed", "cancelled"):
         _button("Try again", job, queue.retry)
     if not job.active:

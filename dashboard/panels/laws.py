@@ -50,7 +50,7 @@ def _show(chosen: Chosen, quality: str, groups: dict[str, Group], of: tuple, ite
     st.markdown(_said(fitted, keep))
     items[first:] = [_chart(chosen, quality, fitted), _table(chosen, fitted, keep)]
     with st.expander("What the papers found", icon=":material/menu_book:"):
-        st.markdown("\n\n".join(f"**{one.law}** ([{one.paper}]({one.link})). {one.found}" for one in FORMS))
+        st.markdown("\n\n".join(f"**{one.law}** ([{one.paper}]({one.link})). {one.paper_finding}" for one in FORMS))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

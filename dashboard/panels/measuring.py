@@ -79,7 +79,7 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
     if local.held_back(TEXTS, [local.named_text(name) for name in corpora]):
         mistakes.waits = True
     elif shape:
-        with mistakes.told():
+        with mistakes.catch():
             for one in wanted:
                 identified_perplexity(one, shape)
     return wanted
@@ -110,7 +110,7 @@ def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
         )
     shots = shots_input()
     wanted = [Task(task=name, limit=limit or None, fewshot=shots) for name in names]
-    with mistakes.told():
+    with mistakes.catch():
         for one in wanted:
             identified_task(one)
     return wanted, PRECISIONS.get(scoring)

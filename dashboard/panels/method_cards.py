@@ -90,7 +90,7 @@ def _links(method: type[Method], where: ways.Address) -> None:
 
 def facts(method: type[Method], stored: Known) -> list[str]:
     """Return what a method reads, takes and costs, and its paper, a sentence each in Markdown."""
-    found = [f"Reads {READS[method().reads]}", _amounts(method), _work(method)]
+    found = [f"Reads {READS[method().data_requirement]}", _amounts(method), _work(method)]
     if stored.took:
         found.append(stored.took + (", beside what it observes of the dense model" if method().observations else ""))
     if cited := method.citation:
@@ -104,18 +104,18 @@ def _amounts(method: type[Method]) -> str:
         return "Removes nothing: it comes first, and what the model computes stays the same"
     if not method.takes_amount:
         return "Removes nothing: it takes what an earlier stage has left"
-    if method.bits:
-        return f"Keeps {', '.join(map(str, method.bits[:-1]))} or {method.bits[-1]} bits of every block weight"
+    if method.bit_choices:
+        return f"Keeps {', '.join(map(str, method.bit_choices[:-1]))} or {method.bit_choices[-1]} bits of every block weight"
     if on_convolutions(method):
         return "Removes a share of the weights of a model's convolutions"
-    if method.factors:
-        return f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factors)} or more times smaller"
+    if method.factor_choices:
+        return f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factor_choices)} or more times smaller"
     said = "Removes a share of the block weights"
-    if method.patterns:
+    if method.supports_nm:
         said += ", or leaves N of every M, such as 2:4"
     if method.highest_offered < 1:
         said += f"; up to {format_amount(method.highest_offered, None)} is offered"
-    return said + ("; single layers can be chosen" if method.by_layer else "")
+    return said + ("; single layers can be chosen" if method.selects_layers else "")
 
 
 def _work(method: type[Method]) -> str:
@@ -126,7 +126,7 @@ def _work(method: type[Method]) -> str:
     if on_convolutions(method):
         return f"For {WITH_CONVOLUTIONS}, from a folder; a language model has no convolutions"
     facts, own = shape_from_config(BY_ID[DEFAULT_MODEL].config), method()
-    purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.reads]
+    purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.data_requirement]
     text = texts.selected_text(purpose) if purpose else None
     tokens = own.cost(facts, text) / facts.forward(1, texts.CALIBRATION.window)
     said = f"As much work as reading {_rounded(tokens)} tokens"

@@ -18,7 +18,7 @@ class FormErrors:
         self.waits = False  # for a button that lets a file or folder be read
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def catch(self) -> Iterator[None]:
         """Show a `UserError` here, under the field that was shown last."""
         try:
             yield

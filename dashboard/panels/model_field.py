@@ -53,7 +53,7 @@ def model_input(mistakes: FormErrors) -> Model:
         mistakes.waits = True
         return Model(name, None)
     given = _name_input(folder) if (folder := named_folder(name)) else None
-    with mistakes.told():
+    with mistakes.catch():
         if not name:
             raise UserError("Choose a model, or type a folder or a hub id.")
         shape = load_shape(identify(name, given))

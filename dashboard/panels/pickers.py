@@ -63,7 +63,7 @@ class Chosen:
     scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
-    def made_with(self) -> str:
+    def data_caption(self) -> str:
         """Say on which texts what is shown was calibrated and trained."""
         said = f" Calibrated on {self.calibration} where a method reads data." if self.calibration else ""
         return said + (f" Trained on {self.training} where there was a training." if self.training else "")

@@ -75,7 +75,7 @@ def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> 
         if row.dataset == dataset
         and row.metric == card(dataset).metric
         and row.protocol.get("limit") == (None if pd.isna(limit) else int(limit))
-        and (how := Fewshot.told(row.protocol.get("fewshot"))).k == k
+        and (how := Fewshot.from_protocol(row.protocol.get("fewshot"))).k == k
         and prompts_of(how) == prompts
     )
     return next(rows, None)
@@ -91,7 +91,7 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
     from core.evaluation.demonstrations.prompts import Prompt
     from core.evaluation.demonstrations.read import reading
 
-    how = Fewshot.told(row.protocol.get("fewshot"))
+    how = Fewshot.from_protocol(row.protocol.get("fewshot"))
     tokenizer = load_tokenizer(identify(data.model_to_run(model))) if how.template == "chat" else None
     prompt = Prompt(
         shots=tuple(int(one) for one in around["shots"]),

@@ -53,7 +53,7 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
 def offer_scan(result: Result) -> None:
     """Let the parts of a variant that can be scanned be scanned, by a job like any other."""
     variant = result.variant
-    if variant.elsewhere or scan_method(variant.stages) is None:
+    if variant.is_external or scan_method(variant.stages) is None:
         return
     with st.popover("Find what matters", icon=":material/stacked_line_chart:"):
         st.caption("How much worse the dense model gets with one part alone compressed.")

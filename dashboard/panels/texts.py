@@ -90,7 +90,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors)
     if local.held_back(purpose.key, [local.named_text(wanted.corpus)]):
         mistakes.waits = True
     elif shape:
-        with mistakes.told():
+        with mistakes.catch():
             identified_calibration(wanted, shape)
     return wanted
 

@@ -57,7 +57,7 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
         if mine.empty:
             continue
         pruned = choices.by_share(mine)
-        along: Address = {AXIS: BY_SIZE if method.factors else BY_BITS} if pruned.empty else {}
+        along: Address = {AXIS: BY_SIZE if method.factor_choices else BY_BITS} if pruned.empty else {}
         mine = mine if pruned.empty else pruned
         mine = _most(mine, "model", DEFAULT_MODEL)
         mine = _most(mine, "family")

@@ -67,7 +67,7 @@ def perplexities_of(shown: Shown) -> Pivot:
     """Return the points as papers print them: method by amount."""
     there, order = with_dense(shown.dense, shown.lit), points.amounts(shown.lit)
     apart = significance_of_best(shown.chosen.measured)
-    return Pivot(f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, apart=apart)
+    return Pivot(f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, is_distinguishable=apart)
 
 
 def clicked(key: str, found: pd.DataFrame) -> None:

@@ -55,7 +55,7 @@ def form() -> RunRequest:
             if reads in what.reads
         }
         seeds = _seeds(what, mistakes)
-        if not (read or what.drawn):
+        if not (read or what.uses_seed):
             st.caption("Nothing of it reads a text or draws anything.")
     with group("Measured how"):
         measured = dict(measuring_inputs(model.shape, mistakes)) if model.reads_text else {}
@@ -74,7 +74,7 @@ def _switched() -> None:
 
 
 def _seeds(what: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
-    if not what.drawn:
+    if not what.uses_seed:
         return (0,)
     if isinstance(what, Series):
         return seeds_input(mistakes)
@@ -93,7 +93,7 @@ def _advanced(mistakes: FormErrors) -> dict[str, Any]:
     with st.expander("Advanced: precision, device", expanded=wrong):
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
-        with mistakes.told():
+        with mistakes.catch():
             check_device(device or "")
     return {"dtype": dtype, "device": device}
 

@@ -66,18 +66,18 @@ class Case:
 
     @property
     def all_settings(self) -> dict[str, Any]:
-        quick = QUICK if issubclass(self.method, TrainingMethod) else NARROW if self.method.bits else {}
+        quick = QUICK if issubclass(self.method, TrainingMethod) else NARROW if self.method.bit_choices else {}
         fields = self.method.Parameters.model_fields
         return {name: value for name, value in quick.items() if name in fields} | dict(self.settings)
 
     @property
     def made(self) -> Method:
-        return self.method.of(self.method.parsed(self.all_settings), 0)
+        return self.method.create(self.method.parse_parameters(self.all_settings), 0)
 
 
 def instead(method: type[Method], ratio: float) -> str | None:
     """Return the amount that stands for a ratio; None where that is asked for itself."""
-    return BITS.get(ratio) if method.bits else FACTORS.get(ratio) if method.factors else None
+    return BITS.get(ratio) if method.bit_choices else FACTORS.get(ratio) if method.factor_choices else None
 
 
 def cases(methods: Sequence[type[Method]]) -> list[Case]:
@@ -176,7 +176,7 @@ class Ground:
 
     def _apply(self, model: PreTrainedModel, stage: Stage) -> list[LayerReport]:
         windows = None
-        if stage.calibration is not None and method_of(stage).reads == "calibration":
+        if stage.calibration is not None and method_of(stage).data_requirement == "calibration":
             windows = calibration_windows(stage.calibration, self.context.tokenizer, stage.seed or 0)
         return apply(model, StageInput(stage, windows), self.context).reports
 

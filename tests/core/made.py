@@ -15,7 +15,7 @@ WANDA = Stage(method="wanda", ratio=0.5)
 
 
 def make(*measurements, key=KEY, layers=(), zeros=50, stages=(WANDA,), made=(), dtype="float32"):
-    variant = Variant(key=key, model="m", revision="r", dtype=dtype, stages=stages, made=made)
+    variant = Variant(key=key, model="m", revision="r", dtype=dtype, stages=stages, stage_runs=made)
     footprint = Footprint(
         block_weights=100,
         block_zeros=zeros,

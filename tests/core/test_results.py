@@ -18,7 +18,7 @@ SVD = Stage(method="svd", ratio=0.0, ratio_kind="parameters")
 
 
 def of(*stages, made=()):
-    return Variant(key=KEY, model="m", revision="r", dtype="float32", stages=stages, made=made)
+    return Variant(key=KEY, model="m", revision="r", dtype="float32", stages=stages, stage_runs=made)
 
 
 @pytest.mark.parametrize(

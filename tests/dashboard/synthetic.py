@@ -88,7 +88,7 @@ def chained(
         revision=revision,
         dtype="float32",
         stages=stages,
-        made=tuple(
+        stage_runs=tuple(
             {"seconds": 60.0, "device": "cpu", "peak_memory": 2e9} | ({"training": TRAINING} if trained else {})
             for trained in trains
         ),

@@ -116,12 +116,12 @@ def fit(form: Form, group: Group) -> Fit | None:
     """
     rows, unknowns = group.rows, form.unknowns(group.rows)
     asked = problem(form, group, unknowns)
-    n = int(asked.there.sum())
+    n = int(asked.is_defined.sum())
     if n <= len(unknowns):
         return None
     weights = np.zeros((1 + DRAWS, len(rows)))
-    weights[0] = asked.there
-    weights[1:, asked.there] = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), DRAWS)
+    weights[0] = asked.is_defined
+    weights[1:, asked.is_defined] = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), DRAWS)
     best, *drawn = solved(asked, weights)
     if np.isnan(best).any():
         return None
@@ -132,7 +132,7 @@ def fit(form: Form, group: Group) -> Fit | None:
         unknowns=unknowns,
         best=best,
         drawn=np.array(drawn)[~np.isnan(drawn).any(axis=1)],
-        points=int((asked.there & (rows["ratio"] > 0)).sum()),
+        points=int((asked.is_defined & (rows["ratio"] > 0)).sum()),
         by_ratio=held_out(form, group, "ratio"),
         by_model=held_out(form, group, "model") if several else None,
     )

@@ -24,7 +24,7 @@ class Form(ABC):
     law: ClassVar[str]  # as people write it
     paper: ClassVar[str]
     link: ClassVar[str]
-    found: ClassVar[str]  # what the paper says, with its protocol
+    paper_finding: ClassVar[str]  # what the paper says, with its protocol
     exponent: ClassVar[str]  # the unknown that belongs to r
     factors: ClassVar[tuple[str, ...]] = ()  # unknowns that are told as they are, and fitted as logarithms
     of_losses: ClassVar[bool] = False  # whether it has nothing to say of accuracies
@@ -63,7 +63,7 @@ class First(Form):
     name, exponent, trained = "1 + r", "b", True
     law = "L = L0^a (1 + r)^b (1 + 1/(D + 1))^c"
     paper, link = "Compression Laws for Large Language Models, first version", "https://arxiv.org/abs/2504.04342v1"
-    found = (
+    paper_finding = (
         "Over 1000 experiments on eight models of 0.5 to 14 billion parameters, structured compression only: "
         "cross-entropy rises quadratically and the accuracy of downstream tasks falls linearly; a training afterwards "
         "improves the loss by up to 55 %. As summarised: b is near 2 and near -1; SliceGPT and PruneNet at 10 to 90 %, "
@@ -99,7 +99,7 @@ class Second(Form):
     name, exponent, factors, with_dense = "1 - r", "a", ("P0",), True
     law = "Q = Q0 P0 (1 - r)^a"
     paper, link = "The same, a later version on pruning laws", "https://arxiv.org/abs/2504.04342"
-    found = (
+    paper_finding = (
         "Of an accuracy, or of 1 / ln(perplexity). By its abstract: five models of 2.7 to 13 billion parameters, "
         "unstructured, width and depth pruning, eight tasks, and an error of extrapolation below 7 %. It has no term "
         "for training."
@@ -133,7 +133,7 @@ class Third(Form):
     name, exponent, factors, of_losses = "P2", "g", ("C",), True
     law = "L = L0 + C r^-g N0^-d"
     paper, link = "P2 Law: Scaling Law for Post-Training After Model Pruning", "https://arxiv.org/abs/2411.10272"
-    found = (
+    paper_finding = (
         "Of the loss after a training, on Llama-3 and Qwen-2.5 models that were pruned by common methods; the law is "
         "said to carry over to more tokens, larger models and higher rates. As summarised: pruned in depth, in width "
         "and 2:4. Here it is fitted to models that were not trained afterwards, too, of which the paper does not speak."

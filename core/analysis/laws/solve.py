@@ -22,7 +22,7 @@ class Problem(NamedTuple):
 
     columns: np.ndarray  # (rows, unknowns), 0 where a row has no place in the form
     seen: np.ndarray  # (rows,), so, too
-    there: np.ndarray  # (rows,), whether it has
+    is_defined: np.ndarray  # (rows,), whether it has
 
 
 def problem(form: Form, group: Group, unknowns: tuple[str, ...]) -> Problem:

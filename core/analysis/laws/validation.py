@@ -28,7 +28,7 @@ def held_out(form: Form, group: Group, by: Literal["ratio", "model"]) -> HeldOut
     asked = problem(form, group, unknowns)
     compressed, of = (rows["ratio"] > 0).to_numpy(), rows[by].to_numpy(object)
     out = of == np.unique(of[compressed])[:, None]  # (refits, rows)
-    refits = solved(asked, ~out & asked.there)  # (refits, unknowns)
+    refits = solved(asked, ~out & asked.is_defined)  # (refits, unknowns)
     tested = out & compressed
     value = predicted(form, rows, refits, group.loss, unknowns)[tested]
     true = np.broadcast_to(rows["value"], tested.shape)[tested]

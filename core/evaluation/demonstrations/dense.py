@@ -34,7 +34,7 @@ class DenseModel:
         self.__dict__.pop("lm", None)
 
     @torch.inference_mode()
-    def meanings(self, texts: Sequence[str]) -> Tensor:
+    def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the mean of the last hidden states over each text's tokens, of length 1: (texts, hidden)."""
         model = self.lm.model
         found: list[Tensor] = [torch.empty(0)] * len(texts)
@@ -48,7 +48,7 @@ class DenseModel:
         return torch.stack(found)
 
     @torch.inference_mode()
-    def go_on(self, texts: Sequence[str], tokens: int, told: Callable[[int], None]) -> list[str]:
+    def generate(self, texts: Sequence[str], tokens: int, told: Callable[[int], None]) -> list[str]:
         """Return how each text is continued greedily, by at most so many tokens and to the end of the line."""
         model, ends = self.lm.model, self.tokenizer.eos_token_id
         found = [""] * len(texts)

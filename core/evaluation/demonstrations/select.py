@@ -29,7 +29,7 @@ def select_examples(
     likeness = None
     if how.k and (how.selector == "nearest" or how.order == "similar-last"):
         questions = [question(task, document) for document in (*documents, *pool)]
-        meanings = dense.meanings(questions)  # (documents + pool, hidden)
+        meanings = dense.embed(questions)  # (documents + pool, hidden)
         likeness = meanings[: len(documents)] @ meanings[len(documents) :].T  # (documents, pool)
     drawn = _drawn(how, task, documents, pool, dense, likeness)
     if likeness is None or how.order == "drawn":

@@ -42,7 +42,7 @@ def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, told: 
         ASK.format("\n\n".join(shown(task, one) for one in random.Random(draw).sample(others, min(SEEN, len(others)))))
         for draw in range(PROPOSALS)
     ]
-    proposed = sorted({said for said in dense.go_on(asked, INSTRUCTION_TOKENS, told) if said})
+    proposed = sorted({said for said in dense.generate(asked, INSTRUCTION_TOKENS, told) if said})
     if not proposed:
         raise UserError(f"The dense model proposes no instruction for {task.task_name}; choose another template.")
     pairs = [
@@ -58,5 +58,5 @@ def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, told: 
 
 def reasonings(contexts: Sequence[str], dense: DenseModel, told: ProgressFn) -> list[str]:
     """Return what stands between each question, with all before it, and its answer: the cue and what follows it."""
-    said = dense.go_on([f"{context} {CUE}" for context in contexts], REASONING_TOKENS, told)
+    said = dense.generate([f"{context} {CUE}" for context in contexts], REASONING_TOKENS, told)
     return [" ".join(filter(None, (CUE, one, THEN))) for one in said]

@@ -27,7 +27,7 @@ class Cut:
     rank: int
 
     def __str__(self) -> str:
-        return self.form.told(self.rank)
+        return self.form.describe(self.rank)
 
 
 @dataclass(frozen=True)

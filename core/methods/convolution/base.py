@@ -24,9 +24,9 @@ class ConvMethod(Method):
 
     family = "convolution"
     ratio_kind = "parameters"
-    keeps = "nothing"
-    touches = frozenset({"convolutions"})
-    mark = "pentagon"
+    preserves = "nothing"
+    modifies = frozenset({"convolutions"})
+    marker = "pentagon"
     forms: ClassVar[tuple[Form, ...]]
 
     def options(self, kernel: Tensor, groups: int) -> Options:

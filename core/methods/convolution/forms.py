@@ -38,7 +38,7 @@ class Form(ABC):
         return True
 
     @abstractmethod
-    def told(self, rank: int) -> str:
+    def describe(self, rank: int) -> str:
         """Say what a cut to the first r singular vectors is."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Split(Form):
 
     axis: int | None  # the first that the second convolution has; None: it is 1 x 1
 
-    def told(self, rank: int) -> str:
+    def describe(self, rank: int) -> str:
         return f"rank {rank}, {'by channels' if self.axis is None else 'axis by axis'}"
 
     def fits(self, size: Sequence[int]) -> bool:
@@ -90,7 +90,7 @@ class Split(Form):
 class Separable(Form):
     """The first convolution is depthwise, r kernels a channel; the second, 1 x 1, mixes the channels."""
 
-    def told(self, rank: int) -> str:
+    def describe(self, rank: int) -> str:
         return f"multiplier {rank}"
 
     def matrices(self, kernel: Tensor, groups: int) -> Tensor:

@@ -36,9 +36,9 @@ class EmbeddingMethod(Method):
 
     family = "embedding"
     ratio_kind = "embedding"
-    factors = (1.5, 2, 3, 4)
-    touches = frozenset({"tables"})
-    mark = "star-diamond"
+    factor_choices = (1.5, 2, 3, 4)
+    modifies = frozenset({"tables"})
+    marker = "star-diamond"
     parameters: EmbeddingParameters
     Parameters = EmbeddingParameters
 

@@ -58,7 +58,7 @@ class ASVD(LowRank):
     }
     colour = 3
     dash = "dash"
-    reads = "calibration"
+    data_requirement = "calibration"
     parameters: ASVDParameters
     Parameters = ASVDParameters
 

@@ -35,8 +35,8 @@ class LowRank(LinearMethod):
 
     family = "low rank"
     ratio_kind = "parameters"
-    keeps = "nothing"
-    mark = "diamond"
+    preserves = "nothing"
+    marker = "diamond"
     parameters: LowRankParameters
     Parameters = LowRankParameters
 

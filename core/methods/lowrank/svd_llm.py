@@ -50,7 +50,7 @@ class SVDLLM(LowRank):
     }
     colour = 4
     dash = "dashdot"
-    reads = "calibration"
+    data_requirement = "calibration"
     parameters: SVDLLMParameters
     Parameters = SVDLLMParameters
 

@@ -37,16 +37,16 @@ class QuantisedMethod(LinearMethod):
 
     family = "quantisation"
     ratio_kind = "bits"
-    bits = BITS
-    keeps: ClassVar[Keeps] = "all"
-    mark = "hexagon"
-    any_zeros: ClassVar[bool] = False  # of its groups: any number, or only whole ones
+    bit_choices = BITS
+    preserves: ClassVar[Keeps] = "all"
+    marker = "hexagon"
+    float_zero_point: ClassVar[bool] = False  # of its groups: any number, or only whole ones
     parameters: GroupParameters
     Parameters = GroupParameters
 
     @property
-    def rounds(self) -> frozenset[Place]:
-        return self.touches
+    def quantised_places(self) -> frozenset[Place]:
+        return self.modifies
 
     def group(self, inputs: int) -> int:
         """Return how many inputs share a scale."""

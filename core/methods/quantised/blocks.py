@@ -40,9 +40,9 @@ class QuantisedLinear:
 class BlockQuantMethod(QuantisedMethod):
     """Rounds all linears of a block, block after block, each on the output of the rounded blocks before it."""
 
-    by_layer: ClassVar[bool] = False  # what a block computes is changed as a whole
+    selects_layers: ClassVar[bool] = False  # what a block computes is changed as a whole
     follows_dense: ClassVar[bool] = False  # whether it compares with what comes out of the dense model's block
-    reads = "calibration"
+    data_requirement = "calibration"
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         """Return what becomes of each linear, by name. Other weights of the block may be changed in place."""

@@ -76,18 +76,18 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         "H": "Hessian of the layer's output error, up to a factor",
         r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
     }
-    mixes_bits = True
-    reads = "calibration"
+    mixed_precision = True
+    data_requirement = "calibration"
     colour = 2
     dash = "dashdot"
     parameters: GPTQParameters
     Parameters = GPTQParameters
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
         from core.methods.quantised.mixed import MixedGPTQ
 
-        between = pattern is not None and parse_bits(pattern) not in cls.bits
+        between = pattern is not None and parse_bits(pattern) not in cls.bit_choices
         return (MixedGPTQ if between else GPTQ)(parameters, seed)
 
     def find(self, weight: Tensor, bits: int) -> Grid:
@@ -130,7 +130,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         else:
             rounding = DynamicGroups(find, group, how.statistics == "block")
         swept, _ = sweep(weight, factor.upper, ratio=0.0, mask_block=group, mask=zeros, rounding=rounding)
-        grid = rounding.found()
+        grid = rounding.result_grid()
         if how.order == "groups":
             groups = order.view(-1, group)[:, 0].div(group, rounding_mode="floor").argsort()
             zero = None if grid.zero is None else grid.zero[:, groups]

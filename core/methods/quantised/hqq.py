@@ -63,10 +63,10 @@ class HQQ(QuantisedMethod):
         "p": "the norm, below 1",
         "n": "inputs of the group",
     }
-    keeps: ClassVar[Keeps] = "nothing"  # a zero that is no whole number has no code for a weight of 0
+    preserves: ClassVar[Keeps] = "nothing"  # a zero that is no whole number has no code for a weight of 0
     colour = 4
     dash = "dash"
-    any_zeros = True
+    float_zero_point = True
     parameters: HQQParameters
     Parameters = HQQParameters
 

@@ -36,11 +36,11 @@ class MixedGPTQ(GPTQ):
         return (f"losses of rounding, groups {how.group_size}, symmetric {how.symmetric}, clip {how.clip}{signed}",)
 
     @property
-    def tells_first(self) -> str:
+    def first_progress_step(self) -> str:
         return "gradients"
 
     def accumulator(self) -> Accumulator:
-        return RoundingLosses(self.bits, self.find)
+        return RoundingLosses(self.bit_choices, self.find)
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return the bits of each linear by name."""
@@ -48,12 +48,12 @@ class MixedGPTQ(GPTQ):
 
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}
-        return dict(allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bits, target.bits))
+        return dict(allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits))
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None:
             return super().cost(shape, text)
-        rounding = ROUNDING * len(self.bits) * text.windows * shape.block_weights
+        rounding = ROUNDING * len(self.bit_choices) * text.windows * shape.block_weights
         return super().cost(shape, text) + differentiating(shape, text) + rounding
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:

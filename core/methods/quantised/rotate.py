@@ -59,7 +59,7 @@ class Rotate(TransformMethod):
     }
     family = "quantisation"
     colour = NEUTRAL  # what follows has one
-    mark = "diamond-wide"
+    marker = "diamond-wide"
     parameters: RotateParameters
     Parameters = RotateParameters
 

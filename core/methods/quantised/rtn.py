@@ -62,7 +62,7 @@ class RTN(SymmetricScales, QuantisedMethod):
     Parameters = RTNParameters
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
         tables = isinstance(parameters, RTNParameters) and parameters.on == "embedding"
         return (RTNOfTables if tables else RTN)(parameters, seed)
 
@@ -80,7 +80,7 @@ class RTN(SymmetricScales, QuantisedMethod):
 class RTNOfTables(TableQuantMethod, RTN):
     """Rounds the embedding."""
 
-    by_layer = False
+    selects_layers = False
 
     def compress_table(self, weight: Tensor, target: Target) -> Compressed:
         return self._rounded(weight, target)

@@ -89,9 +89,9 @@ class StructuredMethod(Method):
 
     family = "structured"
     ratio_kind = "parameters"
-    keeps: ClassVar[Keeps] = "zeros"  # a column less shifts groups of a pattern
+    preserves: ClassVar[Keeps] = "zeros"  # a column less shifts groups of a pattern
     highest_offered = 0.6
-    mark = "square"
+    marker = "square"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
 
     @property
@@ -134,7 +134,7 @@ class UnitMethod(StructuredMethod):
 class SequentialUnitMethod(UnitMethod):
     """Decides each block on the output of the shrunk blocks before it."""
 
-    reads = "calibration"
+    data_requirement = "calibration"
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         passes = (1 if self.true_sequential else 2) + bool(self.observations)
@@ -147,7 +147,7 @@ class SequentialUnitMethod(UnitMethod):
 class FactoredUnitMethod(SequentialUnitMethod):
     """Gives attention's matrices a lower rank, as `Removal.ranks` has it, and removes FFN channels."""
 
-    keeps = "nothing"
+    preserves = "nothing"
 
     def factor(self, view: StructuredBlockView, role: str, rank: int) -> tuple[Tensor, Tensor]:
         """Return (left (out, rank), right (rank, in)) of an attention matrix."""
@@ -157,10 +157,10 @@ class FactoredUnitMethod(SequentialUnitMethod):
 class BlockRemovalMethod(StructuredMethod):
     """Removes whole blocks."""
 
-    touches = frozenset()  # what stays is as it was
-    keeps = "all"
+    modifies = frozenset()  # what stays is as it was
+    preserves = "all"
 
-    def rounding(self, blocks: int, inputs: int) -> float:
+    def ratio_tolerance(self, blocks: int, inputs: int) -> float:
         return 0.5 / blocks
 
     def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
@@ -171,7 +171,7 @@ class BlockRemovalMethod(StructuredMethod):
 class HiddenSizeMethod(StructuredMethod):
     """Removes entries of the hidden states, from every matrix."""
 
-    touches = frozenset({"linears", "tables"})
+    modifies = frozenset({"linears", "tables"})
 
     def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
         """Return the entries of the hidden states that stay, ascending."""
@@ -181,10 +181,10 @@ class HiddenSizeMethod(StructuredMethod):
 class SliceMethod(StructuredMethod):
     """Gives the hidden states another basis, block by block, and keeps its first directions."""
 
-    touches = frozenset({"linears", "tables"})
-    keeps = "nothing"
+    modifies = frozenset({"linears", "tables"})
+    preserves = "nothing"
 
-    reads = "calibration"
+    data_requirement = "calibration"
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:
         """Return the width to cut hidden states to, for blocks of so many weights on average to lose a share."""

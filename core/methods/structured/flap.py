@@ -58,7 +58,7 @@ class FLAP(UnitMethod):
     }
     colour = 1
     dash = "dash"
-    reads = "calibration"
+    data_requirement = "calibration"
     observes = "statistics"
 
     def sums(self, role: str) -> frozenset[Sum]:

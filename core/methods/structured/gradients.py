@@ -57,7 +57,7 @@ class KeepEndBlocks:
 class Gradients(StructuredMethod):
     """Observes the gradients of every linear's weight, one calibration window after the other."""
 
-    reads = "calibration"
+    data_requirement = "calibration"
     observes = "gradients"
 
     @property
@@ -71,7 +71,7 @@ class Gradients(StructuredMethod):
         return (both,) if self.second_order else ("gradients", both)
 
     @property
-    def tells_first(self) -> str:
+    def first_progress_step(self) -> str:
         return "gradients"
 
     def accumulator(self, view: StructuredBlockView, role: str) -> Accumulator:

@@ -89,7 +89,7 @@ class LLMPruner(_Declared, GradientUnitMethod):
     parameters: LLMPrunerParameters
 
     @classmethod
-    def of(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> StructuredMethod:
+    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> StructuredMethod:
         kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
         return kinds[cls(parameters).parameters.granularity](parameters, seed)
 

@@ -39,7 +39,7 @@ class ShortGPT(BlockRemovalMethod):
     }
     colour = 2
     dash = "longdash"
-    reads = "calibration"
+    data_requirement = "calibration"
     observes = "similarity"
 
     def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:

@@ -67,9 +67,9 @@ class AdaPrune(Reconstruction):
         "W": "weights as they were before the mask",
         "M": "the mask, 0 where a weight is gone",
     }
-    reads = "calibration"
+    data_requirement = "calibration"
     colour = 3
-    mark = "pentagon"
+    marker = "pentagon"
     dash = "longdash"
     parameters: AdaPruneParameters
     Parameters = AdaPruneParameters

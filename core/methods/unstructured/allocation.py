@@ -69,7 +69,7 @@ class Allocated(LinearMethod):
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
         super().__init__(parameters, seed)
         if self.parameters.allocation in ("owl", "sensitivity"):
-            self.reads = "calibration"  # whatever the method itself reads
+            self.data_requirement = "calibration"  # whatever the method itself reads
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Allocated(LinearMethod):
         return type(self)(self.parameters.model_copy(update=plain), self.seed)
 
     @property
-    def tells_first(self) -> str:
+    def first_progress_step(self) -> str:
         return "scan" if self.scans else super().tells_first
 
     def check_amount(self, text: TextWindows) -> None:

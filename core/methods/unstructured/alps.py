@@ -89,7 +89,7 @@ class ALPS(ByHessian):
         "I": "the identity",
     }
     colour = 8
-    mark = "circle"
+    marker = "circle"
     parameters: ALPSParameters
     Parameters = ALPSParameters
 

@@ -35,8 +35,8 @@ class ByHessian(Allocated):
     """Prunes by the inverse Hessian; ranks the weights of all linears by what each alone adds to the error."""
 
     family = "unstructured"
-    reads = "calibration"
-    patterns = True
+    data_requirement = "calibration"
+    supports_nm = True
     parameters: ByHessianParameters
     Parameters = ByHessianParameters
 

@@ -80,7 +80,7 @@ class OBS(ByHessian):
     }
     resumes = True
     colour = 6
-    mark = "circle"
+    marker = "circle"
     dash = "longdash"
     parameters: OBSParameters
     Parameters = OBSParameters

@@ -17,10 +17,10 @@ class ScoreMethod(Allocated):
     """Zeroes the weights with the smallest `score`; no other weight changes."""
 
     family = "unstructured"
-    patterns = True
-    mark = "circle"
+    supports_nm = True
+    marker = "circle"
     # Which weights compete where no pattern says so: those of an output row, or of the whole linear.
-    compared: ClassVar[Literal["row", "linear"]] = "linear"
+    comparison_group: ClassVar[Literal["row", "linear"]] = "linear"
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """Return the importance of each weight (out, in); may not change the weight.
@@ -29,7 +29,7 @@ class ScoreMethod(Allocated):
         """
         raise NotImplementedError
 
-    def rounding(self, blocks: int, inputs: int) -> float:
+    def ratio_tolerance(self, blocks: int, inputs: int) -> float:
         return 0.5 / inputs
 
     def ranking(self, weight: Tensor, observed: Tensor | None, generator: Generator | None) -> Tensor:
@@ -43,9 +43,9 @@ class ScoreMethod(Allocated):
         if target.pattern:
             pruned = pattern_mask(score, *target.pattern)
             pruned = pruned if target.zeros is None else pruned | target.zeros
-        elif self.compared == "row" and target.zeros is not None:
+        elif self.comparison_group == "row" and target.zeros is not None:
             pruned = row_mask(score, target.zeros, round(target.ratio * weight.numel()))
-        elif self.compared == "row":
+        elif self.comparison_group == "row":
             pruned = smallest_mask(score, round(target.ratio * weight.shape[1]))
         else:
             pruned = smallest_mask(score.flatten(), round(target.ratio * weight.numel())).view_as(weight)
@@ -59,7 +59,7 @@ class ScoredByInputsParameters(WalkerParameters, AllocatedParameters):
 class ScoredByInputs(ScoreMethod):
     """A score of a weight and the norm of its input."""
 
-    reads = "calibration"
+    data_requirement = "calibration"
     parameters: ScoredByInputsParameters
     Parameters = ScoredByInputsParameters
 

@@ -93,19 +93,19 @@ class SparseGPT(SymmetricScales, ByHessian):
         r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
     }
     colour = 2
-    mark = "circle"
+    marker = "circle"
     dash = "dashdot"
     parameters: SparseGPTParameters
     Parameters = SparseGPTParameters
 
     @property
-    def rounds(self) -> frozenset[Place]:
-        return frozenset() if self.parameters.bits is None else self.touches
+    def quantised_places(self) -> frozenset[Place]:
+        return frozenset() if self.parameters.bits is None else self.modifies
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raise `UserError` where groups that share a scale do not divide the inputs, or what is masked together."""
         size = self.parameters.group_size
-        if self.rounds and size:
+        if self.quantised_places and size:
             check_groups(linears, size)
             masked = target.pattern[1] if target.pattern else self.parameters.mask_block
             if size % masked and (target.pattern or masked % size):
@@ -135,7 +135,7 @@ class SparseGPT(SymmetricScales, ByHessian):
             rounding=rounding,
         )
         pruned[:, factor.dead] = True
-        grid = rounding.found() if rounding else None
+        grid = rounding.result_grid() if rounding else None
         return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note, grid=grid)
 
     def _rounding(self, inputs: int) -> DynamicGroups | None:

@@ -36,7 +36,7 @@ class Wanda(ScoredByInputs):
     formulas = (r"S_{ij} = |W_{ij}| \cdot \lVert X_j \rVert_2",)
     colour = 1
     dash = "dash"
-    compared = "row"
+    comparison_group = "row"
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
         return weight.abs() * statistics.sqnorm.sqrt()  # (out, in)

@@ -41,7 +41,7 @@ class Grid:
         return self.bits if torch.equal(self.zero, self.zero.round()) else SCALE_BITS
 
     @property
-    def beside(self) -> int:
+    def overhead_bits(self) -> int:
         """The bits of all scales and zeros."""
         return self.scale.numel() * (SCALE_BITS + self.zero_bits)
 

@@ -62,7 +62,7 @@ class DistillBlack(LoRA):
         "Q": "prediction of the teacher",
         "P": "prediction of the compressed model",
     }
-    mark = "diamond-tall"
+    marker = "diamond-tall"
     has_teacher = True
     parameters: DistillBlackParameters
     Parameters = DistillBlackParameters

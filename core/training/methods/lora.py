@@ -44,7 +44,7 @@ class LoRA(Recovery):
         "P": "prediction of the compressed model",
         "y_t": "token of the text",
     }
-    mark = "cross"
+    marker = "cross"
 
     def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
         from core.training.losses import text_loss

@@ -54,7 +54,7 @@ class Chain:
 
     def then(self, method, ratio=None, layers=None, pattern=None, **settings):
         stage = build_stage(method, ratio, pattern, settings, TEXT, layers=layers)
-        apply(self.model, StageInput(stage, windows(), dense=self.sizes), Context(torch.device("cpu")))
+        apply(self.model, StageInput(stage, windows(), dense_sizes=self.sizes), Context(torch.device("cpu")))
         return self
 
     @property

@@ -75,7 +75,7 @@ def test_a_paired_test_says_more_than_errors():
         return {"a": True, "c": False} if column == "50 %" else {}
 
     keyed = points(THREE).assign(key=["a", "b", "c", "d", "a", "b", "c"])
-    found = Pivot("Perplexity", keyed, "where", True, apart=apart).best
+    found = Pivot("Perplexity", keyed, "where", True, is_distinguishable=apart).best
     assert found == {("SparseGPT", "50 %"), ("Magnitude", "50 %"), ("Wanda", "2:4")}
 
 
