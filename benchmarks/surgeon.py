@@ -71,9 +71,9 @@ def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: 
         if losses["OBS"] > losses["SparseGPT"]:
             worse.append(linear.name)
 
-    make_walker(network, found, tokens, OBS().sums, torch.device("cpu"), linears, true_sequential=False).walk(
-        linears, compare
-    )
+    make_walker(
+        network, found, tokens, OBS().required_statistics, torch.device("cpu"), linears, true_sequential=False
+    ).walk(linears, compare)
     seconds[SIDES[1]] += seconds["SparseGPT"]  # it goes on from there
     Console().print(table)
     for side in SIDES:

@@ -36,8 +36,12 @@ class StageInput:
     tokens: Tensor | None = None  # (N, L) that it is calibrated on, if it is
     input_key: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
     checkpoint: Path | None = None  # where an interrupted training goes on from
-    dense_sizes: Mapping[str, int] | None = None  # weights of each block linear of the dense model; None: the model is that
-    fraction_to_remove: float | None = None  # share of what is there that must go for the stage's ratio to be gone; None: the ratio
+    dense_sizes: Mapping[str, int] | None = (
+        None  # weights of each block linear of the dense model; None: the model is that
+    )
+    fraction_to_remove: float | None = (
+        None  # share of what is there that must go for the stage's ratio to be gone; None: the ratio
+    )
 
     @property
     def share(self) -> float:

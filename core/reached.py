@@ -87,4 +87,6 @@ def _half_a_unit(result: Result) -> float:
         method = build_method(stage)
     except UserError:  # of a version with other methods
         return 0.0
-    return method.ratio_tolerance(len({layer.block for layer in layers}), max(min(layer.shape[1] for layer in layers), 1))
+    return method.ratio_tolerance(
+        len({layer.block for layer in layers}), max(min(layer.shape[1] for layer in layers), 1)
+    )

@@ -115,7 +115,9 @@ def get_stage(name: str) -> type[Method]:
 def build_method(stage: Stage) -> Method:
     """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
     found = get_stage(stage.method)
-    return found.create(found.parse_parameters(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern)
+    return found.create(
+        found.parse_parameters(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern
+    )
 
 
 def data_requirement(stage: Stage) -> Reads:
@@ -143,7 +145,9 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
         return False
     method, bits = _kept(stages[0]), parse_bits(stages[0].pattern or "")
     return (
-        isinstance(method, QuantisedMethod) and method.float_zero_point and (bits, method.parameters.group_size) == card.grid
+        isinstance(method, QuantisedMethod)
+        and method.float_zero_point
+        and (bits, method.parameters.group_size) == card.grid
     )
 
 

@@ -85,7 +85,9 @@ def command(stage: type[Method]) -> list[str]:
     """Return the words of the command that makes it."""
     if issubclass(stage, ConvMethod):
         return ["run", "./encoder", chain_of(stage)]
-    reads = {"nothing": [], "calibration": ["--calibration", TEXT], "training": ["--train", TEXT]}[stage().data_requirement]
+    reads = {"nothing": [], "calibration": ["--calibration", TEXT], "training": ["--train", TEXT]}[
+        stage().data_requirement
+    ]
     return ["run", "./tiny", chain_of(stage), *reads, "--perplexity", f"text.txt@{WINDOW}:2"]
 
 

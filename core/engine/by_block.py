@@ -35,7 +35,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     linears = list(blocks.all_linears())
     target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
     method.plan(linears, target, {})
-    walker = make_walker(model, blocks, given.windows, method.sums, context.device, linears)
+    walker = make_walker(model, blocks, given.windows, method.required_statistics, context.device, linears)
     reports: list[LayerReport] = []
     context.progress("compress", 0, len(linears), "")
 

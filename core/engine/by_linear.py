@@ -72,18 +72,18 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         if method.observes_gradients:
             look = partial(_differentiate, model, method, linears, given, context)
         observed_here = observed(given.input_key, stage, method.observations, look)
-    elif method.scans:
+    elif method.needs_sensitivity:
         observed_here = _scan(model, method, target, linears, given, context)
     plan = method.plan(linears, target, observed_here)
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
-    shares = method.shares(linears, target, observed_here)
+    shares = method.layer_ratios(linears, target, observed_here)
     if not shares and counts and chained:
         shares = level_shares(linears, share)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
     finished = Finished(given.input_key if method.resumes else None, stage)
     work = _Work(model, method, target, shares, plan, dense, finished, len(linears), progress)
-    walk(method.sums, work.compress, work.finish)
+    walk(method.required_statistics, work.compress, work.finish)
     missed = {linear.name for linear in linears} - {done.name for done in work.reports}
     if missed:
         raise UserError(
@@ -130,7 +130,7 @@ def _scan(
     context: Context,
 ) -> Tensors:
     """Return by how much the loss rises when the block of each linear alone is compressed, evenly."""
-    rises = measure_sensitivity(model, method.evenly, target, linears, given, context)
+    rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
     return {
         linear.name: torch.tensor(rises[name]).mean()
         for name, members in group_linears(linears, find_blocks(model), "block").items()

@@ -95,8 +95,10 @@ def measure_sensitivity(
             linear.set_weight(weight)
         context.progress("scan", len(found) - 1, len(groups), name)
 
-    if any(method.sums(linear.role) for linear in linears):
-        walker = make_walker(model, blocks, read, method.sums, context.device, list(linears), method.true_sequential)
+    if any(method.required_statistics(linear.role) for linear in linears):
+        walker = make_walker(
+            model, blocks, read, method.required_statistics, context.device, list(linears), method.true_sequential
+        )
         walker.compress_each_alone([groups[name] for name in missing], compress, look)
     else:
         for place, name in enumerate(missing):

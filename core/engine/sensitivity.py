@@ -38,7 +38,9 @@ def sensitivities(
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     given = StageInput(stage, windows, variant.prefixes[0].key)
     context = Context(execution_device(device), progress)
-    rises = measure_sensitivity(model, method, target_of(stage, stage.required_ratio), linears, given, context, wanted.by)
+    rises = measure_sensitivity(
+        model, method, target_of(stage, stage.required_ratio), linears, given, context, wanted.by
+    )
     details = circumstances(time.perf_counter() - started, device)
     return [
         Measurement(

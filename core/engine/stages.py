@@ -96,5 +96,5 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
     """
     method = build_method(given.stage)
     if given.stage.removes:
-        given = replace(given, due=fraction_to_remove(model, method, given))
+        given = replace(given, fraction_to_remove=fraction_to_remove(model, method, given))
     return runner_for(type(method))(model, method, given, context)

@@ -108,7 +108,9 @@ class Walker:
             block.to(home)
 
     @torch.no_grad()
-    def compress_each_alone(self, groups: Sequence[Sequence[Linear]], compress: Compress, look: Callable[[int], None]) -> None:
+    def compress_each_alone(
+        self, groups: Sequence[Sequence[Linear]], compress: Compress, look: Callable[[int], None]
+    ) -> None:
         """Compress groups of linears one after the other, each on what the blocks before it give as they are.
 
         The linears of a group are of one block. `look` gets the place of the group whose linears are compressed, and

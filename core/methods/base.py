@@ -44,7 +44,9 @@ class Method:
     supports_nm: ClassVar[bool] = False  # whether n:m patterns are possible
     bit_choices: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
     factor_choices: ClassVar[tuple[float, ...]] = ()  # how many times smaller is offered, where that is asked for
-    mixed_precision: ClassVar[bool] = False  # whether linears may get different ones, so that only their mean is asked for
+    mixed_precision: ClassVar[bool] = (
+        False  # whether linears may get different ones, so that only their mean is asked for
+    )
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     preserves: ClassVar[Keeps] = "all"
     modifies: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards

@@ -27,23 +27,23 @@ class LinearMethod(Method):
     # Each linear is kept as it is done, so that an interrupted stage goes on; of what gives a weight and its zeros.
     resumes: ClassVar[bool] = False
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
         return frozenset()
 
     @property
-    def scans(self) -> bool:
+    def needs_sensitivity(self) -> bool:
         """Whether it is observed by how much the loss rises when a block alone is compressed (`core.engine.scan`)."""
         return False
 
     @property
-    def evenly(self) -> LinearMethod:
+    def uniform(self) -> LinearMethod:
         """The method with all parts losing the same, which is what a scan compresses by."""
         return self
 
     def observed_sums(self, role: str) -> frozenset[Sum]:
         """Return the sums over the input of a linear with this role that `observe` reads."""
-        return self.sums(role)
+        return self.required_statistics(role)
 
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """Return what `plan` or `shares` wants to know of one dense linear (out, in); only where that is observed."""
@@ -61,7 +61,9 @@ class LinearMethod(Method):
         """
         return {}
 
-    def shares(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, float]:
+    def layer_ratios(
+        self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]
+    ) -> dict[str, float]:
         """Return by name the share of each linear that goes, so that the ratio of all does; none where each loses it.
 
         `observed` is as for `plan`; of what scans, the rise of the loss with the linear's block, ().
@@ -75,7 +77,7 @@ class LinearMethod(Method):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Forwards over the calibration text, Gram matrices and their factors, and ranking the weights."""
         passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
-        return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
+        return SELECTION * shape.block_weights + walking(shape, text, passes, self.required_statistics)
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+        return super().memory(shape, text, item) + gram_bytes(shape, self.required_statistics)

@@ -58,5 +58,5 @@ class StaticGroups:
     def rounded(self, place: int, column: Tensor) -> Tensor:
         return self.grid.nearest_of(column, self.scale[place], None if self.zero is None else self.zero[place])
 
-    def found(self) -> Grid:
+    def result_grid(self) -> Grid:
         return self.grid

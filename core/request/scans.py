@@ -17,9 +17,9 @@ def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
     if len(stages) != 1 or not stages[0].removes or stages[0].is_external:
         return None
     method = build_method(stages[0])
-    if not isinstance(method, LinearMethod) or isinstance(method, Reconstruction) or method.evenly.observations:
+    if not isinstance(method, LinearMethod) or isinstance(method, Reconstruction) or method.uniform.observations:
         return None
-    return method.evenly
+    return method.uniform
 
 
 def build_scan(stages: Sequence[Stage], by: ScanUnit, text: TextWindows, seed: int) -> SensitivityScan:

@@ -77,7 +77,9 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
         method = build_method(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        rounded = next((left for stage in before if (left := build_method(stage)).quantised_places & method.modifies), None)
+        rounded = next(
+            (left for stage in before if (left := build_method(stage)).quantised_places & method.modifies), None
+        )
         if rounded and not isinstance(method, Recovery):  # which rounds again in every step
             raise UserError(
                 f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "

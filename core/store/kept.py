@@ -11,7 +11,7 @@ from core.store import shipped
 from core.store.store import Store
 
 MOST = 24  # models that are kept; of more, the one that was asked for longest ago is forgotten
-Value = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 class CachedRows(NamedTuple, Generic[Value]):

@@ -72,7 +72,7 @@ class MarkStyle:
     """How a method is drawn that does not declare it itself."""
 
     colour: int
-    mark: str
+    marker: str
     dash: str
 
 
@@ -100,7 +100,7 @@ def look(parts: str, theme: Theme) -> SeriesStyle:
     colour = next((one.colour for one in known if one.colour != NEUTRAL), NEUTRAL)
     trained = len(names) > 1 and names[-1] != names[0] and names[-1] in ADDED
     more = len(names) - 1 - trained
-    mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].mark
+    mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].marker
     return SeriesStyle(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
 
 

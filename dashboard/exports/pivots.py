@@ -90,7 +90,11 @@ class Pivot:
         least = min if self.lower_is_better else max
         first = least(rivals.values(), key=lambda cell: cell.value)
         others = [cell.key for cell in rivals.values() if cell is not first and cell.key]
-        told = self.is_distinguishable(column, first.key, others) if self.is_distinguishable and first.key and others else {}
+        told = (
+            self.is_distinguishable(column, first.key, others)
+            if self.is_distinguishable and first.key and others
+            else {}
+        )
         for series, cell in rivals.items():
             near = abs(cell.value - first.value) <= max(0.0, *(e for e in (cell.error, first.error) if e == e), 0.0)
             if cell is first or not told.get(cell.key, not near):

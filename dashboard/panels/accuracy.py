@@ -163,7 +163,9 @@ def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, differen
     """Return the accuracies, or what is lost of them, as papers print them: variant by task."""
     apart = significance_of_best(rows)
     if difference:
-        return Pivot("Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=apart, error_is=HALF)
+        return Pivot(
+            "Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=apart, error_is=HALF
+        )
     return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=apart)
 
 

@@ -23,9 +23,9 @@ class Shown(NamedTuple):
 
     chosen: Chosen
     dense: pd.DataFrame  # the dense model's point
-    found: pd.DataFrame  # every point of the chosen methods
-    lit: pd.DataFrame  # those of the series that have names
-    others: bool  # whether the rest stands behind them in grey
+    points: pd.DataFrame  # every point of the chosen methods
+    highlighted: pd.DataFrame  # those of the series that have names
+    show_context: bool  # whether the rest stands behind them in grey
     perplexities: pd.DataFrame  # differences to dense of those that have names
     scored: Scored
 
@@ -57,14 +57,14 @@ def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names
 @shared
 def curve_data(shown: Shown) -> Described:
     """Return the points of the curve with their hover texts, and the chart's caption, export and label."""
-    chosen, lit = shown.chosen, shown.lit
+    chosen, lit = shown.chosen, shown.highlighted
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.data_caption}"
     caption += curve.explained(lit, shown.dense)
     best = lit.iloc[int(lit["value"].argmin())]
     alt = f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of "
     alt += f"{', '.join(series_of(lit))}. Lowest: {best['series']} at {best['where']}, {best['value']:.4g}."
-    drawn = paired.of_curve(shown.perplexities, shown.found if shown.others else lit)
+    drawn = paired.of_curve(shown.perplexities, shown.points if shown.show_context else lit)
     return Described(drawn, caption, with_dense(shown.dense, lit), alt)
 
 
@@ -83,8 +83,8 @@ def with_dense(dense: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 @shared
 def points_data(shown: Shown) -> Described:
     """Return the table of all points; what it exports beside them are the means of accuracies."""
-    accuracies = adjust_together(paired.of_shown(shown.scored.mean_differences, shown.lit))
-    table = comparison(shown.lit, shown.scored.means, shown.dense, shown.perplexities, accuracies)
+    accuracies = adjust_together(paired.of_shown(shown.scored.mean_differences, shown.highlighted))
+    table = comparison(shown.highlighted, shown.scored.means, shown.dense, shown.perplexities, accuracies)
     protocol = shown.chosen.measured["protocol"].iloc[0]
     caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.data_caption}"
     caption += " Every point of the curve beside the dense model."
@@ -93,7 +93,7 @@ def points_data(shown: Shown) -> Described:
         caption += " Better and worse are at 5 %, by paired tests with Holm's correction over all points of the column."
     rests = pd.concat([shown.perplexities, accuracies])
     caption = f"{caption} {few_words(zip(rests['dataset'], rests['n'], strict=True))}".rstrip()
-    means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.lit["series"]])]
+    means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.highlighted["series"]])]
     return Described(table, caption, of_means(means))
 
 

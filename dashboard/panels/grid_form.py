@@ -42,7 +42,7 @@ class Series(NamedTuple):
         return {_reads(stage) for stage in self.stages if stage.text is None}
 
     @property
-    def drawn(self) -> bool:
+    def uses_seed(self) -> bool:
         """Whether a stage draws anything by the seeds of the grid."""
         return any(stage.seed is None and _seeded(stage) for stage in self.stages)
 

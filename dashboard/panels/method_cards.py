@@ -109,7 +109,9 @@ def _amounts(method: type[Method]) -> str:
     if on_convolutions(method):
         return "Removes a share of the weights of a model's convolutions"
     if method.factor_choices:
-        return f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factor_choices)} or more times smaller"
+        return (
+            f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factor_choices)} or more times smaller"
+        )
     said = "Removes a share of the block weights"
     if method.supports_nm:
         said += ", or leaves N of every M, such as 2:4"

@@ -45,11 +45,11 @@ SIDE = 500  # px that each of two charts beside each other has at least
 def show_curve(shown: Shown) -> list[Item]:
     """Show perplexity against what was removed, whatever amount is chosen: a chart that changes is built anew."""
     chosen = shown.chosen
-    if shown.lit[chosen.axis.column].isna().all():
+    if shown.highlighted[chosen.axis.column].isna().all():
         st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
         return []
     drawn, caption, table, alt = curve_data(shown)
-    names = series_of(shown.lit)
+    names = series_of(shown.highlighted)
     item = widgets.show_chart(
         "explore_curve",
         partial(curve.perplexity_curve, drawn, shown.dense, chosen.axis, corpus=str(chosen.corpus), bright=names),
@@ -58,16 +58,18 @@ def show_curve(shown: Shown) -> list[Item]:
         file=chosen.file("perplexity"),
         pivots=[perplexities_of(shown)],
         alt=alt,
-        on_select=lambda key: clicked(key, shown.found),
+        on_select=lambda key: clicked(key, shown.points),
     )
     return [item]
 
 
 def perplexities_of(shown: Shown) -> Pivot:
     """Return the points as papers print them: method by amount."""
-    there, order = with_dense(shown.dense, shown.lit), points.amounts(shown.lit)
+    there, order = with_dense(shown.dense, shown.highlighted), points.amounts(shown.highlighted)
     apart = significance_of_best(shown.chosen.measured)
-    return Pivot(f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, is_distinguishable=apart)
+    return Pivot(
+        f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, is_distinguishable=apart
+    )
 
 
 def clicked(key: str, found: pd.DataFrame) -> None:
@@ -118,21 +120,21 @@ def all_points(shown: Shown) -> Item:
 @st.fragment
 def charts(shown: Shown, items: list[Item]) -> None:
     """Show the answer and both charts at one amount, which only these depend on, and put them into `items`."""
-    steps = points.amounts(shown.lit)
+    steps = points.amounts(shown.highlighted)
     start = points.first_amount(steps)
     said = st.container()
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
             drawn = show_curve(shown)  # first, as the browser takes longest to draw it
             at = pick_amount(steps, start)
-            every = with_dense(shown.dense, shown.found)
+            every = with_dense(shown.dense, shown.points)
             addresses = details.pick_point(every)
         with grid.cell():
-            names = series_of(shown.lit)
-            accuracy = show_accuracy(shown.chosen, shown.found, shown.scored, at, names, shown.others)
+            names = series_of(shown.highlighted)
+            accuracy = show_accuracy(shown.chosen, shown.points, shown.scored, at, names, shown.show_context)
     items[:] = [*drawn, *accuracy]
     with said:
-        here = rows_at(shown.lit, at)
+        here = rows_at(shown.highlighted, at)
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
     details.show_details(every, addresses)
 

@@ -41,10 +41,10 @@ def check_share(made: Made) -> None:
     if isinstance(made.method, ConvMethod):
         check_convolutions(made)
         return
-    if made.method.bits:
+    if made.method.bit_choices:
         check_rounded(made)
         return
-    if made.method.factors:
+    if made.method.factor_choices:
         check_factored(made)
         return
     dense = made.ground.dense
@@ -151,7 +151,7 @@ def check_seeds(ground: Ground, case: Case, first: Made) -> None:
     """One seed gives one result; another one matters where text is read or numbers are drawn, and only there."""
     check_draws(ground, case, first)
     other = ground.make(case, seed=1)
-    if case.made.reads == "nothing":
+    if case.made.data_requirement == "nothing":
         assert first.stage.calibration is None
         assert (first.stage.seed is None) is not case.made.draws, f"{case}: the key must hold the seed only if it draws"
         assert same(first.model, other.model) is not case.made.draws, f"{case}: its seed must matter only if it draws"
@@ -191,7 +191,7 @@ def check_recovered(made: Made, recovery: Case) -> None:
         assert before.weight.shape == after.weight.shape
         assert torch.equal(before.weight == 0, after.weight == 0), before.name
         assert not torch.equal(before.weight, after.weight), before.name
-    if made.method.patterns and made.stage.pattern:
+    if made.method.supports_nm and made.stage.pattern:
         check_pattern(trained, made.stage.pattern)
     assert footprint(trained, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
     assert torch.isfinite(made.ground.outputs(trained)).all()

@@ -36,7 +36,7 @@ def check_declared(method: type[Method]) -> None:
         assert not parameter.is_required(), name
     defaults = method.Parameters().model_dump()
     assert method.Parameters.model_validate(defaults, strict=True).model_dump() == defaults
-    assert isinstance(method.of(method.parsed({}), None), Method)
+    assert isinstance(method.create(method.parse_parameters({}), None), Method)
 
 
 def check_explained(method: type[Method]) -> None:
@@ -84,18 +84,18 @@ def check_of(case: Case, ground: Ground) -> None:
     for name in ("takes_amount", "ratio_kind", "patterns", "Parameters"):
         assert getattr(method, name) == getattr(case.method, name), name
     assert runner_for(type(method))
-    assert method.reads in get_args(Reads)
-    if method.reads == "nothing":
+    assert method.data_requirement in get_args(Reads)
+    if method.data_requirement == "nothing":
         cost, memory = method.cost(facts, None), method.memory(facts, None, 4)
         assert memory > 0 and (cost > 0 or not method.takes_amount)
         return
-    method = case.method.of(case.method.parsed(case.settings), 0)  # with no limit of steps
+    method = case.method.create(case.method.parse_parameters(case.settings), 0)  # with no limit of steps
     own = ground.text
     more = [own.model_copy(update={name: 3 * getattr(own, name)}) for name in ("windows", "window")]
     cost, memory = method.cost(facts, own), method.memory(facts, own, 4)
     assert cost > 0 and memory > 0
     assert all(method.cost(facts, text) > cost and method.memory(facts, text, 4) >= memory for text in more)
-    if method.reads == "calibration":
+    if method.data_requirement == "calibration":
         assert any(method.memory(facts, text, 4) > memory for text in more)
 
 

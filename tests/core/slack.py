@@ -26,7 +26,7 @@ def _rows(method: Method, unit: Geometry, sizes: Sizes) -> float:
 
 
 def _weights(method: Method, unit: Geometry, sizes: Sizes) -> float:
-    by_row = isinstance(method, ScoreMethod) and method.compared == "row"
+    by_row = isinstance(method, ScoreMethod) and method.comparison_group == "row"
     return _rows(method, unit, sizes) if by_row else len(sizes) / 2
 
 

@@ -76,7 +76,7 @@ def test_the_share_goes_at_other_ratios(case, ratio, grounds):
     check_share(grounds(case).make(case, ratio=ratio))
 
 
-@pytest.mark.parametrize("case", [case for case in PLAIN if case.method.by_layer], ids=str)
+@pytest.mark.parametrize("case", [case for case in PLAIN if case.method.selects_layers], ids=str)
 def test_layers_that_are_not_selected_stay(case, ground):
     check_layers(ground, case)
 
@@ -91,7 +91,9 @@ def test_patterns_are_exact_or_refused(case, pattern, made, grounds):
 
 
 ANY_RATIO = [
-    case for case in CASES if not (issubclass(case.method, TrainPruneMethod) or case.method.bits or case.method.factors)
+    case
+    for case in CASES
+    if not (issubclass(case.method, TrainPruneMethod) or case.method.bit_choices or case.method.factor_choices)
 ]
 
 
@@ -106,14 +108,14 @@ def test_one_seed_gives_one_result(case, made, grounds):
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
-@pytest.mark.parametrize("case", one_a_class([case for case in LANGUAGE if not case.method.bits]), ids=str)
+@pytest.mark.parametrize("case", one_a_class([case for case in LANGUAGE if not case.method.bit_choices]), ids=str)
 def test_a_recovery_keeps_what_the_method_made(case, recovery, made):
     check_recovered(made(case), recovery)
 
 
 @pytest.mark.parametrize("recovery", RECOVERED, ids=str)
 def test_every_recovery_keeps_patterns(recovery, made):
-    cut = [case for case in PLAIN if case.method.patterns]
+    cut = [case for case in PLAIN if case.method.supports_nm]
     for case in cut[:1] if recovery.settings else cut:
         check_recovered(made(case, pattern="2:4"), recovery)
 

@@ -27,11 +27,11 @@ def told(countdown, now):
 
 def test_a_frozen_stage_falls_and_then_says_that_it_takes_longer():
     countdown, seen = Countdown(), []
-    countdown.see("compress", 0, 10, 100.0)
-    countdown.see("compress", 2, 10, 110.0)
+    countdown.update("compress", 0, 10, 100.0)
+    countdown.update("compress", 2, 10, 110.0)
     for now in range(110, 200):
-        countdown.see("compress", 2, 10, now)
-        seen.append(countdown.words(now))
+        countdown.update("compress", 2, 10, now)
+        seen.append(countdown.format(now))
     assert seen[0] == "about 40 s left" and seen[39] == "about 1 s left"
     assert set(seen[40:]) == {"longer than expected"}
 
@@ -42,64 +42,64 @@ def test_the_number_never_rises_whatever_the_pace(seconds, expected):
     countdown, now, numbers = Countdown(expected), 0.0, []
     for done, unit in enumerate(seconds):
         for _ in range(int(4 * unit)):
-            countdown.see("perplexity", done, len(seconds), now)
+            countdown.update("perplexity", done, len(seconds), now)
             numbers.append(told(countdown, now))
             now += 0.25
-    countdown.see("perplexity", len(seconds), len(seconds), now)
+    countdown.update("perplexity", len(seconds), len(seconds), now)
     shown = [number for number in numbers if number is not None]
     assert shown == sorted(shown, reverse=True)
     assert shown or expected == {}
-    assert countdown.words(now) == ""  # all is done
+    assert countdown.format(now) == ""  # all is done
 
 
 def test_a_steady_stage_is_told_as_it_is():
     countdown = Countdown({"perplexity": 500.0})
-    countdown.see("perplexity", 0, 100, 0.0)
-    assert countdown.words(0.0) == "about 8 min left"  # as estimated
-    countdown.see("perplexity", 4, 100, 4.0)
-    assert countdown.words(4.0) == "about 8 min left"
-    countdown.see("perplexity", 5, 100, 5.0)
-    assert countdown.words(5.0) == "about 2 min left"
-    countdown.see("perplexity", 90, 100, 90.0)
+    countdown.update("perplexity", 0, 100, 0.0)
+    assert countdown.format(0.0) == "about 8 min left"  # as estimated
+    countdown.update("perplexity", 4, 100, 4.0)
+    assert countdown.format(4.0) == "about 8 min left"
+    countdown.update("perplexity", 5, 100, 5.0)
+    assert countdown.format(5.0) == "about 2 min left"
+    countdown.update("perplexity", 90, 100, 90.0)
     assert told(countdown, 93.0) == 7
 
 
 def test_a_stage_that_slows_down_gives_its_number_up_until_it_is_true_again():
     countdown = Countdown({"tasks": 20.0})
-    countdown.see("tasks", 0, 10, 0.0)
+    countdown.update("tasks", 0, 10, 0.0)
     assert told(countdown, 8.0) == 12
-    countdown.see("tasks", 1, 10, 10.0)  # so it takes 90 s more
-    assert countdown.words(10.0) == countdown.words(60.0) == "longer than expected"
+    countdown.update("tasks", 1, 10, 10.0)  # so it takes 90 s more
+    assert countdown.format(10.0) == countdown.format(60.0) == "longer than expected"
     assert told(countdown, 90.0) == 10
 
 
 def test_every_text_is_a_stage_of_its_own():
     countdown = Countdown()
-    countdown.see("perplexity", 16, 16, 100.0)
-    countdown.see("perplexity", 0, 16, 100.0)
-    countdown.see("perplexity", 4, 16, 104.0)
+    countdown.update("perplexity", 16, 16, 100.0)
+    countdown.update("perplexity", 0, 16, 100.0)
+    countdown.update("perplexity", 4, 16, 104.0)
     assert told(countdown, 104.0) == 12
 
 
 def test_what_a_stage_took_is_expected_of_the_next_one_like_it():
     countdown = Countdown({"perplexity": 20.0})
-    countdown.see("perplexity", 0, 2, 100.0)
-    countdown.see("load", 0, 1, 150.0)
-    countdown.see("perplexity", 0, 2, 160.0)
+    countdown.update("perplexity", 0, 2, 100.0)
+    countdown.update("load", 0, 1, 150.0)
+    countdown.update("perplexity", 0, 2, 160.0)
     assert told(countdown, 160.0) == 50
 
 
 def test_a_stage_that_started_again_is_another_though_nothing_was_seen_of_it():
     countdown = Countdown({"perplexity": 20.0})
-    countdown.see("perplexity", 0, 2, 120.0, started=100.0)
-    assert countdown.words(120.0) == "longer than expected"
-    countdown.see("perplexity", 0, 2, 123.0, started=122.0)
+    countdown.update("perplexity", 0, 2, 120.0, started=100.0)
+    assert countdown.format(120.0) == "longer than expected"
+    countdown.update("perplexity", 0, 2, 123.0, started=122.0)
     assert told(countdown, 123.0) == 22
 
 
 def test_a_look_in_the_middle_of_a_stage_counts_from_its_start():
     countdown = Countdown()
-    countdown.see("train", 500, 1000, 160.0, started=100.0)
+    countdown.update("train", 500, 1000, 160.0, started=100.0)
     assert told(countdown, 160.0) == 60
 
 

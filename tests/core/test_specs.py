@@ -124,7 +124,7 @@ def test_a_text_whose_windows_are_the_first_is_written_as_it_always_was():
 
 def test_parameters_may_be_text():
     method = next(m for m in METHODS if m.name == "sparsegpt")
-    parameters = method.parsed({"damping": "0.05", "true_sequential": "false"})
+    parameters = method.parse_parameters({"damping": "0.05", "true_sequential": "false"})
     assert parameters.damping == 0.05
     assert parameters.true_sequential is False
 

@@ -37,7 +37,7 @@ def cut(model, method, ratio=0.5, pattern=None):
 
 def trained(model, recovery="lora", steps=20, patience=0, progress=silent, checkpoint=None, **settings):
     found = get_stage(recovery)
-    method = found(found.parsed(SETTINGS | settings))
+    method = found(found.parse_parameters(SETTINGS | settings))
     teacher = SimpleNamespace(model=tiny())
     parameters = add_adapters(model, SETTINGS["rank"], 16.0, method.parameters.dropout, 0)
 

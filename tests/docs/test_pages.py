@@ -64,13 +64,13 @@ def test_readme_says_what_each_method_reads():
         if text(rows[0][0]) in ("method", "preparation", "reconstruction"):
             assert text(rows[0][1]) == "reads"
             shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}
-    assert shown == {method.name: method().reads for method in (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS)}
+    assert shown == {method.name: method().data_requirement for method in (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS)}
 
 
 def test_the_page_of_imports_has_every_column():
     *_, rows = tables(PROJECT / "docs" / "import.md")
     shown = [(text(name), text(needed), text(told)) for name, needed, told in rows[1:]]
-    assert shown == [(name, "yes" if column.needed else "", column.told) for name, column in COLUMNS.items()]
+    assert shown == [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()]
 
 
 def test_the_page_of_licences_has_those_of_the_catalogue():

@@ -62,7 +62,7 @@ class ASVD(LowRank):
     parameters: ASVDParameters
     Parameters = ASVDParameters
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"absolute"})
 
     @property

@@ -54,7 +54,7 @@ class SVDLLM(LowRank):
     parameters: SVDLLMParameters
     Parameters = SVDLLMParameters
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
     @property

@@ -71,8 +71,8 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Walks for the dense model, the inputs and the losses at first; and iterations, of three forwards each."""
         one = text and text.model_copy(update={"windows": 1})
-        learning = walking(shape, one, 3 * self.parameters.iterations, self.sums)
-        return super().cost(shape, text) + walking(shape, text, 3, self.sums) + learning
+        learning = walking(shape, one, 3 * self.parameters.iterations, self.required_statistics)
+        return super().cost(shape, text) + walking(shape, text, 3, self.required_statistics) + learning
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
         from core.methods.quantised.inputs import read_inputs

@@ -86,8 +86,8 @@ class AWQ(SymmetricScales, BlockQuantMethod):
         looked = text and text.model_copy(update={"windows": min(text.windows, self.parameters.inspected)})
         return (
             super().cost(shape, text)
-            + walking(shape, text, 1, self.sums)
-            + walking(shape, looked, self.parameters.steps, self.sums)
+            + walking(shape, text, 1, self.required_statistics)
+            + walking(shape, looked, self.parameters.steps, self.required_statistics)
         )
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:

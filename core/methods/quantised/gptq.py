@@ -97,7 +97,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         how, columns = self.parameters, weight.shape[1]
         return find_grid(weight, bits, min(self.group(columns), columns), how.symmetric, how.clip, how.grid)
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -48,7 +48,9 @@ class MixedGPTQ(GPTQ):
 
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}
-        return dict(allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits))
+        return dict(
+            allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits)
+        )
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None:

@@ -74,7 +74,7 @@ class AdaPrune(Reconstruction):
     parameters: AdaPruneParameters
     Parameters = AdaPruneParameters
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -85,32 +85,32 @@ class Allocated(LinearMethod):
         return {"owl": (NORMS,), "global": self.ranked_by}.get(self.parameters.allocation, ())
 
     @property
-    def scans(self) -> bool:
+    def needs_sensitivity(self) -> bool:
         return self.parameters.allocation == "sensitivity"
 
     @property
-    def evenly(self) -> LinearMethod:
+    def uniform(self) -> LinearMethod:
         plain = {name: self.Parameters.model_fields[name].default for name in AllocatedParameters.model_fields}
         return type(self)(self.parameters.model_copy(update=plain), self.seed)
 
     @property
     def first_progress_step(self) -> str:
-        return "scan" if self.scans else super().tells_first
+        return "scan" if self.needs_sensitivity else super().first_progress_step
 
     def check_amount(self, text: TextWindows) -> None:
-        if self.scans and text.windows < 2:
+        if self.needs_sensitivity and text.windows < 2:
             raise UserError(
                 f"{self.label}: allocation=sensitivity calibrates on some windows and reads losses on others; give at "
                 f"least 2, such as {text.corpus}:16x{text.window}."
             )
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        if text is None or not self.scans:
+        if text is None or not self.needs_sensitivity:
             return super().cost(shape, text)
         return 2 * super().cost(shape, text) + scanning(shape, text, shape.blocks)
 
     def observed_sums(self, role: str) -> frozenset[Sum]:
-        return frozenset({"sqnorm"}) if self.parameters.allocation == "owl" else self.sums(role)
+        return frozenset({"sqnorm"}) if self.parameters.allocation == "owl" else self.required_statistics(role)
 
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         return statistics.sqnorm
@@ -122,7 +122,9 @@ class Allocated(LinearMethod):
                 f"give a ratio, or leave allocation={self.parameters.allocation} out."
             )
 
-    def shares(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, float]:
+    def layer_ratios(
+        self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]
+    ) -> dict[str, float]:
         how = self.parameters
         if how.allocation == "uniform" or target.pattern:
             return {}

@@ -40,7 +40,7 @@ class ByHessian(Allocated):
     parameters: ByHessianParameters
     Parameters = ByHessianParameters
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"gram"})
 
     def factor(self, statistics: Statistics) -> Factor:

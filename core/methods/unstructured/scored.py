@@ -67,5 +67,5 @@ class ScoredByInputs(ScoreMethod):
     def ranked_by(self) -> tuple[str, ...]:
         return (NORMS,)
 
-    def sums(self, role: str) -> frozenset[Sum]:
+    def required_statistics(self, role: str) -> frozenset[Sum]:
         return frozenset({"sqnorm"})

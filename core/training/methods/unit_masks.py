@@ -64,7 +64,7 @@ class UnitMasks:
         where = (spent - self.warmup) / (1 - self.warmup - self.cooldown)
         return 1 - (1 - min(max(where, 0.0), 1.0)) ** 3
 
-    def settled(self, spent: float) -> bool:
+    def is_final(self, spent: float) -> bool:
         return self.complete
 
     @torch.no_grad()

@@ -39,7 +39,7 @@ class WeightMasks:
                 set_constraint(linear.module, zeros)
         return [report(linear) for linear in linears]
 
-    def settled(self, spent: float) -> bool:
+    def is_final(self, spent: float) -> bool:
         return self.round == self.rounds
 
     @torch.no_grad()

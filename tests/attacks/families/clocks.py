@@ -33,7 +33,7 @@ def _numbers(seconds: float) -> str | None:
     known.of("m")
     process = forked(lambda: (_shifted(seconds), Store().put(make(perplexity(21.0)))))
     process.join()
-    value = known.of("m").made[KEY].measurements[0].value
+    value = known.of("m").values[KEY].measurements[0].value
     return None if value == 21.0 else f"The store has 21 and the reader sees {value}."
 
 

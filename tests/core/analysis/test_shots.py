@@ -18,7 +18,7 @@ TASKS = {"piqa": "acc", "openbookqa": "acc_norm"}
 
 def row(task, how, value, n=60, limit=60):
     shots = Fewshot.parse(how)
-    protocol = {"limit": limit, "fewshot": how if shots.written else shots.k, "dtype": "float32"}
+    protocol = {"limit": limit, "fewshot": how if shots.non_defaults else shots.k, "dtype": "float32"}
     return Measurement(metric=TASKS[task], dataset=task, value=value, stderr=0.1, n=n, protocol=protocol)
 
 

@@ -62,7 +62,7 @@ def test_every_stage_keeps_the_zeros_of_those_before_it(spec):
         assert torch.equal(zeros(rebuilt)[name], bound) and torch.equal(zeros(trained)[name], bound)
         assert (last[name] | ~bound).all() and (last[name].sum(1) == round(0.5 * bound.shape[1])).all()
     stored = {result.variant.key: result for result in Store().results()}
-    assert [len(stored[key].variant.made) for key in (pruned, rebuilt, trained, whole)] == [1, 2, 3, 4]
+    assert [len(stored[key].variant.stage_runs) for key in (pruned, rebuilt, trained, whole)] == [1, 2, 3, 4]
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
@@ -153,7 +153,7 @@ def test_a_chain_that_is_cancelled_while_it_trains_goes_on_with_the_training(spe
     assert made == ["lora", "wanda", "dense"]
     whole, again = store.get(spec.variant.key), store.get(trained.key)
     assert not whole.variant.cut_short and not again.variant.cut_short
-    before, after = (found.variant.made[2]["training"] for found in (cut, whole))
+    before, after = (found.variant.stage_runs[2]["training"] for found in (cut, whole))
     assert after["steps"] == 60 > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
 

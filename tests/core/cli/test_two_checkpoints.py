@@ -150,7 +150,7 @@ def test_an_import_is_of_one_of_them(here, capsys, tmp_path):
     assert said == f"'ckpt' may be {here[0]} or {here[1]}; name one of them."
     for name in here:
         assert name in printed(capsys, "import", str(tmp_path / f"{name}.csv"))
-    imported = [one.variant for one in Store().results() if one.variant.elsewhere]
+    imported = [one.variant for one in Store().results() if one.variant.is_external]
     assert {one.model for one in imported} == {"ckpt"} and len({one.revision for one in imported}) == 2
     assert "revision 0000" in refused(capsys, "import", _other(tmp_path, header, rows["ckpt"]))
 

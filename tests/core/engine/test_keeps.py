@@ -44,7 +44,7 @@ def patterned(ground):
     return ground.make(Case(Wanda), pattern="2:4")
 
 
-@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.keeps != "nothing"], ids=str)
+@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.preserves != "nothing"], ids=str)
 @pytest.mark.parametrize("first", ["sparse", "patterned"])
 def test_zeros_of_the_weights_that_stay_stay(first, case, ground, request):
     model, before = followed(ground, request.getfixturevalue(first), case)
@@ -59,7 +59,7 @@ def test_zeros_of_the_weights_that_stay_stay(first, case, ground, request):
     assert bound / size == pytest.approx(share, abs=0.05)
 
 
-@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.keeps == "all"], ids=str)
+@pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.preserves == "all"], ids=str)
 def test_a_pattern_stays_exact(case, ground, patterned):
     model, _ = followed(ground, patterned, case)
     for linear in linears(model):
@@ -68,7 +68,7 @@ def test_a_pattern_stays_exact(case, ground, patterned):
         assert (kept <= 2).all() and (case.method.bits or (kept == 2).all())  # a small weight may be rounded to 0
 
 
-MIXING = [case for case in AMOUNTS if case.made.keeps == "nothing" and not case.method.bits]
+MIXING = [case for case in AMOUNTS if case.made.preserves == "nothing" and not case.method.bit_choices]
 
 
 @pytest.mark.parametrize("case", MIXING, ids=str)

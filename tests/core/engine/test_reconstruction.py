@@ -169,5 +169,5 @@ def test_without_a_dense_model_there_is_none_to_ask():
 def test_its_text_is_read_with_its_seed():
     spec = chain("magnitude", "adaprune")
     stage = spec.stages[1]
-    assert method_of(stage).reads == "calibration" and stage.seed == 0
+    assert method_of(stage).data_requirement == "calibration" and stage.seed == 0
     assert len(calibration_windows(stage.calibration, load_tokenizer(identify("./tiny")), 0)) == 16

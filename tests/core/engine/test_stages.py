@@ -40,5 +40,5 @@ def test_the_nearest_kind_counts():
     ],
 )
 def test_parameters_may_decide_the_kind_and_what_is_read(granularity, reads, how):
-    method = LLMPruner.of(LLMPruner.parsed({"granularity": granularity}), 0)
-    assert method.reads == reads and stages.runner_for(type(method)) is how
+    method = LLMPruner.create(LLMPruner.parse_parameters({"granularity": granularity}), 0)
+    assert method.data_requirement == reads and stages.runner_for(type(method)) is how

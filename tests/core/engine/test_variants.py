@@ -63,11 +63,13 @@ def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):
     store = Store()
     execute(RunSpec(variant=chain), store, silent)
     stored = store.get(chain.key)
-    assert stored.variant.stages == chain.stages and len(stored.variant.made) == 4
+    assert stored.variant.stages == chain.stages and len(stored.variant.stage_runs) == 4
     for prefix in chain.prefixes[1:]:
         stored = store.get(prefix.key)
         assert stored.variant.stages == prefix.stages
-        slow = tuple(one | {"seconds": 1e4} if place == 1 else one for place, one in enumerate(stored.variant.made))
+        slow = tuple(
+            one | {"seconds": 1e4} if place == 1 else one for place, one in enumerate(stored.variant.stage_runs)
+        )
         store.put(stored.model_copy(update={"variant": stored.variant.model_copy(update={"made": slow})}))
     wanda, magnitude = (chain.model_copy(update={"stages": chain.stages[at : at + 1]}) for at in (1, 0))
     speeds = history_of(store).speeds(chain.model_id)

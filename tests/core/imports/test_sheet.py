@@ -140,4 +140,4 @@ def test_a_byte_order_mark_and_spaces_are_no_part_of_a_name():
 
 
 def test_every_column_says_what_is_in_it():
-    assert all(column.told for column in COLUMNS.values())
+    assert all(column.description for column in COLUMNS.values())

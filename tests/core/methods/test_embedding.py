@@ -164,14 +164,16 @@ def test_what_is_no_shape_is_told_before_there_is_a_model(text):
 )
 def test_what_cannot_be_is_told(settings, factor, says):
     with pytest.raises(UserError) as told:
-        TensorTrain(TensorTrain.parsed(settings)).factored(drawn(4, 576), factor, silent)
+        TensorTrain(TensorTrain.parse_parameters(settings)).factored(drawn(4, 576), factor, silent)
     assert says in str(told.value)
 
 
 def test_what_is_asked_for_is_made():
-    found, said = TensorTrain(TensorTrain.parsed({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
+    found, said = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
     assert (found.shape, found.ranks, said) == ((8, 8, 9), (1, 5, 5, 1), "8x8x9 of ranks 5, 5, 285 numbers a token")
-    found, _ = TensorTrain(TensorTrain.parsed({"shape": "8x8x9", "rank": "4"})).factored(drawn(4, 576), 2, silent)
+    found, _ = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9", "rank": "4"})).factored(
+        drawn(4, 576), 2, silent
+    )
     assert found.cores.shape[1] == 196
 
 

@@ -34,12 +34,12 @@ from tests.core.tiny import tiny, windows
 
 
 def gptq(weight, gram, bits=4, zeros=None, **settings):
-    method = GPTQ(GPTQ.parsed({"group_size": GROUP, "order": "none", **settings}))
+    method = GPTQ(GPTQ.parse_parameters({"group_size": GROUP, "order": "none", **settings}))
     return method.compress(weight.clone(), Statistics(600, {"gram": gram}), Target(0.75, bits=bits, zeros=zeros))
 
 
 def rtn(weight, bits=4, **settings):
-    method = RTN(RTN.parsed({"group_size": GROUP, **settings}))
+    method = RTN(RTN.parse_parameters({"group_size": GROUP, **settings}))
     return method.compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
 
 
@@ -188,12 +188,14 @@ def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
     codes[..., 0], codes[..., 1] = 0, 2**bits - 1  # the whole range is used
     scale = torch.rand(ROWS, INPUTS // GROUP, 1, generator=draw).half().float() + 0.5
     weight = ((codes - 1.37) * scale).flatten(1)  # 1.37 is no whole number
-    rounded = HQQ(HQQ.parsed({"group_size": GROUP})).compress(
+    rounded = HQQ(HQQ.parse_parameters({"group_size": GROUP})).compress(
         weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
     )
     torch.testing.assert_close(rounded.weight, weight, atol=1e-2, rtol=0)  # 16 bits round scale and zero
     assert rounded.note == GIVEN_BACK
-    other = HQQ(HQQ.parsed({"group_size": INPUTS})).compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
+    other = HQQ(HQQ.parse_parameters({"group_size": INPUTS})).compress(
+        weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
+    )
     assert other.note is None
 
 
@@ -297,7 +299,7 @@ def test_more_bits_go_where_they_save_most():
 def test_bits_are_chosen_by_the_empirical_fisher_form_of_what_rounding_changes(weight):
     draw = torch.Generator().manual_seed(5)
     gradients = torch.randn(3, *weight.shape, generator=draw)
-    losses = MixedGPTQ(GPTQ.parsed({"group_size": GROUP})).accumulator()
+    losses = MixedGPTQ(GPTQ.parse_parameters({"group_size": GROUP})).accumulator()
     for gradient in gradients:
         losses.add(weight, gradient)
     for bits, found in zip(BITS, losses.tensors()["losses"].tolist(), strict=True):

@@ -19,7 +19,7 @@ from tests.core.tiny import tiny, windows
 from tests.core.trained import cut, trained
 
 CPU = torch.device("cpu")
-LINEAR_METHODS = [method.name for method in METHODS if method.by_layer and method.family == "unstructured"]
+LINEAR_METHODS = [method.name for method in METHODS if method.selects_layers and method.family == "unstructured"]
 
 
 def linears_of(model):

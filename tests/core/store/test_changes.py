@@ -29,7 +29,7 @@ def test_a_number_stored_with_the_clock_set_back_is_seen(database, monkeypatch):
     monkeypatch.setattr("time.time", lambda: 1.0)
     store.put(make(perplexity(21.0)))
     assert store.stamp("m") != before.stamp
-    assert known.of("m").made[KEY].measurements[0].value == 21.0
+    assert known.of("m").values[KEY].measurements[0].value == 21.0
 
 
 def test_a_change_never_has_the_stamp_of_an_earlier_state(database):

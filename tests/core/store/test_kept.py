@@ -109,4 +109,4 @@ def test_some_are_what_is_read_of_them_but_for_their_layers(folder):
         store.put(make(perplexity(float(place)), key=f"{place:064x}"))
     keys = [KEY, *(f"{place:064x}" for place in range(599)), "f" * 64]
     found = without_layers(store)
-    assert store.some(keys) == {key: found[key] for key in keys[:-1]}
+    assert store.get_many(keys) == {key: found[key] for key in keys[:-1]}

@@ -110,7 +110,7 @@ def test_numbers_that_are_there_are_kept(tmp_path):
     found = import_database(file, store)
     assert (found.variants, found.numbers, found.kept, found.sampled) == (1, 1, 1, 0)
     mine = store.get(KEY)
-    assert [row.value for row in mine.measurements] == [21.0, 30.0] and mine.variant.made == ({"seconds": 2.0},)
+    assert [row.value for row in mine.measurements] == [21.0, 30.0] and mine.variant.stage_runs == ({"seconds": 2.0},)
     assert store.samples(KEY, mine.measurements[0]) is None
 
 

@@ -44,7 +44,7 @@ def test_what_was_tuned_comes_of_what_was_not(frame):
 
 def test_nothing_of_it_is_made_here():
     for result in paper_results().values():
-        assert result.variant.elsewhere and result.footprint is None
+        assert result.variant.is_external and result.footprint is None
     pruned = next(one for one in paper_results().values() if one.variant.method != "dense")
     with pytest.raises(UserError, match="was published: how it was made is not known, so it cannot be made here"):
         variant_spec(pruned.variant)

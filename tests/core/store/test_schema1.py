@@ -149,7 +149,7 @@ def test_layers_are_those_of_the_stage_that_changed_linears():
     stages = [{"name": "dense"}, {"name": "wanda", "parameters": {}}, TRAINED["stages"][1]]
     result = parse_result(line(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}))
     assert [layer.stage for layer in result.layers] == [1]
-    assert result.variant.made == ({}, {}, {"seconds": 145.0})
+    assert result.variant.stage_runs == ({}, {}, {"seconds": 145.0})
 
 
 @pytest.mark.parametrize("change", [{"stages": []}, {"stages": 3}, {"calibration": "c4"}, {"colour": "red"}])

@@ -183,7 +183,7 @@ def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
     monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
     found = get_stage("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
-    method = found(found.parsed({"teacher": "big@1"}))
+    method = found(found.parse_parameters({"teacher": "big@1"}))
     method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
         method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
@@ -198,10 +198,10 @@ def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
     teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
     white, black = get_stage("distill-white"), get_stage("distill-black")
     with pytest.raises(UserError, match="The teacher old was made for 23 tokens; examples of 24 are too long"):
-        white(white.parsed({})).check_text(CALIBRATION, tokenizer, teacher)
-    black(black.parsed({"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
+        white(white.parse_parameters({})).check_text(CALIBRATION, tokenizer, teacher)
+    black(black.parse_parameters({"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
     with pytest.raises(UserError, match="prompts of up to 5 and answers of 19 are too long"):
-        black(black.parsed({"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
+        black(black.parse_parameters({"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
 
 
 def test_the_teacher_and_the_text_share_the_loss():
@@ -209,7 +209,7 @@ def test_the_teacher_and_the_text_share_the_loss():
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
 
     def loss(**settings):
-        return found(found.parsed(settings)).loss(student, SimpleNamespace(model=teacher), batch)
+        return found(found.parse_parameters(settings)).loss(student, SimpleNamespace(model=teacher), batch)
 
     text = text_loss(student, batch)
     taught = divergence("forward", *(states_logits(model, batch) for model in (student, teacher)), 2.0)
@@ -224,7 +224,7 @@ def states_logits(model, batch):
 
 def test_hidden_states_are_compared_block_by_block_where_that_can_be():
     found = get_stage("distill-white")
-    plain, hidden = (found(found.parsed({"hidden_weight": weight})) for weight in (0, 2))
+    plain, hidden = (found(found.parse_parameters({"hidden_weight": weight})) for weight in (0, 2))
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
     ours, theirs = (
         model(input_ids=batch.ids, output_hidden_states=True).hidden_states[1:-1] for model in (student, teacher)

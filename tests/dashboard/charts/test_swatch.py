@@ -24,6 +24,6 @@ def test_every_method_has_a_picture_of_its_own_in_its_colour(theme):
 
 
 def test_every_mark_and_line_that_a_method_declares_is_drawn():
-    assert {method.mark for method in STAGES} <= {*CORNERS, *BARS, "circle"} | {"square"}
+    assert {method.marker for method in STAGES} <= {*CORNERS, *BARS, "circle"} | {"square"}
     assert {method.dash for method in STAGES} <= {*DASHES, "solid"}
     assert "<circle" not in picture(SlimLLM, LIGHT)

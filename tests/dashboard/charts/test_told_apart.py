@@ -82,5 +82,5 @@ def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
 
 
 def test_no_two_stages_look_alike():
-    looks = [(one.colour, one.mark, one.dash) for one in STAGES]
+    looks = [(one.colour, one.marker, one.dash) for one in STAGES]
     assert len(set(looks)) == len(looks)

@@ -40,7 +40,9 @@ def test_every_method_has_a_card_from_its_declaration(filled):
         assert method.citation.url in said
         for name, field in method.Parameters.model_fields.items():
             assert f"`{name}`" in said and field.description in said
-    assert said.count("Keeps 2, 3, 4 or 8 bits of every block weight.") == len([one for one in SHOWN if one.bits])
+    assert said.count("Keeps 2, 3, 4 or 8 bits of every block weight.") == len(
+        [one for one in SHOWN if one.bit_choices]
+    )
     assert "equation 1." in said and "N of every M" in said
     assert len(links(app, "Run it")) == len(SHOWN)
 
