@@ -30,7 +30,7 @@ class Variant(Frozen):
     # One entry a stage: seconds, peak_memory (bytes), device, threads, versions, created (ISO 8601, UTC); `training`
     # where it trained; `packed_mb` and `parameters` (millions) as they are told of an imported one. An entry is empty
     # where nothing is known.
-    stage_runs: tuple[Details, ...] = ()
+    stage_runs: tuple[Details, ...] = Field(default=(), validation_alias="made", serialization_alias="made")
 
     @property
     def model_id(self) -> ModelId:

@@ -32,7 +32,15 @@ WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of tho
 
 class Frozen(BaseModel):
     # Diverged numbers stay numbers in JSON: Infinity and NaN, as Python reads and writes them.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    # A field whose name is not its key in stored JSON has that key as its alias.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="constants",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
 
 def parse_precision(text: str) -> Dtype:

@@ -219,7 +219,7 @@ def _untuned(variant: Variant) -> Variant | None:
     before, after = shared(stages), shared(variant.stages)
     if before.calibration not in (None, after.calibration) or before.train not in (None, after.train):
         return None
-    return variant.model_copy(update={"stages": stages, "made": variant.stage_runs[:-1]})
+    return variant.model_copy(update={"stages": stages, "stage_runs": variant.stage_runs[:-1]})
 
 
 def _labels(results: Iterable[VariantRows]) -> dict[Identity, str]:

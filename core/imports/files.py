@@ -66,4 +66,4 @@ def _joined(results: Sequence[Result]) -> tuple[Result, ...]:
 def _with_details(result: Result, before: Result) -> Result:
     """Return a result that still says what an earlier one did of the variant's size."""
     made = ({**before.variant.details, **result.variant.details},)
-    return result.model_copy(update={"variant": result.variant.model_copy(update={"made": made})})
+    return result.model_copy(update={"variant": result.variant.model_copy(update={"stage_runs": made})})

@@ -105,7 +105,8 @@ def _amounts(method: type[Method]) -> str:
     if not method.takes_amount:
         return "Removes nothing: it takes what an earlier stage has left"
     if method.bit_choices:
-        return f"Keeps {', '.join(map(str, method.bit_choices[:-1]))} or {method.bit_choices[-1]} bits of every block weight"
+        *most, last = map(str, method.bit_choices)
+        return f"Keeps {', '.join(most)} or {last} bits of every block weight"
     if on_convolutions(method):
         return "Removes a share of the weights of a model's convolutions"
     if method.factor_choices:

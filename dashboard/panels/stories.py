@@ -139,7 +139,8 @@ def on_another(told: StoryData, others: Sequence[str], frame: Callable[[str], pd
             continue
         (sparse, zeroed), (its_sparse, its_zeroed) = mine, (value / other.dense["value"] for value in values)
         text = f"With half of the block weights gone, SparseGPT takes perplexity on {told.corpus} "
-        text += f"to {format_number(sparse)} times the dense model's on {DEFAULT_MODEL} and to {format_number(its_sparse)} times on {model}. "
+        text += f"to {format_number(sparse)} times the dense model's on {DEFAULT_MODEL} "
+        text += f"and to {format_number(its_sparse)} times on {model}. "
         text += f"Magnitude pruning takes it to {format_number(zeroed)} and {format_number(its_zeroed)} times."
         where = told.address(told.rows["parts"].isin(names), **{MODE: "Several models"})
         return Story("On another model", text, where | {"explore_models_shown": [DEFAULT_MODEL, model]})

@@ -32,7 +32,7 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(capsys, monkeypa
         assert [len(shots) for shots in kept["shots"]] == [2] * 4 and "shots" not in Store().samples(
             result.variant.key, rows[0]
         )
-    monkeypatch.setattr(DenseModel, "meanings", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(DenseModel, "embed", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr("core.evaluation.zeroshot.evaluate", lambda *_: pytest.fail("scored again"))
     assert main([*RUN, *asked, "--json"]) == 0
     written = json.loads(capsys.readouterr().out)["measurements"]

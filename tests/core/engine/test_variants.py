@@ -70,7 +70,7 @@ def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):
         slow = tuple(
             one | {"seconds": 1e4} if place == 1 else one for place, one in enumerate(stored.variant.stage_runs)
         )
-        store.put(stored.model_copy(update={"variant": stored.variant.model_copy(update={"made": slow})}))
+        store.put(stored.model_copy(update={"variant": stored.variant.model_copy(update={"stage_runs": slow})}))
     wanda, magnitude = (chain.model_copy(update={"stages": chain.stages[at : at + 1]}) for at in (1, 0))
     speeds = history_of(store).speeds(chain.model_id)
     assert estimate(RunSpec(variant=wanda), speeds).seconds > 9e3

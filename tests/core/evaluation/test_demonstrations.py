@@ -230,7 +230,7 @@ def test_of_the_proposed_instructions_the_one_with_the_likeliest_held_out_answer
     lm, asked = model(), []
     proposed = ["Say what helps.", "Give the elk paint.", "Eat", "", "Eat", "Sing now."]
     monkeypatch.setattr(words, "HELD_OUT", 3)
-    monkeypatch.setattr(DenseModel, "go_on", lambda self, texts, tokens, told: asked.extend(texts) or proposed)
+    monkeypatch.setattr(DenseModel, "generate", lambda self, texts, tokens, told: asked.extend(texts) or proposed)
     stays = set(run("piqa:4", "0,template=generated", lm=lm).samples["instruction"])
     assert len(set(asked)) > 1 and all(text.count("Question:") == 3 for text in asked)
     held_out = [row for row in TABLES["piqa_validation"][4:] if not any(row["goal"] in text for text in asked)]
