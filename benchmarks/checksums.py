@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.smoke import run
 from core.cache import checksums
-from core.cache.kept import build_once
+from core.cache.folders import build_once
 from core.models.catalogue import BY_ID
 from core.models.manifest import load_model_folder, save_model
 from core.request.stages import DEFAULT_MODEL

@@ -29,8 +29,8 @@ from core.longrun import StandardError, autocorrelation, consecutive, independen
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result
+from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
-from core.store.shipped import read_measured
 
 SMOKE = {"sizes": "16", "runs": 200}
 FEWEST = 8  # sub-samples without overlap that a record is long enough for

@@ -17,7 +17,7 @@ from benchmarks.smoke import run
 from core.chain import ChainDefaults, parse
 from core.models.sources import identify, load_model
 from core.progress import silent
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from tests.core.applied import compress
 

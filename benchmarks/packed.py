@@ -23,7 +23,7 @@ from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
 from core.models.sources import identify, load_model
 from core.progress import silent
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Dtype
 from tests.core.applied import compress

@@ -33,8 +33,8 @@ from core.chain import ChainDefaults, parse
 from core.data.cards import SEVEN, TASKS
 from core.paths import PROJECT, local_results_dir
 from core.registry import METHODS
-from core.request.asked import resolve_chain
 from core.request.complete import complete
+from core.request.resolve import resolve_chain
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import RunSpec, TextWindows, VariantSpec
 from core.store.rows import written

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from core.words import format_duration
+from core.formatting import format_duration
 
 ENOUGH = 0.05  # share of a stage after which its pace is known
 SLACK = 1.25, 3.0  # by which factor and seconds a stage may slow down before its last number is given up

@@ -6,10 +6,10 @@ Where one prunes and one quantises, the pruned share follows from the layer repo
 
 from collections.abc import Sequence
 
+from core.formatting import format_amount
 from core.registry import quantises
 from core.results import LayerReport, Result
 from core.specs import Stage
-from core.words import format_amount
 
 
 def block_share(result: Result) -> float | None:

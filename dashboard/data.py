@@ -10,18 +10,18 @@ from sqlalchemy import URL
 
 from core import paths
 from core.analysis.differences import COLUMNS, adjust_together, differences, number_of, over_seeds
+from core.analysis.fewshot import fewshot_table as after
 from core.analysis.frame import VariantRows, build_frame, variant_rows
-from core.analysis.shots import fewshot_table as after
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
 from core.models.sources import typed_name
 from core.results import Result, Variant
 from core.specs import PUBLISHED, UNKNOWN, ModelId, VariantSpec
-from core.store import shipped
+from core.store import bundled
 from core.store.database import database_url
-from core.store.kept import MOST, RowCache
-from core.store.printed import models_of, paper_results
+from core.store.paper_results import models_of, paper_results
+from core.store.row_cache import MOST, RowCache
 from core.store.samples import damaged
 from core.store.store import Store
 from dashboard.renewal import Renewal
@@ -74,7 +74,7 @@ def active_jobs() -> list[Job]:
 
 def names() -> Mapping[ModelId, str]:
     """Return the display names of all models that there are numbers of, the papers' among them."""
-    return _names(store().url, stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    return _names(store().url, stamp(), bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -101,7 +101,7 @@ def model_to_run(model: str) -> str:
 
 def models() -> list[str]:
     """Return the display names of the models that there are variants of, the one with most first."""
-    return _models(store().url, stamp(), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    return _models(store().url, stamp(), bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -124,7 +124,7 @@ def frame(model: str) -> SharedTable:
     """
     url = store().url
     shown, name = _meant(model, names())
-    frames = _frames(url, name, stamp(name), shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    frames = _frames(url, name, stamp(name), bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
     return frames.get(shown, frames[""])
 
 
@@ -216,7 +216,7 @@ def _paired(
 
 
 def fewshot_table(model: str) -> pd.DataFrame:
-    """Return `core.analysis.shots.fewshot_table` of all variants of a model, the dense one first."""
+    """Return `core.analysis.fewshot.fewshot_table` of all variants of a model, the dense one first."""
     return _shots(store().url, stamp_of(model), model)
 
 
@@ -252,7 +252,7 @@ def results(keys: Collection[str]) -> dict[str, Result]:
 @st.cache_resource(max_entries=1, show_spinner=False)
 def published() -> SharedTable:
     """Return the papers' values."""
-    return SharedTable(shipped.published())
+    return SharedTable(bundled.published())
 
 
 @st.cache_data(max_entries=1, ttl=600, show_spinner=False)

@@ -27,8 +27,8 @@ from core.methods.reconstruction import Reconstruction
 from core.paths import PROJECT
 from core.registry import STAGES
 from core.training.base import Recovery
+from tests.core.contract_setup import RATIO, WINDOW, WINDOWS, Case, instead
 from tests.core.encoders import encoder
-from tests.core.ground import RATIO, WINDOW, WINDOWS, Case, instead
 from tests.core.tiny_folder import write_tiny_folder
 
 TEXT = f"text.txt:{WINDOWS}x{WINDOW}"

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.analysis.told import listed
+from core.analysis.reporting import listed
+from core.formatting import format_number
 from core.specs import Frozen
-from core.words import format_number
 
 DIVERGED = 1e4  # a perplexity above this says only that the model is broken
 DIVERGED_TIMES_DENSE = 500

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from core.analysis.reporting import listed
 from core.analysis.seven import MEAN
-from core.analysis.told import listed
 from core.data.cards import TASKS
 
 FEWEST_WINDOWS, FEWEST_DOCUMENTS = 8, 50

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from core.chain import DENSE, format_chain, series_chain, shared
+from core.formatting import format_fewshot, label_parts, series_name
 from core.models.names import display_names
 from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
 from core.removal import block_share, model_share, parameters_left
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, ModelId, Stage
-from core.words import format_fewshot, label_parts, series_name
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),

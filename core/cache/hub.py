@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
-from core.cache.kept import put
+from core.cache.folders import put
 from core.errors import UserError, echo
 from core.progress import Progress, silent
 

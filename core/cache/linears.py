@@ -13,7 +13,7 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from core.cache.kept import CACHE_BYTES, FREE_BYTES, make_room, read_small, write_small, writing
+from core.cache.folders import CACHE_BYTES, FREE_BYTES, make_room, read_small, write_small, writing
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.cache.checksums import intact
-from core.cache.kept import keep
+from core.cache.folders import keep
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 

@@ -70,7 +70,7 @@ def compare(
 
 def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
     """Print a table a pair, of the numbers that tasks are usually compared by, and in words what is significant."""
-    from core.analysis.told import sentence
+    from core.analysis.reporting import sentence
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     keys, other = list(dict.fromkeys(shown["key"])), names[reference.variant.key]
@@ -88,7 +88,7 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
     """Return a row a number and pair, as `tell` shows them, in cells that programs read: accuracies in percent."""
-    from core.analysis.told import end_words, p_words, point_words, ratio_words, verdict_text
+    from core.analysis.reporting import end_words, p_words, point_words, ratio_words, verdict_text
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     rows = []
@@ -166,7 +166,7 @@ def named(results: Sequence[Result]) -> Names:
 
 def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
     """Return the differences of a variant to the reference as a row a number, accuracies in percent."""
-    from core.analysis.told import UNADJUSTED, format_difference, p_words, verdict_text
+    from core.analysis.reporting import UNADJUSTED, format_difference, p_words, verdict_text
 
     several = pair["comparisons"].max()
     p = f"adjusted p, Holm over {several:.0f}" if several > 1 else "adjusted p"

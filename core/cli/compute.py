@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from core.achieved import describe_gap
 from core.chain import format_chain
 from core.cli import options
 from core.cli.console import WAITING, Bars, bars, messages
@@ -15,10 +16,10 @@ from core.cli.overview import short_rows
 from core.cli.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
 from core.errors import CancelledError, StorageError, UserError, short
+from core.formatting import format_duration, variant_name
 from core.memory import machine_bytes
 from core.paths import typed_path
 from core.protocols import requested
-from core.reached import describe_gap
 from core.registry import data_requirement
 from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
@@ -29,10 +30,9 @@ from core.results import Result
 from core.shipping.formats import FORMATS, find_format, requested_format, size_of, type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import RunSpec
+from core.store.bundled import append_shipped
 from core.store.samples import ship_samples
-from core.store.shipped import append_shipped
 from core.store.store import Store
-from core.words import format_duration, variant_name
 
 
 def run(

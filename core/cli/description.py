@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from core.achieved import embedding_words, format_percent
 from core.chain import format_chain
 from core.cli.console import output, say
 from core.cli.reproduce import reproduce
 from core.cli.tables import DenseDifferences, Names, column, facts, measured, print_table
 from core.errors import UserError
-from core.reached import embedding_words, format_percent
 from core.registry import data_requirement, quantises
 from core.results import SENSITIVITY, Measurement, Result
 
@@ -40,7 +40,7 @@ def describe_result(
         first: The numbers to print, where the others are only counted; all by default.
         scans: Whether to print what scans found.
     """
-    from core.analysis.told import UNADJUSTED
+    from core.analysis.reporting import UNADJUSTED
 
     print_table([facts(result, names)])
     if said := embedding_words(result):

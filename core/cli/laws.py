@@ -12,7 +12,7 @@ from core.cli.naming import matching_name
 from core.cli.tables import Row, plain, print_table
 from core.errors import UserError
 from core.specs import Perplexity
-from core.store import shipped
+from core.store import bundled
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def laws(
     latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
 ) -> None:
     """Fit compression laws: exponents, errors in what was left out, and how much may be removed."""
-    from core.analysis.laws import told
+    from core.analysis.laws import report
     from core.analysis.laws.fit import fits
     from core.analysis.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
     from core.analysis.sheets import csv_text
@@ -54,7 +54,7 @@ def laws(
     if not 0 < keep < 1:
         raise UserError(f"{keep:g} is no share of the quality to keep; give one between 0 and 1, such as 0.9.")
     groups = selected(model, metric, perplexity)
-    found, short = [fit for one in groups if (fit := fits(one))], told.dropped(groups)
+    found, short = [fit for one in groups if (fit := fits(one))], report.dropped(groups)
     if not found:
         reason = short or (
             f"Nothing was measured at enough ratios for a law, which needs {LEAST_OF_SERIES} of a series or "
@@ -62,21 +62,21 @@ def laws(
         )
         raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
     if json:
-        rows = told.table(found, keep).to_dict("records")
+        rows = report.table(found, keep).to_dict("records")
         typer.echo(dumps([plain(row) for row in rows], indent=2, ensure_ascii=False))
     elif csv:
-        typer.echo(csv_text(told.table(found, keep)), nl=False)
+        typer.echo(csv_text(report.table(found, keep)), nl=False)
     else:
         _print(found, keep, latex)
-        messages.print("\n\n".join(filter(None, [short, told.NOTES])), markup=False)
+        messages.print("\n\n".join(filter(None, [short, report.NOTES])), markup=False)
 
 
 def selected(model: str | None, metric: str | None, text: Perplexity | None) -> list["Group"]:
     """Return the groups of each model, of several together and, where no model is named, of the papers."""
     from core.analysis.frame import tidy
-    from core.analysis.laws.asked import ACCURACY, PERPLEXITY, check_metric, select_groups
     from core.analysis.laws.groups import across
     from core.analysis.laws.papers import printed
+    from core.analysis.laws.selection import ACCURACY, PERPLEXITY, check_metric, select_groups
 
     metrics = (PERPLEXITY, ACCURACY) if metric is None else (metric,)
     for name in metrics:
@@ -92,13 +92,13 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     if model is None:
         losses = {PERPLEXITY: True, ACCURACY: False}
         kinds = [losses[each] for each in metrics if each in losses]
-        groups += [one for one in printed(shipped.published()) if one.loss in kinds]
+        groups += [one for one in printed(bundled.published()) if one.loss in kinds]
     return groups
 
 
 def _print(found: Sequence[Sequence["Fit"]], keep: float, latex: bool) -> None:
     """Print a table for each model or paper's table, and metric."""
-    from core.analysis.laws.told import in_words
+    from core.analysis.laws.report import in_words
 
     tables: dict[str, list[Row]] = {}
     for fits in found:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from core.chain import default_flags, format_chain, parse, shared
 from core.errors import UserError
 from core.models.sources import typed_name
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
 from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, precision_name

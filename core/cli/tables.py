@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from core import chain
+from core.achieved import format_percent
 from core.cli.console import messages, output
 from core.cli.layout import Row, folded, layout
 from core.data.cards import TASKS
-from core.reached import format_percent
+from core.formatting import format_fewshot, format_number
 from core.removal import block_share, model_share
 from core.results import SENSITIVITY, Measurement, Result, Variant
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
-from core.words import format_fewshot, format_number
 
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
@@ -148,7 +148,7 @@ class DenseDifferences:
             metric: As of a measurement.
             value: An accuracy in [0, 1], a perplexity, a latency in ms or a memory in MB.
         """
-        from core.analysis.told import point_words, ratio_words
+        from core.analysis.reporting import point_words, ratio_words
         from core.analysis.verdicts import SIGNIFICANT
 
         accuracy = metric.startswith("acc")
@@ -162,7 +162,7 @@ class DenseDifferences:
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
         """Return a difference with interval and p, and with its verdict if wanted; empty where there is no pair."""
         from core.analysis.differences import number_of
-        from core.analysis.told import adjusted_words, format_difference, verdict_text
+        from core.analysis.reporting import adjusted_words, format_difference, verdict_text
 
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:

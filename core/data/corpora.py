@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cache.checksums import file_sha256
-from core.cache.kept import cached_text, put
+from core.cache.folders import cached_text, put
 from core.data import files
 from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
 from core.data.texts import BY_ID, CORPORA, Corpus

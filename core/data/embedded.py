@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.cache.kept import build_once
+from core.cache.folders import build_once
 from core.cache.wheels import Wheel, download, extract, members
 from core.paths import cache_dir
 from core.progress import Progress, silent

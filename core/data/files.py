@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cache import checksums, hub
-from core.cache.kept import put, writing
+from core.cache.folders import put, writing
 from core.data import embedded
 from core.errors import UserError
 from core.paths import cache_dir, data_dir

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.cache.kept import cached_text
+from core.cache.folders import cached_text
 from core.data import files
 from core.data.cards import TaskCard, card
 from core.errors import UserError

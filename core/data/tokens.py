@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from core.cache.kept import cached_file
+from core.cache.folders import cached_file
 from core.paths import cache_dir
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.achieved import GAP_TOLERANCE, format_percent
 from core.context import StageInput
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import size_before
-from core.reached import GAP_TOLERANCE, format_percent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

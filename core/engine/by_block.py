@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.context import Context, StageInput, StageResult
-from core.engine.forms import make_walker
+from core.engine.walk_modes import make_walker
 from core.evaluation.layers import relative_error, report
 from core.methods.inputs import Target
 from core.methods.quantised.blocks import BlockQuantMethod, BlockView

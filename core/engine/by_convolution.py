@@ -14,7 +14,7 @@ from core.methods.convolution.allocation import Cut, Options
 from core.methods.convolution.base import ConvMethod
 from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
-from core.request.suits import needs_convolutions
+from core.request.compatibility import needs_convolutions
 from core.results import CONVOLUTION, LayerReport
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.collector import SumsOf
 from core.engine.dense import DenseWeights
-from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
 from core.engine.scan import group_linears, measure_sensitivity
+from core.engine.walk_modes import make_walker
 from core.engine.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import relative_error, report

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
-from core.engine.forms import make_walker
 from core.engine.observe import collect_block_views
+from core.engine.walk_modes import make_walker
 from core.evaluation.layers import relative_error, unit_reports
 from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod

@@ -129,7 +129,7 @@ def _perplexities(
 def _tasks(
     model: PreTrainedModel, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress
 ) -> None:
-    from core.evaluation.demonstrations.dense import DenseModel
+    from core.evaluation.fewshot.dense import DenseModel
     from core.evaluation.zeroshot import evaluate
 
     def load() -> PreTrainedModel:

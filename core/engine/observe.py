@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput
-from core.engine.forms import make_walker
 from core.engine.gradients import gather_gradients
+from core.engine.walk_modes import make_walker
 from core.engine.walker import Walker
 from core.methods.cost import SUMS
 from core.methods.inputs import Statistics

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.cache.kept import read_small, write_small
+from core.cache.folders import read_small, write_small
 from core.context import Context, StageInput
-from core.engine.forms import make_walker
 from core.engine.recorder import Recorder
+from core.engine.walk_modes import make_walker
 from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread

@@ -14,7 +14,7 @@ from core.engine.variants import circumstances
 from core.models.parts.blocks import execution_device, find_blocks, select
 from core.models.sources import identify_again, load_model
 from core.protocols import scan_protocol
-from core.request.scans import scan_method
+from core.request.sensitivity import scan_method
 from core.results import SENSITIVITY, Measurement
 from core.specs import SensitivityScan, VariantSpec
 from core.window_start import start_protocol

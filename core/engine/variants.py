@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.cache.checksums import intact
-from core.cache.kept import keep
+from core.cache.folders import keep
 from core.cache.linears import Finished
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
@@ -40,7 +40,7 @@ from core.progress import Progress
 from core.registry import build_method
 from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
-from core.store.shipped import parse_result
+from core.store.bundled import parse_result
 from core.training.apply import check_training
 from core.training.base import TrainingMethod
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import lm_eval
 import numpy as np
 
-from core.cache.kept import read_small, write_small
+from core.cache.folders import read_small, write_small
 from core.specs import sha256
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import pandas as pd
 from lm_eval.utils import handle_non_serializable, hash_string
 
 from core.data.tasks import TaskSource, harness_tasks, identify_task
-from core.evaluation.demonstrations.build import build
-from core.evaluation.demonstrations.prompts import Prompt, requests
 from core.evaluation.encoded import Encoded, encode
+from core.evaluation.fewshot.build import build
+from core.evaluation.fewshot.prompts import Prompt, requests
 from core.evaluation.scorer import SharedPrefixLM
 from core.outcomes import METRICS, summary
 from core.progress import Progress, silent
@@ -28,7 +28,7 @@ from core.specs import ZERO_SHOT, Task
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import DenseModel
+    from core.evaluation.fewshot.dense import DenseModel
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from core.cache.kept import cached_text, read_small, write_small
+from core.cache.folders import cached_text, read_small, write_small
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import check_config, weight_files

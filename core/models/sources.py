@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.cache import checksums, hub
 from core.cache.checksums import file_sha256
-from core.cache.kept import build_once, writing
+from core.cache.folders import build_once, writing
 from core.cache.wheels import download, extract
 from core.errors import UserError, echo, unknown
 from core.models import terms

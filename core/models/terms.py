@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from core.cache.checksums import intact
-from core.cache.kept import build_once, read_small, write_small
+from core.cache.folders import build_once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError
 from core.models.packed import Terms

@@ -18,9 +18,10 @@ from core.models.facts import load_shape
 from core.models.parts.selection import selects
 from core.models.shape import ModelShape
 from core.models.sources import check_here, identify, identify_again
-from core.request.asked import check_seed, data_requirement_of, resolve_chain, resolve_text
-from core.request.scans import build_scan
-from core.request.shots import check_fewshot
+from core.request.compatibility import check_model_type
+from core.request.fewshot import check_fewshot
+from core.request.resolve import check_seed, data_requirement_of, resolve_chain, resolve_text
+from core.request.sensitivity import build_scan
 from core.request.stages import (
     DEFAULT_EXAMPLE,
     DEFAULT_EXAMPLES,
@@ -29,7 +30,6 @@ from core.request.stages import (
     build_run,
     check_divides,
 )
-from core.request.suits import check_model_type
 from core.specs import Dtype, Perplexity, RunSpec, ScanUnit, Stage, Task, TextWindows
 
 

@@ -16,7 +16,7 @@ from core.models.sources import identify_again
 from core.request.cost import stage_work, task_work
 from core.results import Result
 from core.specs import Fewshot, ModelId, RunSpec, Stage, Task
-from core.store.kept import RowCache
+from core.store.row_cache import RowCache
 from core.store.store import Store
 
 # Operations a second where nothing was measured yet.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 
+from core.achieved import embedding_words
 from core.chain import DENSE, default_flags, format_chain, shared
+from core.formatting import chain_name, format_amount
 from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
 from core.models.sources import typed_name
-from core.reached import embedding_words
 from core.registry import all_parameters, get_stage
 from core.removal import bits_words, model_share
 from core.results import Measurement, Result
@@ -16,7 +17,6 @@ from core.shipping.base import Format, WrittenExport
 from core.shipping.proof import ExportCheck
 from core.specs import Stage
 from core.training.base import Recovery
-from core.words import chain_name, format_amount
 
 
 def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:

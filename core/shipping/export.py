@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.cache.kept import on_disk
+from core.cache.folders import on_disk
 from core.errors import UserError
 from core.progress import Progress
 from core.results import Result

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from core.formatting import format_number
 from core.shipping import runtimes
 from core.shipping.base import Runtime
 from core.specs import Frozen
-from core.words import format_number
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from core.errors import StorageError, UserError, echo
 from core.models.names import display_names
 from core.results import LoadedResults, Measurement, Result
 from core.specs import UNKNOWN, ModelId
-from core.store import samples, shipped
+from core.store import bundled, samples
 from core.store.counters import RESULTS, raise_counter
 from core.store.database import database_url, open_database, sentences
 from core.store.rows import ParsedRow, read_each, revision_of, written
@@ -120,11 +120,11 @@ class Store:
             rows = rows.where(variants.c.model == model)
         with self.begin() as connection:
             local = connection.execute(rows).one()
-        return tuple(local), shipped.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
+        return tuple(local), bundled.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
 
     def model_ids(self) -> list[ModelId]:
         """Return the models that there are variants of, the one with most first."""
-        there = {key: result.variant.model_id for key, result in shipped.read_measured().results.items()}
+        there = {key: result.variant.model_id for key, result in bundled.read_measured().results.items()}
         with self.begin() as connection:
             rows = connection.execute(select(variants.c.key, variants.c.model).order_by(variants.c.changed)).all()
             own = {key: self._model_ids.get(key, ModelId(model, UNKNOWN)) for key, model in rows}
@@ -149,7 +149,7 @@ class Store:
         """Yield the results of those of the variants that have numbers of the user's own, without layers of these."""
         rows = select(variants.c.key, variants.c.variant, variants.c.footprint, literal("[]").label("layers"))
         numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
-        results = shipped.read_measured().results
+        results = bundled.read_measured().results
         for some in _batches(keys):
             with self.begin() as connection:
                 found = connection.execute(rows.where(variants.c.key.in_(some))).all()
@@ -160,7 +160,7 @@ class Store:
 
     def get_many(self, keys: Collection[str]) -> dict[str, Result]:
         """Return the results of those of the variants that there are, without the user's own layers."""
-        results = shipped.read_measured().results
+        results = bundled.read_measured().results
         found = {key: results[key] for key in keys if key in results}
         return found | {key: result for key, result, _ in self.iter_local(keys) if result}
 
@@ -175,7 +175,7 @@ class Store:
     def read(self, key: str | None = None) -> LoadedResults:
         """Return every result, shipped ones first, or only that of `key`, and what cannot be used, by its sentence."""
         local = list(self._told_once(self.own(key)))
-        results, warnings = shipped.read_measured()
+        results, warnings = bundled.read_measured()
         results = dict(results)
         for name, result, _ in local:
             if result:
@@ -208,7 +208,7 @@ def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _not_deletable(key: str) -> UserError:
-    if key in shipped.read_measured().results:
+    if key in bundled.read_measured().results:
         return UserError(f"{key[:12]} is shipped with the project; only your own results can be deleted.")
     return UserError(f"There is no result with the key {echo(key)}.")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from core.cache.kept import writing
+from core.cache.folders import writing
 from core.data.instructions import Pair
 from core.progress import Progress
 from core.specs import sha256

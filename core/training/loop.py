@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from core.cache.checksums import end_with_digest, ends_with_digest
-from core.cache.kept import replacing
+from core.cache.folders import replacing
 from core.errors import CancelledError, UserError, out_of_memory
 from core.progress import Progress
 from core.results import Training

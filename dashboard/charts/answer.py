@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.told import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
+from core.analysis.reporting import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
 from core.analysis.verdicts import SIGNIFICANT
-from core.words import format_number
+from core.formatting import format_number
 
 MOST_TIED = 3  # that are named
 

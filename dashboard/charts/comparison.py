@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from core.analysis import told
+from core.analysis import reporting
 from dashboard.charts import paired
 from dashboard.charts.points import is_dense
 
@@ -27,7 +27,7 @@ FORMATS = {
     "Peak memory (MB)": "%.0f",
 }
 
-RATIO_INTERVAL, ACCURACY_INTERVAL = f"Ratio, {told.UNADJUSTED}", f"Accuracy, {told.UNADJUSTED}"
+RATIO_INTERVAL, ACCURACY_INTERVAL = f"Ratio, {reporting.UNADJUSTED}", f"Accuracy, {reporting.UNADJUSTED}"
 WIDTHS = {
     **{RATIO_INTERVAL: 160, "Perplexity, adjusted p": 150, "Perplexity is": 170},
     **{ACCURACY_INTERVAL: 180, "Accuracy, adjusted p": 145, "Accuracy is": 170},
@@ -58,13 +58,13 @@ def comparison(
             "Amount": rows["where"].replace("nothing removed", "0 %"),
             "Perplexity": rows["value"],
             "Ratio to dense": rows["value"] / base,
-            RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], told.ratio_words),
-            "Perplexity, adjusted p": ratio["adjusted"].map(told.p_words),
+            RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),
+            "Perplexity, adjusted p": ratio["adjusted"].map(reporting.p_words),
             "Perplexity is": ratio["verdict_text"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
-            ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], told.end_words),
-            "Accuracy, adjusted p": points_lost["adjusted"].map(told.p_words),
+            ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], reporting.end_words),
+            "Accuracy, adjusted p": points_lost["adjusted"].map(reporting.p_words),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             "Parameters (M)": rows["parameters"],
             "GMACs": rows["gmacs"],
@@ -83,4 +83,4 @@ def comparison(
 
 
 def _intervals(low: pd.Series, high: pd.Series, written: Callable[[float], str]) -> list[str | None]:
-    return [told.interval_words(*ends, written) for ends in zip(low, high, strict=True)]
+    return [reporting.interval_words(*ends, written) for ends in zip(low, high, strict=True)]

@@ -15,8 +15,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.budget import meaningful
+from core.formatting import format_number
 from core.specs import IMPORTED
-from core.words import format_number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title

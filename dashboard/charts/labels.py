@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from core.words import format_number
+from core.formatting import format_number
 from dashboard.charts.marks import is_hollow
 
 Place = tuple[float, float]

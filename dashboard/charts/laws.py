@@ -12,7 +12,7 @@ from core.analysis.laws.fit import Fit, best_of
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
 from core.chain import DENSE
-from core.words import label
+from core.formatting import label
 from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import RATIO, log_axis

@@ -9,7 +9,7 @@ import pandas as pd
 from core.chain import parse
 from core.errors import UserError
 from core.registry import METHODS, get_stage
-from core.request.asked import data_requirement_of
+from core.request.resolve import data_requirement_of
 from core.specs import parse_pattern
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to fill

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from core.chain import DENSE
+from core.formatting import format_amount
 from core.specs import RunSpec
-from core.words import format_amount
 from dashboard.charts.choices import text_name
 from dashboard.charts.points import is_dense
 from dashboard.sharing import shared

@@ -8,11 +8,19 @@ from collections.abc import Callable, Collection
 import pandas as pd
 
 from core.analysis.differences import FIGURES
+from core.analysis.reporting import (
+    UNADJUSTED,
+    end_words,
+    interval_words,
+    p_words,
+    point_words,
+    ratio_words,
+    verdict_text,
+)
 from core.analysis.seven import MEAN
-from core.analysis.told import UNADJUSTED, end_words, interval_words, p_words, point_words, ratio_words, verdict_text
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
-from core.words import format_number
+from core.formatting import format_number
 from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
 from dashboard.charts.zeroshot import MEAN_LABEL

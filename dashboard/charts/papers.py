@@ -1,4 +1,4 @@
-"""From the papers' values (`core.store.shipped.published`) to what charts and tables show: pure functions."""
+"""From the papers' values (`core.store.bundled.published`) to what charts and tables show: pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
-from core.words import format_amount
+from core.formatting import format_amount
 from dashboard.charts import choices, points, zeroshot
 from dashboard.sharing import shared
 

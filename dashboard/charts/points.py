@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from core.analysis.frame import COUNTED
-from core.analysis.told import listed
+from core.analysis.reporting import listed
 from core.chain import DENSE
+from core.formatting import format_amount
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import IMPORTED
-from core.words import format_amount
 from dashboard.sharing import shared
 
 USUAL = format_amount(DEFAULT_RATIO, None), format_amount(None, DEFAULT_BITS), format_amount(None, DEFAULT_FACTOR)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_words, limits
-from core.analysis.told import adjusted_words, verdict_text
+from core.analysis.reporting import adjusted_words, verdict_text
 from core.analysis.verdicts import SIGNIFICANT
 from core.chain import DENSE
+from core.formatting import format_amount, format_number
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
-from core.words import format_amount, format_number
 from dashboard.charts.answer import tied
 from dashboard.charts.paired import CANNOT
 

@@ -12,8 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.intervals import interval
+from core.formatting import format_number
 from core.results import SENSITIVITY, Result
-from core.words import format_number
 from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import log_ticks

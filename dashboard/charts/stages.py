@@ -6,10 +6,10 @@ import math
 
 import pandas as pd
 
+from core.formatting import format_amount, label, non_default_parameters
 from core.removal import block_share, stage_share
 from core.results import Result
 from core.specs import Stage
-from core.words import format_amount, label, non_default_parameters
 
 FORMATS = {
     "Gone after it (%)": "%.1f",

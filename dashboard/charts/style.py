@@ -90,7 +90,7 @@ def theme_named(name: str | None) -> Theme:
 
 
 def look(parts: str, theme: Theme) -> SeriesStyle:
-    """Return how a variant is drawn that is made of these parts (`core.words.label_parts`), such as `slimllm+lora`.
+    """Return how a variant is drawn whose parts (`core.formatting.label_parts`) these are, such as `slimllm+lora`.
 
     It has the colour of the first that has one, and mark and line of the last; where it has more parts than that shows,
     a mark that says how many.

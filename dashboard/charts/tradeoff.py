@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, answers, limits, pareto
 from core.chain import DENSE
+from core.formatting import format_number
 from core.registry import METHODS, STAGES
-from core.words import format_number
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.chain import DENSE
-from core.words import format_amount, format_number, label
+from core.formatting import format_amount, format_number, label
 from dashboard.charts.zeroshot import over_seeds
 
 DENSE_ROW = label(DENSE)

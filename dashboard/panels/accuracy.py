@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.differences import adjust_together
+from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN
-from core.analysis.told import UNADJUSTED
 from core.data.cards import SEVEN
 from core.specs import DTYPES, Task
 from dashboard import data

@@ -12,8 +12,8 @@ import streamlit as st
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
 from core.analysis.seven import MEAN
 from core.data.texts import called
+from core.formatting import label
 from core.specs import parse_bits, parse_factor
-from core.words import label
 from dashboard import data
 from dashboard.charts import choices, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents

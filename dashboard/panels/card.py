@@ -9,12 +9,12 @@ import streamlit as st
 
 from core.chain import StageRequest, plain, quoted
 from core.errors import UserError
+from core.formatting import format_amount
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
-from core.request.asked import data_requirement_of
+from core.request.resolve import data_requirement_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
-from core.words import format_amount
 from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.achieved import describe_gap, embedding_words, format_percent
 from core.chain import DENSE, file_name, shared
 from core.cli.reproduce import reproduce
 from core.errors import UserError
+from core.formatting import format_number, label
 from core.paths import typed_path
-from core.reached import describe_gap, embedding_words, format_percent
 from core.registry import RECONSTRUCTIONS, quantises
 from core.removal import bits_words, block_share
 from core.request.complete import check_save_folder
@@ -21,7 +22,6 @@ from core.results import Result
 from core.shipping.base import Format
 from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import PUBLISHED, RunSpec, Stage, precision_name
-from core.words import format_number, label
 from dashboard import data
 from dashboard.charts import figures, latency, naming, points, stages
 from dashboard.exports.files import Item
@@ -29,7 +29,7 @@ from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
 from dashboard.panels.compare import show_comparison
 from dashboard.panels.headline import show_headline
-from dashboard.panels.scanning import offer_scan, show_scan
+from dashboard.panels.sensitivity import offer_scan, show_scan
 
 POINT = "explore_point"  # the field and its place in the address
 DRAWER = 720  # px, at first

@@ -13,13 +13,13 @@ from core.chain import StageRequest, parse
 from core.errors import UserError, echo
 from core.methods.terms import Reads
 from core.registry import get_stage
-from core.request.asked import check_seed, data_requirement_of, seeded
+from core.request.resolve import check_seed, data_requirement_of, seeded
 from core.request.stages import check_ratio
 from core.request.sweeps import Amount, parse_amount
 from core.specs import WHOLE
 from dashboard.panels.binding import HELD
 from dashboard.panels.card import PATTERNS
-from dashboard.panels.mistakes import FormErrors
+from dashboard.panels.form_errors import FormErrors
 
 CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
 PREFILLED = "run_chains_prefilled"  # what the form put into its chains by itself

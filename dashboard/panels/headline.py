@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from core.words import format_number
+from core.formatting import format_number
 from dashboard.charts.points import is_dense
 
 FIGURES = (  # column, what it is, its help

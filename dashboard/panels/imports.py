@@ -10,13 +10,13 @@ from sqlalchemy import URL
 
 from core.analysis.frame import tidy
 from core.errors import UserError
+from core.formatting import format_amount
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, ImportedVariant, ImportPreview, parse_series
 from core.imports.sheet import COLUMNS
 from core.imports.uploads import ENDINGS, MEGABYTE, SAMPLES_BYTES, TABLE_BYTES, Upload
 from core.models.catalogue import MODELS
-from core.words import format_amount
 from dashboard import data
 from dashboard.charts.points import removed
 

@@ -13,19 +13,19 @@ import streamlit as st
 from sqlalchemy import URL
 from streamlit.delta_generator import DeltaGenerator
 
+from core.achieved import describe_gap
 from core.countdown import Countdown, left_words, queue_left
 from core.errors import UserError
+from core.formatting import variant_name
 from core.jobs.here import lacking_here
 from core.jobs.queue import Job, UnreadableJob
 from core.jobs.supervisor import FETCH_SECONDS
 from core.models.facts import load_shape
 from core.models.sources import identify_again
-from core.reached import describe_gap
 from core.request.estimate import estimate_left
 from core.shipping.formats import type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import ModelId, RunSpec
-from core.words import variant_name
 from dashboard import data
 from dashboard.charts import naming
 from dashboard.panels.binding import ALONE

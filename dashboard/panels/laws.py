@@ -10,7 +10,7 @@ from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
-from core.analysis.laws.told import NOTES, dropped, in_words, sentence
+from core.analysis.laws.report import NOTES, dropped, in_words, sentence
 from dashboard import data
 from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.charts.tradeoff import quality_of

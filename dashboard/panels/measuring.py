@@ -15,8 +15,8 @@ from core.specs import PRECISIONS, Dtype, Perplexity, Task
 from dashboard import data
 from dashboard.panels import local
 from dashboard.panels.binding import HELD
-from dashboard.panels.mistakes import FormErrors
-from dashboard.panels.shots import shots_input
+from dashboard.panels.fewshot_form import shots_input
+from dashboard.panels.form_errors import FormErrors
 from dashboard.panels.texts import window_input
 
 AS_COMPUTED = "as computed"

@@ -10,21 +10,21 @@ import pandas as pd
 import streamlit as st
 
 from core.cli.listing import parameter_rows
+from core.formatting import format_amount
 from core.methods.base import Method
 from core.methods.formulas import legend
 from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.registry import get_stage
+from core.request.compatibility import WITH_CONVOLUTIONS, on_convolutions
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
-from core.request.suits import WITH_CONVOLUTIONS, on_convolutions
 from core.taxonomy import Branch, Kind
 from core.training.base import TrainingMethod
-from core.words import format_amount
 from dashboard import data
 from dashboard.charts.style import Theme
 from dashboard.charts.swatch import swatch
-from dashboard.panels import texts, ways
+from dashboard.panels import links, texts
 from dashboard.panels.glossary import term
 
 READS = {"nothing": "no text", "calibration": "a calibration text", "training": "a training text"}
@@ -54,7 +54,7 @@ def _chip(method: type[Method], theme: Theme) -> str:
 class Known(NamedTuple):
     """What is stored of a method."""
 
-    curve: ways.Address  # of Explore; empty where nothing was measured
+    curve: links.Address  # of Explore; empty where nothing was measured
     took: str | None  # how long it took
 
 
@@ -79,12 +79,12 @@ def show_card(method: type[Method], stored: Known, theme: Theme) -> None:
                 st.markdown(_parameters(rows))
 
 
-def _links(method: type[Method], where: ways.Address) -> None:
+def _links(method: type[Method], where: links.Address) -> None:
     """Lead to the method's curve, where something was measured, and to the form that runs it."""
     with st.container(horizontal=True):
         if where:
             st.page_link("views/explore.py", label="See its curve", icon=":material/show_chart:", query_params=where)
-        chain = ways.run(method)
+        chain = links.run(method)
         st.page_link("views/run.py", label="Run it", icon=":material/play_circle:", query_params=chain)
 
 
@@ -151,10 +151,10 @@ def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _known(url: str, stamp: tuple, names: tuple[str, ...]) -> dict[str, Known]:
-    curves: dict[str, ways.Address] = {}
+    curves: dict[str, links.Address] = {}
     for model in dict.fromkeys((DEFAULT_MODEL, *data.models())):
         methods = [get_stage(name) for name in names if name not in curves]
-        curves |= ways.curves(data.frame(model), methods) if methods else {}
+        curves |= links.curves(data.frame(model), methods) if methods else {}
     took = _took(data.frame(DEFAULT_MODEL))
     return {name: Known(curves.get(name, {}), took.get(name)) for name in names}
 

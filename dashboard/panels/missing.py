@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.chain import DENSE
-from core.words import format_amount
+from core.formatting import format_amount
 from dashboard import data
 from dashboard.charts import missing
 from dashboard.charts.marks import is_hollow

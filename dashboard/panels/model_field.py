@@ -15,7 +15,7 @@ from core.models.sources import identify, named_folder
 from core.request.stages import DEFAULT_MODEL
 from dashboard.panels import local, texts
 from dashboard.panels.binding import HELD
-from dashboard.panels.mistakes import FormErrors
+from dashboard.panels.form_errors import FormErrors
 from dashboard.panels.terms import terms_input
 
 KEY = "run_model"

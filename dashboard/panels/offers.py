@@ -11,10 +11,10 @@ from core.cache import hub
 from core.data import files
 from core.data.texts import BY_ID
 from core.errors import UserError
+from core.formatting import format_duration
 from core.request.complete import complete
 from core.request.estimate import estimate_left
 from core.specs import Dtype, Perplexity, RunSpec, Task, TextWindows
-from core.words import format_duration
 from dashboard import data
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.analysis.shots import MEAN, describe_prompt, prompted, prompts_of
+from core.analysis.fewshot import MEAN, describe_prompt, prompted, prompts_of
 from core.data import files
 from core.data.cards import card
 from core.errors import UserError
@@ -17,7 +17,7 @@ from core.results import Measurement
 from core.specs import Fewshot, Task
 from core.store.samples import AROUND
 from dashboard import data
-from dashboard.charts import shots
+from dashboard.charts import fewshot
 from dashboard.panels.binding import BOUND
 
 SHADES = {  # backgrounds that both themes' text is read on
@@ -31,11 +31,11 @@ STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
 
 
 def show_prompt(model: str, found: pd.DataFrame) -> None:
-    """Let the prompt of any document be read; `found` are the rows of `core.analysis.shots` that are shown."""
+    """Let the prompt of any document be read; `found` are the rows of `core.analysis.fewshot` that are shown."""
     rows = prompted(found[found["dataset"] != MEAN])
     st.header("Read a prompt", anchor=False)
     with st.container(horizontal=True):
-        names = {name: shots.task_name(name, 1) for name in rows["dataset"].unique()}
+        names = {name: fewshot.task_name(name, 1) for name in rows["dataset"].unique()}
         dataset = st.selectbox("Task", list(names), format_func=names.__getitem__, key="explore_prompt_task", **BOUND)
         mine = rows[rows["dataset"] == dataset]
         kinds = {
@@ -88,8 +88,8 @@ def _lacking(dataset: str) -> str | None:
 
 
 def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[str, Any]) -> None:
-    from core.evaluation.demonstrations.prompts import Prompt
-    from core.evaluation.demonstrations.read import reading
+    from core.evaluation.fewshot.prompts import Prompt
+    from core.evaluation.fewshot.read import reading
 
     how = Fewshot.from_protocol(row.protocol.get("fewshot"))
     tokenizer = load_tokenizer(identify(data.model_to_run(model))) if how.template == "chat" else None
@@ -118,6 +118,6 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _scored(dataset: str, limit: int | None, how: str) -> list[Any]:
-    from core.evaluation.demonstrations.read import load_scored_task
+    from core.evaluation.fewshot.read import load_scored_task
 
     return load_scored_task(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(how)))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.errors import UserError
+from core.formatting import format_duration, variant_name
 from core.request.baseline import keys_of, remaining_run
 from core.request.estimate import Estimate, cached_stages, estimate_left
 from core.specs import RunSpec
-from core.words import format_duration, variant_name
 from dashboard import data
 from dashboard.panels.joblist import explore_link
 from dashboard.panels.literal import literal

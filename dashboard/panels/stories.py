@@ -13,11 +13,11 @@ import streamlit as st
 
 from core.chain import DENSE
 from core.data.texts import called
+from core.formatting import format_amount, format_number
 from core.request.stages import DEFAULT_MODEL
-from core.words import format_amount, format_number
 from dashboard import data
 from dashboard.charts import choices, figures, multiples, points
-from dashboard.panels import ways
+from dashboard.panels import links
 
 HALF = 0.5
 NARROWEST = 240  # px of a story
@@ -30,7 +30,7 @@ AT, MODE, MOST_PACKED = "explore_at", "explore_mode", "explore_limit_packed_mb"
 class Story(NamedTuple):
     title: str
     text: str  # two sentences
-    address: ways.Address  # of Explore
+    address: links.Address  # of Explore
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class StoryData:
         lowest = _averaged(half).groupby("parts")["value"].min()
         return [float(lowest[one]) for one in parts] if set(parts) <= set(lowest.index) else []
 
-    def address(self, shown: pd.Series, **more: str) -> ways.Address:
+    def address(self, shown: pd.Series, **more: str) -> links.Address:
         """Return the address of Explore that shows these of the rows."""
-        return ways.shown(self.rows[shown], self.text) | more
+        return links.shown(self.rows[shown], self.text) | more
 
 
 def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list[Story]:
@@ -119,7 +119,7 @@ def budget(told: StoryData) -> Story | None:
     text += f"{_plain(best['label'])} at {format_amount(best['ratio'], pattern)} has the lowest perplexity "
     text += f"on {told.corpus}: "
     text += f"{format_number(best['value'])}, where dense has {format_number(told.dense['value'])}."
-    where: ways.Address = {
+    where: links.Address = {
         "explore_model": DEFAULT_MODEL,
         "explore_text": told.text,
         MODE: "Trade-off",

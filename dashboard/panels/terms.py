@@ -11,7 +11,7 @@ from core.models import terms
 from core.models.catalogue import BY_ID, ModelCard
 from core.models.packed import Terms
 from core.models.sources import awaited_terms, identify
-from dashboard.panels.mistakes import FormErrors
+from dashboard.panels.form_errors import FormErrors
 
 
 def show_download_hint(model: str) -> None:

@@ -15,7 +15,7 @@ from core.specs import TextWindows
 from dashboard import data
 from dashboard.panels import local
 from dashboard.panels.binding import HELD
-from dashboard.panels.mistakes import FormErrors
+from dashboard.panels.form_errors import FormErrors
 
 
 class Purpose(NamedTuple):

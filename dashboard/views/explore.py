@@ -29,7 +29,7 @@ from dashboard.panels.curve_data import (
     split_points,
     with_dense,
 )
-from dashboard.panels.demonstrated import show_shots
+from dashboard.panels.fewshot import show_shots
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
 from dashboard.panels.models import pick_against, show_models

@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from core.errors import UserError
-from core.request.asked import MOST_SEED
 from core.request.complete import check_device, complete
+from core.request.resolve import MOST_SEED
 from core.request.sweeps import Grid, count, expand_grid
 from core.specs import DTYPES
 from dashboard.panels import texts
 from dashboard.panels.binding import HELD
 from dashboard.panels.chain_form import Chain, chain_input, present_chain
+from dashboard.panels.form_errors import FormErrors
 from dashboard.panels.grid_form import MOST_RUNS, Series, prefill, seeds_input, series_input, several
 from dashboard.panels.imports import show_imports
 from dashboard.panels.joblist import show_current, show_queue
 from dashboard.panels.layout import card, group, two_sides
 from dashboard.panels.measuring import measuring_inputs
-from dashboard.panels.mistakes import FormErrors
 from dashboard.panels.model_field import model_input
 from dashboard.panels.start import RunRequest, show_start
 

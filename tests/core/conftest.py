@@ -65,7 +65,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ground(folder, tmp_path_factory):
     """A model of four blocks, with the tokenizer of the small one."""
-    from tests.core.ground import BLOCKS
+    from tests.core.contract_setup import BLOCKS
     from tests.core.tiny import tiny
 
     yield from _ground(tiny(num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("contract"))
@@ -81,7 +81,7 @@ def gemma(folder, tmp_path_factory):
 
 def _ground(model, folder, place):
     """Yield a model as the ground of a contract, with the tokenizer of the small one."""
-    from tests.core.ground import Ground
+    from tests.core.contract_setup import Ground
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
@@ -94,7 +94,7 @@ def _ground(model, folder, place):
 @pytest.fixture(scope="module")
 def grounds(ground, tmp_path_factory):
     """Return what a case is checked on: a model of its kind."""
-    from core.request.suits import on_convolutions
+    from core.request.compatibility import on_convolutions
     from tests.core.encoders import encoder
 
     place = tmp_path_factory.mktemp("convolutions")

@@ -27,7 +27,7 @@ from core.models.parts.tables import embedding_tables
 from core.request.stages import parse_pattern
 from core.specs import parse_bits, parse_factor
 from core.training.base import TrainPruneMethod
-from tests.core.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
+from tests.core.contract_setup import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack
 
 MIDDLE = f"1:{BLOCKS - 2}"  # layers

@@ -9,7 +9,7 @@ from pathlib import Path
 from core import paths
 from core.errors import CancelledError, UserError
 from core.jobs.worker import main
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 
 
 def gate() -> Path:

@@ -16,7 +16,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
 from core.models.parts.units import find_units
 from core.training.base import TrainPruneMethod
-from tests.core.ground import BLOCKS, Made
+from tests.core.contract_setup import BLOCKS, Made
 
 Sizes = Sequence[tuple[int, int]]  # (out, in) of linears
 

@@ -10,7 +10,7 @@ from core.chain import ChainDefaults, file_name, format_chain, parse, quoted, se
 from core.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
 from core.registry import STAGES
-from core.request.asked import resolve_chain, resolve_stage
+from core.request.resolve import resolve_chain, resolve_stage
 from core.request.stages import RATIO_PLACES, build_stage
 from core.specs import Stage, TextWindows
 

@@ -3,7 +3,7 @@
 import pytest
 
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, STAGES
-from core.request.suits import on_convolutions
+from core.request.compatibility import on_convolutions
 from core.training.base import TrainPruneMethod
 from tests.core.contract import (
     check_layers,
@@ -19,8 +19,8 @@ from tests.core.contract import (
     check_share,
     check_unmasked_refused,
 )
+from tests.core.contract_setup import Case, cases, class_of, one_a_class
 from tests.core.declared import check_declared, check_key, check_of
-from tests.core.ground import Case, cases, class_of, one_a_class
 
 pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery=class_of)
 

@@ -19,7 +19,7 @@ from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.training import adapters
 from core.training.methods.lora import LoRA
 from tests.core import contract, declared
-from tests.core.ground import Case, cases, linears, one_a_class
+from tests.core.contract_setup import Case, cases, linears, one_a_class
 from tests.core.idle import idle
 
 MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)

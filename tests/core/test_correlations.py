@@ -6,7 +6,7 @@ import pytest
 from benchmarks.coverage import judge, longest
 from core.correlations import correlation_of, error_of, record
 from core.longrun import autocorrelation, consecutive, independent, inflation
-from core.store.shipped import read_measured
+from core.store.bundled import read_measured
 
 SIZE = 16
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from core.protocols import perplexity_protocol, satisfies
 from core.results import Measurement
 from core.specs import Perplexity
-from tests.core.made import perplexity
+from tests.core.factories import perplexity
 
 FIRST, SPREAD = Perplexity.parse("wikitext2@2048:16"), Perplexity.parse("wikitext2@2048:16:spread")
 

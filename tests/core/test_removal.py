@@ -2,14 +2,14 @@
 
 import pytest
 
+from core.achieved import describe_gap, format_percent
 from core.analysis.frame import tidy
-from core.reached import describe_gap, format_percent
 from core.registry import quantises
 from core.removal import bits_words, block_share, model_share, parameters_left
 from core.results import LayerReport
 from core.specs import Stage
-from core.store.shipped import read_measured
-from tests.core.made import make, perplexity
+from core.store.bundled import read_measured
+from tests.core.factories import make, perplexity
 
 GPTQ = Stage(method="gptq", ratio=0.75, ratio_kind="bits", pattern="4bit")
 RTN = Stage(method="rtn", ratio=0.75, ratio_kind="bits", pattern="4bit")

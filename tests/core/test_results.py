@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from core.results import COMPUTED, Result, Variant
 from core.specs import Stage, TextWindows
-from tests.core.made import KEY, LAYER, WANDA, make, trained
+from tests.core.factories import KEY, LAYER, WANDA, make, trained
 
 TEXT, EXAMPLES = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
 DENSE, MAGNITUDE = Stage(method="dense"), Stage(method="magnitude", ratio=0.5, pattern="2:4", layers="0:3")

@@ -9,7 +9,7 @@ from core.chain import ChainDefaults, parse
 from core.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
 from core.registry import METHODS
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.request.stages import build_run, build_stage
 from core.specs import Perplexity, Stage, Task, TextWindows, VariantSpec
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from core.analysis.frame import tidy
 from core.request.stages import DEFAULT_MODEL
-from core.store.shipped import read_measured
+from core.store.bundled import read_measured
 
 
 def shipped_rows(model: str = DEFAULT_MODEL) -> pd.DataFrame:

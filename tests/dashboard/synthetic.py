@@ -7,7 +7,7 @@ from core.chain import ChainDefaults, parse
 from core.models.catalogue import BY_ID
 from core.outcomes import summary
 from core.registry import data_requirement
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Stage, TextWindows, VariantSpec
 from core.store.store import Store

@@ -4,15 +4,15 @@ import pandas as pd
 import pytest
 
 from core.analysis.differences import adjust_together, differences, differences_to_dense
+from core.analysis.fewshot import fewshot_table
 from core.analysis.intervals import ALPHA
+from core.analysis.reporting import verdict_text
 from core.analysis.seven import MEAN
-from core.analysis.shots import fewshot_table
-from core.analysis.told import verdict_text
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
 from core.chain import format_chain
+from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
-from core.store.shipped import read_measured
-from dashboard.charts.shots import COSTS, table
+from dashboard.charts.fewshot import COSTS, table
 
 BARE = "not significant"
 

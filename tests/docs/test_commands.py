@@ -9,9 +9,9 @@ from core.chain import ChainDefaults
 from core.cli.app import app
 from core.cli.options import long_form
 from core.cli.reproduce import reproduce
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.specs import VariantSpec
-from core.store.shipped import read_measured
+from core.store.bundled import read_measured
 
 SHIPPED = read_measured().results
 RUN = get_command(app).commands["run"]

@@ -3,13 +3,13 @@
 import re
 
 import pytest
+from tools.report.apart import compared
 
 from core.analysis.differences import differences
 from core.analysis.seven import MEAN
 from core.chain import format_chain
+from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
-from core.store.shipped import read_measured
-from tools.report.apart import compared
 from tools.report.chains import of_page
 from tools.report.points import MODEL, SECOND
 from tools.report.results import PAGE

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.differences import Samples, differences
+from core.analysis.reporting import format_difference, judged
 from core.analysis.seven import MEAN
-from core.analysis.told import format_difference, judged
 from core.chain import format_chain
 from core.cli.tables import column
 from core.methods.embedding.base import EmbeddingMethod
@@ -16,8 +16,8 @@ from core.methods.tables import TableQuantMethod
 from core.registry import build_method
 from core.removal import model_share
 from core.results import Result
-from tools.report.apart import compared
 from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
+from tools.report.significance import compared
 
 SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
 AT = 0.7

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.frame import tidy
-from core.analysis.laws.asked import PERPLEXITY, select_groups
 from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.groups import Group
 from core.analysis.laws.papers import printed
-from core.analysis.laws.told import at_most
+from core.analysis.laws.report import at_most
+from core.analysis.laws.selection import PERPLEXITY, select_groups
 from core.results import Result
-from core.store.shipped import published
+from core.store.bundled import published
 from tools.report.points import MODEL
 
 KEEP = 0.9

@@ -8,9 +8,9 @@ from typing import cast
 
 import pandas as pd
 
-from core import words
+from core import formatting
+from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN, mean, sevens
-from core.analysis.told import UNADJUSTED
 from core.cli.tables import column
 from core.registry import METHODS
 from core.results import Result, Variant
@@ -58,13 +58,13 @@ def point(variant: Variant) -> Point:
     A chain is what it is made of, without its last part where that removes nothing, which is the recovery. Amounts
     before the last are told with their method. A method that trains is a recovery of the same in one shot.
     """
-    found = words.label_parts(variant.stages)
+    found = formatting.label_parts(variant.stages)
     after = found.pop().name if len(found) > 1 and not found[-1].removing else ""
     last = max((place for place, part in enumerate(found) if part.removing), default=None)
     names = []
     for place, part in enumerate(found):
         more = part.removing if place != last else None
-        names.append(part.name + (f" {words.format_amount(more.ratio, more.pattern)}" if more else ""))
+        names.append(part.name + (f" {formatting.format_amount(more.ratio, more.pattern)}" if more else ""))
     removed = variant.pattern or ("nothing" if variant.ratio is None else f"{100 * variant.ratio:g} %")
     name = "+".join(names)
     return (TRAINED_METHODS[name], name, removed) if name in TRAINED_METHODS else (name, after, removed)

@@ -9,9 +9,9 @@ import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.paths import PROJECT
+from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
-from core.store.shipped import read_measured
-from tools.report import apart, chains, demonstrated, points, tables
+from tools.report import chains, fewshot, points, significance, tables
 from tools.report.few_bits import few_bits, is_rounded
 from tools.report.law_errors import law_errors, opt_errors
 from tools.report.two_models import saved, second_dense, two_models
@@ -25,7 +25,7 @@ def page() -> str:
     shipped = list(read_measured().results.values())
     apart_from_points = (is_rounded, chains.is_allocated, chains.of_embedding, chains.of_some_blocks)
     whole = [result for result in shipped if not any(told(result) for told in apart_from_points)]
-    found, known = points.points(whole), apart.known(whole)
+    found, known = points.points(whole), significance.known(whole)
     loader = FileSystemLoader(DOCS)
     template = Environment(
         loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, trim_blocks=True
@@ -36,7 +36,7 @@ def page() -> str:
         held_out=partial(points.held_out, found),
         trained_to=lambda *place: points.number(points.numbers_of(found, place)[points.LONG]),
         documents=points.documents(points.numbers_of(found, points.DENSE)),
-        seeds=markdown(apart.seeds(whole)),
+        seeds=markdown(significance.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
         two_models=markdown(two_models(shipped, read_shipped_samples)),
@@ -46,9 +46,9 @@ def page() -> str:
         law_errors=markdown(law_errors(shipped)),
         opt_errors=markdown(opt_errors()),
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},
-        **{name: markdown(table(shipped, read_shipped_samples)) for name, table in demonstrated.TABLES.items()},
+        **{name: markdown(table(shipped, read_shipped_samples)) for name, table in fewshot.TABLES.items()},
         **{name: markdown(table(found)) for name, table in tables.TABLES.items()},
-        **{name: markdown(table(known, read_shipped_samples)) for name, table in apart.PAIRS.items()},
+        **{name: markdown(table(known, read_shipped_samples)) for name, table in significance.PAIRS.items()},
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.analysis.differences import Samples
+from core.analysis.reporting import ratio_words
 from core.analysis.seven import mean, sevens
-from core.analysis.told import ratio_words
 from core.chain import format_chain
 from core.cli.tables import column
 from core.registry import METHODS

@@ -19,7 +19,7 @@ VARIANT = ["paper", "table", "model", "method", "tuned", "ratio_kind", "ratio"]
 
 
 def printed(frame: pd.DataFrame) -> list[Group]:
-    """Return the groups of the papers' values (`core.store.shipped.published`): perplexities and means of seven tasks.
+    """Return the groups of the papers' values (`core.store.bundled.published`): perplexities and means of seven tasks.
 
     Across models each method and pattern is one; within a model, which is all that several ratios were printed of, all
     methods together are, those that were tuned afterwards apart: on how much is not told, so that D has no place.

@@ -11,12 +11,12 @@ from pathlib import Path
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
-from core.store.kept import RowCache
+from core.store.row_cache import RowCache
 from core.store.store import Store
 from core.store.tables import jobs
 from tests.attacks.family import Family
 from tests.attacks.runs import forked, settle
-from tests.core.made import KEY, make, perplexity
+from tests.core.factories import KEY, make, perplexity
 from tests.core.queues import change, spec
 
 REAL = time.time

@@ -20,7 +20,7 @@ from tests.attacks.families import races
 from tests.attacks.families.clocks import LOOKS
 from tests.attacks.family import Family
 from tests.attacks.runs import expect, settle
-from tests.core.made import KEY, make, perplexity
+from tests.core.factories import KEY, make, perplexity
 from tests.core.queues import change, spec
 
 PROGRAM = str((postgres.binaries() or Path()) / "postgres")

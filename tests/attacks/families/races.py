@@ -13,8 +13,8 @@ from core.jobs.queue import Queue
 from core.store.store import Store
 from tests.attacks.family import Family
 from tests.attacks.runs import RUN, Machine, expect, forked, is_intact, perplexity, prepare, same, settle
-from tests.core.made import KEY, make
-from tests.core.made import perplexity as number
+from tests.core.factories import KEY, make
+from tests.core.factories import perplexity as number
 from tests.core.queues import spec
 
 

@@ -23,7 +23,7 @@ from core.data.cards import SEVEN, TASKS
 from core.longrun import inflation
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
-from tests.core.made import KEY, OTHER, WANDA, make, perplexity
+from tests.core.factories import KEY, OTHER, WANDA, make, perplexity
 
 THIRD = "c" * 64
 DENSE = (Stage(method="dense"),)

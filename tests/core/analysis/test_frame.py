@@ -8,11 +8,11 @@ import pytest
 
 from core.analysis.frame import COLUMNS, protocol_sentence, tidy
 from core.chain import ChainDefaults, parse
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Stage, TextWindows
-from tests.core.made import KEY, OTHER, WANDA, make, perplexity, trained
+from tests.core.factories import KEY, OTHER, WANDA, make, perplexity, trained
 
 TEXT = TextWindows.parse("alpaca:64x256")
 LORA = Stage(method="lora", calibration=TEXT, seed=0)

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.analysis.laws.asked import check_metric, select_groups
 from core.analysis.laws.fit import best_of, fit, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import COLUMNS, Group, across
 from core.analysis.laws.measured import means
 from core.analysis.laws.papers import printed
-from core.analysis.laws.told import sentence, table
+from core.analysis.laws.report import sentence, table
+from core.analysis.laws.selection import check_metric, select_groups
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
-from core.store.shipped import published
+from core.store.bundled import published
 
 FIRST, SECOND, THIRD = FORMS
 RATIOS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])

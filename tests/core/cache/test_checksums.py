@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.cache import checksums, kept
+from core.cache import checksums, folders
 from core.cache.observations import observed
 from core.specs import Stage, TextWindows
 
@@ -21,7 +21,7 @@ def folder(tmp_path):
         (place / "inner" / "text").write_text("words")
         (place / "weights").write_bytes(b"0123")
 
-    return kept.build_once(tmp_path / "folder", make)
+    return folders.build_once(tmp_path / "folder", make)
 
 
 def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
@@ -45,13 +45,13 @@ def test_checksums_that_cannot_be_read_match_nothing(content, folder):
 def test_a_folder_of_an_earlier_version_gets_its_checksums_when_it_is_used(folder):
     (folder / checksums.NAME).unlink()
     assert not checksums.intact(folder)
-    kept.build_once(folder, lambda place: pytest.fail("made again"))
+    folders.build_once(folder, lambda place: pytest.fail("made again"))
     assert checksums.intact(folder)
 
 
 def test_a_stream_ends_with_its_digest(tmp_path):
     file = tmp_path / "state"
-    with kept.replacing(file) as stream:
+    with folders.replacing(file) as stream:
         stream.write(b"content")
         checksums.end_with_digest(stream)
     assert file.read_bytes()[:7] == b"content" and checksums.ends_with_digest(file)

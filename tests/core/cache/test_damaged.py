@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from core.cache import kept
+from core.cache import folders
 from core.cli.app import main
 from tests.core.commands import RUN
 
@@ -22,13 +22,13 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_small_file_is_made_again(damage, tmp_path, caplog):
-    caplog.set_level("INFO", kept.__name__)
+    caplog.set_level("INFO", folders.__name__)
     file = tmp_path / "d" / "x"
-    assert kept.cached_file(file, lambda: b"what was found") == b"what was found"
-    assert kept.cached_file(file, lambda: pytest.fail("made again")) == b"what was found"
+    assert folders.cached_file(file, lambda: b"what was found") == b"what was found"
+    assert folders.cached_file(file, lambda: pytest.fail("made again")) == b"what was found"
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
-    assert kept.cached_file(file, lambda: b"what is found now") == b"what is found now"
-    assert kept.cached_file(file, lambda: pytest.fail("made again")) == b"what is found now"
+    assert folders.cached_file(file, lambda: b"what is found now") == b"what is found now"
+    assert folders.cached_file(file, lambda: pytest.fail("made again")) == b"what is found now"
     (record,) = caplog.records
     assert "is damaged, so it is made again" in record.getMessage()
 
@@ -37,13 +37,13 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
     steps, sync, replace = [], os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda number: (steps.append(os.fstat(number).st_size), sync(number)))
     monkeypatch.setattr(Path, "replace", lambda *paths: (steps.append("renamed"), replace(*paths)))
-    kept.put(tmp_path / "x", b"content")
+    folders.put(tmp_path / "x", b"content")
     assert steps == [7, "renamed"]
-    kept.build_once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
+    folders.build_once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
     assert steps[2:] == [4, len((tmp_path / "folder" / "checksums.json").read_bytes())]
     monkeypatch.setattr(os, "fsync", lambda number: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        kept.put(tmp_path / "x", b"other")
+        folders.put(tmp_path / "x", b"other")
     assert (tmp_path / "x").read_bytes() == b"content" and len(list(tmp_path.iterdir())) == 3
 
 
@@ -147,4 +147,4 @@ def test_a_run_heals_what_it_reads(kind, damage, capsys, tmp_path):
     for file in files:
         file.write_bytes(DAMAGES[damage](file.read_bytes()))
     assert number(capsys, "--force") == before
-    assert all(kept.read_small(file) is not None for file in files)
+    assert all(folders.read_small(file) is not None for file in files)

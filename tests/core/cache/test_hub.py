@@ -12,8 +12,8 @@ from core.cache import hub
 from core.errors import CancelledError, UserError
 from core.models.facts import load_shape
 from core.models.sources import identify, load_model, load_tokenizer
+from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import tiny
-from tests.core.words import byte_tokenizer
 
 COMMIT = "a" * 40
 

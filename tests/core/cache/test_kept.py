@@ -2,7 +2,7 @@
 
 import os
 
-from core.cache import kept
+from core.cache import folders
 
 
 def put(root, name, size, age):
@@ -21,17 +21,17 @@ def test_the_least_recently_used_make_room(tmp_path):
         put(tmp_path, name, 1000, age)
     (tmp_path / ".unfinished-1").mkdir()
     put(tmp_path, ".abandoned-1", 1000, 10)
-    kept.make_room(tmp_path, 2100)
+    folders.make_room(tmp_path, 2100)
     assert names(tmp_path) == [".unfinished-1", "middle", "new"]  # another process may be at the unfinished one
 
 
 def test_a_kept_folder_takes_the_place_of_the_oldest_and_of_its_former_self(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "CACHE_BYTES", 2100)
+    monkeypatch.setattr(folders, "CACHE_BYTES", 2100)
     for size in (900, 1000):
-        kept.keep(tmp_path / "a", size, lambda place, size=size: (place / "file").write_bytes(b"0" * size))
+        folders.keep(tmp_path / "a", size, lambda place, size=size: (place / "file").write_bytes(b"0" * size))
     assert (tmp_path / "a" / "file").stat().st_size == 1000
     put(tmp_path, "older", 1000, 10)
-    kept.keep(tmp_path / "b", 1000, lambda place: (place / "file").write_bytes(b"0" * 1000))
+    folders.keep(tmp_path / "b", 1000, lambda place: (place / "file").write_bytes(b"0" * 1000))
     assert names(tmp_path) == ["a", "b"]
-    kept.keep(tmp_path / "huge", 9999, lambda place: (place / "file").write_bytes(b"0"))
+    folders.keep(tmp_path / "huge", 9999, lambda place: (place / "file").write_bytes(b"0"))
     assert names(tmp_path) == ["a", "b"]

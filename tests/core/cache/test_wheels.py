@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from core.cache import wheels
-from core.cache.kept import build_once, cached_text, put
+from core.cache.folders import build_once, cached_text, put
 from core.cache.wheels import Wheel, download, extract, members
 from core.errors import CancelledError, UserError
 from tests.core.wheels import only_from, put_wheel

@@ -12,11 +12,11 @@ import pytest
 
 from core import paths
 from core.cli.app import main
-from core.store.shipped import append_shipped
+from core.store.bundled import append_shipped
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
+from tests.core.factories import make, perplexity
 from tests.core.latex import check_table
-from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 

@@ -14,8 +14,8 @@ from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
 from core.store.store import Store
+from tests.core.factories import make, perplexity
 from tests.core.latex import check_table
-from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 

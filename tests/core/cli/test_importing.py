@@ -9,8 +9,8 @@ import pytest
 from core.cli.app import main
 from core.imports.sheet import COLUMNS
 from core.store.store import Store
+from tests.core.factories import make, perplexity
 from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY
-from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 

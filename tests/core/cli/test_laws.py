@@ -9,8 +9,8 @@ import pytest
 from core.cli.app import main
 from core.specs import Stage, VariantSpec
 from core.store.store import Store
+from tests.core.factories import make, perplexity
 from tests.core.latex import check_table
-from tests.core.made import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 

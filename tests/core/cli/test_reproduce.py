@@ -11,7 +11,7 @@ from core.engine.variants import describe
 from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import RunSpec
-from tests.core.made import make
+from tests.core.factories import make
 
 pytestmark = pytest.mark.usefixtures("machine")
 

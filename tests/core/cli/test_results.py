@@ -11,9 +11,9 @@ from core.cli.console import output
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, TextWindows, VariantSpec
-from core.store.shipped import append_shipped
+from core.store.bundled import append_shipped
 from core.store.store import Store
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 
 pytestmark = pytest.mark.usefixtures("machine")
 

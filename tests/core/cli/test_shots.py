@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from core.cli.app import main
-from core.evaluation.demonstrations.dense import DenseModel
+from core.evaluation.fewshot.dense import DenseModel
 from core.store.store import Store
 
 RUN = ["run", "./tiny", "magnitude@0.5", "--perplexity", "text.txt@32:2", "--tasks", "piqa:4"]

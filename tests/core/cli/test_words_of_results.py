@@ -14,7 +14,7 @@ from core.shipping.card import card
 from core.shipping.formats import FORMATS
 from core.shipping.proof import ExportCheck
 from core.specs import ModelId, Stage, TextWindows
-from tests.core.made import LAYER, WANDA, make, perplexity
+from tests.core.factories import LAYER, WANDA, make, perplexity
 
 TEXT = TextWindows.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)

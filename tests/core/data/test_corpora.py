@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from core.cache.kept import build_once
+from core.cache.folders import build_once
 from core.data import corpora, embedded, files
 from core.data.corpora import (
     calibration_windows,
@@ -22,7 +22,7 @@ from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError
 from core.specs import TextWindows
 from core.window_start import begin_windows, start_protocol
-from tests.core.words import byte_tokenizer
+from tests.core.byte_tokenizer import byte_tokenizer
 
 ROWS = [" = Title = ", "", "one two", "three ", "one two"]
 

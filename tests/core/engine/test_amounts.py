@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 
+from core.achieved import counted_removed_fraction
 from core.context import Context, StageInput
 from core.data.corpora import identify_corpus
 from core.engine.stages import apply
@@ -21,10 +22,9 @@ from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
-from core.reached import counted_removed_fraction
 from core.request.stages import build_stage
 from core.specs import TextWindows, VariantSpec
-from tests.core.ground import left, linears, same
+from tests.core.contract_setup import left, linears, same
 from tests.core.tiny import tiny, windows
 from tests.core.trained import trained
 

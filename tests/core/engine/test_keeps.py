@@ -10,9 +10,9 @@ from core.engine.stages import apply
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.constraints import constraint_of
 from core.registry import METHODS
+from core.request.compatibility import on_convolutions
 from core.request.stages import build_stage, default_amount
-from core.request.suits import on_convolutions
-from tests.core.ground import Case, cases, class_of, linears
+from tests.core.contract_setup import Case, cases, class_of, linears
 
 pytestmark = pytest.mark.matrix(case=class_of)
 

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from core import registry
-from core.engine import by_parts, by_units, stages
+from core.engine import by_removal, by_units, stages
 from core.methods.base import Method
 from core.methods.structured.llm_pruner import LLMPruner
 from core.methods.structured.lorap import LoRAP
@@ -35,8 +35,8 @@ def test_the_nearest_kind_counts():
     ("granularity", "reads", "how"),
     [
         ("block", "calibration", by_units.remove_units),
-        ("channel", "calibration", by_parts.remove_hidden),
-        ("layer", "nothing", by_parts.remove_blocks),
+        ("channel", "calibration", by_removal.remove_hidden),
+        ("layer", "nothing", by_removal.remove_blocks),
     ],
 )
 def test_parameters_may_decide_the_kind_and_what_is_read(granularity, reads, how):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.engine import forms
+from core.engine import walk_modes
 from core.engine.collector import Collector, add_gram
 from core.engine.recorder import Recorder
 from core.engine.walker import Walker
@@ -25,7 +25,7 @@ def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
 
 def walked(name, form, batch=1, monkeypatch=None, **settings):
     model = tiny(name)
-    monkeypatch.setattr(forms, "choose_form", lambda *_: (form, batch))
+    monkeypatch.setattr(walk_modes, "choose_form", lambda *_: (form, batch))
     reports = compress(model, stage(**settings), windows(), "cpu", silent)
     return model, reports
 

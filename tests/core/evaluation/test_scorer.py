@@ -10,8 +10,8 @@ from core.errors import UserError
 from core.evaluation import scorer
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.trees import Row, batches, grow, pack
+from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import ARCHITECTURES, tiny
-from tests.core.words import byte_tokenizer
 
 LONG = "All work and no play makes a dull sentence. " * 4  # does not fit a window of 128
 PAIRS = [

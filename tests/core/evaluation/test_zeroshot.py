@@ -17,8 +17,8 @@ from core.outcomes import summary
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Task
+from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import tiny
-from tests.core.words import byte_tokenizer
 
 WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
 

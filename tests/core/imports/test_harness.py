@@ -13,8 +13,8 @@ from core.outcomes import summary
 from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import ModelId, Stage, Task, VariantSpec
+from tests.core.factories import make
 from tests.core.imports.given import told, uploads
-from tests.core.made import make
 
 
 def read(files, series=None):

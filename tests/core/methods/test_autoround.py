@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from core.engine.forms import make_walker
+from core.engine.walk_modes import make_walker
 from core.errors import CancelledError
 from core.methods.quantised.signed import MOST, LearnedRounding
 from core.models.parts.blocks import find_blocks

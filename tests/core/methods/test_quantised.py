@@ -8,6 +8,7 @@ import torch
 from core.chain import format_chain
 from core.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
+from core.formatting import series_name
 from core.methods.find import find_grid
 from core.methods.hessian import factorise
 from core.methods.inputs import Statistics, Target
@@ -26,9 +27,8 @@ from core.models.sources import identify
 from core.registry import build_method
 from core.request.stages import DEFAULT_MODEL, build_stage, check_stage_order
 from core.specs import TextWindows
-from core.words import series_name
 from tests.core.applied import compress
-from tests.core.ground import counts
+from tests.core.contract_setup import counts
 from tests.core.methods.linear import GROUP, INPUTS, ROWS, loss
 from tests.core.tiny import tiny, windows
 

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.context import Context, StageInput
-from core.engine.by_rotation import slice_model
+from core.engine.by_slicing import slice_model
 from core.errors import UserError
 from core.methods.structured.base import StructuredMethod, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import tiny
-from tests.core.words import byte_tokenizer
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from core.cache.kept import write_small
+from core.cache.folders import write_small
 from core.errors import UserError
 from core.models import folder_sources
 from core.models.names import short_revision

@@ -8,17 +8,17 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from core.cache.kept import build_once
+from core.cache.folders import build_once
 from core.errors import UserError
 from core.models import sources
 from core.models.catalogue import BY_ID
 from core.models.facts import load_shape
 from core.models.shape import shape_from_config
 from core.models.sources import identify, load_model, load_tokenizer
+from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.encoders import encoder
 from tests.core.models.folders import ODD, edit
 from tests.core.tiny import tiny
-from tests.core.words import byte_tokenizer
 
 pytestmark = pytest.mark.usefixtures("cache")
 

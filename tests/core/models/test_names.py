@@ -5,7 +5,7 @@ import pytest
 from core.errors import UserError
 from core.models.names import display_names, has_revision, resolve_name, same_model, short_revision
 from core.specs import PUBLISHED, UNKNOWN, ModelId
-from core.store.shipped import read_measured
+from core.store.bundled import read_measured
 
 W3, W4 = ModelId("ckpt", "sha256:131c884a77d0"), ModelId("ckpt", "sha256:9f00aa112233")
 BUNDLED = ("smollm2-135m", "gemma3-270m")

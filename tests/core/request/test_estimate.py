@@ -12,10 +12,10 @@ from core.request.complete import complete
 from core.request.estimate import Estimate, estimate_left
 from core.results import Measurement, Result
 from core.specs import Perplexity, RunSpec, Task, TextWindows
-from core.store.shipped import append_shipped
+from core.store.bundled import append_shipped
 from core.store.store import Store
 from tests.core.estimates import estimate
-from tests.core.made import make
+from tests.core.factories import make
 
 MODEL = "smollm2-135m"
 

@@ -5,7 +5,7 @@ import pytest
 from core.errors import UserError
 from core.request.stages import build_stage, check_stage_order, pattern_ratio, variant_spec
 from core.specs import Stage, TextWindows
-from tests.core.made import make
+from tests.core.factories import make
 
 CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 

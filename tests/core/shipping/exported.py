@@ -11,7 +11,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import mark_dense
 from core.models.parts.sizes import linear_sizes
 from core.progress import silent
-from core.request.asked import resolve_chain
+from core.request.resolve import resolve_chain
 from core.results import Result
 from core.shipping.export import export
 from core.shipping.formats import find_format

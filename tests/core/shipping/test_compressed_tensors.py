@@ -17,7 +17,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of, set_grid
 from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
 from core.shipping.packing import packed
-from tests.core.made import make
+from tests.core.factories import make
 from tests.core.shipping.exported import LLAMA, bpe, exported, made
 from tests.core.tiny import tiny
 

@@ -14,7 +14,7 @@ from core.shipping.formats import FORMATS
 from core.shipping.saving import checkpoint_bytes, saved_words
 from core.store.store import Store
 from tests.core.commands import RUN
-from tests.core.made import make
+from tests.core.factories import make
 from tests.core.shipping.exported import bpe
 from tests.core.tiny import tiny
 

@@ -10,10 +10,10 @@ from core import paths
 from core.errors import UserError
 from core.store.clock import now
 from core.store.counters import raise_counter
-from core.store.kept import RowCache
+from core.store.row_cache import RowCache
 from core.store.store import Store
 from core.store.tables import counters, jobs, variants
-from tests.core.made import KEY, OTHER, make, perplexity
+from tests.core.factories import KEY, OTHER, make, perplexity
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_a_change_never_has_the_stamp_of_an_earlier_state(database):
 WRITER = """
 import sys
 from core.store.store import Store
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 store = Store()
 for i in range(20):
     store.put(make(perplexity(float(i)), perplexity(float(i), dataset=sys.argv[1] + str(i))))

@@ -8,7 +8,7 @@ from core.correlations import record
 from core.longrun import inflation
 from core.store.corrected import corrected
 from core.store.store import Store
-from tests.core.made import KEY, make, perplexity
+from tests.core.factories import KEY, make, perplexity
 
 LARGER = inflation(16, record("wikitext2", 2048, "losses").correlation)
 

@@ -5,11 +5,11 @@ from sqlalchemy import update
 
 from core import paths
 from core.specs import ModelId
-from core.store.kept import MOST, RowCache
-from core.store.shipped import append_shipped
+from core.store.bundled import append_shipped
+from core.store.row_cache import MOST, RowCache
 from core.store.store import Store
 from core.store.tables import variants
-from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
 
 @pytest.fixture(autouse=True)

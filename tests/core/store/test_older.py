@@ -15,7 +15,7 @@ from core.store.older import import_database
 from core.store.rows import written
 from core.store.samples import FOLDER
 from core.store.store import Store
-from tests.core.made import KEY, OTHER, make, perplexity
+from tests.core.factories import KEY, OTHER, make, perplexity
 from tests.core.store.test_schema1 import FOOTPRINT, LAYERS, NUMBER, WANDA
 
 LOSSES = np.linspace(-3.1, -2.9, 16)

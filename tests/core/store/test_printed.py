@@ -5,8 +5,8 @@ import pytest
 from core.analysis.frame import tidy
 from core.errors import UserError
 from core.request.stages import variant_spec
-from core.store import shipped
-from core.store.printed import models_of, paper_results
+from core.store import bundled
+from core.store.paper_results import models_of, paper_results
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def frame():
 
 
 def test_every_value_of_a_known_task_or_text_is_there_once(frame):
-    rows = shipped.published()
+    rows = bundled.published()
     wanted = rows[rows["measure"] != ""]
     assert len(frame) == len(wanted) > 300
     found = frame["value"].where(frame["metric"] == "perplexity", 100 * frame["value"])

@@ -17,13 +17,13 @@ from core.jobs.executor import log_file
 from core.jobs.queue import Queue
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage
-from core.store.shipped import append_shipped, read_measured
+from core.store.bundled import append_shipped, read_measured
 from core.store.store import Store
 from core.store.tables import jobs, measurements, variants
 from tests.core.commands import RUN
 from tests.core.estimates import estimate
+from tests.core.factories import KEY, LAYER, OTHER, make, perplexity, trained
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet
-from tests.core.made import KEY, LAYER, OTHER, make, perplexity, trained
 from tests.core.queues import ended, spec, until
 
 

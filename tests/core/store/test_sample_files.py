@@ -14,7 +14,7 @@ from core.results import Measurement
 from core.specs import Perplexity
 from core.store import sample_files, samples
 from core.store.store import Store
-from tests.core.made import KEY, make
+from tests.core.factories import KEY, make
 
 TASK = Measurement(metric="acc", dataset="piqa", value=0.5, n=40, protocol={"limit": 40, "fewshot": 0})
 FRAME = pandas.DataFrame({"doc_id": range(40), "loglikelihoods": [[-1.0, -2.0]] * 40, "acc": [1.0, 0.0] * 20})

@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.registry import get_stage
 from core.request.stages import variant_spec
 from core.store import schema1
-from core.store.shipped import parse_result, read_measured
+from core.store.bundled import parse_result, read_measured
 from core.store.store import Store
 
 # As a run wrote them, shortened: a method of version 2 with a recovery, and what `magnitude` wrote before recoveries.

@@ -6,10 +6,10 @@ import pytest
 
 from core import paths
 from core.errors import UserError
-from core.store import shipped
-from core.store.shipped import append_shipped, published, read_measured
+from core.store import bundled
+from core.store.bundled import append_shipped, published, read_measured
 from core.store.store import Store
-from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ def test_a_line_that_cannot_be_written_is_said_in_a_sentence(tmp_path):
 def test_the_papers_tables_are_read_whole():
     frame = published()
     assert frame.attrs["warnings"] == []
-    assert list(frame.columns) == list(shipped.PUBLISHED_COLUMNS)
+    assert list(frame.columns) == list(bundled.PUBLISHED_COLUMNS)
     assert len(frame) == 385
     row = frame.query("model == 'OPT-125M' and method == 'SparseGPT' and dataset == 'wikitext2'").squeeze()
     assert (row.value, row.ratio, row.window) == (36.85, 0.5, 2048)

@@ -15,7 +15,7 @@ from core.results import Measurement
 from core.store import samples
 from core.store.store import Store, compute_lock
 from core.store.tables import HEAD, metadata
-from tests.core.made import KEY, LAYER, OTHER, make, perplexity
+from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ def test_an_up_to_date_database_opens_without_alembic_or_pandas():
 WRITER = """
 import sys
 from core.store.store import Store
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 for i in range(25):
     Store().put(make(perplexity(float(i)), perplexity(float(i), dataset=sys.argv[1] + str(i))))
 """

@@ -14,7 +14,7 @@ from core.errors import StorageError
 from core.store import transactions
 from core.store.store import Store
 from tests import postgres
-from tests.core.made import KEY, make, perplexity
+from tests.core.factories import KEY, make, perplexity
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
 WRITER = """
 import sys
 from core.store.store import Store
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 store = Store()
 for number in range(3):
     store.put(make(perplexity(float(number), dataset=f"d{number}")))

@@ -1,7 +1,7 @@
 """What was made better is joined by an arrow to what it was made from."""
 
 from core.analysis.frame import tidy
-from core.store import shipped
+from core.store import bundled
 from dashboard.charts import dots, figures, papers, points, zeroshot
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT, look
@@ -65,7 +65,7 @@ def test_chains_are_series_with_looks_and_arrows_of_their_own():
 
 
 def test_adaprune_is_drawn_as_where_it_is_printed():
-    printed = papers.rows_of(shipped.published(), papers.TABLES[0])
+    printed = papers.rows_of(bundled.published(), papers.TABLES[0])
     assert "adaprune" in set(printed["name"])
     assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]
     once, again, more = look("adaprune", LIGHT), look("adaprune+adaprune", LIGHT), look("wanda+sparsegpt", LIGHT)

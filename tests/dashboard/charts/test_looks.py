@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from core.registry import METHODS
-from core.store import shipped
+from core.store import bundled
 from core.training.base import TrainPruneMethod
 from dashboard.charts import dots, figures, papers
 from dashboard.charts.curve import perplexity_curve
@@ -12,7 +12,7 @@ from dashboard.charts.style import DARK, LIGHT, look
 
 
 def test_a_pattern_has_a_mark_of_its_own():
-    drawn = papers.by_task(papers.rows_of(shipped.published(), papers.TABLES[1]))
+    drawn = papers.by_task(papers.rows_of(bundled.published(), papers.TABLES[1]))
     published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
     assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]

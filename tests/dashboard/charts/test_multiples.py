@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
-from core.store.printed import paper_results
+from core.store.paper_results import paper_results
 from dashboard.charts import multiples
 from dashboard.charts.answer import on_each
 from dashboard.charts.figures import RATIO

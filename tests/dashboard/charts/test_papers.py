@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.store import shipped
+from core.store import bundled
 from dashboard.charts import dots, figures, papers
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
@@ -11,7 +11,7 @@ from tests.dashboard.charts.drawn import arrows
 
 @pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
 def test_papers_tables_draw_every_value(table):
-    rows = papers.rows_of(shipped.published(), table)
+    rows = papers.rows_of(bundled.published(), table)
     read, scored = rows[rows["metric"] == "perplexity"], rows[rows["metric"] != "perplexity"]
     if table.by == "model":
         for corpus in ("wikitext2", "ptb", "c4"):
@@ -35,7 +35,7 @@ def test_papers_tables_draw_every_value(table):
 
 
 def test_the_papers_mean_is_the_printed_one():
-    rows = papers.rows_of(shipped.published(), papers.TABLES[1])
+    rows = papers.rows_of(bundled.published(), papers.TABLES[1])
     shown = papers.by_task(rows).set_index(["series", "task"])["value"]
     assert 100 * shown["Dense", "Mean of 5"] == pytest.approx(70.29, abs=0.01)
     assert 100 * shown["SparseGPT 2:4", "Mean of 5"] == pytest.approx(69.11, abs=0.01)

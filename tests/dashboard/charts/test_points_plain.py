@@ -7,10 +7,10 @@ import pytest
 
 from core.analysis.frame import tidy
 from core.analysis.seven import mean, sevens
+from core.formatting import format_amount
 from core.imports.series import parse_series
 from core.results import Measurement, Result
 from core.specs import IMPORTED, ModelId
-from core.words import format_amount
 from dashboard.charts import points, zeroshot
 from tests.dashboard.synthetic import accuracies, chained, curve, result
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dashboard.charts import shots
+from dashboard.charts import fewshot
 from dashboard.charts.style import DARK, LIGHT
 
 PROMPTS = ("", "selector=nearest,order=similar-last", "template=chat")
@@ -24,7 +24,7 @@ def rows():
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
-    figure = shots.shots_chart(rows(), theme, "PIQA")
+    figure = fewshot.shots_chart(rows(), theme, "PIQA")
     assert [one.text for one in figure.layout.annotations] == [
         "<b>Drawn at random</b>",
         "<b>As turns of a chat</b>",
@@ -42,7 +42,7 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
 def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
     frame = rows()
     fewer = frame[(frame["series"] == "Dense") | (frame["prompts"] == "")]
-    figure = shots.shots_chart(fewer, LIGHT, "PIQA")
+    figure = fewshot.shots_chart(fewer, LIGHT, "PIQA")
     assert [one.name for one in figure.data if one.xaxis == "x2"] == ["Dense"]
     assert sum(bool(one.showlegend) for one in figure.data) == 2
 
@@ -51,7 +51,7 @@ def test_methods_of_one_colour_are_told_apart_as_lines():
     frame = rows()
     both = frame[frame["series"] == "Wanda 50 %"]
     twins = pd.concat([both, both.assign(series="AWQ", parts="awq"), both.assign(series="Wanda 30 %")])
-    lines = {one.name: (one.line.color, one.line.dash) for one in shots.shots_chart(twins, LIGHT, "PIQA").data}
+    lines = {one.name: (one.line.color, one.line.dash) for one in fewshot.shots_chart(twins, LIGHT, "PIQA").data}
     assert len(set(lines.values())) == 3
 
 
@@ -67,17 +67,19 @@ def grown(*growths):
 
 
 def test_what_is_told_is_adjusted_for_being_told_together():
-    alone, together = shots.table(grown((-0.1, 0.03))), shots.table(grown((-0.1, 0.03), (0.1, 0.001), (0.0, 0.9)))
+    alone, together = fewshot.table(grown((-0.1, 0.03))), fewshot.table(grown((-0.1, 0.03), (0.1, 0.001), (0.0, 0.9)))
     assert alone["Compression"].tolist() == ["costs more"] and alone["Adjusted p"].tolist() == ["0.03"]
     third = "significant alone, not after Holm (3 comparisons)"
     assert together["Compression"].tolist() == [third, "costs less", "not significant"]
     assert alone["Change from zero-shot"].tolist() == ["-10.0 [-11.0, -9.0]"]
-    assert shots.answer(alone) == "Compared with zero-shot it costs more in 1 of 1 and less in 0."
+    assert fewshot.answer(alone) == "Compared with zero-shot it costs more in 1 of 1 and less in 0."
     rest = "2 are not significant after Holm's correction."
-    assert shots.answer(together).endswith(f"it costs more in 0 of 3 and less in 1; {rest}")
-    assert "None of 1 changes" in shots.answer(shots.table(grown((0.0, 0.9))))
+    assert fewshot.answer(together).endswith(f"it costs more in 0 of 3 and less in 1; {rest}")
+    assert "None of 1 changes" in fewshot.answer(fewshot.table(grown((0.0, 0.9))))
 
 
 def test_without_kept_answers_nothing_is_told():
     rows = grown((-0.1, 0.03)).assign(growth_difference=None, growth_p=None, difference=None)
-    assert shots.table(rows)["Compression"].tolist() == [""] and "cannot be told" in shots.answer(shots.table(rows))
+    assert fewshot.table(rows)["Compression"].tolist() == [""] and "cannot be told" in fewshot.answer(
+        fewshot.table(rows)
+    )

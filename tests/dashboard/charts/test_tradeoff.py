@@ -10,7 +10,7 @@ from hypothesis import strategies as draw_from
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked
 from core.analysis.frame import tidy
-from core.store import shipped
+from core.store import bundled
 from dashboard.charts import labels, marks, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.paired import CANNOT
@@ -233,7 +233,7 @@ def test_what_fits_without_the_quality_is_said(every):
 def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     budget = Budget(bits_per_weight=9)
     rows = answers(ranked(measured, budget, "memory_mb", PERPLEXITY))
-    footprints = [shipped.read_measured().results[key].footprint for key in rows["key"]]
+    footprints = [bundled.read_measured().results[key].footprint for key in rows["key"]]
     shown = ranking.ranking(rows, budget, "memory_mb", footprints)
     assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", "It is"} <= set(shown)
     assert "Misses by" not in shown and "Read (ms a token)" not in shown

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from core.analysis.differences import differences
-from core.store import shipped
+from core.store import bundled
 from dashboard.charts import dots, figures, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import perplexity_curve
@@ -38,7 +38,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     unpaired = differences([], curve()[0], lambda key, number: None)
     table = comparison(found, zeroshot.seven_means(zeroshot.headline(frame)), dense, unpaired, unpaired)
-    rows = papers.rows_of(shipped.published(), papers.TABLES[0])
+    rows = papers.rows_of(bundled.published(), papers.TABLES[0])
     rows = rows[rows["dataset"] == "wikitext2"]
     sizes, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))
 

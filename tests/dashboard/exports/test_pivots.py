@@ -88,9 +88,9 @@ def test_series_of_other_groups_are_not_compared():
 
 
 def files_published():
-    from core.store import shipped
+    from core.store import bundled
 
-    return shipped.published()
+    return bundled.published()
 
 
 def test_latex_of_a_pivot():

@@ -7,7 +7,7 @@ from core.request.complete import complete
 from core.specs import Perplexity
 from dashboard.charts import figures, points
 from dashboard.charts.style import LIGHT
-from tests.core.made import LAYER, make, perplexity
+from tests.core.factories import LAYER, make, perplexity
 from tests.dashboard.opened import chain_field, open_app
 from tests.dashboard.synthetic import chained, result
 

@@ -3,8 +3,8 @@
 import pytest
 
 from core.cli.reproduce import reproduce
-from core.store import shipped
-from core.words import format_number
+from core.formatting import format_number
+from core.store import bundled
 from dashboard.panels.details import POINT
 from tests.dashboard.opened import open_app
 
@@ -13,7 +13,7 @@ COMMAND = "slimscope run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2
 
 def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_line(fresh):
     app = open_app(**{POINT: "sparsegpt@0.5"})
-    made = [one for one in shipped.read_measured().results.values() if reproduce(one).startswith(COMMAND)]
+    made = [one for one in bundled.read_measured().results.values() if reproduce(one).startswith(COMMAND)]
     (result,) = (one for one in made if one.variant.stages[0].seed == 0)
     told = {metric.label: metric for metric in app.metric}
     assert set(told) == {"Perplexity", "Packed MB", "Bits a weight"}
@@ -35,7 +35,7 @@ def test_a_point_of_several_seeds_says_so(fresh):
 
     values = [
         row.value
-        for one in shipped.read_measured().results.values()
+        for one in bundled.read_measured().results.values()
         if reproduce(one).startswith(COMMAND)
         for row in one.measurements
         if (row.dataset, row.protocol.get("window")) == ("wikitext2", 2048)

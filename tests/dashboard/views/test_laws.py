@@ -4,7 +4,7 @@ import pytest
 
 from core.analysis.laws.fit import best_of, fits
 from core.analysis.laws.measured import of_perplexities
-from core.analysis.laws.told import sentence
+from core.analysis.laws.report import sentence
 from dashboard import data
 from dashboard.panels import widgets
 from tests.dashboard.opened import charts, open_app, read

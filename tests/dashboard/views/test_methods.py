@@ -13,7 +13,7 @@ from core.paths import PROJECT
 from core.registry import PREPARATIONS, STAGES
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.panels import about, glossary, stories, ways
+from dashboard.panels import about, glossary, links, stories
 from dashboard.panels.binding import ALONE
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import result
@@ -26,7 +26,7 @@ def cards(app):
     return {title.value for title in app.subheader}
 
 
-def links(app, label):
+def page_links(app, label):
     return [link.proto.query_string for link in app.get("page_link") if link.proto.label == label]
 
 
@@ -44,7 +44,7 @@ def test_every_method_has_a_card_from_its_declaration(filled):
         [one for one in SHOWN if one.bit_choices]
     )
     assert "equation 1." in said and "N of every M" in said
-    assert len(links(app, "Run it")) == len(SHOWN)
+    assert len(page_links(app, "Run it")) == len(SHOWN)
 
 
 def test_methods_of_convolutions_say_where_they_apply(filled):
@@ -61,11 +61,11 @@ def test_methods_of_convolutions_say_where_they_apply(filled):
 
 def test_a_curve_is_linked_only_where_something_was_measured(filled):
     app = open_app(PAGE)
-    found = links(app, "See its curve")
+    found = page_links(app, "See its curve")
     assert [re.findall("explore_methods=([^&]+)", link) for link in found] == [["Magnitude"], ["Wanda"], ["SparseGPT"]]
     filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
     filled.put(result("dense", 15.0, recovery="distill-white"))  # nothing was removed: no curve
-    assert len(links(open_app(PAGE), "See its curve")) == 4
+    assert len(page_links(open_app(PAGE), "See its curve")) == 4
 
 
 def test_the_time_at_half_is_told_where_it_is_stored(filled):
@@ -90,7 +90,7 @@ def test_a_search_and_a_kind_leave_some(filled):
 
 @pytest.mark.parametrize("method", STAGES, ids=lambda method: method.name)
 def test_the_form_opens_with_the_chain_of_the_link(method, filled):
-    (chain,) = ways.run(method).values()
+    (chain,) = links.run(method).values()
     names = [stage.name for stage in parse(chain)]
     if method in PREPARATIONS:
         names.reverse()
@@ -108,7 +108,7 @@ def opened(address):
 
 
 def test_every_curve_that_is_linked_shows_its_method(fresh):
-    found = ways.curves(data.frame(DEFAULT_MODEL), SHOWN)
+    found = links.curves(data.frame(DEFAULT_MODEL), SHOWN)
     assert {"magnitude", "slimllm", "svd-llm", "adaprune", "lora", "distill-white"} <= set(found)
     for name in ("slimllm", "distill-white", "svd", "gptq", "rotate"):
         app = opened(found[name])
@@ -141,7 +141,7 @@ def row_of(table, method, removed="50 %"):
     ],
 )
 def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, told):
-    from core.words import format_number
+    from core.formatting import format_number
 
     app = opened(told[title].address)
     table = app.dataframe[0].value
@@ -154,7 +154,7 @@ def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, 
 
 
 def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
-    from core.words import format_number
+    from core.formatting import format_number
 
     story = told["What fits a budget?"]
     app = opened(story.address)
@@ -166,7 +166,7 @@ def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
 
 
 def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
-    from core.words import format_number
+    from core.formatting import format_number
 
     story = told["On another model"]
     app = opened(story.address)
@@ -193,7 +193,7 @@ def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled)
 def test_an_empty_store_has_no_stories_and_methods_are_explained_all_the_same(store):
     assert stories.stories([], data.frame) == []
     app = open_app(PAGE)
-    assert cards(app) == {method.label for method in SHOWN} and not links(app, "See its curve")
+    assert cards(app) == {method.label for method in SHOWN} and not page_links(app, "See its curve")
 
 
 def test_explore_leads_to_the_stories_in_two_sentences_each(fresh, told):
@@ -207,7 +207,7 @@ def test_a_link_is_heeded_whatever_was_chosen_before(filled):
     (families,) = (group for group in app.get("button_group") if group.key == "explore_families")
     families.set_value(["structured"]).run()
     assert app.multiselect(key="explore_methods").value == ["slimllm"]
-    for name, value in ways.curves(data.frame(DEFAULT_MODEL), SHOWN)["wanda"].items():
+    for name, value in links.curves(data.frame(DEFAULT_MODEL), SHOWN)["wanda"].items():
         app.query_params[name] = value
     app.run()
     assert app.multiselect(key="explore_methods").value == ["wanda"] and not app.exception

@@ -8,7 +8,7 @@ from core.request.complete import complete
 from core.specs import Perplexity, RunSpec
 from core.store.tables import jobs
 from dashboard import data
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 from tests.dashboard.opened import open_app
 
 

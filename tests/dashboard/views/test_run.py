@@ -12,7 +12,7 @@ from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.charts import naming
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 from tests.dashboard.opened import chain_field, open_app, read
 
 TEXT = [Perplexity.parse("passages-eval@2048:16")]

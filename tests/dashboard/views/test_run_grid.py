@@ -8,7 +8,7 @@ from core.request.complete import complete
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.panels.grid_form import opened
-from tests.core.made import make, perplexity
+from tests.core.factories import make, perplexity
 from tests.dashboard.opened import chain_field, open_app
 
 TEXT = [Perplexity.parse("passages-eval@2048:16")]

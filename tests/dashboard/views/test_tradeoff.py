@@ -9,8 +9,8 @@ import pytest
 
 from core.analysis.budget import DIVERGED
 from core.cli.app import main
+from core.formatting import format_amount
 from core.request.stages import DEFAULT_MODEL
-from core.words import format_amount
 from dashboard.charts.style import LIGHT
 from dashboard.panels import budget, widgets
 from dashboard.panels.details import POINT, open_point

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from core.specs import Stage
-from tests.core.made import KEY, OTHER, make, perplexity
+from tests.core.factories import KEY, OTHER, make, perplexity
 from tests.tools.programs import run_program
 from tools.report import points, results, tables
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.evaluation.demonstrations.prompts import Documents, Prompt, requests, right, shown
+from core.evaluation.fewshot.prompts import Documents, Prompt, requests, right, shown
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import DenseModel
+    from core.evaluation.fewshot.dense import DenseModel
 
 PROPOSALS = 6  # instructions, each from demonstrations of its own
 SEEN = 4  # demonstrations that one is proposed from

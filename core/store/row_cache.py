@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
 from core.results import Result
-from core.store import shipped
+from core.store import bundled
 from core.store.store import Store
 
 MOST = 24  # models that are kept; of more, the one that was asked for longest ago is forgotten
@@ -50,7 +50,7 @@ class RowCache(Generic[Value]):
             return before
 
     def _read(self, model: str, stamp: tuple, before: CachedRows[Value] | None) -> CachedRows[Value]:
-        results, warnings = shipped.read_measured()
+        results, warnings = bundled.read_measured()
         mine = {key: result for key, result in results.items() if result.variant.model == model}
         entries = self._entries.get(model, {})
         if before is None or before.stamp[1] != stamp[1]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from core import words
+from core import formatting
 from core.specs import Stage, TextWindows, VariantSpec
 
 
@@ -24,31 +24,31 @@ from core.specs import Stage, TextWindows, VariantSpec
     ],
 )
 def test_amounts(ratio, pattern, text):
-    assert words.format_amount(ratio, pattern) == text
+    assert formatting.format_amount(ratio, pattern) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(20.123, "20.1"), (1234.5, "1,234"), (3.4e5, "3.4e5"), (math.inf, "∞"), (math.nan, "nan")]
 )
 def test_numbers_are_short(value, text):
-    assert words.format_number(value) == text
+    assert formatting.format_number(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "about 1 s"), (20, "about 20 s"), (372, "about 6 min"), (9000, "about 2.5 h")]
 )
 def test_durations(seconds, text):
-    assert words.format_duration(seconds) == text
+    assert formatting.format_duration(seconds) == text
 
 
 def test_variants_are_named_by_all_their_stages():
     first = Stage(method="sparsegpt", ratio=0.5, seed=3)
     recovered = VariantSpec(model="tiny", revision="r", stages=(first, Stage(method="lora", seed=3)))
-    assert words.variant_name(recovered, "tiny") == "SparseGPT, 50 %, then LoRA, tiny, seed 3"
+    assert formatting.variant_name(recovered, "tiny") == "SparseGPT, 50 %, then LoRA, tiny, seed 3"
     dense = VariantSpec(model="tiny", revision="r", stages=(Stage(method="dense"),))
-    assert words.variant_name(dense, "tiny@1") == "Dense, tiny@1"
+    assert formatting.variant_name(dense, "tiny@1") == "Dense, tiny@1"
     gone = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
-    assert words.variant_name(gone, "tiny") == "gone, 2:4, tiny"
+    assert formatting.variant_name(gone, "tiny") == "gone, 2:4, tiny"
 
 
 TEXT, OTHER = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
@@ -84,15 +84,15 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
     ],
 )
 def test_series_go_by_the_names_that_people_know(stages, name, parts):
-    assert words.series_name(stages) == name
-    assert parts is None or "+".join(part.name for part in words.label_parts(stages)) == parts
+    assert formatting.series_name(stages) == name
+    assert parts is None or "+".join(part.name for part in formatting.label_parts(stages)) == parts
 
 
 def test_long_chains_are_clear():
     spec = VariantSpec(model="tiny", revision="r", stages=(MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE, LORA))
-    assert words.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
+    assert formatting.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
 
 
 def test_words_cost_no_large_import():
-    code = "import sys, core.words; print({'torch', 'pandas', 'streamlit'} & set(sys.modules))"
+    code = "import sys, core.formatting; print({'torch', 'pandas', 'streamlit'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.chain import DENSE
+from core.formatting import label
 from core.methods.base import Method
 from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
-from core.words import label
 from dashboard.charts import choices
 from dashboard.panels.binding import ALONE
 from dashboard.panels.chain_form import CHAIN

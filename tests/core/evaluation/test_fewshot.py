@@ -11,15 +11,15 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from core.data.cards import TASKS
 from core.data.harness import _DEFINITIONS, _UNUSED
 from core.errors import UserError
-from core.evaluation.demonstrations import words
-from core.evaluation.demonstrations.dense import DenseModel
-from core.evaluation.demonstrations.prompts import question, requests, right
+from core.evaluation.fewshot import words
+from core.evaluation.fewshot.dense import DenseModel
+from core.evaluation.fewshot.prompts import question, requests, right
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.zeroshot import evaluate
 from core.request.complete import identified_task
 from core.specs import Fewshot, Task
+from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import tiny
-from tests.core.words import byte_tokenizer
 
 WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
 ARC = [
@@ -85,7 +85,7 @@ def run(task, how, lm=None, dense=None, tokenizer=None, **more):
 
 def prompts(monkeypatch, *arguments, **more):
     """Return the requests in text that a run scores, a list a document, and its samples."""
-    from core.evaluation.demonstrations import build
+    from core.evaluation.fewshot import build
 
     found = []
     monkeypatch.setattr(build, "requests", lambda *given: found.append(requests(*given)) or found[-1])
@@ -289,8 +289,8 @@ def test_a_pool_that_is_smaller_here_is_told():
 
 def parts_of(task, how, place=0, tokenizer=None):
     """Return what is read of a prompt beside the request that was scored."""
-    from core.evaluation.demonstrations.prompts import Prompt, chat_of
-    from core.evaluation.demonstrations.read import load_scored_task, reading
+    from core.evaluation.fewshot.prompts import Prompt, chat_of
+    from core.evaluation.fewshot.read import load_scored_task, reading
 
     wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
     kept = run(task, how, tokenizer=tokenizer).samples.iloc[place]
@@ -331,8 +331,8 @@ def test_of_a_chat_the_turns_are_told_from_what_is_said():
 
 
 def test_a_document_that_is_not_there_is_told():
-    from core.evaluation.demonstrations.prompts import Prompt
-    from core.evaluation.demonstrations.read import load_scored_task, reading
+    from core.evaluation.fewshot.prompts import Prompt
+    from core.evaluation.fewshot.read import load_scored_task, reading
 
     with pytest.raises(UserError, match="fewer documents on this machine"):
         reading(load_scored_task(Task.parse("piqa:4")), 4, Prompt())

@@ -17,7 +17,7 @@ from core.data.cards import TASKS
 from core.models.catalogue import BY_ID
 from core.results import Measurement, Result, Variant
 from core.specs import PUBLISHED, UNKNOWN, RatioKind, Stage, VariantSpec
-from core.store import shipped
+from core.store import bundled
 
 PERPLEXITY = "perplexity"
 TUNED = "LoRA"  # what papers call recovery
@@ -25,13 +25,13 @@ TUNED = "LoRA"  # what papers call recovery
 
 def paper_results() -> dict[str, Result]:
     """Return a result for each variant in the papers' tables whose model is in the catalogue, by its key."""
-    return _printed(shipped.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    return _printed(bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @lru_cache(maxsize=2)
-def _printed(_files: shipped.Stamp) -> dict[str, Result]:
+def _printed(_files: bundled.Stamp) -> dict[str, Result]:
     found: dict[str, Result] = {}
-    for row in shipped.published().to_dict("records"):
+    for row in bundled.published().to_dict("records"):
         here = row["metric"] == PERPLEXITY or row["dataset"] in TASKS
         if here and row["measure"] and row["model"].lower() in BY_ID:
             result = _result(row)

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from core.analysis.fewshot import MEAN, WORDS, describe_prompt, fewshot_table
 from core.analysis.paired import difference
-from core.analysis.shots import MEAN, WORDS, describe_prompt, fewshot_table
 from core.results import Measurement
 from core.specs import Fewshot
-from tests.core.made import make
+from tests.core.factories import make
 
 RNG = np.random.default_rng(0)
 DENSE, OTHER = "d" * 64, "e" * 64

@@ -8,8 +8,8 @@ from functools import partial
 import pandas as pd
 
 from core.analysis.differences import Samples
-from core.analysis.shots import MEAN, fewshot_table, prompt_words, prompted
-from core.analysis.told import in_points
+from core.analysis.fewshot import MEAN, fewshot_table, prompt_words, prompted
+from core.analysis.reporting import in_points
 from core.chain import format_chain
 from core.results import Result
 from tools.report.points import MODEL

@@ -9,8 +9,8 @@ import pandas as pd
 
 from core.analysis.differences import Samples, paired_differences
 from core.analysis.paired import baselines
+from core.analysis.reporting import judged
 from core.analysis.seven import MEAN
-from core.analysis.told import judged
 from core.cli.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result

@@ -12,8 +12,8 @@ from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.analysis.laws.fit import DRAWS, Ends, Fit, best_of
 from core.analysis.laws.groups import Group
 from core.analysis.laws.validation import HeldOut
-from core.analysis.told import listed
-from core.words import format_number
+from core.analysis.reporting import listed
+from core.formatting import format_number
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
 UNKNOWN = Ends(math.nan, math.nan, math.nan)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from core.data.tasks import harness_tasks
 from core.errors import UserError
-from core.evaluation.demonstrations.build import pool_of
-from core.evaluation.demonstrations.prompts import Documents, Prompt, chat_of, requests, right
+from core.evaluation.fewshot.build import pool_of
+from core.evaluation.fewshot.prompts import Documents, Prompt, chat_of, requests, right
 from core.specs import ZERO_SHOT, Task
 
 Kind = Literal["", "instruction", "demonstration", "question", "reasoning"]

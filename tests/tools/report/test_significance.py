@@ -7,8 +7,8 @@ import pytest
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, TextWindows
-from tests.core.made import make, perplexity
-from tools.report import apart, chains, points, results
+from tests.core.factories import make, perplexity
+from tools.report import chains, points, results, significance
 from tools.report.few_bits import is_rounded
 from tools.report.points import MEANS, RATIOS
 from tools.report.results import markdown
@@ -52,7 +52,7 @@ def shipped(*variants):
     """Return the results, their points, and what was answered as `Store.samples` finds it."""
     found = [result for result, _ in variants]
     kept = {result.variant.key: answers for result, answers in variants}
-    return found, apart.known(found), lambda key, row: kept[key].get(row.identity)
+    return found, significance.known(found), lambda key, row: kept[key].get(row.identity)
 
 
 DENSE = variant("0", (Stage(method="dense"),))
@@ -61,7 +61,7 @@ DENSE = variant("0", (Stage(method="dense"),))
 def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
     slimllm, lorap = variant("1", pruned("slimllm"), 20, 3.5), variant("2", pruned("lorap"), 20, 4.0)
     _, known, kept = shipped(DENSE, slimllm, lorap, variant("3", pruned("llm-pruner"), 10, answers=False))
-    table = apart.removed_apart(known, kept)
+    table = significance.removed_apart(known, kept)
     assert table[["removed", "variant", "against"]].to_dict("split")["data"] == [
         ["50 %", "slimllm", "dense"],
         ["50 %", "lorap", "dense"],
@@ -79,16 +79,16 @@ def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
 def test_every_variant_that_ships_what_it_answered_stands_beside_dense():
     svd, magnitude = variant("1", pruned("svd"), 20), variant("2", pruned("magnitude", None, 0.2), 20)
     _, known, kept = shipped(DENSE, svd, magnitude, variant("3", pruned("flap"), 10, answers=False))
-    table = apart.every_apart(known, kept)
+    table = significance.every_apart(known, kept)
     assert table[["removed", "variant"]].to_dict("split")["data"] == [["20 %", "magnitude"], ["50 %", "svd"]]
     assert "against" not in table
-    assert apart.every_apart(*shipped(DENSE)[1:]).empty
+    assert significance.every_apart(*shipped(DENSE)[1:]).empty
 
 
 def test_what_is_trained_stands_beside_what_it_was_trained_from():
     before, after = pruned("slimllm"), (*pruned("slimllm"), stage("lora"))
     _, known, kept = shipped(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
-    (row,) = apart.trained_apart(known, kept).to_dict("records")
+    (row,) = significance.trained_apart(known, kept).to_dict("records")
     assert (row["removed"], row["variant"], row["against"]) == ("50 %", "slimllm + lora", "slimllm")
     assert row[MEANS].startswith("+25.0 [") and row[MEANS].endswith(": better")
     assert row[RATIOS].startswith("x 0.61 [") and row[RATIOS].endswith(": better")
@@ -97,10 +97,10 @@ def test_what_is_trained_stands_beside_what_it_was_trained_from():
 def test_verdicts_are_adjusted_over_the_whole_table():
     some, answers = variant("1", pruned("sparsegpt"))
     answers[some.measurements[0].identity].loc[:5, "acc"] = 0.0  # six documents lost: p = 2 / 2^6 of a single pair
-    alone = apart.zeroed_apart(*shipped(DENSE, (some, answers))[1:])
+    alone = significance.zeroed_apart(*shipped(DENSE, (some, answers))[1:])
     assert alone[MEANS][0].endswith(": worse")
     more = [variant(key, pruned(name)) for key, name in (("2", "wanda"), ("3", "ria"))]
-    among = apart.zeroed_apart(*shipped(DENSE, (some, answers), *more)[1:])
+    among = significance.zeroed_apart(*shipped(DENSE, (some, answers), *more)[1:])
     third = ": significant alone, not after Holm (6 comparisons)"
     assert among[MEANS][0].endswith(third) and ", adjusted p 0." in among[MEANS][0]
 
@@ -108,11 +108,11 @@ def test_verdicts_are_adjusted_over_the_whole_table():
 def test_rows_without_answers_and_other_models_make_no_table():
     old = variant("1", pruned("slimllm"), answers=False)
     _, known, kept = shipped((DENSE[0], {}), old)
-    for table in apart.PAIRS.values():
+    for table in significance.PAIRS.values():
         assert markdown(table(known, kept)) == ""
         assert markdown(table({}, kept)) == ""
     elsewhere = old[0].model_copy(update={"variant": old[0].variant.model_copy(update={"model": "m"})})
-    assert apart.known([elsewhere]) == {}
+    assert significance.known([elsewhere]) == {}
 
 
 def test_of_two_protocols_the_one_with_more_documents_is_paired():
@@ -121,13 +121,13 @@ def test_of_two_protocols_the_one_with_more_documents_is_paired():
         return one.updated(other), some | more
 
     pair = both("0", (Stage(method="dense"),), 30, 30), both("1", pruned("slimllm"), 35, 20)
-    (cell,) = apart.removed_apart(*shipped(*pair)[1:])[MEANS]
+    (cell,) = significance.removed_apart(*shipped(*pair)[1:])[MEANS]
     assert cell.startswith("-25.0 [")
 
 
 def test_two_variants_of_a_point_are_refused():
     with pytest.raises(ValueError, match="duplicate"):
-        apart.known([variant("1", pruned("wanda"))[0], variant("2", pruned("wanda"))[0]])
+        significance.known([variant("1", pruned("wanda"))[0], variant("2", pruned("wanda"))[0]])
 
 
 def test_tasks_have_what_guessing_gets():
@@ -135,7 +135,7 @@ def test_tasks_have_what_guessing_gets():
     answers = pd.DataFrame({"doc_id": [0, 1], "acc": [1.0, 0.0], "loglikelihoods": [[-1.0], [-2.0]]})
     dense = DENSE[0].model_copy(update={"measurements": (words, *DENSE[0].measurements)})
     _, known, kept = shipped((dense, DENSE[1] | {words.identity: answers}))
-    table = apart.tasks(known, kept)
+    table = significance.tasks(known, kept)
     assert list(table["task"]) == [TASKS[name].label for name in (*SEVEN, "lambada_openai")]
     assert list(table.iloc[-1]) == ["LAMBADA", "acc", "2", "", "", "30.0"]
     assert table.to_dict("records")[0] == {
@@ -151,21 +151,21 @@ def test_tasks_have_what_guessing_gets():
 def test_seeds_stand_side_by_side_where_there_are_several():
     drawn = [variant(key, pruned("sparsegpt", seed), loss=3 + seed)[0] for key, seed in (("1", 0), ("2", 1))]
     once = variant("3", pruned("wanda"))[0]
-    table = apart.seeds([*drawn, once])
+    table = significance.seeds([*drawn, once])
     (row,) = table.to_dict("records")
     assert (row["method"], list(table)) == ("sparsegpt", ["method", "seed 0", "seed 1", "highest / lowest"])
     assert row["highest / lowest"].startswith("x 2.7")
     third = variant("4", pruned("lorap", 2))[0]
-    both = apart.seeds([*drawn, third, variant("5", pruned("lorap"))[0]]).set_index("method")
+    both = significance.seeds([*drawn, third, variant("5", pruned("lorap"))[0]]).set_index("method")
     assert (both.loc["lorap", "seed 1"], both.loc["sparsegpt", "seed 2"]) == ("", "")
     assert list(both)[-1] == "highest / lowest"
-    assert markdown(apart.seeds([once])) == ""
+    assert markdown(significance.seeds([once])) == ""
 
 
 def test_the_page_takes_new_rows_beside_the_old_ones(monkeypatch):
     """Every table and every conditional text, with rows of both kinds."""
     shipped_rows = results.read_measured()
-    new = [points.DENSE, *apart.REMOVED, *apart.ZEROED, ("slimllm", "lora", "50 %")]
+    new = [points.DENSE, *significance.REMOVED, *significance.ZEROED, ("slimllm", "lora", "50 %")]
     made, kept = {}, {}
     for place, one in shipped_rows.results.items():
         name = points.point(one.variant)

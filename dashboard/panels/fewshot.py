@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.shots import MEAN
+from core.analysis.fewshot import MEAN
 from core.specs import DTYPES
 from dashboard import data
-from dashboard.charts import points, shots
+from dashboard.charts import fewshot, points
 from dashboard.charts.naming import variant_names
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
@@ -35,7 +35,7 @@ def show_shots(model: str) -> list[Item]:
     found = _named(found, data.frame(model))
     with st.container(horizontal=True):
         found = _pick_documents(found)
-        names = {name: shots.task_name(name, tasks) for name, tasks in _tasks(found).items()}
+        names = {name: fewshot.task_name(name, tasks) for name, tasks in _tasks(found).items()}
         dataset = st.segmented_control(
             "Tasks",
             list(names),
@@ -50,7 +50,7 @@ def show_shots(model: str) -> list[Item]:
     read = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
     caption = f"{model}, {names[dataset]}: {read} of each task, {scoring}. Demonstrations are never of what is scored, "
     caption += "and the dense model chooses them once, so that all variants read the same prompts. "
-    caption += f"Bars: {shots.INTERVALS} of the paired difference to dense after the same prompt."
+    caption += f"Bars: {fewshot.INTERVALS} of the paired difference to dense after the same prompt."
     lines = rows.assign(
         value=100 * rows["value"],
         low=100 * (rows["value"] + rows["low"] - rows["difference"]),
@@ -59,7 +59,7 @@ def show_shots(model: str) -> list[Item]:
     file = export_name(model_part(model), "fewshot", dataset.replace(" ", "-"))
     chart = widgets.show_chart(
         "explore_shots",
-        lambda theme: shots.shots_chart(lines, theme, names[dataset]),
+        lambda theme: fewshot.shots_chart(lines, theme, names[dataset]),
         caption,
         lines[["series", "prompts", "k", "value", "low", "high"]],
         alt=f"Accuracy of {model} against the number of demonstrations, a panel for each way to choose them.",
@@ -68,10 +68,10 @@ def show_shots(model: str) -> list[Item]:
     compressed = rows[~rows["dense"]]
     st.header("Does compression cost more with demonstrations?", anchor=False)
     said = "What a variant loses to dense after a prompt, and how much that is more or less than zero-shot, in points. "
-    said += f"Both are paired document by document, with {shots.INTERVALS}. p: the paired t test of the change, "
+    said += f"Both are paired document by document, with {fewshot.INTERVALS}. p: the paired t test of the change, "
     said += "adjusted by Holm over the rows. A change below 0: compression costs more after that prompt."
-    told = shots.table(compressed)
-    st.markdown(shots.answer(told))
+    told = fewshot.table(compressed)
+    st.markdown(fewshot.answer(told))
     table = widgets.show_table(
         "explore_shots_table",
         told,

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from core.cache.kept import read_small, write_small
+from core.cache.folders import read_small, write_small
 from core.data.cards import POOL, card
 from core.errors import UserError
-from core.evaluation.demonstrations.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
-from core.evaluation.demonstrations.select import select_examples
-from core.evaluation.demonstrations.words import REASONING_TOKENS, find_instruction, reasonings
+from core.evaluation.fewshot.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
+from core.evaluation.fewshot.select import select_examples
+from core.evaluation.fewshot.words import REASONING_TOKENS, find_instruction, reasonings
 from core.specs import Task, sha256
 
 if TYPE_CHECKING:
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import DenseModel
+    from core.evaluation.fewshot.dense import DenseModel
     from core.evaluation.scorer import SharedPrefixLM
     from core.progress import Progress
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.analysis.told import format_difference, judged, p_words, sentence, verdict_text
+from core.analysis.reporting import format_difference, judged, p_words, sentence, verdict_text
 
 NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone, not after Holm"
 

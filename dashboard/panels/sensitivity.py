@@ -5,15 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import UserError
+from core.formatting import format_duration
 from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.request.complete import default_text
 from core.request.estimate import estimate_left
-from core.request.scans import build_scan, scan_method
+from core.request.sensitivity import build_scan, scan_method
 from core.request.stages import variant_spec
 from core.results import Result
 from core.specs import RunSpec, ScanUnit
-from core.words import format_duration
 from dashboard import data
 from dashboard.charts import figures, sensitivity
 from dashboard.exports.files import Item

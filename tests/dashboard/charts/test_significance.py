@@ -7,7 +7,7 @@ import pytest
 
 from core.analysis.frame import tidy
 from core.registry import METHODS, STAGES
-from core.store import shipped
+from core.store import bundled
 from dashboard.charts import choices, figures, points, zeroshot
 from dashboard.charts.style import DARK, LIGHT, SeriesStyle, looks
 
@@ -52,7 +52,7 @@ def test_what_is_simulated_is_what_the_literature_has():
 @pytest.fixture(scope="module")
 def shown():
     """What the series that Explore lights at first are made of, by (model, family), of what ships."""
-    frame = tidy(list(shipped.read_measured().results.values()))
+    frame = tidy(list(bundled.read_measured().results.values()))
     found = {}
     for model, rows in frame.groupby("model"):
         corpus, protocol = next(iter(choices.texts(rows).values()))

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis.fewshot import MEAN, describe_prompt, prompt_words, prompted
 from core.analysis.paired import Difference
-from core.analysis.shots import MEAN, describe_prompt, prompt_words, prompted
-from core.analysis.told import UNADJUSTED, in_points, p_words
+from core.analysis.reporting import UNADJUSTED, in_points, p_words
 from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
@@ -30,7 +30,7 @@ INTERVALS = f"{UNADJUSTED} intervals"
 
 
 def task_name(dataset: str, tasks: int) -> str:
-    """Return how people call what a row of `core.analysis.shots` is of."""
+    """Return how people call what a row of `core.analysis.fewshot` is of."""
     if dataset == MEAN:
         return f"Mean of {tasks} tasks"
     known = TASKS.get(dataset.partition("@")[0])
@@ -147,7 +147,7 @@ def cost_text(row: dict[Any, Any], p: float | None, comparisons: int) -> str:
     """Judge, in words, by how much more or less compression costs with a prompt than zero-shot.
 
     Args:
-        row: A row of `core.analysis.shots`.
+        row: A row of `core.analysis.fewshot`.
         p: Its p, adjusted for all rows that are shown.
         comparisons: How many these are.
 

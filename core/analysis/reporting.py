@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from core import words
+from core import formatting
 from core.analysis import verdicts
 from core.analysis.verdicts import SIGNIFICANT
 
@@ -44,7 +44,7 @@ def ratio_words(ratio: float) -> str:
         return "not a number"
     if ratio < FEW:
         return f"{ratio:.3f}" if abs(ratio - 1) < CLOSE else f"{ratio:.2f}"
-    return words.format_number(ratio)
+    return formatting.format_number(ratio)
 
 
 def point_words(difference: float) -> str:

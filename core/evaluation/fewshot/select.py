@@ -12,13 +12,13 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.evaluation.demonstrations.prompts import Documents, question, shown
+from core.evaluation.fewshot.prompts import Documents, question, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.data.harness import LocalTask
-    from core.evaluation.demonstrations.dense import DenseModel
+    from core.evaluation.fewshot.dense import DenseModel
     from core.specs import Fewshot
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.analysis.shots import WORDS
+from core.analysis.fewshot import WORDS
 from core.specs import MAX_FEWSHOT, Fewshot
 from dashboard.panels.binding import HELD
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from core.reached import counted_removed_fraction, describe_gap, embedding_words, format_percent
+from core.achieved import counted_removed_fraction, describe_gap, embedding_words, format_percent
 from core.results import LayerReport
 from core.specs import Stage
-from core.store.shipped import read_measured
-from tests.core.made import make
+from core.store.bundled import read_measured
+from tests.core.factories import make
 
 
 def layer(name="model.layers.0.q_proj", block=0, shape=(64, 64), sparsity=0.5):
