@@ -30,7 +30,7 @@ class TimeLeft(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields["countdown"].words(time.monotonic()))
+        return Text(task.fields["countdown"].format(time.monotonic()))
 
 
 class Bars:

@@ -113,5 +113,5 @@ def machine(folder, results_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    monkeypatch.setattr("core.shipping.export.prove", lambda *_: ExportCheck(reason="not read here."))
+    monkeypatch.setattr("core.shipping.export.verify_export", lambda *_: ExportCheck(reason="not read here."))
     monkeypatch.chdir(folder)

@@ -51,11 +51,11 @@ def stages(pick):
     settings = pick(parameters(method))
     ratio = pattern = None
     if method.takes_amount:
-        if method.bits:
-            pattern = f"{pick(draw.sampled_from(method.bits))}bit"
-        elif method.factors:
+        if method.bit_choices:
+            pattern = f"{pick(draw.sampled_from(method.bit_choices))}bit"
+        elif method.factor_choices:
             pattern = f"{pick(draw.integers(1001, 10**7)) / 1000:.12g}x"
-        elif method.patterns and pick(draw.booleans()):
+        elif method.supports_nm and pick(draw.booleans()):
             kept = pick(draw.integers(1, 20))
             pattern = f"{kept}:{kept + pick(draw.integers(1, 20))}"
             settings.pop("allocation", None)  # a pattern leaves nothing to allocate
@@ -64,7 +64,7 @@ def stages(pick):
     text = TextWindows(
         corpus=pick(ODD), windows=pick(draw.integers(3001, 10**9 - 1)), window=pick(draw.integers(2, 99))
     )
-    layers = pick(ODD) if method.by_layer and pick(draw.booleans()) else None
+    layers = pick(ODD) if method.selects_layers and pick(draw.booleans()) else None
     return build_stage(method.name, ratio, pattern, settings, text, pick(draw.integers(0, 2**20)), layers)
 
 

@@ -84,7 +84,7 @@ def test_layers_that_are_not_selected_stay(case, ground):
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_patterns_are_exact_or_refused(case, pattern, made, grounds):
-    if case.method.patterns:
+    if case.method.supports_nm:
         check_pattern(made(case, pattern=pattern).model, pattern)
     else:
         check_pattern_refused(grounds(case), case)
@@ -124,7 +124,7 @@ def test_every_recovery_keeps_patterns(recovery, made):
 @pytest.mark.parametrize("case", MASKING, ids=str)
 def test_a_reconstruction_comes_closer_under_the_mask_that_it_is_given(case, reconstruction, made, tmp_path):
     check_reconstructed(made(case), reconstruction, tmp_path / "plain")
-    if case.method.patterns:
+    if case.method.supports_nm:
         for pattern in PATTERNS:
             check_reconstructed(made(case, pattern=pattern), reconstruction, tmp_path / pattern)
 

@@ -43,10 +43,10 @@ def test_a_method_that_does_nothing(case, grounds, monkeypatch):
     idle(monkeypatch, type(case.made))
     with pytest.raises(AssertionError):
         contract.check_share(ground.make(case))
-    if case.made.by_layer:
+    if case.made.selects_layers:
         with pytest.raises(AssertionError):
             contract.check_layers(ground, case)
-    if case.method.patterns:
+    if case.method.supports_nm:
         with pytest.raises(AssertionError):
             contract.check_pattern(ground.make(case, pattern="2:4").model, "2:4")
 

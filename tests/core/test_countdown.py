@@ -18,7 +18,7 @@ from tests.core.queues import change, spec
 
 def told(countdown, now):
     """Return the seconds that are told; None where it is said to take longer, or nothing is."""
-    words = countdown.words(now)
+    words = countdown.format(now)
     if words in ("", "longer than expected"):
         return None
     number, unit = re.fullmatch(r"about (\d+) (s|min) left", words).groups()

@@ -25,7 +25,7 @@ def test_each_block_is_measured_once_and_told(capsys, monkeypatch):
         assert (row.n, row.protocol["windows"], row.protocol["window"]) == (2, 8, 32)
         assert row.dataset == result.variant.stages[0].calibration.corpus and row.stderr > 0
     assert reproduce(result).endswith("--scan=block")
-    monkeypatch.setattr(sensitivity, "scan", lambda *_: pytest.fail("scanned again"))
+    monkeypatch.setattr(sensitivity, "measure_sensitivity", lambda *_: pytest.fail("scanned again"))
     assert main([*RUN, "--scan", "block"]) == 0
     assert main([*RUN, "--json"]) == 0  # what it found is there, and nothing else is asked for
 

@@ -28,7 +28,7 @@ def followed(ground, first, case):
     amount = (None, pattern) if pattern else (SHARE, None)
     stage = build_stage(case.method.name, *amount, settings=case.all_settings, calibration=ground.text)
     tokens = None
-    if case.made.reads == "calibration":
+    if case.made.data_requirement == "calibration":
         tokens = calibration_windows(ground.text, ground.context.tokenizer, 0)
     apply(model, StageInput(stage, tokens), ground.context)
     return model, zeros
@@ -51,7 +51,7 @@ def test_zeros_of_the_weights_that_stay_stay(first, case, ground, request):
     for linear in linears(model):
         assert linear.bound, linear.name
         assert not linear.weight[linear.zeros].any()
-        if linear.weight.shape == before[linear.name].shape and case.made.keeps == "zeros":
+        if linear.weight.shape == before[linear.name].shape and case.made.preserves == "zeros":
             kept = linear.zeros | ~before[linear.name]
             assert kept.all() or case.method.family == "structured", linear.name
     bound, size = sum(one.bound for one in linears(model)), sum(one.weight.numel() for one in linears(model))
@@ -65,7 +65,7 @@ def test_a_pattern_stays_exact(case, ground, patterned):
     for linear in linears(model):
         assert constraint_of(linear.module).pattern == (2, 4)
         kept = linear.weight.unflatten(1, (-1, 4)).count_nonzero(-1)
-        assert (kept <= 2).all() and (case.method.bits or (kept == 2).all())  # a small weight may be rounded to 0
+        assert (kept <= 2).all() and (case.method.bit_choices or (kept == 2).all())  # a small weight may be rounded to 0
 
 
 MIXING = [case for case in AMOUNTS if case.made.preserves == "nothing" and not case.method.bit_choices]

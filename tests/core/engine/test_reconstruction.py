@@ -55,7 +55,7 @@ def targets(monkeypatch):
         told.append(wanted.clone())
         return wanted
 
-    monkeypatch.setattr(by_linear, "resolved", noted)
+    monkeypatch.setattr(by_linear, "resolve_reference", noted)
     return told
 
 

@@ -39,8 +39,8 @@ def test_every_stage_keeps_its_layers_its_circumstances_and_its_training(chain):
     assert [layer.stage for layer in result.layers] == [0] * count + [1] * count + [3] * count
     sparsity = [next(layer.sparsity for layer in result.layers if layer.stage == stage) for stage in (0, 1)]
     assert sparsity == pytest.approx([0.5, 0.7], abs=0.02)
-    assert ["training" in stage for stage in result.variant.made] == [False, False, True, False]
-    assert all(stage["seconds"] > 0 for stage in result.variant.made)
+    assert ["training" in stage for stage in result.variant.stage_runs] == [False, False, True, False]
+    assert all(stage["seconds"] > 0 for stage in result.variant.stage_runs)
     assert variant_spec(result.variant) == chain
 
 
@@ -55,7 +55,7 @@ def test_a_longer_chain_goes_on_from_a_shorter_one_with_all_that_is_known_of_it(
     monkeypatch.setattr(variants, "apply", noted)
     result = made(chain)
     assert done == ["magnitude"]
-    assert result.variant.made[:3] == first.variant.made
+    assert result.variant.stage_runs[:3] == first.variant.stage_runs
     assert result.layers[: len(first.layers)] == first.layers
 
 

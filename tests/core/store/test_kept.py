@@ -35,7 +35,7 @@ def without_layers(store):
 
 
 def results(known):
-    return {key: result for key, (result, _) in known.made.items()}
+    return {key: result for key, (result, _) in known.values.items()}
 
 
 def test_only_what_has_changed_is_made_again(kept):
@@ -46,7 +46,7 @@ def test_only_what_has_changed_is_made_again(kept):
     assert known.of("m") is known.of("m")
     store.put(make(perplexity(21.0)))
     assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER, KEY]
-    assert list(known.of("m").made) == list(store.read().results) == [OTHER, KEY]
+    assert list(known.of("m").values) == list(store.read().results) == [OTHER, KEY]
     store.delete(OTHER)
     assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER, KEY]
 
@@ -57,7 +57,7 @@ def test_shipped_numbers_are_among_them_and_told_from_the_users_own(kept, folder
     append_shipped(make(perplexity(5.0), key=OTHER), folder / "a.jsonl")
     store.put(make(perplexity(21.0)))
     assert results(known.of("m")) == without_layers(store)
-    assert {key: own for key, (_, own) in known.of("m").made.items()} == {KEY: True, OTHER: False}
+    assert {key: own for key, (_, own) in known.of("m").values.items()} == {KEY: True, OTHER: False}
     append_shipped(make(perplexity(31.0, window=128)), folder / "b.jsonl")
     assert results(known.of("m")) == without_layers(store)
     assert [row.value for row in results(known.of("m"))[KEY].measurements] == [21.0, 31.0]
@@ -81,13 +81,13 @@ def test_models_lie_apart_and_few_are_kept(kept):
     for place in range(MOST + 1):
         one = make(perplexity(20.0), key=f"{place:064x}")
         store.put(one.model_copy(update={"variant": one.variant.model_copy(update={"model": f"m{place}"})}))
-        assert len(known.of(f"m{place}").made) == 1
+        assert len(known.of(f"m{place}").values) == 1
     assert len(made) == MOST + 1
     known.of(f"m{MOST}")
     assert len(made) == MOST + 1
     known.of("m0")
     assert len(made) == MOST + 2
-    assert known.of("none").made == {}
+    assert known.of("none").values == {}
 
 
 def test_models_are_named_by_how_many_variants_they_have(folder):

@@ -205,7 +205,7 @@ def test_a_job_that_cannot_be_read_is_named_and_deleted(odd_job):
     (odd,) = odd_job.unreadable()
     assert (odd.id, odd.active) == (1, False)
     assert odd.reason.startswith("Job 1 cannot be read (colour: ")
-    for call in (odd_job.job, odd_job.retry, odd_job.go_on):
+    for call in (odd_job.job, odd_job.retry, odd_job.resume):
         with pytest.raises(UserError, match="Job 1 cannot be read"):
             call(1)
     odd_job.delete(1)

@@ -72,7 +72,7 @@ def check(trained, wanda):
     slimllm, lora = trained.variant.stages
     assert (slimllm.ratio, slimllm.ratio_kind, slimllm.parameters) == (0.5, "parameters", {})
     assert lora.parameters == {"batch": 4, "dropout": 0.0, "learning_rate": 0.002, "minutes": 5.0, "patience": 0}
-    assert trained.variant.made == ({}, TRAINED["details"])
+    assert trained.variant.stage_runs == ({}, TRAINED["details"])
     same = {name: value for name, value in TRAINED.items() if name not in ("stages", "calibration", "seed")}
     assert trained.variant.model_dump().items() >= same.items()
     assert (str(slimllm.calibration), slimllm.seed) == (TRAINED["calibration"], TRAINED["seed"])

@@ -111,7 +111,7 @@ def test_latex_of_a_pivot():
 
 
 def test_latex_says_what_its_signs_mean():
-    paired = files.latex(item(pivot(apart=lambda *_: {}, error_is="half"))).decode()
+    paired = files.latex(item(pivot(is_distinguishable=lambda *_: {}, error_is="half"))).decode()
     assert "$\\pm$: half. " in paired and "by a paired test after Holm or, where there is none, as it lies" in paired
     exact = files.latex(item(pivot({("a", "x"): (1.0, 0.0), ("b", "x"): (2.0, 0.0)}))).decode()
     assert "Bold: the best of a column.}" in exact and "$\\pm$" not in exact

@@ -135,7 +135,7 @@ def test_explore_shows_it_and_offers_only_to_delete_it(filled):
     keys = {button.key for button in app.button}
     assert "explore_delete" in keys and "explore_save" not in keys and not app.code
     app.button(key="explore_delete").click().run()
-    assert not app.exception and sum(one.variant.elsewhere for one in filled.results()) == 1
+    assert not app.exception and sum(one.variant.is_external for one in filled.results()) == 1
 
 
 def test_no_run_is_offered_for_it(filled):

@@ -3,7 +3,7 @@
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Stage, TextWindows
-from tests.tools.report.test_apart import variant
+from tests.tools.report.test_significance import variant
 from tools.report.chains import (
     allocated,
     embeddings,

@@ -3,7 +3,7 @@
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Stage, TextWindows
-from tests.tools.report.test_apart import pruned, variant
+from tests.tools.report.test_significance import pruned, variant
 from tools.report.few_bits import few_bits, is_rounded, output_error
 from tools.report.points import BESIDE_DENSE, MEANS
 

@@ -1,7 +1,7 @@
 """The table of a second model beside the default one."""
 
 from core.specs import Stage, TextWindows
-from tests.tools.report.test_apart import pruned, variant
+from tests.tools.report.test_significance import pruned, variant
 from tools.report.chains import read_beside
 from tools.report.points import BESIDE_DENSE, MEANS, MODEL, SECOND
 from tools.report.two_models import saved, two_models
