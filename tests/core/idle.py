@@ -43,7 +43,7 @@ class NoPruning:
     def after_gradients(self, spent: float) -> None:
         pass
 
-    def settled(self, spent: float) -> bool:
+    def is_final(self, spent: float) -> bool:
         return True
 
     def finish(self) -> list:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tools.report.apart import compared
+from tools.report.significance import compared
 
 from core.analysis.differences import differences
 from core.analysis.seven import MEAN

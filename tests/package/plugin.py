@@ -6,10 +6,10 @@ MODULE = """
 import torch
 
 from core.methods.terms import NEUTRAL
-from core.methods.unstructured.scored import Scored
+from core.methods.unstructured.scored import ScoreMethod
 
 
-class RandomPruning(Scored):
+class RandomPruning(ScoreMethod):
     name = "random"
     label = "Random"
     summary = "Zeroes weights at random."

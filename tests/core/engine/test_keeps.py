@@ -65,7 +65,9 @@ def test_a_pattern_stays_exact(case, ground, patterned):
     for linear in linears(model):
         assert constraint_of(linear.module).pattern == (2, 4)
         kept = linear.weight.unflatten(1, (-1, 4)).count_nonzero(-1)
-        assert (kept <= 2).all() and (case.method.bit_choices or (kept == 2).all())  # a small weight may be rounded to 0
+        assert (kept <= 2).all() and (
+            case.method.bit_choices or (kept == 2).all()
+        )  # a small weight may be rounded to 0
 
 
 MIXING = [case for case in AMOUNTS if case.made.preserves == "nothing" and not case.method.bit_choices]
