@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from tools.report.significance import compared
 
 from core.analysis.differences import differences
 from core.analysis.seven import MEAN
@@ -13,6 +12,7 @@ from core.store.samples import read_shipped_samples
 from tools.report.chains import of_page
 from tools.report.points import MODEL, SECOND
 from tools.report.results import PAGE
+from tools.report.significance import compared
 
 HOW = ",batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92"
 ALONE = "significant alone, not after Holm"
