@@ -50,7 +50,7 @@ def targets(monkeypatch):
     """What each linear was to come close to, in order."""
     told = []
 
-    def noted(module, weight, dense, resolve=by_linear.resolved):
+    def noted(module, weight, dense, resolve=by_linear.resolve_reference):
         wanted = resolve(module, weight, dense)
         told.append(wanted.clone())
         return wanted

@@ -70,9 +70,9 @@ def test_the_catalogue_says_where_each_model_is_from():
 
 def test_identifying_and_listing_import_no_torch():
     code = (
-        "import sys; from core.models.sources import identify; from core.models.facts import facts;"
+        "import sys; from core.models.sources import identify; from core.models.facts import load_shape;"
         "from core.data.corpora import identify_corpus; from core.data.tasks import identify_task;"
-        "facts(identify('smollm2-135m')); identify_corpus('wikitext2'); identify_task('piqa');"
+        "load_shape(identify('smollm2-135m')); identify_corpus('wikitext2'); identify_task('piqa');"
         "assert not {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -89,15 +89,15 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     assert {"value", "low", "high", "p", "adjusted", "comparisons", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
-    told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
-    assert list(told) == [keys["Magnitude"]] and points.pivots[0].apart("50 %", keys["Wanda"], list(told)) == {
-        keys["Magnitude"]: True
-    }
+    told = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(told) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
+        "50 %", keys["Wanda"], list(told)
+    ) == {keys["Magnitude"]: True}
     keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
-    told = differences.pivots[0].apart("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
-    assert list(told) == [keys["Magnitude"]] and points.pivots[0].apart("50 %", keys["Wanda"], list(told)) == {
-        keys["Magnitude"]: True
-    }
+    told = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(told) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
+        "50 %", keys["Wanda"], list(told)
+    ) == {keys["Magnitude"]: True}
 
 
 def test_a_point_is_compared_with_dense_and_with_any_other(answers):
