@@ -81,7 +81,7 @@ def check_of(case: Case, ground: Ground) -> None:
     method, facts = case.made, facts_of(ground.context.dense)
     for name in ("name", "label", "family", "summary", "idea", "formulas", "symbols", "citation", "version"):
         assert getattr(method, name) == getattr(case.method, name), name
-    for name in ("takes_amount", "ratio_kind", "patterns", "Parameters"):
+    for name in ("takes_amount", "ratio_kind", "supports_nm", "Parameters"):
         assert getattr(method, name) == getattr(case.method, name), name
     assert runner_for(type(method))
     assert method.data_requirement in get_args(Reads)
