@@ -19,9 +19,9 @@ from core.evaluation.zeroshot import evaluate
 from core.request.complete import identified_task
 from core.specs import Fewshot, Task
 from tests.core.byte_tokenizer import byte_tokenizer
+from tests.core.evaluation.documents import LAMBADA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
 
-WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
 ARC = [
     {
         "id": str(i),
@@ -38,19 +38,11 @@ TABLES = {
         {"goal": f"Feed the {w}", "sol1": f"Give the {w} food.", "sol2": f"Give {w} paint", "label": i % 2}
         for i, w in enumerate(WORDS)
     ],
-    "winogrande_xl_validation": [
-        {
-            "sentence": f"The {w} ate the leaf because _ was hungry.",
-            "option1": f"the {w}",
-            "option2": "the leaf",
-            "answer": str(i % 2 + 1),
-        }
-        for i, w in enumerate(WORDS)
-    ],
+    "winogrande_xl_validation": WINOGRANDE,
     "boolq_validation": [
         {"question": f"does the {w} eat", "passage": f"The {w} eats.", "label": i % 2} for i, w in enumerate(WORDS)
     ],
-    "lambada_openai_test": [{"text": f"I saw the {w} and it was the {w}"} for w in WORDS],
+    "lambada_openai_test": LAMBADA,
 }
 TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"

@@ -18,9 +18,8 @@ from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Task
 from tests.core.byte_tokenizer import byte_tokenizer
+from tests.core.evaluation.documents import LAMBADA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
-
-WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay")
 
 
 def documents():
@@ -30,16 +29,8 @@ def documents():
             {"goal": f"Feed the {w}", "sol1": f"Give the {w} some food.", "sol2": f"Give {w} paint", "label": i % 2}
             for i, w in enumerate(WORDS)
         ],
-        "winogrande_xl_validation": [
-            {
-                "sentence": f"The {w} ate the leaf because _ was hungry.",
-                "option1": f"the {w}",
-                "option2": "the leaf",
-                "answer": str(i % 2 + 1),
-            }
-            for i, w in enumerate(WORDS)
-        ],
-        "lambada_openai_test": [{"text": f"I saw the {w} and it was the {w}"} for w in WORDS],
+        "winogrande_xl_validation": WINOGRANDE,
+        "lambada_openai_test": LAMBADA,
         "mmlu_all_test": [
             {"question": f"Which one is the {w}?", "subject": subject, "choices": list(WORDS[:4]), "answer": i % 4}
             for subject in subjects()
