@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 # progress(stage, done, total, detail) is called after each unit of work. It raises
-# `core.errors.Cancelled` to stop the work: every caller lets that exception through.
+# `core.errors.CancelledError` to stop the work: every caller lets that exception through.
 Progress = Callable[[str, int, int, str], None]
 
 

@@ -41,13 +41,13 @@ OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
 def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
-    """Return what `of_pairs` does of each result beside the reference, itself left out."""
+    """Return what `paired_differences` does of each result beside the reference, itself left out."""
     key = reference.variant.key
     return paired_differences([(reference, result) for result in results if result.variant.key != key], samples)
 
 
 def differences_to_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Return what `of_pairs` does of each result beside the dense model that it was made of, where that is given."""
+    """Return the `paired_differences` of each result to the dense model that it was made of, where that is given."""
     known = {result.variant.key: result for result in results}
     made = [result for result in results if result.variant.dense_key != result.variant.key]
     pairs = [(known[result.variant.dense_key], result) for result in made if result.variant.dense_key in known]
@@ -114,7 +114,7 @@ def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples)
 
 
 def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `of_pairs` adjusted for, and judged among, these alone, where not all of them are shown."""
+    """Return rows of `paired_differences` adjusted for, and judged among, these alone, where only these are shown."""
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)
     counts: list[int | None] = [None] * len(rows)

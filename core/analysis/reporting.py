@@ -17,7 +17,7 @@ FEW = 10  # ratios below have two decimals
 
 
 def format_difference(row: Mapping[Any, Any]) -> str:
-    """Write a row of `of_pairs` with its unadjusted interval; empty where the pair could not be made.
+    """Write a row of `paired_differences` with its unadjusted interval; empty where the pair could not be made.
 
     Accuracies are in points, `-3.1 [-4.6, -1.6]`, perplexities a ratio, `x 1.93 [1.88, 1.98]`.
     """
@@ -74,7 +74,7 @@ def adjusted_words(row: Mapping[Any, Any]) -> str:
 
 
 def judged(row: Mapping[Any, Any]) -> str:
-    """Write a row of `of_pairs` with its adjusted p and verdict: `-3.1 [-4.6, -1.6], adjusted p 0.003: worse`."""
+    """Write a row of `paired_differences` with adjusted p and verdict: `-3.1 [-4.6, -1.6], adjusted p 0.003: worse`."""
     return f"{format_difference(row)}{adjusted_words(row)}: {verdict_text(row)}"
 
 
@@ -86,7 +86,7 @@ def verdict_text(row: Mapping[Any, Any]) -> str:
 def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: str) -> str:
     """Say which numbers of `one` are better or worse than those of `other`, which are not, and which have no pair.
 
-    `found` are the numbers' names, each with its row of `of_pairs`.
+    `found` are the numbers' names, each with its row of `paired_differences`.
     """
     groups: dict[tuple[str | None, str], list[str]] = {}  # by verdict, which is None where there is no pair, and words
     for name, row in found:

@@ -151,7 +151,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make sure `folder` exists; a full disk or a cache that cannot be written is a `NotStored`."""
+    """Make sure `folder` exists; a full disk or a cache that cannot be written is a `StorageError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield

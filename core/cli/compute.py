@@ -253,7 +253,7 @@ def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) ->
     folder = typed_path(str(folder))
     check_save_folder(folder)
     form = FORMATS[0] if format is None else find_format(format)
-    kind = None if type is None else form.parse(type)  # else what `asked_form` takes
+    kind = None if type is None else form.parse(type)  # else what `requested_format` takes
     form.check(spec.variant)
     return spec.model_copy(update={"save": str(folder.resolve()), "format": form.name, "precision": kind})
 

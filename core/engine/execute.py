@@ -81,7 +81,7 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
 def make(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
     """Make the variant, or load it from the cache, store what is known of it, and return both; the model is on the CPU.
 
-    Raises `UserError` for what cannot be made, and `Cancelled`, after a recovery's best so far is stored.
+    Raises `UserError` for what cannot be made, and `CancelledError`, after a recovery's best so far is stored.
     """
     try:
         model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)

@@ -65,7 +65,7 @@ def make_variant(
 
     It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
     `on_stage` gets what is known of every variant that is made on the way, a stage after the other.
-    Raises `UserError` for what cannot be made, and `Cancelled`, with a recovery's best so far if one was under way.
+    Raises `UserError` for what cannot be made, and `CancelledError`, with the best so far of a recovery under way.
     """
     prefixes = spec.prefixes
     ready, kept = (0, None) if fresh else _longest_kept(prefixes)

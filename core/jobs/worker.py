@@ -67,7 +67,7 @@ class Worker:
             raise UserError(f"What the job is to run cannot be read ({fault(error)}).") from None
 
     def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Write how far the run is; raises `Cancelled` once the job was asked to stop."""
+        """Write how far the run is; raises `CancelledError` once the job was asked to stop."""
         if self._stop.is_set():
             self._heard = True
             raise CancelledError

@@ -1,4 +1,4 @@
-"""From a wish to know what matters in a model to a checked `Scan`; imports no torch."""
+"""From a wish to know what matters in a model to a checked `SensitivityScan`; imports no torch."""
 
 from __future__ import annotations
 

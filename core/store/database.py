@@ -59,7 +59,7 @@ def open_database(url: URL) -> Engine:
 
 @contextmanager
 def sentences(url: URL) -> Iterator[None]:
-    """Turn the database's errors into `NotStored`, a `UserError`; the password never shows."""
+    """Turn the database's errors into `StorageError`, a `UserError`; the password never shows."""
     try:
         yield
     except DBAPIError as error:

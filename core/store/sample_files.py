@@ -42,7 +42,7 @@ _checks: dict[tuple[Path, str], _Check] = {}  # the last of each file and metric
 
 
 def write(frame: DataFrame, file: Path) -> None:
-    """Write a file that is there whole or not at all, also after a power cut; raises `NotStored`."""
+    """Write a file that is there whole or not at all, also after a power cut; raises `StorageError`."""
     part = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

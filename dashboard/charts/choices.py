@@ -125,7 +125,7 @@ def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 @shared
 def default_series(points: pd.DataFrame) -> list[str]:
-    """Return the series that are shown in colour at first: `MOST_LIT`, or all where there are no more.
+    """Return the series that are shown in colour at first: `MAX_HIGHLIGHTED`, or all where there are no more.
 
     First the methods alone, with no parameter changed; then, by what followed them, such as LoRA, all of a kind as long
     as they fit; then, as long, the methods that train; last methods with parameters changed. Of too many those with the

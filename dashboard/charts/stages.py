@@ -1,4 +1,4 @@
-"""A variant's stages (`core.results.Variant.made`, layer reports) as a table: what each cost, removed and did."""
+"""A variant's stages (`core.results.Variant.stage_runs`, layer reports) as a table: what each cost, removed and did."""
 
 from __future__ import annotations
 

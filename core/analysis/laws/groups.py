@@ -22,7 +22,7 @@ class Group:
     `rows` have `COLUMNS`, the dense models' own among them: `value` is L and `dense` L0 (cross-entropies in nats where
     it is of a `loss`, else accuracies in [0, 1]), `ratio` r in [0, 1), `parameters` millions of the dense model's (NaN
     where they are not known), `tokens` millions that it was trained on afterwards, `series` what a point is of and
-    `parts` what it is made of (`core.formatting.parts`).
+    `parts` what it is made of (`core.formatting.label_parts`).
     """
 
     of: str  # the model, or the paper's table
