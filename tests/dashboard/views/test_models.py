@@ -44,7 +44,7 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
     app = open_app(**shown, explore_against="packed size")
     assert not app.exception
     table = app.dataframe[0].value
-    gptq = table[(table["Method"] == "GPTQ (grid range)") & (table["Amount"] == "4 bit")]
+    gptq = table[(table["Method"] == "GPTQ") & (table["Amount"] == "4 bit")]
     assert set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"} and gptq["Packed vs dense (%)"].between(20, 90).all()
     app.segmented_control(key="explore_against").set_value("what was removed").run()
     assert not app.exception and not app.dataframe
