@@ -35,8 +35,10 @@ bench: .venv/installed-test
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/docs/test_style.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -59,7 +59,7 @@ class Layer:
         self.linear.weight.data.copy_(weight)
 
 
-class _Caught(Exception):
+class _CaughtError(Exception):
     pass
 
 
@@ -72,7 +72,7 @@ class Catcher(nn.Module):
 
     def forward(self, hidden: Tensor, **kwargs):
         self.caught.append((hidden, kwargs))
-        raise _Caught
+        raise _CaughtError
 
 
 @torch.no_grad()
@@ -85,7 +85,7 @@ def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float, count: int |
     for window in windows.split(1):
         try:
             model(input_ids=window, use_cache=False)
-        except _Caught:
+        except _CaughtError:
             continue
     blocks[0] = first
     inputs = [hidden for hidden, _ in caught]

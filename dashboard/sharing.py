@@ -113,14 +113,14 @@ def shared(compute: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
     def remembered(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
         try:
             key = compute, _key((args, kwargs))
-        except _Unkeyed:
+        except _UnkeyedError:
             return compute(*args, **kwargs)
         return _MEMORY.get(key, partial(compute, *args, **kwargs))
 
     return remembered
 
 
-class _Unkeyed(Exception):
+class _UnkeyedError(Exception):
     """Something by which no result can be remembered."""
 
 
@@ -129,7 +129,7 @@ def _key(value: Any) -> Hashable:
     if isinstance(value, SharedTable):
         return SharedTable, value._number
     if isinstance(value, pd.DataFrame | pd.Series | pd.Index | np.ndarray):
-        raise _Unkeyed
+        raise _UnkeyedError
     if isinstance(value, partial):
         return partial, _key((value.func, value.args, value.keywords))
     if isinstance(value, list | tuple):
@@ -137,13 +137,13 @@ def _key(value: Any) -> Hashable:
     if isinstance(value, dict):
         return dict, *((name, _key(one)) for name, one in value.items())
     if isinstance(value, FunctionType) and "<" in value.__qualname__:  # made anew by each run, as a lambda
-        raise _Unkeyed
+        raise _UnkeyedError
     try:
         hash(value)
     except TypeError:
         if is_dataclass(value):
             return type(value), *(_key(getattr(value, field.name)) for field in fields(value))
-        raise _Unkeyed from None
+        raise _UnkeyedError from None
     return type(value), value
 
 

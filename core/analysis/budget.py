@@ -166,7 +166,8 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
 
 def answers(found: pd.DataFrame, nearest: int = 10) -> pd.DataFrame:
     """Return rows of `ranked` as they answer: what fits, first the front and the best of each family; where nothing
-    does, the nearest misses."""
+    does, the nearest misses.
+    """
     if not found["fits"].any():
         return found.head(nearest)
     first, fitting = found["front"] | found["best"], found["fits"]

@@ -1,5 +1,6 @@
 """Get what a first run needs while there is a network: the default model, the embedded data, the papers' texts; or one
-model."""
+model.
+"""
 
 from core.data import embedded, files
 from core.data.texts import CORPORA

@@ -48,7 +48,7 @@ class _Group:
     ready: tuple[Statistics, Tensor] | None = None
 
 
-class _Halt(Exception):
+class _HaltError(Exception):
     """Ends a partial pass at the linear it was run for."""
 
 
@@ -195,7 +195,7 @@ class Walker:
             def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
                 hook(linear, args[0])
 
-            stack.enter_context(_removing(linear.module.register_forward_pre_hook(pre_hook)))
+            stack.enter_context(_Removing(linear.module.register_forward_pre_hook(pre_hook)))
         return stack
 
     def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
@@ -259,7 +259,7 @@ class Walker:
                 nonlocal seen, position
                 if seen is not inputs:
                     if stop and seen is not None:
-                        raise _Halt
+                        raise _HaltError
                     seen, position = inputs, position + 1
                     if part == 0:
                         groups.append(([], Collector(self.sums(linear.role), self.stride)))
@@ -270,7 +270,7 @@ class Walker:
             with self._hooked(linears, hook):
                 try:
                     self._run(index, part)
-                except _Halt:
+                except _HaltError:
                     continue
         return groups
 
@@ -298,7 +298,7 @@ class Walker:
             self._forward(index)
 
 
-class _removing(ExitStack):
+class _Removing(ExitStack):
     """A hook handle as a context manager."""
 
     def __init__(self, handle: torch.utils.hooks.RemovableHandle):

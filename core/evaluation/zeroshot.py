@@ -36,7 +36,8 @@ class TaskOutcome:
     """`samples` has a row a document: doc_id (its place among those scored), doc_hash (the harness'), target,
     loglikelihoods (a choice each), prediction (the likeliest choice; missing where there is only one), and a
     column a metric, where perplexity is a log-likelihood, as the harness gives it. Where anything stood around the
-    question, `shots` (places in the pool, in the order of the prompt), `instruction` and `reasoning` say what."""
+    question, `shots` (places in the pool, in the order of the prompt), `instruction` and `reasoning` say what.
+    """
 
     task: Task
     measurements: list[Measurement]

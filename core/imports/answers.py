@@ -36,7 +36,8 @@ class _Line(BaseModel):
 @dataclass(frozen=True)
 class Answers:
     """`frame` has a row a document: doc_id, target (the right choice), loglikelihoods and the metrics, as
-    `core.evaluation.zeroshot` makes it."""
+    `core.evaluation.zeroshot` makes it.
+    """
 
     file: str
     frame: DataFrame

@@ -19,14 +19,14 @@ from core.fields import fault
 from core.jobs.executor import Executor, LocalExecutor, log_file, log_tail
 from core.jobs.supervisor import TURN, Supervisor
 from core.specs import Frozen, RunSpec
-from core.store.clock import now
+from core.store.clock import Now
 from core.store.counters import JOBS, raise_counter
 from core.store.store import Store
 from core.store.tables import jobs
 
 ACTIVE = ("queued", "running")
 STEP = 0.001  # seconds by which a job's `created` is later than any other's, at least
-SELECT = select(jobs, now().label("read"))
+SELECT = select(jobs, Now().label("read"))
 
 
 class Job(Frozen):
@@ -105,15 +105,15 @@ class Queue:
         queued = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.cancel.is_(None))
         with self.store.begin() as connection:
-            connection.execute(queued.values(state="cancelled", cancel=now(), finished=now()))
-            connection.execute(running.values(cancel=now()))
+            connection.execute(queued.values(state="cancelled", cancel=Now(), finished=Now()))
+            connection.execute(running.values(cancel=Now()))
         self._state(job_id)
         self._supervisor.wake()
 
     def cancel_all(self) -> int:
         """Stop every job as `cancel` does, and return how many were told to."""
-        queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=now(), finished=now())
-        running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=now())
+        queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=Now(), finished=Now())
+        running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=Now())
         with self.store.begin() as connection:
             raise_counter(connection, JOBS)
             told = sum(connection.execute(change).rowcount for change in (queued, running))
@@ -225,7 +225,7 @@ def _submit(connection: Connection, texts: Sequence[str]) -> list[int]:
 
 
 def _insert(connection: Connection, text: str) -> int:
-    time, last = connection.execute(select(now(), func.max(jobs.c.created))).one()
+    time, last = connection.execute(select(Now(), func.max(jobs.c.created))).one()
     created = max(time, (last or 0.0) + STEP)  # a place of its own behind all others, whatever the clock says
     new = insert(jobs).values(spec=text, state="queued", created=created, host=socket.gethostname())
     key = connection.execute(new).inserted_primary_key

@@ -21,7 +21,7 @@ from core import paths
 from core.errors import UserError
 from core.jobs.executor import Executor, Handle, log_tail
 from core.jobs.here import runs_here
-from core.store.clock import now
+from core.store.clock import Now
 from core.store.store import Store
 from core.store.tables import jobs
 
@@ -109,7 +109,7 @@ class Supervisor:
         """Look once at every running job, then start queued ones where there is room."""
         wanted = or_(jobs.c.state == "running", jobs.c.id.in_(list(self.handles)))
         with self.store.begin() as connection:
-            rows = connection.execute(select(jobs, now().label("now")).where(wanted)).all()
+            rows = connection.execute(select(jobs, Now().label("now")).where(wanted)).all()
         for job_id in self.handles.keys() - {row.id for row in rows}:  # deleted once it had ended
             self.handles.pop(job_id).kill()
         for row in rows:
@@ -167,7 +167,7 @@ class Supervisor:
     def _end(self, row: Row, error: str) -> None:
         """Mark a job whose process is gone; a state that the process wrote itself stays."""
         state = {"state": "cancelled"} if row.cancel else {"state": "failed", "error": error}
-        self._set(row, finished=now(), **state)
+        self._set(row, finished=Now(), **state)
 
     def _launch(self) -> bool:
         """Start the job whose turn it is; False if none waits that this machine can run."""
@@ -175,7 +175,7 @@ class Supervisor:
         claim = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         mine = {"state": "running", "attempts": jobs.c.attempts + 1, "supervisor": f"{self.host}/{os.getpid()}"}
         with self.store.begin() as connection:
-            if job_id is None or not connection.execute(claim.values(**mine, started=now())).rowcount:
+            if job_id is None or not connection.execute(claim.values(**mine, started=Now())).rowcount:
                 return False
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
         try:

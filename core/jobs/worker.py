@@ -21,7 +21,7 @@ from core.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.fields import fault
 from core.progress import Progress
 from core.specs import RunSpec
-from core.store.clock import now
+from core.store.clock import Now
 from core.store.store import Store, compute_lock
 from core.store.tables import jobs
 
@@ -52,7 +52,7 @@ class Worker:
         Raises `UserError` where what to run cannot be read.
         """
         process = psutil.Process()
-        mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": now()}
+        mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": Now()}
         free = (jobs.c.pid.is_(None)) | (jobs.c.pid == process.pid)
         change = update(jobs).where(jobs.c.id == self.job_id, jobs.c.state == "running", free).values(**mine)
         wanted = select(jobs.c.spec).where(jobs.c.id == self.job_id)
@@ -76,7 +76,7 @@ class Worker:
         if not new and time - self._written < PROGRESS_SECONDS:
             return
         self._written = time
-        self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": now()} if new else {}))
+        self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": Now()} if new else {}))
 
     def terminated(self, *_: Any) -> None:
         """Interrupt a run that was to stop and does not look at its progress, once; any other just ends."""
@@ -91,13 +91,13 @@ class Worker:
     def beat(self) -> None:
         """Write the heartbeat until the run has ended, and notice when it is to stop."""
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            if self._write(heartbeat=now()) is False:
+            if self._write(heartbeat=Now()) is False:
                 self._stop.set()
 
     def end(self, state: str, error: str | None = None) -> None:
         """Write how the job ended."""
         self._ended.set()
-        change = self._change(state=state, error=error, finished=now())
+        change = self._change(state=state, error=error, finished=Now())
         self.store.transact(lambda connection: connection.execute(change))
 
     def _change(self, **values: Any) -> Any:

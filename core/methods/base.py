@@ -65,7 +65,8 @@ class Method:
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
         """Return the method with its parameters; of another class where these, or what the `pattern` of its amount
-        says, decide how it is carried out."""
+        says, decide how it is carried out.
+        """
         return cls(parameters, seed)
 
     @classmethod

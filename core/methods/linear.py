@@ -51,7 +51,8 @@ class LinearMethod(Method):
 
     def accumulator(self) -> Accumulator:
         """Return what gathers the one tensor of a dense linear that `plan` wants to know; only of what
-        `observes_gradients`."""
+        `observes_gradients`.
+        """
         raise NotImplementedError
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a folder with a Hugging Face model must hold: a readable `config.json`, of a causal LM or of a model that has
-convolutions, and all its weights."""
+convolutions, and all its weights.
+"""
 
 import json
 import os
@@ -28,7 +29,8 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 def check_config(folder: Path, name: str) -> None:
     """Raise `UserError` unless the folder's `config.json` describes a causal LM, or another with convolutions, at full
-    precision."""
+    precision.
+    """
     path = folder / "config.json"
     # Whatever lies there, a loader may read: which files it looks for depends on the model.
     for file in (*folder.glob("*"), *folder.glob("additional_chat_templates/*")):

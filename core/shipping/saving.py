@@ -13,7 +13,8 @@ BY_CHANCE = 0.01  # share of weights that may be zero without having been pruned
 
 def checkpoint_bytes(footprint: Footprint, dtype: Dtype) -> int:
     """Return about what a checkpoint takes on disk: its weights, zeros like others and tied tensors once, and the bits
-    that say which of them are to stay zero."""
+    that say which of them are to stay zero.
+    """
     pruned = footprint.block_zeros > BY_CHANCE * footprint.block_weights
     return footprint.model_parameters * BYTES[dtype] + (footprint.block_weights // 8 if pruned else 0)
 

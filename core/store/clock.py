@@ -9,18 +9,18 @@ from sqlalchemy.sql.functions import FunctionElement
 UNIX_EPOCH = 2440587.5  # as a Julian day
 
 
-class now(FunctionElement[float]):  # written as SQLAlchemy's own functions are
+class Now(FunctionElement[float]):
     """Seconds since 1970 by the clock of the database, as an SQL expression."""
 
     type = Float()
     inherit_cache = True
 
 
-@compiles(now)
-def _standard(element: now, compiler: Any, **_: Any) -> str:
+@compiles(Now)
+def _standard(element: Now, compiler: Any, **_: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
-@compiles(now, "sqlite")
-def _sqlite(element: now, compiler: Any, **_: Any) -> str:
+@compiles(Now, "sqlite")
+def _sqlite(element: Now, compiler: Any, **_: Any) -> str:
     return f"((julianday('now') - {UNIX_EPOCH}) * 86400.0)"

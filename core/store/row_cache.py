@@ -24,7 +24,7 @@ class CachedRows(NamedTuple, Generic[Value]):
 
 class _Entry(NamedTuple, Generic[Value]):
     changed: int
-    made: Value | None
+    value: Value | None
     warnings: tuple[str, ...]
 
 
@@ -62,7 +62,7 @@ class RowCache(Generic[Value]):
             new[key] = _Entry(changes[key], self.make(result, True) if result else None, told)
         entries = {key: (new if key in stale else entries)[key] for key in changes if key in new or key not in stale}
         self._entries[model] = entries
-        own = {key: entry.made for key, entry in entries.items() if entry.made is not None}
+        own = {key: entry.value for key, entry in entries.items() if entry.value is not None}
         made = {key: own[key] if key in own else self.make(result, False) for key, result in mine.items()}
         told = tuple(warning for entry in entries.values() for warning in entry.warnings)
         return CachedRows(stamp, made | own, warnings + told)

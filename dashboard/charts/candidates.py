@@ -53,7 +53,8 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
 
 def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
     """Return the accuracies that papers report by (documents of each task, 0 for all; precision that they were scored
-    in), those that most variants have first, then those of most documents."""
+    in), those that most variants have first, then those of most documents.
+    """
     found = scored_on(rows)
     there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
     parts = {one: found[(found["limit"] == one[0]) & (found["scoring"] == one[1])] for one in there}

@@ -93,7 +93,8 @@ def filter_by_main_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of variants that a share of the block weights tells apart: neither bits a weight nor how many
-    times smaller the embedding is are on one axis with it, nor is a share of some layers only."""
+    times smaller the embedding is are on one axis with it, nor is a share of some layers only.
+    """
     return rows[~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()]
 
 

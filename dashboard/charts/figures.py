@@ -35,7 +35,8 @@ TICKS = (  # (axis' highest over lowest is below, steps in each decade)
 @dataclass(frozen=True)
 class Axis:
     """What a curve is drawn against: a column of the points, and whether what has weights of few bits, or its embedding
-    in factors, has a place on it."""
+    in factors, has a place on it.
+    """
 
     column: str
     title: str

@@ -64,7 +64,8 @@ def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
 
 def describe_seeds(points: pd.DataFrame) -> str:
     """Say which points are means over seeds, such as ` SparseGPT and Wanda at 50 %: the mean of 3 seeds and their
-    range.`; nothing where none is."""
+    range.`; nothing where none is.
+    """
     several = points[points["seeds"] > 1].groupby(["where", "seeds"], sort=False)["series"]
     return "".join(
         f" {listed(list(names.unique()))} at {where}: the mean of {seeds} seeds and their range."

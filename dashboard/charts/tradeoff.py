@@ -120,7 +120,8 @@ def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
 
 def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
     """Return rows with their place (`x`, `height`), the ends `low` and `high` of their bars, whether they really lie
-    there (`lies`), and what is `said` of them."""
+    there (`lies`), and what is `said` of them.
+    """
     value, low, high = (quality.times * rows[f"{quality.column}{end}"].astype(float) for end in ("", "_low", "_high"))
     said = [_said(row, cost, quality) for _, row in rows.iterrows()]
     rows = rows.assign(x=rows[cost.column], height=value.clip(upper=cap), lies=value <= cap)

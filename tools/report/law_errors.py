@@ -21,7 +21,8 @@ KEEP = 0.9
 
 def law_errors(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row a family and series: the error in ratios that were left out, in percent of ln(perplexity), and what
-    the form that predicts best says may be removed."""
+    the form that predicts best says may be removed.
+    """
     rows = tidy(one for one in results if one.variant.model == MODEL)
     found = [
         (group, fitted) for group in select_groups(rows, PERPLEXITY) if (fitted := fits(group)) and best_of(fitted)

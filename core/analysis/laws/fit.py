@@ -57,7 +57,8 @@ class Fit:
 
     def curve(self, ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return L (ratios,) of the first model, untrained, and the ends of its 95 % band; NaN beyond the largest ratio
-        that was measured."""
+        that was measured.
+        """
         dense = self.group.rows[self.group.rows["ratio"] == 0].head(1)
         rows = dense.loc[dense.index.repeat(len(ratios))].assign(ratio=ratios)
         every = predicted(self.form, rows, np.vstack([self.best, self.drawn]), self.group.loss, self.unknowns)
@@ -140,7 +141,8 @@ def fit(form: Form, group: Group) -> Fit | None:
 
 def best_of(fitted: Sequence[Fit]) -> Fit | None:
     """Return the fit that predicts best: with the lowest error in ratios that were left out, or, where these cannot be,
-    in models; None where there are no two to compare."""
+    in models; None where there are no two to compare.
+    """
     for errors in ([one.by_ratio for one in fitted], [one.by_model for one in fitted]):
         judged = [(error.percent, place) for place, error in enumerate(errors) if error]
         if len(judged) > 1:

@@ -38,7 +38,8 @@ NOTES = (
 
 def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
     """Return a row a fit, of each group's fits: what was fitted to what, its unknowns and errors, and the critical
-    ratio for keeping a share `keep` of the quality, NaN where `beyond` says that it lies beyond the `largest` ratio."""
+    ratio for keeping a share `keep` of the quality, NaN where `beyond` says that it lies beyond the `largest` ratio.
+    """
     return pd.DataFrame([_row(one, one is best_of(fitted), keep) for fitted in groups for one in fitted])
 
 

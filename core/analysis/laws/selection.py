@@ -25,7 +25,8 @@ def check_metric(metric: str) -> None:
 
 def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> list[Group]:
     """Return the groups of one model's tidy rows in PERPLEXITY, on a text or that of most rows, in ACCURACY, or in the
-    accuracy that papers report of a task."""
+    accuracy that papers report of a task.
+    """
     if metric == PERPLEXITY:
         return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
     if metric == ACCURACY:

@@ -129,7 +129,8 @@ class ALPS(ByHessian):
 
     def _spectrum(self, gram: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         """Return the damped Gram matrix (in, in) with ones on its diagonal, what the weights are scaled by for that
-        (in,), and its eigenvalues (in,) and eigenvectors (in, in), all fp32."""
+        (in,), and its eigenvalues (in,) and eigenvectors (in, in), all fp32.
+        """
         import torch
 
         from core.methods.hessian import check_finite

@@ -19,7 +19,8 @@ def is_language_model(model: nn.Module) -> bool:
 
 def counted_sizes(model: nn.Module) -> dict[str, int]:
     """Return by name how many weights have the layers that a ratio is a share of: the linears of a language model's
-    blocks, or the convolutions of another model."""
+    blocks, or the convolutions of another model.
+    """
     if is_language_model(model):
         return linear_sizes(model)
     return {one.name: one.kernel.numel() for one in convolutions_of(model)}

@@ -56,8 +56,7 @@ def server(tmp_path, monkeypatch):
                 return self.reply(200, body, ETag=f'"{len(body)}"', X_Repo_Commit=COMMIT)
             return self.reply(404, X_Error_Code="RepoNotFound")
 
-        do_HEAD = do_GET
-
+    Handler.do_HEAD = Handler.do_GET
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     use_hub(monkeypatch, tmp_path, f"http://127.0.0.1:{running.server_port}")

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, delete, insert, select, text
 
 from core import paths
 from core.errors import UserError
-from core.store.clock import now
+from core.store.clock import Now
 from core.store.counters import raise_counter
 from core.store.row_cache import RowCache
 from core.store.store import Store
@@ -76,7 +76,7 @@ def test_each_of_many_changes_at_once_is_counted(database):
 def test_the_clock_of_the_database_is_read(database):
     store = Store()
     with store.begin() as connection:
-        first, second = (connection.execute(select(now())).scalar() for _ in range(2))
+        first, second = (connection.execute(select(Now())).scalar() for _ in range(2))
         expected = "unixepoch()" if database == "sqlite" else "extract(epoch from current_timestamp)::float8"
         assert 0 <= first - connection.execute(text(f"SELECT {expected}")).scalar() < 60
     assert first <= second

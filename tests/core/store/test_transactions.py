@@ -22,7 +22,7 @@ def isolated(results_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
 
 
-class Ended(Exception):
+class EndedError(Exception):
     def __init__(self, sqlstate):
         super().__init__("deadlock detected: process 1 is blocked by process 2")
         self.sqlstate = sqlstate
@@ -34,7 +34,7 @@ def test_what_the_server_ended_is_tried_a_second_time(sqlstate, tries):
 
     def work(connection):
         seen.append(connection.execute(text("SELECT 1")).scalar())
-        raise OperationalError("UPDATE", {}, Ended(sqlstate))
+        raise OperationalError("UPDATE", {}, EndedError(sqlstate))
 
     with pytest.raises(StorageError, match=r"failed: deadlock detected") as caught:
         store.transact(work)
@@ -47,7 +47,7 @@ def test_a_lost_connection_is_tried_a_second_time():
     def work(connection):
         seen.append(1)
         if len(seen) == 1:
-            raise OperationalError("UPDATE", {}, Ended(None), connection_invalidated=True)
+            raise OperationalError("UPDATE", {}, EndedError(None), connection_invalidated=True)
         return "done"
 
     assert store.transact(work) == "done" and len(seen) == 2
