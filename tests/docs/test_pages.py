@@ -12,6 +12,7 @@ from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES
 from tests.docs.markdown import anchors, links, tables, text, tree
 
 README, CONTRIBUTING, CHANGELOG = (PROJECT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
+METHODS_PAGE = PROJECT / "docs" / "methods.md"
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 RECORDS = sorted((PROJECT / "docs" / "adr").glob("*.md"))
 PAGES = [README, CONTRIBUTING, CHANGELOG, *DOCS, *RECORDS]
@@ -28,15 +29,16 @@ def test_every_link_within_the_project_leads_somewhere(page):
         assert not anchor or anchor in anchors(target), link
 
 
-def test_readme_leads_to_every_page():
+def test_readme_is_short_and_links_every_page():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
     pages = {f"docs/{page.name}" for page in DOCS if ".template" not in page.name}
     others = {CONTRIBUTING.name, CHANGELOG.name, "docs/adr/README.md"}
     assert len(pages) >= 5 and pages | others <= set(links(tree(README)))
 
 
 def declared(kind):
-    """README's rows of methods or recoveries: a list a table, of (name, links of the last cell)."""
-    found = [rows for rows in tables(README) if text(rows[0][0]) == kind]
+    """The rows of methods or recoveries: a list a table, of (name, links of the last cell)."""
+    found = [rows for rows in tables(METHODS_PAGE) if text(rows[0][0]) == kind]
     return [[(text(cells[0]), links(cells[-1])) for cells in rows[1:]] for rows in found]
 
 
@@ -44,7 +46,7 @@ def declared(kind):
     ("kind", "known"),
     [("method", METHODS), ("preparation", PREPARATIONS), ("reconstruction", RECONSTRUCTIONS), ("recovery", RECOVERIES)],
 )
-def test_readme_names_everything_in_the_registry_once_with_its_paper(kind, known):
+def test_the_page_of_methods_has_the_registry_with_papers(kind, known):
     rows = [row for table in declared(kind) for row in table]
     expected = [(entry.name, [entry.citation.url] if entry.citation else []) for entry in known]
     assert sorted(rows) == sorted(expected)
@@ -57,10 +59,10 @@ def test_a_table_of_methods_is_one_family():
     assert len(set.union(*found)) == len(found)
 
 
-def test_readme_says_what_each_method_reads():
-    words = {"-": "nothing", "calibration text": "calibration", "gradients": "calibration", "training text": "training"}
+def test_the_page_of_methods_has_the_data_that_each_reads():
+    words = {"-": "nothing", "calibration data": "calibration", "gradients": "calibration", "training data": "training"}
     shown = {}
-    for rows in tables(README):
+    for rows in tables(METHODS_PAGE):
         if text(rows[0][0]) in ("method", "preparation", "reconstruction"):
             assert text(rows[0][1]) == "reads"
             shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}

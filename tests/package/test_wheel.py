@@ -69,6 +69,12 @@ def test_the_wheel_holds_the_program_only(installed):
     assert packages == {"core", "dashboard", "slimscope"}
 
 
+def test_the_pages_find_the_glossary(installed):
+    python = [str(installed.bin / "python"), "-c", "from dashboard.panels.glossary import term; print(term('chain'))"]
+    read = subprocess.run(python, env=installed.env, cwd=installed.here, capture_output=True, text=True, timeout=200)
+    assert "stages" in read.stdout, read.stderr
+
+
 def test_the_command_knows_its_version_and_the_bundled_results(installed):
     version = installed.slimscope("--version")
     assert version.stdout.startswith("slimscope ") and version.returncode == 0

