@@ -24,8 +24,8 @@ class DepthwiseSeparable(ConvMethod):
     summary = "Replaces each convolution by a depthwise and a 1 x 1 one, closest to its kernel; uses no data."
     idea = (
         "The weights from one input channel to all outputs form a matrix of outputs by kernel positions, which is "
-        "close to low rank. A depthwise convolution filters each channel with its k leading patterns (the depth "
-        "multiplier). A 1 x 1 convolution then mixes the results."
+        "close to low rank. A depthwise convolution filters each channel with its k leading patterns, where k is "
+        "the depth multiplier. A 1 x 1 convolution then mixes the results."
     )
     formulas = (r"W_{o,i,(x,y)} \approx \sum_{n=1}^{k} P_{o,i,n}\, D_{i,n,(x,y)}",)
     symbols = {

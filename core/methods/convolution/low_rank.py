@@ -26,8 +26,8 @@ class ConvLowRank(ConvMethod):
     summary = "Replaces each convolution by one to fewer channels and one back, closest to its kernel; uses no data."
     idea = (
         "The kernel of a convolution, laid out as a matrix of outputs by inputs and positions, is close to low "
-        "rank. Its first singular vectors give a convolution to few channels and a 1 x 1 convolution back. Where "
-        "it loses less, two convolutions along one axis each replace it instead."
+        "rank. Its first singular vectors give a convolution to few channels and a 1 x 1 convolution back. Two "
+        "convolutions, one along each axis, replace it where they lose less."
     )
     formulas = (
         r"W_{o,(i,x,y)} \approx \sum_{n=1}^{k} U_{o,n}\, \sigma_n\, V_{n,(i,x,y)}",

@@ -67,9 +67,9 @@ class TensorTrain(EmbeddingMethod):
     )
     summary = "Stores each token's embedding as a chain of small cores of its own; uses no data."
     idea = (
-        "A vector folded to a small array is close to a product of slices, one from each of a few small cores, "
-        "found by singular vectors. Tokens share no cores, so the vocabulary of a device can grow and shrink. The "
-        "energy savings of TensorSLM on such a device are not measured here."
+        "A vector folded to a small array is close to a product of slices from a few small cores, found by "
+        "singular vectors. Tokens share no cores, so the vocabulary of a device can grow and shrink. The energy "
+        "savings of TensorSLM on such a device are not measured here."
     )
     formulas = (
         r"x_{i_1 \cdots i_N} \approx G_1[i_1]\, G_2[i_2] \cdots G_N[i_N]",

@@ -25,8 +25,8 @@ class LowRankParameters(MethodParameters):
     ranks: Literal["uniform", "global"] = Field(
         title="Ranks of the matrices",
         default="uniform",
-        description="uniform: every matrix loses the same share of its weights. global: the ranks lose the least "
-        "in total, and some matrices stay whole.",
+        description="uniform: every matrix loses the same share of its weights. global: ranks with the smallest "
+        "total error; some matrices stay whole.",
     )
 
 

@@ -55,7 +55,7 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
         r"V \leftarrow V - \eta_n\, \operatorname{sign} \frac{\partial}{\partial V} \lVert f'(X') - f(X) \rVert^2",
     )
     symbols = {
-        "s": "scale of the group; the shrinkage of the range behind it is learnt in the same way",
+        "s": "scale of the group; its range is learnt in the same way as V",
         "V": "learnt offset before rounding",
         r"\eta_n": "step size, which falls to 0",
         "f": "the dense block",

@@ -37,7 +37,8 @@ class AWQParameters(GridParameters):
         default=20,
         ge=1,
         le=100,
-        description="Exponents of the inputs' size to compare, evenly from 0, which is rounding to nearest.",
+        description="Number of exponents of the inputs' size to compare, evenly spaced from 0 (round to nearest) "
+        "to below 1.",
     )
     inspected: int = Field(
         default=2,

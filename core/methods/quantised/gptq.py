@@ -65,8 +65,8 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     )
     idea = (
         "Rounding each weight to its nearest value ignores that errors add up in a layer's output. GPTQ rounds "
-        "one column after another. After each, it updates the columns not yet rounded to restore the output, by "
-        "the inverse Hessian of the layer's inputs."
+        "one column after another. It then updates the columns not yet rounded with the inverse Hessian of the "
+        "layer's inputs, to restore the output."
     )
     formulas = (
         r"W'_{ij} = s \, \left\lfloor \tfrac{W_{ij}}{s} \right\rceil",

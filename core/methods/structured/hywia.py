@@ -68,7 +68,7 @@ class HyWIA(GradientUnitMethod):
     )
     idea = (
         "A unit may matter as a whole or through a few of its weights, so it gets two scores. The fine score sums "
-        "over single weights; the coarse one treats the unit as one. An attention without training mixes them for "
+        "over single weights; the coarse one treats the unit as one. A training-free attention mixes them for "
         "each unit, by this project's own formula and not the paper's."
     )
     formulas = (
@@ -80,7 +80,7 @@ class HyWIA(GradientUnitMethod):
         r"f,\ c": "fine and coarse score of a unit; with a tilde, standardised inside the block",
         "g": "gradient of the loss with respect to the weight",
         "F": "mean of the squared gradient over calibration sequences",
-        "a_u": "share of the fine score, by attention over how both scores stand out in the block and among all blocks",
+        "a_u": "share of the fine score: an attention compares both scores in the block and among all blocks",
     }
     colour = 0
     parameters: HyWIAParameters

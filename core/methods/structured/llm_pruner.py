@@ -43,7 +43,7 @@ class LLMPrunerParameters(GradientParameters):
         title="Taylor score",
         default="first",
         description="Score of a unit from weight times gradient. vector: absolute value of the sum. first: sum of "
-        "absolute values. second: the same of the curvature. mix: of both.",
+        "absolute values. second: sum of the curvature terms. mix: both terms together.",
     )
     fold: Literal["contiguous", "llmpruner"] = Field(
         title="Query heads of a shared key",

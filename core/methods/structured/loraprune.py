@@ -78,7 +78,7 @@ class LoRAPrune(GradientUnitMethod):
     )
     summary = "Removes the heads and channels that the loss needs least, by gradients estimated through a LoRA adapter."
     idea = (
-        "A training with adapters has gradients only for a small adapter on each weight matrix. LoRAPrune "
+        "Fine-tuning with adapters computes gradients only for a small adapter on each weight matrix. LoRAPrune "
         "estimates the gradient of the matrix from these. The heads and channels with the smallest weights times "
         "estimates are removed in one shot, before any training."
     )

@@ -82,8 +82,8 @@ class SparseGPT(SymmetricScales, ByHessian):
     )
     idea = (
         "SparseGPT prunes the columns of a layer from left to right. In every block of columns it zeroes the "
-        "weights that are cheapest to compensate for. The weights to their right then change to restore the "
-        "output, by the inverse Hessian of the layer's inputs."
+        "weights that are cheapest to compensate for. It then updates the weights to their right with the inverse "
+        "Hessian of the layer's inputs, to restore the output."
     )
     formulas = (
         r"S_{ij} = \frac{W_{ij}^2}{U_{jj}^2}",
@@ -114,7 +114,7 @@ class SparseGPT(SymmetricScales, ByHessian):
             if size % masked and (target.pattern or masked % size):
                 raise UserError(
                     f"Groups of {size} inputs overlap the {masked} columns that are masked together; "
-                    "make one size a multiple of the other."
+                    f"choose groups of a multiple of {masked}."
                 )
         return {}
 

@@ -30,8 +30,9 @@ class Wanda(ScoredByInputs):
         "Zeroes, in each output row, the weights with the smallest |weight| x input norm; changes no other weight."
     )
     idea = (
-        "A weight adds to the output by its size times the size of its input, measured on the calibration data. "
-        "In each output row the weights with the smallest product become zero. No other weight changes."
+        "A weight's contribution to an output is its size times the size of its input, measured on the "
+        "calibration data. In each output row the weights with the smallest product become zero. No other weight "
+        "changes."
     )
     formulas = (r"S_{ij} = |W_{ij}| \cdot \lVert X_j \rVert_2",)
     colour = 1

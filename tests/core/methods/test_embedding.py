@@ -220,7 +220,7 @@ def test_a_model_computes_as_with_the_matrices_written_out_and_comes_back(name, 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @torch.no_grad()
 def test_full_ranks_give_the_model_back(tied, name, monkeypatch):
-    monkeypatch.setattr(TensorTrain, "_chosen", lambda *_: ((4, 8), FULL))
+    monkeypatch.setattr(TensorTrain, "_choose_shape", lambda *_: ((4, 8), FULL))
     dense = tiny(name, tie_word_embeddings=tied)
     model = applied(tiny(name, tie_word_embeddings=tied), "tensor-train")
     table = dense.get_input_embeddings().weight
