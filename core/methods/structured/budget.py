@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from core.errors import UserError
 from core.models.parts.geometry import Geometry
 
-LEAST_CHANNELS = 8  # at least kept in every block
-LIGHT_UP_TO = 0.35  # ratio between 20 and 50 %, for which papers give separate settings
+LEAST_CHANNELS = 8  # minimum kept in every block
+LIGHT_UP_TO = 0.35  # highest ratio with the papers' settings for 20 %; those for 50 % above
 _TOO_MUCH = (
     "The ratio is too high: every block keeps at least one attention head (or group) and "
     f"{LEAST_CHANNELS} FFN channels, and some blocks may stay whole. Give a smaller ratio."

@@ -28,7 +28,7 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-LEAST_SHARE = 0.01  # share of the lowest-scored channels that are kept
+LEAST_SHARE = 0.01  # share of the channels, the lowest-scored, to keep
 
 
 class LoRAPParameters(WalkerParameters, StructuredParameters):

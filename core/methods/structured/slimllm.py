@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # The authors' settings at 20 and 50 %: share of the blocks to prune, those that change their input least, and alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)
-LEAST_SHARE = 0.01  # share of the lowest-scored channels that are kept
+LEAST_SHARE = 0.01  # share of the channels, the lowest-scored, to keep
 
 
 class SlimLLMParameters(StructuredParameters):

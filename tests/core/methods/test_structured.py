@@ -166,7 +166,7 @@ def test_entries_of_the_hidden_states_that_nothing_uses_go_first():
 @pytest.mark.parametrize(("method", "settings"), [("shortgpt", {}), ("llm-pruner", {"granularity": "layer"})])
 def test_less_than_half_a_block_cannot_go(method, settings):
     model = tiny(num_hidden_layers=5)
-    with pytest.raises(UserError, match=r"less than half of one of the 5 blocks.*ask for 0\.2 or more"):
+    with pytest.raises(UserError, match=r"less than half of one of the 5 blocks.*give 0\.2 or more"):
         shrunk(model, method, 0.05, **settings)
     assert len(model.model.layers) == 5
 
