@@ -30,7 +30,7 @@ class Method:
 
     name: ClassVar[str]
     label: ClassVar[str]
-    family: ClassVar[Family]  # heading on pages and in the documentation
+    family: ClassVar[Family]  # heading on pages and in documents
     citation: ClassVar[Citation | None] = None
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
     idea: ClassVar[str]  # two or three sentences for the same reader: why it works, then how

@@ -50,8 +50,8 @@ class FLAP(UnitMethod):
     )
     symbols = {
         "S": (
-            "score of an input, squared for attention and standardised inside each block. A head's score is the "
-            "mean over its inputs. The lowest scores of all blocks are removed."
+            "score of an input, squared for attention and standardised inside each block; a head's is the mean "
+            "over its inputs"
         ),
         "W_j": "column of the matrix that reads the input: o for heads, down for channels",
         "b": "bias added to the output of that matrix",
