@@ -1,6 +1,6 @@
-"""What a method is: a declaration that form, command line and documentation are generated from, and tensor functions.
+"""The declaration of a method: the form, the command line and the documentation are generated from it.
 
-A method never loops over layers and never names an architecture: the walker (`core.engine.walker`) hands it one linear
+A method never loops over layers and never names an architecture. The walker (`core.engine.walker`) passes it one linear
 at a time, with the statistics of that linear's input.
 """
 
@@ -23,39 +23,38 @@ if TYPE_CHECKING:
 
 
 class Method:
-    """What a stage of a variant is made by. What kind it is, and so how it is carried out, is said by the subclass.
+    """A compression method. Its subclass decides how the engine runs it.
 
-    `reads` may be a property: parameters can change what is read.
+    Parameters can change `data_requirement`, so an instance may override that of its class.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
-    family: ClassVar[Family]  # under which people find it
+    family: ClassVar[Family]  # heading on pages and in documents
     citation: ClassVar[Citation | None] = None
     summary: ClassVar[str]  # one sentence for someone who has read one paper on pruning
-    idea: ClassVar[str]  # two sentences for the same reader: why it works, and what it does
-    formulas: ClassVar[tuple[str, ...]]  # in LaTeX: what decides, and what becomes of the weights
-    symbols: ClassVar[Mapping[str, str]] = {}  # what signs in them mean that `core.methods.formulas` does not say
+    idea: ClassVar[str]  # two or three sentences for the same reader: why it works, then how
+    formulas: ClassVar[tuple[str, ...]]  # LaTeX: the criterion, then the update of the weights
+    # Meaning of the LaTeX symbols that the shared legend of `core.methods.formulas` lacks.
+    symbols: ClassVar[Mapping[str, str]] = {}
     version: ClassVar[int] = 1
     data_requirement: Reads = "nothing"
-    draws: ClassVar[bool] = False  # whether it draws random numbers, which it may do only from `generator`
-    takes_amount: ClassVar[bool] = True  # whether it removes weights, so that a ratio or a pattern is asked for
-    selects_layers: ClassVar[bool] = False  # whether some of the linears can be selected
-    supports_nm: ClassVar[bool] = False  # whether n:m patterns are possible
-    bit_choices: ClassVar[tuple[int, ...]] = ()  # a weight, that can be asked for instead of a ratio
-    factor_choices: ClassVar[tuple[float, ...]] = ()  # how many times smaller is offered, where that is asked for
-    mixed_precision: ClassVar[bool] = (
-        False  # whether linears may get different ones, so that only their mean is asked for
-    )
+    draws: ClassVar[bool] = False  # whether it draws random numbers, only from `generator`
+    takes_amount: ClassVar[bool] = True  # whether it needs an amount, such as a ratio or an N:M pattern
+    selects_layers: ClassVar[bool] = False  # whether a user can select some of the linears
+    supports_nm: ClassVar[bool] = False  # whether N:M sparsity is possible
+    bit_choices: ClassVar[tuple[int, ...]] = ()  # bits per weight to request instead of a ratio
+    factor_choices: ClassVar[tuple[float, ...]] = ()  # compression factors that a form offers instead of a ratio
+    mixed_precision: ClassVar[bool] = False  # whether bits may differ between linears, for a requested mean
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     preserves: ClassVar[Keeps] = "all"
-    modifies: ClassVar[frozenset[Place]] = frozenset({"linears"})  # what may have other weights afterwards
-    highest_offered: ClassVar[float] = 1.0  # ratio up to which charts offer to fill in points
-    # How charts draw it: a place in the palette, a marker and a line. Together they are no other method's.
+    modifies: ClassVar[frozenset[Place]] = frozenset({"linears"})  # places whose weights may change
+    highest_offered: ClassVar[float] = 1.0  # highest ratio at which charts offer to add points
+    # Palette index, marker and line style on charts; no other method has the same three.
     colour: ClassVar[int]
     marker: ClassVar[str]
     dash: ClassVar[str] = "solid"
-    parameters: MethodParameters  # a subclass with a class of its own says so here, too
+    parameters: MethodParameters  # a subclass with its own `Parameters` annotates it again
     Parameters: ClassVar[type[MethodParameters]] = MethodParameters
 
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
@@ -64,14 +63,15 @@ class Method:
 
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
-        """Return the method with its parameters; of another class where these, or what the `pattern` of its amount
-        says, decide how it is carried out.
+        """Return the method with its parameters.
+
+        The parameters or the `pattern` of the amount may select another class.
         """
         return cls(parameters, seed)
 
     @classmethod
     def parse_parameters(cls, settings: Mapping[str, Any]) -> MethodParameters:
-        """Return validated parameters; values may be text. A `UserError` names the first that does not fit."""
+        """Validate parameters, whose values may be text; a `UserError` names the first invalid one."""
         fields = cls.Parameters.model_fields
         for name in settings:
             if name not in fields:
@@ -88,30 +88,28 @@ class Method:
 
     @property
     def result_version(self) -> int:
-        """Version of the numbers that the method gives with its parameters."""
+        """Version of the method's results with its parameters."""
         return self.version
 
     @classmethod
     def settings_at(cls, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters that mean today what those of a stage of a version mean."""
+        """Return the parameters that mean now what `parameters` meant at `version`."""
         return dict(parameters)
 
     def stored_parameters(self) -> dict[str, Any]:
-        """Return the parameters of the method's stage: those that neither are at their default nor follow from its
-        version.
-        """
+        """Return the parameters to store: those neither at their default nor implied by the version."""
         return self.parameters.model_dump(exclude_defaults=True)
 
     @property
     def seeded(self) -> bool:
-        """Whether the seed decides the result, so that it is part of the key."""
+        """Whether the seed changes the result and is thus part of the key."""
         return self.draws or self.data_requirement != "nothing"
 
     def generator(self, name: str | None = None) -> Generator:
         """Create a random generator from the seed.
 
         Args:
-            name: Name of a linear, so that each linear draws its own numbers, whichever was compressed before.
+            name: Name of a linear. Each linear then draws its own numbers, in whatever order they are compressed.
 
         Returns:
             A new generator on the CPU, the same for the same seed and name.
@@ -128,44 +126,44 @@ class Method:
 
     @property
     def observations(self) -> tuple[str, ...]:
-        """A name for what is observed of the dense model before anything is planned; none where nothing is.
+        """Name of the observation of the dense model that planning needs; empty if it needs none.
 
-        It is the same where that is the same, whatever the ratio. After it may follow names of observations that hold
-        all of it and more: where one of those was made before, it serves.
+        The same name means the same observation, at any ratio. Names of more complete observations may follow it; a
+        stored one of these is used instead.
         """
         return ()
 
     @property
     def quantised_places(self) -> frozenset[Place]:
-        """What lies on a grid afterwards, off which a later stage would take it that touches it."""
+        """Places whose weights are on a grid afterwards; a later stage must not change them."""
         return frozenset()
 
     @property
     def first_progress_step(self) -> str:
-        """What the stage reports progress of first, which takes longest or tells its pace soonest."""
+        """Step of the first progress report: the longest, or the one that reveals the pace soonest."""
         return "observe" if self.observations else "compress"
 
     @property
     def true_sequential(self) -> bool:
-        """Whether each linear's statistics see the already compressed linears before it in its block."""
+        """Whether each linear's statistics include the compression of the linears before it in its block."""
         return self.parameters.true_sequential if isinstance(self.parameters, WalkerParameters) else True
 
     def check_amount(self, text: TextWindows) -> None:
-        """Raise `UserError` where the method cannot work with so many windows, or so few."""
+        """Raise `UserError` for a number of sequences that the method cannot work with."""
 
     def check_pattern(self, pattern: str) -> None:
-        """Raise `UserError` where the method, with its parameters, cannot leave an N:M pattern."""
+        """Raise `UserError` if the method cannot leave an N:M pattern with its parameters."""
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Return the floating-point operations of the stage on a model of this shape."""
+        """Estimate the floating-point operations of the stage on a model of this shape."""
         raise NotImplementedError
 
     def ratio_tolerance(self, blocks: int, inputs: int) -> float:
-        """Return by how much of a model of so many blocks, and inputs of the narrowest linear, rounding may miss."""
+        """Return the largest error of the ratio by rounding, by number of blocks and inputs of the narrowest linear."""
         return 0.0
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """Return the bytes held at most beside a model of `item` bytes a weight: inputs and live activations."""
+        """Estimate the peak bytes besides the model, of `item` bytes per weight: inputs and live activations."""
         if text is None:
             return 4 * max(shape.hidden * shape.ffn, 1)
         live = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of the block's linears

@@ -1,4 +1,4 @@
-"""What a method's steps cost: floating-point operations and bytes, from the model's shape and the text that is read."""
+"""Cost of a method's steps: operations and bytes, from the model's shape and the calibration data."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over the tokens of an input; see `core.methods.inputs.Statistics`
+Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over tokens; see `core.methods.inputs.Statistics`
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
-SELECTION = 500  # operations of ranking one weight and of counting it afterwards
-# Of the few tokens whose logits are held at once, and of their gradients: with fewer tokens the head's weights are read
-# more often than they are used.
+SELECTION = 500  # operations to rank one weight and to count it afterwards
+# Bytes of the logits in memory at once, and of their gradients. With fewer tokens at a time, reading the head's weights
+# takes longer than using them.
 LOGIT_BYTES = 2**28
 
 
 def walking(shape: ModelShape, text: TextWindows | None, passes: int, sums: Callable[[str], frozenset[Sum]]) -> float:
-    """Return the operations of running calibration text through the blocks and of the sums of their inputs."""
+    """Return the operations of the calibration forward passes and of the sums over inputs."""
     if text is None:
         return 0
     tokens = text.windows * text.window
@@ -28,14 +28,14 @@ def walking(shape: ModelShape, text: TextWindows | None, passes: int, sums: Call
 
 
 def unread(windows: int) -> int:
-    """Return how many of its windows a scan does not calibrate on, and reads losses on: a quarter."""
+    """Return the number of held-out sequences of a scan: a quarter, for losses instead of calibration."""
     return max(1, windows // 4)
 
 
 def scanning(shape: ModelShape, text: TextWindows, parts: int) -> float:
-    """Return the operations of reading what a model loses with each of so many parts compressed.
+    """Return the operations to measure the loss with each of `parts` compressed alone.
 
-    The unread windows run from the part on, so on average through half of the model, and over the vocabulary.
+    The held-out sequences run from the compressed part on, on average through half of the model, and through the head.
     """
     tokens = unread(text.windows) * text.window
     body, whole = (shape.forward(tokens, text.window, head=head) for head in (False, True))
@@ -43,25 +43,25 @@ def scanning(shape: ModelShape, text: TextWindows, parts: int) -> float:
 
 
 def differentiating(shape: ModelShape, text: TextWindows) -> float:
-    """Return the operations of a forward and a backward pass, which counts as two, over a text and the vocabulary."""
+    """Return the operations of a forward and a backward pass over a text and the head; backward counts twice."""
     return 3 * shape.forward(text.windows * text.window, text.window, head=True)
 
 
 def gradient_bytes(shape: ModelShape, text: TextWindows, copies: int) -> int:
-    """Return the bytes of one window's activations, of a few logits, and of so many tensors of the weights' sizes."""
+    """Return the bytes of one sequence's activations, a few logits and `copies` tensors of the weights' size."""
     return 4 * (text.window * shape.saved + copies * shape.block_weights) + LOGIT_BYTES
 
 
 def gram_bytes(shape: ModelShape, sums: Callable[[str], frozenset[Sum]]) -> int:
-    """Return the bytes of the largest Gram matrix, its factor and what makes it."""
+    """Return the bytes of the largest Gram matrix, its factor and a workspace."""
     return 4 * 3 * max(_gram_widths(shape, sums), default=0) ** 2
 
 
 def _gram_widths(shape: ModelShape, sums: Callable[[str], frozenset[Sum]]) -> list[int]:
-    widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role an input tensor
+    widths = {"q": shape.hidden, "o": shape.hidden, "up": shape.hidden, "down": shape.ffn}  # one role per input tensor
     return [width for role, width in widths.items() if "gram" in sums(role)]
 
 
 def solving(shape: ModelShape) -> float:
-    """Return the operations of what follows a Gram matrix in each linear: a sweep, or scores."""
+    """Return the operations of a solve with the Gram matrix of every linear, such as a sweep or scores."""
     return 2 * shape.block_weights * max(shape.hidden, shape.block_weights // shape.blocks // (4 * shape.hidden))

@@ -1,4 +1,4 @@
-"""The uncompressed model, the baseline that every other variant is compared with."""
+"""The uncompressed model, the baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Dense(Method):
     name = "dense"
     label = "Dense"
     family = "dense"
-    summary = "The model as it is: nothing removed."
+    summary = "The uncompressed model; nothing is removed."
     idea = (
-        "Nothing is removed, so this is the model that every other one is held against. What a method loses is its "
-        "distance to this model on the same text and the same questions."
+        "Every compressed variant is compared with this model. The loss of a method is the difference from this "
+        "model on the same text and tasks."
     )
     formulas = ("W' = W",)
     takes_amount = False

@@ -1,4 +1,4 @@
-"""What the declaration of a parameter says of its values, for the form and for the list of methods."""
+"""Readers of parameter declarations, for the form and the list of methods."""
 
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -6,12 +6,12 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
-AUTO = "auto"  # how a value that may be left out is shown where it is
+AUTO = "auto"  # shown for an optional parameter that is not set
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def type_of(field: FieldInfo) -> Any:
-    """Return the type of a parameter's value: `int` of one that is `int | None`."""
+    """Return the type of a parameter's value, such as `int` for `int | None`."""
     if isinstance(field.annotation, UnionType):
         (kind,) = (part for part in get_args(field.annotation) if part is not NoneType)
         return kind
@@ -19,21 +19,21 @@ def type_of(field: FieldInfo) -> Any:
 
 
 def only_with(name: str) -> dict[str, JsonValue]:
-    """Return the `json_schema_extra` of a parameter that matters only where the one of that name is not its default."""
+    """Return the `json_schema_extra` of a parameter without effect while the one called `name` is at its default."""
     return {"with": name}
 
 
 def goes_with(field: FieldInfo) -> str | None:
-    """Return the name of the parameter that one matters only together with."""
+    """Return the name of the parameter that this one depends on, if any."""
     more = field.json_schema_extra
     return str(more["with"]) if isinstance(more, dict) and "with" in more else None
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
-    """Return the values that a parameter is one of; none where it is not a choice."""
+    """Return the allowed values of a parameter; empty unless it is a choice."""
     return get_args(type_of(field)) if get_origin(type_of(field)) is Literal else ()
 
 
 def bounds(field: FieldInfo) -> dict[str, float]:
-    """Return {sign: bound} of a number, such as {">": 0, "<=": 10}."""
+    """Return the bounds of a number by sign, such as {">": 0, "<=": 10}."""
     return {sign: getattr(rule, name) for rule in field.metadata for name, sign in SIGNS.items() if hasattr(rule, name)}

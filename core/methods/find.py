@@ -1,13 +1,11 @@
-"""From weights to the grid that they are rounded to: of each group of inputs a scale and, if wanted, a zero.
+"""Search for the grid of a weight: a scale for each group of inputs and, if asymmetric, a zero point.
 
-A symmetric scale follows one of two rules. `signed`: the weight w of largest size gets the lowest code, so the scale
-is -w / 2^(b-1) and may be negative, as in llama.cpp's Q4_0 and auto-round. `range`: the scale is |w| / ((2^b - 1) / 2),
-as in compressed-tensors. An asymmetric range is stretched to hold 0, so that 0 is a code (arXiv:2301.00774, section
-3.5).
+A symmetric scale follows one of two rules. `signed`: the weight w of largest size gets the lowest code. The scale is -w
+/ 2^(b-1), which may be negative, as in llama.cpp's Q4_0 and auto-round. `range`: the scale is |w| / ((2^b - 1) / 2), as
+in compressed-tensors. An asymmetric range always includes 0, so that 0 is a code (arXiv:2301.00774, section 3.5).
 
-16 bits hold the scales. Those of `range` and of asymmetric grids are rounded down: the range of the first ends half a
-step beyond the codes, where a scale that is a little too large makes -|w| lose half a step, and the weights shrink as
-a whole.
+Scales are stored in 16 bits. Those of `range` and of asymmetric grids are rounded down. A `range` grid ends half a step
+beyond its codes: with a slightly too large scale, -|w| would lose half a step and all weights would shrink.
 """
 
 from __future__ import annotations
@@ -18,20 +16,17 @@ from torch import Tensor
 from core.methods.groups import ScaleRule
 from core.models.parts.grids import Grid
 
-CLIP_STEPS, CLIP_OF, CLIP_POWER = (
-    80,
-    100,
-    2.4,
-)  # the search of GPTQ's reference: shrinks to 0.2 by hundredths, |err|^2.4
-LEAST = 2.0**-24  # the smallest scale that 16 bits hold
+# The search of GPTQ's reference: ranges shrunk by hundredths to about 0.2, with the error |err|^2.4.
+CLIP_STEPS, CLIP_OF, CLIP_POWER = 80, 100, 2.4
+LEAST = 2.0**-24  # smallest positive scale in 16 bits
 
 
 def find_grid(
     weight: Tensor, bits: int, group: int, symmetric: bool = True, clip: bool = False, rule: ScaleRule = "signed"
 ) -> Grid:
-    """Return the grid of a weight (out, in), in groups of `group` inputs that divide it.
+    """Return the grid of a weight (out, in), in groups of `group` inputs; `group` divides `in`.
 
-    With `clip` the range of each group is the one of `CLIP_STEPS` narrower ones that rounds it with the least error.
+    With `clip`, each group gets the narrower range, of `CLIP_STEPS`, with the least rounding error.
     """
     groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
     low, high = groups.amin(-1).clamp_max(0), groups.amax(-1).clamp_min(0)  # (out, groups)
@@ -52,7 +47,7 @@ def find_grid(
 
 
 def grid_between(low: Tensor, high: Tensor, bits: int, group: int, symmetric: bool, rule: ScaleRule = "signed") -> Grid:
-    """Return the grid of ranges (out, groups) that hold 0."""
+    """Return the grid of ranges (out, groups) that include 0."""
     exact = exact_scale(low, high, bits, symmetric, rule)  # (out, groups)
     if symmetric and rule == "signed":
         sign = torch.where(exact < 0, -1.0, 1.0)
@@ -82,9 +77,9 @@ def exact_scale(low: Tensor, high: Tensor, bits: int, symmetric: bool, rule: Sca
 
 
 def _rounded_down(scale: Tensor) -> Tensor:
-    """Return the largest numbers that 16 bits hold and that are no larger than these, fp32."""
+    """Round positive scales down to 16 bits; return them in fp32."""
     near = scale.half()
-    below = (near.view(torch.int16) - 1).view(torch.float16)  # as they are positive
+    below = (near.view(torch.int16) - 1).view(torch.float16)  # the next smaller number, as they are positive
     return torch.where(near.float() > scale, below, near).float()
 
 

@@ -1,7 +1,7 @@
-r"""What the signs in the methods' formulas mean: a legend that all share, and what each declaration says itself.
+r"""The symbols in the methods' formulas: a legend that all methods share, and additions by each declaration.
 
-A sign is a letter, a Greek one, `\mathcal{...}`, or one of these with a prime; letters inside `\text`, `\mathrm` and
-`\operatorname` are words.
+A symbol is a Latin or Greek letter, `\mathcal{...}`, or one of these with a prime. Letters inside `\text`, `\mathrm`
+and `\operatorname` are words.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from core.methods.base import Method
 
 SHARED = {
-    "W": "weights of a linear layer: a row an output, a column an input",
-    "W'": "the weights afterwards",
+    "W": "weights of a linear layer: one row per output, one column per input",
+    "W'": "the weights after this stage",
     r"i,\ j": "an output and an input of the layer",
-    "X": "inputs of the layer on the calibration text: a row an input, a column a token",
-    "S": "score; the lowest go",
-    "u": "a unit, which is an attention head or an FFN channel: all weights that go with it",
+    "X": "inputs of the layer on the calibration data: one row per input, one column per token",
+    "S": "importance score; the lowest scores are removed",
+    "u": "a unit: one attention head or FFN channel, with all its weights",
     "w": "one weight",
-    r"A,\ B": "the adapter, two thin matrices that are trained",
-    r"\mathcal{L}": "loss on the text",
+    r"A,\ B": "the two thin matrices of the adapter, which are trained",
+    r"\mathcal{L}": "loss on the calibration or training data",
     "k": "rank",
-    "p": "share that is removed",
-    "n": "a number that is counted up",
+    "p": "pruning ratio: share of weights removed",
+    "n": "a running index",
     "t": "a token",
 }
 _WORDS = re.compile(r"\\(?:text|mathrm|operatorname)\*?\{[^{}]*\}")
@@ -33,15 +33,15 @@ _SIGN = re.compile(rf"(\\mathcal\{{\w\}}'?|\\(?:{_GREEK})(?![A-Za-z])'?)|\\[A-Za
 
 
 def signs(latex: str) -> list[str]:
-    """Return the signs of a formula in their order, each once."""
+    """Return the symbols of a formula in order of first appearance."""
     found = (match[1] or match[2] for match in _SIGN.finditer(_WORDS.sub(" ", latex)))
     return list(dict.fromkeys(filter(None, found)))
 
 
 def legend(method: type[Method]) -> dict[str, str]:
-    """Return what the signs of a method's formulas mean, {LaTeX: words}, in the order in which they first stand there.
+    """Return the meanings of the symbols in a method's formulas, {LaTeX: words}, in order of first appearance.
 
-    A sign that nobody explains is not among them; see `unsaid`.
+    It omits unexplained symbols; see `unexplained_symbols`.
     """
     found: dict[str, str] = {}
     for sign in signs(" ".join(method.formulas)):
@@ -53,6 +53,6 @@ def legend(method: type[Method]) -> dict[str, str]:
 
 
 def unexplained_symbols(method: type[Method]) -> list[str]:
-    """Return the signs of a method's formulas that neither it nor the shared legend explains."""
-    said = {sign for key in legend(method) for sign in signs(key)}
-    return [sign for sign in signs(" ".join(method.formulas)) if sign not in said]
+    """Return the symbols of a method's formulas that neither it nor the shared legend explains."""
+    explained = {sign for key in legend(method) for sign in signs(key)}
+    return [sign for sign in signs(" ".join(method.formulas)) if sign not in explained]

@@ -1,4 +1,4 @@
-"""Groups of inputs that share a scale: their size, the rule of the scale, and whether they divide a model's linears."""
+"""Groups of inputs that share a scale: their size, the rule of the scale, and a check that they divide the inputs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from core.methods.parameters import MethodParameters
 if TYPE_CHECKING:
     from core.models.parts.blocks import Linear
 
-GROUP_SIZE = 64  # by default: what divides the widths of small models, too
-SHARED = "Consecutive inputs of a row that share a scale; 0 is the whole row."
-SYMMETRIC = (
-    "Whether codes reach as far below 0 as above; otherwise each group has a zero of its own, which takes as many bits "
-    "as a weight."
-)
+GROUP_SIZE = 64  # the default; it divides the widths of small models, too
+SHARED = "Consecutive inputs of a row that share a scale; 0 means the whole row."
+SYMMETRIC = "Centre each grid on 0. Otherwise each group also stores a zero point, with as many bits as a weight."
 ScaleRule = Literal["signed", "range"]
 RULE = (
-    "How the scale of a symmetric group follows from its largest weight w: signed gives w the code -2^(b-1), so a "
-    "scale may be negative (as in llama.cpp's Q4_0); range spreads all codes over [-|w|, |w|] and leaves half a step "
-    "unused at each end (as in llm-compressor)."
+    "How the largest weight w of a symmetric group sets the scale. signed: w gets the code -2^(b-1), so a scale "
+    "may be negative (as in llama.cpp's Q4_0). range: the codes spread over [-|w|, |w|], with half a step unused "
+    "at each end (as in llm-compressor)."
 )
-OFFERED = (16, 32, 64, 128)  # where one does not divide
+OFFERED = (16, 32, 64, 128)  # sizes that an error suggests
 
 
 class ScaleParameters(MethodParameters):
@@ -35,8 +32,10 @@ class ScaleParameters(MethodParameters):
 
 
 class SymmetricScales(Method):
-    """A method that may round to symmetric grids: those of its version `version` follow the rule `range`, those of the
-    next are signed. So a stage's version says its rule, and its parameters do not.
+    """A method that may round to symmetric grids, whose rule follows from its version.
+
+    Version `version` means the rule `range`, the next version the rule `signed`. A stage stores the version and not the
+    rule.
     """
 
     parameters: ScaleParameters
@@ -59,12 +58,12 @@ class SymmetricScales(Method):
 
 
 def check_groups(linears: Sequence[Linear], size: int) -> None:
-    """Raise `UserError` where groups of a size do not divide a linear's inputs; 0, the whole row, always does."""
+    """Raise `UserError` unless groups of `size` divide the inputs of every linear; 0, the whole row, always does."""
     widths = sorted({linear.shape[1] for linear in linears})
     for linear in linears:
         if linear.shape[1] % (size or linear.shape[1]):
             fit = [str(size) for size in OFFERED if not any(width % size for width in widths)]
             choices = " or ".join([", ".join(fit), "0, the whole row"] if fit else ["0, the whole row"])
             raise UserError(
-                f"Groups of {size} do not divide {linear.name}, of {linear.shape[1]} inputs; choose {choices}."
+                f"Groups of {size} do not divide the {linear.shape[1]} inputs of {linear.name}; choose {choices}."
             )

@@ -1,7 +1,7 @@
-"""Factors of the inputs' Gram matrix: of its inverse, that SparseGPT and GPTQ sweep with, and of itself.
+"""Factors of the inputs' Gram matrix: of its inverse, for the sweeps of SparseGPT and GPTQ, and of the matrix itself.
 
-References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3.3; U is found as the inverse of the reversed
-Cholesky factor: H = R R^T with R upper triangular, U = R^-1, so H^-1 = U^T U, with one factorisation and one solve.
+References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3.3. U is the inverse of the reversed Cholesky factor:
+H = R R^T with R upper triangular and U = R^-1, so H^-1 = U^T U. This takes one factorisation and one solve.
 """
 
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from torch import Tensor
 
 from core.errors import UserError
 
-DAMPING_STEPS = (1, 10, 100)  # what a failed factorisation is tried again with, times the asked damping
-RIDGES = (0.0, 1e-9, 1e-7, 1e-5, 1e-3)  # shares of the mean diagonal that make a singular Gram matrix definite
+DAMPING_STEPS = (1, 10, 100)  # factors of the damping, tried in turn
+RIDGES = (0.0, 1e-9, 1e-7, 1e-5, 1e-3)  # shares of the mean diagonal, added in turn until it is definite
 
 
 @dataclass(frozen=True)
 class Factor:
     upper: Tensor  # (in, in) U, fp32
-    dead: Tensor  # (in,) True where the input is always zero
-    damping: float  # the damping that was used, as a share of the mean diagonal
+    dead: Tensor  # (in,) True for an input that is always zero
+    damping: float  # used damping, as a share of the mean diagonal
     note: str | None
 
 
 def factorise(gram: Tensor, damping: float) -> Factor:
-    """Return U of the damped Gram matrix (in, in). Raises `UserError` where it is not finite or stays indefinite."""
+    """Return U of the damped Gram matrix (in, in); raise `UserError` if it is not finite or stays indefinite."""
     check_finite(gram)
     diagonal = gram.diagonal()
     dead = diagonal == 0
@@ -35,7 +35,7 @@ def factorise(gram: Tensor, damping: float) -> Factor:
         hessian = gram.clone()
         hessian.diagonal()[dead] = 1
         hessian.diagonal().add_(used * mean)
-        # Reversing rows and columns turns the lower factor into the upper one.
+        # Reversed rows and columns give the upper factor.
         lower, info = torch.linalg.cholesky_ex(hessian.flip(0, 1))
         if info == 0:
             identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
@@ -45,12 +45,12 @@ def factorise(gram: Tensor, damping: float) -> Factor:
             return Factor(upper.contiguous(), dead, used, "; ".join(notes) or None)
     raise UserError(
         f"The Hessian is not positive definite even with damping {used:g}; "
-        "use more calibration windows or a larger damping."
+        "use more calibration sequences or a larger damping."
     )
 
 
 def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
-    """Return L (in, in) lower triangular, fp64, L L^T the Gram matrix, and a note where that needed a ridge."""
+    """Return L (in, in), lower triangular fp64, of the Gram matrix L L^T, and a note if it needed a ridge."""
     check_finite(gram)
     gram = gram.double()
     mean = gram.diagonal().mean().clamp_min(1e-30)
@@ -60,10 +60,10 @@ def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
         lower, info = torch.linalg.cholesky_ex(damped)
         if info == 0:
             return lower, f"inputs not independent, ridge {ridge:g}" if ridge else None
-    raise UserError("The calibration activations are too few or too alike to factor; use more calibration windows.")
+    raise UserError("The calibration activations are too few or too similar to factor; use more calibration sequences.")
 
 
 def check_finite(gram: Tensor) -> None:
-    """Raise `UserError` where a Gram matrix (in, in) is not finite."""
+    """Raise `UserError` if a Gram matrix (in, in) is not finite."""
     if not torch.isfinite(gram).all():
         raise UserError("The calibration activations are not finite; use float32 or bfloat16 instead of float16.")

@@ -1,4 +1,4 @@
-"""What the walker hands to a method with a linear, and what the method returns."""
+"""The arguments and the result of a method's call for one linear."""
 
 from __future__ import annotations
 
@@ -16,59 +16,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """How much of a linear is gone afterwards: `ratio` of its weights, or all but n of every m consecutive inputs.
+    """The amount to remove from a linear: `ratio` of its weights, or all but N of every M consecutive inputs.
 
-    Beside it what earlier stages have left: what they bound to zero and, for a method that comes close to it, the
-    weight as it was without that.
+    It also carries the weights that earlier stages bound to zero and, for a reconstruction, the reference weight.
     """
 
     ratio: float
     pattern: tuple[int, int] | None = None
-    bits: float = 16  # a weight is rounded to, or the mean of all
-    zeros: Tensor | None = None  # (out, in) True where an earlier stage bound a weight to zero; None: it bound none
-    reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` and where a weight is bound
+    bits: float = 16  # per weight, or the requested mean over all linears
+    zeros: Tensor | None = None  # (out, in) True for a weight that an earlier stage bound to zero; None: none
+    reference: Tensor | None = None  # (out, in) fp32, only for a `Reconstruction` of bound weights
 
 
 @dataclass
 class Statistics:
-    """Sums over the calibration tokens of one input x, those asked for, shared by all linears that read it.
+    """Sums over the calibration tokens of one input x; all linears that read x share them.
 
-    Of no tokens, and so without sums, for a method that reads no text.
+    They hold the requested sums only. For a method without calibration data, they have no tokens and no sums.
     """
 
     tokens: int
     sums: Mapping[Sum, Tensor]
-    generator: Generator | None = None  # CPU, of one linear; None of a method that does not declare `draws`
+    generator: Generator | None = None  # on the CPU, for one linear; None unless the method declares `draws`
     _memo: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sqnorm(self) -> Tensor:
-        """The sum of x_j^2, (in,): the diagonal of the Gram matrix."""
+        """Sum of x_j^2, (in,): the diagonal of the Gram matrix."""
         return self.sums["sqnorm"]
 
     @property
     def gram(self) -> Tensor:
-        """The sum of x x^T, (in, in), fp32."""
+        """Sum of x x^T, (in, in), fp32."""
         return self.sums["gram"]
 
     @property
     def mean(self) -> Tensor:
-        """The mean of x, (in,)."""
+        """Mean of x, (in,)."""
         return self.sums["mean"]
 
     @property
     def absolute(self) -> Tensor:
-        """The sum of |x|, (in,)."""
+        """Sum of |x|, (in,)."""
         return self.sums["absolute"]
 
     @property
     def variance(self) -> Tensor:
-        """The variance of each input over the tokens, (in,)."""
+        """Variance of each input over the tokens, (in,)."""
         return (self.sqnorm / self.tokens - self.mean.square()).clamp_min(0)
 
     @property
     def covariance(self) -> Tensor:
-        """The covariance of the inputs over the tokens, (in, in), fp64."""
+        """Covariance of the inputs over the tokens, (in, in), fp64."""
         mean = self.mean.double()
         return self.gram.double() / self.tokens - mean[:, None] * mean
 
@@ -81,21 +80,21 @@ class Statistics:
 
 @dataclass
 class Compressed:
-    """A linear after a method: the new weight (out, in) and what the layer report should say."""
+    """A linear after a method: the new weight (out, in) and the entries of the layer report."""
 
     weight: Tensor
-    zeros: Tensor | None = None  # (out, in) True where a weight is removed, None where none is: must stay zero
+    zeros: Tensor | None = None  # (out, in) True for a removed weight, which must stay zero; None: none
     damping: float | None = None
     note: str | None = None
-    grid: Grid | None = None  # that all of `weight` lies on
-    factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in) whose product `weight` is
+    grid: Grid | None = None  # of all of `weight`
+    factors: tuple[Tensor, Tensor] | None = None  # left (out, rank), right (rank, in); their product is `weight`
 
 
 class Accumulator(Protocol):
-    """Takes the gradient of the loss on one calibration window with respect to one linear's weight (out, in)."""
+    """A consumer of the loss gradients of one linear's weight (out, in), one calibration sequence at a time."""
 
     def add(self, weight: Tensor, gradient: Tensor) -> None: ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what was gathered, by name."""
+        """Return the accumulated tensors by name."""
         ...

@@ -1,4 +1,4 @@
-"""How much each part of a whole loses where some parts have lost more than their even share before."""
+"""Even pruning ratios across parts of which some have lost more than an even share before."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def level_counts(sizes: Sequence[int], zeros: Sequence[int], total: int) -> list[int]:
-    """Return how many weights are gone of each part, such that `total` are in all.
+    """Return the number of removed weights of each part, `total` together, as even as possible.
 
-    Part i has `sizes[i]` weights, of which `zeros[i]` are gone already and stay so. All others come to one level L, a
-    share of their sizes, that makes sum(max(L n_i, z_i)) the total; what rounding leaves over goes to the next part.
-    Where more than `total` are gone already, every part keeps what it has.
+    Part i has `sizes[i]` weights, of which `zeros[i]` are removed already and stay so. The other parts reach one level
+    L, a share of their sizes, with sum(max(L n_i, z_i)) = `total`. Rounding remainders carry over to the next part. If
+    more than `total` are removed already, every part keeps its count.
     """
-    below = list(range(len(sizes)))  # parts that the level is not below
+    below = list(range(len(sizes)))  # parts whose zeros do not exceed the level
     while True:
         left, room = total - sum(zeros) + sum(zeros[i] for i in below), sum(sizes[i] for i in below)  # L = left / room
         rest = [i for i in below if zeros[i] * room <= left * sizes[i]]
@@ -25,18 +25,18 @@ def level_counts(sizes: Sequence[int], zeros: Sequence[int], total: int) -> list
             break
         below = rest
     counts = list(zeros)
-    reached = taken = 0
+    covered = assigned = 0
     for i in below:
-        reached += sizes[i]
-        due = (2 * left * reached + room) // (2 * room)  # left * reached / room, halves up
-        counts[i], taken = due - taken, due
+        covered += sizes[i]
+        due = (2 * left * covered + room) // (2 * room)  # left * covered / room, halves up
+        counts[i], assigned = due - assigned, due
     return counts
 
 
 def level_shares(linears: Sequence[Linear], ratio: float) -> dict[str, float]:
-    """Return by name the share of each linear that is gone when exactly `ratio` of all their weights is.
+    """Return the removed share of each linear by name, with exactly `ratio` of all their weights removed.
 
-    What is bound to zero already counts.
+    Weights that are already bound to zero count.
     """
     zeros = [linear.bound for linear in linears]
     sizes = [linear.weight.numel() for linear in linears]
@@ -47,15 +47,15 @@ def level_shares(linears: Sequence[Linear], ratio: float) -> dict[str, float]:
 def moved_counts(
     shares: Sequence[float], sizes: Sequence[int], zeros: Sequence[int], total: int, cap: float
 ) -> list[int]:
-    """Return how many weights are gone of each part, such that `total` are in all: its share, all moved by one amount.
+    """Return the number of removed weights of each part, `total` together, from shares shifted by one amount.
 
-    Part i has `sizes[i]` weights, of which `zeros[i]` are gone already and stay so; it loses at most the share `cap`,
-    unless more are gone. What rounding leaves over goes to the parts whose counts were rounded down by most. Where more
-    than `total` are gone already, every part keeps what it has.
+    Part i has `sizes[i]` weights, of which `zeros[i]` are removed already and stay so. It loses at most the share
+    `cap`, unless more is removed already. Rounding remainders go to the parts that were rounded down most. If more than
+    `total` are removed already, every part keeps its count.
     """
     most = [max(math.ceil(cap * size), before) for size, before in zip(sizes, zeros, strict=True)]
     low, high = -1 - max(shares), 1 - min(shares)
-    for _ in range(100):  # far below what a double tells apart
+    for _ in range(100):  # beyond the precision of a double
         middle = (low + high) / 2
         due = [
             min(max((share + middle) * size, before), limit)

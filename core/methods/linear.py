@@ -1,4 +1,4 @@
-"""Methods that compress one linear after the other."""
+"""Methods that compress one linear after another."""
 
 from __future__ import annotations
 
@@ -19,64 +19,69 @@ if TYPE_CHECKING:
 
 
 class LinearMethod(Method):
-    """Compresses one linear after the other, each by itself. Subclasses override `compress`."""
+    """A method that compresses one linear after another, each on its own. Subclasses override `compress`."""
 
     selects_layers = True
-    preserves: ClassVar[Keeps] = "zeros"  # a ratio takes more of some groups of a pattern than of others
+    preserves: ClassVar[Keeps] = "zeros"  # a ratio removes unevenly from the groups of an N:M pattern
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
-    # Each linear is kept as it is done, so that an interrupted stage goes on; of what gives a weight and its zeros.
+    # Whether finished linears are stored, so that an interrupted stage resumes; each must be a weight and its zeros.
     resumes: ClassVar[bool] = False
 
     def required_statistics(self, role: str) -> frozenset[Sum]:
-        """Return the sums over the input of a linear with this role that `compress` and `observe` read."""
+        """Return the input sums that `compress` and `observe` need for a linear with this role."""
         return frozenset()
 
     @property
     def needs_sensitivity(self) -> bool:
-        """Whether it is observed by how much the loss rises when a block alone is compressed (`core.engine.scan`)."""
+        """Whether it needs the rise in loss with each block compressed alone (`core.engine.scan`)."""
         return False
 
     @property
     def uniform(self) -> LinearMethod:
-        """The method with all parts losing the same, which is what a scan compresses by."""
+        """The same method with equal ratios for all parts; a scan compresses with it."""
         return self
 
     def observed_sums(self, role: str) -> frozenset[Sum]:
-        """Return the sums over the input of a linear with this role that `observe` reads."""
+        """Return the input sums that `observe` needs for a linear with this role."""
         return self.required_statistics(role)
 
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return what `plan` or `shares` wants to know of one dense linear (out, in); only where that is observed."""
+        """Return the observation of one dense linear (out, in); called only if `observations` names one."""
         raise NotImplementedError
 
     def accumulator(self) -> Accumulator:
-        """Return what gathers the one tensor of a dense linear that `plan` wants to know; only of what
-        `observes_gradients`.
-        """
+        """Return the accumulator of a dense linear's gradients, for one tensor; only with `observes_gradients`."""
         raise NotImplementedError
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Look at all dense linears, and at what was observed of each by name, before any is compressed.
+        """Plan all linears before the first is compressed; return the `plan` of each by name.
 
-        Return by name what `compress` needs to know.
+        `observed` holds the observation of each dense linear by name.
         """
         return {}
 
     def layer_ratios(
         self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]
     ) -> dict[str, float]:
-        """Return by name the share of each linear that goes, so that the ratio of all does; none where each loses it.
+        """Return the ratio of each linear by name, so that together they meet the target; empty if all are equal.
 
-        `observed` is as for `plan`; of what scans, the rise of the loss with the linear's block, ().
+        `observed` is as for `plan`. With `needs_sensitivity` it is the rise in loss for the linear's block, ().
         """
         return {}
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
-        """Compress one linear. `weight` is (out, in) fp32 and may be overwritten; `plan` is this linear's entry."""
+        """Compress one linear.
+
+        Args:
+            weight: (out, in) fp32; may be overwritten.
+            statistics: Sums over the linear's input.
+            target: Amount to remove.
+            plan: The linear's entry of `plan`.
+        """
         raise NotImplementedError
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Forwards over the calibration text, Gram matrices and their factors, and ranking the weights."""
+        """Count forward passes over the calibration data, Gram matrices with their factors, and ranking weights."""
         passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
         return SELECTION * shape.block_weights + walking(shape, text, passes, self.required_statistics)
 

@@ -1,4 +1,4 @@
-"""Which entries of a score matrix are pruned: exact counts, ties broken by position."""
+"""Pruning masks from scores: exact counts, with ties broken by position."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from core.methods.levels import level_counts
 
 
 def smallest_mask(score: Tensor, count: int) -> Tensor:
-    """Return a mask that is True on exactly `count` smallest entries along the last dimension of `score` (..., n)."""
+    """Return a mask of exactly `count` smallest entries along the last dimension of `score` (..., n)."""
     pruned = torch.zeros_like(score, dtype=torch.bool)
     if count:
         threshold = score.kthvalue(count, dim=-1, keepdim=True).values  # (..., 1)
         below, tied = score < threshold, score == threshold
-        missing = count - below.sum(-1, keepdim=True)  # of the tied entries, the first so many are pruned
-        pruned = below | (tied & (tied.cumsum(-1) <= missing))
+        from_ties = count - below.sum(-1, keepdim=True)  # tied entries to prune, the first ones
+        pruned = below | (tied & (tied.cumsum(-1) <= from_ties))
     return pruned
 
 
 def row_mask(score: Tensor, zeros: Tensor, count: int) -> Tensor:
-    """Return a mask that is True on `count` entries of a score (out, in), in each row the smallest and as many.
+    """Return a mask of `count` entries of a score (out, in): the smallest of each row, equally many per row.
 
-    Where `zeros` (out, in) is True and `score` is lowest, it is, too; a row that has more of these than its share keeps
-    them, and the others lose less.
+    Entries with `zeros` (out, in) True are pruned too; their `score` must be lowest. A row with more of them than its
+    share keeps all of them pruned, and the other rows lose less.
     """
     rows, inputs = score.shape
     counts = level_counts([inputs] * rows, zeros.sum(1).tolist(), count)
@@ -35,12 +35,21 @@ def row_mask(score: Tensor, zeros: Tensor, count: int) -> Tensor:
 
 
 def zeros_lowest(score: Tensor, zeros: Tensor | None) -> Tensor:
-    """Return a score whose entries are below all others where a weight is zero for good; that of a dead input is 0."""
+    """Return the score with -inf for weights bound to zero, below even the score 0 of a dead input."""
     return score if zeros is None else score.masked_fill(zeros, -torch.inf)
 
 
 def pattern_mask(score: Tensor, kept: int, group: int) -> Tensor:
-    """Return a mask that prunes all but the `kept` largest of each `group` consecutive inputs; `score` is (out, in)."""
+    """Build the N:M pruning mask of a weight matrix.
+
+    Args:
+        score: Weight importance, (out, in); `group` divides `in`.
+        kept: Weights to keep per group (N).
+        group: Consecutive inputs per group (M).
+
+    Returns:
+        Bool mask, (out, in); True is pruned.
+    """
     order = score.view(score.shape[0], -1, group).argsort(dim=-1, stable=True)  # (out, groups, group) ascending
     pruned = torch.zeros_like(order, dtype=torch.bool)
     pruned.scatter_(-1, order[..., : group - kept], True)
@@ -54,10 +63,11 @@ def global_counts(
     cap: float,
     zeros: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """Return how many weights each linear loses when the lowest-scored of all go, none losing more than `cap`.
+    """Return the number of weights each linear loses if the lowest scores of all linears are removed.
 
-    The total is exactly round(ratio * all weights). What a capped linear may not lose is taken from the others.
-    `zeros` says how many each has lost before, which must score lowest: they count, and stay, even above the cap.
+    No linear loses more than the share `cap`; the others then lose more. The total is exactly round(ratio * all
+    weights). `zeros` counts the weights that each linear has lost already, which must score lowest. They count and stay
+    removed, even above the cap.
     """
     before = zeros or dict.fromkeys(sizes, 0)
     limits = {name: max(int(cap * size), before[name]) for name, size in sizes.items()}

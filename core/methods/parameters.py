@@ -1,4 +1,4 @@
-"""The parameters of methods, which forms and options are generated from."""
+"""Parameters of methods, from which forms and options are generated."""
 
 from pydantic import Field
 
@@ -6,15 +6,15 @@ from core.specs import Frozen
 
 
 class MethodParameters(Frozen):
-    """A method's parameters: each a field with type, range, default and description."""
+    """A method's parameters: each is a field with type, range, default and description."""
 
 
 class WalkerParameters(MethodParameters):
     """Parameters of every method that reads activations."""
 
     true_sequential: bool = Field(
-        title="Read what is compressed before",
+        title="Sequential calibration within a block",
         default=True,
-        description="Statistics of each linear see the already compressed linears before it in its block; "
-        "off is the reference form, one statistics pass on the dense block.",
+        description="Collect each linear's statistics after compressing the linears before it in its block. Off, "
+        "as in the reference code: one pass over the dense block.",
     )

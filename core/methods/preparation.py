@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class TransformMethod(Method):
-    """Writes the model in another way that suits later stages; what it computes stays the same, and nothing goes."""
+    """A method that rewrites the model for later stages without changing its outputs; it removes nothing."""
 
     takes_amount = False
     preserves = "nothing"  # a rotation mixes zeros with the rest
 
     def rotation(self, width: int) -> Tensor:
-        """Return the orthogonal matrix (width, width), fp64, that hidden states are turned by."""
+        """Return the orthogonal matrix (width, width), fp64, that rotates the hidden states."""
         raise NotImplementedError
 
     def heads(self, width: int) -> Tensor | None:
-        """Return that of each head's values; None where they stay."""
+        """Return the orthogonal matrix that rotates each head's values; None leaves them unchanged."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Methods that adjust the weights that a mask has kept."""
+"""Methods that re-solve the weights kept by a mask."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Reconstruction(LinearMethod):
-    """Changes the weights that masks have kept, to bring each linear close to its reference; removes nothing."""
+    """A method that changes kept weights to bring each linear close to its reference; it removes nothing."""
 
     family = "reconstruction"
     takes_amount = False
     preserves = "all"
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raise `UserError` where no linear is masked."""
+        """Raise `UserError` if no linear is masked."""
         from core.models.parts.constraints import constraint_of
 
         if not any(constraint_of(linear.module) for linear in linears):
@@ -35,10 +35,10 @@ class Reconstruction(LinearMethod):
     def unmasked(self) -> UserError:
         """Return the error for a model without any mask."""
         return UserError(
-            f"{self.label} adjusts what a mask has left, and no weight of this model is masked; prune first, such as "
+            f"{self.label} re-solves the kept weights of a pruned model, but no weight is pruned. Prune first, such as "
             f"magnitude@0.5+{self.name}."
         )
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """The dense model, which it comes close to, is there besides."""
+        """Add the dense model, which is the reference."""
         return super().memory(shape, text, item) + shape.parameters * item

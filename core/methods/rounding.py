@@ -1,4 +1,4 @@
-"""How GPTQ's sweep rounds its columns: on grids that are found as it reaches a group, or before it begins."""
+"""How GPTQ's sweep rounds its columns: on grids computed as it reaches a group, or before it begins."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from core.models.parts.grids import Grid
 
-BLOCK = 128  # columns whose updates the reference's form of the statistics lacks
+BLOCK = 128  # columns that the reference updates lazily, so that its grids lack the updates within them
 
-Find = Callable[[Tensor], Grid]  # of the weights (out, in) of one group, or of all
+Find = Callable[[Tensor], Grid]  # from the weights (out, in) of one group, or of all
 
 
 class DynamicGroups:
-    """A group's grid is that of its columns as they are when the sweep reaches them.
+    """Grids of groups of columns as the sweep reaches them.
 
-    With `lagging` it is that of its columns as they were at the start of their block of `BLOCK`, as in the reference.
+    With `lagging`, as in the reference, the columns are those at the start of their block of `BLOCK`.
     """
 
     def __init__(self, find: Find, group: int, lagging: bool = False):
@@ -43,10 +43,10 @@ class DynamicGroups:
 
 
 class StaticGroups:
-    """Every column's grid is that of its group in the weight as it was, whatever the order of the columns."""
+    """Grids of groups in the weight before the sweep, in whatever order the columns are rounded."""
 
     def __init__(self, grid: Grid, order: Tensor):
-        """`order` (in,) says which column of the weight the sweep reaches when."""
+        """Look up the grid of each column; `order` (in,) lists the columns of the weight as the sweep reaches them."""
         self.group, self.grid = len(order), grid
         groups = order // grid.group
         self.scale = grid.scale.T[groups]  # (in, out)

@@ -1,8 +1,8 @@
-"""The column sweep of SparseGPT and GPTQ on a transposed weight, so that a column is contiguous memory.
+"""The column sweep of SparseGPT and GPTQ, on a transposed weight so that a column is contiguous memory.
 
-The sweep is recursive: a range of columns is swept by sweeping its left half, updating the right half with one matrix
-product, and sweeping that. All error propagation but the innermost is thus a large product, and on entering a range
-every column in it is up to date with all columns before it, which is what choosing a mask needs.
+The sweep is recursive: it sweeps the left half of a range, updates the right half with one matrix product, and sweeps
+that. All error propagation but the innermost is thus a large product. On entering a range, its columns include the
+updates of all columns before it, as the choice of a mask requires.
 """
 
 from itertools import pairwise
@@ -16,15 +16,15 @@ from core.methods.masks import pattern_mask, smallest_mask, zeros_lowest
 
 
 class Rounding(Protocol):
-    """How columns are rounded that the sweep reaches, group by group."""
+    """A rule that rounds the columns as the sweep reaches them, group by group."""
 
-    group: int  # columns that are looked at together
+    group: int  # columns that `enter` reads together
 
     def enter(self, start: int, columns: Tensor) -> None:
-        """Look at the columns (group, out) from `start` on, which are up to date with all before them."""
+        """Read the columns (group, out) from `start` on, which include the updates of all columns before them."""
 
     def rounded(self, place: int, column: Tensor) -> Tensor:
-        """Return what a column (out,) becomes."""
+        """Return the rounded column (out,)."""
 
 
 def sweep(
@@ -38,14 +38,27 @@ def sweep(
     zeros: Tensor | None = None,
     rounding: Rounding | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the pruned and updated weight (out, in), and where it is pruned; algorithm 1 of arXiv:2301.00774.
+    """Prune or round a weight column by column; algorithm 1 of arXiv:2301.00774.
 
-    `upper` is U (in, in). The mask of every `mask_block` columns prunes the smallest w^2 / U_jj^2 over all rows of the
-    block, the rounding carried so that the matrix loses exactly round(ratio * numel); an n:m pattern is chosen per
-    group of m columns as the sweep reaches it. A fixed `mask` (out, in), True where pruned, replaces both choices.
-    Where `zeros` (out, in) is True a weight is pruned in any case and counts; a block that has more of these than its
-    share keeps them, and the others lose less. What is kept stays as it is, or becomes what `rounding` makes of it, the
-    columns after it making up for that, too (GPTQ, arXiv:2210.17323).
+    Each block of `mask_block` columns prunes the smallest w^2 / U_jj^2 over all its rows. The counts carry rounding, so
+    that the matrix loses exactly round(ratio * numel). With `pattern`, each group of M columns is masked as the sweep
+    reaches it. Kept weights stay as they are, or become those of `rounding`. The later columns compensate for both
+    errors (GPTQ, arXiv:2210.17323).
+
+    Args:
+        weight: (out, in).
+        upper: U, (in, in).
+        ratio: Share of the weights to prune.
+        pattern: N and M; replaces `ratio`.
+        mask_block: Columns whose mask is chosen together.
+        block_size: Columns of the innermost loop; affects floating-point rounding and speed only.
+        mask: Fixed mask, (out, in), True is pruned; replaces `ratio` and `pattern`.
+        zeros: Weights pruned in any case, (out, in). They count; a block with more of them than its share prunes all of
+            them, and the other blocks lose less.
+        rounding: Rule that rounds the kept weights.
+
+    Returns:
+        The pruned and updated weight and its mask, each (out, in).
     """
     rows, columns = weight.shape
     unit = pattern[1] if pattern else mask_block
@@ -55,10 +68,10 @@ def sweep(
     diagonal = upper.diagonal()
     scale = diagonal.tolist()
     group = rounding.group if rounding else columns
-    # A leaf lies inside one mask block and one group that is rounded; with a pattern, whose masks are chosen on the
-    # way, it holds whole groups of that.
+    # A leaf is inside one mask block and one rounded group. With a pattern, whose masks are chosen on the way, it has
+    # whole N:M groups.
     leaf = max(min(block_size, group), unit) if pattern else min(block_size, unit, group)
-    # A range is halved at whole groups, mask blocks or leaves; with a pattern, only at what holds whole groups of it.
+    # A range splits at whole groups, mask blocks or leaves; with a pattern, only at whole N:M groups.
     steps = sorted({unit, group, min(leaf, unit)}, reverse=True)
 
     masked = mask is None or bool(mask.any())
@@ -106,7 +119,7 @@ def sweep(
 
 
 def _counts(rows: int, columns: int, unit: int, ratio: float, bound: Tensor | None) -> list[int]:
-    """Return how many weights go of each `unit` columns; `bound` (in, out) is True where they have gone before."""
+    """Return the number of weights to prune in each `unit` columns; `bound` (in, out) marks those pruned before."""
     edges = [*range(0, columns, unit), columns]
     if bound is None:
         return [round(ratio * rows * stop) - round(ratio * rows * start) for start, stop in pairwise(edges)]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TableQuantMethod(Method):
-    """Compresses the embedding, and the head where it is not tied to it. Subclasses override `compress_table`."""
+    """A method that compresses the embedding, and the head unless tied to it. Subclasses override `compress_table`."""
 
     modifies = frozenset({"tables"})
 

@@ -1,4 +1,4 @@
-"""What a method says of itself: its family and citation, and what it reads, keeps and changes."""
+"""Terms of a method's declaration: family, citation, data requirement, and effect on earlier stages."""
 
 from typing import Literal
 
@@ -16,12 +16,12 @@ Family = Literal[
     "recovery",
 ]
 Reads = Literal["nothing", "calibration", "training"]
-# What of earlier stages' zeros outlives a stage: none, those of the weights that stay, or their N:M pattern, too.
+# Earlier stages' zeros that survive a stage: none, those of the remaining weights, or also their N:M pattern.
 Keeps = Literal["nothing", "zeros", "all"]
-# Weights of a model: linears in blocks; the embedding and the head; convolutions, which no language model has.
+# Places of weights: linears in blocks; the embedding and the head; convolutions, which no language model has.
 Place = Literal["linears", "tables", "convolutions"]
 
-NEUTRAL = -1  # the colour of a page's text, in place of one of the palette
+NEUTRAL = -1  # the page's text colour instead of a palette index
 
 
 class Citation(Frozen):
@@ -29,4 +29,4 @@ class Citation(Frozen):
     authors: str
     year: int
     url: str
-    part: str = ""  # what of the paper the method follows, such as `equation 1`
+    part: str = ""  # part of the paper that the method follows, such as `equation 1`

@@ -40,9 +40,9 @@ def check_declared(method: type[Method]) -> None:
 
 
 def check_explained(method: type[Method]) -> None:
-    """The idea is two sentences, and every formula is one that can be shown and whose signs are all explained."""
+    """The idea is two or three sentences; every formula can be rendered and all its symbols are explained."""
     sentences = re.split(r"(?<=\.) ", method.idea)
-    assert len(sentences) == 2, method.idea
+    assert len(sentences) in (2, 3), method.idea
     for sentence in sentences:
         check_sentence(sentence)
     assert isinstance(method.formulas, tuple) and method.formulas

@@ -170,7 +170,7 @@ def test_another_model_that_comes_back(ground, monkeypatch, tmp_path):
         ("summary", "Zeroes weights. Reads no data."),
         ("summary", "zeroes weights"),
         ("idea", "Small weights matter least."),
-        ("idea", "Small weights matter least. They go. No text is read."),
+        ("idea", "Small weights matter least. They are removed. No data is read. It is fast."),
         ("formulas", ()),
         ("formulas", r"S_{ij} = |W_{ij}|"),
         ("formulas", (r"S_{ij} = |W_{ij|",)),

@@ -37,7 +37,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     from playwright.sync_api import expect
 
     settled(opened(page, f"{address}/run?{FORM}"))
-    add(page, 2, **{"Most iterations": "2"})
+    add(page, 2, **{"Maximum iterations": "2"})
     add(page, 3, **{"Examples in a step": "2", "Most steps": "2"})
     last = add(page, 4)
     method = page.get_by_role("combobox", name="Stage 4")

@@ -1,7 +1,7 @@
-"""What each convolution becomes, so that the asked share of all their weights goes.
+"""The rank of each convolution, so that the requested share of all their weights is removed.
 
-Every convolution loses the same share, as far as whole ranks and its own shape allow: one that has no smaller form
-stays whole, and the others lose more. What rounding leaves over goes where it helps most.
+Every convolution loses the same share, as far as whole ranks and its shape allow. One without a smaller form stays
+whole, and the others lose more. Weights left over by rounding go where they lower the loss most.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from core.methods.lowrank.ranks import Choices, spend
 if TYPE_CHECKING:
     from torch import Tensor
 
-STEPS = 60  # of the bisection over the share that each loses
+STEPS = 60  # of the bisection over the share that each convolution keeps
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A form, and how much of it is kept: its rank, or its depth multiplier."""
+    """A form, and its kept rank or depth multiplier."""
 
     form: Form
     rank: int
@@ -32,14 +32,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class Options:
-    """What a convolution may become, the smallest first and whole last, each with less loss than all smaller ones."""
+    """Choices for a convolution: the smallest first, the whole last, each with less loss than all smaller ones."""
 
     choices: Choices
-    cuts: tuple[Cut, ...]  # of all but the last
+    cuts: tuple[Cut, ...]  # of all choices but the last
 
     @classmethod
     def of(cls, kernel: Tensor, groups: int, forms: Sequence[Form]) -> Options:
-        """Return those of a kernel (out, in / groups, *size)."""
+        """Return the options of a kernel (out, in / groups, *size)."""
         import torch
 
         found: list[tuple[int, float, Cut]] = []
@@ -49,7 +49,7 @@ class Options:
             matrices = form.matrices(kernel, groups)
             batch, m, n = matrices.shape
             values = spectrum(matrices)
-            lost = values.sum() - values.cumsum(0)  # (k,) by the first 1, 2, ... singular values
+            lost = values.sum() - values.cumsum(0)  # (k,) loss of the ranks 1, 2, ...
             for rank in range(1, len(values) + 1):
                 if (weights := batch * (m + n) * rank) >= kernel.numel():
                     break
@@ -65,14 +65,14 @@ class Options:
         return cls(choices, tuple(cut for _, _, cut in kept))
 
     def within(self, share: float) -> int:
-        """Return the best choice that takes at most a share of the whole's weights, or else the smallest."""
+        """Return the largest choice with at most `share` of the whole's weights, or else the smallest."""
         return max(0, int((self.choices.weights <= share * self.choices.weights[-1]).sum()) - 1)
 
 
 def allocate(options: Mapping[str, Options], ratio: float) -> dict[str, Cut | None]:
-    """Return by name what each convolution becomes, None where it stays whole.
+    """Choose the cut of each convolution by name; None leaves it whole.
 
-    Together they keep as nearly 1 - `ratio` of the weights as one more or less of what they count allows.
+    Together they keep 1 - `ratio` of the weights, as closely as one step of a rank or multiplier allows.
     """
     every = list(options.values())
     budget = (1 - ratio) * sum(float(one.choices.weights[-1]) for one in every)
@@ -95,7 +95,7 @@ def allocate(options: Mapping[str, Options], ratio: float) -> dict[str, Cut | No
 
 
 def _round(choices: Sequence[Choices], picked: list[int], budget: float) -> None:
-    """Take the smallest step over the budget, in place, where that ends nearer to it."""
+    """Take the smallest step over the budget, in place, if it ends nearer to the budget."""
     left = budget - sum(float(one.weights[place]) for one, place in zip(choices, picked, strict=True))
     steps = [
         (float(one.weights[place + 1] - one.weights[place]), index)

@@ -1,4 +1,4 @@
-"""What a method is that writes each convolution as two smaller ones. It takes models that have convolutions only."""
+"""Methods that replace each convolution by two smaller ones, in models with convolutions only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-TINY = 1e-30  # stands for the squares of a kernel of zeros
-DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
+TINY = 1e-30  # replaces the squared norm of a zero kernel
+DECOMPOSITION = 20  # operations of an SVD, divided by the matrix size times its smaller side
 
 
 class ConvMethod(Method):
-    """Subclasses name the forms that a convolution may take; of equal size the one with less loss is taken."""
+    """A method whose subclasses list the `forms` of a convolution; at equal size, the form with less loss wins."""
 
     family = "convolution"
     ratio_kind = "parameters"
@@ -30,24 +30,27 @@ class ConvMethod(Method):
     forms: ClassVar[tuple[Form, ...]]
 
     def options(self, kernel: Tensor, groups: int) -> Options:
-        """Return what a kernel (out, in / groups, *size), fp32, may become."""
+        """Return the choices for a kernel (out, in / groups, *size), fp32."""
         from core.methods.convolution.allocation import Options
 
         return Options.of(kernel, groups, self.forms)
 
     def plan(self, options: Mapping[str, Options], ratio: float) -> dict[str, Cut | None]:
-        """Return by name what each convolution becomes so that a share of all their weights goes; None: it stays."""
+        """Choose the cut of each convolution by name, to remove `ratio` of all their weights; None leaves it whole."""
         from core.methods.convolution.allocation import allocate
 
         return allocate(options, ratio)
 
     def compress(self, kernel: Tensor, groups: int, cut: Cut) -> tuple[Pair, float]:
-        """Return the two convolutions in place of a kernel (out, in / groups, *size), fp32, and |W - W'|^2 / |W|^2."""
+        """Return the two convolutions that replace a kernel, and the error |W - W'|^2 / |W|^2.
+
+        The kernel is (out, in / groups, *size), fp32.
+        """
         matrices = cut.form.matrices(kernel, groups)
         left, right = truncate(matrices, cut.rank)
         error = (matrices - left @ right).square().sum() / matrices.square().sum().clamp_min(TINY)
         return cut.form.pair(left, right, kernel.shape, groups), error.item()
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """A singular value decomposition of each kernel, twice: for its spectrum, and to cut it."""
+        """Count two singular value decompositions of each kernel: for its spectrum and for its cut."""
         return 2 * len(self.forms) * DECOMPOSITION * shape.convolutions * shape.hidden

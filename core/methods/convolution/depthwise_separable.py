@@ -1,8 +1,8 @@
-"""Depthwise separable convolutions, without training: channel by channel the closest depthwise and pointwise pair.
+"""Depthwise separable convolutions, without training.
 
 References: Guo et al., Network Decoupling: From Regular to Depthwise Separable Convolutions, 2018 (arXiv:1808.05517),
-without its training: a convolution is a sum of at most k^2 depthwise separable ones, which the singular vectors of each
-input channel's (out, k^2) slice give; here they are one of that depth multiplier.
+without its training. A convolution is a sum of at most k^2 depthwise separable ones, given by the singular vectors of
+each input channel's (out, k^2) slice. Here they form one convolution with that depth multiplier.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ class DepthwiseSeparable(ConvMethod):
         year=2018,
         url="https://arxiv.org/abs/1808.05517",
     )
-    summary = "Replaces each convolution by a depthwise and a 1 x 1 one that come closest to its kernel; reads no data."
+    summary = "Replaces each convolution by a depthwise and a 1 x 1 one, closest to its kernel; uses no data."
     idea = (
-        "What an input channel gives to all outputs is a matrix of outputs by positions, most of which few patterns "
-        "explain. Each channel is filtered by its own k patterns, its depth multiplier, and a 1 x 1 convolution mixes "
-        "what comes out."
+        "The weights from one input channel to all outputs form a matrix of outputs by kernel positions, which is "
+        "close to low rank. A depthwise convolution filters each channel with its k leading patterns, where k is "
+        "the depth multiplier. A 1 x 1 convolution then mixes the results."
     )
     formulas = (r"W_{o,i,(x,y)} \approx \sum_{n=1}^{k} P_{o,i,n}\, D_{i,n,(x,y)}",)
     symbols = {
-        "W": "kernel of a convolution, for each input channel a matrix",
+        "W": "kernel of a convolution: one matrix per input channel",
         r"o,\ i": "an output and an input channel",
         r"x,\ y": "a position in the kernel",
         "k": "depth multiplier",
-        r"P,\ D": "pointwise and depthwise kernel: singular vectors of the channel's matrix, with their values",
+        r"P,\ D": "pointwise and depthwise kernels, from the singular vectors and values of the channel's matrix",
     }
     colour = 6
     forms = (Separable(),)

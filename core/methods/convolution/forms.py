@@ -1,10 +1,10 @@
-"""The ways to write one convolution as two that follow each other, each an SVD of the kernel laid out as matrices.
+"""The forms of one convolution as two successive ones, each an SVD of the kernel laid out as matrices.
 
-A kernel is (out, in / groups, *size), of one or two axes. In a form it is a batch of matrices (batch, m, n), each cut
-to its first r singular vectors: left (batch, m, r) becomes the second convolution, right (batch, r, n) the first.
-Without cutting anything the two are exactly the one; what is lost are the squared singular values that are discarded.
-References: Zhang et al., Accelerating Very Deep Convolutional Networks, 2015 (arXiv:1505.06798), and Denton et al.,
-2014 (arXiv:1404.0736): by channels; Jaderberg et al., 2014 (arXiv:1405.3866), scheme 2: axis by axis; Guo et al.,
+A kernel is (out, in / groups, *size), of one or two axes. In a form it is a batch of matrices (batch, m, n), each
+truncated to its first r singular vectors: left (batch, m, r) becomes the second convolution, right (batch, r, n) the
+first. Without truncation the two equal the original; otherwise the loss is the sum of the discarded squared singular
+values. References: Zhang et al., Accelerating Very Deep Convolutional Networks, 2015 (arXiv:1505.06798), and Denton et
+al., 2014 (arXiv:1404.0736): by channels; Jaderberg et al., 2014 (arXiv:1405.3866), scheme 2: axis by axis; Guo et al.,
 Network Decoupling, 2018 (arXiv:1808.05517): depthwise, then pointwise.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """The kernels of two convolutions in place of one; the axes of its kernel that the first has, the rest are 1."""
+    """The kernels of two convolutions that replace one; the first has the kernel's first `axes`, its others are 1."""
 
     first: Tensor
     second: Tensor
@@ -31,15 +31,15 @@ class Pair:
 
 
 class Form(ABC):
-    """One way, of kernels whose shape is (out, in / groups, *size)."""
+    """A way to split kernels of shape (out, in / groups, *size)."""
 
     def fits(self, size: Sequence[int]) -> bool:
-        """Whether a kernel of this size has this form, and no simpler one that is the same."""
+        """Return whether a kernel of this size has this form and no simpler form is the same."""
         return True
 
     @abstractmethod
     def describe(self, rank: int) -> str:
-        """Say what a cut to the first r singular vectors is."""
+        """Describe a cut to the first r singular vectors."""
 
     @abstractmethod
     def matrices(self, kernel: Tensor, groups: int) -> Tensor:
@@ -52,9 +52,9 @@ class Form(ABC):
 
 @dataclass(frozen=True)
 class Split(Form):
-    """The first convolution has the kernel's axes up to one, to r channels a group; the second has the others."""
+    """A first convolution with the kernel's first axes and r channels per group, and a second with the other axes."""
 
-    axis: int | None  # the first that the second convolution has; None: it is 1 x 1
+    axis: int | None  # first axis of the second convolution; None: that is 1 x 1
 
     def describe(self, rank: int) -> str:
         return f"rank {rank}, {'by channels' if self.axis is None else 'axis by axis'}"
@@ -81,14 +81,14 @@ class Split(Form):
         )
 
     def _sizes(self, size: Sequence[int]) -> tuple[int, int]:
-        """Return how many positions of the kernel the first and the second convolution see."""
+        """Return the number of kernel positions of the first and of the second convolution."""
         axes = len(size) if self.axis is None else self.axis
         return prod(size[:axes]), prod(size[axes:])
 
 
 @dataclass(frozen=True)
 class Separable(Form):
-    """The first convolution is depthwise, r kernels a channel; the second, 1 x 1, mixes the channels."""
+    """A depthwise convolution with r kernels per channel, and a 1 x 1 convolution that mixes the channels."""
 
     def describe(self, rank: int) -> str:
         return f"multiplier {rank}"
@@ -96,7 +96,7 @@ class Separable(Form):
     def matrices(self, kernel: Tensor, groups: int) -> Tensor:
         outputs, inputs, *size = kernel.shape
         split = kernel.reshape(groups, outputs // groups, inputs, prod(size)).transpose(1, 2)
-        return split.reshape(groups * inputs, outputs // groups, prod(size))  # one a channel that comes in
+        return split.reshape(groups * inputs, outputs // groups, prod(size))  # one matrix per input channel
 
     def pair(self, left: Tensor, right: Tensor, shape: Sequence[int], groups: int) -> Pair:
         outputs, inputs, *size = shape

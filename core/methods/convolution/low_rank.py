@@ -1,9 +1,9 @@
-"""Low-rank convolutions: each becomes one to fewer channels and one back, by its kernel's singular vectors.
+"""Low-rank convolutions: each becomes one to fewer channels and one back, from its kernel's singular vectors.
 
 References: Zhang et al., Accelerating Very Deep Convolutional Networks for Classification and Detection, 2015
-(arXiv:1505.06798), but closest to the kernel and not to its outputs, so that no data is read: a k x k
-convolution to r channels, then 1 x 1; Denton et al., 2014 (arXiv:1404.0736). Jaderberg et al., 2014 (arXiv:1405.3866),
-scheme 2: k x 1 to r channels, then 1 x k. Of the two each convolution gets the one that loses less at its size.
+(arXiv:1505.06798), and Denton et al., 2014 (arXiv:1404.0736): a k x k convolution to r channels, then 1 x 1; here
+closest to the kernel and not to its outputs, so that it needs no data. Jaderberg et al., 2014 (arXiv:1405.3866), scheme
+2: k x 1 to r channels, then 1 x k. Each convolution gets the form that loses less at its size.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class ConvLowRank(ConvMethod):
         url="https://arxiv.org/abs/1505.06798",
         part="its low-rank form, of the kernels instead of the responses",
     )
-    summary = "Replaces each convolution by one to fewer channels and one back, closest to its kernel; reads no data."
+    summary = "Replaces each convolution by one to fewer channels and one back, closest to its kernel; uses no data."
     idea = (
-        "The kernel of a convolution is a matrix, of outputs by inputs and positions, that is close to one of low "
-        "rank. Its first singular vectors make a convolution to few channels and a 1 x 1 one from these, or one along "
-        "each axis where that loses less."
+        "The kernel of a convolution, laid out as a matrix of outputs by inputs and positions, is close to low "
+        "rank. Its first singular vectors give a convolution to few channels and a 1 x 1 convolution back. Two "
+        "convolutions, one along each axis, replace it where they lose less."
     )
     formulas = (
         r"W_{o,(i,x,y)} \approx \sum_{n=1}^{k} U_{o,n}\, \sigma_n\, V_{n,(i,x,y)}",
@@ -37,7 +37,7 @@ class ConvLowRank(ConvMethod):
         "W": "kernel of a convolution, laid out as a matrix",
         r"o,\ i": "an output and an input channel",
         r"x,\ y": "a position in the kernel",
-        r"U_n,\ \sigma_n,\ V_n": "the singular vectors and values, largest first",
+        r"U_n,\ \sigma_n,\ V_n": "singular vectors and values, largest first",
     }
     colour = 1
     forms = (Split(None), Split(1))

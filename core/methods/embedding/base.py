@@ -1,6 +1,6 @@
-"""What methods share that keep the table of embeddings in factors: how many times smaller as the amount, and the head.
+"""Base of methods that store the embedding in factors; their amount is a compression factor.
 
-What is asked for is of the table as it is, and of that alone; what the whole model saves is counted on it.
+The factor counts the embedding table alone. The savings of the whole model are counted on the model.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 class EmbeddingParameters(MethodParameters):
     head: Literal["rebuilt", "explicit"] = Field(
-        title="A head that shares the table",
+        title="Tied head",
         default="rebuilt",
-        description="What becomes of a head that shares the table: its weights are rebuilt of the same factors when "
-        "they are needed; or it keeps the whole table for itself, explicit, which saves nothing in all, as the factors "
-        "come on top. A head with weights of its own stays as it is.",
+        description="How a head that shares the embedding table is stored. rebuilt: its weights are rebuilt from "
+        "the factors when needed. explicit: it keeps the whole table, so the model saves nothing. An untied head "
+        "stays unchanged.",
     )
 
 
 class EmbeddingMethod(Method):
-    """Keeps the embedding in factors. Subclasses override `factored`."""
+    """A method that stores the embedding in factors. Subclasses override `factored`."""
 
     family = "embedding"
     ratio_kind = "embedding"
@@ -45,13 +45,13 @@ class EmbeddingMethod(Method):
     def factored(
         self, table: Tensor, factor: float, progress: Callable[[int, int], None]
     ) -> tuple[FactoredEmbedding, str]:
-        """Return the embedding of factors in place of a table (tokens, width) fp32, and what they are in words.
+        """Return the factored embedding of a table (tokens, width), fp32, and a description of its factors.
 
-        It has at most as many numbers as the table over `factor`. `progress` hears how much of all is done. Raises
-        `UserError` where there is none that small, or not of the shape that the parameters say.
+        It has at most as many numbers as the table over `factor`. `progress` receives the finished and the total rows.
+        Raises `UserError` if no factors are that small, or none with the parameters' shape.
         """
         raise NotImplementedError
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """The table in fp32, its factors and what makes them."""
+        """Count the table in fp32, its factors and a workspace."""
         return 3 * 4 * shape.vocabulary * shape.hidden

@@ -1,6 +1,6 @@
-"""Low-rank embedding: the whole table as the product of two thin matrices, what trains of single rows are told beside.
+"""Low-rank embedding: the whole table as the product of two thin matrices, a baseline for tensor trains of single rows.
 
-References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all tables of a rank it is the closest.
+References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all tables of a rank, it is the closest.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ class EmbeddingLowRank(EmbeddingMethod):
         year=1936,
         url="https://doi.org/10.1007/BF02288367",
     )
-    summary = "Keeps the table of embeddings as the product of two thin matrices; reads no text."
+    summary = "Stores the embedding table as the product of two thin matrices; uses no data."
     idea = (
-        "The vectors of all tokens lie close to a space of fewer dimensions, and singular vectors find the one that is "
-        "closest to them. A token keeps its coordinates there, and all share the matrix that leads back."
+        "The vectors of all tokens are close to a space of fewer dimensions, and singular vectors find the "
+        "closest one. Each token stores its coordinates in that space. All tokens share the matrix that maps them "
+        "back."
     )
     formulas = (
         r"E \approx A B, \qquad A = E\, V_k, \quad B = V_k^\top",
         r"k = \left\lfloor \frac{n m}{f\,(n + m)} \right\rfloor",
     )
     symbols = {
-        "E": "table of embeddings, a row a token",
+        "E": "embedding table, one row per token",
         r"A,\ B": "the two thin matrices",
-        "k": "rank, the columns of A and the rows of B",
+        "k": "rank: the columns of A and the rows of B",
         "V_k": "the first k right singular vectors of the table",
-        r"n,\ m": "tokens, and width of the table",
-        "f": "factor that is asked for",
+        r"n,\ m": "number of tokens, and width of the table",
+        "f": "requested compression factor",
     }
     colour = 6
     dash = "dash"
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """A Gram matrix of the table, its eigenvectors, and the product with them."""
+        """Count a Gram matrix of the table, its eigenvectors, and the product with them."""
         return 4.0 * shape.vocabulary * shape.hidden**2 + 20 * shape.hidden**3
 
     def factored(
@@ -65,7 +66,7 @@ class EmbeddingLowRank(EmbeddingMethod):
         tokens, width = table.shape
         rank = int(tokens * width / factor / (tokens + width))
         if not rank:
-            raise UserError(f"{self.label}: nothing would be left of the embedding; ask for a smaller factor.")
+            raise UserError(f"{self.label}: a factor of {factor:g} leaves no rank; choose a smaller factor.")
         with torch.device("meta"):
             found = LowRankEmbedding(tokens, width, rank)
         gram = table.new_zeros(width, width, dtype=torch.float64)

@@ -1,10 +1,10 @@
-"""Tensor train: every token's embedding by itself as a chain of small cores.
+"""Tensor train: each token's embedding as a chain of small cores of its own.
 
 References: Xu et al., TensorGPT, 2023 (arXiv:2307.00526); Xu et al., TensorSLM: Energy-efficient Embedding Compression
-of Sub-billion Parameter Language Models on Low-end Devices, 2025 (arXiv:2506.13514). As no token's cores depend on
-another's, entries of the vocabulary can come and go. The papers fill a row up to a power of 2 and fold it to sizes of
-2; here such shapes are among others, and what is closest on a sample of rows is taken. The second paper's energy is
-that of its device, which is not measured here.
+of Sub-billion Parameter Language Models on Low-end Devices, 2025 (arXiv:2506.13514). No token's cores depend on
+another's, so the vocabulary can grow and shrink. The papers pad a row to a power of 2 and fold it to sizes of 2. Here
+such shapes compete with others, and the closest on a sample of rows wins. The second paper's energy on its device is
+not measured here.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-CHUNK = 4096  # rows that are decomposed at once
-SAMPLE = 256  # rows on which shapes are compared
-DECOMPOSITION = 130  # operations of a train, over its row's entries and the square root of their number
+CHUNK = 4096  # rows per decomposition
+SAMPLE = 256  # rows that compare shapes
+DECOMPOSITION = 130  # operations of a train, divided by width^1.5
 
 
 class TensorTrainParameters(EmbeddingParameters):
@@ -37,15 +37,15 @@ class TensorTrainParameters(EmbeddingParameters):
         title="Shape of a row",
         default=None,
         max_length=100,
-        description="What a row is folded to, such as 8x8x9: sizes whose product is the width of the embedding, or "
-        "larger, as rows are filled up with zeros; the one that is closest on a sample of rows if not given.",
+        description="Sizes that each row is folded to, such as 8x8x9. Their product is at least the width of the "
+        "embedding; zeros pad the row. If not given: the closest on a sample of rows.",
     )
     rank: int | None = Field(
         title="Highest rank",
         default=None,
         ge=1,
         le=4096,
-        description="The highest rank between two cores; the highest that the factor allows if not given.",
+        description="Highest rank between two cores. If not given: the highest that the factor allows.",
     )
 
     @field_validator("shape")
@@ -65,11 +65,11 @@ class TensorTrain(EmbeddingMethod):
         year=2023,
         url="https://arxiv.org/abs/2307.00526",
     )
-    summary = "Keeps the embedding of every token as a chain of small cores, each token's by itself; reads no text."
+    summary = "Stores each token's embedding as a chain of small cores of its own; uses no data."
     idea = (
-        "A vector folded to a small array can be written as a product of one slice from each of a few small cores, and "
-        "singular vectors find the cores that come closest. No token needs another's, so a vocabulary can grow and "
-        "shrink on a device; the energy that TensorSLM saves on one cannot be measured here."
+        "A vector folded to a small array is close to a product of slices from a few small cores, found by "
+        "singular vectors. Tokens share no cores, so the vocabulary of a device can grow and shrink. The energy "
+        "savings of TensorSLM on such a device are not measured here."
     )
     formulas = (
         r"x_{i_1 \cdots i_N} \approx G_1[i_1]\, G_2[i_2] \cdots G_N[i_N]",
@@ -77,11 +77,11 @@ class TensorTrain(EmbeddingMethod):
     )
     symbols = {
         "x": "embedding of a token, folded to an array",
-        r"k,\ N": "a dimension of the array, and how many there are",
-        r"i_k,\ I_k": "an index along a dimension, and how many there are",
-        "G_k[i_k]": "a slice of a core of the token, a matrix",
-        r"r_{k-1},\ r_k": "rows and columns of that matrix, the ranks, of which the first and the last are 1",
-        "P": "numbers that a token keeps",
+        r"k,\ N": "a dimension of the array, and the number of dimensions",
+        r"i_k,\ I_k": "an index along a dimension, and its size",
+        "G_k[i_k]": "a slice of the token's core k, a matrix",
+        r"r_{k-1},\ r_k": "ranks: rows and columns of that matrix; the first and the last are 1",
+        "P": "numbers stored per token",
     }
     colour = 5
     parameters: TensorTrainParameters
@@ -99,7 +99,7 @@ class TensorTrain(EmbeddingMethod):
         from core.models.modeling_slimscope import TensorTrainEmbedding
 
         tokens, width = table.shape
-        shape, cap = self._chosen(table, width / factor)
+        shape, cap = self._choose_shape(table, width / factor)
         own = ranks(shape, cap)
         with torch.device("meta"):
             found = TensorTrainEmbedding(tokens, width, shape, own)
@@ -111,38 +111,38 @@ class TensorTrain(EmbeddingMethod):
         found.cores = torch.nn.Parameter(cores)
         return found, f"{written(shape)} of ranks {', '.join(map(str, own[1:-1]))}, {cores.shape[1]} numbers a token"
 
-    def _chosen(self, table: Tensor, most: float) -> tuple[Shape, int]:
-        """Return the shape and the cap, of at most so many numbers a token, whose trains are closest to a table's rows.
+    def _choose_shape(self, table: Tensor, most: float) -> tuple[Shape, int]:
+        """Return the shape and the cap, of at most `most` numbers per token, whose trains are closest to the rows.
 
-        What the parameters say is taken; what they leave open is tried on rows evenly spread over the vocabulary.
+        Given parameters are fixed; the others are tried on rows spread evenly over the vocabulary.
         """
         shapes, cap = self._shapes(width := table.shape[1]) or list(candidates(width)), self.parameters.rank
         caps = {shape: cap or highest_cap(shape, most) for shape in shapes}
         fitting = {shape: own for shape, own in caps.items() if own and numbers(shape, own) <= most}
         if not fitting:
             least = min(numbers(shape, cap or 1) for shape in shapes)
-            free = ", or leave shape and rank out" if self.parameters.shape or cap else ""
+            free = " or remove shape and rank" if self.parameters.shape or cap else ""
             raise UserError(
-                f"{self.label}: at most {most:.4g} numbers a token are asked for, and the fewest that it can have so "
-                f"are {least}; ask for a smaller factor{free}."
+                f"{self.label}: the factor allows {most:.4g} numbers per token, but at least {least} are needed. "
+                f"Choose a smaller factor{free}."
             )
         sample = table[:: max(1, len(table) // SAMPLE)][:SAMPLE]
-        return min(fitting.items(), key=lambda one: _missed(sample, *one))
+        return min(fitting.items(), key=lambda one: _squared_error(sample, *one))
 
     def _shapes(self, width: int) -> list[Shape] | None:
-        """Return the shape that is asked for; None where that is left open."""
+        """Return the shape in the parameters; None if it is not given."""
         if self.parameters.shape is None:
             return None
         shape = parse_shape(self.parameters.shape)
         if math.prod(shape) < width:
             raise UserError(
-                f"{self.label}: a row of {width} numbers does not fit into the shape {self.parameters.shape}, which "
-                f"has {math.prod(shape)}; give sizes whose product is at least {width}."
+                f"{self.label}: the shape {self.parameters.shape} has {math.prod(shape)} entries, fewer than the "
+                f"{width} numbers of a row. Give sizes whose product is at least {width}."
             )
         return [shape]
 
 
-def _missed(rows: Tensor, shape: Shape, cap: int) -> float:
+def _squared_error(rows: Tensor, shape: Shape, cap: int) -> float:
     """Return the squared error of rows (n, width) as trains."""
     from core.methods.embedding.trains import train_cores
     from core.models.modeling_slimscope import TensorTrainEmbedding

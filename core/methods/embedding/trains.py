@@ -1,8 +1,8 @@
 """Rows as tensor trains, many at once: TT-SVD, Oseledets, Tensor-Train Decomposition, 2011 (doi:10.1137/090752286).
 
-Algorithm 1, with the left singular vectors found as eigenvectors of the small Gram matrix: of tens of thousands of
-small matrices that is several times faster. They are orthonormal however exact they are, and where no rank is cut none
-are needed, so that a train of full ranks gives its row back.
+Algorithm 1, with the left singular vectors computed as eigenvectors of the small Gram matrix. For tens of thousands of
+small matrices, that is several times faster. The vectors are orthonormal, however exact they are. Where no rank is cut,
+none are needed, so a train of full ranks gives its row back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.methods.embedding.shapes import Shape
 def train_cores(rows: Tensor, shape: Shape, ranks: Shape) -> Tensor:
     """Return the cores (rows, P) of rows (rows, width), each core as (r_k, I_k, r_(k-1)), in the rows' dtype.
 
-    A row is folded with its first index the fastest, and filled up with zeros where the shape is larger.
+    A row is folded with its first index the fastest, and padded with zeros if the shape is larger.
     """
     count = len(rows)
     carry = pad(rows, (0, math.prod(shape) - rows.shape[1]))[:, None]  # (rows, r_(k-1), I_k ... I_N)
@@ -33,7 +33,7 @@ def train_cores(rows: Tensor, shape: Shape, ranks: Shape) -> Tensor:
 
 
 def _split(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return left (n, rows, rank), orthonormal columns, and right (n, rank, columns) whose product is closest."""
+    """Return left (n, rows, rank), with orthonormal columns, and right (n, rank, columns): the closest product."""
     count, rows, columns = matrix.shape
     if rank == rows:
         return torch.eye(rows).to(matrix).expand(count, -1, -1).contiguous(), matrix

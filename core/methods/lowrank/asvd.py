@@ -1,8 +1,8 @@
-"""ASVD: the SVD of each matrix with its inputs scaled by how large they are.
+"""ASVD: the SVD of each matrix after scaling its inputs by their size.
 
-References: Yuan et al., ASVD: Activation-aware Singular Value Decomposition for Compressing Large Language Models,
-2023 (arXiv:2312.05821), section 3.2: S = diag(mean |x_j|)^alpha. The paper searches each matrix' rank by the perplexity
-of the whole model; here ranks are uniform, or allotted by the loss that the singular values tell.
+References: Yuan et al., ASVD: Activation-aware Singular Value Decomposition for Compressing Large Language Models, 2023
+(arXiv:2312.05821), section 3.2: S = diag(mean |x_j|)^alpha. The paper searches the rank of each matrix by the
+perplexity of the whole model. Here ranks are uniform, or allocated by the loss that the singular values imply.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 class ASVDParameters(WalkerParameters, LowRankParameters):
     alpha: float = Field(
-        title="Power of the inputs",
+        title="Exponent of the input scale",
         default=0.5,
         ge=0,
         le=2,
-        description="Power of the inputs' mean absolute value; 0 is the plain SVD.",
+        description="Exponent of the inputs' mean absolute values; 0 gives the plain SVD.",
     )
 
 
@@ -41,11 +41,11 @@ class ASVD(LowRank):
         url="https://arxiv.org/abs/2312.05821",
         part="section 3.2",
     )
-    summary = "Replaces each matrix by two thin ones, closest where its inputs are large."
+    summary = "Replaces each matrix by two thin ones, most accurate where its inputs are large."
     idea = (
-        "Some inputs are much larger than others, so an error in their columns costs more. The weights are scaled by "
-        "their inputs' mean absolute values before the decomposition, and the scale is taken out of the right factor "
-        "again."
+        "Some inputs are much larger than others, so an error in their columns costs more. ASVD scales each "
+        "column by a power of its input's mean absolute value before the decomposition. It removes the scale from "
+        "the right factor afterwards."
     )
     formulas = (
         r"W' = [\,W D\,]_k\, D^{-1}",
@@ -53,7 +53,7 @@ class ASVD(LowRank):
     )
     symbols = {
         r"[\,\cdot\,]_k": "closest matrix of rank k",
-        "D": "scale of the inputs, on a diagonal",
+        "D": "scales of the inputs, on a diagonal",
         r"\alpha": "the parameter alpha",
     }
     colour = 3

@@ -1,4 +1,4 @@
-"""What low-rank methods share: ranks planned over all matrices, each then replaced by its two factors."""
+"""Base of low-rank methods: they plan ranks over all matrices and replace each matrix by two factors."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-DECOMPOSITION = 20  # operations of decomposing a matrix, over its size times its smaller side
+DECOMPOSITION = 20  # operations of an SVD, divided by the matrix size times its smaller side
 
 
 class LowRankParameters(MethodParameters):
     ranks: Literal["uniform", "global"] = Field(
         title="Ranks of the matrices",
         default="uniform",
-        description="Whether every matrix loses the same share of its weights, or those that lose least by it lose "
-        "more and some stay whole.",
+        description="uniform: every matrix loses the same share of its weights. global: ranks with the smallest "
+        "total error; some matrices stay whole.",
     )
 
 
 class LowRank(LinearMethod):
-    """Subclasses say in `scale` how the inputs of a linear are weighed."""
+    """A low-rank method; subclasses define in `scale` how to weight the inputs of a linear."""
 
     family = "low rank"
     ratio_kind = "parameters"
@@ -41,11 +41,11 @@ class LowRank(LinearMethod):
     Parameters = LowRankParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """A singular value decomposition of each linear comes on top."""
+        """Add a singular value decomposition of each linear."""
         return super().cost(shape, text) + DECOMPOSITION * shape.block_weights * shape.hidden
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
-        """Return the scale of the inputs, (in,) or (in, in) lower triangular, None for 1; and a note."""
+        """Return the scale of the inputs, (in,) or lower triangular (in, in), None for 1; and a note."""
         raise NotImplementedError
 
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:

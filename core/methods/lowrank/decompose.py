@@ -1,8 +1,8 @@
-"""A matrix as the product of two thin ones, closest to it where its inputs are weighed.
+"""A weight as the product of two thin matrices, closest to it under weighted inputs.
 
-With `scale` S (in,), or (in, in) lower triangular, the SVD is that of W S, and S^-1 is taken out of the right factor
-again: of all products of this rank it has the smallest |(W - W') S|, whose square is the sum of the discarded squared
-singular values. Where S S^T is the Gram matrix of the inputs X, that is |(W - W') X|: the linear's output error.
+With `scale` S, (in,) or lower triangular (in, in), the SVD is that of W S, and the right factor is multiplied by S^-1.
+Of all products of this rank, this one has the smallest |(W - W') S|. Its square is the sum of the discarded squared
+singular values. If S S^T is the Gram matrix of the inputs X, it is |(W - W') X|, the linear's output error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-TINY = 1e-4  # stands for the scale of an input that is always zero
+TINY = 1e-4  # replaces the scale of an input that is always zero
 
 
 def spectrum(weight: Tensor, scale: Tensor | None) -> Tensor:
@@ -19,7 +19,7 @@ def spectrum(weight: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def truncate(weight: Tensor, scale: Tensor | None, rank: int) -> tuple[Tensor, Tensor]:
-    """Return (left (out, rank), right (rank, in)) whose product is closest to `weight` (out, in) under `scale`."""
+    """Return left (out, rank) and right (rank, in), whose product is closest to `weight` (out, in) under `scale`."""
     u, s, v = torch.linalg.svd(_scaled(weight, scale), full_matrices=False)
     root = s[:rank].sqrt()
     right = root[:, None] * v[:rank]  # (rank, in)
@@ -31,7 +31,7 @@ def truncate(weight: Tensor, scale: Tensor | None, rank: int) -> tuple[Tensor, T
 
 
 def nonzero(scale: Tensor) -> Tensor:
-    """Return a scale (in,) that can be divided by."""
+    """Return a scale (in,) without zeros, to divide by."""
     return torch.where(scale > 0, scale, TINY)
 
 

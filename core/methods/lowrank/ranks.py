@@ -1,8 +1,8 @@
-"""Which rank each matrix gets, so that the asked share of all their weights goes.
+"""The rank of each matrix, so that the requested share of all their weights is removed.
 
-Two factors of rank r of a matrix (m, n) hold r (m + n) weights: fewer than the matrix below r = m n / (m + n). The
-ranks follow from each matrix's own shape, so that narrow k and v of grouped heads get theirs.
-Reference: Wang et al., SVD-LLM, 2024 (arXiv:2403.07378), section 3; the global allocation is this project's.
+Two factors of rank r of a matrix (m, n) have r (m + n) weights, fewer than the matrix if r < m n / (m + n). Ranks
+follow from the shape of each matrix, so the narrow k and v of grouped heads get ranks of their own. Reference: Wang et
+al., SVD-LLM, 2024 (arXiv:2403.07378), section 3; the global allocation is this project's own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STEPS = 100  # of the bisection over the price of a weight
 
 
 def uniform_ranks(shapes: Shapes, ratio: float) -> Ranks:
-    """Return ranks that take a share `ratio` of every matrix; what rounding leaves over goes to the next one."""
+    """Return ranks that remove the share `ratio` of every matrix; rounding remainders carry over to the next one."""
     if not ratio:
         return dict.fromkeys(shapes)
     ranks: Ranks = {}
@@ -32,17 +32,17 @@ def uniform_ranks(shapes: Shapes, ratio: float) -> Ranks:
 
 
 def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) -> Ranks:
-    """Return the ranks that lose least in all, a matrix's loss being its relative squared error.
+    """Return the ranks with the least total loss; a matrix's loss is its relative squared error.
 
-    `spectra` are squared singular values, largest first. A weight has one price for all matrices: at each, a matrix
-    takes the rank (or stays whole) that costs it least in loss and weights; the price is the lowest at which all fit,
-    and what is left of the budget goes where it helps most.
+    `spectra` are squared singular values, largest first. All matrices pay one price per weight: each takes the rank, or
+    stays whole, at the least sum of loss and price. The price is the lowest that meets the budget. Weights left over go
+    where they lower the loss most.
     """
     if not ratio:
         return dict.fromkeys(shapes)
     choices = [Choices.of(shapes[name], spectra[name]) for name in shapes]
     budget = (1 - ratio) * sum(m * n for m, n in shapes.values())
-    low, high = 0.0, 1.0  # a weight at price 1 is never worth a loss below 1
+    low, high = 0.0, 1.0  # at price 1, no weight is worth a loss below 1
     for _ in range(STEPS):
         price = (low + high) / 2
         if sum(choice.weights[choice.best(price)] for choice in choices) > budget:
@@ -56,17 +56,17 @@ def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) ->
 
 @dataclass(frozen=True)
 class Choices:
-    """What a matrix, or a convolution, may become, the smallest first and last, whole."""
+    """Sizes of a matrix or a convolution to choose from, the smallest first and the whole last."""
 
     weights: Tensor  # (choices,)
-    losses: Tensor  # (choices,) share of its squared output that is lost
+    losses: Tensor  # (choices,) lost share of its squared output
 
     @classmethod
     def of(cls, shape: tuple[int, int], values: Tensor) -> Choices:
-        """Return those of a matrix: rank 1 to the highest that saves weights, and whole."""
+        """Return the choices of a matrix: rank 1 to the highest that saves weights, then the whole."""
         m, n = shape
         ranks = torch.arange(1, _highest(m, n) + 1)
-        tail = values.double().flip(0).cumsum(0).flip(0)  # (k,) what ranks 0, 1, ... lose
+        tail = values.double().flip(0).cumsum(0).flip(0)  # (k,) loss of the ranks 0, 1, ...
         losses = (tail[ranks] / tail[0].clamp_min(1e-300)).cpu()
         return cls(
             torch.cat([ranks * (m + n), torch.tensor([m * n])]).double(),
@@ -81,7 +81,7 @@ class Choices:
 
 
 def spend(choices: list[Choices], picked: list[int], left: float) -> None:
-    """Raise ranks in place, each time where a weight lowers the loss most, while the weights left allow it."""
+    """Raise ranks in place within the budget `left`, each time where a weight lowers the loss most."""
     while True:
         gains = [
             ((c.losses[p] - c.losses[p + 1]) / step, index, step)
@@ -96,5 +96,5 @@ def spend(choices: list[Choices], picked: list[int], left: float) -> None:
 
 
 def _highest(m: int, n: int) -> int:
-    """Return the highest rank whose factors hold fewer weights than the matrix, at least 1."""
+    """Return the highest rank, at least 1, whose factors have fewer weights than the matrix."""
     return max(1, (m * n - 1) // (m + n))

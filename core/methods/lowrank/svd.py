@@ -1,7 +1,7 @@
 """Plain SVD: every matrix becomes the product of its first singular vectors.
 
-References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all matrices of a rank it is the closest to the weight,
-whatever the inputs are; on language models the outputs suffer badly.
+References: Eckart & Young, 1936 (doi:10.1007/BF02288367): of all matrices of a rank, it is the closest to the weight.
+It ignores the inputs, so the outputs of language models suffer badly.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class SVD(LowRank):
         year=1936,
         url="https://doi.org/10.1007/BF02288367",
     )
-    summary = "Replaces each matrix by two thin ones that come closest to its weights; reads no data."
+    summary = "Replaces each matrix by two thin ones, closest to its weights; uses no data."
     idea = (
-        "Of all matrices of a rank the truncated singular value decomposition is the closest to the weights. Each "
-        "matrix becomes the product of two thin ones, whatever its inputs are."
+        "Of all matrices of a given rank, the truncated singular value decomposition is closest to the weights. "
+        "It replaces each matrix by the product of two thin ones and ignores the inputs."
     )
     formulas = (
         r"W' = [\,W\,]_k = U_k\, \Sigma_k\, V_k^\top",

@@ -1,8 +1,8 @@
-"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that truncation loses least output.
+"""SVD-LLM: the SVD of each matrix times a factor of its inputs' Gram matrix, so that truncation loses the least output.
 
 References: Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition for Large Language Model Compression,
-2024 (arXiv:2403.07378), section 3.1. With X X^T = L L^T the squared output error of keeping the first r singular values
-of W L is exactly the sum of the squares of the others.
+2024 (arXiv:2403.07378), section 3.1. With X X^T = L L^T, keeping the first r singular values of W L has a squared
+output error of exactly the sum of the squares of the others.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class SVDLLM(LowRank):
     )
     summary = "Replaces each matrix by the two thin ones that change its outputs least."
     idea = (
-        "Weights times a Cholesky factor of their inputs' Gram matrix have singular values that tell exactly how much "
-        "of the output each one carries. Dropping the smallest changes the layer's outputs on the calibration text as "
-        "little as any product of that rank can."
+        "SVD-LLM multiplies the weights by a Cholesky factor of their inputs' Gram matrix before the "
+        "decomposition. Each singular value is then exactly the output error of dropping it. Dropping the "
+        "smallest ones changes the layer's outputs on the calibration data as little as any product of that rank "
+        "can."
     )
     formulas = (
         r"W' = [\,W L\,]_k\, L^{-1}, \qquad L L^\top = X X^\top",
@@ -45,7 +46,7 @@ class SVDLLM(LowRank):
     )
     symbols = {
         r"[\,\cdot\,]_k": "closest matrix of rank k",
-        "L": "lower triangular factor of the inputs' Gram matrix",
+        "L": "Cholesky factor of the inputs' Gram matrix, lower triangular",
         r"\sigma_n": "singular values of W L, largest first",
     }
     colour = 4

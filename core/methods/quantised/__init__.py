@@ -1,1 +1,1 @@
-"""Methods that keep weights as whole numbers of a few bits and a scale."""
+"""Methods that store weights as integers of a few bits and a scale."""

@@ -1,8 +1,8 @@
-"""How many bits each linear gets where only their mean is asked for.
+"""Bits of each linear for a requested mean.
 
-Every linear's loss at each width is known. Steps to more bits are taken in the order of the loss that they save a bit
-of the model, as long as the mean allows: greedy on the lower convex hull of each linear's losses (Shoham & Gersho,
-Efficient bit allocation for an arbitrary set of quantizers, 1988).
+The loss of every linear at each width is known. Steps to more bits are taken in the order of the loss that they save
+per bit of the model, as long as the mean allows: greedy on the lower convex hull of each linear's losses (Shoham &
+Gersho, Efficient bit allocation for an arbitrary set of quantizers, 1988).
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ def allocate_bits(
 ) -> dict[str, int]:
     """Return the bits of each linear; the mean over weights is at most `mean`, and as near as whole linears allow.
 
-    `losses` are those at each of `widths`, ascending, the first of which is less than `mean`; `sizes` are the weights
-    of each linear.
+    Args:
+        losses: Losses of each linear at each of `widths`.
+        sizes: Weights of each linear.
+        widths: Bits in ascending order; the first is less than `mean`.
+        mean: Requested mean of bits per weight.
     """
-    left = (mean - widths[0]) * sum(sizes.values())  # bits of the model yet to be given
+    left = (mean - widths[0]) * sum(sizes.values())  # bits of the model still to assign
     bits = dict.fromkeys(losses, widths[0])
 
     def best_step(name: str) -> tuple[float, str, int] | None:
-        """Return what a linear's best step that can be paid adds to the loss a bit, its name, and the new width."""
+        """Return a linear's best affordable step: its change in loss per bit, the name and the new width."""
         known = dict(zip(widths, losses[name], strict=True))
         now = bits[name]
         steps = [

@@ -1,8 +1,9 @@
-"""AutoRound: whether weights are rounded up or down is learnt from what comes out of their block.
+"""AutoRound: learns from the outputs of a block whether to round each weight up or down.
 
 References: Cheng et al., Optimize Weight Rounding via Signed Gradient Descent for the Quantization of LLMs, 2023
-(arXiv:2309.05516), section 3; the iterations and the rate are those of its repository's light recipe. A block reads
-what the rounded blocks before it give, and is compared with the dense model's; an iteration is on one micro-batch.
+(arXiv:2309.05516), section 3; the iterations and the learning rate are those of its repository's light recipe. A block
+reads the outputs of the rounded blocks before it and is compared with the dense model's block. Each iteration uses one
+micro-batch.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class AutoRoundParameters(ScaleParameters, GroupParameters):
-    iterations: int = Field(default=50, ge=0, le=10_000, description="Steps in each block; 0 rounds to nearest.")
+    iterations: int = Field(default=50, ge=0, le=10_000, description="Steps per block; 0 rounds to nearest.")
     learning_rate: float = Field(
         default=5e-3,
         gt=0,
         le=1,
-        description="How far the first step goes, in steps of the grid; later ones less.",
+        description="Size of the first step, in steps of the grid; later steps shrink to 0.",
     )
 
 
@@ -43,21 +44,21 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
         url="https://arxiv.org/abs/2309.05516",
         part="section 3",
     )
-    summary = "Learns by signs of gradients which weights are rounded up or down, and how far their ranges reach."
+    summary = "Learns by signed gradient descent whether to round each weight up or down, and how wide its range is."
     idea = (
-        "Which of two neighbouring values a weight should be rounded to shows only in what its block gives. Up to half "
-        "a step is added to every weight before rounding, ranges may shrink, and both follow the signs of the "
-        "gradients of the block's error for a few iterations, of which the best is kept."
+        "Which of two neighbouring values suits a weight shows only in the output of its block. AutoRound learns "
+        "an offset of up to half a step for each weight, and a narrower range for each group. Both follow the "
+        "signs of the gradients of the block's error; the best iteration is kept."
     )
     formulas = (
         r"W' = s \, \left\lfloor \tfrac{W}{s} + V \right\rceil, \qquad -\tfrac{1}{2} \le V \le \tfrac{1}{2}",
         r"V \leftarrow V - \eta_n\, \operatorname{sign} \frac{\partial}{\partial V} \lVert f'(X') - f(X) \rVert^2",
     )
     symbols = {
-        "s": "scale of the group, of which the range's shrinkage is learnt alike",
-        "V": "what is added before rounding",
-        r"\eta_n": "length of a step, which falls to 0",
-        "f": "the dense block, and f' the rounded one",
+        "s": "scale of the group; its range is learnt in the same way as V",
+        "V": "learnt offset before rounding",
+        r"\eta_n": "step size, which falls to 0",
+        "f": "the dense block",
         "f'": "the rounded block",
         "X'": "inputs of the block after the rounded blocks before it",
     }
@@ -69,7 +70,7 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
     Parameters = AutoRoundParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Walks for the dense model, the inputs and the losses at first; and iterations, of three forwards each."""
+        """Add passes for the dense outputs, the inputs and the first losses, and three forward passes per iteration."""
         one = text and text.model_copy(update={"windows": 1})
         learning = walking(shape, one, 3 * self.parameters.iterations, self.required_statistics)
         return super().cost(shape, text) + walking(shape, text, 3, self.required_statistics) + learning
@@ -80,17 +81,17 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
 
         how = self.parameters
         inputs = read_inputs(view)
-        made = {
+        rounders = {
             linear.name: LearnedRounding(linear, int(target.bits), self.group(linear.shape[1]), how.symmetric, how.grid)
             for linear in view.linears
         }
         if how.iterations:
-            learn(view, made, how.iterations, how.learning_rate, self.generator())
-        found = {}
+            learn(view, rounders, how.iterations, how.learning_rate, self.generator())
+        rounded = {}
         for linear in view.linears:
             before = linear.weight.float()
-            weight, grid = made[linear.name].settled(before)
-            found[linear.name] = QuantisedLinear(
+            weight, grid = rounders[linear.name].settled(before)
+            rounded[linear.name] = QuantisedLinear(
                 before, Compressed(weight, grid=grid), inputs[linear.name].sample(None)
             )
-        return found
+        return rounded

@@ -1,8 +1,8 @@
-"""AWQ: inputs that are large keep more of their weights' digits, by scales that the model's other weights undo.
+"""AWQ: scales up the weights of large inputs before rounding; other weights of the model undo the scales.
 
 References: Lin et al., AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration, 2023
-(arXiv:2306.00978), section 3.2, and the search for clipped ranges of its repository. Scales are found on the output of
-the rounded blocks before, on some windows; a scale that would change what the block computes is left out.
+(arXiv:2306.00978), section 3.2, and the search for clipped ranges of its repository. Scales are searched on some
+sequences, with the outputs of the rounded blocks before. A scale that would change the block's outputs is omitted.
 """
 
 from __future__ import annotations
@@ -24,25 +24,27 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-UNCLIPPED = ("q", "k", "qkv")  # roles: their products are scores, where few weights matter most
+UNCLIPPED = ("q", "k", "qkv")  # roles whose products are attention scores, where few weights matter most
 
 
 class AWQParameters(GridParameters):
     clip: bool = Field(
         default=True,
-        description="Whether each group's largest weights are cut to where its output changes least, down to a half "
-        "in 10 steps; queries and keys stay.",
+        description="Clip each group's largest weights to where its output changes least, down to a half in 10 "
+        "steps. Queries and keys are not clipped.",
     )
     steps: int = Field(
         default=20,
         ge=1,
         le=100,
-        description="How many powers of the inputs' size are compared, from 0 on, which is rounding to nearest.",
+        description="Number of exponents of the inputs' size to compare, evenly spaced from 0 (round to nearest) "
+        "to below 1.",
     )
     inspected: int = Field(
         default=2,
         ge=1,
-        description="Batches of calibration windows on which they are compared; the inputs' size is that of all.",
+        description="Batches of calibration sequences on which the exponents are compared. The inputs' size is "
+        "measured on all.",
     )
 
 
@@ -56,11 +58,11 @@ class AWQ(SymmetricScales, BlockQuantMethod):
         url="https://arxiv.org/abs/2306.00978",
         part="section 3.2",
     )
-    summary = "Scales up the weights of large inputs before rounding, by what their module's output says."
+    summary = "Scales up the weights of large inputs before rounding, to change the module's output least."
     idea = (
-        "A few weights matter most, those whose inputs are large, and rounding hurts a weight less that is scaled up "
-        "while the scale of its group stays. The columns of large inputs are multiplied by a power of their size, "
-        "which the norm or the layer before undoes, and the power is the one that the module's output changes least by."
+        "Weights with large inputs matter most, and a weight that is scaled up within its group loses less by "
+        "rounding. AWQ multiplies the columns of large inputs by a power of the inputs' size, which the preceding "
+        "norm or layer undoes. It chooses the power that changes the module's output least."
     )
     formulas = (
         r"W' = \mathcal{Q}(W\,\mathrm{diag}(s))",
@@ -71,10 +73,10 @@ class AWQ(SymmetricScales, BlockQuantMethod):
     symbols = {
         r"\mathcal{Q}": "rounding to the grid",
         "s": "scales of the inputs",
-        "a": "mean size of the inputs",
-        r"\alpha": "a power between 0 and 1",
-        "X'": "the inputs once what makes them is divided by the scales",
-        "f": "the module that reads them, attention or FFN",
+        "a": "mean absolute values of the inputs",
+        r"\alpha": "exponent between 0 and 1",
+        "X'": "inputs divided by the scales, through the preceding norm or layer",
+        "f": "the module that reads them, such as attention or the FFN",
     }
     colour = 1
     dash = "longdash"
@@ -82,7 +84,7 @@ class AWQ(SymmetricScales, BlockQuantMethod):
     Parameters = AWQParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Two walks, of which the second gives the next block's inputs, and the search."""
+        """Add two passes, the second for the next block's inputs, and the search."""
         looked = text and text.model_copy(update={"windows": min(text.windows, self.parameters.inspected)})
         return (
             super().cost(shape, text)
@@ -114,7 +116,7 @@ class AWQ(SymmetricScales, BlockQuantMethod):
             best = best_scales(fold, size, judged, nearest, how.steps)
             scales |= {reader.name: best for reader in fold.readers}
             fold.scale(best)
-        found = {}
+        rounded = {}
         for linear in view.linears:
             view.alive()
             sample = inputs[linear.name].sample(scales.get(linear.name))
@@ -124,5 +126,7 @@ class AWQ(SymmetricScales, BlockQuantMethod):
                 weight = clipped(before, sample, self.group(before.shape[1]), nearest)
             grid = grid_of(weight)
             note = None if linear.name in scales else "not scaled"
-            found[linear.name] = QuantisedLinear(before, Compressed(grid.nearest(weight), grid=grid, note=note), sample)
-        return found
+            rounded[linear.name] = QuantisedLinear(
+                before, Compressed(grid.nearest(weight), grid=grid, note=note), sample
+            )
+        return rounded

@@ -1,4 +1,4 @@
-"""What methods share that round weights to a few bits: bits as the amount, groups of inputs with a scale each."""
+"""Base of methods that round weights to a few bits: the amount is bits, and each group of inputs has a scale."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class GroupParameters(MethodParameters):
 class GridParameters(ScaleParameters, GroupParameters):
     clip: bool = Field(
         default=False,
-        description="Whether each group's range is narrowed to where its rounding errors are smallest, in 80 steps.",
+        description="Narrow each group's range to the one with the smallest rounding error, in 80 steps.",
     )
 
 
 class QuantisedMethod(LinearMethod):
-    """Rounds the weights of each linear. The amount is bits a weight, without scales and zeros."""
+    """A method that rounds the weights of each linear; the amount is bits per weight without scales and zero points."""
 
     family = "quantisation"
     ratio_kind = "bits"
     bit_choices = BITS
     preserves: ClassVar[Keeps] = "all"
     marker = "hexagon"
-    float_zero_point: ClassVar[bool] = False  # of its groups: any number, or only whole ones
+    float_zero_point: ClassVar[bool] = False  # whether zero points are real numbers instead of integers
     parameters: GroupParameters
     Parameters = GroupParameters
 
@@ -49,10 +49,10 @@ class QuantisedMethod(LinearMethod):
         return self.modifies
 
     def group(self, inputs: int) -> int:
-        """Return how many inputs share a scale."""
+        """Return the number of inputs that share a scale."""
         return self.parameters.group_size or inputs
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raise `UserError` where the groups do not divide a linear's inputs."""
+        """Raise `UserError` if the groups do not divide a linear's inputs."""
         check_groups(linears, self.parameters.group_size)
         return {}

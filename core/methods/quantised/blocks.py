@@ -1,4 +1,4 @@
-"""Methods that round the linears of a block together, as they look at what comes out of several of them."""
+"""Methods that round the linears of a block together, since they compare outputs of several of them."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BlockView:
-    """One block of the model, and what it makes of the calibration text."""
+    """One block of the model, with its outputs on the calibration data."""
 
     name: str  # such as model.layers.0
     module: nn.Module
     linears: Sequence[Linear]
-    parts: int  # micro-batches of windows
-    run: Callable[[int], Tensor]  # the block's output (windows, tokens, hidden) on a micro-batch, as its weights are
-    dense: Sequence[Tensor]  # that of the dense model, a micro-batch each, for a method that `follows_dense`
-    alive: Callable[[], None]  # to be called now and then in what takes long; raises where the run is to stop
+    parts: int  # number of micro-batches
+    run: Callable[[int], Tensor]  # output (windows, tokens, hidden) on a micro-batch with the current weights
+    dense: Sequence[Tensor]  # the dense block's outputs by micro-batch, for a method that `follows_dense`
+    alive: Callable[[], None]  # to call now and then in long loops; raises if the run must stop
 
 
 @dataclass(frozen=True)
 class QuantisedLinear:
-    """A linear of a block after a method: what it was rounded from, to what, and inputs that it is judged on."""
+    """A linear of a block after a method: the weight before, the result, and inputs that measure its error."""
 
-    before: Tensor  # (out, in) fp32, of the same function of its inputs as the dense weight was
+    before: Tensor  # (out, in) fp32, the same function of its inputs as the dense weight
     after: Compressed
     sample: Tensor  # (tokens, in)
 
 
 class BlockQuantMethod(QuantisedMethod):
-    """Rounds all linears of a block, block after block, each on the output of the rounded blocks before it."""
+    """A method that rounds all linears of a block together, on the outputs of the rounded blocks before it."""
 
-    selects_layers: ClassVar[bool] = False  # what a block computes is changed as a whole
-    follows_dense: ClassVar[bool] = False  # whether it compares with what comes out of the dense model's block
+    selects_layers: ClassVar[bool] = False  # the block changes as a whole
+    follows_dense: ClassVar[bool] = False  # whether it compares with the dense block's outputs
     data_requirement = "calibration"
 
     def round_block(self, view: BlockView, target: Target) -> dict[str, QuantisedLinear]:
-        """Return what becomes of each linear, by name. Other weights of the block may be changed in place."""
+        """Return each rounded linear by name; may change other weights of the block in place."""
         raise NotImplementedError

@@ -1,9 +1,9 @@
-"""GPTQ: round column by column and let the columns that are not rounded yet make up for it.
+"""GPTQ: rounds column by column and updates the columns that are not rounded yet to compensate.
 
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
-(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded.
-Group-aware order: groups stay whole, ordered by the largest diagonal entry of the Hessian in each, and inside each its
-columns by theirs. Where only a mean of bits is asked for, it is `core.methods.quantised.mixed`.
+(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded. Group-aware order:
+groups stay whole, ordered by their largest diagonal entry of the Hessian; so are the columns inside each group. For a
+requested mean of bits, see `core.methods.quantised.mixed`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ class GPTQParameters(GridParameters, WalkerParameters):
         default=0.01,
         gt=0,
         le=10,
-        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
+        description="Share of the Hessian's mean diagonal that is added to its diagonal.",
     )
     order: Literal["static", "groups", "none"] = Field(
         default="static",
-        description="Which columns are rounded first: those with the largest inputs, on grids of the weights as they "
-        "were (act-order, static groups); whole groups by their largest inputs (group-aware); or as they stand.",
+        description="Order of rounding. static: columns with the largest inputs first, on grids of the original "
+        "weights (act-order, static groups). groups: whole groups by their largest input (group-aware). none: "
+        "from left to right.",
     )
     statistics: Literal["current", "block"] = Field(
         default="current",
-        description="Whether a group's grid is that of its weights as the sweep reaches them, or as they were at the "
-        "start of their block of 128 columns, as in the reference.",
+        description="When a group's grid is computed. current: as the sweep reaches the group. block: at the "
+        "start of its block of 128 columns, as in the reference code.",
     )
 
 
@@ -59,11 +60,13 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         url="https://arxiv.org/abs/2210.17323",
         part="algorithm 1",
     )
-    summary = "Rounds column by column and updates the remaining weights with the inverse Hessian of the layer's input."
+    summary = (
+        "Rounds column by column and updates the remaining weights with the inverse Hessian of the layer's inputs."
+    )
     idea = (
-        "Rounding every weight to its nearest value by itself ignores that errors add up in a layer's output. The "
-        "columns are rounded from left to right, and the weights to the right of each make up for what its rounding "
-        "changed, as the inverse Hessian of the layer's inputs tells."
+        "Rounding each weight to its nearest value ignores that errors add up in a layer's output. GPTQ rounds "
+        "one column after another. It then updates the columns not yet rounded with the inverse Hessian of the "
+        "layer's inputs, to restore the output."
     )
     formulas = (
         r"W'_{ij} = s \, \left\lfloor \tfrac{W_{ij}}{s} \right\rceil",
@@ -74,7 +77,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         "s": "scale of the group",
         "U": "upper triangular factor of the inverse Hessian",
         "H": "Hessian of the layer's output error, up to a factor",
-        r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
+        r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
     mixed_precision = True
     data_requirement = "calibration"
@@ -91,7 +94,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         return (MixedGPTQ if between else GPTQ)(parameters, seed)
 
     def find(self, weight: Tensor, bits: int) -> Grid:
-        """Return the grid of a weight (out, in), or of some columns of it."""
+        """Return the grid of a weight (out, in) or of some of its columns."""
         from core.methods.find import find_grid
 
         how, columns = self.parameters, weight.shape[1]
@@ -138,7 +141,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         return Compressed(swept[:, back], grid=grid, damping=factor.damping, note=factor.note)
 
     def _order(self, diagonal: Tensor, group: int) -> Tensor:
-        """Return which column is rounded when, (in,), by the diagonal of the Hessian."""
+        """Return the column to round at each step, (in,), from the diagonal of the Hessian."""
         import torch
 
         if self.parameters.order == "none":

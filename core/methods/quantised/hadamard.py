@@ -1,4 +1,4 @@
-"""Hadamard matrices of many orders, and random rotations made of them.
+"""Hadamard matrices of many orders, and random rotations from them.
 
 References: Paley, On orthogonal matrices, 1933, for the orders q + 1 and 2 (q + 1) of a prime q; Sylvester, 1867, for
 doubling. QuIP# (Tseng et al., 2024, arXiv:2402.04396), section 3, for random signs.
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def random_rotation(width: int, seed: int) -> Tensor:
-    """Return an orthogonal matrix (width, width), fp64: a Hadamard matrix with random signs, where one is known."""
+    """Return an orthogonal matrix (width, width), fp64: a Hadamard matrix with random signs if known, else random."""
     draw = torch.Generator().manual_seed(seed)
     plain = hadamard(width)
     if plain is None:
@@ -21,7 +21,7 @@ def random_rotation(width: int, seed: int) -> Tensor:
 
 
 def hadamard(order: int) -> Tensor | None:
-    """Return a matrix (order, order) of 1 and -1 with orthogonal rows, fp64; None where this file knows none."""
+    """Return a Hadamard matrix (order, order) of 1 and -1, fp64; None if no construction here gives one."""
     if order == 1:
         return torch.ones(1, 1, dtype=torch.float64)
     if order % 2 == 0 and (half := hadamard(order // 2)) is not None:
@@ -38,7 +38,7 @@ def _prime(number: int) -> bool:
 
 
 def _bordered(prime: int, corner: float) -> Tensor:
-    """Return Jacobsthal's matrix of a prime with a border of 1 above and `corner` at its left, (prime + 1,) squared."""
+    """Return a prime's Jacobsthal matrix with a border of 1 above and `corner` on the left, (prime + 1, prime + 1)."""
     residues = {number * number % prime for number in range(1, prime)}
     places = (torch.arange(prime)[:, None] - torch.arange(prime)) % prime
     character = torch.tensor([0.0] + [1.0 if number in residues else -1.0 for number in range(1, prime)]).double()
@@ -48,12 +48,12 @@ def _bordered(prime: int, corner: float) -> Tensor:
 
 
 def _skew(prime: int) -> Tensor:
-    """Paley's first construction, of a prime that leaves 3 when divided by 4."""
+    """Return Paley's first construction, for a prime that is 3 modulo 4."""
     return _bordered(prime, -1) + torch.eye(prime + 1, dtype=torch.float64)
 
 
 def _symmetric(prime: int) -> Tensor:
-    """Paley's second construction, of a prime that leaves 1 when divided by 4."""
+    """Return Paley's second construction, for a prime that is 1 modulo 4."""
     entries = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
     diagonal = torch.tensor([[1.0, -1.0], [-1.0, -1.0]], dtype=torch.float64)
     return torch.kron(_bordered(prime, 1), entries) + torch.kron(torch.eye(prime + 1, dtype=torch.float64), diagonal)

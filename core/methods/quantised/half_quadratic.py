@@ -1,4 +1,4 @@
-"""HQQ's solver: scale fixed by the range, zero any number."""
+"""HQQ's solver: the range fixes the scale, and the zero point is any number."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 from core.methods.find import LEAST
 from core.models.parts.grids import Grid
 
-BETA, GROWTH = 10.0, 1.01  # weight of the quadratic term, and what it grows by each round
+BETA, GROWTH = 10.0, 1.01  # weight of the quadratic term, and its growth per round
 
 
 def fitted(weight: Tensor, bits: int, group: int, norm: float, iterations: int) -> Grid:
-    """Return the grid of a weight (out, in) whose zeros minimise the l_p norm of the errors, p being `norm` <= 1."""
+    """Return the grid of a weight (out, in) whose zero points minimise the l_p norm of the errors, p = `norm` <= 1."""
     groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
     low, high = groups.amin(-1), groups.amax(-1)  # (out, groups)
     scale = ((high - low) / (2**bits - 1)).half().float().clamp_min(LEAST)

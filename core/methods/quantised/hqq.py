@@ -1,7 +1,7 @@
-"""HQQ: the zeros of the groups are moved until few weights are far from their grid; no text is read.
+"""HQQ: moves the zero points of the groups until few weights are far from their grid; uses no data.
 
 References: Badri & Shaji, Half-Quadratic Quantization of Large Machine Learning Models, 2023
-(mobiusml.github.io/hqq_blog). The scale is that of the range; the zero, any number, is solved for by alternating a
+(mobiusml.github.io/hqq_blog). The range gives the scale. The zero point, any number, is solved for by alternating a
 shrinkage of the errors in an l_p norm with the mean that fits the rest.
 """
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# Such as GGUF's Q4_1, which has float minima; half of a 4-bit step is far more than what 16 bits round of a zero.
-ROUNDED = 1e-4  # squared, relative to the weights
+# Relative squared error below which the weights were on such a grid before, such as GGUF's Q4_1 with its float minima.
+# Half a 4-bit step is far larger than the error of a 16-bit zero point.
+ROUNDED = 1e-4
 GIVEN_BACK = "the weights lay on such a grid before, as the model's file has them, so that nothing is lost by rounding"
 
 
@@ -29,10 +30,10 @@ class HQQParameters(GroupParameters):
         default=0.7,
         gt=0,
         le=1,
-        description="The p of the l_p norm of the errors; the smaller, the more outliers may be off.",
+        description="The p of the l_p norm of the errors; a smaller p tolerates more outliers.",
     )
     iterations: int = Field(
-        default=20, ge=0, le=1000, description="Rounds at most; it ends where errors no longer fall."
+        default=20, ge=0, le=1000, description="Maximum rounds; it ends when errors no longer fall."
     )
 
 
@@ -46,24 +47,25 @@ class HQQ(QuantisedMethod):
         url="https://mobiusml.github.io/hqq_blog/",
         part="the half-quadratic solver",
     )
-    summary = "Rounds to a grid whose zero is chosen so that most weights lie close to it; reads no text."
+    summary = "Rounds to a grid whose zero point brings most weights close to it; uses no data."
     idea = (
-        "The error of rounding is judged by a norm in which a few large errors weigh little, as outliers should not "
-        "bend the grid of all others. The zero of each group is solved for in a few rounds, in seconds for a model."
+        "HQQ measures rounding errors in a norm where a few large errors count little. So outliers do not bend "
+        "the grid of all other weights. It solves for the zero point of each group in a few rounds, which takes "
+        "seconds per model."
     )
     formulas = (
         r"\min_{z} \lVert W - s\,(\mathcal{Q}(W) - z) \rVert_p^p",
         r"z \leftarrow \frac{1}{n} \sum_j \left( \mathcal{Q}(W)_{ij} - \frac{W_{ij} - E_{ij}}{s} \right)",
     )
     symbols = {
-        "z": "zero of the group, any number",
+        "z": "zero point of the group, any number",
         "s": "scale of the group",
         r"\mathcal{Q}": "codes",
         "E": "errors, shrunk towards 0",
-        "p": "the norm, below 1",
+        "p": "exponent of the norm, at most 1",
         "n": "inputs of the group",
     }
-    preserves: ClassVar[Keeps] = "nothing"  # a zero that is no whole number has no code for a weight of 0
+    preserves: ClassVar[Keeps] = "nothing"  # a zero point that is no integer has no code for a weight of 0
     colour = 4
     dash = "dash"
     float_zero_point = True

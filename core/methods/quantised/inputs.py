@@ -1,4 +1,4 @@
-"""What the linears of a block read on the calibration text: how large it is, and some of it."""
+"""Inputs of a block's linears on the calibration data: their size, and a sample."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from core.methods.quantised.blocks import BlockView
 
-SAMPLED = 512  # about how many tokens of an input are kept
+SAMPLED = 512  # approximate number of sampled tokens per input
 
 
 @dataclass
 class Inputs:
-    """What a linear reads on a text: the sum of |x| (in,) over its tokens, and some rows, (tokens, in) a part."""
+    """The input of a linear: the sum of |x| (in,) over its tokens, and sampled rows, (tokens, in) per micro-batch."""
 
     tokens: int
     total: Tensor
@@ -23,17 +23,17 @@ class Inputs:
 
     @property
     def size(self) -> Tensor:
-        """The mean of |x|, (in,)."""
+        """Mean of |x|, (in,)."""
         return self.total / self.tokens
 
     def sample(self, scales: Tensor | None) -> Tensor:
-        """Return the rows (tokens, in), as they are once what makes them is divided by scales (in,)."""
+        """Return the sampled rows (tokens, in), divided by `scales` (in,) if given."""
         rows = torch.cat(self.rows)
         return rows if scales is None else rows / scales
 
 
 def read_inputs(view: BlockView) -> dict[str, Inputs]:
-    """Return what each linear of a block reads on the whole calibration text, by name."""
+    """Return the input of each linear of a block over all calibration data, by name."""
     found: dict[str, Inputs] = {}
     with ExitStack() as stack:
         for linear in view.linears:
@@ -41,7 +41,7 @@ def read_inputs(view: BlockView) -> dict[str, Inputs]:
             def look(module: nn.Module, args: tuple[Tensor, ...], name: str = linear.name) -> None:
                 rows = args[0].flatten(0, -2)  # (tokens, in)
                 one = found.setdefault(name, Inputs(0, rows.new_zeros(rows.shape[1], dtype=torch.float32), []))
-                # An odd step from part to part goes through all positions: first tokens have outsized activations.
+                # An odd step covers all positions across micro-batches, since first tokens have outsized activations.
                 step = view.parts * len(rows) // SAMPLED | 1
                 one.rows.append(rows[-one.tokens % step :: step].float())
                 one.tokens += len(rows)

@@ -1,9 +1,9 @@
-"""GPTQ where only a mean of bits is asked for: each linear gets those that lower the model's loss most by the bit.
+"""GPTQ for a requested mean of bits: each linear gets the bits that lower the model's loss most per bit.
 
-What rounding a linear by D adds to the loss L is, to second order, half of D' H D, where the Hessian H is estimated by
-the empirical Fisher matrix, the mean of the gradients' outer products (Kim et al., SqueezeLLM, 2023, arXiv:2306.07629,
-section 4.1), here with whole rows of the weights: the mean over windows of sum_i (dL/dW_i . D_i)^2. D is what rounding
-to nearest changes.
+Rounding a linear by D adds to the loss L, to second order, half of D' H D. The empirical Fisher matrix, the mean of the
+gradients' outer products, estimates the Hessian H (Kim et al., SqueezeLLM, 2023, arXiv:2306.07629, section 4.1). Here
+it uses whole rows of the weights: the mean over sequences of sum_i (dL/dW_i . D_i)^2. D is the change by rounding to
+nearest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-ROUNDING = 20  # operations of rounding a weight and of weighing what that changes
+ROUNDING = 20  # operations to round a weight and score the change
 
 
 class MixedGPTQ(GPTQ):
@@ -64,7 +64,7 @@ class MixedGPTQ(GPTQ):
 
 
 class RoundingLosses:
-    """What rounding a weight (out, in) at each of `widths` adds to the loss, up to a factor that all share."""
+    """The rise in loss from rounding a weight (out, in) at each of `widths`, up to a common factor."""
 
     def __init__(self, widths: Sequence[int], find: Callable[[Tensor, int], Grid]):
         self.widths, self.find = widths, find

@@ -1,10 +1,10 @@
-"""Rotate: hidden states and heads turned so that no entry stands out, before weights are rounded.
+"""Rotate: rotates hidden states and heads so that weights have no outliers when they are rounded.
 
 References: Ashkboos et al., QuaRot: Outlier-Free 4-Bit Inference in Rotated LLMs, 2024 (arXiv:2404.00456), section 4,
-stages 1a and 1b without what runs online: R1, of the residual stream, and R2, of each head's values. Gains of norms go
-into the matrices that read them first. The model computes the same. As the last norm's gain lies between embedding and
-head, a tied embedding stays tied and as it is: one matrix turns what it gives, another turns back what the last norm
-reads, and both count.
+stages 1a and 1b without their online part: R1, of the residual stream, and R2, of each head's values. First the gains
+of norms are folded into the matrices that read them. The model's outputs stay the same. A tied embedding stays tied and
+unchanged, because the last norm's gain is between embedding and head. One matrix rotates the embedding's output, and
+another rotates the last norm's input back. Both matrices count.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 class RotateParameters(MethodParameters):
-    draw: int = Field(default=0, ge=0, le=999_999, description="Which of the random signs the rotations have.")
-    heads: bool = Field(default=True, description="Whether each head's values are turned, too.")
+    draw: int = Field(default=0, ge=0, le=999_999, description="Seed of the rotations' random signs.")
+    heads: bool = Field(default=True, description="Rotate each head's values, too.")
 
 
 class Rotate(TransformMethod):
@@ -39,11 +39,11 @@ class Rotate(TransformMethod):
         url="https://arxiv.org/abs/2404.00456",
         part="section 4, stages 1a and 1b, offline",
     )
-    summary = "Turns hidden states and heads by random Hadamard matrices, so that rounding meets no outliers."
+    summary = "Rotates hidden states and heads by random Hadamard matrices, to remove outliers before quantisation."
     idea = (
-        "A few entries of hidden states are far larger than the others, and the weights that go with them stretch the "
-        "grids of all. A rotation spreads them over every entry, and as norms without gains and the matrices before "
-        "and after can take it in, the model computes the same."
+        "A few entries of hidden states are far larger than the others, and their weights stretch the grids of "
+        "all. A rotation spreads these outliers over every entry. The matrices before and after it absorb it, so "
+        "the outputs of the model stay the same."
     )
     formulas = (
         r"W'_{\mathrm{in}} = W_{\mathrm{in}}\, \mathrm{diag}(g)\, R",
@@ -51,14 +51,14 @@ class Rotate(TransformMethod):
         r"R = \tfrac{1}{\sqrt{n}}\, D H_n",
     )
     symbols = {
-        r"W_{\mathrm{in}}": "weights of a matrix that reads hidden states; of one that writes them with out",
+        r"W_{\mathrm{in}}": "weights of a matrix that reads hidden states; with out, of one that writes them",
         "g": "gain of the norm before it",
-        "R": "a rotation, of the hidden states or of a head's values",
-        "H_n": "a Hadamard matrix of n rows; where none is known, an orthogonal one",
-        "D": "random signs",
+        "R": "rotation of the hidden states or of a head's values",
+        "H_n": "Hadamard matrix of n rows, or a random orthogonal matrix where none is known",
+        "D": "random signs, on a diagonal",
     }
     family = "quantisation"
-    colour = NEUTRAL  # what follows has one
+    colour = NEUTRAL  # the stage after it has one
     marker = "diamond-wide"
     parameters: RotateParameters
     Parameters = RotateParameters

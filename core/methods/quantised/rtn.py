@@ -1,4 +1,4 @@
-"""Round to nearest: every weight to the nearest point of its group's grid, what every other method is told beside.
+"""Round to nearest: every weight to the nearest point of its group's grid, the baseline of the other methods.
 
 References: Dettmers & Zettlemoyer, The case for 4-bit precision: k-bit Inference Scaling Laws, 2023 (arXiv:2212.09720),
 section 2.
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class RTNParameters(GridParameters):
     on: Literal["linears", "embedding"] = Field(
         default="linears",
-        description="What is rounded: the linear layers inside the blocks; or the embedding, and the head where it is "
-        "not tied to it, a row a token.",
+        description="Weights to round. linears: the linear layers inside the blocks. embedding: the embedding, "
+        "and the head unless it is tied, one row per token.",
     )
 
 
@@ -41,21 +41,22 @@ class RTN(SymmetricScales, QuantisedMethod):
         url="https://arxiv.org/abs/2212.09720",
         part="section 2",
     )
-    summary = "Rounds each weight to the nearest of a few evenly spaced values; reads no text."
+    summary = "Rounds each weight to the nearest of a few evenly spaced values; uses no data."
     idea = (
-        "Weights of a trained model need far fewer digits than they are stored with. Each group of neighbouring inputs "
-        "gets a scale, and every weight becomes the nearest whole multiple of it that a few bits can count."
+        "The weights of a trained model need far fewer bits than they are stored with. Each group of neighbouring "
+        "inputs gets a scale. Every weight is rounded to the nearest multiple of the scale that a few bits can "
+        "count."
     )
     formulas = (
         r"W'_{ij} = s\,(c_{ij} - z), \qquad c_{ij} = \left\lfloor \tfrac{W_{ij}}{s} \right\rceil + z",
         r"s = -\frac{w}{2^{b-1}} \quad\text{or}\quad \frac{\max W - \min W}{2^b - 1}",
     )
     symbols = {
-        "s": "scale of the group, symmetric or asymmetric",
-        "w": "the group's weight of largest size",
-        "c": "code, a whole number of b bits",
-        "z": "zero of the group",
-        "b": "bits a weight",
+        "s": "scale of the group: symmetric, or asymmetric",
+        "w": "the group's weight of largest absolute value",
+        "c": "code, an integer of b bits",
+        "z": "zero point of the group",
+        "b": "bits per weight",
     }
     colour = 3
     parameters: RTNParameters
@@ -78,7 +79,7 @@ class RTN(SymmetricScales, QuantisedMethod):
 
 
 class RTNOfTables(TableQuantMethod, RTN):
-    """Rounds the embedding."""
+    """RTN of the embedding, and of the head unless it is tied."""
 
     selects_layers = False
 

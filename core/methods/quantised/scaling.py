@@ -1,4 +1,4 @@
-"""AWQ's search: scales of a block's inputs by what comes out of the module that reads them, and clipped ranges."""
+"""AWQ's search: input scales that change a module's output least, and clipped ranges."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from core.methods.quantised.blocks import BlockView
 from core.models.parts.blocks import first
 from core.models.parts.folds import Fold
 
-LEAST = 1e-4  # a scale is no smaller, before all are divided by what is between the smallest and the largest
-CLIP_STEPS, CLIP_OF = 10, 20  # ranges that are compared: shrunk to a half by twentieths
+LEAST = 1e-4  # smallest scale, before normalisation
+CLIP_STEPS, CLIP_OF = 10, 20  # compared ranges: shrunk by twentieths to about a half
 
-Round = Callable[[Tensor], Tensor]  # a weight (out, in) to the nearest one on its grid
+Round = Callable[[Tensor], Tensor]  # rounds a weight (out, in) to its grid
 
 
 @dataclass
 class Inspected:
-    """Modules whose outputs judge scales: what they were called with, and what they gave."""
+    """Recorded calls of the modules whose outputs judge scales: arguments and outputs."""
 
     calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any], Tensor]] = field(default_factory=list)
 
     def loss(self) -> float:
-        """Return by how much the outputs differ now: the sum of squares."""
+        """Return the sum of squared changes of the outputs with the current weights."""
         return sum(
             float((first(module(*args, **kwargs)).float() - output.float()).square().sum(dtype=torch.float64))
             for module, args, kwargs, output in self.calls
@@ -35,7 +35,7 @@ class Inspected:
 
 
 def inspect(view: BlockView, modules: Sequence[nn.Module], parts: int) -> Inspected:
-    """Return what modules of a block are called with and give on the first micro-batches."""
+    """Record the calls of a block's modules on the first micro-batches."""
     found = Inspected()
 
     def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -50,7 +50,7 @@ def inspect(view: BlockView, modules: Sequence[nn.Module], parts: int) -> Inspec
 
 
 def judges(view: BlockView, fold: Fold) -> list[nn.Module]:
-    """Return the modules whose outputs judge a fold's scales: what holds the readers of a norm, else the readers."""
+    """Return the modules whose outputs judge a fold's scales: the parent of a norm's readers, else the readers."""
     parents = {reader.name.rpartition(".")[0] for reader in fold.readers}
     names = {f"{view.name}.{name}": module for name, module in view.module.named_modules() if name}
     of_norm = fold.source not in [linear.module for linear in view.linears]
@@ -60,7 +60,7 @@ def judges(view: BlockView, fold: Fold) -> list[nn.Module]:
 
 
 def best_scales(fold: Fold, size: Tensor, judged: Inspected, round_to: Round, steps: int) -> Tensor:
-    """Return the scales (in,) of a fold, powers of the inputs' mean size (in,), that the outputs change least with."""
+    """Return the scales (in,) of a fold, powers of the inputs' mean size (in,), that change the outputs least."""
     kept = [reader.weight.to(torch.float32, copy=True) for reader in fold.readers]
     best, least = torch.ones_like(size), float("inf")
     for step in range(steps):
@@ -76,13 +76,13 @@ def best_scales(fold: Fold, size: Tensor, judged: Inspected, round_to: Round, st
 
 
 def powers(size: Tensor, exponent: float) -> Tensor:
-    """Return size^exponent, (in,), over the geometric mean of its extremes; all 1 at an exponent of 0."""
+    """Return size^exponent, (in,), divided by the geometric mean of its extremes; all 1 for exponent 0."""
     scales = size.pow(exponent).clamp_min(LEAST)
     return scales / (scales.max() * scales.min()).sqrt()
 
 
 def clipped(weight: Tensor, inputs: Tensor, group: int, round_to: Round) -> Tensor:
-    """Return a weight (out, in), each group's largest sizes cut to where its output changes least by rounding."""
+    """Return a weight (out, in) with each group clipped to where its rounded output changes least."""
     rows = inputs.unflatten(1, (-1, group)).transpose(0, 1)  # (groups, tokens, group)
     gram = rows.mT @ rows  # (groups, group, group)
     groups = weight.unflatten(1, (-1, group))  # (out, groups, group)

@@ -1,7 +1,7 @@
-"""AutoRound's search: what is added to weights before they are rounded, and how far ranges reach.
+"""AutoRound's search: offsets of weights before they are rounded, and the widths of ranges.
 
-It follows the signs of gradients. In training, rounding lets them through as if it were not there; V = 0 and whole
-ranges are rounding to nearest.
+It follows the signs of gradients. Gradients pass straight through rounding. V = 0 and whole ranges are rounding to
+nearest.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from core.methods.quantised.blocks import BlockView
 from core.models.parts.blocks import Linear
 from core.models.parts.grids import Grid
 
-MOST = 0.5  # steps of the grid that V adds or takes at most
+MOST = 0.5  # largest offset V, in steps of the grid
 
 
 class LearnedRounding(nn.Module):
-    """A weight on its grid: V of its shape, and by group the shares of the range below and above 0 that are kept."""
+    """A rounded weight: an offset V of its shape, and by group the kept shares of the range below and above 0."""
 
     def __init__(self, linear: Linear, bits: int, group: int, symmetric: bool, rule: ScaleRule = "signed"):
         super().__init__()
@@ -36,7 +36,7 @@ class LearnedRounding(nn.Module):
         self.below, self.above = (nn.Parameter(torch.ones_like(self.low)) for _ in range(2))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return a module's weight rounded, in its own layout."""
+        """Return a module's rounded weight in its own layout."""
         plain = (weight.T if self.turned else weight).float()  # (out, in)
         grid = self.grid()
         exact = exact_scale(*self._ranges(), self.bits, self.symmetric, self.rule)  # (out, groups)
@@ -49,12 +49,12 @@ class LearnedRounding(nn.Module):
 
     @torch.no_grad()
     def grid(self) -> Grid:
-        """Return the grid as it is now."""
+        """Return the current grid."""
         return grid_between(*self._ranges(), self.bits, self.group, self.symmetric, self.rule)
 
     @torch.no_grad()
     def settled(self, weight: Tensor) -> tuple[Tensor, Grid]:
-        """Return a weight (out, in) on the grid as it is now, and that."""
+        """Return a weight (out, in) rounded with the current offsets, and the current grid."""
         grid = self.grid()
         return grid.nearest(weight + self.added * self._spread(grid.scale)), grid
 
@@ -63,12 +63,12 @@ class LearnedRounding(nn.Module):
         return self.low * self.below, self.high * self.above
 
     def _spread(self, groups: Tensor) -> Tensor:
-        """Return for each weight (out, in) what its group (out, groups) has."""
+        """Repeat the values of groups (out, groups) for each weight (out, in)."""
         return groups.repeat_interleave(self.group, 1)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], rate: float) -> None:
-        """Go a step of `rate` against the signs of the gradients of `parameters()`."""
+        """Take a step of `rate` against the signs of the gradients of `parameters()`."""
         for parameter, gradient in zip(self.parameters(), gradients, strict=True):
             parameter.sub_(gradient.sign(), alpha=rate)
         self.added.clamp_(-MOST, MOST)
@@ -84,10 +84,10 @@ def _passing(exact: Tensor, rounded: Tensor) -> Tensor:
 def learn(
     view: BlockView, made: dict[str, LearnedRounding], iterations: int, rate: float, draw: torch.Generator
 ) -> None:
-    """Train what is added to the linears of a block, by name; each keeps the values of the best iteration.
+    """Train the rounding of a block's linears, by name; each keeps the values of the best iteration.
 
-    An iteration is on one micro-batch; so that they can be compared, a loss is relative to that of rounding to nearest
-    on the same one.
+    An iteration uses one micro-batch. To make iterations comparable, a loss is relative to that of rounding to nearest
+    on the same micro-batch.
     """
     parameters = [parameter for one in made.values() for parameter in one.parameters()]
     best, least = [parameter.detach().clone() for parameter in parameters], 1.0
@@ -112,5 +112,5 @@ def learn(
 
 
 def _loss(view: BlockView, part: int) -> Tensor:
-    """Return the mean squared difference of the block's output to the dense model's, on a micro-batch."""
+    """Return the mean squared difference between the block's output and the dense one on a micro-batch."""
     return (view.run(part).float() - view.dense[part].float()).square().mean()

@@ -1,8 +1,9 @@
-"""What a method that removes heads and FFN channels is: scores, and what to do to the matrices that read the units.
+"""Base of structured methods: scores of parts, and changes to the matrices that read them.
 
-The engine (`core.engine.by_units`) calls `heads` and `channels` for one block after the other: at once where a method
-looks at weights or gradients only, or inside the walk over calibration text, where a block sees the shrunk blocks
-before it. Other parts than heads and channels have methods of their own kind.
+The engine (`core.engine.by_units`) calls `heads` and `channels` block by block. For methods that use only weights or
+gradients, it does so at once. For sequential methods it does so inside the walk over calibration data, where a block
+sees the outputs of the shrunk blocks before it. Methods that remove other parts than heads and channels have base
+classes of their own.
 """
 
 from __future__ import annotations
@@ -35,25 +36,25 @@ Observes = Literal["nothing", "similarity", "statistics", "gradients"]
 
 class StructuredParameters(MethodParameters):
     attention: Mode = Field(
-        title="Heads that share keys",
+        title="Heads with shared keys",
         default="auto",
-        description="How heads that share keys and values go: whole groups, or as many query heads from every group; "
-        "auto takes groups where there are 8 or more of them.",
+        description="How heads with shared keys and values are removed. groups: whole groups. even: equally many "
+        "query heads from every group. auto: groups if there are at least 8, or one per head; else even.",
     )
 
 
 @dataclass
 class StructuredBlockView:
-    """A block as a method sees it; by role, what was observed of it so far."""
+    """A block as a method sees it, with its observations by role."""
 
     units: Units
     inputs: dict[str, Statistics] = field(default_factory=dict)
-    gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # what an `Accumulator` gathered
-    similarity: float = 0.0  # mean cosine between what goes into the block and what comes out
-    scores: dict[str, Tensor] = field(default_factory=dict)  # of units, by kind, where `allocate` finds them
+    gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # tensors of an `Accumulator`
+    similarity: float = 0.0  # mean cosine between the block's input and output
+    scores: dict[str, Tensor] = field(default_factory=dict)  # of units, by kind, if `allocate` computes them
 
     def weight(self, role: str) -> Tensor:
-        """The weight (out, in) of a linear, in fp32."""
+        """Return the weight (out, in) of a linear in fp32."""
         return self.units.linears[role].weight.float()
 
     @property
@@ -67,17 +68,17 @@ class StructuredBlockView:
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """The heads that stay, in ascending order, and what becomes of the output of o, which reads them."""
+    """The kept heads in ascending order, and the change to the output of o, which reads them."""
 
     query_heads: Tensor
     kv_heads: Tensor
-    scale: Tensor | None = None  # (hidden,) that it is multiplied by; None: by 1
-    bias: Tensor | None = None  # (hidden,) added to it
+    scale: Tensor | None = None  # (hidden,) factor of the output; None: 1
+    bias: Tensor | None = None  # (hidden,) added to the output
 
 
 @dataclass(frozen=True)
 class ChannelChoice:
-    """The FFN channels that stay, in ascending order, and what becomes of the output of down, which reads them."""
+    """The kept FFN channels in ascending order, and the change to the output of down, which reads them."""
 
     channels: Tensor
     scale: Tensor | None = None  # (hidden,)
@@ -85,11 +86,11 @@ class ChannelChoice:
 
 
 class StructuredMethod(Method):
-    """Removes whole parts of the blocks, so that matrices get smaller. The subclasses say which parts."""
+    """A method that removes whole parts of the blocks, so that matrices shrink. Subclasses define the parts."""
 
     family = "structured"
     ratio_kind = "parameters"
-    preserves: ClassVar[Keeps] = "zeros"  # a column less shifts groups of a pattern
+    preserves: ClassVar[Keeps] = "zeros"  # a removed column shifts the groups of an N:M pattern
     highest_offered = 0.6
     marker = "square"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
@@ -99,40 +100,40 @@ class StructuredMethod(Method):
         return () if self.observes == "nothing" else (self.observes,)
 
     def sums(self, role: str) -> frozenset[Sum]:
-        """Return the sums over the input of a linear with this role that are read, observed or in a walk."""
+        """Return the input sums that the method needs for a linear with this role."""
         return frozenset()
 
     def accumulator(self, view: StructuredBlockView, role: str) -> Accumulator:
-        """Return what gathers the gradients of one linear; only where `observes` is gradients."""
+        """Return the accumulator of one linear's gradients; only if `observes` is gradients."""
         raise NotImplementedError
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Ranking the weights, and running the calibration text once to observe it."""
+        """Count the ranking of weights and one observing pass over the calibration data."""
         return SELECTION * shape.block_weights + walking(shape, text, 1, self.sums)
 
 
 class UnitMethod(StructuredMethod):
-    """Removes heads and FFN channels. Subclasses score them in `heads` and `channels`, here at once."""
+    """A method that removes heads and FFN channels. Subclasses score them in `heads` and `channels`, at once."""
 
     parameters: StructuredParameters
     Parameters = StructuredParameters
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
-        """Return how much each block loses; `ratio` is of all blocks' linear weights."""
+        """Return the removal of each block; `ratio` is of all blocks' linear weights."""
         shapes = [view.shape for view in views]
         return allocate(shapes, ratio, uniform(shapes, ratio))
 
     def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
-        """Choose which heads stay when `steps` attention steps (see `Geometry`) go."""
+        """Choose the kept heads when `steps` attention steps (see `Geometry`) are removed."""
         raise NotImplementedError
 
     def channels(self, view: StructuredBlockView, count: int) -> ChannelChoice:
-        """Choose which FFN channels stay when `count` go."""
+        """Choose the kept FFN channels when `count` are removed."""
         raise NotImplementedError
 
 
 class SequentialUnitMethod(UnitMethod):
-    """Decides each block on the output of the shrunk blocks before it."""
+    """A method that decides each block from the outputs of the shrunk blocks before it."""
 
     data_requirement = "calibration"
 
@@ -145,7 +146,7 @@ class SequentialUnitMethod(UnitMethod):
 
 
 class FactoredUnitMethod(SequentialUnitMethod):
-    """Gives attention's matrices a lower rank, as `Removal.ranks` has it, and removes FFN channels."""
+    """A method that lowers the rank of attention matrices to `Removal.ranks` and removes FFN channels."""
 
     preserves = "nothing"
 
@@ -155,31 +156,31 @@ class FactoredUnitMethod(SequentialUnitMethod):
 
 
 class BlockRemovalMethod(StructuredMethod):
-    """Removes whole blocks."""
+    """A method that removes whole blocks."""
 
-    modifies = frozenset()  # what stays is as it was
+    modifies = frozenset()  # the remaining blocks stay unchanged
     preserves = "all"
 
     def ratio_tolerance(self, blocks: int, inputs: int) -> float:
         return 0.5 / blocks
 
     def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
-        """Return the blocks that stay, ascending."""
+        """Return the kept blocks in ascending order."""
         raise NotImplementedError
 
 
 class HiddenSizeMethod(StructuredMethod):
-    """Removes entries of the hidden states, from every matrix."""
+    """A method that removes entries of the hidden states from every matrix."""
 
     modifies = frozenset({"linears", "tables"})
 
     def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
-        """Return the entries of the hidden states that stay, ascending."""
+        """Return the kept entries of the hidden states in ascending order."""
         raise NotImplementedError
 
 
 class SliceMethod(StructuredMethod):
-    """Gives the hidden states another basis, block by block, and keeps its first directions."""
+    """A method that rotates the hidden states to another basis, block by block, and keeps its first directions."""
 
     modifies = frozenset({"linears", "tables"})
     preserves = "nothing"
@@ -187,16 +188,23 @@ class SliceMethod(StructuredMethod):
     data_requirement = "calibration"
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:
-        """Return the width to cut hidden states to, for blocks of so many weights on average to lose a share."""
+        """Return the width of the hidden states that removes `ratio` of blocks with so many weights on average."""
         raise NotImplementedError
 
     def basis(self, scatter: Tensor, width: int) -> Tensor:
-        """Return the first directions, (hidden, width), for states with this sum of x x^T, fp64."""
+        """Return the first directions, (hidden, width), of states with the sum of x x^T `scatter`, fp64."""
         raise NotImplementedError
 
 
 def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> HeadChoice:
-    """Drop the lowest-scored attention steps. `queries` (query heads,), `keys` (key-value heads,) are importances."""
+    """Remove the lowest-scored attention steps.
+
+    Args:
+        queries: Importance of the query heads, (query heads,).
+        keys: Importance of the key-value heads, (key-value heads,).
+        steps: Attention steps to remove.
+        shape: Geometry of the block.
+    """
     import torch
 
     from core.models.parts.units import spread
@@ -212,7 +220,7 @@ def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> He
 
 
 def step_scores(queries: Tensor, shape: Geometry) -> list[float]:
-    """Return the mean score of each attention step's query heads, in the order in which `keep_heads` drops them."""
+    """Return the mean score of each attention step's query heads, in the order in which `keep_heads` removes them."""
     grouped = queries.view(shape.kv_heads, shape.group)
     if shape.mode == "groups":
         return grouped.mean(1).sort().values.tolist()
@@ -220,9 +228,9 @@ def step_scores(queries: Tensor, shape: Geometry) -> list[float]:
 
 
 def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
-    """Return the indices, ascending, that stay when `count` of the lowest-scored go, the `spared` lowest excepted.
+    """Return the kept indices, ascending, after removing the `count` lowest scores except the `spared` lowest.
 
-    These are at most half of what stays, so that they never displace all that scores high.
+    At most half of the kept entries are spared, so that they never displace all high scores.
     """
     import torch
 
@@ -232,5 +240,5 @@ def keep_largest(score: Tensor, count: int, spared: int = 0) -> torch.Tensor:
 
 
 def head_sums(score: Tensor, heads: int) -> Tensor:
-    """Sum a score of rows or columns (heads * width,) over each head's."""
+    """Sum a score of rows or columns, (heads * width,), over each head."""
     return score.view(heads, -1).sum(1)

@@ -1,7 +1,7 @@
-"""How many heads and channels each block loses, so that the asked share of block-linear weights goes, to a channel.
+"""Heads and channels that each block loses, to remove the requested share of block-linear weights to a channel.
 
-Attention steps are coarse: no more go than a block's share of its heads, as in the code of LLM-Pruner. FFN channels
-take the remainder, in the block itself and, where a block has reached its limit, in the others.
+Attention steps are coarse: no more of them are removed than the block's share, as in the code of LLM-Pruner. FFN
+channels take the remainder, in the block itself or, if a block has reached its limit, in the others.
 """
 
 from __future__ import annotations
@@ -12,30 +12,35 @@ from dataclasses import dataclass, field
 from core.errors import UserError
 from core.models.parts.geometry import Geometry
 
-LEAST_CHANNELS = 8  # kept in every block
-LIGHT_UP_TO = 0.35  # between 20 and 50 %, for which papers give settings of their own
+LEAST_CHANNELS = 8  # minimum kept in every block
+LIGHT_UP_TO = 0.35  # highest ratio with the papers' settings for 20 %; those for 50 % above
 _TOO_MUCH = (
-    "So much cannot be removed: every block keeps at least one attention head (or group) and "
-    f"{LEAST_CHANNELS} FFN channels, and some blocks may be left whole; ask for a smaller ratio."
+    "The ratio is too high: every block keeps at least one attention head (or group) and "
+    f"{LEAST_CHANNELS} FFN channels, and some blocks may stay whole. Give a smaller ratio."
 )
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What a block loses: attention steps (see `Geometry`) and FFN channels."""
+    """The attention steps (see `Geometry`) and FFN channels that a block loses."""
 
     steps: int = 0
     channels: int = 0
-    ranks: Mapping[str, int] = field(default_factory=dict)  # by role, of matrices that become a product of two
+    ranks: Mapping[str, int] = field(default_factory=dict)  # by role, of matrices to factor
 
 
 def allocate(shapes: Sequence[Geometry], ratio: float, shares: Sequence[float]) -> list[Removal]:
-    """Return what each block loses.
+    """Return the removal of each block.
 
-    `ratio` is of all blocks' linear weights; `shares` says how much of its own weights each block should lose and
-    must average to `ratio`, weighted by size. Raises `UserError` where the blocks that may shrink cannot lose so much.
+    Args:
+        shapes: Geometry of each block.
+        ratio: Share of all blocks' linear weights to remove.
+        shares: Share of its own weights that each block should lose; their mean, weighted by size, must be `ratio`.
+
+    Raises:
+        UserError: The blocks that may shrink cannot lose so much.
     """
-    steps = [  # a share of 8 / 32 takes 8 of 32 heads, whatever the last bit of the quotient
+    steps = [  # a share of 8 / 32 removes 8 of 32 heads, whatever the quotient's last bit
         min(shape.steps, int(share * (shape.steps + 1) + 1e-9)) for shape, share in zip(shapes, shares, strict=True)
     ]
     return with_steps(shapes, ratio, shares, steps)
@@ -44,7 +49,7 @@ def allocate(shapes: Sequence[Geometry], ratio: float, shares: Sequence[float]) 
 def with_steps(
     shapes: Sequence[Geometry], ratio: float, shares: Sequence[float], steps: Sequence[int]
 ) -> list[Removal]:
-    """Return the removals with the attention steps given: channels make up what is missing of `ratio`."""
+    """Return the removals with given attention steps; channels make up the rest of `ratio`."""
     wanted = ratio * sum(shape.weights for shape in shapes) - sum(
         count * shape.step_weights for count, shape in zip(steps, shapes, strict=True)
     )
@@ -52,7 +57,7 @@ def with_steps(
         (shape.channels - LEAST_CHANNELS) * shape.channel_weights if share > 0 else 0
         for shape, share in zip(shapes, shares, strict=True)
     ]
-    losses = [  # weights that the FFN loses
+    losses = [  # removed weights of the FFN
         min(max(share * shape.weights - count * shape.step_weights, 0), limit)
         for shape, share, count, limit in zip(shapes, shares, steps, limits, strict=True)
     ]
@@ -67,32 +72,30 @@ def with_steps(
 
 
 def blocks_left(count: int, ratio: float) -> int:
-    """Return how many of `count` blocks stay when whole ones go; `ratio` is met to half a block.
+    """Return how many of `count` blocks stay when whole blocks are removed; the ratio is met to half a block.
 
-    Raises `UserError` where none would go.
+    Raises `UserError` if no block would be removed.
     """
-    gone = round(ratio * count)
-    if ratio and not gone:
+    removed = round(ratio * count)
+    if ratio and not removed:
         raise UserError(
-            f"A share of {ratio:g} is less than half of one of the {count} blocks, and only whole ones go; "
-            f"ask for {1 / count:.3g} or more."
+            f"Ratio {ratio:g} is less than half of one of the {count} blocks, and only whole blocks are removed; "
+            f"give {1 / count:.3g} or more."
         )
-    return max(1, count - gone)
+    return max(1, count - removed)
 
 
 def _to_total(losses: Sequence[float], limits: Sequence[float], wanted: float) -> list[float]:
-    """Return losses between 0 and their limits whose sum is `wanted`, each moved in proportion to its room."""
+    """Return losses between 0 and their limits with the sum `wanted`, each moved in proportion to its room."""
     gap = wanted - sum(losses)
     rooms = [limit - loss if gap > 0 else loss for loss, limit in zip(losses, limits, strict=True)]
     if abs(gap) > sum(rooms) + 1e-6:
-        raise UserError(
-            _TOO_MUCH if gap > 0 else "So little cannot be removed in whole attention heads; ask for a larger ratio."
-        )
+        raise UserError(_TOO_MUCH if gap > 0 else "The ratio is too low for whole attention heads; give a larger one.")
     return [loss + gap * room / max(sum(rooms), 1e-9) for loss, room in zip(losses, rooms, strict=True)]
 
 
 def uniform(shapes: Sequence[Geometry], ratio: float, first: int = 0, last: int | None = None) -> list[float]:
-    """Return equal shares for blocks `first` to `last` (included) and none for the others."""
+    """Return equal shares for blocks `first` to `last` (included) and 0 for the others."""
     last = len(shapes) - 1 if last is None else last
     total = sum(shape.weights for shape in shapes)
     inside = sum(shape.weights for shape in shapes[first : last + 1])
@@ -106,12 +109,17 @@ def allocate_globally(
     channel_scores: Sequence[Sequence[float]],
     may_shrink: Sequence[bool] | None = None,
 ) -> list[Removal]:
-    """Return what each block loses when the lowest-scored units of all blocks go, whatever block they are in.
+    """Return the removal of each block when the lowest-scored units of all blocks are removed.
 
-    `step_scores[b]` are the scores of block b's attention steps and `channel_scores[b]` of its channels, in the order
-    in which they would go. Steps and channels weigh as many weights as they hold, and the asked `ratio` of all blocks'
-    weights is met to a channel: what a step takes too much, channels give back. Reference: An et al., FLAP, 2023
-    (arXiv:2312.11983), section 3.3.
+    A step or channel counts as many weights as it has. The ratio is met to a channel: if a step removes too much,
+    channels are restored. Reference: An et al., FLAP, 2023 (arXiv:2312.11983), section 3.3.
+
+    Args:
+        shapes: Geometry of each block.
+        ratio: Share of all blocks' weights to remove.
+        step_scores: Scores of each block's attention steps, in the order of removal.
+        channel_scores: Scores of each block's channels, in the order of removal.
+        may_shrink: Whether each block may lose units; None: all may.
     """
     items = []  # (score, weights, block, is a step)
     for block, shape in enumerate(shapes):
@@ -124,8 +132,8 @@ def allocate_globally(
         raise UserError(_TOO_MUCH)
     removed = 0.0
     counts = [[0, 0] for _ in shapes]
-    taken: list[tuple[int, int]] = []  # (weights, block) of channels, the highest-scored last
-    closed: set[tuple[int, bool]] = set()  # where one was too large to go, no higher-scored one goes
+    removed_channels: list[tuple[int, int]] = []  # (weights, block) of removed channels, the highest-scored last
+    closed: set[tuple[int, bool]] = set()  # after a unit that is too large, no higher-scored one is removed
     for _, weights, block, is_step in sorted(items, key=lambda item: item[0]):
         if removed + weights > wanted + weights / 2 or (block, is_step) in closed:
             closed.add((block, is_step))
@@ -133,9 +141,9 @@ def allocate_globally(
         removed += weights
         counts[block][0 if is_step else 1] += 1
         if not is_step:
-            taken.append((weights, block))
-    while taken and removed - wanted > taken[-1][0] / 2:
-        weights, block = taken.pop()
+            removed_channels.append((weights, block))
+    while removed_channels and removed - wanted > removed_channels[-1][0] / 2:
+        weights, block = removed_channels.pop()
         removed -= weights
         counts[block][1] -= 1
     return [Removal(steps, channels) for steps, channels in counts]

@@ -1,8 +1,8 @@
-"""How much of a linear's output is left without some of its inputs, in closed form from the inputs' covariance.
+"""Effect of removing inputs on a linear's output, in closed form from the inputs' covariance.
 
-A unit is a run of equally many inputs. Output channel c is Y_c = sum_i O_ic, O_i what unit i adds; with C_c[i, j] the
-covariance of O_ic and O_jc, a sum over kept units has covariance s' C_c 1 with Y_c and variance s' C_c s.
-Reference: Guo et al., SlimLLM, 2025 (arXiv:2505.22689), sections 3.1 and 3.3.
+A unit is a run of equally many inputs. Output channel c is Y_c = sum_i O_ic, where unit i adds O_i. With C_c[i, j] the
+covariance of O_ic and O_jc, a sum over kept units s has covariance s' C_c 1 with Y_c and variance s' C_c s. Reference:
+Guo et al., SlimLLM, 2025 (arXiv:2505.22689), sections 3.1 and 3.3.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def contributions(weight: Tensor, covariance: Tensor, units: int) -> Tensor:
-    """Return C (out, units, units) of a weight (out, in) whose inputs have this covariance (in, in); all fp64."""
+    """Return C (out, units, units) of a weight (out, in) with this covariance (in, in) of its inputs; all fp64."""
     outputs, inputs = weight.shape
     width = inputs // units
     split = weight.view(outputs, units, width)
@@ -27,9 +27,9 @@ def contributions(weight: Tensor, covariance: Tensor, units: int) -> Tensor:
 
 
 def fidelity(parts: Tensor, kept: Tensor) -> float:
-    """Return the sum over output channels of |correlation| of the kept units' output with the whole, equation 4.
+    """Return the sum over output channels of |correlation| between the kept units' and the full output, equation 4.
 
-    `parts` is C (out, units, units), `kept` a mask (units,). A channel whose output never varies counts nothing.
+    `parts` is C (out, units, units), `kept` a mask (units,). A channel with constant output counts 0.
     """
     chosen = kept.to(parts.dtype)
     ones = torch.ones_like(chosen)
@@ -41,11 +41,11 @@ def fidelity(parts: Tensor, kept: Tensor) -> float:
 
 
 def choose_units(parts: Tensor, blocks: Sequence[Sequence[int]], count: int, greedy: bool) -> Tensor:
-    """Return the units that stay, ascending, when `count` of every block of interchangeable units go.
+    """Return the kept units, ascending, when `count` of every block of interchangeable units are removed.
 
-    First go those without which the output turns least, each on its own. With `greedy`, each removed unit in turn,
-    block by block and the least missed first, then takes the place of the kept one of its block whose exchange raises
-    `fidelity` most, if any does; units swapped out are not looked at again.
+    First, the units are removed without which, each on its own, the output's direction changes least. With `greedy`,
+    each removed unit then replaces a kept one of its block, if that raises `fidelity`; it takes the best exchange. The
+    exchanges run block by block, in the order of removal. Units that are swapped out are not tried again.
     """
     units = parts.shape[1]
     kept = torch.ones(units, dtype=torch.bool)
@@ -65,7 +65,7 @@ def choose_units(parts: Tensor, blocks: Sequence[Sequence[int]], count: int, gre
 
 
 def _swap_in(parts: Tensor, kept: Tensor, block: Sequence[int], unit: int, best: float) -> float:
-    """Put `unit` in the place of the kept unit that gains most, in place; return the fidelity reached."""
+    """Put `unit` in place of the kept unit whose exchange gains most, in place; return the fidelity."""
     winner = None
     kept[unit] = True
     for other in block:
@@ -81,10 +81,17 @@ def _swap_in(parts: Tensor, kept: Tensor, block: Sequence[int], unit: int, best:
 
 
 def regress(weight: Tensor, covariance: Tensor, mean: Tensor, kept: Tensor, scaled: bool) -> tuple[Tensor, Tensor]:
-    """Return (scale, bias), each (out,), of the least-squares fit of the whole output to the kept inputs' output.
+    """Fit the full output to the kept inputs' output by least squares, equation 7.
 
-    `weight` (out, in), `covariance` (in, in) and `mean` (in,) of the inputs, `kept` indices; without `scaled` the scale
-    is 1 and the bias what the removed inputs add on average. Equation 7.
+    Args:
+        weight: (out, in).
+        covariance: Of the inputs, (in, in).
+        mean: Of the inputs, (in,).
+        kept: Indices of the kept inputs.
+        scaled: Whether to fit a scale; without it, the scale is 1 and the bias the removed inputs' mean output.
+
+    Returns:
+        Scale and bias, each (out,).
     """
     kept = kept.to(weight.device)
     part = torch.zeros_like(weight)

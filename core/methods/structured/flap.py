@@ -1,9 +1,9 @@
-"""FLAP: units whose output fluctuates least go, from whatever block; a bias stands in for their mean.
+"""FLAP: removes the units whose output fluctuates least, in any block, and replaces their mean by a bias.
 
-References: An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023
-(arXiv:2312.11983), equations 4 to 7. Statistics are those of the dense model. x is the input of o or down: column j
-of that matrix W scores var(x_j) |W_j|^2, squared for attention, standardised inside each block and kind; what the
-removed columns would have added on average, sum_j W_j mean(x_j), becomes the bias.
+References: An et al., Fluctuation-based Adaptive Structured Pruning for Large Language Models, 2023 (arXiv:2312.11983),
+equations 4 to 7. Statistics are those of the dense model. x is the input of o or down. Column j of that matrix W scores
+var(x_j) |W_j|^2, squared for attention and standardised inside each block and kind. The mean output of the removed
+columns, sum_j W_j mean(x_j), becomes the bias.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class FLAP(UnitMethod):
         url="https://arxiv.org/abs/2312.11983",
         part="equations 4 to 7",
     )
-    summary = "Removes the heads and channels that fluctuate least, block by block as many as fit, and adds their mean."
+    summary = "Removes the heads and channels of the whole model that fluctuate least, and adds their mean as a bias."
     idea = (
-        "A part whose values hardly change from token to token can be replaced by its mean, which becomes a bias. "
-        "Fluctuation times squared weights, made comparable between blocks, tells which heads and channels of the "
-        "whole model go."
+        "A head or channel whose values hardly change from token to token can be replaced by its mean, which "
+        "becomes a bias. FLAP scores it by its fluctuation times its squared weights, standardised so that blocks "
+        "are comparable. The lowest scores of the whole model are removed."
     )
     formulas = (
         r"S_j = \operatorname{Var}(X_j)\, \lVert W_j \rVert_2^2",
-        r"b = \sum_{j\ \text{gone}} \bar{X}_j\, W_j",
+        r"b = \sum_{j\ \text{removed}} \bar{X}_j\, W_j",
     )
     symbols = {
         "S": (
-            "score of an input, squared for attention and standardised inside each block; a head's is the mean of "
-            "its inputs' and the lowest of all blocks go"
+            "score of an input, squared for attention and standardised inside each block; a head's is the mean "
+            "over its inputs"
         ),
-        "W_j": "column of the matrix that reads the part: o of heads, down of channels",
-        "b": "bias that is added to its output",
+        "W_j": "column of the matrix that reads the input: o for heads, down for channels",
+        "b": "bias added to the output of that matrix",
     }
     colour = 1
     dash = "dash"
@@ -101,7 +101,7 @@ def _head_scores(view: StructuredBlockView) -> Tensor:
 
 
 def _mean_output(view: StructuredBlockView, role: str, kept: Tensor) -> Tensor:
-    """Return what the removed inputs add to the output on average, (out,)."""
+    """Return the mean output of the removed inputs, (out,)."""
     mean = view.inputs[role].mean.clone()  # (in,)
     mean[kept.to(mean.device)] = 0
     return view.weight(role) @ mean

@@ -1,4 +1,4 @@
-"""What methods share that score parts of the blocks from gradients of the loss of the dense model."""
+"""Base of methods that score parts of the blocks from gradients of the loss of the dense model."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 class GradientParameters(StructuredParameters):
     whole_first: float | None = Field(
-        title="First blocks left whole",
+        title="First blocks kept whole",
         default=None,
         ge=0,
         le=1,
-        description="Share of the blocks, from the first on, that is left whole; without one the paper's.",
+        description="Share of the blocks, from the first on, that stay whole. If not given: as in the paper.",
     )
     whole_last: float | None = Field(
-        title="Last blocks left whole",
+        title="Last blocks kept whole",
         default=None,
         ge=0,
         le=1,
-        description="Share of the blocks, to the last, that is left whole; without one the paper's.",
+        description="Share of the blocks, up to the last, that stay whole. If not given: as in the paper.",
     )
 
 
 class KeepEndBlocks:
-    """Leaves the first and the last blocks whole; the others lose the same share."""
+    """An allocation that keeps the first and the last blocks whole; the others lose the same share."""
 
     parameters: GradientParameters
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
-        asked = (self.parameters.whole_first, self.parameters.whole_last)
+        given = (self.parameters.whole_first, self.parameters.whole_last)
         first, last = (
             own if share is None else round(share * len(shapes))
-            for share, own in zip(asked, self.whole(len(shapes), ratio), strict=True)
+            for share, own in zip(given, self.whole(len(shapes), ratio), strict=True)
         )
         return allocate(shapes, ratio, uniform(shapes, ratio, first, max(first, len(shapes) - 1 - last)))
 
@@ -55,14 +55,14 @@ class KeepEndBlocks:
 
 
 class Gradients(StructuredMethod):
-    """Observes the gradients of every linear's weight, one calibration window after the other."""
+    """A method that observes the gradients of every linear's weight, one calibration sequence at a time."""
 
     data_requirement = "calibration"
     observes = "gradients"
 
     @property
     def second_order(self) -> bool:
-        """Whether the squares of the gradients are read, too."""
+        """Whether it also needs the squares of the gradients."""
         return True
 
     @property
@@ -85,14 +85,14 @@ class Gradients(StructuredMethod):
         return SELECTION * shape.block_weights + differentiating(shape, text)
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """A gradient, its mean and its mean square."""
+        """Count a gradient, its mean and its mean square."""
         if text is None:
             return super().memory(shape, text, item)
         return gradient_bytes(shape, text, copies=3)
 
 
 class GradientUnitMethod(KeepEndBlocks, Gradients, UnitMethod):
-    """Removes heads and channels by what the gradients say of them."""
+    """A method that removes heads and channels by gradients."""
 
     parameters: GradientParameters
     Parameters = GradientParameters

@@ -1,7 +1,7 @@
 """HyWIA-style scores: fine-grained (weights) and coarse-grained (whole units) importance, mixed by attention.
 
-References: Liu et al., Adaptive Estimation Fusion, 2024 (arXiv:2403.10799), for the idea of mixing a weight-level and
-a unit-level Taylor importance adaptively, without training. The paper's equations were not at hand: the mixture below
+References: Liu et al., Adaptive Estimation Fusion, 2024 (arXiv:2403.10799), for the idea of mixing a weight-level and a
+unit-level Taylor importance adaptively, without training. The paper's equations were not available: the mixture below
 is this project's own, so its numbers must not be read as the paper's.
 """
 
@@ -36,19 +36,20 @@ class HyWIAParameters(GradientParameters):
     mixing: Literal["attention", "fixed"] = Field(
         title="Mixing of importances",
         default="attention",
-        description="Weight of the fine-grained importance: of each unit by attention, or the same for all.",
+        description="attention: the weight of the fine importance differs by unit. fixed: it is the same for all.",
     )
     ranking: Literal["block", "global"] = Field(
         title="How units are ranked",
         default="block",
-        description="Whether every pruned block loses as much, or the least important units of all go.",
+        description="block: every pruned block loses the same share. global: the least important units of all "
+        "blocks are removed.",
     )
     fine_share: float = Field(
         title="Weight of the fine importance",
         default=0.5,
         ge=0,
         le=1,
-        description="The fixed weight of the fine-grained importance, where mixing is fixed.",
+        description="Weight of the fine importance if mixing is fixed.",
     )
 
 
@@ -62,11 +63,13 @@ class HyWIA(GradientUnitMethod):
         year=2024,
         url="https://arxiv.org/abs/2403.10799",
     )
-    summary = "Mixes weight-level and unit-level importance of heads and channels; in the style of HyWIA, no replica."
+    summary = (
+        "Mixes weight-level and unit-level importance of heads and channels; in the style of HyWIA, not a replica."
+    )
     idea = (
-        "A unit may hold a few weights that matter, or matter as a whole, so it gets two scores: one weight by "
-        "weight, one of the sum. They are mixed for each unit by an attention that needs no training, in the style of "
-        "the paper and with this project's own mixture."
+        "A unit may matter as a whole or through a few of its weights, so it gets two scores. The fine score sums "
+        "over single weights; the coarse one treats the unit as one. A training-free attention mixes them for "
+        "each unit, by this project's own formula and not the paper's."
     )
     formulas = (
         r"f_u = \sum_{w \in u} \left| w g - \tfrac{1}{2} w^2 F \right|",
@@ -75,9 +78,9 @@ class HyWIA(GradientUnitMethod):
     )
     symbols = {
         r"f,\ c": "fine and coarse score of a unit; with a tilde, standardised inside the block",
-        "g": "gradient of the loss by the weight",
-        "F": "mean of its square over calibration windows",
-        "a_u": "share of the fine score, by attention over how both stand out in the block and among all",
+        "g": "gradient of the loss with respect to the weight",
+        "F": "mean of the squared gradient over calibration sequences",
+        "a_u": "share of the fine score: an attention compares both scores in the block and among all blocks",
     }
     colour = 0
     parameters: HyWIAParameters
@@ -97,7 +100,7 @@ class HyWIA(GradientUnitMethod):
         )
 
     def _mix(self, views: Sequence[StructuredBlockView]) -> None:
-        """Find each block's unit scores; a block's context is its mean importance among all blocks."""
+        """Compute each block's unit scores; a block's context is its mean importance among all blocks."""
         import torch
 
         for kind in MEMBERS:
@@ -122,8 +125,8 @@ class HyWIA(GradientUnitMethod):
 def _importances(view: StructuredBlockView, kind: str) -> tuple[Tensor, Tensor]:
     """Return (fine, coarse) importances of heads or channels, each (units,).
 
-    Fine: sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value head
-    counts with each query head that reads it.
+    Fine: the sum over a unit's weights of |w g - w^2 F / 2|. Coarse: |sum of w g| + |sum of w^2 F| / 2. A key-value
+    head counts for each query head that reads it.
     """
     from core.methods.structured.taylor import Score, element_scores, matrix_scores
 

@@ -1,7 +1,7 @@
-"""LLM-Pruner: coupled heads and channels go by first- and second-order Taylor scores of the loss.
+"""LLM-Pruner: removes coupled heads and channels by first- and second-order Taylor scores of the loss.
 
-References: Ma et al., LLM-Pruner: On the Structural Pruning of Large Language Models, 2023 (arXiv:2305.11627),
-section 3. Heads and channels are scored inside each block; the first and last blocks are left whole.
+References: Ma et al., LLM-Pruner: On the Structural Pruning of Large Language Models, 2023 (arXiv:2305.11627), section
+3. Heads and channels are scored inside each block; the first and last blocks stay whole.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
 
 class LLMPrunerParameters(GradientParameters):
     granularity: Literal["block", "channel", "layer"] = Field(
-        title="What goes",
+        title="Removed parts",
         default="block",
-        description="What goes: heads and FFN channels inside blocks, entries of the hidden states in every matrix, or "
-        "the last whole blocks.",
+        description="block: heads and FFN channels inside blocks. channel: entries of the hidden states in every "
+        "matrix. layer: the last whole blocks.",
     )
     taylor: Literal["vector", "first", "second", "mix"] = Field(
         title="Taylor score",
         default="first",
-        description="Score of a unit from weight times gradient: absolute of the sum (vector), sum of the absolutes "
-        "(first), of the curvature (second), or of both (mix).",
+        description="Score of a unit from weight times gradient. vector: absolute value of the sum. first: sum of "
+        "absolute values. second: sum of the curvature terms. mix: both terms together.",
     )
     fold: Literal["contiguous", "llmpruner"] = Field(
-        title="Query heads that count",
+        title="Query heads of a shared key",
         default="contiguous",
-        description="Which query heads count with a shared key-value head: those that read it, or the strided ones "
-        "that the authors' code takes.",
+        description="Query heads that count for a shared key-value head. contiguous: those that read it. "
+        "llmpruner: the strided ones, as in the authors' code.",
     )
 
 
 class _Declared(StructuredMethod):
-    """What is one method to people, whatever goes."""
+    """The declaration that all granularities share."""
 
     name = "llm-pruner"
     label = "LLM-Pruner"
@@ -66,10 +66,10 @@ class _Declared(StructuredMethod):
         url="https://arxiv.org/abs/2305.11627",
         part="section 3, equations 3 to 5",
     )
-    summary = "Removes the coupled heads and channels whose weights times their gradients say the loss needs least."
+    summary = "Removes the coupled heads and channels that the loss needs least, by their weights times gradients."
     idea = (
-        "Weight times gradient tells how much the loss would change without the weight, so a unit's score sums that "
-        "over all weights that belong to it. Inside a block the heads and channels with the lowest scores go, and the "
+        "Weight times gradient estimates how much the loss changes without the weight. The score of a unit sums "
+        "this over all its weights. In each block the heads and channels with the lowest scores are removed; the "
         "first and last blocks stay whole."
     )
     formulas = (r"S_u = \sum_{w \in u} \left| w\, \frac{\partial \mathcal{L}}{\partial w} \right|",)
@@ -84,7 +84,7 @@ class _Declared(StructuredMethod):
 
 
 class LLMPruner(_Declared, GradientUnitMethod):
-    """Heads and FFN channels inside blocks go."""
+    """LLM-Pruner of heads and FFN channels inside blocks."""
 
     parameters: LLMPrunerParameters
 
@@ -117,10 +117,10 @@ class LLMPruner(_Declared, GradientUnitMethod):
 
 
 class LLMPrunerChannels(_Declared, Gradients, HiddenSizeMethod):
-    """Entries of the hidden states go."""
+    """LLM-Pruner of entries of the hidden states."""
 
     def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
-        """Score an entry of the hidden states by all that reads or writes it in the blocks."""
+        """Score each entry of the hidden states by all weights in the blocks that read or write it."""
         from core.methods.structured.taylor import element_scores
 
         found = []  # (hidden,) each
@@ -134,8 +134,8 @@ class LLMPrunerChannels(_Declared, Gradients, HiddenSizeMethod):
 
 
 class LLMPrunerLayers(_Declared, BlockRemovalMethod):
-    """The last whole blocks go; nothing is read."""
+    """LLM-Pruner of the last whole blocks; uses no data."""
 
     def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
-        """Keep the first blocks; `ratio` is met to half a block."""
+        """Keep the first blocks; the ratio is met to half a block."""
         return list(range(blocks_left(len(views), ratio)))

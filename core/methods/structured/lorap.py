@@ -1,8 +1,8 @@
-"""LoRAP: attention as activation-weighted low rank, FFN channels pruned without gradients.
+"""LoRAP: factors attention matrices to an activation-weighted low rank, and removes FFN channels without gradients.
 
 References: Li et al., LoRAP: Transformer Sub-Layers Deserve Differentiated Structured Compression, 2024
-(arXiv:2404.09695), sections 3.2 and 3.3. Matrices of attention keep fewer ranks, v and o three times the weights of
-q and k; channels go by the norms of their activation-weighted rows and columns, the lowest 1 % excepted.
+(arXiv:2404.09695), sections 3.2 and 3.3. By default v and o keep three times the weights of q and k. Channels are
+removed by the norms of their activation-weighted rows and columns, except the lowest 1 %.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
-LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
+LEAST_SHARE = 0.01  # share of the channels, the lowest-scored, to keep
 
 
 class LoRAPParameters(WalkerParameters, StructuredParameters):
     true_sequential: bool = Field(
-        title="Read what is compressed before",
+        title="Sequential calibration within a block",
         default=False,
-        description="Whether the FFN's statistics see their block's compressed attention; off in the paper.",
+        description="Collect the FFN's statistics after compressing the attention of its block; off in the paper.",
     )
     weighting: Literal["activations", "none"] = Field(
-        title="Weight of the inputs",
+        title="Weighting of the inputs",
         default="activations",
-        description="Whether the decomposition weighs inputs by their norm or is a plain SVD.",
+        description="activations: the decomposition weights inputs by their norms. none: plain SVD.",
     )
     value_share: float = Field(
         title="Share for v and o",
         default=0.75,
         gt=0,
         lt=1,
-        description="Share of attention's kept weights that v and o get; q and k get the rest.",
+        description="Share of attention's kept weights for v and o; q and k get the rest.",
     )
     spare_least: bool = Field(
-        title="Spare the lowest channels", default=True, description="Keep the 1 % of channels with the lowest scores."
+        title="Keep the lowest channels",
+        default=True,
+        description="Keep the 1 % of channels with the lowest scores, as in the paper.",
     )
 
 
@@ -64,10 +66,12 @@ class LoRAP(FactoredUnitMethod):
         url="https://arxiv.org/abs/2404.09695",
         part="sections 3.2 and 3.3, equations 6 and 9",
     )
-    summary = "Gives attention matrices a lower rank and removes FFN channels, both weighted by their inputs' norms."
+    summary = (
+        "Factors attention matrices to a lower rank and removes FFN channels, both weighted by their inputs' norms."
+    )
     idea = (
-        "Attention's matrices are closer to low rank than those of the FFN, so the two are compressed in different "
-        "ways. Attention's become products of two thin matrices, closest where inputs are large, and the FFN loses "
+        "Attention matrices are closer to low rank than FFN matrices, so LoRAP compresses the two differently. "
+        "Attention matrices become products of two thin ones, most accurate where inputs are large. The FFN loses "
         "the channels whose weights times inputs have the smallest norms."
     )
     formulas = (
@@ -90,7 +94,7 @@ class LoRAP(FactoredUnitMethod):
         return frozenset({"sqnorm"})
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
-        """Ranks take their share of each block first; channels take what is left of the ratio."""
+        """Give each block its ranks first; channels then make up the rest of the ratio."""
         shapes = [view.shape for view in views]
         ranks, lost = [], 0
         for view in views:
@@ -115,10 +119,10 @@ class LoRAP(FactoredUnitMethod):
 
 
 def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: float) -> dict[str, int]:
-    """Return the rank of each matrix {role: (m, n)} when a share of their weights is kept; none of one that is whole.
+    """Return the rank of each matrix {role: (m, n)} that keeps the share `kept` of their weights; no rank means whole.
 
     v and o share `value_share` of the kept weights, q and k the rest, each pair in proportion to its sizes. A matrix
-    whose budget reaches its size stays whole and hands on what it does not need.
+    whose budget reaches its size stays whole and passes on the rest of its budget.
     """
     budget = kept * sum(m * n for m, n in sizes.values())
     shares = {"v": value_share, "o": value_share, "q": 1 - value_share, "k": 1 - value_share}
@@ -141,7 +145,7 @@ def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: 
 
 
 def channel_scores(view: StructuredBlockView) -> Tensor:
-    """Return the importance of each FFN channel (channels,), equation 9: norms of |W| times its inputs' norms."""
+    """Return the importance of each FFN channel, (channels,), equation 9: norms of |W| times its input norms."""
     inputs = view.inputs["up"].sqnorm.sqrt()
     score = view.weight("down").norm(dim=0) * view.inputs["down"].sqnorm.sqrt()
     for role in view.ffn_roles:

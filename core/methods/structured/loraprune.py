@@ -1,8 +1,8 @@
-"""LoRAPrune's criterion in one shot: Taylor scores from what LoRA's own gradients say about the weights.
+"""LoRAPrune's criterion in one shot: Taylor scores from estimates of the weights' gradients by LoRA's own gradients.
 
 References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning, 2023
-(arXiv:2305.18403), equations 7 to 10. With LoRA's A random and B zero, as training starts, the estimate of the
-weight's gradient G is g_B A, where g_B = G A^T: the gradient seen through the rank of the adapter.
+(arXiv:2305.18403), equations 7 to 10. As training starts, LoRA's A is random and B zero. The estimate of the weight's
+gradient G is then g_B A with g_B = G A^T: a projection to the rank of the adapter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from core.models.parts.geometry import Geometry
 
-DECAY = 0.9  # of the moving average over windows
+DECAY = 0.9  # of the moving average over sequences
 
 
 class LoRAPruneParameters(GradientParameters):
@@ -32,17 +32,17 @@ class LoRAPruneParameters(GradientParameters):
         default=8,
         ge=1,
         le=256,
-        description="Rank of the adapter that the gradients are seen through.",
+        description="Rank of the adapter that estimates the gradients.",
     )
 
 
 class LoraScore:
-    """A moving average over windows of one linear's unit scores, each window's divided by its norm."""
+    """A moving average over sequences of one linear's unit scores, each divided by its sequence's norm."""
 
     def __init__(self, role: str, shape: Geometry, rank: int, generator: torch.Generator):
         self.role, self.shape, self.rank, self.generator = role, shape, rank, generator
         self.down: Tensor | None = None  # A (rank, in)
-        self.found: dict[str, Tensor] = {}  # "score" (units,), once there was a window
+        self.scores: dict[str, Tensor] = {}  # "score" (units,), after the first sequence
 
     def add(self, weight: Tensor, gradient: Tensor) -> None:
         import torch
@@ -58,11 +58,11 @@ class LoraScore:
             heads = self.shape.query_heads if self.role in ("q", "o") else self.shape.kv_heads
             score = score.view(heads, -1).sum(1)
         score = score / score.norm().clamp_min(1e-30)
-        known = self.found.get("score")
-        self.found["score"] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
+        known = self.scores.get("score")
+        self.scores["score"] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
     def tensors(self) -> dict[str, Tensor]:
-        return self.found
+        return self.scores
 
 
 class LoRAPrune(GradientUnitMethod):
@@ -76,11 +76,11 @@ class LoRAPrune(GradientUnitMethod):
         url="https://arxiv.org/abs/2305.18403",
         part="equations 7 to 10",
     )
-    summary = "Removes the heads and channels that matter least to the loss, by gradients seen through a LoRA adapter."
+    summary = "Removes the heads and channels that the loss needs least, by gradients estimated through a LoRA adapter."
     idea = (
-        "The gradient of a weight matrix is estimated from that of a small adapter beside it, which is all that a "
-        "training with adapters has at hand. The heads and channels whose weights times that estimate are smallest go "
-        "in one shot, before any training."
+        "Fine-tuning with adapters computes gradients only for a small adapter on each weight matrix. LoRAPrune "
+        "estimates the gradient of the matrix from these. The heads and channels with the smallest weights times "
+        "estimates are removed in one shot, before any training."
     )
     formulas = (
         r"\hat{G} = \frac{\partial \mathcal{L}}{\partial B}\, A",
@@ -88,9 +88,9 @@ class LoRAPrune(GradientUnitMethod):
         r"S_u = \sum_{W} \overline{\, s_u / \lVert s \rVert_2 \,}",
     )
     symbols = {
-        "G": "estimate of the gradient of the loss by the weights",
-        "s": "what one matrix says of its units",
-        r"\overline{\,\cdot\,}": "moving average over calibration windows",
+        "G": "estimated gradient of the loss with respect to the weights",
+        "s": "scores of the units from one matrix",
+        r"\overline{\,\cdot\,}": "moving average over calibration sequences",
     }
     draws = True
     colour = 6
@@ -106,7 +106,7 @@ class LoRAPrune(GradientUnitMethod):
         return LoraScore(role, view.shape, self.parameters.rank, self._generator)
 
     def whole(self, blocks: int, ratio: float) -> tuple[int, int]:
-        """Return how many of the first and of the last blocks stay whole: at any ratio 3 and 1 of 32."""
+        """Return how many of the first and of the last blocks stay whole: 3 and 1 of 32 at any ratio."""
         return blocks // 10, round(blocks / 32)
 
     @cached_property

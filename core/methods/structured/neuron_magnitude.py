@@ -1,7 +1,7 @@
-"""Neuron pruning by weight norm: whole heads and FFN neurons go by the size of their own weights.
+"""Neuron pruning by weight norm: removes the whole heads and FFN neurons with the smallest weights.
 
 References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-the criterion; here its sum over all weights of a unit, the floor that every structured method must beat.
+the criterion. Here it is summed over all weights of a unit, as a baseline that every structured method must beat.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ class NeuronMagnitude(UnitMethod):
     )
     summary = "Removes the attention heads and FFN neurons whose own weights have the smallest norm."
     idea = (
-        "A head or an FFN neuron whose weights are all small adds little to its block. In every block those with the "
-        "smallest sum of squared weights are cut out of all matrices that hold a part of them, so the model really "
-        "gets smaller."
+        "A head or FFN neuron with small weights adds little to its block. In every block, those with the "
+        "smallest sum of squared weights are removed from all their matrices. So the model really gets smaller."
     )
     formulas = (r"S_u = \sum_{w \in u} w^2",)
     colour = 4

@@ -1,4 +1,4 @@
-"""ShortGPT: whole blocks go, those that change the hidden states least.
+"""ShortGPT: removes the whole blocks that change the hidden states least.
 
 References: Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, 2024
 (arXiv:2403.03853), equation 1: the influence of a block is 1 - E[cos(input, output)].
@@ -23,18 +23,18 @@ class ShortGPT(BlockRemovalMethod):
         url="https://arxiv.org/abs/2403.03853",
         part="equation 1",
     )
-    summary = "Drops the whole blocks whose output is most like their input."
+    summary = "Removes the whole blocks whose output is most similar to their input."
     idea = (
-        "A block whose output is almost its input does little. Whole blocks go, first those that turn the hidden "
-        "states least on a calibration text."
+        "A block whose output is almost its input does little. ShortGPT removes whole blocks, first those that "
+        "change the direction of the hidden states least on the calibration data."
     )
     formulas = (
         r"S_b = 1 - \frac{1}{N} \sum_t "
         r"\frac{h_{b,t}^\top\, h_{b+1,t}}{\lVert h_{b,t} \rVert_2\, \lVert h_{b+1,t} \rVert_2}",
     )
     symbols = {
-        "S_b": "influence of a block; those with the lowest go",
-        "h_{b,t}": "hidden state of token t that goes into block b",
+        "S_b": "influence of a block; the lowest are removed",
+        "h_{b,t}": "hidden state of token t before block b",
         "N": "number of tokens",
     }
     colour = 2
@@ -43,7 +43,7 @@ class ShortGPT(BlockRemovalMethod):
     observes = "similarity"
 
     def keep_blocks(self, views: Sequence[StructuredBlockView], ratio: float) -> list[int]:
-        """Keep the blocks of least similarity; `ratio` is met to half a block."""
+        """Keep the blocks of least similarity; the ratio is met to half a block."""
         stay = blocks_left(len(views), ratio)
         by_influence = sorted(range(len(views)), key=lambda index: views[index].similarity)
         return sorted(by_influence[:stay])

@@ -1,8 +1,8 @@
-"""SliceGPT: hidden states rotated to their principal components and cut to the first ones.
+"""SliceGPT: rotates hidden states to their principal components and keeps the first ones.
 
 References: Ashkboos et al., SliceGPT: Compress Large Language Models by Deleting Rows and Columns, 2024
 (arXiv:2401.15024), sections 3.1 to 3.4. The rotations between two norms differ, so each residual gets a shortcut
-matrix; its weights count as the block's.
+matrix, whose weights count as the block's.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class SliceGPT(SliceMethod):
         url="https://arxiv.org/abs/2401.15024",
         part="sections 3.1 to 3.4",
     )
-    summary = "Rotates the hidden states to their principal components and deletes the smallest, in every matrix."
+    summary = "Rotates the hidden states to their principal components and removes the smallest from every matrix."
     idea = (
-        "Hidden states vary much along a few directions and little along the others, and turning them to their "
-        "principal components changes nothing that the model computes. Then the last directions are cut from every "
-        "matrix, and a small matrix on each residual connection leads from one basis to the next."
+        "Hidden states vary much along a few directions and little along the others. Rotating them to their "
+        "principal components leaves the model's outputs unchanged. SliceGPT then cuts the last directions from "
+        "every matrix, and a small matrix on each residual connection maps one basis to the next."
     )
     formulas = (
         r"X X^\top = Q\, \Lambda\, Q^\top",
@@ -40,21 +40,21 @@ class SliceGPT(SliceMethod):
         r"R = Q_k^\top\, P_k",
     )
     symbols = {
-        "X": "hidden states on the calibration text, a column a token",
-        "Q_k": "the k directions along which they vary most there",
-        r"\Lambda": "how much they do",
-        r"W_{\mathrm{in}}": "weights of a matrix that reads hidden states; of one that writes them with out",
-        r"R,\ P": "matrix on the residual connection; it leads from the basis before, P, to the next",
+        "X": "hidden states on the calibration data, one column per token",
+        "Q_k": "the k directions along which they vary most",
+        r"\Lambda": "eigenvalues: how much they vary along each direction",
+        r"W_{\mathrm{in}}": "weights of a matrix that reads hidden states; with out, of one that writes them",
+        r"R,\ P": "matrix on the residual connection, from the previous basis, P, to the next, Q",
     }
     colour = 3
     dash = "dashdot"
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:
-        """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights: two shortcuts of w x w come on top."""
+        """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights for w; 2 w^2 are the two shortcuts."""
         slope = block_weights / hidden
         width = (math.sqrt(slope**2 + 8 * (1 - ratio) * block_weights) - slope) / 4
         if round(width) < 1:
-            raise UserError("So much cannot be removed: no hidden state would be left; ask for a smaller ratio.")
+            raise UserError(f"Ratio {ratio:g} leaves no hidden state; give a smaller ratio.")
         return min(hidden, round(width))
 
     def basis(self, scatter: Tensor, width: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""SlimLLM: heads by how little the attention output turns without them, channels by the output's principal directions.
+"""SlimLLM: scores heads by the attention output's direction, channels by the principal directions of the FFN output.
 
 References: Guo et al., SlimLLM: Accurate Structured Pruning for Large Language Models, 2025 (arXiv:2505.22689),
 sections 3.1 to 3.4 and the authors' code. All scores follow in closed form from one covariance of the input of o and
-one of down: for an indicator s of the kept units, output channel c of o has covariance s' C_c t with that of t, where
+one of down. For indicators s and t of kept units, output channel c of o has covariance s' C_c t between them, where
 C_c[i, j] = w_ci' Sigma_ij w_cj. No activation is stored.
 """
 
@@ -32,37 +32,39 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-# The authors' settings at 20 and 50 %: share of the blocks that are pruned, those that change their input least, and
-# alpha.
+# The authors' settings at 20 and 50 %: share of the blocks to prune, those that change their input least, and alpha.
 LIGHT, STRONG = (26 / 32, 10.0), (30 / 32, 7.0)
-LEAST_SHARE = 0.01  # of the channels, the lowest-scored, that stay
+LEAST_SHARE = 0.01  # share of the channels, the lowest-scored, to keep
 
 
 class SlimLLMParameters(StructuredParameters):
     greedy: bool = Field(
         title="Swap heads greedily",
         default=True,
-        description="Swap removed heads against kept ones where that keeps the output's direction better.",
+        description="Swap removed heads for kept ones if that preserves the output's direction better.",
     )
     regression: Literal["none", "bias", "scale"] = Field(
-        title="Make up for removed units",
+        title="Compensation for removed units",
         default="scale",
-        description="What each output channel gets to make up for removed units: nothing, a bias, or scale and bias.",
+        description="Correction of each output channel: none, a bias, or scale and bias.",
     )
     layer_ratio: Literal["uniform", "softmax"] = Field(
         title="Ratios of the blocks",
         default="softmax",
-        description="Whether blocks that change their input least lose more (softmax) or all alike.",
+        description="softmax: blocks that change their input least lose more. uniform: all lose the same share.",
     )
     alpha: float | None = Field(
         title="Sharpness over blocks",
         default=None,
         ge=0,
         le=100,
-        description="Sharpness of the softmax over blocks; without one the paper's, 10 up to a ratio of 0.35, else 7.",
+        description="Sharpness of the softmax over blocks. If not given, as in the paper: 10 up to a ratio of "
+        "0.35, else 7.",
     )
     spare_least: bool = Field(
-        title="Spare the lowest channels", default=True, description="Keep the 1 % of channels with the lowest scores."
+        title="Keep the lowest channels",
+        default=True,
+        description="Keep the 1 % of channels with the lowest scores, as in the paper.",
     )
 
 
@@ -77,11 +79,13 @@ class SlimLLM(SequentialUnitMethod):
         url="https://arxiv.org/abs/2505.22689",
         part="sections 3.1 to 3.4, equations 4, 7 and 9",
     )
-    summary = "Keeps the heads and channels that hold the output's direction, and rescales each output to make up."
+    summary = (
+        "Keeps the heads and channels that preserve the output's direction, and rescales each output to compensate."
+    )
     idea = (
-        "Those heads and channels stay that hold the direction of a block's output on a calibration text. Each output "
-        "is then scaled and shifted to fit the full one by linear regression, and the blocks that change their input "
-        "least lose most."
+        "SlimLLM keeps the heads and channels that preserve the direction of a block's output on the calibration "
+        "data. Linear regression then scales and shifts each output to fit the full one. The blocks that change "
+        "their input least lose most."
     )
     formulas = (
         r"\max_K\, \sum_o \left| \operatorname{corr}\left( \sum_{h \in K} O_{ho},\ Y_o \right) \right|",
@@ -90,15 +94,15 @@ class SlimLLM(SequentialUnitMethod):
         r"Y_o \approx a_o\, Y'_o + b_o",
     )
     symbols = {
-        "K": "heads that stay",
-        "O_{ho}": "what head h adds to output o",
-        "Y": "the full output",
-        "Y'": "output of what stays",
+        "K": "kept heads",
+        "O_{ho}": "contribution of head h to output o",
+        "Y": "full output",
+        "Y'": "output of the kept units",
         "c": "a channel of the FFN",
         r"G,\ U,\ D": "its rows of gate and up, its column of down",
         "n": "norms of the FFN's inputs",
-        "d_c": "what down says of it",
-        "x_c": "values of the channel on the text",
+        "d_c": "score of the channel from down",
+        "x_c": "values of the channel on the calibration data",
         r"V,\ v": "principal directions of the FFN's output, and weights that grow with their variance",
         r"a,\ b": "scale and bias by least squares",
     }
@@ -170,10 +174,10 @@ class SlimLLM(SequentialUnitMethod):
 
 
 def channel_scores(view: StructuredBlockView) -> Tensor:
-    """Return the importance of each FFN channel, (channels,): its own matrices' share in gate, up and down.
+    """Return the importance of each FFN channel, (channels,), summed over its rows of gate and up and column of down.
 
-    |W_gate,j n| + |W_up,j n| with n the norms of the block FFN's inputs, and |h_j| |w V' d_j|: V the principal
-    directions of the FFN's output, w = sigmoid of each one's variance over the mean variance, d_j the column of down.
+    |W_gate,j n| + |W_up,j n| with n the norms of the FFN's inputs, and |h_j| |w V' d_j|. V are the principal directions
+    of the FFN's output, w = sigmoid of each one's variance over the mean variance, and d_j is the column of down.
     """
     import torch
 

@@ -1,8 +1,8 @@
 """Taylor scores of units from weights and their gradients, shared by the gradient-based methods.
 
-References: Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), equations 3 to 5. With g the gradient of the mean loss and
-F the mean over calibration windows of the squared gradient of each, a weight's removal changes the loss by about
-w g - w^2 F / 2; a unit's score sums that over its rows or columns, before or after taking absolute values.
+References: Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), equations 3 to 5. g is the gradient of the mean loss, and F
+the mean over calibration sequences of the squared gradient of each. Removing a weight changes the loss by about w g -
+w^2 F / 2. A unit's score sums that over its rows or columns, before or after taking absolute values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Score = Callable[[Tensor, dict[str, Tensor]], Tensor]  # of a weight (out, in) a
 
 
 class Moments:
-    """The mean gradient (out, in) over windows and, where asked for, the mean of its square."""
+    """The mean gradient (out, in) over sequences and, with `squares`, the mean of its square."""
 
     def __init__(self, squares: bool):
         self.squares = squares
@@ -42,7 +42,7 @@ class Moments:
 
 
 def element_scores(weight: Tensor, moments: dict[str, Tensor], taylor: Taylor) -> Tensor:
-    """Return what each weight (out, in) adds to its unit's score; `vector` is signed until the unit is summed.
+    """Return the part of each weight (out, in) in its unit's score, signed for `vector` until the unit is summed.
 
     `moments` are those of `Moments`.
     """
@@ -57,7 +57,7 @@ def element_scores(weight: Tensor, moments: dict[str, Tensor], taylor: Taylor) -
 
 
 def matrix_scores(view: StructuredBlockView, role: str, score: Score) -> Tensor:
-    """Return the sums of a matrix's elements along each row, (out,), or along each column, (in,), of o and down."""
+    """Return the sums of a matrix along each row, (out,), or for o and down along each column, (in,)."""
     elements = score(view.weight(role), view.gradients[role])
     return elements.sum(0 if role in ("o", "down") else 1)
 
@@ -65,11 +65,11 @@ def matrix_scores(view: StructuredBlockView, role: str, score: Score) -> Tensor:
 def unit_scores(
     view: StructuredBlockView, score: Score, signed: bool = False, fold: str = "contiguous"
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, matrix by matrix.
+    """Return the scores of heads, {role: (heads,)}, and of channels, {role: (channels,)}, by matrix.
 
-    With `signed`, absolute values are taken of each unit's sum. `fold` = `llmpruner` assigns query heads k, k + n_kv,
-    k + 2 n_kv ... to key-value head k, as that code does, where whole groups go; `contiguous` is what the model
-    computes.
+    With `signed`, each unit's sum becomes its absolute value. When whole groups are removed, `fold` = `llmpruner`
+    assigns query heads k, k + n_kv, k + 2 n_kv ... to key-value head k, as in the authors' code. `contiguous` follows
+    the model.
     """
     shape = view.shape
     heads = {}

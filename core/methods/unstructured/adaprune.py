@@ -1,8 +1,8 @@
-"""AdaPrune: the weights that a mask has kept, adjusted until each linear's outputs are near those of its reference.
+"""AdaPrune: re-solves the weights kept by a mask, so that each linear's outputs approach those of its reference.
 
 References: Hubara et al., Accelerated Sparse Neural Training: A Provable and Efficient Method to Find N:M Transposable
-Masks, 2021 (arXiv:2102.08124). The problem of each linear is solved as `core.methods.unstructured.reconstruct` says,
-from the Gram matrix of its inputs, in place of the paper's Adam on their batches.
+Masks, 2021 (arXiv:2102.08124). `core.methods.unstructured.reconstruct` solves the problem of each linear from the Gram
+matrix of its inputs; the paper runs Adam on batches of inputs instead.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-HELD = 8  # matrices of a linear's size while its weights are solved for
+HELD = 8  # matrices of a linear's size in memory during the solve
 
 
 class AdaPruneParameters(WalkerParameters):
     iterations: int = Field(
-        title="Most iterations",
+        title="Maximum iterations",
         default=50,
         ge=1,
         le=10_000,
-        description="Most steps of conjugate gradients on a linear; each costs one product of its weights with the "
-        "Gram matrix of its inputs.",
+        description="Maximum conjugate-gradient steps per linear. Each step multiplies its weights by the Gram "
+        "matrix of its inputs.",
     )
     tolerance: float = Field(
         title="Tolerance of the residual",
         default=0.001,
         ge=0,
         lt=1,
-        description="A row of weights is done when its preconditioned residual has fallen to this share of its first.",
+        description="A row of weights is finished when its preconditioned residual falls to this share of its "
+        "first value.",
     )
 
 
@@ -53,19 +54,19 @@ class AdaPrune(Reconstruction):
         year=2021,
         url="https://arxiv.org/abs/2102.08124",
     )
-    summary = "Adjusts the weights that a mask has kept, so that each linear's outputs come close to the unmasked ones."
+    summary = "Re-solves the kept weights so that each linear's outputs approach those before pruning."
     idea = (
-        "A mask decides which weights go, and those that stay can be chosen anew. They are solved for so that each "
-        "layer's outputs on the calibration text come as close as they can to those without the mask, and what is "
-        "zero stays zero."
+        "A mask decides which weights are removed, but the kept ones can still change. AdaPrune solves for them "
+        "so that each layer's outputs on the calibration data come close to those without the mask. Zeros stay "
+        "zero."
     )
     formulas = (
         r"\min_{W'}\, \lVert (W' - W) X \rVert_{\mathrm{F}}^2",
         r"W'_{ij} = 0 \ \text{where}\ M_{ij} = 0",
     )
     symbols = {
-        "W": "weights as they were before the mask",
-        "M": "the mask, 0 where a weight is gone",
+        "W": "weights before the mask",
+        "M": "mask: 0 for a removed weight",
     }
     data_requirement = "calibration"
     colour = 3

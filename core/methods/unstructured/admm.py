@@ -1,7 +1,7 @@
-"""Which weights of a linear stay, found by alternating directions: the best weights, and the nearest with enough zeros.
+"""The mask of a linear by ADMM, which alternates between the best weights and the nearest with enough zeros.
 
-Reference: Meng et al., ALPS, 2024 (arXiv:2406.07831), section 3.2, algorithm 1, whose penalty rho follows how much of
-the mask still changes; the numbers of that are its repository's.
+Reference: Meng et al., ALPS, 2024 (arXiv:2406.07831), section 3.2, algorithm 1. The penalty rho follows how much of the
+mask still changes; its constants are those of the authors' repository.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-EVERY = 3  # iterations after which rho is looked at
-GROWTH = ((0.1, 1.3), (0.005, 1.2), (0.0, 1.1))  # what it grows by where more than a share of the mask has changed
-SHRINKAGE = 5  # by which it goes down until it grows for the first time
+EVERY = 3  # iterations between two updates of rho
+GROWTH = ((0.1, 1.3), (0.005, 1.2), (0.0, 1.1))  # (changed share of the mask, growth of rho above it)
+SHRINKAGE = 5  # divisor of rho until it grows for the first time
 MOST_RHO = 1e6
-SETTLED, AT_LEAST = 0.0003, 30  # it ends where less of the mask has changed, after so many iterations
+SETTLED, AT_LEAST = 0.0003, 30  # changed share that ends the search, after this many iterations
 
 
 def alternate(
@@ -24,10 +24,18 @@ def alternate(
     rho: float,
     iterations: int,
 ) -> tuple[Tensor, Tensor, int]:
-    """Return weights (out, in) near the best with zeros, where those are (out, in), and how many iterations it took.
+    """Search the mask of a linear by ADMM, for the least tr((B - W) H (B - W)^T) with zeros.
 
-    Lowers tr((B - W) H (B - W)^T) of the `weight` W; `gram` is H (in, in), with ones on its diagonal, `spectrum` its
-    eigenvalues (in,) and eigenvectors (in, in), and `choose` says of a weight which of its entries become zero.
+    Args:
+        weight: W, (out, in).
+        gram: H, (in, in), with ones on its diagonal.
+        spectrum: Eigenvalues (in,) and eigenvectors (in, in) of H.
+        choose: Returns the mask (out, in) of the entries of a weight that become zero.
+        rho: Initial penalty.
+        iterations: Maximum iterations.
+
+    Returns:
+        The last B (out, in), its mask (out, in), True is pruned, and the number of iterations.
     """
     values, vectors = spectrum
     wanted = weight @ gram  # (out, in)

@@ -1,10 +1,10 @@
-"""How much each part of a model loses where only the whole is asked to lose the ratio, shared by unstructured methods.
+"""Allocation of the pruning ratio to linears or blocks, shared by unstructured methods.
 
-`global` ranks the scores of all weights together. `owl` looks at a block's outliers, the share of its weights whose
-score |w_ij| * ||x_j|| is more than `OUTLIER` times the block's mean (Yin et al., Outlier Weighed Layerwise Sparsity,
-2023, arXiv:2310.05175); `sensitivity` at how much the loss rises when that block alone is compressed
-(`core.engine.scan`), in logarithms: where a block's rise grows exponentially with what it loses, the shares with the
-least sum of rises differ by the logarithms of those rises. Both spread the blocks' shares evenly around the ratio.
+`global` ranks the scores of all weights together. The other two map a value of each block linearly to ratios around the
+target. `owl` uses outliers: the share of a block's weights whose score |w_ij| * ||x_j|| is more than `OUTLIER` times
+the block's mean (Yin et al., Outlier Weighed Layerwise Sparsity, 2023, arXiv:2310.05175). `sensitivity` uses the
+logarithm of the rise in loss when that block alone is compressed (`core.engine.scan`). If the rise grows exponentially
+with a block's ratio, the ratios with the least total rise differ by the logarithms of those rises.
 """
 
 from __future__ import annotations
@@ -36,32 +36,33 @@ NORMS = "squared norms of the inputs"  # the observation's name
 
 class AllocatedParameters(MethodParameters):
     allocation: Literal["uniform", "global", "owl", "sensitivity"] = Field(
-        title="How much each part loses",
+        title="Allocation",
         default="uniform",
-        description="`uniform`: every linear loses the ratio. `global`: the lowest scores of all linears go. Block by "
-        "block, `owl`: less where more scores are outliers; `sensitivity`: less where compressing that block alone "
-        "hurts more. The whole always loses the ratio.",
+        description="`uniform`: every linear has the same ratio. `global`: the lowest scores of all linears are "
+        "removed. `owl`: blocks with more outlier scores lose less. `sensitivity`: blocks that raise the loss "
+        "more when compressed alone lose less. The overall ratio always equals the target.",
     )
     spread: float = Field(
-        title="Furthest from the ratio",
+        title="Spread of the block ratios",
         default=0.08,
         gt=0,
         le=0.5,
-        description="By how much a block's share lies above or below the ratio at most, with owl and sensitivity.",
+        description="How far the ratios of the extreme blocks are from the overall ratio, with owl and sensitivity.",
         json_schema_extra=only_with("allocation"),
     )
     cap: float = Field(
-        title="Highest sparsity of a linear",
+        title="Maximum sparsity of a linear",
         default=0.95,
         gt=0,
         lt=1,
-        description="Highest sparsity of one linear unless all lose the ratio; it keeps a linear from being emptied.",
+        description="Maximum sparsity of one linear, unless allocation is uniform. It prevents the removal of a "
+        "whole linear.",
         json_schema_extra=only_with("allocation"),
     )
 
 
 class Allocated(LinearMethod):
-    """Leaves to `allocation` how much each linear loses."""
+    """A method whose `allocation` parameter sets each linear's ratio."""
 
     parameters: AllocatedParameters
     Parameters = AllocatedParameters
@@ -69,15 +70,15 @@ class Allocated(LinearMethod):
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
         super().__init__(parameters, seed)
         if self.parameters.allocation in ("owl", "sensitivity"):
-            self.data_requirement = "calibration"  # whatever the method itself reads
+            self.data_requirement = "calibration"  # even if the method itself needs none
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
-        """Names of what `ranking` wants observed."""
+        """Names of the observations that `ranking` needs."""
         return ()
 
     def ranking(self, weight: Tensor, observed: Tensor | None, generator: Generator | None) -> Tensor:
-        """Return the scores (out, in) by which the weights of all linears are ranked; may not change the weight."""
+        """Return the scores (out, in) that rank the weights of all linears; must not change the weight."""
         raise NotImplementedError
 
     @property
@@ -100,8 +101,8 @@ class Allocated(LinearMethod):
     def check_amount(self, text: TextWindows) -> None:
         if self.needs_sensitivity and text.windows < 2:
             raise UserError(
-                f"{self.label}: allocation=sensitivity calibrates on some windows and reads losses on others; give at "
-                f"least 2, such as {text.corpus}:16x{text.window}."
+                f"{self.label}: allocation=sensitivity needs at least 2 sequences, for calibration and for the loss, "
+                f"not {text.windows}; give more, such as {text.corpus}:16x{text.window}."
             )
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
@@ -118,8 +119,8 @@ class Allocated(LinearMethod):
     def check_pattern(self, pattern: str) -> None:
         if self.parameters.allocation != "uniform":
             raise UserError(
-                f"{self.label}: {pattern} leaves as many weights in every group, so there is nothing to allocate; "
-                f"give a ratio, or leave allocation={self.parameters.allocation} out."
+                f"{self.label}: {pattern} keeps equally many weights in every group, so there is nothing to allocate. "
+                f"Give a ratio or remove allocation={self.parameters.allocation}."
             )
 
     def layer_ratios(
@@ -130,7 +131,7 @@ class Allocated(LinearMethod):
             return {}
         sizes = {linear.name: linear.weight.numel() for linear in linears}
         bound = {linear.name: linear.bound for linear in linears}
-        cap = max(how.cap, target.ratio)  # so that the whole can lose the ratio
+        cap = max(how.cap, target.ratio)  # so that the target can be met
         if how.allocation == "global":
             from core.methods.masks import global_counts, zeros_lowest
 
@@ -152,7 +153,7 @@ class Allocated(LinearMethod):
         return {name: counts[name] / size for name, size in sizes.items()}
 
     def _levels(self, linears: Sequence[Linear], observed: Mapping[str, Tensor]) -> dict[int, float]:
-        """Return of each block how much it should be spared, on a scale of its own."""
+        """Return how much to spare each block, on a scale of the allocation."""
         from core.models.parts.blocks import by_block
 
         blocks = by_block(linears)
@@ -164,7 +165,7 @@ class Allocated(LinearMethod):
 
 
 def outliers(linears: Sequence[Linear], observed: Mapping[str, Tensor]) -> float:
-    """Return the share of a block's weights with an outlying score; `observed` are its inputs' squared norms (in,)."""
+    """Return the share of a block's weights with outlier scores; `observed` has its inputs' squared norms (in,)."""
     import torch
 
     scores = [
@@ -176,9 +177,9 @@ def outliers(linears: Sequence[Linear], observed: Mapping[str, Tensor]) -> float
 
 
 def spread_shares(levels: Mapping[int, float], ratio: float, spread: float) -> dict[int, float]:
-    """Return of each block the share that goes: the less the higher its level, from `spread` above to below the ratio.
+    """Return each block's ratio, which falls linearly with its level from `spread` above to `spread` below the target.
 
-    Their mean need not be the ratio; `moved_counts` moves them all until it is, as OWL does.
+    Their mean need not be the target; `moved_counts` then shifts all of them, as OWL does.
     """
     low, high = min(levels.values()), max(levels.values())
     if low == high:

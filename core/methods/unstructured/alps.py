@@ -1,9 +1,9 @@
-"""ALPS: the mask of a linear is found by alternating directions, and what it keeps by conjugate gradients.
+"""ALPS: finds the mask of a linear by ADMM, and re-solves the kept weights by conjugate gradients.
 
 References: Meng et al., ALPS: Improved Optimization for Highly Sparse One-Shot Pruning for Large Language Models, 2024
-(arXiv:2406.07831), sections 3.2 and 3.3. H is damped, then scaled to ones on its diagonal, and the weights inversely,
-so that the outputs stay. The mask keeps the largest weights of the last iteration. Those are solved for as
-`core.methods.unstructured.reconstruct` says, which in this scale has nothing to precondition.
+(arXiv:2406.07831), sections 3.2 and 3.3. H is damped and scaled to ones on its diagonal. The weights are scaled
+inversely, so that the outputs stay the same. The mask keeps the largest weights of the last iteration. They are
+re-solved by `core.methods.unstructured.reconstruct`, whose preconditioner is the identity in this scale.
 """
 
 from __future__ import annotations
@@ -23,35 +23,34 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-TOLERANCE = 1e-4  # of the residual of the conjugate gradients, as the paper's
-USUAL = 40  # iterations after which masks are settled: 30 to 36 on the default model
-EIGEN = 30  # operations of a processor's matrix product that eigenvectors in fp64 take, times the inputs cubed
-CHOICE = 2000  # and that an iteration takes of each weight besides its products
-HELD = 8  # matrices of a linear's size while its mask is searched
+TOLERANCE = 1e-4  # of the conjugate gradients' residual, as in the paper
+USUAL = 40  # iterations until masks settle: 30 to 36 on the default model
+EIGEN = 30  # operations of fp64 eigenvectors per cubed input, at the speed of matrix products
+CHOICE = 2000  # the same of an iteration per weight, besides its products
+HELD = 8  # matrices of a linear's size in memory during the mask search
 
 
 class ALPSParameters(ByHessianParameters):
     rho: float = Field(
-        title="Penalty at first",
+        title="Initial penalty",
         default=0.1,
         gt=0,
         le=1000,
-        description="How strongly the weights are first drawn to those with zeros (rho); it grows while the mask "
-        "changes.",
+        description="Initial pull of the weights towards those with zeros (rho). It grows while the mask changes.",
     )
     iterations: int = Field(
-        title="Most iterations",
+        title="Maximum iterations",
         default=300,
         ge=1,
         le=10_000,
-        description="Most iterations of the search for the mask; it ends sooner where that no longer changes.",
+        description="Maximum iterations of the mask search. It ends sooner if the mask no longer changes.",
     )
     refinements: int = Field(
-        title="Steps of conjugate gradients",
+        title="Conjugate-gradient steps",
         default=10,
         ge=0,
         le=10_000,
-        description="Most steps in which the weights that the mask keeps are solved for.",
+        description="Maximum steps that re-solve the kept weights.",
     )
 
 
@@ -65,12 +64,12 @@ class ALPS(ByHessian):
         url="https://arxiv.org/abs/2406.07831",
         part="algorithms 1 and 2",
     )
-    summary = "Searches mask and weights together by ADMM, then solves for the weights that stay."
+    summary = "Searches mask and weights together by ADMM, then re-solves the kept weights."
     idea = (
-        "Which weights a layer can do without depends on what the others become, so both are searched at once: weights "
-        "that fit the layer's outputs and weights with enough zeros are drawn towards each other, ever more strongly "
-        "until the zeros stay where they are. What is kept is then solved for, so that the outputs come close to the "
-        "dense ones."
+        "The best weights to remove depend on the values of the others, so ALPS searches mask and weights "
+        "together. It pulls weights that fit the layer's outputs and weights with enough zeros towards each "
+        "other, ever more strongly, until the zeros settle. Then it re-solves the kept weights to bring the "
+        "outputs close to the dense ones."
     )
     formulas = (
         r"B \leftarrow (W H - V + \rho Z)\, (H + \rho I)^{-1}",
@@ -81,12 +80,12 @@ class ALPS(ByHessian):
     )
     symbols = {
         "B": "weights that fit the outputs",
-        "Z": "the same with all but the k largest set to zero",
-        "V": "what draws the two together",
-        "k": "how many weights stay",
-        "H": "X times its transpose, damped, with ones on its diagonal",
-        r"\rho": "how strongly",
-        "I": "the identity",
+        "Z": "sparse weights: all but the k largest are zero",
+        "V": "dual variable, which pulls B and Z together",
+        "k": "number of kept weights",
+        "H": "X times its transpose, damped and scaled to ones on its diagonal",
+        r"\rho": "strength of the pull (penalty)",
+        "I": "identity matrix",
     }
     colour = 8
     marker = "circle"
@@ -94,7 +93,7 @@ class ALPS(ByHessian):
     Parameters = ALPSParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Two products an iteration, one a step of the conjugate gradients, and eigenvectors of four inputs a block."""
+        """Count two products per iteration, one per gradient step, and eigenvectors of a block's four inputs."""
         steps = min(self.parameters.iterations, USUAL)
         products = (2 * steps + self.parameters.refinements) * solving(shape)
         eigen = EIGEN * shape.blocks * (3 * shape.hidden**3 + shape.ffn**3)
@@ -111,10 +110,10 @@ class ALPS(ByHessian):
 
         own, zeros, count = self.parameters, target.zeros, round(target.ratio * weight.numel())
         if not target.pattern and count == (0 if zeros is None else int(zeros.sum())):
-            return Compressed(weight, zeros=zeros)  # nothing more goes
+            return Compressed(weight, zeros=zeros)  # nothing more to remove
 
         def choose(scaled: Tensor) -> Tensor:
-            """Return which entries (out, in) become zero."""
+            """Return the mask (out, in) of the entries that become zero."""
             score = zeros_lowest(scaled.abs(), zeros)
             if not target.pattern:
                 return smallest_mask(score.flatten(), count).view_as(score)
@@ -128,8 +127,9 @@ class ALPS(ByHessian):
         return Compressed(solved / scale, zeros=pruned, damping=own.damping, note=f"{used} iterations")
 
     def _spectrum(self, gram: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Return the damped Gram matrix (in, in) with ones on its diagonal, what the weights are scaled by for that
-        (in,), and its eigenvalues (in,) and eigenvectors (in, in), all fp32.
+        """Return the damped Gram matrix with ones on its diagonal, the scale of the weights, and an eigendecomposition.
+
+        The matrix is (in, in), the scale (in,), the eigenvalues (in,) and the eigenvectors (in, in), all fp32.
         """
         import torch
 

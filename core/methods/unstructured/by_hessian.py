@@ -1,7 +1,7 @@
-"""What methods share that prune by the inverse Hessian of a linear's output error: Optimal Brain Surgeon's children.
+"""Base of methods that prune by the inverse Hessian of a linear's output error, after Optimal Brain Surgeon.
 
-References: Hassibi & Stork, Second order derivatives for network pruning: Optimal Brain Surgeon, 1993: to remove w_j
-and make up for it adds w_j^2 / (H^-1)_jj to the error, up to a factor.
+References: Hassibi & Stork, Second order derivatives for network pruning: Optimal Brain Surgeon, 1993: removing w_j and
+compensating for it adds w_j^2 / (H^-1)_jj to the error, up to a factor.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class ByHessianParameters(WalkerParameters, AllocatedParameters):
         default=0.01,
         gt=0,
         le=10,
-        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
+        description="Share of the Hessian's mean diagonal that is added to its diagonal.",
     )
 
 
 class ByHessian(Allocated):
-    """Prunes by the inverse Hessian; ranks the weights of all linears by what each alone adds to the error."""
+    """A method that prunes by the inverse Hessian; it ranks weights by the error that each alone adds."""
 
     family = "unstructured"
     data_requirement = "calibration"
@@ -44,7 +44,7 @@ class ByHessian(Allocated):
         return frozenset({"gram"})
 
     def factor(self, statistics: Statistics) -> Factor:
-        """Return the factor of the damped Hessian, found once for all linears that read one input."""
+        """Return the factor of the damped Hessian, computed once for all linears that read one input."""
         from core.methods.hessian import factorise
 
         return statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
@@ -58,7 +58,7 @@ class ByHessian(Allocated):
             return super().observe(weight, statistics)
         factor = self.factor(statistics)
         diagonal = factor.upper.square().sum(0)  # (in,) of H^-1 = U^T U
-        return diagonal.masked_fill_(factor.dead, float("inf"))  # what reads nothing costs nothing
+        return diagonal.masked_fill_(factor.dead, float("inf"))  # weights of dead inputs cost nothing
 
     def ranking(self, weight: Tensor, observed: Tensor | None, generator: Generator | None) -> Tensor:
         assert observed is not None

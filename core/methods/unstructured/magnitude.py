@@ -1,4 +1,4 @@
-"""Magnitude pruning: the smallest |w| go.
+"""Magnitude pruning: removes the weights with the smallest |w|.
 
 References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626).
 """
@@ -24,10 +24,11 @@ class Magnitude(ScoreMethod):
         year=2015,
         url="https://arxiv.org/abs/1506.02626",
     )
-    summary = "Zeroes the weights with the smallest absolute value; reads no data."
+    summary = "Zeroes the weights with the smallest absolute value; uses no data."
     idea = (
-        "A weight near zero adds little to what its layer puts out, so the weights with the smallest absolute value "
-        "become zero. It reads no text, so it cannot see that a small weight on a large input matters."
+        "A weight near zero adds little to its layer's output, so the weights with the smallest absolute value "
+        "become zero. Magnitude pruning uses no data, so it cannot see that a small weight on a large input "
+        "matters."
     )
     formulas = ("S_{ij} = |W_{ij}|",)
     colour = 0

@@ -1,11 +1,12 @@
-"""OBS: of all weights of a linear the one that costs least goes, the rest of its row makes up for it, and so on.
+"""OBS: removes the cheapest weight of a linear, updates the rest of its row to compensate, and repeats.
 
 References: Hassibi & Stork, Second Order Derivatives for Network Pruning: Optimal Brain Surgeon, 1992; Frantar &
 Alistarh, Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning, 2022
-(arXiv:2208.11580), section 4, ExactOBS. `core.methods.unstructured.removals` says what is done otherwise than there. W
-is (out, in), H = X X^T + damping as SparseGPT has it, so that both solve the same problem. It is factored in fp64. The
-removals are in fp32: in 32 to 64 rows of linears of the default model's first block, at dampings from 1e-8 to 0.01, it
-removed the very weights that fp64 did, and what it told of their cost was off by less than 1e-6 of it.
+(arXiv:2208.11580), section 4, ExactOBS. `core.methods.unstructured.removals` lists the differences.
+
+W is (out, in) and H = X X^T + damping, as in SparseGPT, so that both solve the same problem. H is factored in fp64, and
+the removals run in fp32. On 32 to 64 rows of linears of the default model's first block, at dampings from 1e-8 to 0.01,
+fp32 removed the same weights as fp64. Its costs were off by a share of less than 1e-6.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
-# What the removal of half the weights takes of each weight, in operations of a processor's matrix product: as fast as
-# those are its many small steps not. So much, and so much times the inputs squared; measured at 576 and 1536 inputs.
+# Cost per weight of removing half the weights: STEP + PRODUCT * inputs^2, in operations of a matrix product. The many
+# small steps of a removal are slower than such products. Measured at 576 and 1536 inputs.
 STEP, PRODUCT = 500_000, 2
-WORK_BYTES = 2**24  # in which rows are run together: products are several times as fast in a processor's cache
+WORK_BYTES = 2**24  # for rows that run together; products are several times as fast in a processor's cache
 
 
 class OBSParameters(ByHessianParameters):
@@ -40,15 +41,15 @@ class OBSParameters(ByHessianParameters):
         default=0.01,
         ge=1e-6,
         le=10,
-        description="Share of the mean diagonal of the Hessian that is added to the diagonal.",
+        description="Share of the Hessian's mean diagonal that is added to its diagonal.",
     )
     block: int = Field(
         title="Weights removed at once",
         default=1,
         ge=1,
         le=64,
-        description="Consecutive inputs of a row that go together, such as 4, so that zeros lie in blocks; not with "
-        "N:M.",
+        description="Consecutive inputs of a row that are removed together, such as 4, so that zeros form blocks. "
+        "Not with N:M.",
     )
 
 
@@ -62,11 +63,11 @@ class OBS(ByHessian):
         url="https://arxiv.org/abs/2208.11580",
         part="section 4",
     )
-    summary = "Removes one weight after the other, each time the cheapest, and lets the rest of its row make up for it."
+    summary = "Removes one weight at a time, always the cheapest, and updates the rest of its row to compensate."
     idea = (
-        "What a weight costs depends on what has gone before it, since the others of its row can make up for it. So "
-        "weights go one at a time, each time the one whose loss changes the layer's outputs least, and after each the "
-        "rest of its row is updated as the inverse Hessian tells: exact, and the slowest way to prune."
+        "The cost of a weight changes with every removal, since the rest of its row can compensate. OBS removes "
+        "one weight at a time: the one whose removal changes the layer's outputs least. The inverse Hessian then "
+        "updates the rest of the row, which is exact but makes OBS the slowest pruning method."
     )
     formulas = (
         r"S_{ij} = \frac{W_{ij}^2}{[H_i^{-1}]_{jj}}",
@@ -75,8 +76,8 @@ class OBS(ByHessian):
         r"H_i = X X^\top + \lambda I \ \text{at first}",
     )
     symbols = {
-        "H": "Hessian of the error of one output, without the inputs whose weights have gone",
-        r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
+        "H": "Hessian of one output's error, without the inputs of removed weights",
+        r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
     resumes = True
     colour = 6
@@ -86,25 +87,25 @@ class OBS(ByHessian):
     Parameters = OBSParameters
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raise `UserError` where blocks do not divide the inputs of a linear, or a pattern is asked for besides."""
+        """Raise `UserError` if blocks do not divide a linear's inputs or are combined with an N:M pattern."""
         block = self.parameters.block
         if target.pattern and block > 1:
-            raise UserError(f"An N:M pattern takes weights one by one; leave block = {block} out, or ask for a ratio.")
+            raise UserError(f"An N:M pattern removes single weights; remove block = {block} or give a ratio.")
         for linear in linears:
             if linear.shape[1] % block:
                 raise UserError(
-                    f"Blocks of {block} do not divide {linear.name}, of {linear.shape[1]} inputs; choose another size."
+                    f"Blocks of {block} do not divide the {linear.shape[1]} inputs of {linear.name}; choose a divisor."
                 )
         return {}
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Of half the weights; the most is in the matrices with the most inputs."""
+        """Count the removal of half the weights; most of it is in the matrices with the most inputs."""
         wide = shape.blocks * shape.hidden * shape.ffn
         products = (shape.block_weights - wide) * shape.hidden**2 + wide * shape.ffn**2
         return super().cost(shape, text) + STEP * shape.block_weights + PRODUCT * products
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """Besides the inverse in fp64, and its factor: what the rows need that are run together."""
+        """Add the inverse in fp64, its factor, and the workspace of rows that run together."""
         widest = max(shape.hidden, shape.ffn)
         return super().memory(shape, text, item) + 4 * max(WORK_BYTES, 4 * widest**2) + 8 * 4 * widest**2
 
@@ -117,12 +118,12 @@ class OBS(ByHessian):
         weight[:, factor.dead] = 0
         zeros = torch.zeros_like(weight, dtype=torch.bool) if target.zeros is None else target.zeros
         how = target.ratio, target.pattern, self.parameters.block
-        pruned, gone = prune(weight, inverse, zeros, *how, work=WORK_BYTES)
-        gone[:, factor.dead] = True
-        return Compressed(pruned, zeros=gone, damping=factor.damping, note=factor.note)
+        pruned, removed = prune(weight, inverse, zeros, *how, work=WORK_BYTES)
+        removed[:, factor.dead] = True
+        return Compressed(pruned, zeros=removed, damping=factor.damping, note=factor.note)
 
     def _inverse(self, gram: Tensor) -> tuple[Tensor, Factor]:
-        """Return the inverse of the damped Gram matrix (in, in), fp32, and what it was made of."""
+        """Return the inverse of the damped Gram matrix (in, in), fp32, and its factor."""
         from core.methods.hessian import factorise
 
         factor = factorise(gram.double(), self.parameters.damping)

@@ -1,11 +1,11 @@
-"""Weights leave a row one after the other, each time the one that the others make up for best.
+"""Removal of weights from rows, one after another: always the one for which the others compensate best.
 
 References: Frantar & Alistarh, Optimal Brain Compression, 2022 (arXiv:2208.11580), section 4: equation 3 for one
 removal, algorithm 1 for a row, then the choice over all rows, N:M patterns and blocks of weights.
 
-There each row has an inverse of its own, of which every removal changes in^2 numbers. Here all share H^-1: that of a
-row without the weights S is H^-1 - V^T V, where V = L^-1 H^-1[S, :] and L L^T = H^-1[S, S]. A removal adds a row to V,
-which takes |S| in operations, and a row can start from any S.
+There each row has an inverse of its own, and every removal changes in^2 numbers of it. Here all rows share H^-1.
+Without the weights S, the inverse of a row is H^-1 - V^T V, where V = L^-1 H^-1[S, :] and L L^T = H^-1[S, S]. A removal
+adds a row to V, which takes |S| * in operations, and a row can start from any S.
 """
 
 import torch
@@ -17,11 +17,19 @@ Groups = tuple[int, int]  # N, M
 def remove(
     weight: Tensor, inverse: Tensor, gone: Tensor, steps: int, block: int = 1, pattern: Groups | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return which weights go next from each row, in order, and by how much each raises the outputs' squared error.
+    """Choose the next removals of each row, in order.
 
-    `weight` is (out, in), `inverse` H^-1 (in, in); those `gone` (out, in) are so before. What goes at once are `block`
-    consecutive inputs, counted in such blocks; both results are (out, steps). With a pattern none goes of M consecutive
-    inputs of which N are left. Where no more may go, the place is one behind the last and the rise infinite.
+    Args:
+        weight: (out, in).
+        inverse: H^-1, (in, in).
+        gone: (out, in) True for a weight that is removed before.
+        steps: Removals per row.
+        block: Consecutive inputs per removal; places count such blocks.
+        pattern: N and M; M consecutive inputs keep at least N.
+
+    Returns:
+        The removed places, and by how much each raises the outputs' squared error; both (out, steps). Where no removal
+        is possible, the place is one past the last and the rise infinite.
     """
     rows, inputs = weight.shape
     each, span = torch.arange(rows, device=weight.device), torch.arange(block, device=weight.device)
@@ -59,7 +67,7 @@ def settle(weight: Tensor, inverse: Tensor, gone: Tensor) -> Tensor:
 
 
 def _bound(inverse: Tensor, gone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return S of each row and which of it counts, (out, |S|) of the longest row, and L (out, |S|, |S|)."""
+    """Return S of each row and which of its entries count, (out, |S|) of the longest row, and L (out, |S|, |S|)."""
     index = gone.byte().argsort(dim=1, descending=True, stable=True)[:, : int(gone.sum(1).max())]
     there = gone.gather(1, index)
     part = inverse[index[:, :, None], index[:, None]] * (there[:, :, None] & there[:, None])
@@ -68,7 +76,7 @@ def _bound(inverse: Tensor, gone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _factor(inverse: Tensor, gone: Tensor, room: int) -> Tensor:
-    """Return V (out, |S| + room, in), of which `room` rows are to come."""
+    """Return V (out, |S| + room, in); its last `room` rows are still empty."""
     index, there, lower = _bound(inverse, gone)
     held = inverse.new_zeros(len(gone), index.shape[1] + room, len(inverse))
     if index.shape[1]:
@@ -77,7 +85,7 @@ def _factor(inverse: Tensor, gone: Tensor, room: int) -> Tensor:
 
 
 def _cover(inverse: Tensor, held: Tensor, gone: Tensor, block: int) -> Tensor:
-    """Return the blocks on the diagonal of each row's inverse (out, places, block, block); gone weights stand alone."""
+    """Return the diagonal blocks of each row's inverse (out, places, block, block); removed weights get ones."""
     parts = held.unflatten(2, (-1, block))  # (out, |S|, places, block)
     places = torch.arange(len(inverse), device=inverse.device).view(-1, block)
     cover = inverse[places[:, :, None], places[:, None]] - torch.einsum("rkgi,rkgj->rgij", parts, parts)
@@ -86,7 +94,7 @@ def _cover(inverse: Tensor, held: Tensor, gone: Tensor, block: int) -> Tensor:
 
 
 def _closed(gone: Tensor, block: int, pattern: Groups | None) -> Tensor:
-    """Return which blocks of each row may not go, (out, places)."""
+    """Return a mask (out, places) of the blocks that must not be removed."""
     closed = gone.unflatten(1, (-1, block)).all(2)
     if pattern:
         kept, group = pattern
@@ -101,5 +109,5 @@ def _root(blocks: Tensor) -> Tensor:
 
 
 def _divided(root: Tensor, right: Tensor) -> Tensor:
-    """Return the inverse of each root (..., block, block) times what is right of it (..., block, n)."""
+    """Return the inverse of each root (..., block, block) times `right` (..., block, n)."""
     return right / root if root.shape[-1] == 1 else torch.linalg.solve_triangular(root, right, upper=False)

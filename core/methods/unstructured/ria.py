@@ -1,4 +1,4 @@
-"""RIA: a weight's share of its row and of its column, times a power of its input's norm; channels stay in place.
+"""RIA: scores a weight by its share of its row and column, times a power of its input's norm, without permutation.
 
 References: Zhang et al., Plug-and-Play: An Efficient Post-training Pruning Method for Large Language Models, ICLR 2024.
 """
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 class RIAParameters(ScoredByInputsParameters):
     exponent: float = Field(
-        title="Power of the input's norm",
+        title="Exponent of the input norm",
         default=0.5,
         ge=0,
         le=4,
-        description="Power of the input's norm; 0 leaves inputs out.",
+        description="Exponent of the input norm; 0 ignores the inputs.",
     )
 
 
@@ -38,17 +38,17 @@ class RIA(ScoredByInputs):
     )
     summary = "Zeroes the weights that are a small share of their row and column, weighted by their input's norm."
     idea = (
-        "A weight is judged by its share of its own row and column, so that none of them is emptied because all its "
-        "weights are small, and by a power of its input's norm. The weights of a layer with the lowest product become "
-        "zero, and no other weight changes."
+        "RIA scores a weight by its share of its row plus its share of its column, times a power of its input's "
+        "norm. So it does not empty a row or column just because all its weights are small. In each layer the "
+        "lowest scores become zero, and no other weight changes."
     )
     formulas = (
         r"S_{ij} = \left( \frac{|W_{ij}|}{\sum_{n} |W_{in}|} + \frac{|W_{ij}|}{\sum_{n} |W_{nj}|} \right) "
         r"\lVert X_j \rVert_2^{\,a}",
     )
     symbols = {
-        "n": "runs over the row, then over the column",
-        "a": "the exponent",
+        "n": "index over the row, then over the column",
+        "a": "the exponent parameter",
     }
     colour = 4
     dash = "longdash"

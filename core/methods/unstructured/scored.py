@@ -1,4 +1,4 @@
-"""What methods share that are a score of each weight: masks and N:M patterns."""
+"""Base of methods that score each weight, with masks and N:M patterns."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class ScoreMethod(Allocated):
-    """Zeroes the weights with the smallest `score`; no other weight changes."""
+    """A method that zeroes the weights with the smallest `score` and changes no other weight."""
 
     family = "unstructured"
     supports_nm = True
     marker = "circle"
-    # Which weights compete where no pattern says so: those of an output row, or of the whole linear.
+    # Weights that compete without an N:M pattern: those of an output row, or of the whole linear.
     comparison_group: ClassVar[Literal["row", "linear"]] = "linear"
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        """Return the importance of each weight (out, in); may not change the weight.
+        """Return the importance of each weight (out, in); must not change the weight.
 
-        A score that holds random numbers draws them from `statistics.generator`, and its class sets `draws`.
+        A random score draws from `statistics.generator`, and its class sets `draws`.
         """
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class ScoredByInputsParameters(WalkerParameters, AllocatedParameters):
 
 
 class ScoredByInputs(ScoreMethod):
-    """A score of a weight and the norm of its input."""
+    """A score from a weight and the norm of its input."""
 
     data_requirement = "calibration"
     parameters: ScoredByInputsParameters

@@ -1,10 +1,10 @@
-"""SparseGPT: prune column by column and let the remaining weights of each row make up for it.
+"""SparseGPT: prunes column by column and updates the remaining weights of each row to compensate.
 
 References: Frantar & Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, 2023
-(arXiv:2301.00774), algorithm 1, and with bits section 3.5: in the same sweep what a column keeps is rounded as in GPTQ
-(arXiv:2210.17323), on the grid of its group as the sweep reaches it. W is (out, in), H = 2 X X^T + damping,
-H^-1 = U^T U with U upper triangular: U_jj^2 is the leading entry of the inverse of H's trailing part, and
-U[j, j:] / U_jj the update direction of OBS.
+(arXiv:2301.00774), algorithm 1. With bits, section 3.5: the same sweep rounds the kept weights as in GPTQ
+(arXiv:2210.17323), on the grid of their group as the sweep reaches it. W is (out, in), H = 2 X X^T + damping, H^-1 =
+U^T U with U upper triangular: U_jj^2 is the leading entry of the inverse of H's trailing part, and U[j, j:] / U_jj the
+update direction of OBS.
 """
 
 from __future__ import annotations
@@ -45,21 +45,22 @@ class SparseGPTParameters(ByHessianParameters, ScaleParameters):
         title="Columns masked together",
         default=128,
         ge=1,
-        description="Columns whose mask is chosen together (unstructured only); the paper's is 128.",
+        description="Columns whose mask is chosen together (unstructured only); 128 in the paper.",
     )
     block_size: int = Field(
         title="Columns in a lazy batch",
         default=32,
         ge=1,
-        description="Columns swept one by one before a lazy batched update; changes rounding and speed only.",
+        description="Columns swept one by one before a lazy batched update; affects floating-point rounding and "
+        "speed only.",
     )
     bits: int | None = Field(
         title="Bits of a kept weight",
         default=None,
         ge=2,
         le=8,
-        description="What is kept is rounded to so many bits in the same sweep, which makes up for both errors; "
-        "without, it stays as it is.",
+        description="Round kept weights to this many bits in the same sweep, which compensates for both errors. "
+        "If not given, they are not rounded.",
     )
     group_size: int = Field(default=GROUP_SIZE, ge=0, le=65536, description=SHARED, json_schema_extra=only_with("bits"))
     symmetric: bool = Field(default=True, description=SYMMETRIC, json_schema_extra=only_with("bits"))
@@ -76,11 +77,13 @@ class SparseGPT(SymmetricScales, ByHessian):
         url="https://arxiv.org/abs/2301.00774",
         part="algorithm 1",
     )
-    summary = "Prunes column by column and updates the remaining weights with the inverse Hessian of the layer's input."
+    summary = (
+        "Prunes column by column and updates the remaining weights with the inverse Hessian of the layer's inputs."
+    )
     idea = (
-        "The columns of a layer are pruned from left to right, and the weights to the right of a removed one make up "
-        "for what it took from the output, as the inverse Hessian of the layer's inputs tells. In every block of "
-        "columns the weights that are cheapest to make up for become zero."
+        "SparseGPT prunes the columns of a layer from left to right. In every block of columns it zeroes the "
+        "weights that are cheapest to compensate for. It then updates the weights to their right with the inverse "
+        "Hessian of the layer's inputs, to restore the output."
     )
     formulas = (
         r"S_{ij} = \frac{W_{ij}^2}{U_{jj}^2}",
@@ -90,7 +93,7 @@ class SparseGPT(SymmetricScales, ByHessian):
     symbols = {
         "U": "upper triangular factor of the inverse Hessian",
         "H": "Hessian of the layer's output error, up to a factor",
-        r"\lambda I": "damping: a share of the mean diagonal, on the diagonal",
+        r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
     colour = 2
     marker = "circle"
@@ -103,15 +106,15 @@ class SparseGPT(SymmetricScales, ByHessian):
         return frozenset() if self.parameters.bits is None else self.modifies
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raise `UserError` where groups that share a scale do not divide the inputs, or what is masked together."""
+        """Raise `UserError` if scale groups do not divide the inputs, or overlap columns that are masked together."""
         size = self.parameters.group_size
         if self.quantised_places and size:
             check_groups(linears, size)
             masked = target.pattern[1] if target.pattern else self.parameters.mask_block
             if size % masked and (target.pattern or masked % size):
                 raise UserError(
-                    f"Groups of {size} and the {masked} columns that are masked together lie across each other; "
-                    "choose a size of which one holds the other."
+                    f"Groups of {size} inputs overlap the {masked} columns that are masked together; "
+                    f"choose groups of a multiple of {masked}."
                 )
         return {}
 
@@ -139,7 +142,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         return Compressed(swept, zeros=pruned, damping=factor.damping, note=factor.note, grid=grid)
 
     def _rounding(self, inputs: int) -> DynamicGroups | None:
-        """Return how the columns of a linear with so many inputs are rounded, if they are."""
+        """Return the rounding of a linear's columns; None without bits."""
         how = self.parameters
         if how.bits is None:
             return None

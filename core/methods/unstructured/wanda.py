@@ -1,4 +1,4 @@
-"""Wanda: prune by |w_ij| * ||x_j||, compared within each output row; no weight update.
+"""Wanda: prunes by |w_ij| * ||x_j||, compared within each output row, without updating other weights.
 
 References: Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv:2306.11695),
 equation 1.
@@ -30,8 +30,9 @@ class Wanda(ScoredByInputs):
         "Zeroes, in each output row, the weights with the smallest |weight| x input norm; changes no other weight."
     )
     idea = (
-        "A weight matters by what it adds to an output: its size times the size of its input on a calibration text. "
-        "In every output row the weights with the lowest product become zero, and no other weight changes."
+        "A weight's contribution to an output is its size times the size of its input, measured on the "
+        "calibration data. In each output row the weights with the smallest product become zero. No other weight "
+        "changes."
     )
     formulas = (r"S_{ij} = |W_{ij}| \cdot \lVert X_j \rVert_2",)
     colour = 1

@@ -182,7 +182,7 @@ def test_without_any_mask_it_is_refused_before_anything_runs(layers):
         compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     told = []
-    with pytest.raises(UserError, match=r"no weight of this model is masked; prune first, such as magnitude@0\.5\+"):
+    with pytest.raises(UserError, match=r"no weight is pruned\. Prune first, such as magnitude@0\.5\+"):
         compress(
             model, build_stage("adaprune", calibration=CALIBRATION, layers=layers), windows(), progress=told.append
         )

@@ -155,14 +155,14 @@ def test_what_is_no_shape_is_told_before_there_is_a_model(text):
         (
             {"shape": "8x8x9", "rank": 8},
             2,
-            "at most 288 numbers a token are asked for, and the fewest that it can",
+            "the factor allows 288 numbers per token, but at least 648 are needed.",
         ),
-        ({"rank": 600}, 2, "ask for a smaller factor, or leave shape and rank out."),
-        ({}, 100, "the fewest that it can have so are 18; ask for a smaller factor."),
-        ({"shape": "8x8x8"}, 2, "a row of 576 numbers does not fit into the shape 8x8x8, which has 512"),
+        ({"rank": 600}, 2, "Choose a smaller factor or remove shape and rank."),
+        ({}, 100, "but at least 18 are needed. Choose a smaller factor."),
+        ({"shape": "8x8x8"}, 2, "the shape 8x8x8 has 512 entries, fewer than the 576 numbers of a row"),
     ],
 )
-def test_what_cannot_be_is_told(settings, factor, says):
+def test_errors_name_the_values_and_the_fix(settings, factor, says):
     with pytest.raises(UserError) as told:
         TensorTrain(TensorTrain.parse_parameters(settings)).factored(drawn(4, 576), factor, silent)
     assert says in str(told.value)
@@ -186,7 +186,7 @@ def test_a_low_rank_table_is_the_closest_and_as_small_as_asked():
     assert torch.allclose(found.rows(slice(None)), (u[:, :rank] * s[:rank]) @ v[:rank], atol=1e-4)
     hidden = drawn(5, 40, seed=1)
     assert torch.allclose(found.logits(hidden), hidden @ found.rows(slice(None)).T, atol=1e-4)
-    with pytest.raises(UserError, match="nothing would be left"):
+    with pytest.raises(UserError, match=r"leaves no rank"):
         EmbeddingLowRank().factored(table, 50, silent)
 
 
@@ -220,7 +220,7 @@ def test_a_model_computes_as_with_the_matrices_written_out_and_comes_back(name, 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @torch.no_grad()
 def test_full_ranks_give_the_model_back(tied, name, monkeypatch):
-    monkeypatch.setattr(TensorTrain, "_chosen", lambda *_: ((4, 8), FULL))
+    monkeypatch.setattr(TensorTrain, "_choose_shape", lambda *_: ((4, 8), FULL))
     dense = tiny(name, tie_word_embeddings=tied)
     model = applied(tiny(name, tie_word_embeddings=tied), "tensor-train")
     table = dense.get_input_embeddings().weight

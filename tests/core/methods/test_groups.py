@@ -1,4 +1,4 @@
-"""Groups that do not divide are told with those that do."""
+"""The error for group sizes that do not divide the inputs lists those that do."""
 
 from types import SimpleNamespace
 
@@ -11,8 +11,8 @@ from core.methods.groups import check_groups
 @pytest.mark.parametrize(
     ("widths", "said"),
     [
-        ((128, 1032), "Groups of 64 do not divide down, of 1032 inputs; choose 0, the whole row."),
-        ((96, 160), "Groups of 64 do not divide down, of 96 inputs; choose 16, 32 or 0, the whole row."),
+        ((128, 1032), "Groups of 64 do not divide the 1032 inputs of down; choose 0, the whole row."),
+        ((96, 160), "Groups of 64 do not divide the 96 inputs of down; choose 16, 32 or 0, the whole row."),
     ],
 )
 def test_the_sizes_that_fit_are_named(widths, said):

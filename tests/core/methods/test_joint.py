@@ -71,8 +71,8 @@ def test_the_model_keeps_zeros_and_grids_and_its_footprint_counts_them():
     ("settings", "pattern", "message"),
     [
         ({"group_size": 10}, None, "Groups of 10 do not divide"),
-        ({"group_size": 16, "mask_block": 24}, None, "Groups of 16 and the 24 columns"),
-        ({"group_size": 2}, "2:4", "Groups of 2 and the 4 columns"),
+        ({"group_size": 16, "mask_block": 24}, None, "Groups of 16 inputs overlap the 24 columns"),
+        ({"group_size": 2}, "2:4", "Groups of 2 inputs overlap the 4 columns"),
     ],
 )
 def test_groups_that_do_not_fit_are_refused(settings, pattern, message):
