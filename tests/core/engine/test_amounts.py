@@ -170,7 +170,7 @@ def test_a_pattern_takes_zeros_first_and_more_only_where_more_were_bound(second,
 def test_less_than_is_gone_already_is_refused_before_anything_is_changed(second):
     chain = Chain(num_hidden_layers=4).then("magnitude", 0.5)
     before = copy.deepcopy(chain.model)
-    with pytest.raises(UserError, match=r"asked for 30\.0% of the weights gone, and 50\.0% are gone already"):
+    with pytest.raises(UserError, match=r"targets 30\.0%, but 50\.0% of the weights are already removed"):
         chain.then(second, 0.3)
     assert same(chain.model, before)
 

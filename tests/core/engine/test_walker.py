@@ -41,7 +41,7 @@ def test_hidden_states_that_are_no_numbers_or_nothing_are_told_as_such(value):
     model = tiny()
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(value)
-    with pytest.raises(UserError, match="hold NaN or infinity, or are all zero, in float32"):
+    with pytest.raises(UserError, match="contain NaN or infinity, or are all zero, in float32"):
         compress(model, stage("wanda"), windows(), "cpu", silent)
 
 

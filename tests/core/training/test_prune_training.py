@@ -91,7 +91,7 @@ def test_what_an_earlier_stage_removed_stays_so_and_counts_while_training(text, 
 def test_less_than_is_gone_already_is_refused_before_training(text):
     model = tiny()
     pruned(model, "magnitude-trained", 0.5, rounds=1, epochs=1)
-    with pytest.raises(UserError, match=r"asked for 30\.0% of the weights gone, and 50\.0% are gone already"):
+    with pytest.raises(UserError, match=r"targets 30\.0%, but 50\.0% of the weights are already removed"):
         pruned(model, "magnitude-trained", 0.3)
 
 
