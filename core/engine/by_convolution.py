@@ -28,8 +28,7 @@ def decompose_convolutions(
     """Decompose the model's convolutions to remove a share of all their weights; report errors of the weights.
 
     Raises:
-        UserError: The model has no convolutions, or none that two could replace with fewer weights. The model stays
-            unchanged.
+        UserError: The model has no convolutions, or none can be made smaller. It stays unchanged.
     """
     convolutions = convolutions_of(model)
     total = len(convolutions)

@@ -1,4 +1,4 @@
-"""Rotation and slicing of the hidden states, block by block, on the output of the sliced blocks before.
+"""Rotation and slicing of the hidden states, block by block, each on the output of the sliced blocks before it.
 
 States are stored in the sliced coordinates of the current basis Q (hidden, width). The matrices that read a norm
 absorb its scale. The matrices that write to the residual stream absorb a LayerNorm's centring.

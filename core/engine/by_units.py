@@ -53,7 +53,7 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
 def remove_units_walking(
     model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Remove heads and channels in place, block by block, on the output of the shrunk blocks before."""
+    """Remove heads and channels in place, block by block, each on the output of the shrunk blocks before it."""
     return _walk(model, method, given, context, _Work)
 
 

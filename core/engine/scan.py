@@ -1,8 +1,8 @@
 """Layer sensitivity: the rise of the loss when one block, or linear, alone is compressed.
 
 Each part is compressed on the output of the unmodified blocks before it, in one pass over the calibration sequences.
-Other sequences measure the loss: they run from the compressed block on, with the same block input for all its parts.
-The losses of each part are cached at once, so that an interrupted scan resumes.
+Other sequences measure the loss. They run from the compressed block on, so all parts of a block share its input. The
+losses of each part are cached at once, so that an interrupted scan resumes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def measure_sensitivity(
         by: Whether a part is a block or a linear.
 
     Returns:
-        By name of the part, the rise on each sequence that does not calibrate, in nats per token.
+        The loss rise on each sequence not used for calibration, in nats per token, by name of the part.
     """
     blocks = find_blocks(model)
     groups = group_linears(linears, blocks, by)

@@ -1,4 +1,4 @@
-"""The block walker: sequential calibration, block by block, on the output of the compressed blocks before.
+"""The block walker: sequential calibration, block by block, each on the output of the compressed blocks before it.
 
 A forward pre-hook on each linear accumulates the statistics of its whole calibration input. It then compresses the
 linear in place, and the forward pass continues with the compressed weight. So a block runs once, and its statistics
@@ -60,11 +60,11 @@ class Walker:
         model: The model to calibrate.
         blocks: Its blocks.
         tokens: Calibration data, (sequences, length).
-        sums: Returns the sums to collect of a linear's input, from the linear's role.
+        sums: Maps the role of a linear to the sums to collect of its input.
         device: Where the blocks run.
         form: One batch of all sequences (`batch`), micro-batches in memory (`micro`) or on disk (`spill`).
         batch: Sequences per micro-batch in the modes `micro` and `spill`.
-        true_sequential: Whether a linear's statistics follow the compression of earlier linears of its block.
+        true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
     """
 
     def __init__(

@@ -165,7 +165,7 @@ class TrainingMethod(Method):
 
     @property
     def minutes(self) -> float:
-        """The maximum duration of the training."""
+        """The maximum duration of the training, in minutes."""
         return self.parameters.minutes or math.inf
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -44,7 +44,7 @@ class WeightMasks:
 
     @torch.no_grad()
     def after_gradients(self, spent: float) -> None:
-        due = min(int(spent * (self.rounds + 1)), self.rounds)  # training before the first round gets an equal part
+        due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first of rounds + 1 parts precedes all pruning
         if due > self.round:
             self.round = due
             for name, adapter in self.adapters.items():
