@@ -1,1 +1,1 @@
-"""How a run is carried out: make the variant stage by stage, measure it, store each number."""
+"""Execution of a run: create the variant stage by stage, measure it, store each number."""

@@ -1,4 +1,4 @@
-"""The linears of a block rounded together, block after block, each on the output of the rounded blocks before it."""
+"""Block-wise quantisation: all linears of a block together, on the output of the quantised blocks before it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageInput, context: Context) -> StageResult:
-    """Round every linear of the model in place.
+    """Quantise every linear of the model in place.
 
-    Raises `UserError` where the stage does not fit the model, before anything is changed.
+    Raises:
+        UserError: The stage does not fit the model, which stays unchanged.
     """
     blocks = find_blocks(model)
     linears = list(blocks.all_linears())
@@ -39,25 +40,25 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     reports: list[LayerReport] = []
     context.progress("compress", 0, len(linears), "")
 
-    def round_one(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:
+    def quantise_block(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:
         started = time.perf_counter()
         members = blocks.linears(index)
         name = f"{blocks.name}.{index}"
         alive = partial(context.progress, "compress", len(reports), len(linears), name)
         view = BlockView(name, blocks.holder[index], members, walker.n_micro_batches, run, dense, alive)
-        found = method.round_block(view, target)
-        each = round((time.perf_counter() - started) / len(members), 4)
+        results = method.round_block(view, target)
+        seconds = round((time.perf_counter() - started) / len(members), 4)
         for linear in members:
-            rounded = found[linear.name]
-            error = relative_error(rounded.before, rounded.after.weight, rounded.sample)
-            clear_reference(linear.module)  # its inputs need not be what they were
-            linear.set_weight(rounded.after.weight)
-            grid = rounded.after.grid
+            quantised = results[linear.name]
+            error = relative_error(quantised.before, quantised.after.weight, quantised.sample)
+            clear_reference(linear.module)  # it may not suit the changed inputs
+            linear.set_weight(quantised.after.weight)
+            grid = quantised.after.grid
             if grid is not None:
                 set_grid(linear.module, grid)
-            bits, note = grid and grid.bits, rounded.after.note
-            reports.append(report(linear, error=error, seconds=each, bits=bits, note=note))
+            bits, note = grid and grid.bits, quantised.after.note
+            reports.append(report(linear, error=error, seconds=seconds, bits=bits, note=note))
             context.progress("compress", len(reports), len(linears), linear.name)
 
-    walker.change(round_one, method.follows_dense)
+    walker.change(quantise_block, method.follows_dense)
     return StageResult(reports)

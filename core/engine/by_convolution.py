@@ -1,4 +1,4 @@
-"""The convolutions of a model, each decomposed in place into two that follow each other."""
+"""Decomposition of each convolution of a model, in place, into two consecutive convolutions."""
 
 from __future__ import annotations
 
@@ -25,35 +25,39 @@ if TYPE_CHECKING:
 def decompose_convolutions(
     model: PreTrainedModel, method: ConvMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Decompose the convolutions of the model so that a share of all their weights goes; the errors are of the weights.
+    """Decompose the model's convolutions to remove a share of all their weights; report errors of the weights.
 
-    Raises `UserError` where the model has none, or none that would be smaller as two, before anything is changed.
+    Raises:
+        UserError: The model has no convolutions, or none can be made smaller. It stays unchanged.
     """
-    found = convolutions_of(model)
-    if not found:
+    convolutions = convolutions_of(model)
+    total = len(convolutions)
+    if not convolutions:
         raise needs_convolutions(method)
     if not given.share:
         return StageResult([])
     options = {}
-    for done, one in enumerate(found):
-        context.progress("compress", done, 2 * len(found), one.name)
+    for done, one in enumerate(convolutions):
+        context.progress("compress", done, 2 * total, one.name)
         options[one.name] = method.options(one.kernel.float(), one.module.groups)
     if not any(one.cuts for one in options.values()):
-        raise UserError(f"{method.label} would make none of the {len(found)} convolutions of this model smaller.")
+        raise UserError(
+            f"{method.label} can make none of the {total} convolutions of this model smaller; choose another model."
+        )
     plan = method.plan(options, given.share)
     reports = []
-    for done, one in enumerate(found):
-        context.progress("compress", len(found) + done, 2 * len(found), one.name)
+    for done, one in enumerate(convolutions):
+        context.progress("compress", total + done, 2 * total, one.name)
         cut = plan[one.name]
-        told: dict[str, Any] = {"sparsity": 0.0, "error": 0.0, "error_kind": "weight"}
-        told |= {"note": _left_whole(one, options[one.name])} if cut is None else _decompose(model, method, one, cut)
-        reports.append(LayerReport(name=one.name, block=done, role=CONVOLUTION, shape=one.shape, **told))
-    context.progress("compress", 2 * len(found), 2 * len(found), "")
+        fields: dict[str, Any] = {"sparsity": 0.0, "error": 0.0, "error_kind": "weight"}
+        fields |= {"note": _note_whole(one, options[one.name])} if cut is None else _decompose(model, method, one, cut)
+        reports.append(LayerReport(name=one.name, block=done, role=CONVOLUTION, shape=one.shape, **fields))
+    context.progress("compress", 2 * total, 2 * total, "")
     return StageResult(reports)
 
 
 def _decompose(model: PreTrainedModel, method: ConvMethod, one: Convolution, cut: Cut) -> dict[str, Any]:
-    """Put two convolutions in the place of one; return what its report says."""
+    """Replace a convolution with two; return the fields of its report."""
     started, kernel = time.perf_counter(), one.kernel.float()
     pair, error = method.compress(kernel, one.module.groups, cut)
     put(model, one.name, pair_in_place_of(one.module, pair.first, pair.second, pair.first_groups, pair.axes))
@@ -65,8 +69,8 @@ def _decompose(model: PreTrainedModel, method: ConvMethod, one: Convolution, cut
     }
 
 
-def _left_whole(one: Convolution, options: Options) -> str:
-    """Say that a convolution stays as it is, and why where it has no smaller form."""
+def _note_whole(one: Convolution, options: Options) -> str:
+    """Return the note of an unchanged convolution, with the reason if it has no smaller form."""
     if options.cuts:
         return "left whole"
     kind = "1 x 1, " if prod(one.module.kernel_size) == 1 else ""

@@ -1,4 +1,4 @@
-"""The embedding, and the head where it is not tied to it, compressed in place."""
+"""Quantisation, in place, of the embedding and of an untied head."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 def quantise_tables(
     model: PreTrainedModel, method: TableQuantMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Compress the tables of the model in place; tied ones once."""
-    found = embedding_tables(model)
+    """Quantise the model's embedding and head in place, tied ones once."""
+    tables = embedding_tables(model)
     target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
-    for done, (name, table) in enumerate(found.items()):
-        context.progress("compress", done, len(found), name)
+    for done, (name, table) in enumerate(tables.items()):
+        context.progress("compress", done, len(tables), name)
         weight = table.get_parameter("weight").data
         result = method.compress_table(weight.to(torch.float32, copy=True), target)
         weight.copy_(result.weight)
         if result.grid is not None:
             set_grid(table, result.grid)
-    context.progress("compress", len(found), len(found), "")
+    context.progress("compress", len(tables), len(tables), "")
     return StageResult([])

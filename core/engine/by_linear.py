@@ -1,4 +1,4 @@
-"""One stage applied to a model in memory: plan, walk the blocks, compress each linear, report on it."""
+"""Linear-by-linear compression of a model in memory: plan, run the blocks, compress each linear, report on it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageInput, context: Context) -> StageResult:
     """Compress the selected linears of the model in place, one by one.
 
-    Raises `UserError` where the stage does not fit the model, before anything is changed.
+    Raises:
+        UserError: The stage does not fit the model, which stays unchanged, or some linears received no input.
     """
     stage, progress = given.stage, context.progress
     blocks = find_blocks(model)
@@ -66,59 +67,60 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             for index in dict.fromkeys(linear.block for linear in linears):
                 after(index)
 
-    observed_here: Tensors = {}
+    observations: Tensors = {}
     if method.observations:
-        look = partial(_observe, method, partial(walk, method.observed_sums), len(linears), progress)
+        observe = partial(_observe, method, partial(walk, method.observed_sums), len(linears), progress)
         if method.observes_gradients:
-            look = partial(_differentiate, model, method, linears, given, context)
-        observed_here = observed(given.input_key, stage, method.observations, look)
+            observe = partial(_differentiate, model, method, linears, given, context)
+        observations = observed(given.input_key, stage, method.observations, observe)
     elif method.needs_sensitivity:
-        observed_here = _scan(model, method, target, linears, given, context)
-    plan = method.plan(linears, target, observed_here)
+        observations = _scan(model, method, target, linears, given, context)
+    plan = method.plan(linears, target, observations)
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
-    shares = method.layer_ratios(linears, target, observed_here)
+    shares = method.layer_ratios(linears, target, observations)
     if not shares and counts and chained:
         shares = level_shares(linears, share)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
     finished = Finished(given.input_key if method.resumes else None, stage)
     work = _Work(model, method, target, shares, plan, dense, finished, len(linears), progress)
     walk(method.required_statistics, work.compress, work.finish)
-    missed = {linear.name for linear in linears} - {done.name for done in work.reports}
-    if missed:
+    unused = {linear.name for linear in linears} - {done.name for done in work.reports}
+    if unused:
         raise UserError(
-            f"{len(missed)} linears never saw an activation ({min(missed)} first), so they were not compressed."
+            f"{len(unused)} linears received no input and were not compressed, such as {min(unused)}; use more "
+            "calibration data, or select other layers."
         )
-    return StageResult(work.reports, reused_seconds=work.spared)
+    return StageResult(work.reports, reused_seconds=work.reused_seconds)
 
 
 def target_of(stage: Stage, share: float) -> Target:
-    """Return what a stage leaves of each linear, of which `share` is due."""
+    """Return the compression target of each linear of a stage that removes `share` of the weights."""
     bits = parse_bits(stage.pattern) if stage.pattern else None
     return Target(share, parse_pattern(stage.pattern) if stage.pattern and bits is None else None, bits or 16)
 
 
 def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:
-    """Return what the method wants to know of each linear, before any is changed."""
-    found: Tensors = {}
+    """Return the method's observation of each linear by name, before any linear is changed."""
+    observations: Tensors = {}
 
-    def look(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
-        # A copy, as linears that read one input are given the same sums, and a file holds no tensor twice.
-        found[linear.name] = method.observe(linear.weight.float(), statistics).cpu().clone()
-        progress("observe", len(found), total, linear.name)
+    def observe(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
+        # Linears with the same input share their sums, but a file cannot store a shared tensor twice.
+        observations[linear.name] = method.observe(linear.weight.float(), statistics).cpu().clone()
+        progress("observe", len(observations), total, linear.name)
 
     progress("observe", 0, total, "")
-    walk(look)
-    return found
+    walk(observe)
+    return observations
 
 
 def _differentiate(
     model: PreTrainedModel, method: LinearMethod, linears: Sequence[Linear], given: StageInput, context: Context
 ) -> Tensors:
-    """Return what the method wants to know of the gradients of each linear, before any is changed."""
-    gathered = {linear: method.accumulator() for linear in linears}
-    gather_gradients(model, gathered, given.windows, context.device, context.progress)
-    return {linear.name: tensor for linear, one in gathered.items() for tensor in one.tensors().values()}
+    """Return the accumulated gradients of each linear by name, before any linear is changed."""
+    accumulators = {linear: method.accumulator() for linear in linears}
+    gather_gradients(model, accumulators, given.windows, context.device, context.progress)
+    return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
 
 
 def _scan(
@@ -129,7 +131,7 @@ def _scan(
     given: StageInput,
     context: Context,
 ) -> Tensors:
-    """Return by how much the loss rises when the block of each linear alone is compressed, evenly."""
+    """Return the mean loss rise when each linear's block alone is compressed at a uniform ratio."""
     rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
     return {
         linear.name: torch.tensor(rises[name]).mean()
@@ -140,12 +142,12 @@ def _scan(
 
 @dataclass
 class _Work:
-    """Compresses linears one after the other and writes the layer report."""
+    """Compression of linears one by one, with the layer report."""
 
     model: PreTrainedModel
     method: LinearMethod
     target: Target
-    shares: Mapping[str, float]  # by name, where linears lose other shares than the target's
+    shares: Mapping[str, float]  # by linear name, where the ratio differs from the target's
     plan: dict[str, Any]
     dense: DenseWeights
     finished: Finished
@@ -154,20 +156,20 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.reports: list[LayerReport] = []
-        self.spared = 0.0  # seconds that linears took which were finished before
+        self.reused_seconds = 0.0  # that an interrupted run spent on its finished linears
         self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
         self.progress("compress", 0, self.total, "")
 
     def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         started = time.perf_counter()
-        before = linear.weight.float()  # a copy only where the model is not fp32
+        before = linear.weight.float()  # copies only if the model is not fp32
         target = self._target(linear)
-        result, spared = self._result(linear, statistics, target)
-        self.spared += spared
+        result, reused_seconds = self._result(linear, statistics, target)
+        self.reused_seconds += reused_seconds
         if result.factors:
             clear_constraint(linear.module)
-        wanted = before if target.reference is None else target.reference
-        error = relative_error(wanted, apply_constraint(linear.module, result.weight), sample)
+        reference = before if target.reference is None else target.reference
+        error = relative_error(reference, apply_constraint(linear.module, result.weight), sample)
         if result.zeros is not None and result.zeros.any():
             set_reference(linear.module, linear.weight)
         linear.set_weight(result.weight)
@@ -185,7 +187,7 @@ class _Work:
                 error=error,
                 error_kind="weight" if sample is None else "output",
                 damping=result.damping,
-                seconds=round(time.perf_counter() - started + spared, 4),
+                seconds=round(time.perf_counter() - started + reused_seconds, 4),
                 note=result.note,
                 **more,
             )
@@ -193,9 +195,9 @@ class _Work:
         self.progress("compress", len(self.reports), self.total, linear.name)
 
     def _result(self, linear: Linear, statistics: Statistics, target: Target) -> tuple[Compressed, float]:
-        """Return what the method makes of a linear, and the seconds it took where an interrupted run had made it."""
-        if found := self.finished.read(linear.name):
-            tensors, facts = found
+        """Compress a linear, or read it from an interrupted run; also return the seconds that the read saves."""
+        if cached := self.finished.read(linear.name):
+            tensors, facts = cached
             here = {name: tensor.to(linear.weight.device) for name, tensor in tensors.items()}
             return Compressed(here["weight"], here.get("zeros"), facts["damping"], facts["note"]), facts["seconds"]
         started = time.perf_counter()
@@ -211,7 +213,7 @@ class _Work:
         return result, 0.0
 
     def _target(self, linear: Linear) -> Target:
-        """Return the target of one linear, with what earlier stages have left of it."""
+        """Return the target of one linear, with the zeros and the reference from earlier stages."""
         zeros, reference = linear.zeros, None
         if zeros is None and self.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
@@ -221,6 +223,6 @@ class _Work:
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
 
     def finish(self, block: int) -> None:
-        """Put the factors into the place of their linears once the block has run."""
+        """Replace the factored linears of a block that has run."""
         for linear, left, right in self.factors.pop(block, ()):
             put(self.model, linear.name, factors_of(linear, left, right))

@@ -1,4 +1,4 @@
-"""Whole blocks, or entries of the hidden states, removed from a model in memory."""
+"""Removal of whole blocks, or of entries of the hidden states, from a model in memory."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 def remove_blocks(
     model: PreTrainedModel, method: BlockRemovalMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Keep only some blocks, in place. The report names the linears as they were."""
+    """Remove whole blocks in place; the report uses the linears' names before the removal."""
     views = collect_block_views(model, method, given, context)
     if not given.share:
         return StageResult([])
     kept = method.keep_blocks(views, given.share)
     keep_blocks(model, find_blocks(model), kept)
-    gone = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
+    removed = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
     reports = []
     for view in views:
-        more = {} if view.units.block in kept else dict.fromkeys(view.units.linears, gone)
+        more = {} if view.units.block in kept else dict.fromkeys(view.units.linears, removed)
         reports += unit_reports(view.units, view.units.sizes, more=more)
     return StageResult(reports)
 
 
 def remove_hidden(model: PreTrainedModel, method: HiddenSizeMethod, given: StageInput, context: Context) -> StageResult:
-    """Keep only some entries of the hidden states, in every matrix, in place."""
+    """Remove entries of the hidden states from every matrix, in place."""
     views = collect_block_views(model, method, given, context)
     if not given.share:
         return StageResult([])

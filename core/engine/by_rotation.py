@@ -1,7 +1,8 @@
-"""The residual stream and each head's values turned, in place: the matrices around them take the rotations in.
+"""Rotation of the residual stream and of each head's values, folded in place into the matrices around them.
 
-References: Ashkboos et al., QuaRot, 2024 (arXiv:2404.00456), section 4, stages 1a and 1b. States x become R^T x; gains
-of norms go into the matrices that read them.
+States x become R^T x. The matrices that read a norm absorb its gain.
+
+References: Ashkboos et al., QuaRot, 2024 (arXiv:2404.00456), section 4, stages 1a and 1b.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from core.models.parts.units import Units, find_units
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-TRIED = 64  # tokens that the model must give the same on, before and after
-NEAR = {torch.float32: 1e-4}  # relative
+TRIED = 64  # tokens on which the rotation must not change the output
+NEAR = {torch.float32: 1e-4}  # relative tolerance
 NEAR_16 = 0.05
 
 
 @torch.no_grad()
 def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageInput, context: Context) -> StageResult:
-    """Turn the model in place.
+    """Rotate the model in place.
 
-    Raises `UserError` where its blocks are not of the kind that can be turned, before anything is changed.
+    Raises:
+        UserError: The model cannot be rotated and stays unchanged, or the rotation changed its output.
     """
     blocks = find_blocks(model)
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
@@ -43,16 +45,16 @@ def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageIn
     home = torch.device(model.device)
     check_blocks(blocks, parts[0], tokens, Recorder(model, blocks, home), home)
     if type(table) is not nn.Embedding or isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm):
-        raise UserError(f"{method.label} needs a plain table of embeddings and norms that do not centre, RMS norms.")
+        raise UserError(f"{method.label} needs a plain embedding and RMS norms; {type(model).__name__} has others.")
     holder, name = final_norm(model, blocks)
     before = model(input_ids=tokens.to(home), use_cache=False).logits
     rotation = method.rotation(units[0].geometry.hidden)
     context.progress("compress", 0, len(units), "")
     for unit, names in zip(units, parts, strict=True):
         norms = [blocks.holder[unit.block].get_submodule(one) for one in names["norms"]]
-        _turn_stream(unit, norms, rotation.to(home))
+        _rotate_stream(unit, norms, rotation.to(home))
         if (values := method.heads(unit.geometry.head_dim)) is not None:
-            _turn_heads(unit, values.to(home))
+            _rotate_heads(unit, values.to(home))
         for linear in unit.linears.values():
             clear_reference(linear.module)
         context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
@@ -61,12 +63,12 @@ def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageIn
     setattr(holder, name, RotatedNorm(getattr(holder, name), rotation))
     after = model(input_ids=tokens.to(home), use_cache=False).logits
     if (after - before).norm() > NEAR.get(before.dtype, NEAR_16) * before.norm():
-        raise UserError(f"{type(model).__name__} computes something else when it is turned, so it cannot be.")
+        raise UserError(f"A rotation changes the output of {type(model).__name__}; choose a method without one.")
     return StageResult([])
 
 
-def _turn_stream(unit: Units, norms: list[nn.Module], rotation: Tensor) -> None:
-    """Turn what a block reads of the residual stream and writes to it; its norms' gains go into what reads them."""
+def _rotate_stream(unit: Units, norms: list[nn.Module], rotation: Tensor) -> None:
+    """Rotate a block's inputs and outputs of the residual stream, and fold the norms' gains into their readers."""
     attention = [unit.linears[role].plain for role in ("q", "k", "v")]
     for norm, readers in zip(norms, (attention, [up.plain for up in unit.ffn_inputs]), strict=True):
         for reader in readers:
@@ -77,8 +79,8 @@ def _turn_stream(unit: Units, norms: list[nn.Module], rotation: Tensor) -> None:
         write(unit.linears[role].plain, lambda rows: rotation.T @ rows)
 
 
-def _turn_heads(unit: Units, rotation: Tensor) -> None:
-    """Turn each head's values, and back what o reads of them."""
+def _rotate_heads(unit: Units, rotation: Tensor) -> None:
+    """Rotate each head's values, and rotate them back in the output projection."""
     width = len(rotation)
     write(unit.linears["v"].plain, lambda rows: (rotation.T @ rows.unflatten(0, (-1, width))).flatten(0, 1))
     output = unit.linears["o"].plain

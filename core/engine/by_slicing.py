@@ -1,8 +1,9 @@
-"""A model's hidden states rotated and cut, block after block, each on the output of the cut blocks before it.
+"""Rotation and slicing of the hidden states, block by block, each on the output of the sliced blocks before it.
 
-References: Ashkboos et al., SliceGPT, 2024 (arXiv:2401.15024), algorithm 1. States are kept in the cut coordinates of
-the current basis Q (hidden, width); the scale of each norm goes into the matrices that read it, and a LayerNorm's
-centring into those that write to the residual stream.
+States are stored in the sliced coordinates of the current basis Q (hidden, width). The matrices that read a norm
+absorb its scale. The matrices that write to the residual stream absorb a LayerNorm's centring.
+
+References: Ashkboos et al., SliceGPT, 2024 (arXiv:2401.15024), algorithm 1.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, context: Context) -> StageResult:
-    """Cut the model in place so that a share of its block-linear weights goes."""
+    """Slice the model in place to remove a share of its block-linear weights."""
     units = [view.units for view in collect_block_views(model, method, given, context)]
     ratio, device = given.share, context.device
     if not ratio:
@@ -45,7 +46,7 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
     width = method.width(shape.hidden, weights, ratio)
 
     def basis_of(states: Sequence[Tensor]) -> Tensor:
-        """Return the basis (hidden, width), fp64, that suits states (1, tokens, hidden)."""
+        """Compute the basis of states (1, tokens, hidden); (hidden, width), fp64."""
         return method.basis(reduce(add, (state[0].double().T @ state[0].double() for state in states)), width)
 
     parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
@@ -111,9 +112,11 @@ def _sublayer(
     centred: bool,
     run: Callable[[int, Tensor], Tensor],
 ) -> tuple[list[Tensor], Tensor, nn.Linear]:
-    """Cut one residual branch to `basis` on its way in and to a new one on its way out.
+    """Slice one residual branch: its inputs to `basis`, its outputs to a new basis.
 
-    Return the states (1, tokens, width) after it, the new basis (hidden, width), and the shortcut between the two.
+    Returns:
+        The states after the branch, (1, tokens, width), the new basis, (hidden, width), and the shortcut that maps
+        the old basis to the new one.
     """
     for linear in readers:
         fold_norm(linear, norm)
@@ -124,16 +127,16 @@ def _sublayer(
     added = [run(part, state) for part, state in enumerate(states)]  # (1, tokens, hidden)
     width = basis.shape[1]
     full = [_cut(state, basis.T) + add for state, add in zip(states, added, strict=True)]
-    following = basis_of(full)
-    write(writer, lambda rows: following.T @ rows)
+    new_basis = basis_of(full)
+    write(writer, lambda rows: new_basis.T @ rows)
     writer.out_features = width
     shortcut = nn.Linear(width, width, bias=False, device="meta")
-    shortcut.weight = like(writer.weight, following.T @ basis)
-    return [_cut(state, following) for state in full], following, shortcut
+    shortcut.weight = like(writer.weight, new_basis.T @ basis)
+    return [_cut(state, new_basis) for state in full], new_basis, shortcut
 
 
 def _cut(states: Tensor, basis: Tensor) -> Tensor:
-    """Return states (..., hidden) in the coordinates of a basis (hidden, width)."""
+    """Project states (..., hidden) onto a basis (hidden, width)."""
     return (states.double() @ basis.to(states.device)).to(states.dtype)
 
 
@@ -142,14 +145,14 @@ def _centre(states: Tensor, centred: bool) -> Tensor:
 
 
 def _untie(model: PreTrainedModel) -> None:
-    """Give the head its own weight: embeddings and head end up in different coordinates."""
+    """Give the head its own weight, as embedding and head end in different bases."""
     head = model.get_output_embeddings()
     head.weight = nn.Parameter(head.weight.data.clone(), head.weight.requires_grad)
     text_config(model).tie_word_embeddings = False
 
 
 def _finish(model: PreTrainedModel, final: tuple[nn.Module, str], basis: Tensor) -> None:
-    """Replace the last norm and bring the head into the last basis."""
+    """Replace the last norm and project the head onto the last basis."""
     holder, name = final
     norm, head = getattr(holder, name), model.get_output_embeddings()
     fold_norm(head, norm)

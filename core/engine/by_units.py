@@ -1,7 +1,8 @@
-"""Heads and FFN channels removed from a model in memory: observe, allot each block its loss, choose units, slice.
+"""Removal of attention heads and FFN channels: observe, allocate per block, choose units, shrink the matrices.
 
-Inside a walk a block keeps its shape until it has run: what reads the removed units has their columns zeroed and its
-recovery in place, which gives the same output, and the matrices are sliced afterwards.
+In sequential calibration a block keeps its shape until it has run. Until then, the linears that read removed units
+have zeros in those columns and the method's compensation (scale, bias). This gives the same output as the smaller
+matrices.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 
 def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context) -> StageResult:
-    """Remove heads and channels in place, every block at once.
+    """Remove heads and channels from all blocks in place, without sequential calibration.
 
-    Raises `UserError` where the method does not fit the model, before anything is changed.
+    Raises:
+        UserError: The method does not fit the model, which stays unchanged.
     """
     views = collect_block_views(model, method, given, context, method.parameters.attention)
     if not given.share:
@@ -51,14 +53,14 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
 def remove_units_walking(
     model: PreTrainedModel, method: UnitMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """The same block by block, each on the output of the shrunk blocks before it."""
+    """Remove heads and channels in place, block by block, each on the output of the shrunk blocks before it."""
     return _walk(model, method, given, context, _Work)
 
 
 def factor_and_remove_units(
     model: PreTrainedModel, method: FactoredUnitMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Walk the blocks, give attention's matrices a lower rank and remove channels, in place."""
+    """Factor attention's matrices to a lower rank and remove channels, in place, block by block."""
     return _walk(model, method, given, context, _FactoringWork)
 
 
@@ -79,7 +81,7 @@ def _walk(
 
 
 class _Work:
-    """Chooses the units of one block after the other, and writes the layer report."""
+    """Choice and removal of units, block by block, with the layer report."""
 
     def __init__(
         self, method: UnitMethod, views: Sequence[StructuredBlockView], removals: Sequence[Removal], progress: Progress
@@ -88,18 +90,18 @@ class _Work:
         self.reports: list[LayerReport] = []
         self.heads: dict[int, HeadChoice] = {}
         self.cut: dict[int, ChannelChoice] = {}
-        self.said: dict[str, dict[str, Any]] = {}  # by name of the linear, what its report says besides
+        self.report_fields: dict[str, dict[str, Any]] = {}  # by linear name
         self.started = time.perf_counter()
         progress("compress", 0, len(views), "")
 
     @staticmethod
     def check(views: Sequence[StructuredBlockView]) -> None:
-        """Raise `UserError` where heads cannot be removed."""
+        """Raise `UserError` if heads cannot be removed."""
         for view in views:
             check_heads(view.units)
 
     def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
-        """Take in a linear's statistics and, where all is known that decides it, give it its final output."""
+        """Store a linear's statistics; at `o` and `down`, choose the block's units and mask the others."""
         self.views[linear.block].inputs[linear.role] = statistics
         if linear.role == "o":
             self.choose_heads(linear.block, sample)
@@ -124,7 +126,7 @@ class _Work:
     def _mask(
         self, linear: Linear, columns: Tensor, scale: Tensor | None, bias: Tensor | None, sample: Tensor | None
     ) -> None:
-        """Zero the columns of the units that go, and put the recovery in place."""
+        """Zero all columns but the given ones, and apply the compensation."""
         source = linear.weight
         if scale is not None:
             source = rescaled(source, scale)
@@ -136,7 +138,7 @@ class _Work:
 
     def _replace(self, linear: Linear, weight: Tensor, bias: Tensor | None, sample: Tensor | None) -> None:
         if sample is not None:
-            self.said[linear.name] = {
+            self.report_fields[linear.name] = {
                 "error": relative_error(linear.weight, apply_constraint(linear.module, weight), sample, bias)
             }
         linear.set_weight(weight)
@@ -144,7 +146,7 @@ class _Work:
             add_bias(linear.plain, bias)
 
     def finish(self, block: int) -> None:
-        """Give the block its final shape once it has run."""
+        """Shrink a block that has run to its final shape."""
         view = self.views[block]
         before = view.units.sizes
         heads, cut = self.heads.get(block), self.cut.get(block)
@@ -155,7 +157,7 @@ class _Work:
                 channels=cut.channels if cut else None,
             )
         )
-        more = {role: self.said.get(linear.name, {}) for role, linear in view.units.linears.items()}
+        more = {role: self.report_fields.get(linear.name, {}) for role, linear in view.units.linears.items()}
         self.reports += unit_reports(view.units, before, time.perf_counter() - self.started, more)
         self.reshape(view)
         view.inputs.clear()
@@ -164,21 +166,21 @@ class _Work:
         self.progress("compress", block + 1, len(self.views), f"block {block}")
 
     def reshape(self, view: StructuredBlockView) -> None:
-        """Put modules of another kind into the place of the block's linears."""
+        """Replace linears of the block with modules of another kind."""
 
 
 class _FactoringWork(_Work):
-    """Gives attention's matrices a lower rank in place of taking heads away."""
+    """Factorisation of attention's matrices to a lower rank, and removal of channels."""
 
     method: FactoredUnitMethod
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by name of the linear
+        self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by linear name
 
     @staticmethod
     def check(views: Sequence[StructuredBlockView]) -> None:
-        """No head goes."""
+        """Accept any heads, as none is removed."""
 
     def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         super().compress(linear, statistics, sample)
@@ -189,7 +191,8 @@ class _FactoringWork(_Work):
         size = linear.weight.numel()
         clear_constraint(linear.module)
         self._replace(linear, left.double() @ right.double(), None, sample)
-        self.said[linear.name] |= {"sparsity": 1 - (left.numel() + right.numel()) / size, "note": f"rank {rank}"}
+        sparsity = 1 - (left.numel() + right.numel()) / size
+        self.report_fields[linear.name] |= {"sparsity": sparsity, "note": f"rank {rank}"}
 
     def reshape(self, view: StructuredBlockView) -> None:
         for linear in view.units.linears.values():
@@ -198,7 +201,7 @@ class _FactoringWork(_Work):
 
 
 def add_bias(module: nn.Linear, bias: Tensor) -> None:
-    """Add to a linear's bias (out,), giving it one where it has none."""
+    """Add `bias` (out,) to a linear's bias, or set it if the linear has none."""
     old = module.bias.data if module.bias is not None else 0
     weight = module.weight
     module.bias = nn.Parameter((bias.to(weight) + old).to(weight.dtype), weight.requires_grad)

@@ -1,4 +1,4 @@
-"""Sums over the calibration tokens of one input, and a sample of its rows, as micro-batches bring them."""
+"""Collection of statistics: sums over the calibration tokens of one input, and a sample of its rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from core.methods.cost import Sum
 from core.methods.inputs import Statistics
 
 Sums = frozenset[Sum]
-SumsOf = Callable[[str], Sums]  # by role of a linear
+SumsOf = Callable[[str], Sums]  # from the role of a linear
 
 
 class Collector:
-    """Accumulates the wanted sums of one input tensor over micro-batches, and a sample of its rows."""
+    """Accumulator of the `wanted` sums of one input over micro-batches, and of every `stride`-th row."""
 
     def __init__(self, wanted: Sums, stride: int):
         self.wanted, self.stride = wanted, stride
@@ -24,8 +24,8 @@ class Collector:
         self.samples: list[Tensor] = []
 
     def add(self, inputs: Tensor) -> None:
-        """Add inputs (windows, tokens, in)."""
-        rows = inputs.flatten(0, -2)  # (windows * tokens, in)
+        """Add inputs (sequences, tokens, in)."""
+        rows = inputs.flatten(0, -2)  # (sequences * tokens, in)
         if "mean" in self.wanted:
             self._add("mean", rows.sum(0, dtype=torch.float32))
         if "gram" in self.wanted:
@@ -45,7 +45,7 @@ class Collector:
         self.sums[name] = self.sums[name].add_(value) if name in self.sums else value
 
     def finish(self) -> tuple[Statistics, Tensor]:
-        """Return the statistics and the sampled rows (about `SAMPLED_TOKENS`, in)."""
+        """Return the statistics and the sampled rows, (about `SAMPLED_TOKENS`, in)."""
         if "gram" in self.sums:
             gram = self.sums["gram"]
             gram.copy_(gram.triu() + gram.triu(1).T)
@@ -56,7 +56,7 @@ class Collector:
 
 
 def add_gram(gram: Tensor, rows: Tensor, panel: int = 256) -> None:
-    """Add rows^T rows to the upper triangle of `gram` (in, in), fp32; a Gram matrix is symmetric, so half is enough."""
+    """Add rows^T rows to the upper triangle of the symmetric `gram`, (in, in) fp32, `panel` rows at a time."""
     rows = rows.float()  # (tokens, in)
     for start in range(0, len(gram), panel):
         stop = min(start + panel, len(gram))

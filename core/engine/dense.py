@@ -1,4 +1,4 @@
-"""The weights of the dense model, for a stage that brings others close to them."""
+"""Weights of the dense model, the reference of a reconstruction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.models.sources import load_model
 
 @dataclass
 class DenseWeights:
-    """Loads the dense model once, where the first of its weights is asked for; `dtype` is by name."""
+    """Weights of the dense model, which is loaded at the first access in the precision named `dtype`."""
 
     context: Context
     dtype: str
@@ -23,10 +23,10 @@ class DenseWeights:
     def _linears(self) -> dict[str, Linear]:
         source = self.context.dense
         if source is None:
-            raise TypeError("There is no dense model to come close to.")
+            raise TypeError("The context has no dense model, which this stage needs as reference.")
         model = load_model(source, self.dtype, progress=self.context.progress)
         return {linear.name: linear for linear in find_blocks(model).all_linears()}
 
     def weight(self, name: str) -> Tensor:
-        """Return the weight (out, in) of a linear by its name in the dense model."""
+        """Return the weight (out, in) of a linear, by its name in the dense model."""
         return self._linears[name].weight

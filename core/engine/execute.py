@@ -1,4 +1,4 @@
-"""The part of a run that computes: make the variant, measure it, store each number as it comes."""
+"""Computation of a run: create the variant, measure it, and store each number at once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
-    """Make the variant, measure all that `spec` asks for, and return the stored result."""
+    """Create the variant, measure everything in `spec`, and return the stored result."""
     if spec.save:
         check_save_folder(Path(spec.save))
         requested_format(spec)[0].check(spec.variant)
@@ -52,16 +52,16 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     if result is None or not spec.only_scans:
         model, result = _measured(spec, tokenizer, store, progress)
     if spec.scan:
-        _keep(store, result, None, *sensitivities(spec.variant, spec.scan, tokenizer, spec.device, progress))
-    found = store.stored(spec.variant.key)
-    if spec.save:  # last, so that the card has all numbers, and as a save in another precision changes the model
-        export(model, tokenizer, found, Path(spec.save), *requested_format(spec), progress)
-    return found
+        _store(store, result, None, *sensitivities(spec.variant, spec.scan, tokenizer, spec.device, progress))
+    stored = store.stored(spec.variant.key)
+    if spec.save:  # last: the card needs all numbers, and an export in another precision changes the model
+        export(model, tokenizer, stored, Path(spec.save), *requested_format(spec), progress)
+    return stored
 
 
 def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
-    """Make the variant, measure it by texts, tasks and time, and return it and what is known of it without that."""
-    # Every text is read before anything is computed, so that one too short or missing is told at once.
+    """Create the variant, measure perplexity, tasks and latency, and return the model and its unmeasured result."""
+    # Read all texts first, so that a short or missing one fails before any computation.
     texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows, p.spread) for p in spec.perplexity}
     model, result = make(spec, tokenizer, store, progress)
     move(model, execution_device(spec.device))
@@ -69,19 +69,21 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
     if spec.tasks:
         _tasks(model, tokenizer, spec, result, store, progress)
     if spec.latency:
-        with packed(model) as how:
-            if how:  # what is as quick as this need not be as good as the weights themselves
-                _perplexities(model, tokenizer, texts, how, spec.device, result, store, progress)
-            for row in latency(model, how or spec.variant.dtype, progress):
-                told = row.model_copy(update={"details": row.details | circumstances(None, spec.device)})
-                _keep(store, result, None, told)
+        with packed(model) as precision:
+            if precision:  # packed weights are faster, but may have another perplexity
+                _perplexities(model, tokenizer, texts, precision, spec.device, result, store, progress)
+            for row in latency(model, precision or spec.variant.dtype, progress):
+                details = row.details | circumstances(None, spec.device)
+                _store(store, result, None, row.model_copy(update={"details": details}))
     return model, result
 
 
 def make(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
-    """Make the variant, or load it from the cache, store what is known of it, and return both; the model is on the CPU.
+    """Create the variant or load it from the cache, store its result, and return the model, on the CPU, and the result.
 
-    Raises `UserError` for what cannot be made, and `CancelledError`, after a recovery's best so far is stored.
+    Raises:
+        UserError: The variant cannot be created.
+        CancelledError: The run was cancelled; the best weights of a recovery are cached and their result stored.
     """
     try:
         model, result = make_variant(spec.variant, tokenizer, spec.device, progress, spec.force, store.put)
@@ -94,12 +96,12 @@ def make(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tup
 
 
 def _check_identity(spec: RunSpec) -> None:
-    """Raise `UserError` where a text that was only now fetched is another than the one that the key names."""
+    """Raise `UserError` if a newly fetched text is not the one that the key names."""
     for stage in spec.variant.stages:
         if stage.calibration and (here := identify_corpus(stage.calibration.corpus).id) != stage.calibration.corpus:
             raise UserError(
-                f"The text of {stage.calibration.corpus} on this machine is another than the catalogue's; "
-                f"calibrate on {here}, which names it."
+                f"The text of {stage.calibration.corpus} on this machine differs from the catalogue's; "
+                f"use its id, {here}, instead."
             )
 
 
@@ -123,7 +125,7 @@ def _perplexities(
             details=circumstances(reading.seconds, device) | {"tokens": texts[reading.text].numel()},
             **summary("perplexity", reading.samples, error_of(corpus.id, protocol, "losses")),
         )
-        _keep(store, result, reading.samples, row)
+        _store(store, result, reading.samples, row)
 
 
 def _tasks(
@@ -145,11 +147,11 @@ def _tasks(
                 row.model_copy(update={"details": circumstances(None, spec.device) | row.details})
                 for row in outcome.measurements
             ]
-            _keep(store, result, outcome.samples, *rows)
+            _store(store, result, outcome.samples, *rows)
 
 
-def _keep(store: Store, result: Result, samples: pd.DataFrame | None, *rows: Measurement) -> None:
-    """Store numbers, and the samples that they all are of, first: a number without them cannot be compared in pairs."""
+def _store(store: Store, result: Result, samples: pd.DataFrame | None, *rows: Measurement) -> None:
+    """Store the samples and then their measurements, which need the samples for paired differences."""
     if samples is not None:
         store.put_samples(result.variant.key, rows[0], samples)
     store.put(result.model_copy(update={"measurements": rows}))

@@ -1,4 +1,4 @@
-"""Gradients of the next-token loss with respect to block linears, one calibration window after the other."""
+"""Gradients of the next-token loss with respect to block linears, one calibration sequence at a time."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def gather_gradients(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Hand each linear's gradient (out, in), fp32, of each window's mean loss to its accumulator.
+    """Add the gradients of each sequence's mean loss, (out, in) fp32, to the accumulator of each linear.
 
-    `windows` is (N, L). A window's gradients live only until they are handed over, on the device of the model, and the
-    logits of a few of its tokens only at a time.
+    `windows` are calibration sequences, (N, L). The accumulators get tensors on the model's own device. Memory contains
+    the gradients of one sequence and the logits of a few of its tokens at a time.
     """
     home = next(model.parameters()).device
     wanted = {id(linear.module.weight) for linear in linears}

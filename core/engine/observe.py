@@ -1,4 +1,4 @@
-"""What a structured method wants to know of the whole model before it plans, and how its views are filled with it."""
+"""Observation of the whole model for a structured method, before it plans."""
 
 from __future__ import annotations
 
@@ -28,21 +28,29 @@ if TYPE_CHECKING:
 def collect_block_views(
     model: PreTrainedModel, method: StructuredMethod, given: StageInput, context: Context, mode: Mode = "auto"
 ) -> list[StructuredBlockView]:
-    """Return the model's blocks as a method sees them, filled with what it wants to know of them, if it removes any.
+    """Build a view of each block, with the method's observations if the stage removes anything.
 
-    `mode` says how attention shrinks. Raises `UserError` where the blocks are not of the kind that can be cut.
+    Args:
+        model: The model before the stage.
+        method: The method, which names its observations.
+        given: The stage with its calibration data.
+        context: Device and progress of the run.
+        mode: How attention shrinks.
+
+    Raises:
+        UserError: The blocks are of a kind from which no units can be removed.
     """
     blocks = find_blocks(model)
     views = [StructuredBlockView(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if given.share and method.observations:
-        look = ModelStatistics(model, method, blocks, views, given.windows, context)
-        look.take(observed(given.input_key, given.stage, method.observations, look.tensors))
+        statistics = ModelStatistics(model, method, blocks, views, given.windows, context)
+        statistics.take(observed(given.input_key, given.stage, method.observations, statistics.tensors))
     return views
 
 
 @dataclass
 class ModelStatistics:
-    """Finds out what a method wants to know of the dense model, and fills its views with it."""
+    """Observations of a model before the stage, and the block views that receive them."""
 
     model: PreTrainedModel
     method: StructuredMethod
@@ -52,28 +60,28 @@ class ModelStatistics:
     context: Context
 
     def tensors(self) -> Tensors:
-        """Observe the model; return tensors on its device by name."""
+        """Observe the model and return tensors by name, on its device."""
         if self.method.observes == "gradients":
             return self._gradients()
         return self._statistics() if self.method.observes == "statistics" else self._similarities()
 
     def take(self, tensors: Tensors) -> None:
-        """Fill the views with what was observed, now or earlier."""
+        """Fill the views with observed tensors, new or cached."""
         for index, view in enumerate(self.views):
             if self.method.observes == "similarity":
                 view.similarity = tensors["similarity"][index].item()
                 continue
             for role, linear in view.units.linears.items():
-                of = {
+                own = {
                     name.rpartition(" ")[2]: tensor.to(linear.weight.device)
                     for name, tensor in tensors.items()
                     if name.startswith(f"{linear.name} ")
                 }
                 if self.method.observes == "gradients":
-                    view.gradients[role] = of
+                    view.gradients[role] = own
                 else:
                     view.inputs[role] = Statistics(
-                        self.windows.numel(), {name: of[name] for name in SUMS if name in of}
+                        self.windows.numel(), {name: own[name] for name in SUMS if name in own}
                     )
 
     def _gradients(self) -> Tensors:
@@ -90,28 +98,28 @@ class ModelStatistics:
         }
 
     def _statistics(self) -> Tensors:
-        found: Tensors = {}
+        tensors: Tensors = {}
 
-        def note(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
+        def copy(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
             for name, value in statistics.sums.items():
-                found[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
+                tensors[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
             self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
 
         self.context.progress("observe", 0, len(self.views), "")
-        self._walker().walk(self._linears, note)
-        return found
+        self._walker().walk(self._linears, copy)
+        return tensors
 
     def _similarities(self) -> Tensors:
-        """The mean cosine over tokens between what goes into each block and what comes out, (blocks,), fp64."""
+        """Compute the mean cosine similarity over tokens of each block's input and output, (blocks,) fp64."""
         totals = [0.0] * len(self.views)
 
-        def look(index: int, inputs: Tensor, outputs: Tensor) -> None:
+        def compare(index: int, inputs: Tensor, outputs: Tensor) -> None:
             cosines = torch.nn.functional.cosine_similarity(inputs.float(), outputs.float(), dim=-1)
             totals[index] += cosines.double().sum().item()
             self.context.progress("observe", index + 1, len(totals), "")
 
         self.context.progress("observe", 0, len(totals), "")
-        self._walker().observe(look)
+        self._walker().observe(compare)
         return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
 
     def _walker(self) -> Walker:

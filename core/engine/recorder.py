@@ -1,7 +1,7 @@
-"""What each decoder block is called with, recorded without running the blocks.
+"""Recording of the arguments of each decoder block, without running the blocks.
 
-Each block keeps its own positional and keyword arguments: masks and rotary tables differ between the blocks of models
-that mix full and sliding attention.
+Each block has its own positional and keyword arguments. Masks and rotary tables differ between blocks in models that
+mix full and sliding attention.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Call:
-    """The arguments of one block beside the hidden states, which come first."""
+    """Arguments of one block after the hidden states."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -34,14 +34,14 @@ class Call:
 
 @dataclass
 class Recording:
-    """One batch of windows on its way into the blocks."""
+    """Block inputs of one batch of sequences."""
 
-    hidden: Tensor  # (windows, tokens, hidden)
-    calls: list[Call]  # one a block
+    hidden: Tensor  # (sequences, tokens, hidden)
+    calls: list[Call]  # one per block
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """Move the tensors in (nested) arguments to a device."""
+    """Move the tensors in nested arguments to a device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, tuple):
@@ -52,11 +52,11 @@ def _to(value: Any, device: torch.device) -> Any:
 
 
 class _Stub(nn.Module):
-    """Stands in a block's place: notes the call and hands the hidden states on in the block's own output form."""
+    """Substitute for a block, which records the call and returns the hidden states in the block's output form."""
 
     def __init__(self, block: nn.Module, calls: list[Call], extras: int | None):
         super().__init__()
-        self._original = [block]  # in a list, so that it is not registered and stays on its device
+        self._original = [block]  # in a list, so that PyTorch does not register the block and it stays on its device
         self._calls = calls
         self._extras = extras
 
@@ -64,7 +64,7 @@ class _Stub(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(self._original[0], name)  # models ask a block for its attention type
+            return getattr(self._original[0], name)  # models read a block's attention type
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         hidden, call = split_hidden(args, kwargs)
@@ -73,7 +73,7 @@ class _Stub(nn.Module):
 
 
 def split_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Call]:
-    """Return the hidden states and the rest of a block's arguments."""
+    """Split a block's arguments into the hidden states and the rest."""
     if args:
         return args[0], Call(args[1:], kwargs)
     rest = dict(kwargs)
@@ -82,7 +82,7 @@ def split_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor,
 
 @contextmanager
 def _stubs(blocks: Blocks, calls: list[Call], extras: int | None, first: int | None = None) -> Iterator[None]:
-    """Put stubs in the places of the `first` blocks, or of all."""
+    """Replace the `first` blocks, or all blocks, with stubs."""
     originals = list(blocks.holder)
     try:
         for index, block in enumerate(originals[:first]):
@@ -94,7 +94,7 @@ def _stubs(blocks: Blocks, calls: list[Call], extras: int | None, first: int | N
 
 
 class Recorder:
-    """Records block calls of a model whose blocks stay where they are; everything else moves to `device`."""
+    """Recorder of block calls; during a recording the model moves to `device`, except for its blocks."""
 
     def __init__(self, model: PreTrainedModel, blocks: Blocks, device: torch.device):
         self.model, self.blocks, self.device = model, blocks, device
@@ -102,7 +102,7 @@ class Recorder:
 
     @torch.no_grad()
     def _output_form(self) -> int | None:
-        """Return how many values a block returns beside the hidden states; None where it returns a bare tensor."""
+        """Return the number of values that a block returns after the hidden states; None for a bare tensor."""
         outputs: list[Any] = []
         handle = self.blocks.holder[0].register_forward_hook(lambda module, args, output: outputs.append(output))
         try:
@@ -113,12 +113,12 @@ class Recorder:
         return None if isinstance(outputs[0], Tensor) else len(outputs[0]) - 1
 
     def _inner(self) -> nn.Module:
-        """The model without its language-modelling head, which calibration never needs."""
+        """Return the model without its language-modelling head, which calibration never needs."""
         return self.model.base_model
 
     @torch.no_grad()
     def record(self, batches: Sequence[Tensor]) -> list[Recording]:
-        """Return what the blocks are called with for each batch of tokens (windows, length)."""
+        """Record the block inputs for each batch of tokens, (sequences, length)."""
         calls: list[Call] = []
         seen: list[Tensor] = []
         home = next(self.model.parameters()).device
@@ -138,7 +138,7 @@ class Recorder:
 
     @contextmanager
     def entered(self, index: int, hidden: Tensor) -> Iterator[None]:
-        """Have the model run from the block at `index` on, which gets `hidden` (windows, tokens, hidden)."""
+        """Make the model run only from block `index` on, with `hidden` (sequences, tokens, hidden) as its input."""
 
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             _, call = split_hidden(args, kwargs)
@@ -153,10 +153,13 @@ class Recorder:
 
     @torch.no_grad()
     def check(self, tokens: Tensor) -> None:
-        """Raise `UserError` unless running the blocks one by one gives what the model itself computes.
+        """Check that the blocks, run one by one, give the model's own output.
 
-        `tokens` is (1, length), longer than any sliding window. This catches a model that does more between its
-        blocks than hand on the hidden states.
+        Args:
+            tokens: Calibration tokens, (1, length), longer than any sliding window.
+
+        Raises:
+            UserError: The outputs differ, as the model changes hidden states between blocks, or they are not finite.
         """
         outputs: list[Tensor] = []
         handle = self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out)))
@@ -172,11 +175,11 @@ class Recorder:
         gap = (hidden - outputs[0]).norm() / outputs[0].norm()
         if not gap.isfinite():
             raise UserError(
-                f"The hidden states of this {type(self.model).__name__} hold NaN or infinity, or are all zero, in "
-                f"{str(hidden.dtype).removeprefix('torch.')}; so there is nothing to calibrate on."
+                f"The hidden states of this {type(self.model).__name__} contain NaN or infinity, or are all zero, in "
+                f"{str(hidden.dtype).removeprefix('torch.')}; check its weights, or choose another dtype."
             )
         if gap >= 1e-3:
             raise UserError(
-                f"{type(self.model).__name__} does more between its blocks than pass hidden states on "
-                f"(block by block its output is off by {gap:.1%}), so it cannot be calibrated block by block."
+                f"{type(self.model).__name__} cannot be calibrated: run block by block, its output differs by "
+                f"{gap:.1%}. Choose a method that needs no calibration data."
             )

@@ -1,4 +1,4 @@
-"""A model as one residual stream that blocks with two norms read and write: what rotations of it have in common."""
+"""The residual stream of a model whose blocks have two norms: shared code of rotation and slicing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fold_norm(linear: nn.Linear, norm: nn.Module) -> None:
-    """Put a norm's scale, and its shift where it has one, into a linear that reads it."""
+    """Fold a norm's scale, and its shift if it has one, into a linear that reads it."""
     shift = getattr(norm, "bias", None)
     if shift is not None:
         bias = linear.weight.double() @ shift.double() + (0 if linear.bias is None else linear.bias.double())
@@ -28,18 +28,19 @@ def fold_norm(linear: nn.Linear, norm: nn.Module) -> None:
 
 
 def write(linear: nn.Linear, change: Callable[[Tensor], Tensor]) -> None:
-    """Change the outputs of a linear: `change` maps (out, n) to (new out, n)."""
+    """Transform the outputs of a linear; `change` maps (out, n) to (new out, n)."""
     if linear.bias is not None:
         linear.bias = like(linear.weight, change(linear.bias.double()[:, None])[:, 0])
     linear.weight = like(linear.weight, change(linear.weight.double()))
 
 
 def like(weight: Tensor, value: Tensor) -> nn.Parameter:
+    """Convert `value` to a parameter with the dtype and `requires_grad` of `weight`."""
     return nn.Parameter(value.to(weight.dtype), weight.requires_grad)
 
 
 def block_submodules(block: nn.Module, unit: Units) -> dict[str, Any]:
-    """Return the names of attention, of its norm and the FFN's, and of the modules that make up the FFN."""
+    """Return the names of a block's attention, of the norms before attention and FFN, and of the FFN's modules."""
     children = dict(block.named_children())
     attention = next(name for name, child in children.items() if child is unit.attention)
     norms = [
@@ -65,7 +66,7 @@ def block_submodules(block: nn.Module, unit: Units) -> dict[str, Any]:
 def check_blocks(
     blocks: Blocks, parts: dict[str, Any], windows: Tensor, recorder: Recorder, device: torch.device
 ) -> None:
-    """Raise `UserError` unless the first block computes x + f(norm(x)) twice, its norm an RMS or a LayerNorm."""
+    """Raise `UserError` unless the first block computes x + f(norm(x)) twice, with an RMS norm or a LayerNorm."""
     [recording] = recorder.record([windows[:1, :64]])
     block = blocks.holder[0].to(device)
     call, states = recording.calls[0].to(device), recording.hidden
@@ -87,12 +88,12 @@ def check_blocks(
 def _unfit() -> UserError:
     return UserError(
         "Rotating hidden states needs blocks with one plain norm before attention and one before the FFN; this model's "
-        "are built differently."
+        "blocks differ. Choose another method."
     )
 
 
 def final_norm(model: PreTrainedModel, blocks: Blocks) -> tuple[nn.Module, str]:
-    """Return the module that holds the norm after the last block, and the norm's name in it."""
+    """Return the module that contains the norm after the last block, and the norm's name in it."""
     holder = model.get_submodule(blocks.name.rpartition(".")[0])
     names = [
         name

@@ -1,6 +1,6 @@
-"""The one path that command line, jobs, sweeps and tests share: make a variant, measure it, store the rows.
+"""The run path of command line, jobs, sweeps and tests: create a variant, measure it, store the rows.
 
-What the store has is not computed again. Nothing here imports torch: `core.engine.execute` does the work that is left.
+Stored numbers are not computed again. This module does not import torch; `core.engine.execute` computes the rest.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from core.store.store import Store, compute_lock
 
 
 def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
-    """Return the result that `spec` asks for, computing and storing what the store does not have yet of it and of its
-    dense baseline.
+    """Compute and store the missing numbers of `spec` and its dense baseline, and return the result of `spec`.
 
-    The baseline is last: a run that cannot be made says so at once. Raises `UserError` for what cannot be run.
+    The baseline runs last, so that an impossible run fails at once.
+
+    Raises:
+        UserError: The run is impossible.
     """
     for part in remaining_run(spec, store):
         from core.engine.execute import execute
@@ -31,9 +33,9 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
 def run_alone(
     spec: RunSpec, store: Store, progress: Progress = silent, on_wait: Callable[[], None] | None = None
 ) -> Result:
-    """Return what `run` returns, computed while no other process computes; a stored result does not wait.
+    """Return the result of `run`, computed while no other process computes; a stored result needs no wait.
 
-    While another process computes, `on_wait()` is called twice a second; it may raise to give up.
+    While another process computes, `on_wait` is called twice a second. It may raise an exception to stop waiting.
     """
     if not remaining_run(spec, store):
         return store.stored(spec.variant.key)

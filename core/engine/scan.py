@@ -1,8 +1,8 @@
-"""How much each part of a model matters: one block, or linear, compressed at a time, and the rest left as it is.
+"""Layer sensitivity: the rise of the loss when one block, or linear, alone is compressed.
 
-Every part is compressed on what the untouched blocks before it give, in one walk over the calibration windows. The
-windows that losses are read on run from the compressed block on; what goes into it they share. Each part's losses are
-kept as they are found, so that a scan that was stopped goes on.
+Each part is compressed on the output of the unmodified blocks before it, in one pass over the calibration sequences.
+Other sequences measure the loss. They run from the compressed block on, so all parts of a block share its input. The
+losses of each part are cached at once, so that an interrupted scan resumes.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from core.specs import ScanUnit, canonical_json, sha256
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-VERSION = 1  # of what the losses mean
-WHOLE = ""  # the name of what no part of is compressed
-Losses = list[float]  # a window each: the mean cross-entropy of its tokens after the first, in nats
+VERSION = 1  # of the definition of the losses
+WHOLE = ""  # name of the losses without any compression
+Losses = list[float]  # one per sequence: mean cross-entropy of its tokens after the first, in nats
 
 
 def split(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the windows (N, L), two or more, that a scan calibrates on, and those that it reads losses on."""
+    """Split two or more sequences (N, L) into those for calibration and those for losses."""
     last = unread(len(windows))
     return windows[:-last], windows[-last:]
 
 
 def group_linears(linears: Sequence[Linear], blocks: Blocks, by: ScanUnit) -> dict[str, list[Linear]]:
-    """Return the linears of each part by its name."""
+    """Group linears by part; the keys are the names of the parts."""
     if by == "linear":
         return {linear.name: [linear] for linear in linears}
     return {f"{blocks.name}.{index}": members for index, members in by_block(linears).items()}
@@ -61,23 +61,33 @@ def measure_sensitivity(
     context: Context,
     by: ScanUnit = "block",
 ) -> dict[str, Losses]:
-    """Return by part how much more the model loses on each unread window where `method` compresses that alone.
+    """Measure the loss rise of each part when `method` compresses it alone.
 
-    `target` is what each linear of a part is compressed to; the given windows (N, L) are `split`.
+    Args:
+        model: The model, which is unchanged afterwards.
+        method: The method under test.
+        target: Compression target of each linear of a part.
+        linears: The linears to group into parts.
+        given: The stage with calibration sequences, (N, L), which `split` divides.
+        context: Device and progress of the run.
+        by: Whether a part is a block or a linear.
+
+    Returns:
+        The loss rise on each sequence not used for calibration, in nats per token, by name of the part.
     """
     blocks = find_blocks(model)
     groups = group_linears(linears, blocks, by)
-    kept = _Kept(given, method, target)
-    found = {name: losses for name in (WHOLE, *groups) if (losses := kept.read(name)) is not None}
-    missing = [name for name in groups if name not in found]
+    cache = _LossCache(given, method, target)
+    known = {name: losses for name in (WHOLE, *groups) if (losses := cache.read(name)) is not None}
+    missing = [name for name in groups if name not in known]
     context.progress("scan", len(groups) - len(missing), len(groups), "")
-    if WHOLE in found and not missing:
-        return _rises(found, groups)
-    read, others = split(given.windows)
+    if WHOLE in known and not missing:
+        return _rises(known, groups)
+    calibration, others = split(given.windows)
     move(model, context.device)
     tail = _Tail(model, blocks, others, context.device)
-    if WHOLE not in found:
-        found[WHOLE] = kept.write(WHOLE, tail.losses(0))
+    if WHOLE not in known:
+        known[WHOLE] = cache.write(WHOLE, tail.losses(0))
     changed: list[tuple[Linear, Tensor]] = []
 
     def compress(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
@@ -87,25 +97,24 @@ def measure_sensitivity(
             statistics = replace(statistics, generator=method.generator(linear.name))
         linear.set_weight(method.compress(linear.weight.to(torch.float32, copy=True), statistics, own).weight)
 
-    def look(place: int) -> None:
-        name = missing[place]
-        found[name] = kept.write(name, tail.losses(groups[name][0].block))
+    def measure(index: int) -> None:
+        name = missing[index]
+        known[name] = cache.write(name, tail.losses(groups[name][0].block))
         while changed:
             linear, weight = changed.pop()
             linear.set_weight(weight)
-        context.progress("scan", len(found) - 1, len(groups), name)
+        context.progress("scan", len(known) - 1, len(groups), name)
 
-    if any(method.required_statistics(linear.role) for linear in linears):
-        walker = make_walker(
-            model, blocks, read, method.required_statistics, context.device, list(linears), method.true_sequential
-        )
-        walker.compress_each_alone([groups[name] for name in missing], compress, look)
+    sums = method.required_statistics
+    if any(sums(linear.role) for linear in linears):
+        walker = make_walker(model, blocks, calibration, sums, context.device, list(linears), method.true_sequential)
+        walker.compress_each_alone([groups[name] for name in missing], compress, measure)
     else:
-        for place, name in enumerate(missing):
+        for index, name in enumerate(missing):
             for linear in groups[name]:
                 compress(linear, Statistics(0, {}), None)
-            look(place)
-    return _rises(found, groups)
+            measure(index)
+    return _rises(known, groups)
 
 
 def _rises(losses: Mapping[str, Losses], parts: Iterable[str]) -> dict[str, Losses]:
@@ -114,16 +123,16 @@ def _rises(losses: Mapping[str, Losses], parts: Iterable[str]) -> dict[str, Loss
 
 
 class _Tail:
-    """What a model loses on windows (N, L) from one block on; those before it run once, as they are."""
+    """Losses on sequences (N, L) that run from one block on; the unmodified blocks before it run once."""
 
     def __init__(self, model: PreTrainedModel, blocks: Blocks, windows: Tensor, device: torch.device):
         self.model, self.blocks, self.windows, self.device = model, blocks, windows, device
         self.recorder = Recorder(model, blocks, device)
         self.recordings = self.recorder.record(windows.split(1))
-        self.place = 0  # the block that the hidden states go into
+        self.place = 0  # index of the block that the hidden states enter
 
     def losses(self, index: int) -> Losses:
-        """Return the losses with the blocks from `index` on as they now are; no index may be below an earlier one."""
+        """Compute the losses with the current blocks from `index` on, which must not decrease between calls."""
         while self.place < index:
             block = self.blocks.holder[self.place]
             with QuickLinears():
@@ -131,19 +140,19 @@ class _Tail:
                     call = one.calls[self.place].to(self.device)
                     one.hidden = first(block(one.hidden, *call.args, **call.kwargs))
             self.place += 1
-        found: Losses = []
+        losses: Losses = []
         for one, window in zip(self.recordings, self.windows.split(1), strict=True):
             with self.recorder.entered(index, one.hidden):
-                found += window_losses(self.model, window.to(self.device))
-        return found
+                losses += window_losses(self.model, window.to(self.device))
+        return losses
 
 
-class _Kept:
-    """The losses of a scan in the user cache, a small file a part."""
+class _LossCache:
+    """Losses of a scan in the user cache, one small file per part."""
 
     def __init__(self, given: StageInput, method: LinearMethod, target: Target):
         tokens = hashlib.sha256(given.windows.cpu().numpy().tobytes()).hexdigest()
-        how = [
+        settings = [
             method.name,
             method.result_version,
             method.parameters.model_dump(),
@@ -151,16 +160,17 @@ class _Kept:
             target.pattern,
             target.bits,
         ]
-        self.before, self.what = given.input_key, canonical_json([VERSION, tokens, list(given.windows.shape), *how])
+        self.input_key = given.input_key
+        self.settings = canonical_json([VERSION, tokens, list(given.windows.shape), *settings])
 
     def read(self, part: str) -> Losses | None:
-        content = read_small(self._path(part)) if self.before else None
+        content = read_small(self._path(part)) if self.input_key else None
         return None if content is None else json.loads(content)
 
     def write(self, part: str, losses: Losses) -> Losses:
-        if self.before:
+        if self.input_key:
             write_small(self._path(part), json.dumps(losses).encode())
         return losses
 
     def _path(self, part: str) -> Path:
-        return cache_dir() / "scans" / sha256(self.before or "", self.what, part)
+        return cache_dir() / "scans" / sha256(self.input_key or "", self.settings, part)

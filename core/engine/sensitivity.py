@@ -1,4 +1,4 @@
-"""What a scan of a variant measures: how much the loss of the dense model rises with each part alone compressed."""
+"""Layer sensitivity of the dense model: the rise of its loss when one part alone is compressed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def sensitivities(
     variant: VariantSpec, wanted: SensitivityScan, tokenizer: Any, device: str, progress: Progress
 ) -> list[Measurement]:
-    """Return the sensitivity of each part, in nats a token, in order; the error is that of the paired differences."""
+    """Measure the sensitivity of each part in nats per token, with the standard error of the paired differences."""
     started = time.perf_counter()
     [stage] = variant.stages
     method = scan_method(variant.stages)
     if method is None:
-        raise TypeError(f"{stage.method} cannot be scanned.")
+        raise TypeError(f"{stage.method} has no method to measure layer sensitivity with.")
     windows = calibration_windows(wanted.text, tokenizer, wanted.seed)
     model = load_model(identify_again(variant.model, variant.revision), variant.dtype, progress=progress)
     blocks = find_blocks(model)

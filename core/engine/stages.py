@@ -1,4 +1,4 @@
-"""How each kind of method is carried out: the one place that asks."""
+"""Dispatch of each kind of method to the function that runs it."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from core.training.base import Recovery, TrainPruneMethod
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    CarryOut = Callable[[PreTrainedModel, Method, StageInput, Context], StageResult]
+    Runner = Callable[[PreTrainedModel, Method, StageInput, Context], StageResult]
 
 Kind = TypeVar("Kind", bound=Method)
 
 
 def _by(
-    kind: type[Kind], carry_out: Callable[[PreTrainedModel, Kind, StageInput, Context], StageResult]
-) -> tuple[type[Method], CarryOut]:
-    """Pair a kind with what carries out methods of that kind."""
-    return kind, cast("CarryOut", carry_out)  # it never gets another kind's: `how` goes by the method's own class
+    kind: type[Kind], runner: Callable[[PreTrainedModel, Kind, StageInput, Context], StageResult]
+) -> tuple[type[Method], Runner]:
+    """Pair a kind of method with its runner."""
+    return kind, cast("Runner", runner)  # `runner_for` selects by class, so a runner gets only its own kind
 
 
 def _nothing(model: PreTrainedModel, method: Method, given: StageInput, context: Context) -> StageResult:
@@ -77,22 +77,27 @@ RUNNERS = dict(
 )
 
 
-def runner_for(kind: type[Method]) -> CarryOut:
-    """Return how methods of a class are carried out; a `TypeError` where it is of no kind that is known."""
+def runner_for(kind: type[Method]) -> Runner:
+    """Return the function that runs methods of a class.
+
+    Raises:
+        TypeError: No base class has a runner.
+    """
     for base in kind.__mro__:
         if base in RUNNERS:
             return RUNNERS[base]
-    raise TypeError(f"{kind.__name__} is of no kind that core.engine.stages can carry out.")
+    raise TypeError(f"{kind.__name__} has no runner in core.engine.stages; derive it from a class in RUNNERS.")
 
 
 for _method in STAGES:
-    runner_for(_method)  # so that a method of no kind is told when the program starts, not in a run
+    runner_for(_method)  # a method without a runner fails at the start of the program, not in a run
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
     """Apply a stage to the model in place.
 
-    Raises `UserError` where the stage does not fit the model, before anything is changed.
+    Raises:
+        UserError: The stage does not fit the model.
     """
     method = build_method(given.stage)
     if given.stage.removes:

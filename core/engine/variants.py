@@ -1,7 +1,7 @@
-"""Compressed models, made from their stages or taken from the cache of those made before.
+"""Creation of variants from their stages, and the cache of variants.
 
-A new measurement on a variant need not compress again: the model lies in the user cache under its key, together with
-what was found out while it was made. The cache has a size; what was not used for longest goes first.
+A new measurement needs no new compression: the user cache stores each model under its key, with the result of its
+compression. The cache has a size limit and deletes the least recently used variants first.
 """
 
 from __future__ import annotations
@@ -55,29 +55,34 @@ REPORT = "result.json"
 
 def make_variant(
     spec: VariantSpec,
-    tokenizer: Any,  # None of a model that is no language model
+    tokenizer: Any,  # None if the model is no language model
     device: str,
     progress: Progress,
     fresh: bool = False,
     on_stage: Callable[[Result], None] = lambda result: None,
 ) -> tuple[PreTrainedModel, Result]:
-    """Return the compressed model, on the CPU, and what is known of it without measuring.
+    """Create a variant from the longest chain of its first stages in the cache; a `fresh` one uses no cache.
 
-    It, or as many of its first stages as there are, is loaded from the cache where it lies there, unless `fresh`.
-    `on_stage` gets what is known of every variant that is made on the way, a stage after the other.
-    Raises `UserError` for what cannot be made, and `CancelledError`, with the best so far of a recovery under way.
+    `on_stage` receives the result of each new variant, one per stage.
+
+    Returns:
+        The compressed model, on the CPU, and its result without measurements.
+
+    Raises:
+        UserError: The variant cannot be created.
+        CancelledError: The run was cancelled; the error contains the best result of an unfinished recovery.
     """
     prefixes = spec.prefixes
-    ready, kept = (0, None) if fresh else _longest_kept(prefixes)
-    if kept and ready == len(spec.stages):
-        return kept
+    ready, cached = (0, None) if fresh else _longest_cached(prefixes)
+    if cached and ready == len(spec.stages):
+        return cached
     source = identify_again(spec.model, spec.revision)
     context = Context(execution_device(device), progress, source, tokenizer)
-    # Every text is read before anything is computed, so that one too short or missing is told at once.
+    # Read all texts first, so that a short or missing one fails before any computation.
     texts = [_windows(stage, spec.dtype, context) for stage in spec.stages]
     result: Result | None
-    if kept:
-        model, result = kept
+    if cached:
+        model, result = cached
         size = result.counted
         dense = size.dense_parameters, size.dense_block_weights or size.block_weights
         sizes = dense_sizes(source)
@@ -91,23 +96,23 @@ def make_variant(
         dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
     for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
         given = StageInput(stage, tokens, None if fresh else before.key, _checkpoint(whole), sizes)
-        result = _made_further(model, whole, given, context, dense, result)
+        result = _apply_stage(model, whole, given, context, dense, result)
         on_stage(result)
     assert result is not None  # a variant has a stage
     return model, result
 
 
-def _longest_kept(prefixes: Sequence[VariantSpec]) -> tuple[int, tuple[PreTrainedModel, Result] | None]:
-    """Return how many first stages the longest prefix has that lies in the cache, and the variant there."""
+def _longest_cached(prefixes: Sequence[VariantSpec]) -> tuple[int, tuple[PreTrainedModel, Result] | None]:
+    """Return the number of stages of the longest cached prefix, and the variant after them."""
     for count in range(len(prefixes) - 1, 0, -1):
-        found = _load(prefixes[count])
-        # What comes after is made of a training that ran to its end.
-        if found and (count == len(prefixes) - 1 or not found[1].variant.cut_short):
-            return count, found
+        cached = _load(prefixes[count])
+        # Later stages need a finished training.
+        if cached and (count == len(prefixes) - 1 or not cached[1].variant.cut_short):
+            return count, cached
     return 0, None
 
 
-def _made_further(
+def _apply_stage(
     model: PreTrainedModel,
     whole: VariantSpec,
     given: StageInput,
@@ -115,18 +120,18 @@ def _made_further(
     dense: tuple[int, int],
     before: Result | None,
 ) -> Result:
-    """Apply the last stage of `whole` in place, keep the variant, and return what is known of it and of those before.
+    """Apply the last stage of `whole` in place, cache the variant, and return its result with all stages.
 
-    `dense` are the parameters and the weights that a ratio is of, of the uncompressed model.
+    `dense` is the dense model's number of parameters, and that of the weights that a pruning ratio counts.
     """
     started = time.perf_counter()
     done = apply(model, given, context)
     training = done.training
     cancelled = training is not None and training.ended == "cancelled"
     if training and cancelled and not training.best_step:
-        raise CancelledError  # nothing was learnt that could be kept
-    removed = given.stage.method != "dense"
-    if training is None and removed:  # what was trained is kept without asking whether to stop
+        raise CancelledError  # there are no trained weights to cache
+    changed = given.stage.method != "dense"
+    if training is None and changed:  # progress may cancel, which must not lose trained weights
         context.progress("keep", 0, 1, whole.model)
     details = circumstances(time.perf_counter() - started + done.reused_seconds, str(context.device))
     if training:
@@ -140,8 +145,8 @@ def _made_further(
         footprint=footprint(model, *dense),
         layers=(*(before.layers if before else ()), *reports),
     )
-    if removed:
-        _keep(model, result)
+    if changed:
+        _cache(model, result)
     Finished(given.input_key, given.stage).clear()
     if cancelled:
         raise CancelledError(kept=result)
@@ -151,7 +156,7 @@ def _made_further(
 
 
 def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:
-    """Return the tokens (N, L) that a stage is calibrated on, if it is; what it is trained on is only checked."""
+    """Read the calibration data of a stage, (N, L), or only check its training data."""
     method = build_method(stage)
     if method.data_requirement == "calibration":
         return calibration_windows(stage.required_text, context.tokenizer, stage.seed or 0)
@@ -165,45 +170,45 @@ def _checkpoint(spec: VariantSpec) -> Path:
 
 
 def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
-    """Return the cached variant; None where there is none, or it is damaged."""
+    """Load a variant from the cache; None if it is missing or damaged."""
     folder = cached_variant(spec.key)
     try:
         if not intact(folder):
             raise UserError("it does not match its checksums.")
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
-        with sentences("What its weights should come close to could not be loaded"):
+        with sentences("The references of its weights could not be loaded"):
             load_references(model, folder)
         os.utime(folder)
     except (OSError, ValueError, UserError) as error:
         if folder.is_dir():
-            log.info("The kept variant %s is damaged, so it is made again: %s", spec.key, error)
+            log.info("The cached variant %s is damaged and will be created again: %s", spec.key, error)
             shutil.rmtree(folder, ignore_errors=True)
         return None
     return model, result
 
 
-def _keep(model: PreTrainedModel, result: Result) -> None:
-    """Put a variant into the cache, if it has room."""
+def _cache(model: PreTrainedModel, result: Result) -> None:
+    """Store a variant in the cache, if there is room."""
 
-    def make(place: Path) -> None:
-        save_model(model, place)
-        save_references(model, place)
-        (place / REPORT).write_text(result.model_dump_json())
+    def write(folder: Path) -> None:
+        save_model(model, folder)
+        save_references(model, folder)
+        (folder / REPORT).write_text(result.model_dump_json())
 
     size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
-    keep(cached_variant(result.variant.key), size, make)
+    keep(cached_variant(result.variant.key), size, write)
 
 
 def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:
-    """Return the variant as results show it, with the circumstances of each stage."""
+    """Describe a variant for its results; `made` contains the circumstances of each stage."""
     return Variant(
         key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, stage_runs=made
     )
 
 
 def circumstances(seconds: float | None, device: str) -> dict[str, Any]:
-    """Return the circumstances of a number: seconds, peak memory of the process in bytes, device, versions, time."""
+    """Return the circumstances of a computation: seconds, peak memory in bytes, device, versions and time."""
     if device.startswith("cuda"):
         peak, name = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_name(device)
     else:
@@ -219,7 +224,7 @@ def circumstances(seconds: float | None, device: str) -> dict[str, Any]:
 
 
 def check_revision(spec: VariantSpec) -> None:
-    """Raise `UserError` where the model on this machine is another than the one that the key names."""
+    """Raise `UserError` if the model on this machine is not the revision that the key names."""
     source = identify_again(spec.model, spec.revision)
     if source.revision != spec.revision:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The walker in the form that the memory at hand allows."""
+"""Choice of the walker's mode by the available memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.models.parts.blocks import Blocks, Linear, sliding_window, text_config
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MEMORY_SHARE = 0.5  # of the free memory that a walk's live activations may take
+MEMORY_SHARE = 0.5  # of the free memory, for live activations
 
 
 def make_walker(
@@ -27,7 +27,7 @@ def make_walker(
     linears: list[Linear],
     true_sequential: bool = True,
 ) -> Walker:
-    """Return a walker in the form that suits the memory at hand, proven to give what the model itself computes."""
+    """Create a walker in a mode that fits in memory, and check that it gives the model's own output."""
     form, batch = choose_walk_mode(model, linears, windows, device)
     walker = Walker(model, blocks, windows, sums, device, form, batch, true_sequential)
     walker.recorder.check(_check_window(model, windows))
@@ -35,7 +35,7 @@ def make_walker(
 
 
 def _check_window(model: PreTrainedModel, windows: Tensor) -> Tensor:
-    """Return (1, length) calibration tokens, longer than any sliding window that the model's positions allow."""
+    """Return calibration tokens, (1, length), longer than the model's sliding window if its positions allow that."""
     limit = getattr(text_config(model), "max_position_embeddings", windows.numel())
     length = min(max(64, (sliding_window(model) or 0) + 8), limit, windows.numel())
     return windows.flatten()[None, :length]
@@ -44,10 +44,11 @@ def _check_window(model: PreTrainedModel, windows: Tensor) -> Tensor:
 def choose_walk_mode(
     model: PreTrainedModel, linears: list[Linear], windows: Tensor, device: torch.device
 ) -> tuple[WalkMode, int]:
-    """Return the walker's form and micro-batch for the memory at hand.
+    """Choose the walker's mode and the sequences per micro-batch by the available memory.
 
-    On a CPU one window at a time is fastest, its activations staying in cache; on a GPU as many as fit a sixteenth of
-    its memory. Micro-batches hold the live activations of every window of one block: where these do not fit, `spill`.
+    On a CPU one sequence at a time is fastest, as its activations stay in the processor's cache. On a GPU a micro-batch
+    uses a sixteenth of the free memory. `micro` needs memory for one block's live activations of all sequences; if
+    they do not fit, the mode is `spill`.
     """
     width = sum(
         linear.weight.shape[0] + linear.weight.shape[1] for linear in linears if linear.block == linears[0].block

@@ -1,12 +1,13 @@
-"""The block walker: how the activations of calibration text reach a method.
+"""The block walker: sequential calibration, block by block, each on the output of the compressed blocks before it.
 
-Blocks run in order, each on the output of the compressed blocks before it. A forward pre-hook on each linear sees the
-whole calibration input of that linear before it is used, accumulates its statistics, has the linear compressed in
-place, and lets the forward go on with the compressed weight. So a block runs once, and every statistic sees what the
-compressed model will see. The windows run as micro-batches, each a coroutine (greenlet) that pauses in the pre-hook
-until all have arrived. Where their live activations would not fit in memory, each group of linears gets a pass of its
-own over block inputs that lie on disk (`spill`). The reference's form, one statistics pass on the dense block and one
-output pass, is `true_sequential=False`.
+A forward pre-hook on each linear accumulates the statistics of its whole calibration input. It then compresses the
+linear in place, and the forward pass continues with the compressed weight. So a block runs once, and its statistics
+come from the inputs that the compressed model has. The sequences run in micro-batches. Each micro-batch is a coroutine
+(greenlet) that pauses in the pre-hook until all others arrive.
+
+If the live activations do not fit in memory, each group of linears gets its own pass over block inputs on disk
+(`spill`). With `true_sequential=False`, as in the papers' code, one pass collects the statistics of the block before
+its compression, and another pass computes its output.
 
 References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3; Sun et al., 2023 (arXiv:2306.11695), section 3.
 """
@@ -32,16 +33,16 @@ from core.models.parts.blocks import Blocks, Linear, by_block, first
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SAMPLED_TOKENS = 512  # about how many tokens of a linear's input the layer report's output error is taken on
+SAMPLED_TOKENS = 512  # approximate number of a linear's inputs for the output error in the layer report
 
-# compress(linear, statistics, sample): compress in place. `sample` is (tokens, in), evenly spaced inputs, if any.
+# compress(linear, statistics, sample) compresses in place; `sample` is (tokens, in), evenly spaced inputs, or None.
 Compress = Callable[[Linear, Statistics, Tensor | None], None]
 WalkMode = Literal["batch", "micro", "spill"]
 
 
 @dataclass
 class _Group:
-    """The linears of a block that read one input tensor: q, k, v, or gate and up."""
+    """Linears of a block with the same input: q, k and v, or gate and up."""
 
     collector: Collector
     arrived: int = 0
@@ -49,14 +50,21 @@ class _Group:
 
 
 class _HaltError(Exception):
-    """Ends a partial pass at the linear it was run for."""
+    """End of a partial pass, at the first linear of the next group."""
 
 
 class Walker:
-    """Walks a model's blocks over calibration windows and has each selected linear compressed.
+    """Sequential calibration of a model's blocks.
 
-    `tokens` is (windows, length); `sums` says, by role of a linear, which sums of its input are wanted; `batch`
-    is how many windows run at once in the `micro` and `spill` forms.
+    Args:
+        model: The model to calibrate.
+        blocks: Its blocks.
+        tokens: Calibration data, (sequences, length).
+        sums: Maps the role of a linear to the sums to collect of its input.
+        device: Where the blocks run.
+        form: One batch of all sequences (`batch`), micro-batches in memory (`micro`) or on disk (`spill`).
+        batch: Sequences per micro-batch in the modes `micro` and `spill`.
+        true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
     """
 
     def __init__(
@@ -74,24 +82,24 @@ class Walker:
         self.true_sequential = true_sequential
         self.recorder = Recorder(model, blocks, device)
         size = len(tokens) if form == "batch" else batch
-        # Odd, so that the sample goes through all positions of the windows: first tokens have outsized activations.
+        # Odd, so that the sample covers all positions in a sequence: first tokens have very large activations.
         self.stride = tokens.numel() // SAMPLED_TOKENS | 1
         recordings = self.recorder.record(tokens.split(size))
-        self.hidden = [recording.hidden for recording in recordings]  # one a micro-batch
+        self.hidden = [recording.hidden for recording in recordings]  # one per micro-batch
         self.calls = [recording.calls for recording in recordings]  # [micro-batch][block]
         if form == "spill":
-            self.hidden = [_spilled(hidden) for hidden in self.hidden]
+            self.hidden = [_spill(hidden) for hidden in self.hidden]
 
     @property
     def n_micro_batches(self) -> int:
-        """How many micro-batches there are."""
+        """The number of micro-batches."""
         return len(self.hidden)
 
     @torch.no_grad()
     def walk(self, selected: Sequence[Linear], compress: Compress, after: Callable[[int], None] | None = None) -> None:
-        """Compress the selected linears in place, block by block; blocks after the last selected one do not run.
+        """Compress the selected linears in place, block by block, up to the last block with a selected linear.
 
-        `after` is called with the index of each block that has run, to give it another shape.
+        `after` receives the index of each block that has run, and may change the block's shape.
         """
         chosen = by_block(selected)
         for index in range(max(chosen) + 1):
@@ -111,45 +119,46 @@ class Walker:
     def compress_each_alone(
         self, groups: Sequence[Sequence[Linear]], compress: Compress, look: Callable[[int], None]
     ) -> None:
-        """Compress groups of linears one after the other, each on what the blocks before it give as they are.
+        """Compress one group of linears at a time, on the output of the unmodified blocks before it.
 
-        The linears of a group are of one block. `look` gets the place of the group whose linears are compressed, and
-        must put these back.
+        The linears of a group belong to one block. `look` receives the index of the compressed group, and must
+        restore its weights.
         """
-        by_block: dict[int, list[int]] = {}
+        places: dict[int, list[int]] = {}  # indices of groups, by block
         for place, group in enumerate(groups):
-            by_block.setdefault(group[0].block, []).append(place)
-        for index in range(max(by_block) + 1):
+            places.setdefault(group[0].block, []).append(place)
+        for index in range(max(places) + 1):
             block = self.blocks.holder[index]
             home = next(block.parameters()).device
             block.to(self.device)
-            for place in by_block.get(index, []):
+            for place in places.get(index, []):
                 self._compress(index, groups[place], compress, last=True)
                 look(place)
-            if index < max(by_block):
+            if index < max(places):
                 self._forward(index)
             block.to(home)
 
     @torch.no_grad()
     def observe(self, look: Callable[[int, Tensor, Tensor], None]) -> None:
-        """Run the blocks as they are; `look(index, inputs, outputs)` sees each one's hidden states by micro-batch."""
+        """Run the unmodified blocks; `look(index, inputs, outputs)` receives their hidden states by micro-batch."""
         for index, block in enumerate(self.blocks.holder):
             home = next(block.parameters()).device
             block.to(self.device)
             for part in range(len(self.hidden)):
                 output = self._run(index, part)
                 look(index, self.hidden[part].to(self.device), output)
-                self._keep(part, output)
+                self._set_hidden(part, output)
             block.to(home)
 
     @torch.no_grad()
     def change(
         self, change: Callable[[int, Callable[[int], Tensor], Sequence[Tensor]], None], dense: bool = False
     ) -> None:
-        """Have each block changed in place by its index, on the output of the changed blocks before it.
+        """Call `change(index, run, unchanged)` for each block, which changes the block in place.
 
-        `change` also gets what gives the block's output on a micro-batch, with the weights that it then has; and, with
-        `dense`, what the blocks up to here gave on each micro-batch before any was changed.
+        `run(part)` computes the block's output on a micro-batch, from the outputs of the changed blocks and with the
+        block's current weights. With `dense`, `unchanged` contains the output of this block for each micro-batch
+        before any block was changed; otherwise it is empty.
         """
         unchanged = [hidden.clone() for hidden in self.hidden] if dense else []
         for index, block in enumerate(self.blocks.holder):
@@ -162,7 +171,7 @@ class Walker:
             block.to(home)
 
     def _compress(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
-        """Compress linears of one block; what the block gives then is kept unless nothing comes after it."""
+        """Compress linears of one block, and store the block's output unless it is the `last`."""
         if not self.true_sequential:
             self._two_passes(index, linears, compress, last)
         elif self.form == "spill":
@@ -180,9 +189,9 @@ class Walker:
 
     def _forward(self, index: int) -> None:
         for part in range(len(self.hidden)):
-            self._keep(part, self._run(index, part))
+            self._set_hidden(part, self._run(index, part))
 
-    def _keep(self, part: int, output: Tensor) -> None:
+    def _set_hidden(self, part: int, output: Tensor) -> None:
         if self.form == "spill":
             self.hidden[part].copy_(output)
         else:
@@ -195,11 +204,11 @@ class Walker:
             def pre_hook(module: nn.Module, args: tuple[Tensor, ...], linear: Linear = linear) -> None:
                 hook(linear, args[0])
 
-            stack.enter_context(_Removing(linear.module.register_forward_pre_hook(pre_hook)))
+            stack.enter_context(_RemovedHook(linear.module.register_forward_pre_hook(pre_hook)))
         return stack
 
     def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
-        """One pass; every micro-batch pauses at each new input until all have added theirs."""
+        """Compress in one pass; each micro-batch pauses at each new input until all have added theirs."""
         parts = len(self.hidden)
         hub = getcurrent()
         groups: dict[str, _Group] = {}  # by linear name
@@ -232,7 +241,7 @@ class Walker:
         with self._hooked(linears, hook):
             running = [greenlet(lambda part=part: body(part)) for part in range(parts)]
             try:
-                # Forwards and backwards in turn: the last to arrive goes straight on, its activations in cache.
+                # Alternate the order: the last one to arrive continues at once, its activations still in cache.
                 while running:
                     for routine in running:
                         routine.switch()
@@ -243,12 +252,12 @@ class Walker:
                         routine.throw()
         if not last:
             for part, output in outputs.items():
-                self._keep(part, output)
+                self._set_hidden(part, output)
 
     def _collect(self, index: int, linears: Sequence[Linear], stop: bool) -> list[tuple[list[Linear], Collector]]:
-        """Run the block as it stands and return its groups of linears with their collectors.
+        """Run the current block and return its groups of linears with their collectors.
 
-        With `stop`, only the first group of `linears` is collected, and the pass ends when another input appears.
+        With `stop`, the pass ends after the first group, when another input appears.
         """
         groups: list[tuple[list[Linear], Collector]] = []
         for part in range(len(self.hidden)):
@@ -281,33 +290,33 @@ class Walker:
                 compress(linear, statistics, sample)
 
     def _two_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
-        """The reference's form: statistics on the dense block, then its compressed output."""
+        """Collect the statistics of the whole block, compress it, then compute its output, as the papers' code does."""
         self._compress_groups(self._collect(index, linears, stop=False), compress)
         if not last:
             self._forward(index)
 
     def _group_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
-        """One partial pass per group of linears, each seeing the compressed ones before it."""
-        left = list(linears)
-        while left:
-            groups = self._collect(index, left, stop=True)
+        """Compress in one partial pass per group of linears, with the earlier groups already compressed."""
+        remaining = list(linears)
+        while remaining:
+            groups = self._collect(index, remaining, stop=True)
             self._compress_groups(groups, compress)
             finished = {linear.name for members, _ in groups for linear in members}
-            left = [linear for linear in left if linear.name not in finished]
+            remaining = [linear for linear in remaining if linear.name not in finished]
         if not last:
             self._forward(index)
 
 
-class _Removing(ExitStack):
-    """A hook handle as a context manager."""
+class _RemovedHook(ExitStack):
+    """Context manager that removes a hook at its end."""
 
     def __init__(self, handle: torch.utils.hooks.RemovableHandle):
         super().__init__()
         self.callback(handle.remove)
 
 
-def _spilled(hidden: Tensor) -> Tensor:
-    """Return a copy of the hidden states in an unnamed file, which the system pages in and out as needed."""
-    with tempfile.NamedTemporaryFile(prefix="slimscope-") as file:  # the mapping outlives the name
+def _spill(hidden: Tensor) -> Tensor:
+    """Copy hidden states to an unnamed file, which the operating system pages in and out."""
+    with tempfile.NamedTemporaryFile(prefix="slimscope-") as file:  # the mapping stays valid without the name
         copy = torch.from_file(file.name, shared=True, size=hidden.numel(), dtype=hidden.dtype)
         return copy.view_as(hidden).copy_(hidden)

@@ -1,1 +1,1 @@
-"""Training after compression and while pruning: what it learns from, and the one loop that all share."""
+"""Training after compression and during pruning: training data, losses, and the shared loop."""

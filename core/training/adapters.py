@@ -1,9 +1,11 @@
-"""LoRA on every block linear, through PEFT; merged in the end with zeros still zero and factors still factors.
+"""LoRA adapters on every block linear, through PEFT, and their merge, which preserves zeros, grids and factors.
 
-References: Hu et al., LoRA, 2021 (arXiv:2106.09685). Where weights of W must stay zero, the adapter's product is
-masked like it while it trains, too: x -> (W + M * s B A) x, so that what is learnt is what is merged. Where W lies on a
-grid Q, x -> Q(W + s B A) x, with gradients as if it were not rounded: Bondarenko et al., Low-Rank Quantization-Aware
-Training for LLMs, 2024 (arXiv:2406.06385), section 3, the scales as they are.
+If weights of W must stay zero, the mask M applies to the adapter's product during training, too:
+x -> (W + M * s B A) x, so the merged model equals the trained one. If W is on a grid Q, x -> Q(W + s B A) x, with
+straight-through gradients and fixed scales.
+
+References: Hu et al., LoRA, 2021 (arXiv:2106.09685); Bondarenko et al., Low-Rank Quantization-Aware Training for LLMs,
+2024 (arXiv:2406.06385), section 3.
 """
 
 from __future__ import annotations
@@ -28,39 +30,39 @@ NAME = "default"
 
 
 class SparseLora(LoraLinear):
-    """A LoRA layer over a weight that keeps its constraint."""
+    """LoRA layer that preserves the constraint of its weight."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         base = self.inner
         known = constraint_of(base)
-        # As the weight is stored and in its dtype, 0 where it must stay zero; None costs one product a linear less.
+        # In the layout and dtype of the weight, 0 for permanent zeros; None saves one product per linear.
         self.mask = None if known is None else self._rows(~known.zeros(base.weight.device)).to(base.weight.dtype)
         self.grid = grid_of(base)
 
     @property
     def inner(self) -> nn.Linear | Conv1D:
-        """The linear that is adapted."""
+        """The adapted linear."""
         inner = self.get_base_layer()
         if not isinstance(inner, (nn.Linear, Conv1D)):
-            raise TypeError(f"An adapter is on a {type(inner).__name__}, which is no linear.")
+            raise TypeError(f"An adapter needs a linear, not a {type(inner).__name__}.")
         return inner
 
     @property
     def pair(self) -> tuple[nn.Parameter, nn.Parameter]:
-        """What is trained: A (rank, in) and B (out, rank)."""
+        """The trained matrices, A (rank, in) and B (out, rank)."""
         return self.lora_A[NAME].get_parameter("weight"), self.lora_B[NAME].get_parameter("weight")
 
     @property
     def zeros(self) -> Tensor | None:
-        """The weights that must stay zero, (out, in); None where none must."""
+        """Mask of the weights that must stay zero, (out, in); None if there are none."""
         return None if self.mask is None else self._rows(self.mask == 0)
 
     def remove(self, mask: Tensor) -> None:
-        """Zero the weights where `mask` (as the weight is stored) is 0, for good, besides those that are so already."""
+        """Permanently zero the weights where `mask`, in the weight's layout, is 0, in addition to earlier ones."""
         weight = self.inner.weight
-        kept = mask.to(weight)  # its dtype and device
-        self.mask = kept if self.mask is None else self.mask * kept
+        added = mask.to(weight)  # its dtype and device
+        self.mask = added if self.mask is None else self.mask * added
         weight.data.mul_(self.mask)
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
@@ -77,7 +79,7 @@ class SparseLora(LoraLinear):
         return linear(x, self._rows(base.weight + delta), base.bias)
 
     def _rows(self, weight: Tensor) -> Tensor:
-        """Return a weight as it is stored as (out, in), or the other way round."""
+        """Convert a weight between its stored layout and (out, in)."""
         return weight.T if self.fan_in_fan_out else weight
 
     def get_delta_weight(self, adapter: str) -> Tensor:
@@ -89,17 +91,18 @@ class SparseLora(LoraLinear):
         return delta + (self.rounded(weight + delta.detach()) - weight - delta).detach()
 
     def rounded(self, weight: Tensor) -> Tensor:
-        """Return a weight, as it is stored, on the grid that its linear's has, and 0 where it must be."""
+        """Round a weight in its stored layout to the linear's grid, and zero the masked weights."""
         if self.grid is None:
             return weight
-        found = self._rows(self.grid.nearest(self._rows(weight).float())).to(weight.dtype)
-        return found if self.mask is None else found * self.mask
+        nearest = self._rows(self.grid.nearest(self._rows(weight).float())).to(weight.dtype)
+        return nearest if self.mask is None else nearest * self.mask
 
 
 class _LowRankUpdate(torch.autograd.Function):
-    """x W^T + s (x A^T) B^T with few passes over what is as large as x; W gets no gradient.
+    """The product x W^T + s (x A^T) B^T with few passes over tensors of the size of x; W gets no gradient.
 
-    A and B are as precise as they are trained, whatever W is; `dropped` is what A reads instead of x, if not None.
+    A and B have their training precision, whatever the precision of W. `dropped`, if not None, replaces x as the input
+    of A.
     """
 
     @staticmethod
@@ -120,7 +123,7 @@ class _LowRankUpdate(torch.autograd.Function):
         exact = upstream.to(a.dtype)  # (tokens, out)
         low_gradient = exact @ (ctx.scale * b)  # (tokens, r)
         a_gradient = low_gradient.T @ read  # (r, in)
-        b_gradient = (low.T @ exact).T * ctx.scale  # (out, r), in the order of factors that matrix libraries do fastest
+        b_gradient = (low.T @ exact).T * ctx.scale  # (out, r); this order of the factors is the fastest
         x_gradient = dropped_gradient = None  # (tokens, in)
         if ctx.needs_input_grad[1]:
             dropped_gradient = (low_gradient @ a).to(upstream.dtype)
@@ -132,16 +135,16 @@ class _LowRankUpdate(torch.autograd.Function):
 
 
 def add_adapters(model: nn.Module, rank: int, alpha: float, dropout: float, seed: int) -> list[nn.Parameter]:
-    """Put an adapter on every block linear, in place, and return what is to be trained."""
+    """Add an adapter to every block linear in place, and return the parameters to train."""
     linears = list(find_blocks(model).all_linears())
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)  # A is drawn
+        torch.manual_seed(seed)  # A is random
         for kind in (nn.Linear, Conv1D):
             names = [linear.name for linear in linears if type(linear.module) is kind]
             if names:
                 config = LoraConfig(
                     r=rank,
-                    lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT declares int and divides whatever number it is
+                    lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT declares int but accepts any number
                     lora_dropout=dropout,
                     target_modules=names,
                     fan_in_fan_out=kind is Conv1D,
@@ -150,19 +153,19 @@ def add_adapters(model: nn.Module, rank: int, alpha: float, dropout: float, seed
                 inject_adapter_in_model(config, model, adapter_name=NAME)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained:
-        parameter.data = parameter.data.float()  # steps of a learning rate would be lost in 16 bits
+        parameter.data = parameter.data.float()  # 16 bits would lose small steps
     return trained
 
 
 def adapters_of(model: nn.Module) -> dict[str, SparseLora]:
-    """Return the adapters by the name of their linear."""
+    """Return the adapters by linear name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, SparseLora)}
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add what was learnt to the weights and take the adapters away, in place.
+    """Merge the adapters into the weights in place, and remove them.
 
-    What must stay zero does, and what lies on a grid stays there.
+    Masked weights stay zero, and quantised weights stay on their grid.
     """
     for name, layer in adapters_of(model).items():
         base = layer.inner
@@ -170,18 +173,19 @@ def merge_adapters(model: nn.Module) -> None:
         base.weight.data = layer.rounded(base.weight.data)
         if layer.mask is not None:
             base.weight.data.masked_fill_(layer.mask == 0, 0)
-        clear_reference(base)  # what was learnt is not to be undone
+        clear_reference(base)  # a later reconstruction must not undo the training
         put(model, name, base)
     del model.peft_config
     model.requires_grad_(False)
 
 
 def weights_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Return copies of trained parameters."""
+    """Copy the values of parameters."""
     return [parameter.detach().clone() for parameter in parameters]
 
 
 @torch.no_grad()
 def set_weights(parameters: Sequence[nn.Parameter], weights: Sequence[Tensor]) -> None:
+    """Copy values into parameters."""
     for parameter, weight in zip(parameters, weights, strict=True):
         parameter.copy_(weight)

@@ -1,4 +1,4 @@
-"""What a teacher answers to prompts, generated once and kept: the next run with it reads them.
+"""Answers of a teacher to prompts, generated once and cached for later runs.
 
 References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.07947).
 """
@@ -30,46 +30,49 @@ def answers(
     file: Path,
     progress: Progress,
 ) -> list[Pair]:
-    """Return (prompt, answer) with answers of at most `longest` tokens; greedy at temperature 0.
+    """Generate answers of at most `longest` tokens to prompts; greedy at temperature 0.
 
-    They are written to `file`, that of these prompts, as they come; what it holds already is not generated again.
+    Each batch of answers is appended to `file`, the cache for these prompts. Cached answers are not generated again.
+
+    Returns:
+        Pairs of prompt and answer, without empty answers.
     """
     known, tokenizer = _read(file), teacher.tokenizer
     every = sorted(dict.fromkeys(prompts), key=len)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     for start in range(0, len(every), AT_ONCE):
-        some = every[start : start + AT_ONCE]  # the same ones, whatever was answered before: they draw together
-        if all(prompt in known for prompt in some):
+        batch = every[start : start + AT_ONCE]  # the same with any cache, as a batch shares its random numbers
+        if all(prompt in known for prompt in batch):
             continue
         progress("answers", start, len(every), "the teacher answers the prompts")
-        rows = [tokenizer(prompt)["input_ids"] for prompt in some]
+        rows = [tokenizer(prompt)["input_ids"] for prompt in batch]
         width = max(map(len, rows))
         device = next(teacher.model.parameters()).device
         ids = torch.tensor([[padding or 0] * (width - len(row)) + row for row in rows], device=device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
         with torch.random.fork_rng():
-            torch.manual_seed(int(sha256(str(seed), *some)[:15], 16))
-            drawn: dict[str, Any] = {"do_sample": False}
+            torch.manual_seed(int(sha256(str(seed), *batch)[:15], 16))
+            sampling: dict[str, Any] = {"do_sample": False}
             if temperature:
-                drawn = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            generate: Any = teacher.model.generate  # every causal LM has it, transformers' class of all models has not
+                sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+            generate: Any = teacher.model.generate  # `PreTrainedModel` does not declare it, but causal LMs have it
             full = generate(
                 ids,
                 attention_mask=mask,
                 max_new_tokens=longest,
                 pad_token_id=padding or 0,
                 repetition_penalty=1.0,
-                **drawn,
+                **sampling,
             )
-        told = [_text(tokenizer, row, answer[width:].tolist()) for row, answer in zip(rows, full, strict=True)]
-        known |= dict(zip(some, told, strict=True))
+        texts = [_text(tokenizer, row, answer[width:].tolist()) for row, answer in zip(rows, full, strict=True)]
+        known |= dict(zip(batch, texts, strict=True))
         with writing(file.parent), file.open("a") as lines:
-            lines.writelines(json.dumps([*pair, sha256(*pair)]) + "\n" for pair in zip(some, told, strict=True))
+            lines.writelines(json.dumps([*pair, sha256(*pair)]) + "\n" for pair in zip(batch, texts, strict=True))
     return [(prompt, known[prompt]) for prompt in prompts if known[prompt].strip()]
 
 
 def _text(tokenizer: Any, prompt: list[int], answer: list[int]) -> str:
-    """Return an answer as it goes on from its prompt: by itself it would lose the space that it begins with."""
+    """Decode an answer after its prompt, as it would lose its first space if decoded alone."""
     before, whole = (
         tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for ids in (prompt, prompt + answer)
@@ -78,7 +81,7 @@ def _text(tokenizer: Any, prompt: list[int], answer: list[int]) -> str:
 
 
 def _read(file: Path) -> dict[str, str]:
-    """Return the answers in a file; a line that a kill cut off or that does not match its checksum is left out."""
+    """Read the answers in a file by prompt, without incomplete lines and lines that do not match their checksum."""
     known: dict[str, str] = {}
     if file.is_file():
         for line in file.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""Training applied to a model in memory: adapters put on, trained, merged; by itself, or while the model is pruned."""
+"""Training of a model in memory, alone or with pruning: add adapters, train and merge them."""
 
 from __future__ import annotations
 
@@ -32,41 +32,44 @@ if TYPE_CHECKING:
 
 
 def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context: Context) -> StageResult:
-    """Train the model in place; a training that was cancelled leaves the best so far.
+    """Train the model in place; a cancelled training leaves the best weights so far.
 
-    Raises `UserError` where there is too little to train on, before anything is changed.
+    Raises:
+        UserError: There is too little training data, and the model stays unchanged, or the loss is not a number.
     """
     teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
     method.check(model, teacher)
-    found = method.examples(given.stage.required_text, context.tokenizer, teacher, context.progress)
+    examples = method.examples(given.stage.required_text, context.tokenizer, teacher, context.progress)
     if not method.compares:
-        teacher.unload()  # its memory is needed
+        teacher.unload()  # frees memory for the training
 
     def loss(batch: Batch) -> Tensor:
         return method.loss(model, teacher, batch)
 
-    return StageResult([], _train(model, method, found, loss, given, context))
+    return StageResult([], _train(model, method, examples, loss, given, context))
 
 
 def prune_while_training(
     model: PreTrainedModel, method: TrainPruneMethod, given: StageInput, context: Context
 ) -> StageResult:
-    """Prune the model in place while it is trained.
+    """Prune the model in place during its training.
 
-    Raises `UserError` where the ratio cannot be reached or there is too little to train on, before anything is changed.
+    Raises:
+        UserError: The ratio is not reachable or there is too little training data, and the model stays unchanged, or
+            the loss is not a number.
     """
-    found = read_examples(given.stage.required_text, context.tokenizer, method.seed)
+    examples = read_examples(given.stage.required_text, context.tokenizer, method.seed)
     pruning = method.pruning(find_blocks(model), given.share)
 
     def loss(batch: Batch) -> Tensor:
         return text_loss(model, batch)
 
-    done = _train(model, method, found, loss, given, context, pruning)
+    done = _train(model, method, examples, loss, given, context, pruning)
     return StageResult(pruning.finish(), done)
 
 
 def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Context) -> None:
-    """Raise `UserError` where a stage has too little text, or a teacher that does not fit."""
+    """Raise `UserError` if a stage has too little training data or an unsuitable teacher."""
     if isinstance(method, Recovery):
         method.check_text(stage.required_text, context.tokenizer, teacher_of(method, dtype, context))
     else:
@@ -74,7 +77,7 @@ def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Co
 
 
 def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
-    """Return the model that teaches, which is loaded where it is asked for: by a recovery without one, never."""
+    """Return the teacher of a recovery, which is loaded at its first use."""
     own = method.parameters
     name = own.teacher if isinstance(own, TeacherParameters) else None
     return Teacher.of(name, context.dense, dtype, context.device, context.progress)
@@ -83,18 +86,18 @@ def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
 def _train(
     model: PreTrainedModel,
     method: TrainingMethod,
-    found: list[Example],
+    every: list[Example],
     loss: Loss,
     given: StageInput,
     context: Context,
     pruning: Pruning | None = None,
 ) -> Training:
     parameters = method.parameters
-    examples = Examples(found, resolved_batch(parameters), parameters.held_out, method.seed)
+    examples = Examples(every, resolved_batch(parameters), parameters.held_out, method.seed)
     if not examples.training:
         raise UserError(
-            f"There are {len(found)} examples and {parameters.held_out} are held out, so none is left to train on; "
-            "give more."
+            f"There are {len(every)} examples and {parameters.held_out} are held out, so none remain for training; "
+            "use more examples, or a smaller held_out."
         )
     steps = math.ceil(parameters.epochs * examples.steps_an_epoch)
     budget = Budget(min(steps, parameters.steps or steps), parameters.minutes or math.inf)

@@ -1,4 +1,4 @@
-"""What a recovery is: a declaration like a method's, and the loss that its training lowers."""
+"""Base classes of methods that train: their parameters, their pruning hooks, and the loss of a recovery."""
 
 from __future__ import annotations
 
@@ -26,148 +26,154 @@ if TYPE_CHECKING:
     from core.training.teacher import Teacher
 
 TRAINED_DASH = "dot"
-MICRO_TOKENS = 2048  # of a batch that run at once
-AT_ONCE = 16  # prompts that a teacher answers together
-# Rank of the adapters and examples a step, as the papers' scripts have them.
+MICRO_TOKENS = 2048  # tokens per micro-batch
+AT_ONCE = 16  # prompts per batch of a teacher's answers
+# Rank of the adapters and examples per step, from the papers' scripts.
 PRESETS = {"llm-pruner": (8, 64), "slimllm": (4, 16)}
 
 
 class RecoveryParameters(MethodParameters):
+    """Parameters of a method that trains adapters."""
+
     preset: Literal["llm-pruner", "slimllm"] = Field(
-        title="Settings of a paper",
+        title="Preset of a paper",
         default="llm-pruner",
-        description="Whose rank and batch are taken where none is given: LLM-Pruner's 8 and 64, SlimLLM's 4 and 16.",
+        description="Default rank and examples per step: 8 and 64 of LLM-Pruner, or 4 and 16 of SlimLLM.",
     )
     rank: int | None = Field(
-        title="Rank of the adapters",
+        title="Adapter rank",
         default=None,
         ge=1,
         le=1024,
         description="Rank of the adapters; the preset's if not given.",
     )
     batch: int | None = Field(
-        title="Examples in a step",
+        title="Examples per step",
         default=None,
         ge=1,
         le=4096,
-        description="Examples in a step; the preset's if not given.",
+        description="Examples per optimiser step; the preset's if not given.",
     )
     alpha: float = Field(
-        title="Scale of the adapters",
+        title="Adapter scale",
         default=16.0,
         gt=0,
-        description="Scale of the adapters: their product counts alpha / rank.",
+        description="Scale of the adapters: alpha / rank multiplies their product.",
     )
     dropout: float = Field(
-        title="Dropout of the adapters",
+        title="Adapter dropout",
         default=0.05,
         ge=0,
         lt=1,
-        description="Share of an adapter's inputs that is dropped while it trains.",
+        description="Share of an adapter's inputs that training sets to zero at random.",
     )
     learning_rate: float = Field(
         title="Learning rate", default=1e-4, gt=0, le=1, description="Highest learning rate of AdamW."
     )
     epochs: float = Field(
-        title="Passes over the examples",
+        title="Epochs",
         default=2.0,
         gt=0,
-        description="How often every example is seen, unless the training ends.",
+        description="Passes over the training examples, unless another limit ends the training first.",
     )
     steps: int | None = Field(
-        title="Most steps", default=None, ge=1, description="Most steps of the optimiser; no limit if not given."
+        title="Maximum steps", default=None, ge=1, description="Maximum optimiser steps; no limit if not given."
     )
     minutes: float | None = Field(
-        title="Most minutes",
+        title="Maximum minutes",
         default=None,
         gt=0,
-        description="Most minutes of training, held-out losses included; no limit if not given.",
+        description="Maximum minutes of training, held-out losses included; no limit if not given.",
     )
     held_out: int = Field(
         title="Held-out examples",
         default=8,
         ge=1,
-        description="Examples that are not trained on and show how far the training is.",
+        description="Examples excluded from training; their loss selects the best weights.",
     )
     patience: int = Field(
-        title="Patience with no gain",
+        title="Patience",
         default=3,
         ge=0,
-        description="End after so many held-out losses in a row, of ten a training, that are no better; 0 never does.",
+        description="Held-out losses in a row, of ten in all, that end the training if none improves; 0 sets no limit.",
     )
 
 
 class TrainingHook(Protocol):
-    """What else happens to the model while it is trained, such as pruning."""
+    """Changes to the model during its training, such as pruning."""
 
     def after_gradients(self, spent: float) -> None:
-        """Act after a step's gradients are there, before they are used; `spent` is the share of the budget."""
+        """Act on the gradients of a step before the optimiser does; `spent` is the used share of the budget."""
         ...
 
     def is_final(self, spent: float) -> bool:
-        """Whether the weights are of the kind that is asked for, so that they may be kept as the best."""
+        """Return whether all changes are complete, so that the weights can become the best ones."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that a resumption needs to know."""
+        """Return the state that `restore` needs."""
         ...
 
     def restore(self, tensors: dict[str, Tensor]) -> None: ...
 
 
 class Pruning(TrainingHook, Protocol):
-    """A pruning that goes on while the model is trained."""
+    """Pruning during the training."""
 
     def begin(self, adapters: dict[str, SparseLora]) -> None:
-        """Take the adapters, by the name of their linear, through which weights are masked."""
+        """Set the adapters that mask the weights, by linear name."""
         ...
 
     def finish(self) -> list[LayerReport]:
-        """Take away for good what is gone, the adapters being merged; return one report a linear."""
+        """Make the removal permanent after the merge of the adapters, and return one report per linear."""
         ...
 
 
 def resolved_rank(parameters: RecoveryParameters) -> int:
+    """Return the rank of the adapters, from the preset if not given."""
     return parameters.rank or PRESETS[parameters.preset][0]
 
 
 def resolved_batch(parameters: RecoveryParameters) -> int:
+    """Return the examples per step, from the preset if not given."""
     return parameters.batch or PRESETS[parameters.preset][1]
 
 
 class TeacherParameters(RecoveryParameters):
+    """Parameters of a distillation."""
+
     teacher: str | None = Field(
         default=None,
-        description="The model that teaches, by its catalogue or hub id or folder; the uncompressed one if not given.",
+        description="Teacher model: a catalogue id, a hub id or a folder; the dense model if not given.",
     )
 
 
 class TrainingMethod(Method):
-    """A stage that trains adapters on every block linear and merges them."""
+    """Method that trains adapters on every block linear and merges them."""
 
     data_requirement = "training"
-    draws = True  # the order of examples, adapters and dropout
+    draws = True  # the order of examples, the adapters and dropout
     parameters: RecoveryParameters
     Parameters = RecoveryParameters
 
     def check_amount(self, text: TextWindows) -> None:
         if self.parameters.held_out >= text.windows:
             raise UserError(
-                f"{self.label} holds {self.parameters.held_out} examples out and is given {text.windows}, so none is "
-                "left to train on; give more, or a smaller held_out."
+                f"{self.label} holds out {self.parameters.held_out} of {text.windows} examples, so none remain for "
+                "training; use more examples, or a smaller held_out."
             )
 
     @property
     def minutes(self) -> float:
-        """After how many the training ends, whatever it has seen."""
+        """The maximum duration of the training, in minutes."""
         return self.parameters.minutes or math.inf
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """A forward and a backward pass, which through frozen weights costs as much; over what is seen of the text."""
+        """Count the operations of forward and backward passes, which cost the same with frozen weights."""
         return 2 * self.seen(shape, text)
 
     def seen(self, shape: ModelShape, text: TextWindows | None) -> float:
-        """Return the operations of one forward over all examples that are trained on."""
+        """Count the operations of the forward passes over all training examples."""
         if text is None:
             return 0.0
         own = self.parameters
@@ -175,7 +181,7 @@ class TrainingMethod(Method):
         return shape.forward(examples * text.window, text.window, head=True)
 
     def answers(self, text: TextWindows) -> int:
-        """Return the decoding steps of a teacher that answers prompts, of which several are answered together."""
+        """Count the decoding steps of a teacher that answers prompts in batches."""
         return 0
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
@@ -183,7 +189,10 @@ class TrainingMethod(Method):
 
 
 class TrainPruneMethod(TrainingMethod):
-    """Prunes the model while it is trained. It is drawn like what it prunes by, trained afterwards."""
+    """Method that prunes the model during its training.
+
+    Charts draw it in the style of its pruning criterion followed by a recovery.
+    """
 
     preserves = "zeros"
 
@@ -191,14 +200,14 @@ class TrainPruneMethod(TrainingMethod):
     dash = TRAINED_DASH
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
-        """Return what prunes the blocks. Raises `UserError` where the ratio cannot be reached."""
+        """Create the pruning of the blocks; raise `UserError` if the ratio is not reachable."""
         raise NotImplementedError
 
 
 class Recovery(TrainingMethod):
-    """Trains what other stages have left, and removes nothing.
+    """Method that trains the model after other stages and removes nothing.
 
-    Its mark takes the place of that of the method that it is trained after, whose colour stays.
+    Charts draw its marker in the colour of the method before it.
     """
 
     colour = NEUTRAL
@@ -206,8 +215,8 @@ class Recovery(TrainingMethod):
 
     family = "recovery"
     takes_amount = False
-    has_teacher: ClassVar[bool] = False  # whether another model, by default the uncompressed one, takes part
-    compares: ClassVar[bool] = False  # whether it does so in every step
+    has_teacher: ClassVar[bool] = False  # whether it uses a teacher, by default the dense model
+    compares: ClassVar[bool] = False  # whether every step uses the teacher
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.compares * self.seen(shape, text)
@@ -216,20 +225,20 @@ class Recovery(TrainingMethod):
         return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
     def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
-        """Return what is learnt, N examples of at most L tokens. Raises `UserError` where there are fewer."""
+        """Return the training data, N examples of at most L tokens; raise `UserError` if there are fewer."""
         from core.training.examples import read_examples
 
         return read_examples(wanted, tokenizer, self.seed)
 
     def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
-        """Raise `UserError` where the text is too short, or teacher and student read it otherwise."""
+        """Raise `UserError` if there is too little training data, or the teacher cannot read it."""
         from core.training.examples import read_examples
 
         read_examples(wanted, tokenizer, self.seed)
 
     def check(self, student: PreTrainedModel, teacher: Teacher) -> None:
-        """Raise `UserError` where student and teacher do not go together."""
+        """Raise `UserError` if student and teacher are incompatible."""
 
     def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
-        """Return the loss summed over the tokens that count, with a gradient for what is trained."""
+        """Compute the loss, summed over the counted tokens, with gradients for the trained parameters."""
         raise NotImplementedError

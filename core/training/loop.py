@@ -1,7 +1,9 @@
-"""The one training loop: budget, schedule, held-out loss, best weights, early stop, cancel, and going on after a kill.
+"""The shared training loop: budget, schedule, held-out loss, best weights, early stop, cancellation and resumption.
 
-The optimiser is that of LLM-Pruner's recipe (Ma et al., 2023, arXiv:2305.11627, section 4), AdamW with a warm-up and a
-linear decay; both follow what is spent of the budget, so that minutes are met like steps.
+The optimiser is that of LLM-Pruner's recipe: AdamW with a warm-up and a linear decay. Both depend on the used share of
+the budget, in steps or minutes.
+
+References: Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.
 """
 
 from __future__ import annotations
@@ -35,26 +37,26 @@ log = logging.getLogger(__name__)
 
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
 CHECKPOINT_SECONDS = 60
-CLIP = 1.0  # norm of a gradient
+CLIP = 1.0  # maximum norm of the gradients
 MOST_SKIPPED = 10  # steps in a row
-MISFITS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)  # of a state of another form
+MISFITS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)  # from a state of another form
 REMEDY = "train in float32 or bfloat16, or with a lower learning_rate"
-WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # of the budget; whichever is shorter
+WARMUP_STEPS, WARMUP_SHARE = 100, 0.1  # steps, and share of the budget; the shorter one applies
 
 
-# loss(batch): the sum over the tokens that count, of which it gives the gradients of the trained parameters.
+# loss(batch): the sum over the counted tokens, with gradients for the trained parameters.
 Loss = Callable[[Batch], Tensor]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When training ends: at the first of the three."""
+    """Limits of a training; the first one that is reached ends it."""
 
     steps: int
     minutes: float = math.inf
 
     def spent(self, step: float, seconds: float) -> float:
-        """Return the share of the budget that is used up, 1 or more at its end."""
+        """Return the used share of the budget, 1 or more at its end."""
         return max(step / self.steps, seconds / (60 * self.minutes))
 
 
@@ -70,17 +72,23 @@ def train(
     checkpoint: Path | None = None,
     during: TrainingHook | None = None,
 ) -> Training:
-    """Train `parameters` in place and leave the best ones, by the held-out loss, in the model.
+    """Train `parameters` in place, and leave those with the lowest held-out loss in the model.
 
-    With `checkpoint` the state is written there once a minute, and when it is cancelled, and taken up from there; who
-    keeps the result deletes it. A cancelled training ends like any other, and says so; unless nothing was settled yet
-    that could be kept. Raises `UserError` where the loss or its gradients are no numbers.
+    The state is written to `checkpoint` once a minute and at a cancellation, and a later training resumes from it. The
+    caller deletes the file.
+
+    Returns:
+        The course of the training; a cancelled one has `ended` = "cancelled".
+
+    Raises:
+        UserError: The loss or its gradients are not numbers.
+        CancelledError: The training was cancelled before its first best weights.
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
     run = _Run(model, list(parameters), optimiser, examples, budget, Training(), progress, during)
     run.resume(checkpoint)
-    model.eval()  # new adapters would drop inputs
+    model.eval()  # disables the dropout of new adapters
     try:
         run.evaluate_at(run.spent)
         saved = time.perf_counter()
@@ -92,7 +100,7 @@ def train(
                     run.save(checkpoint)
                     saved = time.perf_counter()
             run.training.ended = "no improvement" if run.spent < 1 else "budget"
-            while during and not during.is_final(1.0):  # the time was up before what is due at its end was done
+            while during and not during.is_final(1.0):  # the time limit was reached before all changes were complete
                 run.step(loss, learning_rate, device, 1.0)
                 run.evaluated = EVALUATIONS - 1
                 run.evaluate_at(1.0)
@@ -111,7 +119,7 @@ def train(
 
 @dataclass
 class _Run:
-    """A training under way."""
+    """State of a training."""
 
     model: PreTrainedModel
     parameters: list[nn.Parameter]
@@ -124,11 +132,11 @@ class _Run:
     best: list[Tensor] = field(default_factory=list)
     lowest: float = math.inf  # held-out loss of the best weights
     worse: int = 0  # evaluations since the best one
-    evaluated: int = -1  # the last evaluation, of `EVALUATIONS`
+    evaluated: int = -1  # index of the last evaluation, of `EVALUATIONS`
     recent: list[float] = field(default_factory=list)  # mean losses of the steps since the last evaluation
-    skipped: int = 0  # steps in a row whose gradients were no numbers
-    whole: bool = True  # not in the middle of a change to the weights
-    begun: float = 0.0  # share of the budget that was used up before this process took over
+    skipped: int = 0  # steps in a row whose gradients were not numbers
+    whole: bool = True  # False during a change of the weights
+    begun: float = 0.0  # share of the budget used before this process resumed
 
     def __post_init__(self) -> None:
         self.started = time.perf_counter()
@@ -139,7 +147,7 @@ class _Run:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, those before a resumption included."""
+        """The seconds of training, including those before a resumption."""
         return self.training.seconds + time.perf_counter() - self.started
 
     def exhausted(self, patience: int) -> bool:
@@ -147,22 +155,22 @@ class _Run:
 
     def step(self, loss: Loss, learning_rate: float, device: torch.device, spent: float) -> None:
         batch = self.examples.batch(self.training.steps)
-        wanted = int(batch.counts.sum())
+        counted = int(batch.counts.sum())
         after = max(spent, self.budget.spent(self.training.steps + 1, self.seconds))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate * _schedule(spent, after, self.training.steps)
-        torch.manual_seed(1_000_003 * self.examples.seed + self.training.steps)  # dropout draws, also once resumed
+        torch.manual_seed(1_000_003 * self.examples.seed + self.training.steps)  # same dropout after a resumption
         self.model.train()
         total = 0.0
         parts = batch.split(MICRO_TOKENS)
         for number, part in enumerate(parts):
-            self._tell(number / len(parts))
+            self._report_progress(number / len(parts))
             value = loss(part.to(device))
             value.backward()  # of the sum, not the mean: small gradients would be 0 in 16 bits
             total += value.item()
         for parameter in self.parameters:
             if parameter.grad is not None:
-                parameter.grad /= wanted
+                parameter.grad /= counted
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.whole = False
         if norm.isfinite():
@@ -170,7 +178,7 @@ class _Run:
             if self.during:
                 self.during.after_gradients(max(spent, self.budget.spent(self.training.steps + 1, self.seconds)))
             self.optimiser.step()
-            self.recent.append(total / wanted)
+            self.recent.append(total / counted)
         else:
             self.skipped += 1
             if self.skipped == MOST_SKIPPED:
@@ -180,47 +188,47 @@ class _Run:
         self.training.steps += 1
         self.training.tokens += batch.ids.numel()
         self.whole = True
-        self._tell()
+        self._report_progress()
 
     def evaluate_at(self, spent: float) -> None:
-        """Measure the held-out loss where the next one is due."""
+        """Measure the held-out loss if the next evaluation is due."""
         due = min(int(spent * EVALUATIONS), EVALUATIONS)
         if due <= self.evaluated:
             return
-        value = held_out_loss(self.model, self.examples.held_out, self._tell)
+        value = held_out_loss(self.model, self.examples.held_out, self._report_progress)
         self.evaluated = due
         if self.recent:
             self.training.losses.append([self.training.steps, sum(self.recent) / len(self.recent)])
             self.recent.clear()
         self.training.held_out.append([self.training.steps, value])
         if self.during and not self.during.is_final(spent):
-            pass  # not what was asked for yet, however good
+            pass  # incomplete weights cannot be the best ones
         elif value < self.lowest:
             self.best, self.worse, self.training.best_step = weights_of(self.parameters), 0, self.training.steps
             self.lowest = value
         else:
             self.worse += 1
-        self._tell()
+        self._report_progress()
 
-    def _tell(self, of_step: float = 0.0) -> None:
-        """Report how far the training is, `of_step` of the present step included, which may take minutes."""
-        known = [f"step {self.training.steps}"]
+    def _report_progress(self, of_step: float = 0.0) -> None:
+        """Report the progress, including the share `of_step` of the present step, which may take minutes."""
+        details = [f"step {self.training.steps}"]
         if self.recent:
-            known.append(f"loss {self.recent[-1]:.3f}")
+            details.append(f"loss {self.recent[-1]:.3f}")
         if self.training.held_out:
-            known.append(f"held-out perplexity {math.exp(min(self.training.held_out[-1][1], 700.0)):.4g}")
+            details.append(f"held-out perplexity {math.exp(min(self.training.held_out[-1][1], 700.0)):.4g}")
         spent = self.budget.spent(self.training.steps + of_step, self.seconds)
-        here = (spent - self.begun) / max(1 - self.begun, 1e-9)  # from which the time left is told
-        self.progress("train", min(int(1000 * here), 1000), 1000, ", ".join(known))
+        done = (spent - self.begun) / max(1 - self.begun, 1e-9)  # of this process, to estimate the remaining time
+        self.progress("train", min(int(1000 * done), 1000), 1000, ", ".join(details))
 
     def save(self, file: Path) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state atomically."""
         with replacing(file) as stream:
             torch.save(self.state(), stream)
-            end_with_digest(stream)  # the archive has checksums of its own, which PyTorch does not verify
+            end_with_digest(stream)  # PyTorch does not verify the archive's own checksums
 
     def state(self) -> dict[str, Any]:
-        """Return all that the rest of the training depends on."""
+        """Return everything that the remaining training depends on."""
         return {
             "training": self.training.as_dict() | {"seconds": self.seconds},
             "weights": weights_of(self.parameters),
@@ -234,7 +242,7 @@ class _Run:
         }
 
     def resume(self, file: Path | None) -> None:
-        """Take up what `save` wrote, if it is there and whole; what cannot be taken up is thrown away."""
+        """Restore the state that `save` wrote, if there is one; delete a file that does not match."""
         if file is None or not file.is_file():
             return
         before = self.state()
@@ -245,19 +253,19 @@ class _Run:
             if state.keys() != before.keys():
                 raise ValueError("it has other keys")
             for name in ("weights", "best"):
-                own = before["weights"] if state[name] else []  # there is no best before the first evaluation
+                own = before["weights"] if state[name] else []  # no weights are best before the first evaluation
                 if [w.shape for w in state[name]] != [w.shape for w in own]:
                     raise ValueError(f"its {name} have other shapes")
-            self.take(state)
+            self.restore(state)
         except (OSError, EOFError, pickle.UnpicklingError, *MISFITS) as error:
             if out_of_memory(error):
                 raise
-            log.info("The kept state %s cannot be taken up, so the training starts anew: %r", file, error)
+            log.info("The training cannot resume from %s and starts from the beginning: %r", file, error)
             file.unlink()
-            self.take(before)
+            self.restore(before)
 
-    def take(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the masks come last, as they cannot be taken back."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore a state; the masks come last, as they cannot be undone."""
         self.training = Training(**state["training"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.worse, self.evaluated, self.recent = state["worse"], state["evaluated"], state["recent"]
@@ -271,7 +279,7 @@ class _Run:
 def _schedule(spent: float, after: float, step: int) -> float:
     """Return the factor of the learning rate: a linear rise, then a linear fall to 0 at the end of the budget.
 
-    `spent` of the budget before the step, `after` with it.
+    `spent` is the used share of the budget before the step, and `after` that after the step.
     """
     rise = max((step + 1) / WARMUP_STEPS, after / WARMUP_SHARE)
     fall = (1 - spent) / (1 - WARMUP_SHARE)
@@ -280,7 +288,7 @@ def _schedule(spent: float, after: float, step: int) -> float:
 
 @torch.inference_mode()
 def held_out_loss(model: PreTrainedModel, batches: Sequence[Batch], tell: Callable[[], None]) -> float:
-    """Return the mean cross-entropy a token over held-out batches; `tell` is called before each."""
+    """Compute the mean cross-entropy per token over held-out batches; `tell` is called before each batch."""
     device = next(model.parameters()).device
     total = count = 0.0
     for batch in batches:

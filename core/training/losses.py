@@ -1,7 +1,7 @@
-"""Losses on next tokens, summed over the tokens that count, their logits alive for a few rows at a time only.
+"""Losses on next tokens, summed over the counted tokens, with logits for only a few rows at a time.
 
-References: Hinton et al., 2015 (arXiv:1503.02531), the loss on softened probabilities, times the temperature squared;
-Agarwal et al., On-Policy Distillation, 2023 (arXiv:2306.13649), for the three divergences.
+References: Hinton et al., 2015 (arXiv:1503.02531), for the loss on softened probabilities, times the temperature
+squared; Agarwal et al., On-Policy Distillation, 2023 (arXiv:2306.13649), for the three divergences.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Divergence = Literal["forward", "reverse", "jensen-shannon"]
-CHUNK_BYTES = LOGIT_BYTES // 4  # logits held at once, beside what their gradients take
-# loss(logits (rows, vocabulary) fp32, rows): the sum over some of the tokens that count.
+CHUNK_BYTES = LOGIT_BYTES // 4  # logits in memory at once, without their gradients
+# loss(logits (rows, vocabulary) fp32, rows): the sum over some of the counted tokens.
 RowLoss = Callable[[Tensor, slice], Tensor]
 
 
 def states(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Return the hidden states, (tokens that count, hidden), that the head reads to predict what counts."""
+    """Compute the hidden states from which the head predicts the counted tokens, (counted tokens, hidden)."""
     hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
     return hidden[:, :-1][batch.counts]
 
 
 @contextmanager
 def block_outputs(model: PreTrainedModel, wanted: bool = True) -> Iterator[list[Tensor]]:
-    """Give a list that a forward inside fills with what each block puts out, (B, L, hidden), if that is wanted."""
+    """Yield a list that a forward pass fills with the output of each block, (B, L, hidden), if `wanted`."""
     outputs: list[Tensor] = []
     hooks = [
         block.register_forward_hook(lambda module, args, output: outputs.append(first(output)))
@@ -54,7 +54,10 @@ def block_outputs(model: PreTrainedModel, wanted: bool = True) -> Iterator[list[
 
 
 def states_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], batch: Batch) -> Tensor:
-    """Return |h - h'|^2 / |h'|^2 of the tokens that count, summed over them and averaged over the blocks."""
+    """Compute |h - h'|^2 / |h'|^2, summed over the counted tokens and averaged over the blocks.
+
+    `ours` and `theirs` are the block outputs h of the student and h' of the teacher, (B, L, hidden).
+    """
     distances = []
     for mine, wanted in zip(ours, theirs, strict=True):
         mine, wanted = (states[:, :-1][batch.counts].float() for states in (mine, wanted))  # (tokens, hidden)
@@ -63,20 +66,20 @@ def states_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], batch: Bat
 
 
 def targets(batch: Batch) -> Tensor:
-    """Return the tokens to predict, (tokens that count,)."""
+    """Return the tokens to predict, (counted tokens,)."""
     return batch.ids[:, 1:][batch.counts]
 
 
 def through_head(model: PreTrainedModel, hidden: Tensor, loss: RowLoss) -> Tensor:
-    """Return the sum of `loss` over all rows of `hidden` (rows, hidden); the head itself gets no gradient.
+    """Sum `loss` over all rows of `hidden`, (rows, hidden); the head gets no gradient.
 
-    Where `hidden` has a gradient, each chunk's is found at once, so that no more logits are ever held than one chunk's.
+    The gradient of each chunk of rows is computed at once, so that memory contains the logits of one chunk only.
     """
     return _ThroughHead.apply(hidden, model, loss)
 
 
 def chunk_rows(head: nn.Linear | FactoredHead) -> int:
-    """Return of how many tokens the logits, fp32, are held at once."""
+    """Return the number of tokens whose logits, fp32, are in memory at once."""
     return max(1, CHUNK_BYTES // (4 * head.out_features))
 
 
@@ -105,12 +108,12 @@ class _ThroughHead(torch.autograd.Function):
 
 
 def next_token(wanted: Tensor) -> RowLoss:
-    """Return the cross-entropy with the tokens `wanted` (rows,)."""
+    """Return the cross-entropy loss of the tokens `wanted`, (rows,)."""
     return lambda logits, part: _CrossEntropy.apply(logits, wanted[part])
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The sum over rows of -log softmax(logits)[wanted]; its gradient, softmax less one-hot, is built in one buffer."""
+    """The sum over rows of -log softmax(logits)[wanted]; its gradient, softmax minus one-hot, needs one buffer."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:
@@ -129,15 +132,19 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def text_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Return the cross-entropy of the batch's own next tokens, summed over those that count."""
+    """Compute the cross-entropy of the batch's next tokens, summed over the counted ones."""
     return through_head(model, states(model, batch), next_token(targets(batch)))
 
 
 def divergence(kind: Divergence, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return the sum over rows of a divergence between softened predictions, times the temperature squared.
+    """Sum a divergence between softened predictions over rows, times the temperature squared.
 
-    `student` and `teacher` are logits (rows, vocabulary), fp32. Forward is KL(teacher || student), reverse is
-    KL(student || teacher), Jensen-Shannon the mean of both to their mixture.
+    Args:
+        kind: Forward, KL(teacher || student); reverse, KL(student || teacher); or Jensen-Shannon, the mean of
+            KL(student || mixture) and KL(teacher || mixture).
+        student: Logits, (rows, vocabulary) fp32.
+        teacher: Logits, (rows, vocabulary) fp32.
+        temperature: Divisor of the logits.
     """
     ours, theirs = (log_softmax(logits / temperature, dim=-1) for logits in (student, teacher))
     if kind == "forward":
@@ -151,5 +158,5 @@ def divergence(kind: Divergence, student: Tensor, teacher: Tensor, temperature: 
 
 
 def _kl(p: Tensor, q: Tensor) -> Tensor:
-    """Return the sum over rows of KL(p || q) of log-probabilities."""
+    """Sum KL(p || q) of log-probabilities over rows."""
     return kl_div(q, p, log_target=True, reduction="sum")

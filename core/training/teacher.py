@@ -1,4 +1,4 @@
-"""The model that a distillation learns from: the uncompressed one, or another."""
+"""The teacher of a distillation: the dense model, or another one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def identified_teacher(name: str) -> str:
-    """Return `id@revision` of a teacher given by its id, its folder, or in that form already."""
+    """Return `id@revision` of a teacher from its id, its folder, or that form itself."""
     try:
         source = identify(name)
     except UserError:
@@ -28,13 +28,13 @@ def identified_teacher(name: str) -> str:
             raise
         source = identify(name.rpartition("@")[0])
     if source.kind == "folder" and (kind := encoder_of(config_of(source))):
-        raise UserError(f"{source.id} is a {kind}, and a teacher is a causal language model; name another.")
+        raise UserError(f"{source.id} is a {kind}, but a teacher must be a causal language model; choose another.")
     return f"{source.id}@{source.revision}"
 
 
 @dataclass
 class Teacher:
-    """Loads what is asked of it, once. `dtype` is the student's, by name."""
+    """Teacher whose model and tokenizer are loaded at the first access; `dtype` names the student's precision."""
 
     named: ModelSource | None
     dtype: str
@@ -45,7 +45,7 @@ class Teacher:
     def of(
         cls, name: str | None, dense: ModelSource | None, dtype: str, device: torch.device, progress: Progress
     ) -> Teacher:
-        """`name` is as `identified_teacher` gives it; without one the teacher is `dense`."""
+        """Create the teacher with the `id@revision` in `name`; without a name, the teacher is `dense`."""
         if name is None:
             return cls(dense, dtype, device, progress)
         id, _, revision = name.rpartition("@")
@@ -57,7 +57,7 @@ class Teacher:
     @property
     def source(self) -> ModelSource:
         if self.named is None:
-            raise TypeError("There is no model to learn from.")
+            raise TypeError("The context has no dense model, which is the default teacher.")
         return self.named
 
     @cached_property
@@ -65,12 +65,12 @@ class Teacher:
         return load_model(self.source, self.dtype, self.device, self.progress)
 
     def unload(self) -> None:
-        """Give the memory of the model back; asked for again, it is loaded again."""
+        """Release the model's memory; the next access loads the model again."""
         self.__dict__.pop("model", None)
 
     @property
     def max_window(self) -> int:
-        """The tokens that it was made for, as far as is known: what cannot be compressed may still teach."""
+        """The maximum sequence length; no limit if it is unknown, as for models that cannot be compressed."""
         try:
             return load_shape(self.source).max_window
         except UserError:

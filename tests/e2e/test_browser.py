@@ -234,12 +234,12 @@ def test_the_chain_and_its_cards_follow_each_other(page, address):
     expect(chain).to_have_value("magnitude@0.5+lora")
     second = page.locator(".st-key-run_card1_box")
     second.get_by_text("Parameters", exact=True).click()
-    page.get_by_label("Most minutes", exact=True).fill("5")
+    page.get_by_label("Maximum minutes", exact=True).fill("5")
     second.get_by_role("button", name="arrow_upward").click()  # and so leaves the field
     page.wait_for_url("**/run?chain=lora%2Cminutes%3D5%2Bmagnitude%400.5")
     settled(page)
     expect(chain).to_have_value("lora,minutes=5+magnitude@0.5")
-    assert page.get_by_label("Most minutes", exact=True).input_value() == "5"  # open still, as it has moved
+    assert page.get_by_label("Maximum minutes", exact=True).input_value() == "5"  # open still, as it has moved
     chain.fill("wanda@0.5 lora,minutes=6+ria@0.7")
     chain.press("Enter")
     third = page.get_by_role("combobox", name="Stage 3")

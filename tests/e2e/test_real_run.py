@@ -38,7 +38,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
 
     settled(opened(page, f"{address}/run?{FORM}"))
     add(page, 2, **{"Maximum iterations": "2"})
-    add(page, 3, **{"Examples in a step": "2", "Most steps": "2"})
+    add(page, 3, **{"Examples per step": "2", "Maximum steps": "2"})
     last = add(page, 4)
     method = page.get_by_role("combobox", name="Stage 4")
     method.click()  # which opens the list, as typing alone does not everywhere

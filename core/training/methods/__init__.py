@@ -1,1 +1,1 @@
-"""Recoveries, and methods that prune while they train, one file each."""
+"""Recovery methods, and methods that prune during training, one file each."""

@@ -1,4 +1,4 @@
-"""Black-box distillation: a teacher answers prompts, the compressed model learns its text; the tokenizers may differ.
+"""Black-box distillation: the compressed model learns a teacher's answers to prompts; the tokenizers may differ.
 
 References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.07947).
 """
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 class DistillBlackParameters(TeacherParameters):
     answer_tokens: int = Field(
-        title="Tokens of an answer",
+        title="Answer tokens",
         default=128,
         ge=1,
         le=4096,
-        description="Most tokens that the teacher answers with.",
+        description="Maximum tokens of a teacher's answer.",
     )
     temperature: float = Field(
-        title="Temperature of the answers",
+        title="Answer temperature",
         default=1.0,
         ge=0,
         le=10,
-        description="Of the teacher's draws; 0 takes the likeliest token each time.",
+        description="Sampling temperature of the teacher; 0 always takes the most likely token.",
     )
 
 
@@ -49,11 +49,11 @@ class DistillBlack(LoRA):
         year=2016,
         url="https://arxiv.org/abs/1606.07947",
     )
-    summary = "Has a teacher answer prompts and trains low-rank adapters on its answers; any tokenizer will do."
+    summary = "Trains low-rank adapters on a teacher's answers to prompts; the teacher may have any tokenizer."
     idea = (
-        "Only the text of a teacher's answers is needed, so it may be any model with any tokenizer. It answers "
-        "prompts, and the compressed model learns those answers token by token, by low-rank adapters that are merged "
-        "in the end."
+        "This distillation needs only the text of a teacher's answers, so the teacher may be any model with any "
+        "tokenizer. It answers prompts, and low-rank adapters learn the answers token by token and are then merged "
+        "into the compressed model."
     )
     formulas = (r"y \sim Q(\,\cdot \mid x)", r"\mathcal{L} = -\sum_t \log P(y_t \mid x,\, y_{<t})")
     symbols = {
@@ -77,8 +77,8 @@ class DistillBlack(LoRA):
         longest = max(len(teacher.tokenizer(prompt)["input_ids"]) for prompt in prompts)
         if longest + self.parameters.answer_tokens > teacher.max_window:
             raise UserError(
-                f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; prompts of up to {longest} "
-                f"and answers of {self.parameters.answer_tokens} are too long for it."
+                f"Prompts of up to {longest} tokens and answers of {self.parameters.answer_tokens} exceed the "
+                f"{teacher.max_window} tokens of the teacher {teacher.source.id}; reduce answer_tokens."
             )
 
     def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
@@ -88,9 +88,12 @@ class DistillBlack(LoRA):
 
         prompts = read_prompts(wanted, tokenizer, self.seed)
         longest, temperature = self.parameters.answer_tokens, self.parameters.temperature
-        what = [teacher.source.id, teacher.source.revision, teacher.dtype, longest, temperature, self.seed, prompts]
-        file = cache_dir() / "answers" / f"{sha256(canonical_json(what))}.jsonl"
-        told = answers(teacher, prompts, longest, temperature, self.seed, file, progress)
-        if not told:
-            raise UserError(f"The teacher {teacher.source.id} answers none of the prompts of {wanted.corpus}.")
-        return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in told]
+        source = teacher.source
+        key = [source.id, source.revision, teacher.dtype, longest, temperature, self.seed, prompts]
+        file = cache_dir() / "answers" / f"{sha256(canonical_json(key))}.jsonl"
+        pairs = answers(teacher, prompts, longest, temperature, self.seed, file, progress)
+        if not pairs:
+            raise UserError(
+                f"The teacher {source.id} gave only empty answers to the prompts of {wanted.corpus}; choose another."
+            )
+        return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in pairs]

@@ -1,4 +1,4 @@
-"""White-box distillation: the compressed model learns the whole prediction of the model it was made from.
+"""White-box distillation: the compressed model learns the next-token distributions of a teacher.
 
 References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531); Gu et al., MiniLLM,
 2023 (arXiv:2306.08543), for the reverse divergence; Agarwal et al., 2023 (arXiv:2306.13649), for Jensen-Shannon.
@@ -26,23 +26,25 @@ if TYPE_CHECKING:
 class DistillWhiteParameters(TeacherParameters):
     divergence: Literal["forward", "reverse", "jensen-shannon"] = Field(
         default="forward",
-        description="Between the teacher's prediction and the student's: KL from the teacher's to the student's "
-        "(forward), the other way round (reverse), or the mean of both to their mixture.",
+        description="KL(teacher || student) (forward), KL(student || teacher) (reverse), or the mean divergence of "
+        "both from their mixture (jensen-shannon).",
     )
-    temperature: float = Field(default=1.0, gt=0, le=100, description="Softens both predictions; above 1, more.")
+    temperature: float = Field(
+        default=1.0, gt=0, le=100, description="Temperature of both predictions; above 1, they become more uniform."
+    )
     teacher_share: float = Field(
-        title="Weight of the teacher",
+        title="Teacher weight",
         default=0.5,
         ge=0,
         le=1,
-        description="Weight of the teacher's prediction; the text's next tokens get the rest. 1: the teacher alone.",
+        description="Weight of the divergence from the teacher; the loss on the text gets the rest.",
     )
     hidden_weight: float = Field(
-        title="Weight of hidden states",
+        title="Hidden-state weight",
         default=0.0,
         ge=0,
-        description="Weight of the distance between student and teacher after each block, relative to the teacher's "
-        "states; their blocks must be as many and as wide.",
+        description="Weight of the relative squared distance between student and teacher after each block; both need "
+        "equally many blocks of equal width.",
     )
 
 
@@ -56,11 +58,11 @@ class DistillWhite(Recovery):
         year=2015,
         url="https://arxiv.org/abs/1503.02531",
     )
-    summary = "Trains low-rank adapters on what the uncompressed model predicts beside the next tokens of a text."
+    summary = "Trains low-rank adapters on a teacher's next-token distributions and on the next tokens of a text."
     idea = (
-        "For every token the uncompressed model tells how likely each next one is, which says more than the one that "
-        "follows in the text. The compressed model learns that whole prediction beside the text, by low-rank adapters "
-        "that are merged in the end."
+        "A teacher, by default the dense model, predicts a distribution over next tokens, which contains more "
+        "information than the text's next token alone. Low-rank adapters learn these distributions and the text, and "
+        "are then merged into the compressed model."
     )
     formulas = (
         r"\mathcal{L} = \lambda\, T^2 \operatorname{KL}\left( Q_T \,\Vert\, P_T \right) "
@@ -80,13 +82,13 @@ class DistillWhite(Recovery):
     def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
         if wanted.window > teacher.max_window:
             raise UserError(
-                f"The teacher {teacher.source.id} was made for {teacher.max_window} tokens; examples of "
-                f"{wanted.window} are too long for it."
+                f"Examples of {wanted.window} tokens exceed the {teacher.max_window} tokens of the teacher "
+                f"{teacher.source.id}; use shorter examples."
             )
         if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
             raise UserError(
-                f"The teacher {teacher.source.id} has another tokenizer, so its predictions cannot be learnt; "
-                "distill-black learns from its answers."
+                f"The teacher {teacher.source.id} has another tokenizer than the student; use distill-black, or choose "
+                "another teacher."
             )
         super().check_text(wanted, tokenizer, teacher)
 
@@ -100,8 +102,8 @@ class DistillWhite(Recovery):
             )
             if ours != theirs:
                 raise UserError(
-                    f"Hidden states cannot be compared: the student has {ours[0]} blocks of width {ours[1]} and the "
-                    f"teacher {theirs[0]} of {theirs[1]}; leave hidden_weight at 0."
+                    f"The student has {ours[0]} blocks of width {ours[1]}, but the teacher has {theirs[0]} of "
+                    f"{theirs[1]}. Their hidden states have no distance; set hidden_weight to 0."
                 )
 
     def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
@@ -121,7 +123,7 @@ class DistillWhite(Recovery):
         parameters = self.parameters
         compared = bool(parameters.hidden_weight)
         with torch.no_grad(), block_outputs(teacher.model, compared) as wanted_states:
-            known = states(teacher.model, batch)  # (tokens that count, hidden)
+            known = states(teacher.model, batch)  # (counted tokens, hidden)
         with block_outputs(student, compared) as own_states:
             hidden = states(student, batch)
         head, scale = teacher.model.get_output_embeddings(), output_scale(teacher.model)
@@ -130,8 +132,8 @@ class DistillWhite(Recovery):
         def both(logits: Tensor, part: slice) -> Tensor:
             with torch.no_grad():
                 wanted = scale(head(known[part])).float()
-            real = min(wanted.shape[1], logits.shape[1])  # one of them may have a padded vocabulary
-            ours, theirs = logits[:, :real], wanted[:, :real]
+            size = min(wanted.shape[1], logits.shape[1])  # one of them may have a padded vocabulary
+            ours, theirs = logits[:, :size], wanted[:, :size]
             value = parameters.teacher_share * divergence(parameters.divergence, ours, theirs, parameters.temperature)
             own = 1 - parameters.teacher_share
             return value + own * text(logits, part) if own else value

@@ -1,7 +1,7 @@
 """LoRA: low-rank adapters learn the next tokens of a text, or the answers to instructions.
 
-References: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021 (arXiv:2106.09685); the recipe is that
-of Ma et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.1.
+References: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021 (arXiv:2106.09685); for the recipe, Ma
+et al., LLM-Pruner, 2023 (arXiv:2305.11627), section 4.1.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ class LoRA(Recovery):
         year=2021,
         url="https://arxiv.org/abs/2106.09685",
     )
-    summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, factors stay factors."
+    summary = "Trains low-rank adapters on a text and merges them; zeros stay zero, and factors stay factors."
     idea = (
-        "Two thin matrices beside each weight matrix are all that is trained, which takes little memory and few "
-        "steps. They learn the next tokens of a text, or answers to instructions, and are merged in the end; what was "
-        "zero stays zero."
+        "LoRA trains only two thin matrices per weight matrix, which needs little memory and few steps. They learn the "
+        "next tokens of a text, or answers to instructions, and are then merged into the weights; zeros stay zero."
     )
     formulas = (
         r"W' = W + M \odot \frac{\alpha}{r}\, B A",

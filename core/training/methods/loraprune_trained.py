@@ -1,4 +1,4 @@
-"""LoRAPrune as its paper has it: heads and channels go little by little while a LoRA adapter is trained.
+"""LoRAPrune as in its paper: gradual removal of heads and channels during the training of a LoRA adapter.
 
 References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning, 2023
 (arXiv:2305.18403), sections 3.2 and 3.3.
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 class LoRAPruneTrainedParameters(RecoveryParameters, GradientParameters):
     every: int = Field(
-        title="Steps between two looks",
+        title="Steps between removals",
         default=10,
         ge=1,
-        description="Steps of the optimiser between two looks at what may go.",
+        description="Optimiser steps between two removals of heads and channels.",
     )
     warmup: float = Field(
-        title="Share before the removal",
+        title="Warm-up share",
         default=0.1,
         ge=0,
         lt=0.5,
-        description="Share of the training before anything goes.",
+        description="Share of the training before the first removal.",
     )
     cooldown: float = Field(
-        title="Share after the removal",
+        title="Cool-down share",
         default=0.1,
         gt=0,
         lt=0.5,
-        description="Share of the training after all that goes is gone.",
+        description="Share of the training after the last removal.",
     )
 
 
@@ -49,11 +49,10 @@ class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     version = 2
     ratio_kind = "parameters"
     citation = LoRAPrune.citation.model_copy(update={"part": "sections 3.2 and 3.3, equations 9 and 11"})
-    summary = "Removes heads and channels little by little while low-rank adapters are trained, by their gradients."
+    summary = "Removes heads and channels gradually during the training of low-rank adapters, by their gradients."
     idea = (
-        "The scores come from the adapters' own gradients at every step of their training, so the model adapts while "
-        "parts of it go. After a warm-up heads and channels go along a cubic curve, and a cool-down trains what is "
-        "left."
+        "The adapters' own gradients score heads and channels at every training step, so the model adapts during the "
+        "removal. After a warm-up the removal follows a cubic curve, and a cool-down trains the smaller model."
     )
     formulas = (
         r"\hat{G} = \frac{\partial \mathcal{L}}{\partial B}\, A + B\, \frac{\partial \mathcal{L}}{\partial A} "
@@ -65,9 +64,9 @@ class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     symbols = {
         "G": "estimate of the gradient of the loss by the weights",
         "c": "scale of the adapter, alpha over rank",
-        "s": "what one matrix says of its units",
+        "s": "scores of the units from one matrix",
         r"\overline{\,\cdot\,}": "moving average over steps",
-        "p_t": "share that is gone at time t, which runs from 0 after the warm-up to 1 before the cool-down",
+        "p_t": "pruning ratio at time t, which is 0 after the warm-up and 1 before the cool-down",
     }
     colour = 6
     highest_offered = 0.6

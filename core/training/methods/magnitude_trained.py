@@ -1,7 +1,9 @@
-"""Magnitude pruning as its paper has it: prune, retrain, and prune more.
+"""Magnitude pruning as in its paper: prune, retrain, and prune more.
+
+The training changes low-rank adapters on every block linear, with the mask of the weights.
 
 References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-section 3. What is retrained are low-rank adapters on every block linear, masked like the weights.
+section 3.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
 
 class MagnitudeTrainedParameters(RecoveryParameters):
     rounds: int = Field(
-        title="Rounds of removal",
+        title="Pruning rounds",
         default=5,
         ge=1,
         le=100,
-        description="How often more of the smallest weights go, each time followed by training.",
+        description="Rounds of pruning, each followed by training.",
     )
 
 
@@ -38,11 +40,11 @@ class MagnitudeTrained(TrainPruneMethod):
         url="https://arxiv.org/abs/1506.02626",
         part="section 3",
     )
-    summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each."
+    summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each round."
     idea = (
-        "Pruning in rounds with training in between lets the weights that stay take over from those that go. In each "
-        "round more of the smallest weights of every layer become zero, and low-rank adapters, masked like the "
-        "weights, are trained on a text."
+        "Training between rounds of pruning lets the remaining weights compensate for the removed ones. Each round "
+        "zeroes more of the smallest weights of every linear, then trains low-rank adapters with the same mask on a "
+        "text."
     )
     formulas = (
         r"S_{ij} = \left| W_{ij} + s\,(BA)_{ij} \right|",
@@ -50,7 +52,7 @@ class MagnitudeTrained(TrainPruneMethod):
     )
     symbols = {
         "s": "scale of the adapter, alpha over rank",
-        "p_n": "share that is gone after round n",
+        "p_n": "pruning ratio after round n",
         "N": "number of rounds",
     }
     colour = 0

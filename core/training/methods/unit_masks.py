@@ -1,4 +1,4 @@
-"""Heads and channels masked while the model is trained, by scores that the training itself gives.
+"""Masks of heads and channels during the training, by scores from the training's own gradients.
 
 References: Zhang et al., LoRAPrune, 2023 (arXiv:2305.18403), sections 3.2 and 3.3.
 """
@@ -21,11 +21,11 @@ from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 
 DECAY = 0.9  # of the moving average of scores over steps
-REMOVED = -1.0  # score of a unit that is masked: below all others, so that it stays so
+REMOVED = -1.0  # score of a masked unit: below all others, so that it stays masked
 
 
 class UnitMasks:
-    """LoRAPrune's schedule: heads and channels go by scores from LoRA's gradients, along a cubic curve."""
+    """LoRAPrune's schedule, which removes heads and channels along a cubic curve by scores from LoRA's gradients."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class UnitMasks:
         self.views, self.removals = views, removals
         self.every, self.warmup, self.cooldown = every, warmup, cooldown
         self.adapters: dict[str, SparseLora] = {}
-        self.scores: dict[str, Tensor] = {}  # by name of the linear, (units,)
+        self.scores: dict[str, Tensor] = {}  # by linear name, (units,)
         self.heads = {
             view.units.block: (torch.arange(view.shape.query_heads), torch.arange(view.shape.kv_heads))
             for view in views
         }
         self.channels = {view.units.block: torch.arange(view.shape.channels) for view in views}
         self.step = 0
-        self.complete = False  # whether all that goes is gone
+        self.complete = False  # whether the removal is complete
 
     def begin(self, adapters: dict[str, SparseLora]) -> None:
         self.adapters = adapters
@@ -60,9 +60,9 @@ class UnitMasks:
         return reports
 
     def share(self, spent: float) -> float:
-        """Return how much of the removal is due: nothing in the warm-up, all of it in the cool-down (equation 11)."""
-        where = (spent - self.warmup) / (1 - self.warmup - self.cooldown)
-        return 1 - (1 - min(max(where, 0.0), 1.0)) ** 3
+        """Return the due share of the removal: 0 in the warm-up, 1 in the cool-down (equation 11)."""
+        time = (spent - self.warmup) / (1 - self.warmup - self.cooldown)
+        return 1 - (1 - min(max(time, 0.0), 1.0)) ** 3
 
     def is_final(self, spent: float) -> bool:
         return self.complete
@@ -81,10 +81,10 @@ class UnitMasks:
             self.complete = share == 1
 
     def _score(self, view: StructuredBlockView, role: str, adapter: SparseLora, name: str) -> None:
-        """Average in |G W'| summed over units and divided by its norm, G = g_B A + B g_A - g_B g_A (equation 9)."""
+        """Average in |G W'|, summed per unit and divided by its norm; G = g_B A + B g_A - g_B g_A (equation 9)."""
         a, b = adapter.pair  # (rank, in), (out, rank)
         if a.grad is None or b.grad is None:
-            raise TypeError(f"No gradient has reached the adapter of {name}.")
+            raise TypeError(f"The adapter of {name} has no gradient.")
         estimate = b.grad @ a + b @ a.grad - b.grad @ a.grad  # (out, in)
         elements = (estimate * (adapter.inner.weight + adapter.get_delta_weight(NAME))).abs_()
         score = elements.sum(0 if role in ("o", "down") else 1)
@@ -92,20 +92,20 @@ class UnitMasks:
             score = head_sums(score, view.shape.query_heads if role in ("q", "o") else view.shape.kv_heads)
         score = score / score.norm().clamp_min(1e-30)
         if not score.isfinite().all():
-            return  # a step with such gradients says nothing
+            return  # ignore the scores of this step
         known = self.scores.get(name)
         self.scores[name] = (1 - DECAY) * score if known is None else known.mul_(DECAY).add_(score, alpha=1 - DECAY)
 
     def _choose(self, view: StructuredBlockView, removal: Removal, share: float) -> None:
-        """Choose what stays when a share of the removal is due; what is gone stays gone."""
+        """Choose the remaining units when a share of the removal is due; removed units stay removed."""
         block, linears = view.units.block, view.units.linears
-        of = {role: self.scores[linear.name].cpu() for role, linear in linears.items()}
-        queries, keys = of["q"] + of["o"], of["k"] + of["v"]
+        scores = {role: self.scores[linear.name].cpu() for role, linear in linears.items()}
+        queries, keys = scores["q"] + scores["o"], scores["k"] + scores["v"]
         kept_queries, kept_keys = self.heads[block]
         queries, keys = (_without(*pair) for pair in ((queries, kept_queries), (keys, kept_keys)))
         choice = keep_heads(queries, keys, math.floor(share * removal.steps), view.shape)
         self.heads[block] = choice.query_heads, choice.kv_heads
-        channels = _without(reduce(add, (of[role] for role in (*view.ffn_roles, "down"))), self.channels[block])
+        channels = _without(reduce(add, (scores[role] for role in (*view.ffn_roles, "down"))), self.channels[block])
         self.channels[block] = keep_largest(channels, math.floor(share * removal.channels))
 
     def _mask(self, view: StructuredBlockView) -> None:
@@ -123,14 +123,14 @@ class UnitMasks:
             self.adapters[linear.name].remove(mask)
 
     def tensors(self) -> dict[str, Tensor]:
-        found = {f"score {name}": score for name, score in self.scores.items()}
+        tensors = {f"score {name}": score for name, score in self.scores.items()}
         for block, (query_heads, kv_heads) in self.heads.items():
-            found |= {
+            tensors |= {
                 f"queries {block}": query_heads,
                 f"keys {block}": kv_heads,
                 f"channels {block}": self.channels[block],
             }
-        return found | {"step": torch.tensor(self.step), "complete": torch.tensor(self.complete)}
+        return tensors | {"step": torch.tensor(self.step), "complete": torch.tensor(self.complete)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         scores = {name[6:]: score for name, score in tensors.items() if name.startswith("score ")}
@@ -138,7 +138,7 @@ class UnitMasks:
         blocks = [view.units.block for view in self.views]
         heads = {block: (tensors[f"queries {block}"], tensors[f"keys {block}"]) for block in blocks}
         channels = {block: tensors[f"channels {block}"] for block in blocks}
-        # Only now is anything changed, so that tensors of another form leave all as it is.
+        # All reads come before the first change, so that tensors of another form change nothing.
         self.step, self.complete = int(tensors["step"]), bool(tensors["complete"])
         self.scores, self.heads, self.channels = scores, heads, channels
         for view in self.views:
@@ -148,7 +148,7 @@ class UnitMasks:
 
 
 def _without(score: Tensor, kept: Tensor) -> Tensor:
-    """Return the score with those that are not kept at the bottom."""
-    alive = torch.zeros_like(score, dtype=torch.bool)
-    alive[kept] = True
-    return torch.where(alive, score, REMOVED)
+    """Return the scores, with `REMOVED` for units not in `kept`."""
+    remaining = torch.zeros_like(score, dtype=torch.bool)
+    remaining[kept] = True
+    return torch.where(remaining, score, REMOVED)

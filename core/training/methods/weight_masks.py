@@ -1,7 +1,7 @@
-"""Weights masked while they are trained: more and more of the smallest, in rounds.
+"""Masks of weights during the training, which grow in rounds: prune, retrain, and prune again.
 
 References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-section 3: prune, retrain, and prune again.
+section 3.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from core.training.adapters import NAME, SparseLora
 
 
 class WeightMasks:
-    """Han's iteration: in each of some rounds more of the smallest weights of every linear go, then it is trained."""
+    """Han's iteration: each round masks more of the smallest weights of every linear, and training follows."""
 
     def __init__(self, blocks: Blocks, ratio: float, rounds: int):
         self.blocks, self.ratio, self.rounds = blocks, ratio, rounds
         linears = list(blocks.all_linears())
         bound = any(constraint_of(linear.module) for linear in linears)
-        self.shares = level_shares(linears, ratio) if bound else {}  # by name; empty where all lose the ratio
+        self.shares = level_shares(linears, ratio) if bound else {}  # by linear name; empty if all have the same ratio
         self.adapters: dict[str, SparseLora] = {}
-        self.round = 0  # the last one that was pruned for
+        self.round = 0  # the last finished round of pruning
 
     def begin(self, adapters: dict[str, SparseLora]) -> None:
         self.adapters = adapters
@@ -44,15 +44,15 @@ class WeightMasks:
 
     @torch.no_grad()
     def after_gradients(self, spent: float) -> None:
-        due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first part of the budget trains the dense model
+        due = min(int(spent * (self.rounds + 1)), self.rounds)  # the first of rounds + 1 parts precedes all pruning
         if due > self.round:
             self.round = due
             for name, adapter in self.adapters.items():
                 weight = adapter.inner.weight + adapter.get_delta_weight(NAME)
-                gone = None if adapter.mask is None else adapter.mask == 0
+                zeros = None if adapter.mask is None else adapter.mask == 0
                 count = round(self.shares.get(name, self.ratio) * due / self.rounds * weight.numel())
-                count = count if gone is None else max(count, int(gone.sum()))
-                pruned = smallest_mask(zeros_lowest(weight.abs(), gone).flatten(), count).view_as(weight)
+                count = count if zeros is None else max(count, int(zeros.sum()))
+                pruned = smallest_mask(zeros_lowest(weight.abs(), zeros).flatten(), count).view_as(weight)
                 adapter.remove(~pruned)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -171,7 +171,7 @@ def test_a_language_model_is_refused_with_what_has_convolutions(method, capsys):
 
 def test_a_teacher_is_a_language_model(place, capsys):
     code, _, err = run(capsys, "./tiny", f"magnitude@0.5+distill-white,teacher={place('resnet')}")
-    assert code == 2 and "and a teacher is a causal language model" in " ".join(err.split())
+    assert code == 2 and "but a teacher must be a causal language model" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a ratio means in a chain of stages: the share of the dense model that is gone afterwards."""
+"""The ratio of a chain of stages: the share of the dense model's weights that the chain removes."""
 
 import copy
 from itertools import product
@@ -45,7 +45,7 @@ def named(method):
 
 
 class Chain:
-    """A tiny model that stages are applied to one after the other."""
+    """A tiny model to which the tests apply one stage after the other."""
 
     def __init__(self, name="llama-gqa", **changes):
         self.model = tiny(name, **changes)
@@ -72,7 +72,7 @@ class Chain:
 
 @pytest.mark.matrix(first=str, second=str)
 @pytest.mark.parametrize(("first", "second"), product(UNSTRUCTURED, UNSTRUCTURED), ids=named)
-def test_two_prunings_come_to_what_the_second_is_asked_for(first, second):
+def test_the_second_of_two_prunings_sets_the_ratio(first, second):
     chain = Chain().then(first[0], 0.3, **first[1])
     earlier = chain.zeros
     chain.then(second[0], 0.523, **second[1])
@@ -94,14 +94,14 @@ def test_three_stages_and_a_training_between_them_are_exact(name):
 
 
 @pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
-def test_a_linear_above_the_level_keeps_its_zeros_and_the_others_lose_less(second):
+def test_a_linear_above_the_level_keeps_its_zeros_and_the_others_are_pruned_less(second):
     chain = Chain().then("magnitude", 0.7, layers="0:0").then(second[0], 0.5, **second[1])
     assert chain.gone == round(0.5 * chain.dense)
     (first, size), (last, same_size) = chain.gone_of("0:0"), chain.gone_of("1:1")
     assert size == same_size and first >= round(0.7 * size) - 4 and last <= round(0.3 * size) + 4
 
 
-def test_with_layers_the_ratio_is_theirs():
+def test_with_layers_the_ratio_refers_to_them():
     chain = Chain().then("magnitude", 0.3)
     before = chain.zeros
     chain.then("wanda", 0.6, layers="1:1")
@@ -124,7 +124,7 @@ def test_with_layers_the_ratio_is_theirs():
     ],
     ids=named,
 )
-def test_zeros_come_on_top_of_what_was_taken_away(first, second):
+def test_zeros_add_to_removed_weights(first, second):
     chain = Chain(num_hidden_layers=4).then(first[0], 0.3, **first[1]).then(second[0], 0.5, **second[1])
     assert chain.gone == round(0.5 * chain.dense)
 
@@ -136,18 +136,18 @@ def test_zeros_come_on_top_of_what_was_taken_away(first, second):
         *product(["slicegpt"], ["flap", "slimllm", "lorap"]),
     ],
 )
-def test_what_is_taken_away_twice_comes_to_the_second_ratio(first, second):
+def test_two_removals_end_at_the_second_ratio(first, second):
     chain = Chain("llama-mha", num_hidden_layers=4, intermediate_size=96).then(first, 0.25).then(second, 0.5)
     assert chain.gone == pytest.approx(0.5 * chain.dense, abs=3 * 32 + 1)  # a channel
 
 
 @pytest.mark.parametrize("second", ["flap", "slimllm", "neuron-magnitude"])
-def test_units_take_their_zeros_along(second):
+def test_removed_units_include_their_zeros(second):
     chain = Chain("llama-mha", num_hidden_layers=4).then("wanda", 0.3).then(second, 0.6)
     assert chain.gone / chain.dense == pytest.approx(0.6, abs=0.02)  # 0.72 if zeros did not count
 
 
-def test_hidden_states_can_be_cut_twice():
+def test_hidden_states_can_be_reduced_twice():
     settings = {"granularity": "channel"}
     chain = Chain(num_hidden_layers=4).then("llm-pruner", 0.25, **settings).then("llm-pruner", 0.5, **settings)
     assert chain.gone == chain.dense // 2
@@ -156,7 +156,7 @@ def test_hidden_states_can_be_cut_twice():
 
 @pytest.mark.parametrize(("kept", "group"), [(2, 4), (4, 8)])
 @pytest.mark.parametrize("second", ["magnitude", "wanda", "sparsegpt"])
-def test_a_pattern_takes_zeros_first_and_more_only_where_more_were_bound(second, kept, group):
+def test_a_pattern_prunes_zeros_first_and_more_only_where_more_are_constrained(second, kept, group):
     chain = Chain().then("magnitude", 0.3)
     earlier = chain.zeros
     chain.then(second, pattern=f"{kept}:{group}")
@@ -167,21 +167,21 @@ def test_a_pattern_takes_zeros_first_and_more_only_where_more_were_bound(second,
 
 
 @pytest.mark.parametrize("second", ["magnitude", "wanda", "sparsegpt", "flap", "shortgpt", "llm-pruner"])
-def test_less_than_is_gone_already_is_refused_before_anything_is_changed(second):
+def test_a_ratio_below_the_removed_share_is_rejected_before_any_change(second):
     chain = Chain(num_hidden_layers=4).then("magnitude", 0.5)
     before = copy.deepcopy(chain.model)
-    with pytest.raises(UserError, match=r"asked for 30\.0% of the weights gone, and 50\.0% are gone already"):
+    with pytest.raises(UserError, match=r"targets 30\.0%, but 50\.0% of the weights are already removed"):
         chain.then(second, 0.3)
     assert same(chain.model, before)
 
 
-def test_the_same_ratio_again_changes_nothing_more():
+def test_the_same_ratio_again_changes_nothing():
     chain = Chain().then("wanda", 0.3)
     before = copy.deepcopy(chain.model)
     assert same(chain.then("magnitude", 0.3).model, before)
 
 
-def test_a_bound_zero_goes_before_the_weights_of_a_dead_input():
+def test_a_constrained_zero_is_pruned_before_the_weights_of_a_dead_input():
     weight = torch.tensor([[5.0, 0.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0]])
     zeros = weight == 0
     dead = Statistics(9, {"sqnorm": torch.tensor([0.0, 1.0, 1.0, 1.0])})
@@ -189,7 +189,7 @@ def test_a_bound_zero_goes_before_the_weights_of_a_dead_input():
     assert result.weight.tolist() == [[5, 0, 3, 2], [0, 4, 3, 2]]
 
 
-def test_a_row_above_its_share_keeps_its_zeros_and_others_lose_less():
+def test_a_row_above_its_share_keeps_its_zeros_and_others_are_pruned_less():
     weight = torch.arange(1.0, 13.0).view(3, 4)
     zeros = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 1]]).bool()
     equal = Statistics(9, {"sqnorm": torch.ones(4)})
@@ -197,19 +197,19 @@ def test_a_row_above_its_share_keeps_its_zeros_and_others_lose_less():
     assert result.zeros.tolist() == [[True] * 4, [True, False, False, False], [False, False, False, True]]
 
 
-def test_the_cap_of_global_ranking_leaves_zeros_where_they_are():
+def test_the_cap_of_global_ranking_preserves_zeros():
     scores = {"full": torch.full((10, 10), -torch.inf), "free": torch.rand(10, 10), "large": torch.rand(10, 10) + 1}
     counts = global_counts(dict.fromkeys(scores, 100), scores.get, 0.6, 0.5, {"full": 100, "free": 0, "large": 0})
     assert counts == {"full": 100, "free": 50, "large": 30}
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
-def test_the_sweep_makes_up_for_bound_zeros_like_for_every_pruned_weight(pattern):
+def test_the_sweep_compensates_constrained_zeros_like_every_pruned_weight(pattern):
     torch.manual_seed(0)
     weight, inputs = torch.randn(12, 32), torch.randn(200, 32) @ torch.randn(32, 32)
     upper = factorise(inputs.T @ inputs, 0.01).upper
     zeros = torch.rand(12, 32) < 0.2
-    zeros[:, :8] |= torch.rand(12, 8) < 0.7  # above the share of their columns
+    zeros[:, :8] |= torch.rand(12, 8) < 0.7  # above the ratio in these columns
     weight = weight.masked_fill(zeros, 0)
     swept, pruned = sweep(weight, upper, 0.5, pattern, mask_block=8, block_size=4, zeros=zeros)
     assert not (zeros & ~pruned).any()
@@ -220,7 +220,7 @@ def test_the_sweep_makes_up_for_bound_zeros_like_for_every_pruned_weight(pattern
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("layers", [None, "0:0"])
-def test_a_kept_prefix_counts_from_the_dense_model_too(layers):
+def test_a_cached_prefix_counts_from_the_dense_model_too(layers):
     source = identify("./tiny")
     assert dense_sizes(source) == linear_sizes(load_model(source))
     text = TextWindows(corpus=identify_corpus("text.txt").id, windows=4, window=32)

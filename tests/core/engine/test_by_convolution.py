@@ -1,4 +1,4 @@
-"""Convolutions decomposed in a model: what is reported of each, and which models are refused."""
+"""Decomposition of convolutions: their reports, and the models that are rejected."""
 
 import copy
 
@@ -19,12 +19,12 @@ CPU = Context(torch.device("cpu"))
 
 
 def decompose(model, method, ratio, progress=None):
-    """Apply a method in place; return its reports."""
+    """Apply a method in place and return its reports."""
     context = CPU if progress is None else Context(CPU.device, progress)
     return apply(model, StageInput(build_stage(method, ratio)), context).reports
 
 
-def test_a_report_says_what_became_of_each_convolution_and_why_one_stays():
+def test_a_report_describes_each_convolution_and_why_one_is_unchanged():
     reports = {one.name.rpartition("encoder.")[2]: one for one in decompose(encoder("convnext"), METHODS[1], 0.3)}
     assert [one.block for one in reports.values()] == [0, 1, 2, 3]
     stayed = reports["stages.0.layers.0.dwconv"]
@@ -37,8 +37,8 @@ def test_a_report_says_what_became_of_each_convolution_and_why_one_stays():
     assert notes == {"by channels", "axis by axis"}  # a depthwise one has axes only
 
 
-def test_the_error_is_that_of_the_kernel_that_the_pair_computes():
-    """Of a convolution without stride the outputs on single ones are its kernel."""
+def test_the_error_is_that_of_the_pair_s_kernel():
+    """The outputs of a convolution without stride on single ones are its kernel."""
     model = encoder("vit")
     (one,) = convolutions_of(model)
     (report,) = decompose(model, METHODS[0], 0.5)
@@ -48,7 +48,7 @@ def test_the_error_is_that_of_the_kernel_that_the_pair_computes():
     pair = model.get_submodule(one.name)
     for part in pair:
         part.stride = (1, 1)
-    kernel = pair(single) - pair[1].bias[:, None, None]  # (in, out, 8, 8), turned
+    kernel = pair(single) - pair[1].bias[:, None, None]  # (in, out, 8, 8), flipped
     kernel = kernel.flip(2, 3).transpose(0, 1)
     error = (kernel - one.kernel).square().sum() / one.kernel.square().sum()
     assert report.error == pytest.approx(error.item(), rel=1e-4) and 0.1 < report.error < 1
@@ -71,20 +71,20 @@ def test_errors_rise_with_the_amount_and_the_footprint_falls(method):
     assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True) and sizes[0] < 16
 
 
-def test_progress_is_told_to_its_end():
+def test_progress_is_reported_to_its_end():
     told = []
     decompose(encoder("whisper"), METHODS[0], 0.5, lambda stage, done, total, detail="": told.append((done, total)))
     assert told == [(done, 4) for done in range(5)]
 
 
-def test_half_precision_stays_so():
+def test_half_precision_is_preserved():
     model = encoder("whisper").bfloat16()
     decompose(model, METHODS[0], 0.5)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_language_model_is_refused_unchanged(method):
+def test_a_language_model_is_rejected_unchanged(method):
     model = tiny()
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(UserError, match="a language model has none"):
@@ -92,10 +92,10 @@ def test_a_language_model_is_refused_unchanged(method):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_model_all_of_whose_convolutions_gain_nothing_is_refused_unchanged():
+def test_a_model_without_convolutions_that_can_shrink_is_rejected_unchanged():
     model = encoder("vit", patch_size=1, image_size=4)  # 1 x 1
     before = answer_of(model)
-    with pytest.raises(UserError, match="would make none of the 1 convolutions of this model smaller"):
+    with pytest.raises(UserError, match="can make none of the 1 convolutions of this model smaller"):
         decompose(model, "depthwise-separable", 0.5)
     assert torch.equal(answer_of(model), before)
 
@@ -105,6 +105,6 @@ def answer_of(model):
     return model(torch.ones(1, 3, 4, 4))[0]
 
 
-def test_at_no_amount_nothing_changes():
+def test_a_zero_amount_changes_nothing():
     model = encoder()
     assert decompose(model, METHODS[0], 0.0) == [] and torch.equal(answer(model), answer(encoder()))

@@ -1,4 +1,4 @@
-"""A run of several texts: each number is stored as soon as its text is read."""
+"""A run of several texts: each number is stored as soon as its text is measured."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def numbers(result):
     return {row.protocol["window"]: (row.value, row.details["tokens"]) for row in result.measurements}
 
 
-def test_a_run_that_is_stopped_keeps_the_texts_that_were_read(run, tmp_path):
+def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
     def stop(stage, done, total, what=""):
         if what == str(run.perplexity[1]):
             raise CancelledError
@@ -42,7 +42,7 @@ def test_a_run_that_is_stopped_keeps_the_texts_that_were_read(run, tmp_path):
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
 
 
-def test_the_latency_of_a_quantised_variant_has_the_perplexity_of_the_same_product_beside_it(run, tmp_path):
+def test_the_latency_of_a_quantised_variant_comes_with_the_perplexity_of_the_same_product(run, tmp_path):
     stages = (build_stage("rtn", None, "4bit", {"group_size": 0}),)
     variant = run.variant.model_copy(update={"stages": stages})
     asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})

@@ -1,4 +1,4 @@
-"""What each method says that it keeps of earlier zeros and patterns, it keeps."""
+"""Each method preserves the earlier zeros and patterns that it declares."""
 
 import copy
 
@@ -17,11 +17,11 @@ from tests.core.contract_setup import Case, cases, class_of, linears
 pytestmark = pytest.mark.matrix(case=class_of)
 
 AMOUNTS = [case for case in cases(METHODS) if case.method.takes_amount and not on_convolutions(case.method)]
-SHARE = 0.7  # gone of the dense model after the second stage
+SHARE = 0.7  # of the dense model's weights, removed after the second stage
 
 
 def followed(ground, first, case):
-    """Return the model after `first` and a case, and the zeros by name that it had before the case."""
+    """Return the model after `first` and a case, and its zeros before the case by name."""
     model = copy.deepcopy(first.model)
     zeros = {linear.name: linear.zeros for linear in linears(model)}
     pattern = default_amount(case.method)
@@ -46,7 +46,7 @@ def patterned(ground):
 
 @pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.preserves != "nothing"], ids=str)
 @pytest.mark.parametrize("first", ["sparse", "patterned"])
-def test_zeros_of_the_weights_that_stay_stay(first, case, ground, request):
+def test_zeros_of_remaining_weights_are_preserved(first, case, ground, request):
     model, before = followed(ground, request.getfixturevalue(first), case)
     for linear in linears(model):
         assert linear.bound, linear.name
@@ -60,7 +60,7 @@ def test_zeros_of_the_weights_that_stay_stay(first, case, ground, request):
 
 
 @pytest.mark.parametrize("case", [case for case in AMOUNTS if case.made.preserves == "all"], ids=str)
-def test_a_pattern_stays_exact(case, ground, patterned):
+def test_a_pattern_is_preserved_exactly(case, ground, patterned):
     model, _ = followed(ground, patterned, case)
     for linear in linears(model):
         assert constraint_of(linear.module).pattern == (2, 4)
@@ -74,7 +74,7 @@ MIXING = [case for case in AMOUNTS if case.made.preserves == "nothing" and not c
 
 
 @pytest.mark.parametrize("case", MIXING, ids=str)
-def test_what_keeps_nothing_mixes_zeros_with_the_rest(case, ground, sparse):
+def test_a_method_that_preserves_nothing_mixes_zeros_with_other_weights(case, ground, sparse):
     model, _ = followed(ground, sparse, case)
     freed = [linear for linear in linears(model) if linear.role in ("q", "o") and not linear.bound]
     assert freed and all(linear.weight.all() for linear in freed)

@@ -1,4 +1,4 @@
-"""What is observed of a dense model serves every ratio, and changes nothing of what comes out."""
+"""Observations of a dense model serve every ratio and do not change the result."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def looks(monkeypatch):
-    """The methods that had to observe the model, in order."""
+    """Return the methods that observed the model, in order."""
     seen, look = [], ModelStatistics.tensors
     monkeypatch.setattr(ModelStatistics, "tensors", lambda self: seen.append(self.method.name) or look(self))
     return seen
@@ -45,7 +45,7 @@ def test_a_second_ratio_observes_nothing_and_gives_the_same_model(method, looks)
         assert torch.equal(ours, theirs), name
 
 
-def test_another_model_text_or_kind_is_observed_anew_and_methods_share_what_is_the_same(looks):
+def test_another_model_text_or_kind_is_observed_again_and_methods_share_equal_observations(looks):
     shrunk("llm-pruner", 0.3, "dense", taylor="first")
     shrunk("hywia", 0.3, "dense")  # needs the squares, too
     assert looks == ["llm-pruner", "hywia"]
@@ -57,7 +57,7 @@ def test_another_model_text_or_kind_is_observed_anew_and_methods_share_what_is_t
     assert looks == ["llm-pruner", "hywia", "hywia", "hywia"]
 
 
-def test_a_damaged_file_is_observed_anew(tmp_path, looks):
+def test_a_damaged_file_is_observed_again(tmp_path, looks):
     shrunk("shortgpt", 0.3, "dense")
     (file,) = tmp_path.glob(f"observed/*/{observed.FILE}")
     file.write_bytes(b"no tensors")
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_observed_anew(tmp_path, looks):
     assert looks == ["shortgpt", "shortgpt"]
 
 
-def test_spectra_of_other_layers_are_observed_anew():
+def test_spectra_of_other_layers_are_observed_again():
     found = {}
     for layers in ("0:2", "2:4"):
         for before in ("dense", None):

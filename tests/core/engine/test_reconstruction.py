@@ -1,4 +1,4 @@
-"""AdaPrune after other stages, through the cache: what it comes close to, and that it is the same either way."""
+"""AdaPrune after other stages: its references, with and without the cache."""
 
 import shutil
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 
 def chain(*names, model="./tiny"):
-    """The stages of those names, each with an amount if it takes one, more than those before it."""
+    """Build the stages of these names; each amount exceeds the one before."""
     source, corpus = identify(model), identify_corpus("text.txt").id
     text = TextWindows(corpus=corpus, windows=16, window=24)
     settings = {"lora": {"batch": 8, "epochs": 1, "rank": 2, "learning_rate": 0.01}, "svd": {}}
@@ -47,7 +47,7 @@ def prefix(spec, count):
 
 @pytest.fixture
 def targets(monkeypatch):
-    """What each linear was to come close to, in order."""
+    """Return the reference of each linear, in order."""
     told = []
 
     def noted(module, weight, dense, resolve=by_linear.resolve_reference):
@@ -68,7 +68,7 @@ def all_equal(found, expected):
 
 
 @pytest.mark.parametrize("earlier", [["magnitude"], ["magnitude", "adaprune"], ["magnitude", "adaprune", "sparsegpt"]])
-def test_what_was_only_masked_comes_close_to_the_dense_model(earlier, targets):
+def test_masked_weights_are_reconstructed_to_the_dense_model(earlier, targets):
     made(chain(*earlier))
     targets.clear()
     _, result = made(chain(*earlier, "adaprune"))
@@ -76,7 +76,7 @@ def test_what_was_only_masked_comes_close_to_the_dense_model(earlier, targets):
     assert all(layer.error > 0 for layer in result.last_layers)
 
 
-def test_what_was_trained_comes_close_to_what_was_learnt(targets):
+def test_trained_weights_are_reconstructed_to_the_trained_model(targets):
     learnt = weights_of(made(chain("magnitude", "lora"))[0])
     model, result = made(chain("magnitude", "lora", "adaprune"))
     assert all_equal(targets, learnt) and all_equal(weights_of(model), learnt)
@@ -87,7 +87,7 @@ def test_what_was_trained_comes_close_to_what_was_learnt(targets):
 
 
 @pytest.mark.parametrize("method", ["neuron-magnitude", "slimllm"])
-def test_what_was_cut_comes_close_to_what_is_left_of_the_dense_model(method, targets):
+def test_sliced_weights_are_reconstructed_to_the_remaining_dense_weights(method, targets):
     smaller = weights_of(made(chain(method))[0])
     dense = weights_of(load_model(identify("./tiny")))
     assert any(own.shape != whole.shape for own, whole in zip(smaller, dense, strict=True))
@@ -95,7 +95,7 @@ def test_what_was_cut_comes_close_to_what_is_left_of_the_dense_model(method, tar
     assert all_equal(targets, smaller)
 
 
-def test_blocks_that_are_left_come_close_to_themselves(targets):
+def test_remaining_blocks_are_reconstructed_to_themselves(targets):
     smaller = weights_of(made(chain("shortgpt"))[0])
     dense = weights_of(load_model(identify("./tiny")))
     assert len(smaller) == len(dense) / 2
@@ -115,7 +115,7 @@ def test_blocks_that_are_left_come_close_to_themselves(targets):
     ],
     ids="+".join,
 )
-def test_going_on_from_the_cache_gives_what_running_through_does(names, monkeypatch):
+def test_a_cached_prefix_gives_the_same_as_a_full_run(names, monkeypatch):
     spec = chain(*names) if "svd" not in names else with_svd(names)
     through, result = made(spec, fresh=True)
     shutil.rmtree(cached_variant(spec.key).parent)
@@ -137,7 +137,7 @@ def with_svd(names):
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut short"])
-def test_a_kept_variant_that_does_not_say_what_it_was_is_made_again(damage, monkeypatch):
+def test_a_cached_variant_without_its_references_is_created_again(damage, monkeypatch):
     spec = chain("magnitude", "adaprune")
     file = cached_variant(prefix(spec, 1).key) / FILE
     expected, _ = made(spec)
@@ -149,7 +149,7 @@ def test_a_kept_variant_that_does_not_say_what_it_was_is_made_again(damage, monk
     assert file.is_file()
 
 
-def test_the_dense_model_is_loaded_once_and_only_where_something_comes_close_to_it(monkeypatch):
+def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
     loaded = []
     load = load_model
     monkeypatch.setattr("core.engine.dense.load_model", lambda *given, **more: loaded.append(1) or load(*given, **more))
@@ -157,16 +157,16 @@ def test_the_dense_model_is_loaded_once_and_only_where_something_comes_close_to_
     assert not loaded
     made(chain("magnitude", "adaprune"))
     assert len(loaded) == 1
-    made(chain("magnitude", "lora", "adaprune"))  # close to what was learnt
+    made(chain("magnitude", "lora", "adaprune"))  # its reference is the trained model
     assert len(loaded) == 1
 
 
-def test_without_a_dense_model_there_is_none_to_ask():
+def test_without_a_dense_model_an_access_fails():
     with pytest.raises(TypeError, match="no dense model"):
         DenseWeights(Context(torch.device("cpu")), "float32").weight("any")
 
 
-def test_its_text_is_read_with_its_seed():
+def test_the_calibration_data_depend_on_the_seed():
     spec = chain("magnitude", "adaprune")
     stage = spec.stages[1]
     assert method_of(stage).data_requirement == "calibration" and stage.seed == 0

@@ -1,4 +1,4 @@
-"""An interrupted stage goes on with the linears that it has finished, and gives what an uninterrupted one gives."""
+"""An interrupted stage reuses its finished linears and gives the result of an uninterrupted one."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from core.specs import TextWindows, VariantSpec
 
 pytestmark = pytest.mark.usefixtures("machine")
 
-LINEARS, FIRST = 14, 5  # of the small model; finished when a run is interrupted
+LINEARS, FIRST = 14, 5  # of the small model; finished before the interruption
 
 
 def spec_of(*names, ratio=0.5, **settings):
@@ -33,7 +33,7 @@ def made(spec, progress=silent, fresh=False):
 
 
 def stopping(error, after=FIRST, stage=1):
-    """What stops the stage of that number once so many linears are done."""
+    """Build a progress function that stops a stage after a number of linears."""
     begun = 0
 
     def progress(what, done, total, detail=""):
@@ -52,7 +52,7 @@ def kept():
 
 @pytest.fixture
 def computed(monkeypatch):
-    """How often each of two methods has had a linear to compute."""
+    """Count the linears that each of two methods computes."""
     counts = {}
     for method in (OBS, SparseGPT):
 
@@ -65,7 +65,7 @@ def computed(monkeypatch):
 
 
 def told(result):
-    """What is known of each linear, without how long it took."""
+    """Return the report of each linear, without its seconds."""
     return [layer.model_copy(update={"seconds": None}) for layer in result.layers]
 
 
@@ -78,7 +78,7 @@ def check_same(one, other):
 
 @pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("names", [("obs",), ("magnitude", "obs")], ids=len)
-def test_it_goes_on_and_gives_the_same(names, error, computed):
+def test_a_resumed_stage_gives_the_same_result(names, error, computed):
     spec = spec_of(*names, ratio=0.5)
     with pytest.raises(error):
         made(spec, stopping(error, stage=len(names)))
@@ -89,7 +89,7 @@ def test_it_goes_on_and_gives_the_same(names, error, computed):
     assert kept() == [] and list((cache_dir() / ROOT).iterdir()) == []
 
 
-def test_a_damaged_linear_is_made_again(computed):
+def test_a_damaged_linear_is_computed_again(computed):
     spec = spec_of("obs")
     with pytest.raises(CancelledError):
         made(spec, stopping(CancelledError))
@@ -102,7 +102,7 @@ def test_a_damaged_linear_is_made_again(computed):
     check_same(resumed, made(spec, fresh=True))
 
 
-def test_the_time_of_what_was_finished_before_counts(monkeypatch):
+def test_the_time_of_linears_from_an_interrupted_run_counts(monkeypatch):
     spec, compress = spec_of("obs"), OBS.compress
     clock = [0.0]
     monkeypatch.setattr("core.engine.by_linear.time.perf_counter", lambda: clock[0])
@@ -119,19 +119,19 @@ def test_the_time_of_what_was_finished_before_counts(monkeypatch):
     assert result.variant.details["seconds"] == 100 * LINEARS
 
 
-def test_another_amount_stage_or_model_finds_nothing(computed):
+def test_another_amount_stage_or_model_reuses_nothing(computed):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
     made(spec_of("obs", ratio=0.6))
     made(spec_of("obs", damping=0.1))
     made(spec_of("magnitude", "obs"))
     assert computed == {"obs": FIRST + 3 * LINEARS}
-    assert len(kept()) == FIRST  # that is still to go on
+    assert len(kept()) == FIRST  # of the other run, which can still resume
     made(spec_of("obs"))
     assert computed == {"obs": 4 * LINEARS} and kept() == []
 
 
-def test_a_forced_run_and_a_method_that_is_quick_keep_nothing(computed):
+def test_a_forced_run_and_a_fast_method_cache_nothing(computed):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError), fresh=True)
     with pytest.raises(CancelledError):
@@ -142,7 +142,7 @@ def test_a_forced_run_and_a_method_that_is_quick_keep_nothing(computed):
     assert computed == {"obs": FIRST + LINEARS, "sparsegpt": FIRST + LINEARS}
 
 
-def test_without_room_on_the_disk_nothing_is_kept_and_the_stage_is_made(computed, monkeypatch):
+def test_on_a_full_disk_nothing_is_cached_and_the_stage_still_runs(computed, monkeypatch):
     monkeypatch.setattr("core.cache.linears.FREE_BYTES", 2**80)
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
@@ -151,7 +151,7 @@ def test_without_room_on_the_disk_nothing_is_kept_and_the_stage_is_made(computed
     assert computed == {"obs": FIRST + LINEARS}
 
 
-def test_what_nobody_went_on_with_makes_place_for_others(monkeypatch):
+def test_abandoned_linears_make_room_for_others(monkeypatch):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
     monkeypatch.setattr("core.cache.linears.CACHE_BYTES", 0)

@@ -1,4 +1,4 @@
-"""What a scan finds is what compressing one part and leaving the rest gives."""
+"""Layer sensitivity equals the loss rise of a model with one part compressed."""
 
 import copy
 
@@ -41,7 +41,7 @@ def risen(losses, whole):
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3", "gpt-neo"])
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
-def test_a_block_alone_loses_what_it_does_when_it_is_the_one_that_is_selected(name, method):
+def test_a_block_alone_has_the_loss_of_a_model_with_only_that_block_compressed(name, method):
     model = tiny(name)
     before = copy.deepcopy(model)
     parts = scanned(model, method)
@@ -73,7 +73,7 @@ def test_each_linear_can_be_a_part():
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("method", ["magnitude", "wanda"])
-def test_a_scan_that_was_stopped_goes_on(method, monkeypatch):
+def test_a_stopped_scan_resumes(method, monkeypatch):
     whole = scanned(tiny(num_hidden_layers=4), method)
 
     def stop(stage, done, total, detail=""):

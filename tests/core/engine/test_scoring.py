@@ -1,4 +1,4 @@
-"""Tasks scored in another precision than the variant's: numbers of their own, and the weights as they were."""
+"""Tasks scored in another precision than the variant's: separate numbers, and unchanged weights."""
 
 import pandas as pd
 import pytest
@@ -51,36 +51,36 @@ def test_each_precision_has_rows_and_samples_of_its_own():
     assert [row.protocol["dtype"] for row in result.measurements if row.of_text] == ["float32"]
 
 
-def test_the_dense_baseline_is_scored_alike():
+def test_the_dense_baseline_is_scored_in_the_same_precision():
     store, wanted = Store(), spec("bfloat16")
     run(wanted, store)
     assert accuracies(store.get(baseline(wanted).variant.key)).keys() == {"bfloat16"}
     assert remaining_run(wanted, store) == [] and len(remaining_run(spec(), store)) == 2
 
 
-def test_what_is_saved_afterwards_is_as_it_was(tmp_path):
+def test_a_later_export_has_the_original_weights(tmp_path):
     for name, scoring in (("before", None), ("after", "bfloat16")):
         run(spec(scoring).model_copy(update={"save": str(tmp_path / name), "force": True}), Store())
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("before", "after"))
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_precision_that_changes_nothing_is_no_wish_of_its_own():
+def test_the_variant_s_own_precision_is_no_separate_setting():
     assert spec("float32") == spec()
     assert spec("bfloat16", dtype="bfloat16") == spec(dtype="bfloat16")
 
 
-def test_it_can_be_made_again(capsys):
+def test_it_can_be_reproduced(capsys):
     store = Store()
     run(spec(), store)
     lines = reproduce(run(spec("bfloat16"), store)).split("\n")
     assert len(lines) == 2 and "--scoring" not in lines[0] and lines[1].endswith("--scoring bf16")
     for line in lines:
         assert main(line.split()[1:]) == 0
-        assert "Estimated" not in capsys.readouterr().err  # all of it is stored
+        assert "Estimated" not in capsys.readouterr().err  # everything is stored
 
 
-def test_weights_come_back_bit_by_bit():
+def test_weights_are_restored_bit_by_bit():
     model = tiny(tie_word_embeddings=True)
     own, places = [p.clone() for p in model.parameters()], [p.data_ptr() for p in model.parameters()]
     turns = model.model.rotary_emb.inv_freq.clone()
@@ -93,7 +93,7 @@ def test_weights_come_back_bit_by_bit():
     assert places == [p.data_ptr() for p in model.parameters()]
 
 
-def test_a_weight_beyond_the_precision_is_refused():
+def test_a_weight_beyond_the_precision_is_rejected():
     model = tiny()
     model.model.norm.weight.data[0] = 1e5
     with pytest.raises(UserError, match="beyond what fp16 holds; score in bf16"), in_precision(model, "float16"):

@@ -1,4 +1,4 @@
-"""The table from a method's type to how it is carried out."""
+"""The table from a kind of method to its runner."""
 
 import importlib
 
@@ -16,12 +16,12 @@ class OfNoKind(Method):
     name = "of-no-kind"
 
 
-def test_a_method_of_no_kind_is_told_when_the_table_is_made(monkeypatch):
-    with pytest.raises(TypeError, match="OfNoKind is of no kind"):
+def test_a_method_without_a_runner_fails_at_import(monkeypatch):
+    with pytest.raises(TypeError, match="OfNoKind has no runner"):
         stages.runner_for(OfNoKind)
     with monkeypatch.context() as patched:
         patched.setattr(registry, "STAGES", (*registry.STAGES, OfNoKind))
-        with pytest.raises(TypeError, match="OfNoKind is of no kind"):
+        with pytest.raises(TypeError, match="OfNoKind has no runner"):
             importlib.reload(stages)
     importlib.reload(stages)
 

@@ -1,4 +1,4 @@
-"""Variants of several stages: what is known of each, and what the cache gives back."""
+"""Variants of several stages: the result of each stage, and the cache."""
 
 import pytest
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 @pytest.fixture
 def chain():
-    """Half of the weights by magnitude, then seven tenths by Wanda, a training, and four fifths by magnitude."""
+    """A chain: magnitude at 0.5, Wanda at 0.7, a training, and magnitude at 0.8."""
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
     wanda = build_stage("wanda", 0.7, calibration=TextWindows(corpus=corpus, windows=4, window=32), seed=1)
     text = TextWindows(corpus=corpus, windows=16, window=24)
@@ -32,7 +32,7 @@ def made(spec, fresh=False):
     return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", silent, fresh)[1]
 
 
-def test_every_stage_keeps_its_layers_its_circumstances_and_its_training(chain):
+def test_every_stage_has_its_layers_its_circumstances_and_its_training(chain):
     result = made(chain)
     assert result.variant.stages == chain.stages and result.variant.key == chain.key
     count = len(result.last_layers)
@@ -44,7 +44,7 @@ def test_every_stage_keeps_its_layers_its_circumstances_and_its_training(chain):
     assert variant_spec(result.variant) == chain
 
 
-def test_a_longer_chain_goes_on_from_a_shorter_one_with_all_that_is_known_of_it(chain, monkeypatch):
+def test_a_longer_chain_continues_from_a_shorter_one_with_its_result(chain, monkeypatch):
     first = made(chain.model_copy(update={"stages": chain.stages[:3]}))
     apply, done = variants.apply, []
 
@@ -76,4 +76,4 @@ def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):
     assert estimate(RunSpec(variant=wanda), speeds).seconds > 9e3
     assert estimate(RunSpec(variant=magnitude), speeds).seconds < 9e3
     assert estimate(RunSpec(variant=chain, force=True), speeds).seconds > 9e3
-    assert estimate(RunSpec(variant=chain), speeds).seconds < 9e3  # as it is kept
+    assert estimate(RunSpec(variant=chain), speeds).seconds < 9e3  # as it is cached

@@ -1,4 +1,4 @@
-"""The block walker: its three forms agree, on every architecture, with what the model itself computes."""
+"""The block walker: on every architecture, its three modes agree with the model's own output."""
 
 import pytest
 import torch
@@ -31,17 +31,17 @@ def walked(name, form, batch=1, monkeypatch=None, **settings):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_blocks_run_one_by_one_give_what_the_model_computes(name):
+def test_blocks_run_one_by_one_give_the_model_s_output(name):
     model = tiny(name)
     Recorder(model, find_blocks(model), CPU).check(windows(1, 40))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
-def test_hidden_states_that_are_no_numbers_or_nothing_are_told_as_such(value):
+def test_hidden_states_that_are_not_finite_or_all_zero_are_rejected(value):
     model = tiny()
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(value)
-    with pytest.raises(UserError, match="hold NaN or infinity, or are all zero, in float32"):
+    with pytest.raises(UserError, match="contain NaN or infinity, or are all zero, in float32"):
         compress(model, stage("wanda"), windows(), "cpu", silent)
 
 
@@ -56,7 +56,7 @@ def test_the_forms_agree(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3"])
 def test_every_linear_sees_the_compressed_ones_before_it(name):
-    """Statistics equal those of the inputs that the finished model itself gives each linear."""
+    """Statistics equal those of each linear's inputs in the finished model."""
     model, tokens = tiny(name), windows()
     blocks = find_blocks(model)
     seen = {}
@@ -81,7 +81,7 @@ def test_every_linear_sees_the_compressed_ones_before_it(name):
         torch.testing.assert_close(seen[linear], rows.T @ rows, atol=1e-3, rtol=1e-3, msg=linear)
 
 
-def test_reference_form_takes_the_statistics_on_the_dense_block():
+def test_the_papers_form_collects_statistics_on_the_dense_block():
     model, tokens = tiny(), windows()
     blocks = find_blocks(model)
     dense_inputs, seen = {}, {}
@@ -151,7 +151,7 @@ def test_layer_selection_by_name_and_its_errors():
             select(linears, wrong, 2)
 
 
-def test_cancelling_leaves_no_hook_behind():
+def test_cancellation_removes_all_hooks():
     model = tiny()
 
     def stop_at_three(stage, done, total, detail=""):
@@ -163,7 +163,7 @@ def test_cancelling_leaves_no_hook_behind():
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_mixture_of_fused_experts_is_refused():
+def test_a_mixture_of_fused_experts_is_rejected():
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(

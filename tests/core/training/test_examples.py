@@ -1,4 +1,4 @@
-"""What is learnt: windows of a text, instructions with their answers, and the answers of a teacher."""
+"""Training data: sequences of a text, instructions with their answers, and the answers of a teacher."""
 
 import json
 import re
@@ -74,14 +74,14 @@ def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeyp
     assert sorted((len(example.ids), example.prompt) for example in found) == [(7, 3), (8, 6)]
     assert next(example for example in found if example.prompt == 3).ids[-1] == 1
     with file.open("a") as lines:
-        lines.write('\n{"prompt": "a\u2028b", "response": " "}')  # nothing to learn
+        lines.write('\n{"prompt": "a\u2028b", "response": " "}')  # an empty answer
     with pytest.raises(UserError, match="it has 2 instructions whose prompts fit 8 tokens, not 3"):
         read_examples(TextWindows(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
 
 
-def test_what_prompt_and_answer_share_is_learnt():
+def test_a_token_across_prompt_and_answer_has_a_loss():
     class Tokenizer:
-        """Words take the space before them, as byte-level BPE has it."""
+        """Attach each space to the word after it, as byte-level BPE does."""
 
         eos_token_id = 0
 
@@ -94,7 +94,7 @@ def test_what_prompt_and_answer_share_is_learnt():
 
 
 class Letters:
-    """A tokenizer of the letters a to z, for a model of 97 tokens."""
+    """Build a tokenizer of the letters a to z, for a model of 97 tokens."""
 
     pad_token_id, eos_token_id = 0, 96
 
@@ -105,7 +105,7 @@ class Letters:
         return "".join(chr(ord("a") + int(i) - 1) if int(i) < 27 else "z" for i in ids if int(i))
 
 
-def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
+def test_a_teacher_s_answers_are_its_own_and_cached(tmp_path):
     model, file, calls = tiny(), tmp_path / "answers.jsonl", []
     teacher = SimpleNamespace(model=model, tokenizer=Letters())
     prompts = ["hello", "a", "wonder"]
@@ -115,7 +115,7 @@ def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
 
     told = ask(prompts)
     assert [prompt for prompt, _ in told] == prompts
-    for prompt, answer in told:  # as if it had been asked alone, without padding
+    for prompt, answer in told:  # the same as for this prompt alone, without padding
         ids = torch.tensor([Letters()(prompt)["input_ids"]])
         alone = model.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)
         assert answer == Letters().decode(alone[0, ids.shape[1] :])
@@ -127,11 +127,11 @@ def test_a_teacher_s_answers_are_its_own_and_kept(tmp_path):
     assert len(calls) == 1
     file.write_text(file.read_text().replace(told[0][1], "other words"))
     assert ask([*prompts, "new"])[:3] == told
-    del teacher.model  # what is kept needs no teacher
+    del teacher.model  # cached answers need no teacher
     assert ask(prompts) == told
 
 
-def test_drawn_answers_do_not_depend_on_what_was_answered_before(tmp_path):
+def test_sampled_answers_do_not_depend_on_the_cache(tmp_path):
     teacher = SimpleNamespace(model=tiny(), tokenizer=Letters())
 
     def ask(prompts, name):
@@ -145,9 +145,9 @@ def test_drawn_answers_do_not_depend_on_what_was_answered_before(tmp_path):
     assert ask(prompts, "cut") == expected
 
 
-def test_an_answer_keeps_the_space_that_it_begins_with(tmp_path):
+def test_an_answer_keeps_its_first_space(tmp_path):
     class Words(Letters):
-        """Each token is a word with a space before it; of the first one the space goes, as in Llama's tokenizer."""
+        """Decode each token to a word with a space before it, except for the first one, as Llama's tokenizer does."""
 
         def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=True):
             return " ".join(f"w{int(i)}" for i in ids)

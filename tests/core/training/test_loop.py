@@ -1,4 +1,4 @@
-"""The training loop: its budget, the best weights, and a training that is cancelled, killed or no use."""
+"""The training loop: its budget, its best weights, and a cancelled, killed or useless training."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_the_best_weights_are_kept_and_no_improvement_ends_it(monkeypatch):
     assert all(torch.equal(p, best) for p, best in zip(parameters, seen[1], strict=True))
 
 
-def test_a_training_tells_what_it_knows_and_nothing_before_it_knows_it():
+def test_progress_details_appear_as_soon_as_they_are_known():
     told = []
     done = trained(tiny(), steps=2, progress=lambda *call: told.append(call[-1]))
     told = list(dict.fromkeys(told))
@@ -46,7 +46,7 @@ def test_a_training_tells_what_it_knows_and_nothing_before_it_knows_it():
     assert told[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
 
 
-def test_a_long_step_is_told_part_by_part(monkeypatch):
+def test_a_long_step_reports_progress_by_part(monkeypatch):
     monkeypatch.setattr(training, "MICRO_TOKENS", 1)  # an example at a time
     told = []
     trained(tiny(), steps=1, progress=lambda *call: told.append(call[1]))
@@ -54,7 +54,7 @@ def test_a_long_step_is_told_part_by_part(monkeypatch):
     assert 0 < told[len(told) // 2] < told[-1] == 1000
 
 
-def test_a_cancelled_training_keeps_its_best_and_says_so():
+def test_a_cancelled_training_keeps_its_best_weights_and_reports_the_cancellation():
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:
             raise CancelledError
@@ -67,7 +67,7 @@ def test_a_cancelled_training_keeps_its_best_and_says_so():
     assert not torch.equal(model(windows()).logits, whole(windows()).logits)
 
 
-def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_killed_training_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     file = tmp_path / "training" / "state"
 
@@ -85,14 +85,14 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
     resumed, whole = tiny(), tiny()
     done = trained(resumed, progress=lambda *call: calls.append(call), checkpoint=file, dropout=0.1)
     assert calls[0][3].startswith("step 12,")  # its state was written
-    assert (calls[0][1], calls[-1][1]) == (0, 1000)  # of what this process has to do
+    assert (calls[0][1], calls[-1][1]) == (0, 1000)  # of the steps of this process
     expected = trained(whole, dropout=0.1)
     assert (done.steps, done.held_out, done.losses) == (expected.steps, expected.held_out, expected.losses)
     torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("step", "place"), [(13, "a step"), (14, "a held-out loss"), (20, "a held-out loss")])
-def test_a_cancelled_training_goes_on_where_it_was(step, place, tmp_path, monkeypatch):
+def test_a_cancelled_training_resumes(step, place, tmp_path, monkeypatch):
     told, real = [""], training.held_out_loss
 
     def stop(stage, done, total, detail=""):
@@ -114,7 +114,7 @@ def test_a_cancelled_training_goes_on_where_it_was(step, place, tmp_path, monkey
     torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
 
 
-def test_a_step_whose_gradients_are_no_numbers_is_left_out():
+def test_a_step_with_gradients_that_are_not_finite_is_skipped():
     model = tiny()
     parameters = add_adapters(model, 2, 4.0, 0.0, 0)
     calls = []
@@ -154,7 +154,7 @@ STATES = {
 
 
 def interrupted(file, make):
-    """Leave the state of a training that was cancelled in its middle."""
+    """Write the state of a training that is cancelled halfway."""
 
     def stop(stage, done, total, detail=""):
         if detail.startswith("step 13,"):
@@ -165,7 +165,7 @@ def interrupted(file, make):
 
 
 @pytest.mark.parametrize("kind", STATES)
-def test_a_damaged_checkpoint_starts_anew(kind, tmp_path, caplog):
+def test_a_damaged_checkpoint_restarts_the_training(kind, tmp_path, caplog):
     caplog.set_level("INFO", training.__name__)
     file = tmp_path / "state"
     state = STATES[kind](interrupted(file, trained))
@@ -176,10 +176,10 @@ def test_a_damaged_checkpoint_starts_anew(kind, tmp_path, caplog):
     done, expected = trained(model, checkpoint=file), trained(fresh)
     assert (done.steps, done.held_out) == (20, expected.held_out)
     torch.testing.assert_close(model(windows()).logits, fresh(windows()).logits, rtol=0, atol=0)
-    assert "the training starts anew" in caplog.text
+    assert "starts from the beginning" in caplog.text
 
 
-def test_a_changed_bit_of_a_weight_in_a_checkpoint_starts_anew(tmp_path):
+def test_a_changed_bit_of_a_weight_in_a_checkpoint_restarts_the_training(tmp_path):
     file = tmp_path / "state"
     weight = interrupted(file, trained)["weights"][0].numpy().tobytes()
     content = bytearray(file.read_bytes())
@@ -190,7 +190,7 @@ def test_a_changed_bit_of_a_weight_in_a_checkpoint_starts_anew(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no state", b""])
-def test_a_checkpoint_that_is_no_file_of_torch_starts_anew(content, tmp_path):
+def test_a_checkpoint_that_is_no_torch_file_restarts_the_training(content, tmp_path):
     file = tmp_path / "state"
     file.write_bytes(content)
     done, expected = trained(tiny(), checkpoint=file), trained(tiny())
@@ -198,7 +198,7 @@ def test_a_checkpoint_that_is_no_file_of_torch_starts_anew(content, tmp_path):
 
 
 def test_minutes_end_a_training(monkeypatch):
-    clock = iter(range(0, 10_000, 5))  # five seconds between two looks at it
+    clock = iter(range(0, 10_000, 5))  # five seconds between two reads
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
     model = tiny()
     parameters = add_adapters(model, 2, 4.0, 0.0, 0)
@@ -212,14 +212,14 @@ def test_minutes_end_a_training(monkeypatch):
 
 
 def rates(budget, seconds):
-    """The factors of the learning rate in a training whose every step takes so many seconds."""
+    """Return the factors of the learning rate in a training with a given duration per step."""
     found = []
     while (spent := budget.spent(len(found), seconds * len(found))) < 1:
         found.append(training._schedule(spent, budget.spent(len(found) + 1, seconds * len(found)), len(found)))
     return found
 
 
-def test_the_learning_rate_rises_to_its_highest_and_falls_to_nothing_however_the_budget_ends():
+def test_the_learning_rate_rises_to_its_maximum_and_falls_to_0_however_the_budget_ends():
     for budget, steps in ((Budget(2000), 2000), (Budget(10_000, minutes=5), 300), (Budget(10_000, minutes=0.15), 9)):
         factors = rates(budget, 1.0)
         assert len(factors) == steps

@@ -1,4 +1,4 @@
-"""Pruning while training: how much is gone when, what is gone stays gone, and the model that comes out."""
+"""Pruning during training: the schedule, permanent removal, and the resulting model."""
 
 import pytest
 import torch
@@ -41,13 +41,13 @@ def block_weights(model):
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "llama-mha", "opt"])
-def test_units_go_while_the_model_learns_and_it_ends_smaller(name, text):
+def test_units_are_removed_during_training_and_the_model_ends_smaller(name, text):
     model = tiny(name, num_hidden_layers=4)
     dense = block_weights(model)
     reports, done = pruned(model, "loraprune-trained", every=1, whole_first=0.0, whole_last=0.0)
     assert abs(1 - block_weights(model) / dense - 0.4) < 0.03
     assert len(reports) == len(list(find_blocks(model).all_linears())) and {r.sparsity for r in reports} != {0.0}
-    # Nothing before the last of the schedule counts as the best, though less was gone then.
+    # No weights before the end of the schedule can be the best, although fewer were removed then.
     assert done.best_step >= 0.9 * done.steps
     assert not any(p.requires_grad for p in model.parameters())
     assert torch.isfinite(model(patterned()).logits).all()
@@ -73,7 +73,7 @@ def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.613])
-def test_what_an_earlier_stage_removed_stays_so_and_counts_while_training(text, ratio):
+def test_earlier_zeros_are_preserved_and_count_during_training(text, ratio):
     model = tiny("gpt2")
     earlier = {}
     for linear in find_blocks(model).all_linears():
@@ -88,10 +88,10 @@ def test_what_an_earlier_stage_removed_stays_so_and_counts_while_training(text, 
         assert not linear.weight[earlier[linear.name]].any()
 
 
-def test_less_than_is_gone_already_is_refused_before_training(text):
+def test_a_ratio_below_the_removed_share_is_rejected_before_training(text):
     model = tiny()
     pruned(model, "magnitude-trained", 0.5, rounds=1, epochs=1)
-    with pytest.raises(UserError, match=r"asked for 30\.0% of the weights gone, and 50\.0% are gone already"):
+    with pytest.raises(UserError, match=r"targets 30\.0%, but 50\.0% of the weights are already removed"):
         pruned(model, "magnitude-trained", 0.3)
 
 
@@ -125,7 +125,7 @@ def test_scores_are_the_estimate_from_the_adapters_gradients(text):
 
 
 @pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypatch):
+def test_a_killed_pruning_resumes(method, text, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
 
     class Killed(BaseException):
@@ -148,7 +148,7 @@ def test_a_killed_pruning_goes_on_where_it_was(method, text, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-def test_masks_of_another_form_start_anew(method, text, tmp_path):
+def test_masks_of_another_form_restart_the_training(method, text, tmp_path):
     def stop(stage, done, total, detail=""):
         if "step 20," in detail:
             raise CancelledError
@@ -172,7 +172,7 @@ def test_masks_of_another_form_start_anew(method, text, tmp_path):
 @pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
 @pytest.mark.parametrize("seconds", [4, 60])
 def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
-    clock = iter(range(0, 100_000, seconds))  # between two looks at it
+    clock = iter(range(0, 100_000, seconds))  # between two reads
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
     model = tiny(num_hidden_layers=4)
     dense = block_weights(model)
@@ -183,7 +183,7 @@ def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
     assert done.ended == "budget" and done.best_step > 0
 
 
-def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
+def test_a_cancelled_incomplete_pruning_stores_nothing(text):
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:
             raise CancelledError
@@ -192,7 +192,7 @@ def test_a_cancelled_pruning_that_is_not_done_keeps_nothing(text):
         pruned(tiny(), "magnitude-trained", progress=stop)
 
 
-def test_rounds_that_were_pruned_for_are_known_again():
+def test_finished_rounds_are_restored():
     blocks = find_blocks(tiny())
     masks = WeightMasks(blocks, 0.5, 4)
     masks.after_gradients(0.5)

@@ -1,4 +1,4 @@
-"""Recovery: losses in chunks, and what survives a training."""
+"""Recovery: losses in chunks, and the constraints that a training preserves."""
 
 from types import SimpleNamespace
 
@@ -47,7 +47,7 @@ def test_the_loss_through_the_head_in_chunks_is_the_models_own(name, monkeypatch
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_divergences_are_what_their_names_say():
+def test_divergences_match_their_names():
     draw = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(5, 11, generator=draw, dtype=torch.float64) for _ in range(2))
     p, q = (log_softmax(logits / 2, -1).exp() for logits in (teacher, student))
@@ -68,7 +68,7 @@ def test_divergences_are_what_their_names_say():
 @pytest.mark.parametrize("recovery", [found.name for found in RECOVERIES])
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize(("method", "pattern"), [("sparsegpt", None), ("wanda", "2:4")])
-def test_zeros_survive_and_the_rest_learns(recovery, name, method, pattern):
+def test_zeros_are_preserved_and_other_weights_change(recovery, name, method, pattern):
     model = cut(tiny(name), method, pattern=pattern)
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
     done = trained(model, recovery)
@@ -81,7 +81,7 @@ def test_zeros_survive_and_the_rest_learns(recovery, name, method, pattern):
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize(("dtype", "dropout"), [("float32", 0.0), ("float32", 0.3), ("bfloat16", 0.0)])
-def test_an_adapter_computes_and_learns_what_pefts_does(name, dtype, dropout):
+def test_an_adapter_matches_peft_s(name, dtype, dropout):
     model = tiny(name).to(getattr(torch, dtype))
     for parameter in add_adapters(model, 4, 16.0, dropout, 0):
         torch.nn.init.normal_(parameter, std=0.2)
@@ -99,7 +99,7 @@ def test_an_adapter_computes_and_learns_what_pefts_does(name, dtype, dropout):
             assert (ours - theirs).norm() < tolerance * theirs.norm()
 
 
-def test_few_zeros_survive_too():
+def test_few_zeros_are_preserved_too():
     model = cut(tiny(), "magnitude", 0.0008)
     zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
     assert sum(int(where.sum()) for where in zeros.values()) > 0
@@ -108,7 +108,7 @@ def test_few_zeros_survive_too():
         assert torch.equal(linear.weight == 0, zeros[linear.name])
 
 
-def test_what_is_merged_computes_what_was_trained():
+def test_the_merged_model_equals_the_trained_one():
     model = cut(tiny(), "sparsegpt")
     parameters = add_adapters(model, 4, 16.0, 0.0, 0)
     for parameter in parameters:
@@ -121,7 +121,7 @@ def test_what_is_merged_computes_what_was_trained():
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("settings", [{}, {"symmetric": False}])
-def test_what_lies_on_a_grid_learns_and_stays_there(name, settings):
+def test_quantised_weights_change_and_stay_on_their_grid(name, settings):
     model = cut(tiny(name), "sparsegpt")
     linears = list(find_blocks(model).all_linears())
     zeros = {linear.name: linear.weight == 0 for linear in linears}
@@ -135,7 +135,7 @@ def test_what_lies_on_a_grid_learns_and_stays_there(name, settings):
         assert not torch.equal(linear.weight, weight) and not linear.weight[zeros[linear.name]].any()
 
 
-def test_what_is_merged_on_a_grid_computes_what_was_trained():
+def test_the_merged_quantised_model_equals_the_trained_one():
     model = tiny()
     compress(model, build_stage("rtn", None, "3bit", {"group_size": 0}), None)
     for parameter in add_adapters(model, 4, 16.0, 0.0, 0):
@@ -147,7 +147,7 @@ def test_what_is_merged_on_a_grid_computes_what_was_trained():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("method", ["sparsegpt", "svd-llm"])
-def test_sixteen_bit_models_learn_in_whole_precision(dtype, method):
+def test_sixteen_bit_models_train_in_full_precision(dtype, method):
     model = cut(tiny(), method, 0.3).to(dtype)
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
     done = trained(model)
@@ -158,12 +158,12 @@ def test_sixteen_bit_models_learn_in_whole_precision(dtype, method):
             assert torch.equal(linear.weight == 0, before[linear.name] == 0)
 
 
-def test_dropout_falls_on_the_adapter_and_not_on_the_weight_itself():
+def test_dropout_applies_to_the_adapter_and_not_to_the_weight():
     model = cut(tiny(), "sparsegpt")
     expected = model(windows()).logits
     parameters = add_adapters(model, 4, 16.0, 0.5, 0)
     model.train()
-    torch.testing.assert_close(model(windows()).logits, expected)  # the adapters are 0 yet
+    torch.testing.assert_close(model(windows()).logits, expected)  # the adapters are still 0
     for parameter in parameters:
         torch.nn.init.normal_(parameter, std=0.2)
     assert not torch.equal(model(windows()).logits, model(windows()).logits)
@@ -179,7 +179,7 @@ class Vocabulary:
         return {word: index for index, word in enumerate(self.words)}
 
 
-def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
+def test_a_teacher_with_another_tokenizer_is_rejected(monkeypatch):
     monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
     found = get_stage("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
@@ -189,7 +189,7 @@ def test_a_teacher_with_another_tokenizer_is_refused(monkeypatch):
         method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
 
 
-def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
+def test_a_teacher_with_a_shorter_window_is_rejected(monkeypatch):
     monkeypatch.setattr(examples_module, "read_prompts", lambda *_: ["abc", "abcde"])
 
     def tokenizer(text):
@@ -197,10 +197,12 @@ def test_a_teacher_made_for_fewer_tokens_is_refused(monkeypatch):
 
     teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
     white, black = get_stage("distill-white"), get_stage("distill-black")
-    with pytest.raises(UserError, match="The teacher old was made for 23 tokens; examples of 24 are too long"):
+    with pytest.raises(UserError, match="Examples of 24 tokens exceed the 23 tokens of the teacher old"):
         white(white.parse_parameters({})).check_text(CALIBRATION, tokenizer, teacher)
     black(black.parse_parameters({"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
-    with pytest.raises(UserError, match="prompts of up to 5 and answers of 19 are too long"):
+    with pytest.raises(
+        UserError, match="Prompts of up to 5 tokens and answers of 19 exceed the 23 tokens of the teacher old"
+    ):
         black(black.parse_parameters({"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
 
 
@@ -222,7 +224,7 @@ def states_logits(model, batch):
     return model(batch.ids).logits[:, :-1][batch.counts]
 
 
-def test_hidden_states_are_compared_block_by_block_where_that_can_be():
+def test_hidden_states_are_compared_block_by_block_if_possible():
     found = get_stage("distill-white")
     plain, hidden = (found(found.parse_parameters({"hidden_weight": weight})) for weight in (0, 2))
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
@@ -239,5 +241,5 @@ def test_hidden_states_are_compared_block_by_block_where_that_can_be():
     last = ((own[1] - wanted[1])[:, :-1].square().sum(-1) / wanted[1][:, :-1].square().sum(-1)).sum()
     assert gap == pytest.approx(2 * (first[0].sum() + last).item() / 2, rel=1e-3)
     other = SimpleNamespace(model=tiny(num_hidden_layers=3))
-    with pytest.raises(UserError, match="the student has 2 blocks of width 32 and the teacher 3 of 32"):
+    with pytest.raises(UserError, match="The student has 2 blocks of width 32, but the teacher has 3 of 32"):
         hidden.check(student, other)
