@@ -1,1 +1,1 @@
-"""The engine: compresses causal language models, measures what that costs, and stores the numbers."""
+"""The engine: compresses causal language models, measures the variants, and stores the results."""

@@ -1,6 +1,6 @@
 """Compress, measure and compare language models from Python: the package `slimscope`.
 
-Every function does what the command of its name does, by the same path and with the same store.
+Every function shares its code path and its store with the command of the same purpose.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 
 
 def _check_core() -> None:
-    """Raise `ImportError` where Python finds another package named `core` before that of Slimscope."""
+    """Raise `ImportError` if another package named `core` hides that of Slimscope."""
     place = importlib.util.find_spec("core")
     origin = place.origin if place else None
     if origin is None or not Path(origin).with_name("registry.py").is_file():
         raise ImportError(
-            f"Slimscope needs its own package core, but Python finds another one first: {origin or place}. "
-            "Rename that one, or start Python in another folder."
+            f"Another package named core hides that of Slimscope: {origin or place}. "
+            "Rename that package, or start Python in another folder."
         )
 
 
 try:
     _check_core()
 except ImportError as error:
-    if Path(sys.argv[0]).stem == "slimscope":  # a command ends with a sentence, not with a traceback
+    if Path(sys.argv[0]).stem == "slimscope":  # a command prints a sentence, not a traceback
         sys.exit(str(error))
     raise
 
@@ -46,7 +46,7 @@ class Variant:
     """A model after the stages of its chain.
 
     Attributes:
-        spec: Model, stages and device, as the store and the commands know them.
+        spec: Model, stages and device, as the store and the commands use them.
         model: The network in evaluation mode, on the CPU.
         tokenizer: Its tokenizer.
     """
@@ -57,12 +57,12 @@ class Variant:
 
     @property
     def key(self) -> str:
-        """The key that `slimscope results` and `slimscope export` take."""
+        """The key of the variant for `slimscope results` and `slimscope export`."""
         return self.spec.variant.key
 
     @property
     def chain(self) -> str:
-        """The chain as it is written, such as `sparsegpt@0.5+adaprune`."""
+        """The chain in its notation, such as `sparsegpt@0.5+adaprune`."""
         from core.chain import format_chain
 
         return format_chain(self.spec.variant.stages)
@@ -73,14 +73,14 @@ def load(model: str = "smollm2-135m", *, device: str = "cpu", dtype: str = "floa
 
     Args:
         model: Catalogue id, folder or Hugging Face id.
-        device: `cpu`, `cuda`, `cuda:1` or `mps`; what is made of the model is computed there.
+        device: `cpu`, `cuda`, `cuda:1` or `mps`; later compression runs there.
         dtype: `float32`, `bfloat16` or `float16`.
 
     Returns:
         The model as a variant without stages.
 
     Raises:
-        UserError: There is no such model, device or dtype.
+        UserError: The model, device or dtype is unknown.
     """
     return _make(model, "dense", device=device, dtype=dtype)
 
@@ -93,25 +93,25 @@ def compress(
     train: str | None = None,
     seed: int = 0,
 ) -> Variant:
-    """Compress a dense model by a chain of stages; a variant that is cached is loaded.
+    """Compress a dense model by a chain of stages, or load the cached variant.
 
     Args:
-        model: A dense model of `load`, or what `load` takes.
+        model: A dense model from `load`, or a model name as for `load`.
         chain: Stages, such as `sparsegpt@0.5+adaprune`.
-        calibration: Calibration data `CORPUS:NxL`, N sequences of L tokens; `c4-sample:16x2048` or the like by default.
-        train: Training data `CORPUS:NxL` of the stages that train.
-        seed: Seed of what is drawn, such as the calibration data.
+        calibration: Calibration data `CORPUS:NxL`, N sequences of L tokens; by default such as `c4-sample:16x2048`.
+        train: Training data `CORPUS:NxL` for the stages that train.
+        seed: Seed for sampling and training.
 
     Returns:
-        The compressed variant; `model` stays as it is.
+        The compressed variant; `model` does not change.
 
     Raises:
-        UserError: The chain, the data or the model do not fit.
+        UserError: The chain, the data or the model is invalid.
     """
     dense = model if isinstance(model, Variant) else None
     if dense and dense.chain != "dense":
         raise UserError(
-            f"The model was compressed by {dense.chain} already; give the dense model and the whole chain, "
+            f"The model is already compressed by {dense.chain}; give the dense model and the whole chain, "
             f"such as {dense.chain}+{chain}."
         )
     name = dense.spec.variant.model if dense else str(model)
@@ -120,18 +120,18 @@ def compress(
 
 
 def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: str | Sequence[str] = ()) -> DataFrame:
-    """Measure a variant beside its dense model, and store the numbers; those that are stored are loaded.
+    """Measure a variant and its dense model, and store the numbers; stored numbers are loaded.
 
     Args:
-        variant: What `load` or `compress` returned.
-        perplexity: `CORPUS@WINDOW[:N]`, one or several: the first N windows of WINDOW tokens, all without N.
-        tasks: `TASK[:LIMIT]`, one or several: the first LIMIT documents, all without a limit.
+        variant: A variant from `load` or `compress`.
+        perplexity: One or several `CORPUS@WINDOW[:N]`: the first N windows of WINDOW tokens, by default all.
+        tasks: One or several `TASK[:LIMIT]`: the first LIMIT documents, by default all.
 
     Returns:
-        One row a number with the columns of `results`.
+        One row per number, with the columns of `results`.
 
     Raises:
-        UserError: Nothing is named to measure, or what is named does not fit.
+        UserError: No measurement is given, or one is invalid.
     """
     from core.analysis.differences import tidy_with_differences
     from core.engine.runs import run_alone
@@ -142,9 +142,7 @@ def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: s
     texts = [Perplexity.parse(text) for text in _each(perplexity)]
     wanted = [Task.parse(task) for task in _each(tasks)]
     if not (texts or wanted):
-        raise UserError(
-            "Nothing is named to measure; give perplexity, such as wikitext2@2048:16, or tasks, such as piqa."
-        )
+        raise UserError("No measurement is given; give perplexity, such as wikitext2@2048:16, or tasks, such as piqa.")
     spec, store = measuring(variant.spec, texts, wanted), Store()
     result = run_alone(spec, store)
     found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
@@ -158,10 +156,10 @@ def results(model: str | None = None) -> DataFrame:
     """Return the stored results, bundled ones included.
 
     Args:
-        model: A model's name as the column `model` has it; all models without it.
+        model: Name of a model, as in the column `model`; by default all models.
 
     Returns:
-        One row a number: the variant, its size, the number with its protocol, and the paired difference to dense.
+        One row per number: the variant, its size, the number with its protocol, and the paired difference to dense.
     """
     from core.analysis.differences import tidy_with_differences
     from core.store.store import Store

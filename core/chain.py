@@ -1,11 +1,13 @@
-"""A chain of stages as people write it, `magnitude@0.5+adaprune+lora,minutes=5`: read and written in this one place.
+"""The notation of chains, such as `magnitude@0.5+adaprune+lora,minutes=5`: its parser and its formatter.
 
-A chain is `STAGE+STAGE+...`, a stage `NAME[@AMOUNT][,name=value]...`, an amount a ratio (`0.5`), a pattern (`2:4`),
-bits a weight (`4bit`) or how many times smaller (`2x`).
-An amount left open (`wanda@+adaprune`) names a series of variants. `layers`, `text` and `seed` are written like
-parameters; text and seed only where stages differ in them, as they are otherwise given beside the chain, to all. A
-value that holds a sign of the notation or a space stands in double quotes, a quote in it twice. A space between stages
-is read as the `+` that it was before a link was pasted.
+A chain is `STAGE+STAGE+...`, and a stage is `NAME[@AMOUNT][,name=value]...`. An amount is a ratio (`0.5`), N:M
+(`2:4`), bits per weight (`4bit`) or a factor (`2x`). An open amount (`wanda@+adaprune`) names a series of variants.
+
+`layers`, `text` and `seed` are written like parameters. A chain contains `text` and `seed` only if its stages differ
+in them. Otherwise `ChainDefaults` provides them for all stages.
+
+Double quotes enclose a value that contains a space or a sign of the notation. A quote inside them is doubled. A space
+between stages counts as `+`, because a pasted link turns `+` into a space.
 """
 
 from __future__ import annotations
@@ -23,40 +25,40 @@ from core.registry import data_requirement, get_stage, settings_of
 from core.specs import WHOLE, Stage, TextWindows, parse_bits, parse_factor, parse_pattern
 
 DENSE = "dense"
-MOST_STAGES = 20  # of a chain; the checks of whether each may follow the others take their time
-GIVEN = ("layers", "text", "seed")  # written like parameters, and of every method
-PLAIN = r"[^+,@\"\s]"  # a sign that means nothing in the notation
+MOST_STAGES = 20  # per chain, as the checks of the stage order take time
+GIVEN = ("layers", "text", "seed")  # parameters that every stage has
+PLAIN = r"[^+,@\"\s]"  # a character without a meaning in the notation
 NUMBER = re.compile(r"\d+(\.\d*)?(e-?\d+)?|\.\d+(e-?\d+)?")
 
 
 @dataclass(frozen=True)
 class StageRequest:
-    """A stage as it is asked for, before what it leaves open is filled in and checked."""
+    """A requested stage before defaults are filled in and checked."""
 
     name: str
     ratio: float | None = None
     pattern: str | None = None
-    open: bool = False  # whether an amount is still to be filled in
-    settings: Mapping[str, Any] = field(default_factory=dict)  # parameters; values may be text
+    open: bool = False  # whether the amount is missing and a sweep fills it in
+    settings: Mapping[str, Any] = field(default_factory=dict)  # parameters; their values may be text
     layers: str | None = None
-    text: TextWindows | None = None  # None is that which is given beside the chain
+    text: TextWindows | None = None  # None: that of `ChainDefaults`
     seed: int | None = None
-    written: ChainSource | None = None  # where it stands, for messages
+    written: ChainSource | None = None  # its position in the chain, for messages
 
     def with_amount(self, ratio: float | None, pattern: str | None) -> StageRequest:
-        """Return the stage with its open amount filled in."""
+        """Return a copy of the stage with its open amount filled in."""
         return replace(self, ratio=ratio, pattern=pattern, open=False)
 
     @property
     def amount_place(self) -> int:
-        """Where in the written chain the amount of a stage stands that has one."""
+        """The position of the stage's amount in the chain text."""
         if self.written is None:
-            raise TypeError(f"{self.name} was not read of a written chain.")
+            raise TypeError(f"{self.name} has no position, as it was not parsed from a chain.")
         return self.written.places["@"]
 
     @contextmanager
     def error_context(self, what: str = "") -> Iterator[None]:
-        """Say in a `UserError` where in the written chain the stage stands, or its amount `@` or parameter `what`."""
+        """Add a chain position to a `UserError`: of the stage, its amount (`@`) or its parameter `what`."""
         try:
             yield
         except UserError as error:
@@ -65,10 +67,10 @@ class StageRequest:
 
 @dataclass(frozen=True)
 class ChainSource:
-    """Where the parts of a stage stand in the text of its chain."""
+    """The positions of a stage's parts in the text of its chain."""
 
     chain: str
-    places: Mapping[str, int]  # of the stage under "", its amount under "@" and its parameters, by name
+    places: Mapping[str, int]  # "" is the stage, "@" its amount, a name its parameter
 
     def fault(self, what: str, error: UserError) -> ChainError:
         return ChainError(self.chain, self.places.get(what, self.places[""]), str(error))
@@ -76,21 +78,22 @@ class ChainSource:
 
 @dataclass(frozen=True)
 class ChainDefaults:
-    """What is given beside a chain to all its stages that read it; None where none does, or they differ in it."""
+    """Data and seed for all stages of a chain; None if no stage uses them, or if stages differ in them."""
 
     calibration: TextWindows | None = None
     train: TextWindows | None = None
     seed: int | None = None
 
     def text(self, kind: Reads) -> TextWindows | None:
-        """Return the text for stages that read of this kind."""
+        """Return the data for stages that read this kind of text."""
         return {"calibration": self.calibration, "training": self.train, "nothing": None}[kind]
 
 
 def parse(chain: str) -> tuple[StageRequest, ...]:
-    """Return the stages of a written chain.
+    """Parse a chain into its stages.
 
-    Raises `ChainError` with the character at which something is wrong.
+    Raises:
+        ChainError: The chain is invalid; the error has the position of the fault.
     """
     found, reader = [], _Reader(chain)
     while True:
@@ -103,42 +106,40 @@ def parse(chain: str) -> tuple[StageRequest, ...]:
     for stage in found:
         if stage.name == DENSE and len(found) > 1:
             with stage.error_context():
-                raise UserError("Dense is the model as it is and stands alone; leave it out of a chain.")
+                raise UserError("Dense is the uncompressed model and cannot be part of a longer chain; leave it out.")
     open_ones = [stage for stage in found if stage.open]
     if len(open_ones) > 1:
         with open_ones[1].error_context("@"):
-            raise UserError("One amount of a chain can be left open, and an earlier one is already.")
+            raise UserError("A chain can leave only one amount open, and an earlier one is open; fill in one of them.")
     return tuple(found)
 
 
 class _Reader:
-    """Reads a chain from left to right."""
+    """A parser that reads a chain from left to right."""
 
     def __init__(self, chain: str):
         self.chain, self.place = chain, 0
 
     def take(self, pattern: str) -> str:
-        """Return what matches here, which may be nothing, and go behind it."""
+        """Return the text that matches here, possibly empty, and move past it."""
         found = re.compile(pattern).match(self.chain, self.place)
         self.place += len(found[0]) if found else 0
         return found[0] if found else ""
 
     def ended(self) -> bool:
-        """Go behind what separates two stages; return whether the chain has ended instead."""
+        """Move past the separator of two stages; return True if the chain ends instead."""
         self.take(r"\s+$")
         if self.place == len(self.chain):
             return True
         if not self.take(r"\s*\+\s*|\s+"):
-            raise self.fault(
-                f"Sign {self.chain[self.place]!r} cannot stand here, where a stage ends or a parameter follows."
-            )
+            raise self.fault(f"Unexpected {self.chain[self.place]!r}; expected + or ,name=value.")
         return False
 
     def value(self) -> str:
         if self.chain.startswith('"', self.place):
             start, quoted = self.place, self.take(r'"([^"]|"")*"')
             if not quoted:
-                raise ChainError(self.chain, start, "This double quote is never closed.")
+                raise ChainError(self.chain, start, "This double quote is never closed; add the closing one.")
             return quoted[1:-1].replace('""', '"')
         return self.take(f"{PLAIN}*")
 
@@ -151,7 +152,7 @@ def _stage(reader: _Reader) -> StageRequest:
     places = {"": reader.place}
     name = reader.take(rf"(?:(?![=]){PLAIN})+")
     if not name:
-        raise reader.fault("A stage is missing here, such as wanda@0.5.")
+        raise reader.fault("A stage is missing here; give one, such as wanda@0.5.")
     stage = StageRequest(name, written=ChainSource(reader.chain, places))
     with stage.error_context():
         known = get_stage(name)
@@ -165,7 +166,7 @@ def _stage(reader: _Reader) -> StageRequest:
         place = reader.place
         parameter = reader.take(rf"(?:(?![=]){PLAIN})+")
         if not parameter or not reader.take("="):
-            raise ChainError(reader.chain, place, "A parameter is written NAME=VALUE, such as damping=0.1.")
+            raise ChainError(reader.chain, place, "Expected a parameter NAME=VALUE, such as damping=0.1.")
         if parameter in places:
             raise ChainError(reader.chain, place, f"Parameter {parameter} is given twice.")
         places[parameter] = place
@@ -190,37 +191,33 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if method.factor_choices:
         factor_of(method, text)
         return {"pattern": text}
-    allowed = "a ratio such as 0.5" + (" or a pattern such as 2:4" if method.supports_nm else "")
+    allowed = "a ratio such as 0.5" + (" or N:M such as 2:4" if method.supports_nm else "")
     if ":" in text:
         if not method.supports_nm:
-            raise UserError(f"{method.label} has no N:M patterns; give a ratio, such as {method.name}@0.5.")
+            raise UserError(f"{method.label} does not support N:M sparsity; give a ratio, such as {method.name}@0.5.")
         parse_pattern(text)
         return {"pattern": text}
     if not NUMBER.fullmatch(text):
-        raise UserError(f"{echo(text)} is no amount of {method.name}, which takes {allowed}.")
+        raise UserError(f"{echo(text)} is not an amount of {method.name}; give {allowed}.")
     return {"ratio": float(text)}
 
 
 def bits_of(method: type[Method], text: str) -> float:
-    """Return the bits a weight of an amount; a `UserError` where a method does not round to so many."""
+    """Parse an amount in bits per weight; a `UserError` if the method does not support it."""
     found = parse_bits(text)
     mixed = method.mixed_precision and found is not None and method.bit_choices[0] < found < method.bit_choices[-1]
     if found is None or not (mixed or found in method.bit_choices):
         *most, last = (f"{bits}bit" for bits in method.bit_choices)
-        between = ", and means between, such as 3.5bit" if method.mixed_precision else ""
-        raise UserError(
-            f"{echo(text)} is no amount of {method.name}, which takes {', '.join(most)} or {last}{between}."
-        )
+        between = ", or a mean between them, such as 3.5bit" if method.mixed_precision else ""
+        raise UserError(f"{echo(text)} is not an amount of {method.name}; give {', '.join(most)} or {last}{between}.")
     return found
 
 
 def factor_of(method: type[Method], text: str) -> float:
-    """Return how many times smaller of an amount; a `UserError` where it says no such thing."""
+    """Parse an amount as the factor by which a method shrinks; a `UserError` if it is invalid."""
     found = parse_factor(text)
     if found is None or found <= 1:
-        raise UserError(
-            f"{echo(text)} is no amount of {method.name}, which takes a factor above 1, such as 2x or 1.5x."
-        )
+        raise UserError(f"{echo(text)} is not an amount of {method.name}; give a factor above 1, such as 2x or 1.5x.")
     return found
 
 
@@ -232,12 +229,12 @@ def _given(method: type[Method], name: str, value: str) -> Any:
     if name == "text":
         return TextWindows.parse(value)
     if not re.fullmatch(WHOLE, value):
-        raise UserError(f"Seed {echo(value)} is no whole number, such as 0, 1 or 2, of at most nine digits.")
+        raise UserError(f"Seed {echo(value)} is not a whole number of at most nine digits, such as 0, 1 or 2.")
     return int(value)
 
 
 def shared(stages: Sequence[Stage]) -> ChainDefaults:
-    """Return what is given beside the chain of these stages."""
+    """Return the data and the seed that all stages of a chain share."""
     read = [(data_requirement(stage), stage.calibration) for stage in stages]
 
     def one(kind: str) -> TextWindows | None:
@@ -249,33 +246,33 @@ def shared(stages: Sequence[Stage]) -> ChainDefaults:
 
 
 def default_flags(beside: ChainDefaults) -> list[str]:
-    """Return what is given beside a chain, as options of the command line."""
+    """Return the chain defaults as command-line options."""
     texts = {"--calibration": beside.calibration, "--train": beside.train, "--seed": beside.seed or None}
     return [word for option, value in texts.items() if value is not None for word in (option, str(value))]
 
 
 def format_chain(stages: Sequence[Stage]) -> str:
-    """Return the chain of stages, `parse` of which, completed with what is `shared`, gives the same stages."""
+    """Format stages as a chain; `parse` and the `shared` defaults restore the same stages."""
     return _joined(stages, None)
 
 
 def series_chain(stages: Sequence[Stage]) -> str:
-    """Return the chain with its last amount left open: the name of all variants that differ in that one."""
+    """Format a chain with its last amount open, which names all variants that differ only in this amount."""
     return _joined(stages, max((place for place, stage in enumerate(stages) if stage.removes), default=None))
 
 
 def _joined(stages: Sequence[Stage], left_open: int | None) -> str:
-    """Return the chain of stages, with the amount at one place left open; dense is not named beside others."""
-    beside = shared(stages)
+    """Format stages as a chain, with the amount at one place open; dense appears only alone."""
+    defaults = shared(stages)
     return "+".join(
-        _written(stage, "@" if place == left_open else _amount_of(stage), beside)
+        _written(stage, "@" if place == left_open else _amount_of(stage), defaults)
         for place, stage in enumerate(stages)
         if stage.method != DENSE or len(stages) == 1
     )
 
 
 def file_name(stages: Sequence[Stage]) -> str:
-    """Return the chain as part of the name of a file or folder: patterns as `2of4`, and no sign that systems refuse."""
+    """Format a chain for a file or folder name: N:M as `2of4`, without characters that file systems reject."""
     return re.sub(r"[^\w@+,.=-]", "-", re.sub(rf"@{WHOLE}:{WHOLE}", r"@\1of\2", format_chain(stages)))[:100]
 
 
@@ -285,30 +282,30 @@ def _amount_of(stage: Stage) -> str:
     return f"@{stage.pattern}" if stage.pattern else f"@{_number(stage.required_ratio)}"
 
 
-def _written(stage: Stage, amount: str, beside: ChainDefaults) -> str:
+def _written(stage: Stage, amount: str, defaults: ChainDefaults) -> str:
     parts = {name: plain(value) for name, value in sorted(settings_of(stage).items())}
     if stage.layers is not None:
         parts["layers"] = stage.layers
-    if stage.calibration and beside.text(data_requirement(stage)) is None:
+    if stage.calibration and defaults.text(data_requirement(stage)) is None:
         parts["text"] = str(stage.calibration)
-    if stage.seed is not None and beside.seed is None:
+    if stage.seed is not None and defaults.seed is None:
         parts["seed"] = str(stage.seed)
     return "".join([stage.method, amount, *(f",{name}={quoted(value)}" for name, value in parts.items())])
 
 
 def plain(value: Any) -> str:
-    """Return a parameter's value as a chain has it, before quoting."""
+    """Format a parameter's value for a chain, before quoting."""
     if isinstance(value, bool):
         return str(value).lower()
     return _number(value) if isinstance(value, float) else str(value)
 
 
 def _number(value: float) -> str:
-    """Return a number with as few digits as give it again."""
+    """Format a number with the fewest digits that restore it."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
 def quoted(value: str) -> str:
-    """Return a value as a chain has it: in double quotes where it holds a sign that means something else."""
+    """Quote a value for a chain if it contains a character with a meaning in the notation."""
     return value if re.fullmatch(f"{PLAIN}+", value) else '"' + value.replace('"', '""') + '"'

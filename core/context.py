@@ -1,4 +1,4 @@
-"""What the stages of a run share, what one of them is given, and what it comes to."""
+"""The context that the stages of a run share, and the input and result of one stage."""
 
 from __future__ import annotations
 
@@ -20,47 +20,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """The same for every stage of a run; what does not train needs neither the dense model nor a tokenizer."""
+    """Context of all stages of a run; only stages that train need the dense model and a tokenizer."""
 
     device: torch.device
     progress: Progress = silent
-    dense: ModelSource | None = None  # the model as it was before the first stage
+    dense: ModelSource | None = None  # the uncompressed model
     tokenizer: Any = None
 
 
 @dataclass(frozen=True)
 class StageInput:
-    """A stage, and what it works with."""
+    """A stage with its data and the state of the model."""
 
     stage: Stage
-    tokens: Tensor | None = None  # (N, L) that it is calibrated on, if it is
-    input_key: str | None = None  # key of the variant that the model is; what is observed of it is kept under that
-    checkpoint: Path | None = None  # where an interrupted training goes on from
-    dense_sizes: Mapping[str, int] | None = (
-        None  # weights of each block linear of the dense model; None: the model is that
-    )
-    fraction_to_remove: float | None = (
-        None  # share of what is there that must go for the stage's ratio to be gone; None: the ratio
-    )
+    tokens: Tensor | None = None  # calibration data, (N, L), if the stage reads it
+    input_key: str | None = None  # key of the variant before the stage, under which its statistics are cached
+    checkpoint: Path | None = None  # from which an interrupted training run resumes
+    dense_sizes: Mapping[str, int] | None = None  # weights per block linear of the dense model; None: input is dense
+    fraction_to_remove: float | None = None  # share of the present weights to remove; None: the stage's ratio
 
     @property
     def share(self) -> float:
-        """The share of what is there that must go, of a stage that removes something."""
+        """Share of the present weights that a removing stage must remove to meet its ratio."""
         return self.stage.required_ratio if self.fraction_to_remove is None else self.fraction_to_remove
 
     @property
     def windows(self) -> Tensor:
-        """The tokens (N, L) of a stage that is calibrated."""
+        """Calibration data of the stage, (N, L)."""
         if self.tokens is None:
-            raise TypeError(f"{self.stage.method} reads calibration text and was given none.")
+            raise TypeError(f"{self.stage.method} needs calibration data, but got none.")
         return self.tokens
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage did to a model in place."""
+    """The result of a stage, which changes the model in place."""
 
-    reports: list[LayerReport]  # one a linear; none where the stage removes nothing
+    reports: list[LayerReport]  # one per linear; none if the stage removes nothing
     training: Training | None = None
-    reused_seconds: float = 0.0  # seconds that an interrupted run had spent on what was taken from it
-    note: str | None = None  # what a reader must know of the stage as a whole
+    reused_seconds: float = 0.0  # compute time of the results reused from an interrupted run
+    note: str | None = None  # a remark on the whole stage, for readers

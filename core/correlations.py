@@ -1,4 +1,4 @@
-"""The autocorrelation of losses in the texts that long measurements ship of, and the standard errors that follow."""
+"""Autocorrelation of window losses from the bundled long measurements, and standard errors computed with it."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from core import paths
 from core.longrun import StandardError, consecutive
 from core.specs import Frozen
 
-Of = Literal["losses", "differences"]  # of one variant, or of two on the same windows
+Of = Literal["losses", "differences"]  # losses of one variant, or differences of two on the same windows
 ErrorOf = Callable[[np.ndarray], StandardError]
 
 
 class Record(Frozen):
-    """What the losses of several variants on the windows of one text show."""
+    """Autocorrelation of the losses of several variants on the windows of one text."""
 
     text: str  # a corpus id
     window: int  # tokens
     of: Of
     variants: int
-    windows: int  # of each variant
-    whole: int  # windows in the whole text
-    correlation: tuple[float, ...]  # at lags 0, 1, ... up to its cut-off
+    windows: int  # per variant
+    whole: int  # windows of the whole text
+    correlation: tuple[float, ...]  # at lags 0, 1, ... up to the cut-off
 
 
 RECORDS = TypeAdapter(tuple[Record, ...])
 
 
 def record(text: str, window: int, of: Of) -> Record | None:
-    """Return the record of a text in windows of so many tokens; None where none ships."""
+    """Return the bundled record of a text in windows of `window` tokens, or None."""
     return _records(paths.CORRELATIONS).get((text, window, of))
 
 
 def correlation_of(text: str, protocol: Mapping[str, Any], of: Of) -> tuple[float, ...] | None:
-    """Return the autocorrelation of the windows that the protocol of a perplexity reads; None where none is known.
+    """Return the autocorrelation of the windows of a perplexity protocol, or None if it is unknown.
 
-    Windows that are spread over a text are several of its windows apart.
+    Windows spread over a text are several windows apart, so the result skips the lags between them.
     """
     found = record(text, protocol["window"], of)
     if found is None:
@@ -52,7 +52,7 @@ def correlation_of(text: str, protocol: Mapping[str, Any], of: Of) -> tuple[floa
 
 
 def error_of(text: str, protocol: Mapping[str, Any], of: Of) -> ErrorOf:
-    """Return what gives the standard error of the mean of a text's windows under the protocol of a perplexity."""
+    """Return the function that computes the standard error of a mean of window values under a perplexity protocol."""
     return partial(consecutive, correlation=correlation_of(text, protocol, of))
 
 

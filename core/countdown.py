@@ -1,6 +1,6 @@
-"""How long the present stage of a run still takes: a number that only falls, the same for dashboard and command line.
+"""The remaining time of a run's current stage, which only falls; dashboard and command line show the same number.
 
-At first it is what was estimated for the stage. Once the stage has told enough of its progress its own pace counts.
+It starts at the estimate for the stage. Once the stage has reported enough progress, its own pace counts.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Mapping
 
 from core.formatting import format_duration
 
-ENOUGH = 0.05  # share of a stage after which its pace is known
-SLACK = 1.25, 3.0  # by which factor and seconds a stage may slow down before its last number is given up
+ENOUGH = 0.05  # share of a stage after which its pace counts
+SLACK = 1.25, 3.0  # factor and seconds that the time may exceed its lowest value before it counts as overdue
 
 
 class Countdown:
-    """Follows the stages of one run. Times are seconds of any one clock."""
+    """Remaining time of the stages of one run. All times are seconds of the same clock."""
 
     def __init__(self, expected: Mapping[str, float] | None = None):
-        self.expected = dict(expected or {})  # seconds by stage, as `core.request.estimate` gives them
-        self._stage: tuple[str, int, float | None] | None = None  # with its total, and when it started
+        self.expected = dict(expected or {})  # seconds per stage, from `core.request.estimate`
+        self._stage: tuple[str, int, float | None] | None = None  # name, total and start
         self._done = self._total = 0
-        self._began = (0.0, 0)  # when, and what was done by then
+        self._began = (0.0, 0)  # start of the pace: time, and units done by then
         self._ends: float | None = None
-        self._least = math.inf  # the lowest number told in this stage
+        self._least = math.inf  # lowest remaining time shown in this stage
 
     def update(self, stage: str, done: int, total: int, now: float, started: float | None = None) -> None:
-        """Take in how far the run is; `started` is when its stage began, if that was before this first look at it."""
-        # Of two texts with as many windows each is a stage.
+        """Record the run's progress at `now`; `started` is the start of its stage, if known."""
+        # Two texts with equally many windows are two stages.
         if (stage, total, started) != self._stage or done < self._done:
-            if self._stage:  # what it took, the next one like it may take, such as that of the dense baseline
+            if self._stage:  # the next stage of this name, such as the dense baseline's, may take as long
                 last = self._stage[0]
                 self.expected[last] = max(self.expected.get(last, 0.0), now - self._began[0])
             self._stage, self._done, self._total, self._least = (stage, total, started), 0, total, math.inf
@@ -42,7 +42,7 @@ class Countdown:
         self._done = done
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the seconds that are left, 0 once it takes longer than expected; None if nothing is known or left."""
+        """Return the remaining seconds: 0 if the stage takes longer than expected, None if unknown or done."""
         if self._ends is None or 0 < self._total <= self._done:
             return None
         left, (factor, seconds) = self._ends - now, SLACK
@@ -54,21 +54,24 @@ class Countdown:
         return self._least
 
     def format(self, now: float) -> str:
-        """Return `about 12 s left`, or `longer than expected`; empty where nothing is known, or all is done."""
+        """Format the remaining time as `left_words`; empty if unknown or done."""
         return left_words(self.seconds_left(now))
 
 
 def left_words(seconds: float | None) -> str:
-    """Write the seconds that are left; `longer than expected` where there are none, empty where they are not known."""
+    """Format remaining seconds: `about 12 s left`, `longer than expected` for 0, empty for None."""
     if seconds is None:
         return ""
     return f"{format_duration(seconds)} left" if seconds > 0 else "longer than expected"
 
 
 def queue_left(expected: float, elapsed: float, stage: float | None, waiting: float) -> float:
-    """Return the seconds that a queue still takes, which fall as time goes by; 0 is longer than expected.
+    """Compute the remaining seconds of a queue, which fall over time; 0 means longer than expected.
 
-    `expected` seconds were estimated for the job that runs, which began `elapsed` seconds ago and whose present stage
-    takes `stage` more, if that is known; `waiting` for those that wait.
+    Args:
+        expected: Estimated seconds of the running job.
+        elapsed: Seconds since the running job started.
+        stage: Remaining seconds of its current stage, if known.
+        waiting: Estimated seconds of the queued jobs.
     """
     return max(0.0, expected - elapsed, stage or 0.0) + waiting

@@ -1,23 +1,23 @@
-"""What can go wrong, said in one sentence that a user can act on."""
+"""Errors for users, whose messages give the fault and its fix, and helpers to write them."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 MOST_ECHOED = 80  # characters of user input in a sentence
-MEMORY_RAN_OUT = "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."
+MEMORY_RAN_OUT = "Memory ran out; choose a smaller model, or fewer or shorter sequences."
 
 
 class UserError(Exception):
-    """Bad input or a missing resource. The message is one sentence: what is wrong and what is allowed."""
+    """Bad input or a missing resource. The message gives the fault, the value, and the allowed values or the fix."""
 
 
 class ChainError(UserError):
     """A fault at one place of a chain.
 
     Attributes:
-        position: Index of the character at which it is, from 0.
-        message: What is wrong there, without the chain.
+        position: Index of the faulty character, from 0.
+        message: Fault at this position, without the chain.
     """
 
     def __init__(self, chain: str, position: int, message: str):
@@ -26,11 +26,11 @@ class ChainError(UserError):
 
 
 class StorageError(UserError):
-    """A result could not be written: whatever is computed next would be lost, too."""
+    """A failure to write a result, after which later results would be lost, too."""
 
 
 class CancelledError(Exception):
-    """The user asked a running job to stop. `kept` is the result that it had come to, if it is worth keeping."""
+    """A running job was cancelled. `kept` is its partial result if that is worth storing, else None."""
 
     def __init__(self, kept: Any = None):
         super().__init__("cancelled")
@@ -38,7 +38,7 @@ class CancelledError(Exception):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that there was too little memory, of the machine or of a GPU."""
+    """Return whether an error means that the memory of the machine or a GPU ran out."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -47,18 +47,18 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def short(text: str) -> str:
-    """Return text for a sentence, with an ellipsis in place of its middle where it is long."""
+    """Shorten text for a message: an ellipsis replaces the middle of a long one."""
     half = (MOST_ECHOED - 3) // 2
     return text if len(text) <= MOST_ECHOED else f"{text[:half]}...{text[-half:]}"
 
 
 def echo(value: Any) -> str:
-    """Return user input for a sentence: in quotes, and short."""
+    """Quote and shorten user input for a message."""
     return short(repr(value))
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
-    """Return the error for a name that is not in a catalogue, with the nearest match if there is one."""
+    """Return the error for an unknown name, with the nearest known name or all known names."""
     allowed = list(allowed)
     near = get_close_matches(name, allowed, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}."

@@ -1,6 +1,6 @@
-"""The fields of a result that readers rely on, whoever wrote the row, and the sentence for one that is none.
+"""Checks of the result fields that readers rely on, whoever wrote the row, and the messages for invalid ones.
 
-A value is only checked, never changed: what is read is written again byte for byte.
+The checks never change a value, so a row that is read is written back byte for byte.
 """
 
 import textwrap
@@ -15,21 +15,21 @@ from pydantic_core import PydanticCustomError
 from core.errors import UserError
 from core.specs import IMPORTED, Fewshot, Stage, TextWindows, parse_bits, parse_factor, parse_pattern
 
-MOST = 2**63  # what tables and databases count with
-LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # numbers of a protocol
-PLAIN = (str, int, float, type(None))  # what the values of a protocol are
-BATCHED = ("prefill", "decode", "memory")  # metrics that are of a batch
+MOST = 2**63  # limit of integers in tables and databases
+LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # smallest numbers of a protocol
+PLAIN = (str, int, float, type(None))  # types of a protocol's values
+BATCHED = ("prefill", "decode", "memory")  # metrics of a batch
 
 Count = Annotated[int, Field(ge=0, lt=MOST)]
 PositiveCount = Annotated[int, Field(ge=1, lt=MOST)]
 
 
 def fault(error: ValidationError) -> str:
-    """Return what is wrong first, such as `footprint.block_weights: input should be a valid integer`, on one line."""
+    """Return the first fault on one line, such as `footprint.block_weights: input should be a valid integer`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
-    told = f"{where}: {first['msg']}" if where else first["msg"]
-    printable = "".join(sign if sign.isprintable() else " " for sign in told)
+    message = f"{where}: {first['msg']}" if where else first["msg"]
+    printable = "".join(sign if sign.isprintable() else " " for sign in message)
     return textwrap.shorten(printable.rstrip("."), 200, placeholder=" ...")
 
 
@@ -59,11 +59,11 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
             except UserError as error:
                 raise _refuse(str(error).rstrip(".")) from None
         if stage.seed is not None and not _whole(stage.seed, 0):
-            raise _refuse("a seed is no whole number from 0 on")
+            raise _refuse("a seed is not a whole number >= 0")
         if stage.is_external and not isinstance(stage.parameters.get("label"), str):
-            raise _refuse("what was made elsewhere has no label")
+            raise _refuse("an external variant has no label")
     if stages[1:] and any(stage.method == IMPORTED for stage in stages):
-        raise _refuse("what was imported is one stage")
+        raise _refuse("an imported variant has more than one stage")
     return stages
 
 
@@ -83,7 +83,7 @@ def _refuse(sentence: str) -> PydanticCustomError:
 
 
 def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
-    """Raise where a number's protocol does not say what charts and tables tell numbers apart by."""
+    """Raise if a protocol lacks a value by which charts and tables distinguish numbers."""
     for name, value in protocol.items():
         if not isinstance(value, PLAIN):
             raise _refuse(f"protocol.{name} is neither text nor a number")
@@ -95,38 +95,38 @@ def _check_plain(metric: str, *items: Any) -> None:
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     for name, value in protocol.items():
         if name in ("dtype", "source") and not isinstance(value, str | None):
-            raise _refuse(f"protocol.{name} is no text")
+            raise _refuse(f"protocol.{name} is not text")
         if name == "fewshot" and isinstance(value, str):
             try:
                 Fewshot.parse(value)
             except UserError as error:
                 raise _refuse(str(error).rstrip(".")) from None
         elif name in LEAST and value is not None and not _whole(value, LEAST[name]):
-            raise _refuse(f"protocol.{name} is no whole number from {LEAST[name]} on")
+            raise _refuse(f"protocol.{name} is not a whole number >= {LEAST[name]}")
     if "spread" in protocol and not (protocol["spread"] is True and protocol.get("windows")):
-        raise _refuse("protocol.spread is not true, or without a number of windows")
+        raise _refuse("protocol.spread is not true, or protocol.windows is missing")
     if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:
-        raise _refuse("protocol.window is missing, which the perplexity of a text depends on")
+        raise _refuse("protocol.window is missing, on which the perplexity of a text depends")
     if metric in BATCHED and protocol.get("batch") is None:
-        raise _refuse(f"protocol.batch is missing, which {metric} depends on")
+        raise _refuse(f"protocol.batch is missing, on which {metric} depends")
 
 
 def check_origins(elsewhere: bool, counted: bool, origins: Sequence[str]) -> None:
-    """Raise where numbers of elsewhere stand with a variant that was made here, or the other way round."""
+    """Raise unless an external variant has external numbers and no footprint, and a local one the opposite."""
     if elsewhere is counted:
-        raise _refuse("a variant of elsewhere has a footprint" if counted else "footprint is missing")
+        raise _refuse("an external variant has a footprint" if counted else "footprint is missing")
     if not all((one != "measured") is elsewhere for one in origins):
-        raise _refuse("a number's origin is not that of its variant")
+        raise _refuse("the origin of a number differs from that of its variant")
 
 
 def _check_details(details: dict[str, Any]) -> dict[str, Any]:
     for name in ("device", "created"):
         if not isinstance(details.get(name, ""), str):
-            raise _refuse(f"{name} is no text")
+            raise _refuse(f"{name} is not text")
     for name in ("seconds", "tokens"):
         value = details.get(name)
         if value is not None and not (_number(value) and 0 <= value < MOST):
-            raise _refuse(f"{name} is no number from 0 on")
+            raise _refuse(f"{name} is not a number >= 0")
     if "training" in details:
         _check_training(details["training"])
     return details
@@ -134,14 +134,14 @@ def _check_details(details: dict[str, Any]) -> dict[str, Any]:
 
 def _check_training(training: Any) -> None:
     if not isinstance(training, dict) or not isinstance(training.get("ended"), str):
-        raise _refuse("training does not say how it ended")
+        raise _refuse("training.ended is missing or is not text")
     for name in ("steps", "tokens", "best_step"):
         if not _whole(training.get(name), 0):
-            raise _refuse(f"training.{name} is no whole number from 0 on")
+            raise _refuse(f"training.{name} is not a whole number >= 0")
     for name in ("losses", "held_out"):
         pairs = training.get(name)
         if not isinstance(pairs, list | tuple) or not all(map(_pair, pairs)):
-            raise _refuse(f"training.{name} is no list of steps and losses")
+            raise _refuse(f"training.{name} is not a list of [step, loss] pairs")
 
 
 def _pair(pair: Any) -> bool:

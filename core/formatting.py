@@ -1,4 +1,4 @@
-"""Amounts, numbers, times and variants in words, the same on the command line and in the dashboard."""
+"""Texts of amounts, numbers, durations and variants, for the command line and the dashboard."""
 
 import math
 from collections.abc import Sequence
@@ -9,24 +9,24 @@ from core.errors import UserError
 from core.registry import data_requirement, get_stage, settings_of
 from core.specs import EXTERNAL, Stage, VariantSpec, parse_bits
 
-# Two stages in a row, the first as it is by default, that a paper knows under one name: that of the second.
+# Pairs of stages that a paper treats as one method, named after the second; the first has default parameters.
 PAPERS = {("magnitude", "adaprune")}
 
 
 class LabelPart(NamedTuple):
-    """One stage of a chain, or two that people know under one name."""
+    """One stage of a chain, or a pair of stages with one name."""
 
-    name: str  # of the stage whose label and look it has; `imported:LABEL`, say, of what was made elsewhere
+    name: str  # of the stage that gives label and style, or of an external variant `imported:LABEL`
     stages: tuple[Stage, ...]
 
     @property
     def removing(self) -> Stage | None:
-        """The stage of it that removes anything."""
+        """The first of its stages that removes weights, or None."""
         return next((stage for stage in self.stages if stage.removes), None)
 
 
 def format_amount(ratio: float | None, pattern: str | None) -> str:
-    """Write how much was removed: `50 %`, `2:4`, `4 bit`, `2x`, or `nothing removed`. What a table lacks may be NaN."""
+    """Format an amount: `50 %`, `2:4`, `4 bit`, `2x` or `nothing removed`. Tables pass NaN for None."""
     if isinstance(pattern, str):
         bits = parse_bits(pattern)
         return pattern if bits is None else f"{bits} bit"
@@ -34,7 +34,7 @@ def format_amount(ratio: float | None, pattern: str | None) -> str:
 
 
 def format_number(value: float) -> str:
-    """Write a number with three digits: 20.1, 134, 1.2e5."""
+    """Format a number with two or three digits: `20.1`, `134`, `1.2e5`."""
     if not math.isfinite(value):
         return "∞" if value > 0 else str(value)
     if value >= 1e4:
@@ -44,23 +44,23 @@ def format_number(value: float) -> str:
 
 
 def format_fewshot(told: str | float) -> str:
-    """Write how many demonstrations a protocol names, and how they are chosen: `4-shot (selector=nearest)`."""
+    """Format a protocol's few-shot examples: `4-shot (selector=nearest)`."""
     k, _, how = str(told).partition(",")
     return f"{k}-shot" + (f" ({how})" if how else "")
 
 
 def format_duration(seconds: float) -> str:
-    """Write a rough time: `about 20 s`, `about 6 min`, `about 2.5 h`."""
+    """Format a rough duration: `about 20 s`, `about 6 min`, `about 2.5 h`."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def label(name: str) -> str:
-    """Return what people call a part of a chain; a stage of another version goes by its name."""
-    told, _, said = name.partition(":")
-    if told in EXTERNAL:
-        return said
+    """Return the display label of a chain's part; the name itself if this version lacks the stage."""
+    origin, _, external = name.partition(":")
+    if origin in EXTERNAL:
+        return external
     try:
         return get_stage(name).label
     except UserError:
@@ -68,57 +68,58 @@ def label(name: str) -> str:
 
 
 def label_parts(stages: Sequence[Stage]) -> list[LabelPart]:
-    """Return what a chain is said to be made of; where nothing removes anything, that begins with the dense model."""
-    left = [stage for stage in stages if stage.method != DENSE]
+    """Split a chain into the parts of its name; a chain that removes nothing starts with the dense model."""
+    remaining = [stage for stage in stages if stage.method != DENSE]
     if any(stage.is_external for stage in stages):
         return [LabelPart(f"{stage.method}:{stage.parameters['label']}", (stage,)) for stage in stages]
-    found = [] if any(stage.removes for stage in left) else [LabelPart(DENSE, ())]
-    while left:
-        first, *after = left
+    found = [] if any(stage.removes for stage in remaining) else [LabelPart(DENSE, ())]
+    while remaining:
+        first, *after = remaining
         plain = not non_default_parameters(first) and first.layers is None
         pair = bool(after) and plain and (first.method, after[0].method) in PAPERS
-        taken = tuple(left[: 1 + pair])
-        found.append(LabelPart(taken[-1].method, taken))
-        left = left[len(taken) :]
+        part = tuple(remaining[: 1 + pair])
+        found.append(LabelPart(part[-1].method, part))
+        remaining = remaining[len(part) :]
     return found
 
 
 def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool = False) -> str:
-    """Name all variants that differ in the last amount only: `Wanda`, `AdaPrune 20 % + AdaPrune`, `SlimLLM + LoRA`.
+    """Name a series, whose variants differ only in the last amount: `Wanda`, `AdaPrune 20 % + AdaPrune`.
 
-    What differs from the defaults stands in brackets; with `trainings` also that of stages that remove nothing.
+    Brackets contain the settings that differ from the defaults. Stages that remove nothing show theirs only with
+    `trainings`.
     """
-    found, beside = label_parts(stages), shared(stages)
+    found, defaults = label_parts(stages), shared(stages)
     last = max((place for place, part in enumerate(found) if part.removing), default=None)
     names = []
     for place, part in enumerate(found):
         name, removing = label(part.name), part.removing
         if removing and place != last:
             name += f" {format_amount(removing.ratio, removing.pattern)}"
-        told = _told(part, beside, trainings)
-        names.append(_with(name, told if place or dtype == "float32" else [*told, dtype]))
+        settings = _settings(part, defaults, trainings)
+        names.append(_with(name, settings if place or dtype == "float32" else [*settings, dtype]))
     return " + ".join(names) + _source(stages)
 
 
 def variant_name(variant: VariantSpec, model: str) -> str:
-    """Name a variant of what a model is called: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
+    """Name a variant and its model: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
     seed = shared(variant.stages).seed
     return ", ".join([chain_name(variant.stages), model, *([f"seed {seed}"] if seed else [])])
 
 
 def chain_name(stages: Sequence[Stage]) -> str:
-    """Name what a chain does: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
-    beside, said = shared(stages), []
+    """Name a chain: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
+    defaults, phrases = shared(stages), []
     for place, part in enumerate(label_parts(stages)):
-        name = _with(label(part.name), _told(part, beside, trainings=True))
-        said.append(f"then {name}" if place else name + _source(stages))
+        name = _with(label(part.name), _settings(part, defaults, trainings=True))
+        phrases.append(f"then {name}" if place else name + _source(stages))
         if removing := part.removing:
-            said.append(format_amount(removing.ratio, removing.pattern))
-    return ", ".join(said)
+            phrases.append(format_amount(removing.ratio, removing.pattern))
+    return ", ".join(phrases)
 
 
 def non_default_parameters(stage: Stage) -> list[str]:
-    """Return the parameters that are not at their default, as words; a label is said already."""
+    """Format the parameters that differ from their defaults; none of an external stage, whose name is its label."""
     if stage.is_external:
         return []
     try:
@@ -134,23 +135,23 @@ def non_default_parameters(stage: Stage) -> list[str]:
 
 
 def _source(stages: Sequence[Stage]) -> str:
-    """Return who tells of a chain that was made elsewhere, in brackets."""
+    """Return the origin of an external chain in brackets; empty for others."""
     return f" ({stages[0].method})" if stages[0].is_external else ""
 
 
-def _told(part: LabelPart, beside: ChainDefaults, trainings: bool) -> list[str]:
-    """Return what is said of a part in brackets: parameters, layers, text and seed if not beside the chain."""
+def _settings(part: LabelPart, defaults: ChainDefaults, trainings: bool) -> list[str]:
+    """Format the settings of a part: parameters, layers, and the text and seed that are not chain defaults."""
     found = []
     for stage in part.stages:
         found += non_default_parameters(stage) if trainings or stage.removes else []
         if stage.layers:
             found.append(f"layers {stage.layers}")
-        if stage.calibration and beside.text(data_requirement(stage)) is None:
+        if stage.calibration and defaults.text(data_requirement(stage)) is None:
             found.append(str(stage.calibration))
-        if stage.seed is not None and beside.seed is None:
+        if stage.seed is not None and defaults.seed is None:
             found.append(f"seed {stage.seed}")
     return found
 
 
-def _with(name: str, told: Sequence[str]) -> str:
-    return f"{name} ({', '.join(told)})" if told else name
+def _with(name: str, settings: Sequence[str]) -> str:
+    return f"{name} ({', '.join(settings)})" if settings else name

@@ -1,7 +1,8 @@
-"""The standard error of a mean of values in a row, such as the losses of consecutive windows of a text.
+"""The standard error of a mean of consecutive values, such as the losses of consecutive windows of a text.
 
-Neighbouring windows are often of one article, so their values correlate and the mean varies more than that of as many
-independent ones: its variance is s^2 / n times f = 1 + 2 sum (1 - k / n) rho_k, rho_k the autocorrelation at lag k.
+Neighbouring windows often belong to one article, so their values correlate. The mean then varies more than that of
+independent values: its variance is s^2 / n times f = 1 + 2 sum (1 - k / n) rho_k, with the autocorrelation rho_k at
+lag k.
 """
 
 from __future__ import annotations
@@ -13,33 +14,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROUNDS = 200  # of the fixed point in `autocorrelation`, which needs about 20
+ROUNDS = 200  # of the fixed-point iteration in `autocorrelation`, which needs about 20
 
 
 class StandardError(NamedTuple):
-    """Of a mean; `value` is None where nothing shows the spread."""
+    """The standard error of a mean; `value` is None if it cannot be estimated."""
 
     value: float | None
-    freedom: float  # the degrees of freedom of its Student's t
+    freedom: float  # degrees of freedom of its Student's t
 
 
 def independent(values: np.ndarray) -> StandardError:
-    """Return the standard error of the mean of independent values (n,)."""
+    """Compute the standard error of the mean of independent values, (n,)."""
     n = len(values)
     with np.errstate(all="ignore"):  # a diverged model's losses are infinite or NaN
         return StandardError(_finite(float(values.std(ddof=1)) / math.sqrt(n)) if n > 1 else None, n - 1)
 
 
 def consecutive(values: np.ndarray, correlation: Sequence[float] | None = None) -> StandardError:
-    """Return the standard error of the mean of values in a row (n,), which may correlate.
+    """Compute the standard error of the mean of consecutive values, which may correlate.
 
-    `correlation` is the autocorrelation at lags 0, 1, ... where a longer record shows it, 0 beyond its end. Then s^2 is
-    scaled by f and by (n - 1) / (n - f), as the sample's own mean hides a part of the variance; f is at least 1. The
-    degrees of freedom are those of the chi-square with the mean and variance of s^2 (Satterthwaite, 1946).
+    With `correlation`, s^2 is scaled by f >= 1 and by (n - 1) / (n - f), because the sample's own mean hides a part of
+    the variance. The degrees of freedom are those of the chi-square with the mean and variance of s^2 (Satterthwaite,
+    1946).
 
-    Without a record a few values cannot show their autocorrelation. Then the variance is the mean square of the first
-    B cosine coefficients of the series, which are nearly independent and all of the long-run variance, and t has B
-    degrees of freedom (Lazarus, Lewis, Stock and Watson, 2018): wide intervals, but not too narrow ones.
+    Without it, a few values cannot show their autocorrelation. The variance is then the mean square of the first B
+    cosine coefficients of the series. These are nearly independent, and each has the long-run variance. t has B degrees
+    of freedom (Lazarus, Lewis, Stock and Watson, 2018), so the intervals are wide rather than too narrow.
+
+    Args:
+        values: Values in their order, (n,).
+        correlation: Autocorrelation at lags 0, 1, ... from a longer record; 0 beyond its end.
+
+    Returns:
+        The standard error and its degrees of freedom.
     """
     n = len(values)
     if n < 2 or not np.isfinite(values).all():
@@ -54,16 +62,22 @@ def consecutive(values: np.ndarray, correlation: Sequence[float] | None = None) 
 
 
 def inflation(n: int, correlation: Sequence[float]) -> float:
-    """Return how many times larger the variance of a mean of n values in a row is than s^2 / n."""
+    """Compute the variance of a mean of n consecutive values as a multiple of s^2 / n."""
     return _scale(n, tuple(correlation[:n]))[0] if n > 1 else 1.0
 
 
 def autocorrelation(series: np.ndarray) -> np.ndarray:
-    """Return the autocorrelation that several series (m, n) share, at lags 0, 1, ... up to where it is cut off.
+    """Estimate the autocorrelation that several series share.
 
-    It is the mean of theirs, each divided by its own variance. Taking off a sample's own mean biases it by
-    rho_hat = (rho - f / n) / (1 - f / n), which is solved for rho. The cut-off is that of Geyer's initial monotone
-    sequence (1992): sums of two neighbouring lags are kept while they are positive, and never rise.
+    It is the mean of the autocovariances, each divided by its own variance. Subtracting a sample's own mean biases it:
+    rho_hat = (rho - f / n) / (1 - f / n), which is solved for rho. The cut-off is Geyer's initial monotone sequence
+    (1992), which keeps the sums of two neighbouring lags while they are positive and lets them never rise.
+
+    Args:
+        series: Values of m series, (m, n).
+
+    Returns:
+        Autocorrelation at lags 0, 1, ... up to the cut-off.
     """
     n = series.shape[1]
     centred = series - series.mean(1, keepdims=True)
@@ -92,7 +106,7 @@ def _factor(n: int, correlation: np.ndarray) -> float:
 
 @lru_cache(maxsize=256)
 def _scale(n: int, correlation: tuple[float, ...]) -> tuple[float, float]:
-    """Return f (n - 1) / (n - f) and the degrees of freedom of s^2."""
+    """Compute f (n - 1) / (n - f) and the degrees of freedom of s^2."""
     row = np.zeros(n)
     row[: len(correlation)] = correlation
     between = row[np.abs(np.subtract.outer(np.arange(n), np.arange(n)))]  # (n, n)
@@ -104,8 +118,8 @@ def _scale(n: int, correlation: tuple[float, ...]) -> tuple[float, float]:
 
 @lru_cache(maxsize=64)
 def _cosines(n: int) -> np.ndarray:
-    """Return the orthonormal cosines (B, n) of frequencies 1 to B."""
-    count = max(1, round(0.41 * n ** (2 / 3)))  # the rule of Lazarus and others for tests at 5 %
+    """Return the orthonormal cosines of the frequencies 1 to B, (B, n)."""
+    count = max(1, round(0.41 * n ** (2 / 3)))  # the rule of Lazarus et al. for tests at 5 %
     frequencies, places = np.arange(1, count + 1)[:, None], np.arange(n) + 0.5
     return math.sqrt(2 / n) * np.cos(math.pi * frequencies * places / n)
 

@@ -1,4 +1,4 @@
-"""How the process gets its memory from the system, and how much it had at most."""
+"""Memory of the process: its allocator's settings and its peak."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
-LARGEST = 32 * 2**20  # bytes: glibc takes no larger threshold
+LARGEST = 32 * 2**20  # bytes: glibc's largest threshold
 
 
 def reuse_freed_memory() -> None:
-    """Have freed activations reused instead of handed back to the system, which must clear each page anew.
+    """Make glibc reuse freed activations instead of returning them to the system, which clears each new page.
 
-    Forwards of long windows on a CPU get about a tenth faster. Only glibc has the setting; elsewhere nothing happens.
+    Forward passes of long sequences on a CPU become about 10 % faster. Without glibc the function does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -27,16 +27,16 @@ def reuse_freed_memory() -> None:
 
 
 def machine_bytes() -> int:
-    """Return how much memory this machine has, in bytes."""
+    """Return the memory of this machine in bytes."""
     import psutil
 
     return psutil.virtual_memory().total
 
 
 def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:
-    """Return the most bytes that `work` holds beyond what was held before; None where that cannot be told.
+    """Measure by how many bytes `work` raises the peak memory; None if the platform does not report it.
 
-    Of tensors on a GPU, of the process on Linux, where what earlier work left behind would otherwise count.
+    On a GPU it measures tensors. On Linux with glibc it measures the process, after freeing leftovers of earlier work.
     """
     import torch
 
@@ -48,17 +48,17 @@ def memory_growth(work: Callable[[], object], device: torch.device) -> int | Non
     resets = Path("/proc/self/clear_refs")
     if not resets.exists() or platform.libc_ver()[0] != "glibc":
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # so that the work does not live on what was freed before
+    ctypes.CDLL(None).malloc_trim(0)  # else the work would reuse memory that was freed before
     try:
         resets.write_text("5")
     except OSError:
         return None
-    before = _most_held()
+    before = _peak_bytes()
     work()
-    return _most_held() - before
+    return _peak_bytes() - before
 
 
-def _most_held() -> int:
-    """Return the most bytes that the process held since the count was reset."""
+def _peak_bytes() -> int:
+    """Return the peak resident bytes of the process since the last reset."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""From the outcomes of single documents or windows to the number that they give."""
+"""Aggregation of per-document or per-window outcomes into one number."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from core.longrun import StandardError, independent
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-METRICS = ("acc", "acc_norm", "perplexity")  # of what the harness computes of a task, those that are kept
-HIGHEST = 700.0  # nats: a float holds no larger exponential
+METRICS = ("acc", "acc_norm", "perplexity")  # metrics of the harness that are stored
+HIGHEST = 700.0  # nats: the exponential of more overflows a float
 
 
 def value(metric: str, samples: DataFrame) -> float:
-    """Return the number that a metric's column gives, as `summary` does."""
+    """Compute the value of a metric's column, as `summary` does."""
     values = samples[metric].to_numpy(float)
     known = values[~np.isnan(values)]  # np.mean takes a third of the time of pandas
     mean = float(known.mean()) if len(known) else math.nan
@@ -28,12 +28,19 @@ def value(metric: str, samples: DataFrame) -> float:
 def summary(
     metric: str, samples: DataFrame, error: Callable[[np.ndarray], StandardError] = independent
 ) -> dict[str, Any]:
-    """Return value, stderr (None where there is none) and n of a metric's column; perplexity's stderr is by the delta
-    method.
+    """Compute value, standard error and n of a metric's column.
 
-    A perplexity's column holds log-likelihoods in nats, a row a document or window: that of a word (LAMBADA), or of a
-    window's tokens in the mean. `error` gives the standard error of the mean of the column (n,). Where rows are not
-    independent, `inflation` says how many times larger its square is than that of as many independent ones.
+    The standard error of a perplexity follows by the delta method.
+
+    Args:
+        metric: Name of the column.
+        samples: One row per document or window. A perplexity's column has log-likelihoods in nats: of a word (LAMBADA),
+            or the mean over a window's tokens.
+        error: Computes the standard error of the mean of the column, (n,).
+
+    Returns:
+        `value`, `n` and `stderr`, which is None if unknown. If `error` is not `independent`, also `inflation`: the
+        squared standard error as a multiple of that of independent rows.
     """
     values, found = samples[metric].to_numpy(float), value(metric, samples)
     stderr, plain = error(values).value, independent(values).value

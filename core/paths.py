@@ -1,4 +1,4 @@
-"""Where things lie on this machine."""
+"""Paths of the project, the user cache and the results on this machine."""
 
 import os
 import tempfile
@@ -16,28 +16,28 @@ CORRELATIONS = CACHED_RESULTS / "correlations.json"  # of window losses, for sta
 
 
 def cache_dir() -> Path:
-    """Return the user cache (`SLIMSCOPE_CACHE` or the platform's): downloaded wheels, converted models, requests."""
+    """Return the user cache (`SLIMSCOPE_CACHE` or the platform's) with downloads, cached variants and statistics."""
     return Path(os.environ.get("SLIMSCOPE_CACHE") or user_cache_path("slimscope"))
 
 
 def typed_path(text: str) -> Path:
-    """Return the path that a user typed; a `~` that names no one's home stays as it is."""
+    """Return the path that a user typed, with `~` expanded if that user has a home folder."""
     return Path(os.path.expanduser(text))
 
 
 def cached_variant(key: str) -> Path:
-    """Return the folder of the cache where a compressed model is kept, if it is."""
+    """Return the cache folder of a variant, which need not exist."""
     return cache_dir() / "variants" / key
 
 
 def data_dir() -> Path | None:
-    """Return the folder named by `SLIMSCOPE_DATA`, or None where it is not set."""
+    """Return the folder that `SLIMSCOPE_DATA` names, or None if it is not set."""
     value = os.environ.get("SLIMSCOPE_DATA")
     return typed_path(value).resolve() if value else None
 
 
 def local_results_dir() -> Path:
-    """Return the folder of the user's own results: database, samples, job logs, compute lock.
+    """Return the folder of the user's own results: database, samples, job logs and compute lock.
 
     It is `SLIMSCOPE_RESULTS`, else `cached_results` of a checkout, else the platform's folder for user data.
     """
@@ -47,7 +47,7 @@ def local_results_dir() -> Path:
 
 
 def unwritable(folder: Path) -> str | None:
-    """Return why nothing can be written into a folder, which is created if need be; None where it can."""
+    """Return the reason why a folder is not writable, or None; create the folder if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -57,8 +57,8 @@ def unwritable(folder: Path) -> str | None:
 
 
 def unwritable_words(folder: Path, error: OSError) -> str:
-    """Return one sentence for an error of writing into the results folder."""
+    """Return the message for a failure to write into the results folder."""
     return (
-        f"The results folder {folder} cannot be written ({error.strerror or error}), so no job starts; "
+        f"The results folder {folder} is not writable ({error.strerror or error}), so no job starts; "
         "make it writable, or set SLIMSCOPE_RESULTS to another folder."
     )

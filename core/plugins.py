@@ -1,6 +1,6 @@
-"""Methods of other packages: each an entry point of the group `slimscope.methods` that names a method's class.
+"""Methods of other packages: each is an entry point of the group `slimscope.methods` that names a method's class.
 
-One that cannot be used is named in a sentence and left out, so that it takes nothing else with it.
+A method that cannot be used is skipped with a warning, so that the others still work.
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ GROUP = "slimscope.methods"
 
 
 class PlugIns(NamedTuple):
+    """Usable methods of other packages, and a warning for each unusable one."""
+
     methods: tuple[type[Method], ...]
-    left_out: tuple[str, ...]  # a sentence for each that cannot be used
+    left_out: tuple[str, ...]  # one sentence per unusable method
 
 
 def load(built_in: Collection[str]) -> PlugIns:
-    """Return the methods of the packages installed here, in the order of their names, and log those left out.
+    """Load the methods of installed packages, sorted by name, and log those that are skipped.
 
-    `built_in` are the names that the project's own methods have, which no other may take.
+    `built_in` are the names of the project's own methods, which other packages cannot reuse.
     """
     methods: dict[str, type[Method]] = {}
     left_out = []
     for entry in sorted(entry_points(group=GROUP)):
         try:
             method = _checked(entry.load(), {*built_in, *methods})
-        except Exception as error:  # whatever another package's code raises
+        except Exception as error:  # another package's code may raise anything
             package = entry.dist.name if entry.dist else "an unknown package"
-            left_out.append(f"The method {entry.name} of {package} is left out: {_reason(error)}.")
+            left_out.append(f"The method {entry.name} of {package} is skipped: {_reason(error)}.")
             log.warning("%s", left_out[-1])
         else:
             methods[method.name] = method
     return PlugIns(tuple(methods.values()), tuple(left_out))
 
 
-def _checked(found: object, taken: Collection[str]) -> type[Method]:
-    """Return a method's class; raise `ValueError` where it is none, or its name is taken."""
+def _checked(found: object, used: Collection[str]) -> type[Method]:
+    """Return a method's class; raise `ValueError` if it is no method or its name is in use."""
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise ValueError(f"{echo(str(found))} is no class derived from core.methods.base.Method")
-    if found.name in taken:
-        raise ValueError(f"there is a method {found.name} already")
+        raise ValueError(f"{echo(str(found))} is not a subclass of core.methods.base.Method")
+    if found.name in used:
+        raise ValueError(f"the name {found.name} is already in use")
     return found
 
 

@@ -1,9 +1,9 @@
-"""How long work says where it is, and how it is stopped."""
+"""The protocol by which long work reports its progress and is cancelled."""
 
 from collections.abc import Callable
 
-# progress(stage, done, total, detail) is called after each unit of work. It raises
-# `core.errors.CancelledError` to stop the work: every caller lets that exception through.
+# Work calls progress(stage, done, total, detail) after each unit. To cancel, the function raises
+# `core.errors.CancelledError`, which no caller may catch.
 Progress = Callable[[str, int, int, str], None]
 
 

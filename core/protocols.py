@@ -1,4 +1,4 @@
-"""What a number depends on besides its variant, and whether a stored row answers a wish."""
+"""Protocols, on which a number depends besides its variant, and matching stored numbers with requested ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from core.specs import Perplexity, RunSpec, SensitivityScan, Task
 def missing_part(
     spec: RunSpec, stored: Result | None, lost: Callable[[str, Measurement], bool] = lambda key, row: False
 ) -> RunSpec | None:
-    """Return the part of `spec` that `stored` does not answer; None where it answers everything.
+    """Return the part of `spec` that is not in `stored`, or None if everything is.
 
-    A number whose samples are `lost` answers nothing.
+    A number whose samples are `lost` counts as missing.
     """
     if stored is None:
         return spec
@@ -29,7 +29,7 @@ def missing_part(
     tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
     if latency and any(stage.ratio_kind == "bits" or stage.parameters.get("bits") for stage in spec.variant.stages):
-        perplexity = spec.perplexity  # also of the packed weights, whose latency it is
+        perplexity = spec.perplexity  # the packed weights, whose latency is measured, have a perplexity of their own
     scan = spec.scan if spec.scan and not any(satisfies(row, spec.scan, dtype) for row in rows) else None
     if not (perplexity or tasks or latency or scan or spec.save):
         return None
@@ -37,15 +37,15 @@ def missing_part(
 
 
 def requested(spec: RunSpec, rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """Return the rows that a run asks for, in the order that it names them in."""
+    """Return the rows that a run requests, in the order of its request."""
     texts = (row for wanted in spec.perplexity for row in rows if satisfies(row, wanted, spec.variant.dtype))
     tasks = (row for wanted in spec.tasks for row in rows if satisfies(row, wanted, spec.scoring_dtype))
     return (*texts, *tasks, *(row for row in rows if spec.latency and "batch" in row.protocol))
 
 
 def satisfies(row: Measurement, wanted: Perplexity | Task | SensitivityScan, dtype: str) -> bool:
-    """Whether a stored row is the number that is asked for, in the precision `dtype`."""
-    # The protocol is compared first, as naming a text looks at files.
+    """Return whether a stored row is the requested number in the precision `dtype`."""
+    # The protocol is compared first, as identifying a text reads files.
     if isinstance(wanted, Perplexity):
         alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
         alike = alike and wanted.spread == row.protocol.get("spread", False)
@@ -57,21 +57,21 @@ def satisfies(row: Measurement, wanted: Perplexity | Task | SensitivityScan, dty
 
 
 def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
-    """Return what a perplexity depends on besides variant and text; `windows` None is every window."""
+    """Return the protocol of a perplexity; `windows` None means all windows."""
     protocol = {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
     return protocol | ({"spread": True} if wanted.spread else {})
 
 
 def scan_protocol(wanted: SensitivityScan, dtype: str) -> dict[str, Any]:
-    """Return what the sensitivities of all parts depend on besides variant and text; `windows` are all of these."""
+    """Return the protocol of a sensitivity scan; `windows` counts both its calibration and its scored windows."""
     text = wanted.text
     return {"by": wanted.by, "window": text.window, "windows": text.windows, "seed": wanted.seed, "dtype": dtype}
 
 
 def task_protocol(wanted: Task, dtype: str) -> dict[str, Any]:
-    """Return what an accuracy depends on besides variant and documents; `limit` None is every document.
+    """Return the protocol of an accuracy; `limit` None means all documents.
 
-    `dtype` is that of the scoring, which need not be the variant's own.
+    `dtype` is the precision of the evaluation, which can differ from the variant's own.
     """
     how = wanted.fewshot
     return {"limit": wanted.limit, "fewshot": str(how) if how.non_defaults else how.k, "dtype": dtype}

@@ -1,6 +1,6 @@
-"""Every method, what prepares a model for one and what makes better what methods leave, in the order shown to users.
+"""The registry of methods, preparations, reconstructions and recoveries, in the order of display.
 
-Adding one is its file and a line here, or an entry point of another package (`core.plugins`).
+To add a stage, write its file and add a line here, or declare an entry point in another package (`core.plugins`).
 """
 
 import json
@@ -105,7 +105,7 @@ STAGES: tuple[type[Method], ...] = (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS, *
 
 
 def get_stage(name: str) -> type[Method]:
-    """Return the method, reconstruction or recovery of that name; a `UserError` names the nearest one otherwise."""
+    """Return the class of the stage with this name; a `UserError` for an unknown name suggests the nearest one."""
     for stage in STAGES:
         if stage.name == name:
             return stage
@@ -113,7 +113,7 @@ def get_stage(name: str) -> type[Method]:
 
 
 def build_method(stage: Stage) -> Method:
-    """Return a stage's method with its parameters. A `UserError` names a parameter that does not fit."""
+    """Build a stage's method with its parameters; a `UserError` names an invalid parameter."""
     found = get_stage(stage.method)
     return found.create(
         found.parse_parameters(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern
@@ -121,9 +121,9 @@ def build_method(stage: Stage) -> Method:
 
 
 def data_requirement(stage: Stage) -> Reads:
-    """Return what text a stage reads, also one that this version does not have."""
+    """Return the kind of text that a stage reads, estimated if this version lacks the stage."""
     try:
-        return _kept(stage).data_requirement
+        return _cached_method(stage).data_requirement
     except UserError:
         if stage.calibration is None:
             return "nothing"
@@ -131,19 +131,19 @@ def data_requirement(stage: Stage) -> Reads:
 
 
 def quantises(stage: Stage) -> frozenset[Place]:
-    """Return which weights a stage leaves on a grid of few bits; none of a stage that this version does not have."""
+    """Return the weights that a stage quantises; none if this version lacks the stage."""
     try:
-        return _kept(stage).quantised_places
+        return _cached_method(stage).quantised_places
     except UserError:
         return frozenset()
 
 
 def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
-    """Whether a chain gives back the weights of a model's file: its one stage finds the grid that they lie on there."""
+    """Return whether a chain restores the weights of a model's file: its one stage uses the same grid."""
     card = BY_ID.get(model)
     if card is None or card.grid is None or len(stages) > 1 or not quantises(stages[0]):
         return False
-    method, bits = _kept(stages[0]), parse_bits(stages[0].pattern or "")
+    method, bits = _cached_method(stages[0]), parse_bits(stages[0].pattern or "")
     return (
         isinstance(method, QuantisedMethod)
         and method.float_zero_point
@@ -151,18 +151,18 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
     )
 
 
-def _kept(stage: Stage) -> Method:
-    """Return `made` of a stage, without its seed, to be asked and not changed."""
-    return _made(stage.method, stage.version, canonical_json(stage.parameters) if stage.parameters else "{}")
+def _cached_method(stage: Stage) -> Method:
+    """Return a shared method of a stage, without its seed; callers must not change it."""
+    return _method(stage.method, stage.version, canonical_json(stage.parameters) if stage.parameters else "{}")
 
 
-@lru_cache(maxsize=1024)  # every name and every row of every variant asks
-def _made(method: str, version: int, parameters: str) -> Method:
+@lru_cache(maxsize=1024)  # every name and every row of every variant needs it
+def _method(method: str, version: int, parameters: str) -> Method:
     return build_method(Stage(method=method, version=version, parameters=json.loads(parameters)))
 
 
 def settings_of(stage: Stage) -> dict[str, Any]:
-    """Return the parameters by which a stage means today what it did; its own where this version lacks the method."""
+    """Translate a stage's parameters to the current version; unchanged if this version lacks the method."""
     try:
         return get_stage(stage.method).settings_at(stage.version, stage.parameters)
     except UserError:
@@ -170,7 +170,7 @@ def settings_of(stage: Stage) -> dict[str, Any]:
 
 
 def all_parameters(stage: Stage) -> dict[str, Any]:
-    """Return all parameters of a stage, defaults included; only its own where this version has no such method."""
+    """Return a stage's parameters with defaults; only the stored ones if this version lacks the method."""
     try:
         return get_stage(stage.method).Parameters.model_validate(settings_of(stage)).model_dump()
     except (UserError, ValidationError):

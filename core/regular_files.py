@@ -1,4 +1,4 @@
-"""Regular files: those on a disk. A pipe, a socket or a device may never end, so none is read."""
+"""Checks that only regular files are read, because a pipe, a socket or a device may never end."""
 
 import os
 import stat
@@ -15,17 +15,17 @@ SPECIAL = {
 
 
 def check_regular(path: Path) -> None:
-    """Raise `UserError` where a path leads, through links, to a pipe, a socket or a device."""
+    """Raise `UserError` if a path, with links resolved, is a pipe, a socket or a device."""
     try:
         kind = SPECIAL.get(stat.S_IFMT(os.stat(path).st_mode))
-    except (OSError, ValueError):  # nothing there, or no name of a file: the reader says so
+    except (OSError, ValueError):  # a missing file or an invalid name: the reader reports it
         return
     if kind:
         raise UserError(f"{path} is {kind}, not a regular file; give a file on a disk.")
 
 
 def read_at_most(path: Path, size: int) -> bytes:
-    """Return the first bytes of a regular file, at most `size`, whatever length its folder states."""
+    """Return at most the first `size` bytes of a regular file, whatever size the file system reports."""
     check_regular(path)
     with path.open("rb") as file:
         return file.read(size)

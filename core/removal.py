@@ -1,7 +1,7 @@
-"""Shares that the stages of a variant removed. A rounded weight whose code happens to be 0 is not removed.
+"""Shares of weights that the stages of a variant removed. A quantised weight with the code 0 does not count.
 
-A footprint counts every zero. Where stages only quantise, no share was removed and there are bits per weight instead.
-Where one prunes and one quantises, the pruned share follows from the layer reports of the pruning stage.
+A footprint counts every zero. A variant that is only quantised has no removed share, but bits per weight. If stages
+prune and quantise, the layer reports of the pruning stage determine the removed share.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from core.specs import Stage
 
 
 def block_share(result: Result) -> float | None:
-    """Return the removed share of the dense model's block weights; None where stages quantise and prune no block.
+    """Return the removed share of the dense model's block weights; None if stages quantise and none prunes.
 
-    Where units or ranks alone were removed, zeros that the model's file has do not count.
+    If stages removed only units or ranks, the zeros of the dense model do not count.
     """
     size, stages = result.counted, result.variant.stages
     pruning = [stage for stage in stages if stage.prunes]
@@ -28,15 +28,15 @@ def block_share(result: Result) -> float | None:
 
 
 def model_share(result: Result) -> float | None:
-    """Return the removed share of the dense model's parameters; None where stages only quantise."""
+    """Return the removed share of the dense model's parameters; None if stages only quantise."""
     stages = result.variant.stages
     only_quantised = any(map(quantises, stages)) and all(one.ratio_kind == "bits" for one in stages if one.removes)
-    left = parameters_left(result)
-    return None if only_quantised or left is None else 1 - left / result.counted.dense_parameters
+    remaining = parameters_left(result)
+    return None if only_quantised or remaining is None else 1 - remaining / result.counted.dense_parameters
 
 
 def parameters_left(result: Result) -> int | None:
-    """Return the parameters that are stored and not removed; None where the removed ones are not known."""
+    """Return the number of parameters that are stored and not removed; None if the removed ones are unknown."""
     size, stages = result.counted, result.variant.stages
     blocks = _block_zeros(result)
     others = 0 if any("tables" in quantises(stage) for stage in stages) else size.model_zeros - size.block_zeros
@@ -44,20 +44,20 @@ def parameters_left(result: Result) -> int | None:
 
 
 def stage_share(stage: Stage, layers: Sequence[LayerReport]) -> float:
-    """Return the removed share of the reported linears after a pruning stage; of linears without reports, its ratio."""
+    """Return the removed share of the reported linears after a pruning stage; without reports, the stage's ratio."""
     total = sum(map(weights, layers))
-    if not total or quantises(stage):  # whose reports count codes that are 0, too
+    if not total or quantises(stage):  # its reports also count codes that are 0
         return stage.required_ratio
     return sum(layer.sparsity * weights(layer) for layer in layers) / total
 
 
 def weights(layer: LayerReport) -> int:
-    """Return the weights of a linear of this shape; that of two factors is their product's."""
+    """Return the number of weights of a linear; two factors count as their product."""
     return layer.shape[0] * layer.shape[1]
 
 
 def _block_zeros(result: Result) -> int | None:
-    """Return the zeros among block weights that are no codes; None where rounding followed a cut of masked linears."""
+    """Return the zeros among block weights that are not codes; None if they cannot be counted."""
     size, stages = result.counted, result.variant.stages
     if not any("linears" in quantises(stage) for stage in stages):
         return size.block_zeros
@@ -65,17 +65,17 @@ def _block_zeros(result: Result) -> int | None:
     zeros: dict[str, float] = {}  # by linear
     for place, stage in enumerate(stages):
         if stage.prunes and stage.ratio_kind == "parameters" and zeros:
-            return None  # which of them went is in no report
+            return None  # no report counts the zeros among the weights that this stage removed
         if stage.prunes and stage.ratio_kind == "sparsity":
             layers = [layer for layer in result.layers if layer.stage == place]
-            asked = max(1 - (1 - stage.required_ratio) / present, 0.0)  # of what is there
-            found = {one.name: weights(one) * (asked if quantises(stage) else one.sparsity) for one in layers}
-            zeros |= found or {"": asked * size.block_weights}
+            target = max(1 - (1 - stage.required_ratio) / present, 0.0)  # share of the present weights
+            found = {one.name: weights(one) * (target if quantises(stage) else one.sparsity) for one in layers}
+            zeros |= found or {"": target * size.block_weights}
     return round(sum(zeros.values()))
 
 
 def bits_words(result: Result) -> list[str]:
-    """Return a phrase on the bits per weight of what stages quantised, each place one."""
+    """Describe the bits per weight of a quantised variant, one phrase for blocks and for embeddings."""
     stages = result.variant.stages
     blocks = any("linears" in quantises(stage) for stage in stages)
     tables = [format_amount(None, stage.pattern) for stage in stages if "tables" in quantises(stage)]

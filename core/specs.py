@@ -1,8 +1,8 @@
-"""What a run asks for, frozen and hashable; and the key that names a variant.
+"""Specifications of runs, frozen and hashable, and the key of a variant.
 
-The key of a variant is a chain: key(0) = sha256 of the model, key(k) = sha256(key(k-1), canonical JSON of
-stage k). So a prefix of the stages is itself a variant. Parameters at their default are left out, and the
-method's version is in. Device, threads and paths never enter.
+The key of a variant is a chain of hashes: key(0) = sha256 of the model, key(k) = sha256(key(k-1), canonical JSON of
+stage k). Every prefix of the stages is therefore itself a variant. The key includes the method's version. It excludes
+default parameters, device, threads and paths.
 """
 
 import hashlib
@@ -16,23 +16,25 @@ from core.errors import UserError, echo, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
-PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as users write them
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number
-FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # of `core.shipping.formats`
-ScanUnit = Literal["block", "linear"]  # of a model, that a scan compresses alone
+PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as in options
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per number
+FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # in `core.shipping.formats`
+ScanUnit = Literal["block", "linear"]  # part of a model that a scan compresses alone
 RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
-COUNTED: tuple[RatioKind, ...] = ("sparsity", "parameters")  # kinds of ratios that are shares of block-linear weights
+COUNTED: tuple[RatioKind, ...] = ("sparsity", "parameters")  # ratios that are shares of block-linear weights
 IMPORTED, PUBLISHED = "imported", "published"
-UNKNOWN = "unknown"  # a precision or a revision that is not told
-UNCHANGED = ("dense", "rotate")  # the stages after which a model computes what it did
-EXTERNAL = (IMPORTED, PUBLISHED)  # the stages of variants that were made and measured elsewhere, by whom they are told
-MAX_FEWSHOT = 32  # demonstrations before a question
-WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python reads none of thousands of digits
+UNKNOWN = "unknown"  # an unreported precision or revision
+UNCHANGED = ("dense", "rotate")  # stages that preserve the model's outputs
+EXTERNAL = (IMPORTED, PUBLISHED)  # stages of external variants, by their source
+MAX_FEWSHOT = 32  # few-shot examples before a question
+WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python rejects thousands of digits
 
 
 class Frozen(BaseModel):
-    # Diverged numbers stay numbers in JSON: Infinity and NaN, as Python reads and writes them.
-    # A field whose name is not its key in stored JSON has that key as its alias.
+    """Base of immutable models that reject unknown fields."""
+
+    # Diverged numbers stay Infinity and NaN in JSON, as Python reads and writes them.
+    # A field whose stored JSON key differs from its name has the key as its alias.
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -44,19 +46,19 @@ class Frozen(BaseModel):
 
 
 def parse_precision(text: str) -> Dtype:
-    """Return the dtype that users write as `text`; a `UserError` for another word."""
+    """Parse a precision such as `fp16` into its dtype; a `UserError` for another word."""
     if text not in PRECISIONS:
         raise unknown("precision", text, PRECISIONS)
     return PRECISIONS[text]
 
 
 def precision_name(dtype: Dtype) -> str:
-    """Return how users write a dtype."""
+    """Return the short name of a dtype, such as `fp16`."""
     return next(name for name, known in PRECISIONS.items() if known == dtype)
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces."""
+    """Format a value as canonical JSON: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -66,7 +68,7 @@ def sha256(*parts: str) -> str:
 
 
 class TextWindows(Frozen):
-    """N windows of L tokens of a corpus, written `CORPUS:NxL`."""
+    """N sequences of L tokens of a corpus, written `CORPUS:NxL`."""
 
     corpus: str
     windows: int = Field(ge=1)
@@ -77,7 +79,7 @@ class TextWindows(Frozen):
         match = re.fullmatch(f"(.+):{WHOLE}x{WHOLE}", text, re.DOTALL)
         if not match or int(match[2]) < 1 or int(match[3]) < 2:
             raise UserError(
-                f"Calibration {echo(text)} is not CORPUS:NxL with N >= 1 windows of L >= 2 tokens, "
+                f"Data {echo(text)} is not CORPUS:NxL with N >= 1 sequences of L >= 2 tokens, "
                 "such as c4-sample:16x2048; numbers have at most nine digits."
             )
         return cls(corpus=match[1], windows=int(match[2]), window=int(match[3]))
@@ -89,13 +91,13 @@ class TextWindows(Frozen):
 class Perplexity(Frozen):
     """Perplexity on the first `windows` (None: all) windows of `window` tokens, written `CORPUS@WINDOW[:N[:spread]]`.
 
-    With `spread` the windows lie evenly over the whole text.
+    With `spread`, the windows are evenly spaced over the whole text.
     """
 
     corpus: str
     window: int = Field(ge=2)
     windows: int | None = Field(default=None, ge=1)
-    spread: bool = Field(default=False, exclude_if=lambda spread: not spread)  # absent where it always was
+    spread: bool = Field(default=False, exclude_if=lambda spread: not spread)  # absent by default, as in older keys
 
     @classmethod
     def parse(cls, text: str) -> "Perplexity":
@@ -107,7 +109,7 @@ class Perplexity(Frozen):
             )
         if match[4] and not match[3]:
             raise UserError(
-                f"Perplexity {echo(text)} spreads no number of windows over the text; give one, such as "
+                f"Perplexity {echo(text)} lacks the number of windows to spread over the text; give one, such as "
                 "wikitext2@2048:16:spread."
             )
         windows = int(match[3]) if match[3] else None
@@ -119,14 +121,14 @@ class Perplexity(Frozen):
 
 
 class Fewshot(Frozen):
-    """What stands before a task's question, written `K[,selector=S][,order=O][,template=T]`, defaults left out."""
+    """Few-shot prompt of a task, written `K[,selector=S][,order=O][,template=T]` without defaults."""
 
-    k: int = Field(default=0, ge=0, le=MAX_FEWSHOT)  # demonstrations, fewer where so many do not fit
-    # Which of the pool: any, the first, those whose questions are most like this one, those that read most likely.
+    k: int = Field(default=0, ge=0, le=MAX_FEWSHOT)  # few-shot examples; fewer if they do not fit
+    # Choice from the pool: at random, the first, the most similar questions, or the likeliest texts.
     selector: Literal["random", "first", "nearest", "likely"] = "random"
     order: Literal["drawn", "similar-last"] = "drawn"
-    # How they are written: as the harness does; as turns of a chat; after a written instruction, or one that the dense
-    # model found; with its reasoning before the answer.
+    # Format: as in the harness; as turns of a chat; after an instruction of the project or of the dense model; with the
+    # model's reasoning before the answer.
     template: Literal["plain", "chat", "instruction", "generated", "reasoning"] = "plain"
 
     @classmethod
@@ -138,17 +140,17 @@ class Fewshot(Frozen):
             choices = "".join(f"[,{name}={'|'.join(values)}]" for name, values in allowed.items())
             raise UserError(f"Few-shot {echo(text)} is not K{choices} with K from 0 to {MAX_FEWSHOT}, such as 4.")
         if first.strip("0") == "" and given.keys() & {"selector", "order"}:
-            raise UserError(f"Few-shot {echo(text)} has no demonstrations to select or to order; give K from 1 on.")
+            raise UserError(f"Few-shot {echo(text)} has no examples to select or to order; give K >= 1.")
         return cls.model_validate({"k": int(first), **given})
 
     @classmethod
     def from_protocol(cls, written: str | int | None) -> "Fewshot":
-        """Return what a protocol says."""
+        """Parse the `fewshot` value of a protocol."""
         return cls.parse(str(written or 0))
 
     @classmethod
     def choices(cls) -> dict[str, tuple[str, ...]]:
-        """Return what each parameter besides the number can be, its default first."""
+        """Return the allowed values of each parameter except `k`, its default first."""
         return {name: get_args(cls.model_fields[name].annotation) for name in ("selector", "order", "template")}
 
     def __str__(self) -> str:
@@ -156,7 +158,7 @@ class Fewshot(Frozen):
 
     @property
     def non_defaults(self) -> dict[str, str]:
-        """What is not as by default, besides the number."""
+        """The parameters that differ from their defaults, except `k`."""
         return self.model_dump(exclude_defaults=True, exclude={"k"})
 
 
@@ -184,23 +186,23 @@ class Task(Frozen):
 
 
 class SensitivityScan(Frozen):
-    """How much each part matters: the loss where that alone is compressed, on windows that it is not calibrated on."""
+    """Layer sensitivity: the loss if one part alone is compressed, on sequences held out from calibration."""
 
     by: ScanUnit = "block"
-    text: TextWindows  # calibrated on, and read for the losses
-    seed: int = 0  # that its windows are drawn by
+    text: TextWindows  # split into calibration and held-out sequences
+    seed: int = 0  # that samples the sequences
 
 
 def parse_pattern(text: str) -> tuple[int, int]:
-    """Return (n kept, m) of `n:m`."""
+    """Parse `N:M` into (N kept, M)."""
     match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
     if not (match and 0 < int(match[1]) < int(match[2])):
-        raise UserError(f"Pattern {echo(text)} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
+        raise UserError(f"{echo(text)} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
     return int(match[1]), int(match[2])
 
 
 def parse_bits(text: str) -> float | None:
-    """Return the bits a weight of `4bit`, or the mean of `3.5bit`; None of an amount that is written otherwise."""
+    """Parse bits per weight such as `4bit`, or a mean such as `3.5bit`; None for another notation."""
     match = re.fullmatch(rf"{WHOLE}(\.[0-9]{{0,2}}[1-9])?bit", text)
     if not match:
         return None
@@ -208,62 +210,62 @@ def parse_bits(text: str) -> float | None:
 
 
 def parse_factor(text: str) -> float | None:
-    """Return how many times smaller of `2x` or `1.5x`; None of an amount that is written otherwise."""
+    """Parse a factor such as `2x` or `1.5x`; None for another notation."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})(\.[0-9]{0,2}[1-9])?x", text)
     return float(match[1] + (match[2] or "")) if match else None
 
 
 class Stage(Frozen):
-    """A method, reconstruction or recovery with its parameters; those at their default are absent from `parameters`."""
+    """One method, reconstruction or recovery; `parameters` has only the values that differ from defaults."""
 
     method: str
     version: int = 1
-    ratio: float | None = None  # asked share removed; None for dense and recoveries
+    ratio: float | None = None  # requested share to remove; None for dense and recoveries
     ratio_kind: RatioKind = "sparsity"
-    # What fixes the ratio: n kept of m, such as 2:4, bits a weight, such as 4bit, or a factor, such as 2x.
+    # The amount that determines the ratio: N:M such as 2:4, bits per weight such as 4bit, or a factor such as 2x.
     pattern: str | None = None
     parameters: dict[str, Any] = {}
-    calibration: TextWindows | None = None  # only where the method reads activations
-    seed: int | None = None  # only where the method draws random numbers or reads text
-    layers: str | None = None  # first:last or a regular expression; None is every layer
+    calibration: TextWindows | None = None  # only if the method reads text
+    seed: int | None = None  # only if the method draws random numbers or reads text
+    layers: str | None = None  # first:last or a regular expression; None means every layer
 
     @property
     def required_ratio(self) -> float:
-        """The ratio of a stage that removes something."""
+        """The ratio of a removing stage."""
         if self.ratio is None:
             raise TypeError(f"{self.method} removes nothing, so it has no ratio.")
         return self.ratio
 
     @property
     def required_text(self) -> TextWindows:
-        """The calibration of a stage that reads text."""
+        """The calibration or training data of a stage that reads text."""
         if self.calibration is None:
             raise TypeError(f"{self.method} reads no text.")
         return self.calibration
 
     @property
     def removes(self) -> bool:
-        """Whether it is asked to remove anything, even if that is a share of 0."""
+        """Whether it has a ratio, even if that is 0."""
         return self.ratio is not None
 
     @property
     def prunes(self) -> bool:
-        """Whether its ratio is a share of block weights that are removed."""
+        """Whether its ratio counts removed block weights."""
         return self.removes and self.ratio_kind in COUNTED
 
     @property
     def recovers(self) -> bool:
-        """Whether it only makes better what earlier stages left."""
+        """Whether it improves a compressed model without removing weights."""
         return not self.removes and self.method not in (*UNCHANGED, IMPORTED)
 
     @property
     def is_external(self) -> bool:
-        """Whether nothing is known of what was done but a label, and perhaps an amount."""
+        """Whether it represents an imported or published variant, with only a label and perhaps an amount."""
         return self.method in EXTERNAL
 
 
 class ModelId(NamedTuple):
-    """A checkpoint: several may share a name, such as the last folder of their paths, and differ in their revision."""
+    """A checkpoint. Several may share a name, such as the last folder of a path, but differ in their revision."""
 
     name: str
     revision: str
@@ -291,28 +293,28 @@ class VariantSpec(Frozen):
 
     @property
     def prefixes(self) -> tuple["VariantSpec", ...]:
-        """The variants of its first stages: of none, which is the model as it is, of one, and so on to the whole."""
+        """The variants of its first 0, 1, ... stages, from the dense model to the whole chain."""
         return tuple(self.model_copy(update={"stages": self.stages[:count]}) for count in range(len(self.stages) + 1))
 
 
 class RunSpec(Frozen):
-    """A variant and what to measure on it."""
+    """A variant and the measurements to run on it."""
 
     variant: VariantSpec
     perplexity: tuple[Perplexity, ...] = ()
     tasks: tuple[Task, ...] = ()
     latency: bool = False
     scan: SensitivityScan | None = None
-    scoring: Dtype | None = None  # that the tasks are scored in; None is that which the variant is computed in
-    save: str | None = None  # a new folder for the variant
-    format: FormatName = "huggingface"  # that it is saved in
-    precision: str | None = None  # the type of the saved weights, of those of the format; None is what loses least
+    scoring: Dtype | None = None  # evaluation precision of tasks; None: the variant's
+    save: str | None = None  # a new folder in which the variant is saved
+    format: FormatName = "huggingface"  # of the saved variant
+    precision: str | None = None  # type of the saved weights; None: the format's most precise
     device: str = "cpu"
     force: bool = False
 
     @property
     def only_scans(self) -> bool:
-        """Whether nothing is asked of the variant itself, only of the dense model with one part compressed."""
+        """Whether the run only scans, so that the variant itself is not needed."""
         return bool(self.scan) and not (self.perplexity or self.tasks or self.latency or self.save or self.force)
 
     @property

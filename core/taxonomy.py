@@ -1,6 +1,6 @@
-"""Where each stage stands among the ways to make a model smaller, the one map of them for people.
+"""The taxonomy of compression methods, as the pages show it.
 
-A stage's place follows from its declaration: from its family and, of what trains, from what it learns of a teacher.
+The family of a stage determines its kind. The kind of a recovery follows from its use of a teacher.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from core.training.base import Recovery
 
 
 class Leaf(NamedTuple):
-    """Methods of one kind."""
+    """One kind of methods."""
 
     name: str
     about: str  # a sentence
 
 
 class Branch(NamedTuple):
-    """Kinds that have one thing in common."""
+    """A group of kinds."""
 
     name: str
     about: str  # a sentence
@@ -29,32 +29,29 @@ class Branch(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind that has methods, and these."""
+    """A kind with its methods."""
 
     leaf: Leaf
     methods: tuple[type[Method], ...]
 
 
-WEIGHTS = Leaf("Weights", "Single weights become zero and the matrices keep their shapes.")
-NEURONS = Leaf("Neurons", "Heads, channels, directions or whole blocks are cut out, so matrices get smaller.")
-LOW_RANK = Leaf("Low rank", "Every matrix becomes the product of two thin ones.")
-EMBEDDINGS = Leaf("Embeddings", "The table of token vectors becomes products of small factors.")
-CONVOLUTIONS = Leaf(
-    "Convolutions",
-    "Every convolution becomes two smaller ones, in audio and vision encoders; language models have none.",
-)
-QUANTISATION = Leaf("Quantisation", "Weights are kept as whole numbers of a few bits and a scale.")
-WHITE_BOX = Leaf("White box", "The teacher's predictions are seen, token by token.")
-BLACK_BOX = Leaf("Black box", "Only the text of the teacher's answers is seen.")
-RECONSTRUCTION = Leaf("Reconstruction", "Weights that a mask has kept are solved for again, without training.")
-FINE_TUNING = Leaf("Fine-tuning", "What is left is trained on a text.")
+WEIGHTS = Leaf("Weights", "Sets single weights to zero; the matrices keep their shapes.")
+NEURONS = Leaf("Neurons", "Removes heads, channels, directions or whole blocks, so the matrices shrink.")
+LOW_RANK = Leaf("Low rank", "Factors every matrix into two thin ones.")
+EMBEDDINGS = Leaf("Embeddings", "Replaces the table of token vectors by products of small factors.")
+CONVOLUTIONS = Leaf("Convolutions", "Replaces every convolution of an audio or vision encoder by two smaller ones.")
+QUANTISATION = Leaf("Quantisation", "Stores weights as integers of a few bits, with scales.")
+WHITE_BOX = Leaf("White box", "The compressed model learns from the teacher's prediction of every token.")
+BLACK_BOX = Leaf("Black box", "The compressed model learns from the text of the teacher's answers.")
+RECONSTRUCTION = Leaf("Reconstruction", "Re-solves the weights that a mask keeps, without training.")
+FINE_TUNING = Leaf("Fine-tuning", "Trains the compressed model on text.")
 
 BRANCHES = (
-    Branch("Pruning", "Parts of the model go.", (WEIGHTS, NEURONS)),
-    Branch("Decomposition", "Matrices become products of smaller ones.", (LOW_RANK, EMBEDDINGS, CONVOLUTIONS)),
-    Branch("Parameter type", "Numbers take fewer bits.", (QUANTISATION,)),
+    Branch("Pruning", "Removes parts of the model.", (WEIGHTS, NEURONS)),
+    Branch("Decomposition", "Replaces matrices by products of smaller ones.", (LOW_RANK, EMBEDDINGS, CONVOLUTIONS)),
+    Branch("Parameter type", "Stores numbers with fewer bits.", (QUANTISATION,)),
     Branch("Distillation", "A compressed model learns from a teacher.", (WHITE_BOX, BLACK_BOX)),
-    Branch("Repair", "What a method has left is made better, without a teacher.", (RECONSTRUCTION, FINE_TUNING)),
+    Branch("Repair", "Improves a compressed model without a teacher.", (RECONSTRUCTION, FINE_TUNING)),
 )
 OF_FAMILY: dict[Family, Leaf] = {
     "unstructured": WEIGHTS,
@@ -68,14 +65,14 @@ OF_FAMILY: dict[Family, Leaf] = {
 
 
 def leaf_of(method: type[Method]) -> Leaf | None:
-    """Return the kind of a stage; None of the model as it is."""
+    """Return the kind of a stage, or None for the dense model."""
     if issubclass(method, Recovery):
         return (WHITE_BOX if method.compares else BLACK_BOX) if method.has_teacher else FINE_TUNING
     return OF_FAMILY.get(method.family)
 
 
 def populated_branches(stages: Sequence[type[Method]]) -> list[tuple[Branch, list[Kind]]]:
-    """Return the branches that have methods among these, each with its kinds that do."""
+    """Return the branches and kinds that contain any of these stages."""
     found = []
     for branch in BRANCHES:
         kinds = [Kind(leaf, tuple(one for one in stages if leaf_of(one) is leaf)) for leaf in branch.leaves]

@@ -1,6 +1,7 @@
-"""What every window of a text begins with, noted on the tokenizer that the windows are cut with.
+"""The begin token of every window, which some models require; an attribute of the tokenizer enables it.
 
-The papers' models read windows cut anywhere, with a begin token at the text's start at most. Others fail without it.
+The papers cut windows anywhere and put at most one begin token at the start of the whole text. Models such as Gemma
+fail without one in every window.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ ATTRIBUTE = "begins_windows"
 
 
 def begin_windows(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let every window that is cut with a tokenizer begin with its begin token."""
+    """Make every window of this tokenizer start with its begin token."""
     setattr(tokenizer, ATTRIBUTE, True)
 
 
 def window_start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the tokens that every window begins with."""
+    """Return the tokens at the start of every window: the begin token, or none."""
     begins = getattr(tokenizer, ATTRIBUTE, False) and tokenizer.bos_token_id is not None
     return [int(tokenizer.bos_token_id)] if begins else []
 
 
 def start_protocol(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    """Return what the protocol of a number on windows says of their start."""
+    """Return the protocol entry for the start of every window; empty without a begin token."""
     return {"bos": "in every window"} if window_start(tokenizer) else {}

@@ -1,1 +1,1 @@
-"""What this machine keeps: files of the hub and of wheels, models and statistics made before."""
+"""The user cache: files of the hub and of wheels, variants, statistics and other reusable results."""

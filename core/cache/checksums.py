@@ -1,7 +1,7 @@
-"""Checksums of all that the cache keeps: stored with it, verified before it is read.
+"""Checksums of cached files, stored with the files and verified before reading.
 
-sha256, as processors have instructions for it; `benchmarks.checksums` compares it with others. A folder holds the
-digests of its files in a file of its own, a small file begins with its digest, a stream ends with it.
+They use sha256, for which processors have instructions; `benchmarks.checksums` compares it with others. A folder has a
+file with the digests of its files, a small file starts with its digest, and a stream ends with it.
 """
 
 import hashlib
@@ -15,23 +15,26 @@ DIGEST_BYTES = 32
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hex digest of a file's content."""
+    """Compute the hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digests(folder: Path) -> bytes:
-    """Return the content of a folder's `NAME`: the digest of every other file below it, as JSON."""
+    """Compute the content of a folder's `NAME`: the digests of all other files below it, as JSON."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
     return json.dumps({path.relative_to(folder).as_posix(): file_sha256(path) for path in files}).encode()
 
 
 def intact(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> bool:
-    """Whether all files of a folder have the digests in its `NAME`; False where it has no `NAME`.
+    """Verify the files of a folder against the digests in its `NAME`; a folder without `NAME` fails.
 
     Args:
         folder: A folder of the cache.
-        wanted: Whether the caller reads a file of this relative path; others are not verified.
+        wanted: Selects by relative path the files to verify.
+
+    Returns:
+        Whether all selected files are intact.
     """
     try:
         recorded = json.loads((folder / NAME).read_bytes())
@@ -41,18 +44,18 @@ def intact(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> b
 
 
 def sealed(content: bytes) -> bytes:
-    """Return the bytes of a small file: the digest of its content, then the content."""
+    """Prepend the digest to the content of a small file."""
     return hashlib.sha256(content).digest() + content
 
 
 def unsealed(whole: bytes) -> bytes | None:
-    """Return the content of a small file; None where it is damaged."""
+    """Return the content of a small file without its digest, or None if it is damaged."""
     content = whole[DIGEST_BYTES:]
     return content if sealed(content) == whole else None
 
 
 def end_with_digest(file: IO[bytes]) -> None:
-    """Append the digest of all that a file opened for reading and writing holds, such as a zip archive."""
+    """Append the digest of its content to a file that is open for reading and writing, such as a zip archive."""
     file.flush()
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type] # typeshed wants readinto
@@ -60,11 +63,11 @@ def end_with_digest(file: IO[bytes]) -> None:
 
 
 def ends_with_digest(path: Path) -> bool:
-    """Whether a file ends with the digest of what precedes it."""
+    """Return whether a file ends with the digest of its preceding content."""
     with path.open("rb") as file:
-        left = path.stat().st_size - DIGEST_BYTES
+        remaining = path.stat().st_size - DIGEST_BYTES
         total = hashlib.sha256()
-        while left > 0 and (part := file.read(min(left, 2**20))):
+        while remaining > 0 and (part := file.read(min(remaining, 2**20))):
             total.update(part)
-            left -= len(part)
+            remaining -= len(part)
         return file.read() == total.digest()

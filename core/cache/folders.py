@@ -1,4 +1,4 @@
-"""What is made once and kept in the user cache: whole folders, and small files such as facts about large ones."""
+"""Storage of the user cache: whole folders, and small files such as facts about large ones."""
 
 import errno
 import json
@@ -21,23 +21,23 @@ from core.specs import sha256
 
 log = logging.getLogger(__name__)
 
-CACHE_BYTES = 10 * 2**30  # of each kind of thing that can be made again
-FREE_BYTES = 5 * 2**30  # left on the disk
-ABANDONED_SECONDS = 24 * 3600  # after which an unfinished folder is no living process's
+CACHE_BYTES = 10 * 2**30  # per kind of reproducible content
+FREE_BYTES = 5 * 2**30  # that stay free on the disk
+ABANDONED_SECONDS = 24 * 3600  # after which the process of an unfinished folder counts as killed
 
 
 def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Return `folder`, filled by `make(temporary folder)` unless it exists.
+    """Fill `folder` by `make(temporary folder)` unless it exists, and return it.
 
-    It appears whole or not at all, with its checksums, and of several processes one does the work. A folder that an
-    earlier version filled gets its checksums now, as it may be impossible to fetch again.
+    The folder appears complete with its checksums, or not at all. Only one of several processes does the work. A folder
+    of an earlier version gets its checksums now instead of a new download, which might be impossible.
     """
     if not folder.is_dir():
         with writing(folder.parent), FileLock(f"{folder}.lock"):
             if not folder.is_dir():
                 unfinished = f".{folder.name}-"
-                for left in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed
-                    shutil.rmtree(left)
+                for leftover in folder.parent.glob(f"{unfinished}*"):  # of a killed process
+                    shutil.rmtree(leftover)
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=unfinished) as temporary:
                     content = Path(temporary) / "content"
                     content.mkdir()
@@ -51,7 +51,7 @@ def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def on_disk(folder: Path) -> None:
-    """Wait until every file below a folder is on the disk: after a power cut a renamed one could be empty."""
+    """Flush every file below a folder to the disk; otherwise a power cut could leave renamed files empty."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
@@ -59,9 +59,9 @@ def on_disk(folder: Path) -> None:
 
 
 def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
-    """Have `folder` filled by `make(temporary folder)` with about `size` bytes, if there is room for it.
+    """Fill `folder` by `make(temporary folder)` with about `size` bytes if the disk has room.
 
-    Its siblings that were not used for longest make place; who uses one touches it.
+    It deletes the least recently used siblings. Whoever uses a folder must update its modification time.
     """
     root = folder.parent
     with writing(root):
@@ -73,16 +73,16 @@ def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
 
 
 def make_room(root: Path, limit: int) -> None:
-    """Delete the least recently used folders of `root` until what is left takes at most `limit` bytes."""
+    """Delete the least recently used folders of `root` until the others take at most `limit` bytes."""
     folders = [path for path in root.iterdir() if path.is_dir()]
     unfinished = [path for path in folders if path.name.startswith(".")]
-    gone = [path for path in unfinished if _age(path) > ABANDONED_SECONDS]  # its process was killed
+    doomed = [path for path in unfinished if _age(path) > ABANDONED_SECONDS]
     sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders if path not in unfinished}
     oldest = sorted(sizes, key=lambda path: path.stat().st_mtime)
     while sum(sizes.values()) > limit:
-        gone.append(oldest.pop(0))
-        del sizes[gone[-1]]
-    for path in gone:
+        doomed.append(oldest.pop(0))
+        del sizes[doomed[-1]]
+    for path in doomed:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -94,13 +94,13 @@ def _age(path: Path) -> float:
 
 
 def cached_text(name: str, files: Sequence[Path], compute: Callable[[], str]) -> str:
-    """Return `compute()`, a text that follows from the files' content; kept until a size or time of theirs changes."""
+    """Return `compute()`, a text derived from files, cached until a size or modification time changes."""
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return cached_file(cache_dir() / "facts" / sha256(name, json.dumps(stats)), lambda: compute().encode()).decode()
 
 
 def cached_file(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Return `make()`, kept in a small file of the cache and made again where that is damaged."""
+    """Return `make()`, cached in a small file; a damaged file is replaced."""
     content = read_small(path)
     if content is None:
         content = make()
@@ -109,7 +109,7 @@ def cached_file(path: Path, make: Callable[[], bytes]) -> bytes:
 
 
 def read_small(path: Path) -> bytes | None:
-    """Return what `write_small` wrote; None where there is nothing, or what there is is damaged."""
+    """Return the content that `write_small` wrote, or None if the file is missing or damaged."""
     try:
         whole = path.read_bytes()
     except FileNotFoundError:
@@ -118,30 +118,30 @@ def read_small(path: Path) -> bytes | None:
         whole = b""
     content = checksums.unsealed(whole)
     if content is None:
-        log.info("%s in the cache is damaged, so it is made again.", path)
+        log.info("%s in the cache is damaged and will be replaced.", path)
     return content
 
 
 def write_small(path: Path, content: bytes) -> None:
-    """Write a small file of the cache, in which `read_small` detects damage."""
+    """Write a small file of the cache, with the digest for `read_small`."""
     put(path, checksums.sealed(content))
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file of the cache, whole or not at all."""
+    """Write a file of the cache atomically."""
     with replacing(path) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write to that takes the place of `path` once it is on the disk whole."""
+    """Yield a temporary file that replaces `path` once it is complete and on the disk."""
     with writing(path.parent), tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
         try:
             yield temporary
             temporary.flush()
-            os.fsync(temporary.fileno())  # a power cut after the renaming would leave an empty file
-            if path.is_dir() and not path.is_symlink():  # no file can take its place
+            os.fsync(temporary.fileno())  # else a power cut after the renaming could leave an empty file
+            if path.is_dir() and not path.is_symlink():  # a file cannot replace a folder
                 shutil.rmtree(path)
             Path(temporary.name).replace(path)
         except BaseException:
@@ -151,15 +151,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make sure `folder` exists; a full disk or a cache that cannot be written is a `StorageError`."""
+    """Create `folder`, and raise `StorageError` if the disk is full or the cache is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"The disk is full: there is no room in {folder}.") from None
+            raise StorageError(f"The disk is full at {folder}; free some space.") from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StorageError(
-                f"The cache folder {folder} cannot be written; set SLIMSCOPE_CACHE to another."
-            ) from None
+            raise StorageError(f"The cache folder {folder} is not writable; set SLIMSCOPE_CACHE to another.") from None
         raise

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: whether it answers, what of it is cached here, and its failures as sentences."""
+"""Access to the Hugging Face Hub and its local cache, with its failures as user errors."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from core.errors import UserError, echo
 from core.progress import Progress, silent
 
 PROBE_SECONDS = 2.0
-# What a causal LM needs. Pickled weights are fetched only where there are no safetensors.
+# Files of a causal LM besides weights. Pickled weights are fetched only without safetensors.
 MODEL_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "constraints.bits")
 
 
 @cache
 def online() -> bool:
-    """Return whether the hub answers. Asked once a process, in at most 2 s, as a failing look-up takes 20."""
+    """Return whether the hub answers within 2 s; checked once per process, as a failing look-up takes 20 s."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HTTPError
     from huggingface_hub.utils import get_session
@@ -26,7 +26,7 @@ def online() -> bool:
         return False
     answered = threading.Event()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             if get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS).status_code < 400:
                 answered.set()
@@ -34,28 +34,28 @@ def online() -> bool:
             return
 
     # In a thread, because a name look-up has no timeout of its own.
-    asker = threading.Thread(target=ask, daemon=True)
-    asker.start()
-    asker.join(PROBE_SECONDS)
+    thread = threading.Thread(target=request, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
     return answered.is_set()
 
 
 def _cached_config(repo: str, commit: str | None = None) -> Path | None:
-    """Return a model's `config.json` in the local Hugging Face cache (by default of its `main`), or None."""
+    """Return a model's `config.json` in the local Hugging Face cache, by default of `main`, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repo, "config.json", revision=commit)
-    return Path(path) if isinstance(path, str) else None  # else a sign that the hub has none
+    return Path(path) if isinstance(path, str) else None  # not a marker that the hub has none
 
 
 def cached_revision(repo: str) -> str | None:
-    """Return the commit that the local Hugging Face cache holds as `main` of a model, or None."""
+    """Return the commit of a model's `main` in the local Hugging Face cache, or None."""
     config = _cached_config(repo)
     return config.parent.name if config else None
 
 
 def revision(repo: str, gated: bool = False) -> str:
-    """Return the commit of a model: the cached one if there is one, so that a repeated run names the same model."""
+    """Return a model's commit, preferably the cached one, so that a repeated run uses the same model."""
     from huggingface_hub.utils import validate_repo_id
 
     with sentences(repo):
@@ -68,20 +68,18 @@ def revision(repo: str, gated: bool = False) -> str:
     with sentences(repo):
         found = HfApi().model_info(repo, timeout=10).sha
     if found is None:
-        raise UserError(
-            f"The Hugging Face Hub names no commit of {echo(repo)}; give the path of a folder as the model."
-        )
+        raise UserError(f"The Hugging Face Hub has no commit of {echo(repo)}; give the path of a folder as the model.")
     return found
 
 
 def cached_folder(repo: str, commit: str) -> Path | None:
-    """Return the folder of a model's commit in the local Hugging Face cache, or None. It may be incomplete."""
+    """Return the folder of a model's commit in the local cache, possibly incomplete, or None."""
     config = _cached_config(repo, commit)
     return config.parent if config else None
 
 
 def download_config(repo: str, commit: str) -> Path:
-    """Return the path of a model's `config.json`, fetched if need be."""
+    """Return the path of a model's `config.json`; download it if it is missing."""
     if folder := cached_folder(repo, commit):
         return folder / "config.json"
     _need_hub(repo)
@@ -92,10 +90,10 @@ def download_config(repo: str, commit: str) -> Path:
 
 
 def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
-    """Fetch what a causal LM needs into the Hugging Face cache and return its folder.
+    """Download the files of a causal LM into the Hugging Face cache and return its folder.
 
-    File by file and not by `snapshot_download`, which fetches them in no order, and hands back what is there of a
-    snapshot where the hub fails.
+    It downloads file by file. `snapshot_download` has no fixed order, and returns an incomplete snapshot if the hub
+    fails.
     """
     _need_hub(repo)
     from huggingface_hub import HfApi, hf_hub_download
@@ -106,40 +104,40 @@ def download_model(repo: str, commit: str, progress: Progress = silent) -> Path:
         wanted = wanted_files(list(sizes))
         done, total = 0, sum(sizes[name] for name in wanted)
 
-        def tell(name: str, here: int) -> None:
-            progress("download", min(done + here, total), total, f"{repo}: {name}")
+        def report(name: str, received: int) -> None:
+            progress("download", min(done + received, total), total, f"{repo}: {name}")
 
         for name in wanted:
-            tell(name, 0)
-            path = Path(hf_hub_download(repo, name, revision=commit, tqdm_class=_teller(partial(tell, name))))
+            report(name, 0)
+            path = Path(hf_hub_download(repo, name, revision=commit, tqdm_class=_reporter(partial(report, name))))
             done += sizes[name]
     if cached_revision(repo) is None:
-        put(path.parents[2] / "refs" / "main", commit.encode())  # so that it is found without the hub
+        put(path.parents[2] / "refs" / "main", commit.encode())  # for look-ups without the hub
     progress("download", total, total, repo)
     return path.parent
 
 
-def _teller(tell: Callable[[int], None]) -> type:
-    """Return a class of progress bars that draw nothing and tell how many bytes of a file are here."""
+def _reporter(report: Callable[[int], None]) -> type:
+    """Return a class of invisible progress bars that report the received bytes of a file."""
     from huggingface_hub.utils import tqdm
 
-    class Teller(tqdm):
+    class Reporter(tqdm):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **{**kwargs, "disable": True})
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
-            tell(int(self.n))
+            report(int(self.n))
 
-    return Teller
+    return Reporter
 
 
 def wanted_files(names: list[str]) -> list[str]:
-    """Return those of a repository's top-level files that are needed; the last is the configuration."""
+    """Select the required top-level files of a repository; the configuration is last."""
     top = [n for n in names if "/" not in n and n != "config.json"]
     weights = [n for n in top if Path(n).match("model*.safetensors")]
     weights = weights or [n for n in top if Path(n).match("pytorch_model*.bin")]
-    # The configuration comes last, so that a folder that has one was fetched to the end.
+    # The configuration comes last, so that a folder with one is complete.
     return [n for n in top if any(Path(n).match(p) for p in MODEL_FILES)] + weights + ["config.json"]
 
 
@@ -149,14 +147,14 @@ def _need_hub(repo: str, gated: bool = False) -> None:
     licence = f"accept its licence at {constants.ENDPOINT}/{repo}, run `hf auth login` and" if gated else "run"
     if not online():
         raise UserError(
-            f"The Hugging Face Hub cannot be reached and {echo(repo)} is not in the local cache; on a machine that is "
-            f"online {licence} `hf download {repo} --local-dir FOLDER`, then give the folder's path as the model."
+            f"The Hugging Face Hub is not reachable and {echo(repo)} is not in the local cache. On a machine that is "
+            f"online, {licence} `hf download {repo} --local-dir FOLDER`, then give the folder's path as the model."
         )
 
 
 @contextmanager
 def sentences(repo: str) -> Iterator[None]:
-    """Turn the hub's errors about a repository into a `UserError` that says what to do."""
+    """Convert the hub's errors about a repository to a `UserError` with a fix."""
     from huggingface_hub import constants, errors
 
     try:
@@ -167,11 +165,10 @@ def sentences(repo: str) -> Iterator[None]:
         ) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise UserError(
-            f"There is no public {echo(repo)} on the Hugging Face Hub; check the name, or run `hf auth login` "
-            "if it is private."
+            f"The Hugging Face Hub has no public {echo(repo)}; check the name, or run `hf auth login` if it is private."
         ) from None
     except errors.EntryNotFoundError as error:
-        raise UserError(f"{echo(repo)} on the Hugging Face Hub lacks a file that is needed: {error}.") from None
+        raise UserError(f"{echo(repo)} on the Hugging Face Hub lacks a required file: {error}.") from None
     except (errors.HTTPError, ConnectionError) as error:
         raise UserError(
             f"The Hugging Face Hub failed while serving {echo(repo)} ({type(error).__name__}); try again."

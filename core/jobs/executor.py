@@ -1,4 +1,4 @@
-"""Where a job's process runs: here, as a child in its own session."""
+"""Executors, which start a job's process: here as a child in its own session."""
 
 from __future__ import annotations
 
@@ -21,41 +21,43 @@ SAME_START = 2.0  # seconds by which two readings of one process's start may dif
 
 
 class Handle(Protocol):
-    """A job's process."""
+    """The process of a job."""
 
     pid: int
-    created: float  # seconds since 1970: with the pid, names the process for good
+    created: float  # seconds since 1970; identifies the process together with the pid
 
     def poll(self) -> str | None:
-        """Return None while it runs, then how it ended, to follow `The job's process`."""
+        """Return None while it runs, then a phrase on its end that continues `The job's process`."""
 
     def stopped(self) -> bool:
-        """Whether somebody halted it (SIGSTOP), so that it hears nothing."""
+        """Return whether it is suspended (SIGSTOP) and cannot react to a cancellation."""
 
     def resume(self) -> None:
-        """Let it, and all it started, go on."""
+        """Continue it and its children after a suspension."""
 
     def terminate(self) -> None:
-        """Ask it, and all it started, to end."""
+        """Ask it and its children to end."""
 
     def kill(self) -> None:
-        """End it, and all it started."""
+        """Kill it and its children."""
 
 
 class Executor(Protocol):
+    """A way to start and find the processes of jobs."""
+
     def launch(self, job_id: int) -> Handle:
-        """Start the process of a job; it then writes its own row. Raises `OSError` where it cannot start."""
+        """Start the process of a job, which then writes its own row; `OSError` if it cannot start."""
 
     def adopt(self, pid: int, created: float, beating: bool = False) -> Handle | None:
-        """Return the running process that an earlier supervisor launched, None if it is gone.
+        """Return the running process that an earlier supervisor launched, or None if it has ended.
 
-        A process that is `beating` has just written to its row, so it is the one whatever its start is now read as:
-        that moves when the machine's clock is set.
+        A process that is `beating` has just written to its row. Its start time is then not compared, because it changes
+        with the machine's clock.
         """
 
 
 class LocalExecutor:
-    """Children of this process, each in its own session, so that they outlive it and end as a group."""
+    """An executor of child processes, each in its own session, which outlive it and end as a group."""
 
     def __init__(self, url: URL, command: Sequence[str] = (sys.executable, "-P", "-m", "core.jobs.worker")):
         self.url = url
@@ -66,7 +68,7 @@ class LocalExecutor:
         environment = os.environ | {
             "SLIMSCOPE_DB": self.url.render_as_string(hide_password=False),
             "PYTHONPATH": os.pathsep.join(search),
-            "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while waiting starve whatever else runs
+            "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin would starve other processes
         }
         file = log_file(job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ class _Child(_Group):
 
 
 class _Adopted(_Group):
-    """The exit code of a process that is not a child cannot be read."""
+    """A process that another supervisor started, so its exit code is unknown."""
 
     def __init__(self, process: psutil.Process):
         self.process = process
@@ -145,12 +147,12 @@ class _Adopted(_Group):
 
 
 def log_file(job_id: int) -> Path:
-    """Return where the output of a job's process goes."""
+    """Return the log file of a job's process."""
     return paths.local_results_dir() / "logs" / f"job-{int(job_id)}.log"
 
 
 def log_tail(job_id: int, lines: int) -> str:
-    """Return the last lines of a job's log; empty if there is none."""
+    """Return the last lines of a job's log; empty without a log."""
     try:
         with open(log_file(job_id), "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))

@@ -1,4 +1,4 @@
-"""Whether this machine can run a job that another one submitted: some models and texts are on one machine only."""
+"""Checks whether this machine can run a job of another one, as some models and texts exist on one machine only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.specs import RunSpec
 
 
 def runs_here(text: str) -> bool:
-    """Return whether this machine has, or can fetch, each model and text that a run names, given as its JSON."""
+    """Return whether this machine has or can download each model and text of a run, given as JSON."""
     try:
         return lacking_here(RunSpec.model_validate_json(text)) is None
     except ValidationError:
@@ -19,9 +19,9 @@ def runs_here(text: str) -> bool:
 
 
 def lacking_here(spec: RunSpec) -> str | None:
-    """Return why only the machine that submitted a run can run it, in words after its name; None where this one can.
+    """Return why only the submitting machine can run a job, to continue its name; None if this one can, too.
 
-    A run that saves its model writes to a folder of the machine that submitted it, so it runs nowhere else.
+    A run that saves its model must write to a folder of the submitting machine.
     """
     if spec.save is not None:
         return "it saves its model there"

@@ -1,7 +1,7 @@
-"""The queue: which runs are wanted, where each stands, and how one is moved, cancelled, repeated or deleted.
+"""The queue of jobs: submitting, moving, cancelling, repeating and deleting them.
 
-A job is a row. Whoever has the store may submit and cancel; `core.jobs.supervisor` starts the processes. Jobs wait in
-the order of their `created` times, which moving a job exchanges; one that is started again keeps its place.
+A job is a row. Any process with the store may submit and cancel; `core.jobs.supervisor` starts the job processes.
+Queued jobs are ordered by `created`. Moving a job swaps these times, and a restarted job keeps its own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from core.store.store import Store
 from core.store.tables import jobs
 
 ACTIVE = ("queued", "running")
-STEP = 0.001  # seconds by which a job's `created` is later than any other's, at least
+STEP = 0.001  # minimum seconds between `created` of a new job and of any other
 SELECT = select(jobs, Now().label("read"))
 
 
 class Job(Frozen):
-    """A row of the queue, read at the time `read`; `done` of `total` counts inside `stage`.
+    """A row of the queue, read at the time `read`; `done` of `total` counts units of `stage`.
 
     Times are seconds since 1970 by the database's clock.
     """
@@ -42,7 +42,7 @@ class Job(Frozen):
     done: int
     total: int
     detail: str
-    error: str | None  # on failed jobs, one sentence
+    error: str | None  # of failed jobs, one sentence
     attempts: int
     supervisor: str | None
     pid: int | None
@@ -62,7 +62,7 @@ class Job(Frozen):
 
 
 class UnreadableJob(Frozen):
-    """A row of the queue that this version cannot read; it can be cancelled and deleted."""
+    """A row of the queue that this version cannot read, but can cancel and delete."""
 
     id: int
     active: bool
@@ -70,38 +70,38 @@ class UnreadableJob(Frozen):
 
 
 class Queue:
-    """The jobs of a store. `start()` makes this process the one that runs them, unless another one already does."""
+    """The jobs of a store, which this process runs after `start()` unless another one does."""
 
     def __init__(self, store: Store, executor: Executor | None = None):
         self.store = store
         self._supervisor = Supervisor(store, executor or LocalExecutor(store.url))
 
     def start(self) -> None:
-        """Start the supervisor; it lives as long as this process. Jobs outlive it and are found again."""
+        """Start the supervisor, which ends with this process. Its jobs continue, and a later supervisor adopts them."""
         self._supervisor.start()
 
     def stop(self) -> None:
-        """Stop supervising and leave running jobs alone."""
+        """Stop the supervisor; running jobs continue."""
         self._supervisor.stop()
 
     @property
     def problem(self) -> str | None:
-        """Why this process starts no jobs, in one sentence; None where nothing hinders it."""
+        """The reason why this process starts no jobs, in one sentence, or None."""
         return self._supervisor.problem
 
     def submit(self, spec: RunSpec) -> int:
-        """Queue a run and return its id; a run that is already queued or running is not queued twice."""
+        """Queue a run, unless it is already queued or running, and return its job's id."""
         return self.submit_all([spec])[0]
 
     def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
-        """Queue runs in this order, all or none, and return their ids, as `submit` does."""
+        """Queue runs in this order, all or none, as `submit` does, and return their ids."""
         texts = [spec.model_dump_json() for spec in specs]
         ids = self.store.transact(lambda connection: _submit(connection, texts))
         self._supervisor.wake()
         return ids
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job: at once if it waits, else at its next step, and by force if it takes too long."""
+        """Cancel a job: at once if queued, else at its next progress step, and by force after a grace period."""
         queued = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.cancel.is_(None))
         with self.store.begin() as connection:
@@ -111,27 +111,27 @@ class Queue:
         self._supervisor.wake()
 
     def cancel_all(self) -> int:
-        """Stop every job as `cancel` does, and return how many were told to."""
+        """Cancel every active job and return their number."""
         queued = update(jobs).where(jobs.c.state == "queued").values(state="cancelled", cancel=Now(), finished=Now())
         running = update(jobs).where(jobs.c.state == "running", jobs.c.cancel.is_(None)).values(cancel=Now())
         with self.store.begin() as connection:
             raise_counter(connection, JOBS)
-            told = sum(connection.execute(change).rowcount for change in (queued, running))
+            cancelled = sum(connection.execute(change).rowcount for change in (queued, running))
         self._supervisor.wake()
-        return told
+        return cancelled
 
     def move(self, job_id: int, later: bool) -> None:
-        """Let a waiting job change places with the one that waits before it, or after it if `later`.
+        """Swap a queued job with the one before it, or with the one after it if `later`.
 
-        Raises `UserError` where it waits no more; nothing changes where it is the first, or the last, already.
+        The first job cannot move earlier, nor the last one later. A job that is no longer queued is a `UserError`.
         """
         waiting = select(jobs.c.id, jobs.c.created).where(jobs.c.state == "queued").order_by(*TURN)
         with self.store.begin() as connection:
-            raise_counter(connection, JOBS)  # first, so that nobody else moves jobs meanwhile
+            raise_counter(connection, JOBS)  # first, so that no other process moves jobs meanwhile
             rows = connection.execute(waiting).all()
             place = next((place for place, row in enumerate(rows) if row.id == job_id), None)
             if place is None:
-                raise UserError(f"Job {job_id} does not wait any more, so its place cannot change.")
+                raise UserError(f"Job {job_id} is no longer queued; only queued jobs can be moved.")
             other = place + (1 if later else -1)
             if 0 <= other < len(rows):
                 swapped = {rows[place].id: rows[other].created, rows[other].id: rows[place].created}
@@ -144,20 +144,20 @@ class Queue:
         return self.submit(self.job(job_id).spec)
 
     def resume(self, job_id: int) -> int:
-        """Queue an ended job again whose training was cut short, to be trained to its end; return the new job's id."""
+        """Queue an ended job again to finish its cancelled training, and return the new job's id."""
         self._check_ended(job_id, "it is still active")
         self.store.delete_cut_short(self.job(job_id).spec.variant.key)
         return self.retry(job_id)
 
     def delete(self, job_id: int) -> None:
-        """Forget an ended job and its log; its results stay."""
+        """Delete an ended job and its log, but not its results."""
         self._check_ended(job_id, "cancel it first")
         with self.store.begin() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
         log_file(job_id).unlink(missing_ok=True)
 
     def job(self, job_id: int) -> Job:
-        """Return one job; a `UserError` if there is none of that id, or it cannot be read."""
+        """Return one job; a `UserError` if it does not exist or cannot be read."""
         found, unreadable = self._read(SELECT.where(jobs.c.id == job_id))
         if unreadable:
             raise UserError(unreadable[0].reason)
@@ -166,25 +166,25 @@ class Queue:
         return found[0]
 
     def jobs(self, limit: int = 100) -> list[Job]:
-        """Return the newest jobs, newest first, without those that cannot be read."""
+        """Return the newest readable jobs, newest first."""
         return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[0]
 
     def active(self) -> list[Job]:
-        """Return the jobs that run, then those that wait, in their order."""
+        """Return the running jobs, then the queued ones in their order."""
         found = self._read(SELECT.where(jobs.c.state.in_(ACTIVE)).order_by(*TURN))[0]
         return sorted(found, key=lambda job: job.state != "running")
 
     def ended(self, limit: int = 100) -> list[Job]:
-        """Return the jobs that ended last, the last one first."""
+        """Return the jobs that ended last, latest first."""
         ended = SELECT.where(jobs.c.state.not_in(ACTIVE))
         return self._read(ended.order_by(jobs.c.finished.desc(), jobs.c.id.desc()).limit(limit))[0]
 
     def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
-        """Return those of the newest jobs that cannot be read, newest first."""
+        """Return the unreadable ones among the newest jobs, newest first."""
         return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[1]
 
     def log_tail(self, job_id: int, lines: int = 100) -> str:
-        """Return the last lines that the job's process wrote; empty if it wrote none."""
+        """Return the last lines of a job's log; empty without a log."""
         return log_tail(job_id, lines)
 
     def _state(self, job_id: int) -> str:
@@ -212,8 +212,8 @@ class Queue:
 
 
 def _submit(connection: Connection, texts: Sequence[str]) -> list[int]:
-    """Return the ids of jobs whose specs are these JSON texts; those that are active already have theirs."""
-    raise_counter(connection, JOBS)  # first, so that nobody else submits between the look and the insertion
+    """Return the ids of jobs with these specs (JSON texts); insert those that are not active yet."""
+    raise_counter(connection, JOBS)  # first, so that no other process submits between query and insertion
     ids = []
     for text in texts:
         same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
@@ -226,10 +226,10 @@ def _submit(connection: Connection, texts: Sequence[str]) -> list[int]:
 
 def _insert(connection: Connection, text: str) -> int:
     time, last = connection.execute(select(Now(), func.max(jobs.c.created))).one()
-    created = max(time, (last or 0.0) + STEP)  # a place of its own behind all others, whatever the clock says
+    created = max(time, (last or 0.0) + STEP)  # unique and last, even if the clock is wrong
     new = insert(jobs).values(spec=text, state="queued", created=created, host=socket.gethostname())
     key = connection.execute(new).inserted_primary_key
-    assert key is not None  # as one row was inserted
+    assert key is not None  # one row was inserted
     with suppress(OSError):
-        log_file(key[0]).unlink()  # of an earlier database
+        log_file(key[0]).unlink()  # log of an earlier database
     return key[0]

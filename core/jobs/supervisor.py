@@ -1,8 +1,8 @@
-"""The thread that starts queued jobs and notices how their processes end. One lives on a machine.
+"""The supervisor: a thread that starts queued jobs and records the end of their processes. Each machine has one.
 
-It never holds the truth: rows say what is wanted and what is running, and a process that outlived its supervisor is
-adopted by the next one. A process that died under a living supervisor failed; one that died with no supervisor to see
-why is started again, at most `RESTARTS` times. All times that rows hold are of the database's clock.
+Only the rows store the state of jobs. A supervisor adopts processes that outlived an earlier one. A process that dies
+under a supervisor has failed. A process that dies without one is restarted, at most `RESTARTS` times. All times in
+rows come from the database's clock.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ from core.store.tables import jobs
 
 log = logging.getLogger(__name__)
 
-SLOTS = 1  # jobs at once: two computing processes slow each other down
+SLOTS = 1  # parallel jobs: two computing processes would slow each other down
 RESTARTS = 2
-ACTIVE_SECONDS = 0.5  # between looks while a job runs
-IDLE_SECONDS = 3.0  # between looks for jobs that another process submitted
-GRACE_SECONDS = 10.0  # from asking a job to stop to interrupting its process, or killing one that is halted again
-KILL_TIMES = 30  # as long to killing it: a training writes the best that it has come to, which may be large
+ACTIVE_SECONDS = 0.5  # between checks while a job runs
+IDLE_SECONDS = 3.0  # between checks for jobs of other processes
+GRACE_SECONDS = 10.0  # from cancelling to terminating a job's process, or to killing a suspended one
+KILL_TIMES = 30  # grace periods until it is killed: a training run first writes its best weights, which may be large
 START_SECONDS = 30.0  # for a process to write its own pid
-TURN = (jobs.c.created, jobs.c.id)  # the order in which waiting jobs are started
+TURN = (jobs.c.created, jobs.c.id)  # the order in which queued jobs start
 STALE_SECONDS = 120.0  # without a heartbeat, after which another machine's job counts as dead
 BEATING_SECONDS = 5.0  # since the last heartbeat, within which a job's process is certainly the one with its pid
-FETCH_SECONDS = 60.0  # between looks whether this machine can run a job that another one submitted
+FETCH_SECONDS = 60.0  # between checks whether this machine can run a job of another one
 
 
 class Supervisor:
+    """The supervisor of a store's jobs on this machine."""
+
     def __init__(self, store: Store, executor: Executor):
-        self.problem: str | None = None  # why it starts no jobs, in one sentence
+        self.problem: str | None = None  # reason why it starts no jobs, in one sentence
         self.store = store
         self.executor = executor
         self.host = socket.gethostname()
@@ -50,21 +52,21 @@ class Supervisor:
         self._wake = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
-        self._unfit: dict[int, float] = {}  # jobs that this machine cannot run, and when it looked
+        self._unfit: dict[int, float] = {}  # time of the last check, by job that this machine cannot run
 
     def start(self) -> None:
-        """Supervise in a thread, unless one of this object does."""
+        """Start the supervising thread, unless it runs."""
         if self._thread is None or not self._thread.is_alive():
             self._stopped = False
             self._thread = threading.Thread(target=self._run, name="job supervisor", daemon=True)
             self._thread.start()
 
     def wake(self) -> None:
-        """Look at the rows now."""
+        """Check the rows now."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread and let another process supervise; running jobs go on."""
+        """End the thread, so that another process can supervise; running jobs continue."""
         self._stopped = True
         self.wake()
         if self._thread is not None:
@@ -77,7 +79,7 @@ class Supervisor:
                 folder.mkdir(parents=True, exist_ok=True)
                 with FileLock(folder / "supervisor.lock", timeout=0):
                     self._supervise()
-            except Timeout:  # another process supervises; take over when it ends
+            except Timeout:  # another process supervises; try again later
                 self.problem = None
                 self._pause(IDLE_SECONDS)
             except OSError as error:
@@ -89,10 +91,10 @@ class Supervisor:
             try:
                 self.step()
                 self.problem = None
-            except Exception as error:  # a queue that stops without a word is worse than one that tries again
-                log.exception("The job supervisor failed and tries again")
+            except Exception as error:  # retrying is better than a queue that stops silently
+                log.exception("The job supervisor failed and will retry")
                 reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                self._report(f"The queue fails and tries again: {reason}")
+                self._report(f"The queue failed and will retry: {reason}")
                 self._pause(IDLE_SECONDS)
             self._pause(ACTIVE_SECONDS if self.handles else IDLE_SECONDS)
 
@@ -106,16 +108,16 @@ class Supervisor:
         self._wake.clear()
 
     def step(self) -> None:
-        """Look once at every running job, then start queued ones where there is room."""
+        """Check every running job once, then start queued ones in free slots."""
         wanted = or_(jobs.c.state == "running", jobs.c.id.in_(list(self.handles)))
         with self.store.begin() as connection:
             rows = connection.execute(select(jobs, Now().label("now")).where(wanted)).all()
-        for job_id in self.handles.keys() - {row.id for row in rows}:  # deleted once it had ended
+        for job_id in self.handles.keys() - {row.id for row in rows}:  # its row was deleted
             self.handles.pop(job_id).kill()
         for row in rows:
             try:
                 self._watch(row)
-            except (AttributeError, TypeError, ValueError) as error:  # one odd row does not hold up the others
+            except (AttributeError, TypeError, ValueError) as error:  # an invalid row must not block the others
                 log.exception("Job %d cannot be watched", row.id)
                 self._end(row, f"The job's row cannot be read ({error}).")
         while len(self.handles) < SLOTS and self._launch():
@@ -132,45 +134,45 @@ class Supervisor:
             if late > KILL_TIMES * GRACE_SECONDS or (late > GRACE_SECONDS and handle.stopped()):
                 handle.kill()
             elif since and handle.stopped():
-                handle.resume()  # it hears that it is to stop, and keeps what it has come to
+                handle.resume()  # it can now notice the cancellation and save its partial result
             elif late > GRACE_SECONDS:
                 handle.terminate()
             return
         del self.handles[row.id]
         last = log_tail(row.id, 1)
-        self._end(row, f"The job's process {how}" + (f"; its last words: {last}" if last else "."))
+        self._end(row, f"The job's process {how}" + (f"; last output: {last}" if last else "."))
 
     def _adopt(self, row: Row) -> Handle | None:
-        """Return the running process of a job that another supervisor launched; queue the job again if it is gone."""
+        """Return the process of a job that another supervisor launched; queue the job again if it has ended."""
         if row.supervisor.rpartition("/")[0] != self.host:
-            gone = row.now - (row.heartbeat or row.started) > STALE_SECONDS
+            ended = row.now - (row.heartbeat or row.started) > STALE_SECONDS
         elif row.pid is None:
-            gone = row.now - row.started > START_SECONDS
+            ended = row.now - row.started > START_SECONDS
         else:
             beating = row.now - (row.heartbeat or 0.0) < BEATING_SECONDS
             handle = self.executor.adopt(row.pid, row.process_created, beating)
             if handle is not None:
                 self.handles[row.id] = handle
                 return handle
-            gone = True
-        if gone:
+            ended = True
+        if ended:
             self._interrupted(row)
         return None
 
     def _interrupted(self, row: Row) -> None:
         if row.cancel or row.attempts > RESTARTS:
-            self._end(row, f"The job was interrupted {row.attempts} times with the program that started it.")
+            self._end(row, f"The job was interrupted {row.attempts} times when the program that started it ended.")
         else:
             log.warning("Job %d was interrupted and is queued again", row.id)
             self._set(row, state="queued", pid=None, process_created=None, heartbeat=None, stage="", detail="")
 
     def _end(self, row: Row, error: str) -> None:
-        """Mark a job whose process is gone; a state that the process wrote itself stays."""
+        """Set the end state of a job whose process has ended, unless the process wrote one itself."""
         state = {"state": "cancelled"} if row.cancel else {"state": "failed", "error": error}
         self._set(row, finished=Now(), **state)
 
     def _launch(self) -> bool:
-        """Start the job whose turn it is; False if none waits that this machine can run."""
+        """Start the next queued job; return False if this machine can run none."""
         job_id = self._next()
         claim = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
         mine = {"state": "running", "attempts": jobs.c.attempts + 1, "supervisor": f"{self.host}/{os.getpid()}"}
@@ -181,23 +183,23 @@ class Supervisor:
         try:
             handle = self.executor.launch(job_id)
         except OSError as error:
-            self._end(row, f"The job's process could not be started: {error.strerror or error}.")
+            self._end(row, f"The job's process did not start: {error.strerror or error}.")
             return True
         self.handles[job_id] = handle
         self._set(row, pid=handle.pid, process_created=handle.created)
         return True
 
     def _next(self) -> int | None:
-        """Return the first waiting job that this machine can run: any that it submitted, and of others those it can."""
+        """Return the first queued job that this machine submitted or can run, or None."""
         waiting = select(jobs.c.id, jobs.c.host).where(jobs.c.state == "queued").order_by(*TURN)
         with self.store.begin() as connection:
             rows = connection.execute(waiting).all()
         return next((row.id for row in rows if row.host in (None, self.host) or self._fits(row.id)), None)
 
     def _fits(self, job_id: int) -> bool:
-        """Whether this machine can run a job that another one submitted; a text or a model may come later."""
-        looked = self._unfit.get(job_id)
-        if looked is not None and monotonic() - looked < FETCH_SECONDS:
+        """Return whether this machine can run a job of another one; recheck later, as texts and models may arrive."""
+        checked = self._unfit.get(job_id)
+        if checked is not None and monotonic() - checked < FETCH_SECONDS:
             return False
         with self.store.begin() as connection:
             spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == job_id)).scalar()
@@ -207,7 +209,7 @@ class Supervisor:
         return False
 
     def _set(self, row: Row, **values: Any) -> None:
-        """Change a running job's row, unless its process or another supervisor has moved it on."""
+        """Update a running job's row, unless its process or another supervisor has changed its state."""
         same = (jobs.c.id == row.id, jobs.c.state == "running", jobs.c.attempts == row.attempts)
         with self.store.begin() as connection:
             connection.execute(update(jobs).where(*same).values(**values))

@@ -1,4 +1,4 @@
-"""The process of one job, `python -m core.jobs.worker JOB`: runs the spec, writes its progress, heartbeat and end."""
+"""The process of one job, `python -m core.jobs.worker JOB`, which writes its progress, heartbeat and end."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ from core.store.tables import jobs
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-PROGRESS_SECONDS = 0.5  # at most one row written in this time, except at a new stage
+PROGRESS_SECONDS = 0.5  # at least between two writes, except at a new stage
 
 Run = Callable[[RunSpec, Store, Progress], Any]
 
 
 class Worker:
-    """One job's row, as its process sees it."""
+    """Access of a job's process to its own row."""
 
     def __init__(self, store: Store, job_id: int):
         self.store = store
         self.job_id = job_id
-        self._stop = threading.Event()  # asked to stop, or the row is no longer this process's
+        self._stop = threading.Event()  # cancelled, or the row belongs to another process
         self._ended = threading.Event()
         self._stage: str | None = None
         self._done = 0
         self._written = 0.0
-        self._heard = False  # whether the run knows that it is to stop
+        self._notified = False  # whether the run has received the cancellation
 
     def take(self) -> RunSpec | None:
-        """Write this process into the row and return what to run; None if the job is not waiting for a process.
+        """Write this process into the row and return its run; None if the job needs no process.
 
-        Raises `UserError` where what to run cannot be read.
+        Raises:
+            UserError: The run cannot be read.
         """
         process = psutil.Process()
         mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": Now()}
@@ -64,14 +65,14 @@ class Worker:
         try:
             return RunSpec.model_validate_json(spec)
         except ValidationError as error:
-            raise UserError(f"What the job is to run cannot be read ({fault(error)}).") from None
+            raise UserError(f"The job's run cannot be read ({fault(error)}).") from None
 
     def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Write how far the run is; raises `CancelledError` once the job was asked to stop."""
+        """Write the run's progress; raise `CancelledError` if the job is cancelled."""
         if self._stop.is_set():
-            self._heard = True
+            self._notified = True
             raise CancelledError
-        time, new = monotonic(), stage != self._stage or done < self._done  # less than before: of another text
+        time, new = monotonic(), stage != self._stage or done < self._done  # fewer units than before: a new text
         self._stage, self._done = stage, done
         if not new and time - self._written < PROGRESS_SECONDS:
             return
@@ -79,23 +80,23 @@ class Worker:
         self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": Now()} if new else {}))
 
     def terminated(self, *_: Any) -> None:
-        """Interrupt a run that was to stop and does not look at its progress, once; any other just ends."""
-        if self._heard:
-            return  # it stops, and writes what it keeps
+        """Handle SIGTERM: interrupt a cancelled run that reports no progress, once; end any other run."""
+        if self._notified:
+            return  # it is stopping and saves its partial result
         if not self._stop.is_set():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what the run keeps now is written undisturbed
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the run may save its partial result undisturbed
         raise KeyboardInterrupt
 
     def beat(self) -> None:
-        """Write the heartbeat until the run has ended, and notice when it is to stop."""
+        """Write the heartbeat until the run ends, and detect a cancellation."""
         while not self._ended.wait(HEARTBEAT_SECONDS):
             if self._write(heartbeat=Now()) is False:
                 self._stop.set()
 
     def end(self, state: str, error: str | None = None) -> None:
-        """Write how the job ended."""
+        """Write the job's end state."""
         self._ended.set()
         change = self._change(state=state, error=error, finished=Now())
         self.store.transact(lambda connection: connection.execute(change))
@@ -105,7 +106,10 @@ class Worker:
         return update(jobs).where(*mine).values(**values)
 
     def _write(self, **values: Any) -> bool:
-        """Return False if the job is to stop. A row that cannot be written now does not end a run."""
+        """Update the row; return False if the job is cancelled or another process has the row.
+
+        A failed write does not end the run.
+        """
         wanted = select(jobs.c.cancel).where(jobs.c.id == self.job_id)
         try:
             with self.store.begin() as connection:
@@ -117,7 +121,7 @@ class Worker:
 
 
 def work(store: Store, job_id: int, run: Run | None = None) -> int:
-    """Run a job to its end and write how it ended; return the process's exit code. `run` is `core.engine.runs.run`."""
+    """Run a job, write its end state and return the exit code; `run` defaults to `core.engine.runs.run`."""
     worker = Worker(store, job_id)
     try:
         spec = worker.take()
@@ -152,7 +156,7 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
 
 
 def reason(error: Exception) -> str:
-    """Return one sentence for an error that no user made."""
+    """Return one sentence for an unexpected error."""
     text = str(error).strip()
     if out_of_memory(error):
         return MEMORY_RAN_OUT
@@ -160,9 +164,9 @@ def reason(error: Exception) -> str:
 
 
 def main(job_id: int, run: Run | None = None) -> int:
-    """Run a job in this process, logging to stderr."""
+    """Run a job in this process and log to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with suppress(OSError):  # if memory runs out, this process goes first and not the dashboard
+    with suppress(OSError):  # if memory runs out, the system kills this process before the dashboard
         Path("/proc/self/oom_score_adj").write_text("500")
     return work(Store(), job_id, run)
 

@@ -1,1 +1,1 @@
-"""From what a user typed to a checked run, and what it will cost."""
+"""Requests of users: completed to checked runs, with estimates of their cost."""

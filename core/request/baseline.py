@@ -1,4 +1,4 @@
-"""What is left to run of a wish: the run itself, and the dense model's numbers that its own are compared with."""
+"""The part of a run that is not stored yet, and the dense baseline with which its numbers are compared."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from core.store.samples import lost
 
 
 class ResultLookup(Protocol):
-    """A store, or the results that were read of one."""
+    """A store, or results read from one."""
 
     def get(self, key: str, /) -> Result | None:
-        """Return all that is known of a variant."""
+        """Return the stored result of a variant, or None."""
 
 
 def keys_of(specs: Iterable[RunSpec]) -> set[str]:
-    """Return the keys of all that `left` asks for of some runs: of their variants and of their dense baselines."""
+    """Return the keys of the variants of some runs and of their dense baselines."""
     return {wanted.variant.key for spec in specs for wanted in (spec, baseline(spec)) if wanted is not None}
 
 
 def remaining_run(spec: RunSpec, store: ResultLookup) -> list[RunSpec]:
-    """Return what the store does not have yet: the part of the run itself, and that of its dense baseline.
+    """Return the missing parts of a run and of its dense baseline.
 
-    A number whose samples are in a damaged file is measured again.
+    A number whose samples are in a damaged file counts as missing.
     """
     parts = []
     for wanted in (spec, baseline(spec)):
@@ -38,9 +38,9 @@ def remaining_run(spec: RunSpec, store: ResultLookup) -> list[RunSpec]:
 
 
 def baseline(spec: RunSpec) -> RunSpec | None:
-    """Return the run of the dense model that the numbers of `spec` are compared with: same texts, windows and tasks.
+    """Return the dense model's run with the texts, windows and tasks of `spec`, for comparison.
 
-    None where nothing is measured, or the model is the dense one.
+    The result is None if `spec` measures nothing or the variant is the dense model.
     """
     dense = spec.variant.model_copy(update={"stages": (build_stage("dense"),)})
     if dense.key == spec.variant.key or not (spec.perplexity or spec.tasks or spec.latency):

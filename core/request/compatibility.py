@@ -1,4 +1,4 @@
-"""Which methods are for which models: those of language models, or those of convolutions; imports no torch."""
+"""Checks that methods for language models or for convolutions match the model; imports no torch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,35 @@ from core.models.folders import encoder_of
 from core.models.sources import ModelSource
 from core.registry import STAGES, get_stage
 
-# Of transformers; what else has convolutions is taken, too.
+# Examples from transformers; other models with convolutions work, too.
 WITH_CONVOLUTIONS = "audio and vision encoders, such as Whisper, wav2vec2, ResNet, ConvNeXt and ViT"
 
 
 def on_convolutions(method: Method | type[Method]) -> bool:
-    """Whether a method is for models that have convolutions."""
+    """Return whether a method compresses convolutions."""
     return "convolutions" in method.modifies
 
 
 def needs_convolutions(method: Method | type[Method]) -> UserError:
-    """Return the error for a language model."""
+    """Return the error of a method for convolutions on a language model."""
     return UserError(
-        f"{method.label} works on convolutions, and a language model has none; {WITH_CONVOLUTIONS}, have them."
+        f"{method.label} compresses convolutions, and a language model has none; choose one of {WITH_CONVOLUTIONS}."
     )
 
 
 def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
-    """Return whether a model is a language model; `measured` is whether numbers are asked for that only those have.
+    """Return whether a model is a language model.
 
-    Raises `UserError` where a stage is for the other kind of model, or the model has no such numbers.
+    Args:
+        source: The model.
+        chain: The requested stages.
+        measured: Whether the run requests numbers that only language models have.
+
+    Returns:
+        True for a language model, False for an encoder with convolutions.
+
+    Raises:
+        UserError: A stage or a requested number does not apply to this type of model.
     """
     kind = encoder_of(config_of(source))
     for one in chain:
@@ -42,12 +51,12 @@ def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measure
             if kind is not None and not on_convolutions(method) and method.name != DENSE:
                 others = " and ".join(found.name for found in STAGES if on_convolutions(found))
                 raise UserError(
-                    f"{method.label} is for language models, and {source.id} is a {kind}; {others} decompose its "
-                    "convolutions."
+                    f"{method.label} is for language models, and {source.id} is a {kind}; use {others}, "
+                    "which decompose convolutions."
                 )
     if kind is not None and measured:
         raise UserError(
-            f"{source.id} is a {kind}: perplexity, tasks, latency and scans are of language models; leave them out, "
-            "and its weights are counted and compared."
+            f"{source.id} is a {kind}, without perplexity, tasks, latency and scans; leave them out. "
+            "The run then counts and compares its weights."
         )
     return kind is None

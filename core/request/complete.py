@@ -1,6 +1,6 @@
-"""From a request with gaps to a whole, checked `RunSpec`: the one place for command line and dashboard.
+"""Completion of a request to a checked `RunSpec`, for the command line and the dashboard.
 
-All that can be told without loading a model is told here; nothing imports torch.
+It reports every fault that is detectable without loading a model. It imports no torch.
 """
 
 import re
@@ -50,26 +50,44 @@ def complete(
     force: bool = False,
     name: str | None = None,
 ) -> RunSpec:
-    """Return the checked run, gaps filled: a ratio; 16 windows of 2048 tokens (or the model's longest) to calibrate on
-    and, where no perplexity is asked for, to measure; 512 of 256 to train on; on the best corpora of this machine. Of
-    a model that is no language model nothing is measured, and it reads no text.
+    """Complete and check the request of a run.
 
-    `scan` says what parts are to be compressed alone, to see how much each matters.
+    Defaults are a ratio of 0.5, 16 calibration sequences and 16 perplexity windows of 2048 tokens (or the model's
+    maximum), and 512 training sequences of 256 tokens, from the best corpora on this machine. Encoders read no text
+    and have no default measurement. A corpus is identified by its text, so another text under the same name gives
+    another key.
 
-    `model` is a catalogue id, a folder or a hub id, and `name` what a folder is called; `chain` is written
-    (`core.chain`) or what was read of it. `calibration` is for all stages that read text and name none, `train` for
-    those that train. A corpus is named by the identity of its text, so that another text behind the same name gives
-    another key. Raises `UserError` for what can be seen to be wrong.
+    Args:
+        model: Catalogue id, folder or hub id.
+        chain: Chain in the notation of `core.chain`, or parsed.
+        calibration: Calibration data of the stages that name none.
+        train: Training data of the stages that name none.
+        seed: Seed of the stages that name none.
+        perplexity: Perplexities to measure.
+        tasks: Tasks to evaluate.
+        device: Device of the run.
+        dtype: Precision of the variant.
+        scoring: Evaluation precision of the tasks; by default `dtype`.
+        latency: Whether to measure latency.
+        scan: Parts whose sensitivity to measure, one at a time.
+        force: Whether to run again although results are stored.
+        name: Name of a model folder.
+
+    Returns:
+        The checked run.
+
+    Raises:
+        UserError: A part of the request is invalid.
     """
-    asked = parse(chain) if isinstance(chain, str) else chain
+    requests = parse(chain) if isinstance(chain, str) else chain
     check_device(device)
     check_seed(seed)
     source = identify(model, name)
     check_here(source)
     shape = load_shape(source)
-    language = check_model_type(source, asked, bool(perplexity or tasks or latency or scan))
-    beside = ChainDefaults(calibration, train, seed)
-    stages = resolve_chain([_identified(one, beside, shape) for one in asked], beside)
+    language = check_model_type(source, requests, bool(perplexity or tasks or latency or scan))
+    defaults = ChainDefaults(calibration, train, seed)
+    stages = resolve_chain([_identified(one, defaults, shape) for one in requests], defaults)
     _check_divides(stages, shape)
     if language and not perplexity:
         window = min(DEFAULT_WINDOW, shape.max_window)
@@ -92,23 +110,23 @@ def complete(
 
 
 def measuring(spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task]) -> RunSpec:
-    """Return a checked run that measures other numbers of the same variant; a `UserError` where they do not fit."""
+    """Return a checked run with other measurements of the same variant; a `UserError` if one is invalid."""
     shape = load_shape(identify_again(spec.variant.model, spec.variant.revision))
     return spec.model_copy(update=_measured(perplexity, tasks, shape))
 
 
 def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelShape) -> dict[str, Any]:
-    """Return what a run measures, as its fields: each number once, texts and tasks named by their content."""
+    """Return the measurement fields of a run, without repeats and with texts and tasks identified by content."""
     return {
         "perplexity": tuple(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
         "tasks": tuple(dict.fromkeys(identified_task(wanted) for wanted in tasks)),
     }
 
 
-def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelShape) -> StageRequest:
-    """Return a stage whose text and teacher are named by what they are, and whose layers are there."""
+def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -> StageRequest:
+    """Return a stage whose text and teacher are identified by content and whose layers exist."""
     with one.error_context("text"):
-        text = resolve_text(one, beside)
+        text = resolve_text(one, defaults)
         if text or data_requirement_of(one) != "nothing":
             text = identified_calibration(text or default_text(data_requirement_of(one) == "training", shape), shape)
     with one.error_context("layers"):
@@ -124,9 +142,9 @@ def _identified(one: StageRequest, beside: ChainDefaults, shape: ModelShape) -> 
 
 
 def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
-    """Raise `UserError` for a pattern that does not divide the layers of the model while all have their shape."""
+    """Raise `UserError` if N:M does not divide the layers that still have their dense shape."""
     for stage in stages:
-        if stage.ratio_kind in ("bits", "embedding"):  # which leave the layers their shape
+        if stage.ratio_kind in ("bits", "embedding"):  # preserve the shapes of layers
             continue
         if stage.removes and stage.ratio_kind != "sparsity":
             return
@@ -136,65 +154,65 @@ def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
 
 
 def default_text(training: bool, shape: ModelShape) -> TextWindows:
-    """Return what is trained on, or else calibrated on, where nothing is asked for."""
+    """Return the default training or calibration data."""
     windows, window = (DEFAULT_EXAMPLES, DEFAULT_EXAMPLE) if training else (DEFAULT_WINDOWS, DEFAULT_WINDOW)
     return TextWindows(corpus=default_corpora()[1], windows=windows, window=min(window, shape.max_window))
 
 
 def identified_calibration(calibration: TextWindows, shape: ModelShape) -> TextWindows:
-    """Return the calibration with its corpus named by its text; a `UserError` where corpus or window do not fit."""
-    check_window("Calibration", str(calibration), calibration.window, shape)
+    """Return the data with its corpus identified by content; a `UserError` if corpus or length is invalid."""
+    check_window("Data", str(calibration), calibration.window, shape)
     corpus = identify_corpus(calibration.corpus).id
     known = BY_ID.get(corpus.partition("@")[0])
     if known and known.held_out:
         others = ", ".join(c.id for c in CORPORA if not c.held_out)
-        raise UserError(f"{corpus} is held out for measuring; calibrate on one of {others}, or on a text file.")
+        raise UserError(f"{corpus} is held out for evaluation; calibrate on one of {others}, or on a text file.")
     return calibration.model_copy(update={"corpus": corpus})
 
 
 def identified_perplexity(perplexity: Perplexity, shape: ModelShape) -> Perplexity:
-    """Return the perplexity with its corpus named by its text; a `UserError` where corpus or window do not fit."""
+    """Return the perplexity with its corpus identified by content; a `UserError` if corpus or window is invalid."""
     check_window("Perplexity", str(perplexity), perplexity.window, shape)
     corpus = identify_corpus(perplexity.corpus).id
     known = BY_ID.get(corpus.partition("@")[0])
     if known and known.calibration_only:
         others = ", ".join(c.id for c in CORPORA if not c.calibration_only)
-        raise UserError(f"{corpus} is only to calibrate on; measure perplexity on one of {others}, or on a text file.")
+        raise UserError(f"{corpus} is only for calibration; measure perplexity on one of {others}, or on a text file.")
     return perplexity.model_copy(update={"corpus": corpus})
 
 
 def identified_task(task: Task) -> Task:
-    """Return the task named by its documents; a `UserError` where there is no such task, or no such prompt of it."""
+    """Return the task identified by its documents; a `UserError` if the task or its prompt is invalid."""
     check_fewshot(task)
     return task.model_copy(update={"task": identify_task(task.task).id})
 
 
 def check_window(what: str, text: str, window: int, shape: ModelShape) -> None:
-    """Raise `UserError` for a window longer than the model has positions."""
+    """Raise `UserError` if `window` tokens exceed the model's positions."""
     if window > shape.max_window:
         raise UserError(
-            f"{what} {echo(text)} has windows of {window} tokens, but this model was made for {shape.max_window}."
+            f"{what} {echo(text)} needs {window} positions, but the model has only {shape.max_window}; shorten it."
         )
 
 
 def check_device(device: str) -> None:
-    """Raise `UserError` for what is no device's name. Whether this machine has it shows when the run starts."""
+    """Raise `UserError` for an invalid device name; the run itself checks whether the device exists."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise unknown("device", device, ("cpu", "cuda", "cuda:0", "mps"))
 
 
 def check_home(path: Path) -> None:
-    """Raise `UserError` where a path begins with the `~` of a user that this machine does not have."""
+    """Raise `UserError` if the `~` of a path names an unknown user."""
     if str(path).startswith("~"):
-        raise UserError(f"{short(str(path))} names the home of no user; give the whole path.")
+        raise UserError(f"{short(str(path))} starts with the home of an unknown user; give the whole path.")
 
 
 def check_save_folder(folder: Path) -> None:
-    """Raise `UserError` unless the folder is new or empty."""
+    """Raise `UserError` unless a folder is new or empty."""
     check_home(folder)
     try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
         raise UserError(f"The model cannot be saved in {short(str(folder))}: {error.strerror}.") from None
-    if taken:
-        raise UserError(f"Folder {folder} is not empty; give a new or an empty one to save the model in.")
+    if occupied:
+        raise UserError(f"Folder {folder} is not empty; give a new or empty one.")

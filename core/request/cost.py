@@ -1,4 +1,4 @@
-"""The floating-point operations of each measurement, from the model's shape and the tokens to run."""
+"""Floating-point operations of stages and measurements, from the model's shape and the tokens to process."""
 
 from itertools import compress
 
@@ -12,28 +12,28 @@ from core.models.shape import ModelShape
 from core.registry import build_method
 from core.specs import Perplexity, SensitivityScan, Stage, Task
 
-CHARACTERS = 3.5  # of English text in a token, at least
-UNKNOWN_TOKENS = 500_000  # of a corpus that is not here yet
-REASONED = 500  # tokens read at once that take as long as writing a line of reasoning
+CHARACTERS = 3.5  # per token of English text, at least
+UNKNOWN_TOKENS = 500_000  # of a corpus that is not downloaded yet
+REASONED = 500  # prefill tokens that take as long as generating one line of reasoning
 
 
 def perplexity_work(shape: ModelShape, wanted: Perplexity) -> float:
-    """Return the operations of a perplexity, all windows of its corpus where no number is asked for."""
+    """Count the operations of a perplexity."""
     tokens = wanted.windows * wanted.window if wanted.windows else corpus_tokens(wanted.corpus)
     return shape.forward(tokens, wanted.window, head=True)
 
 
 def corpus_tokens(name: str) -> float:
-    """Return about how many tokens a corpus has; of one that is not on this machine, more than most have."""
+    """Estimate the tokens of a corpus; a high value if it is not on this machine."""
     known = BY_ID.get(name.partition("@")[0])
     return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(text(name)) / CHARACTERS
 
 
 def stage_work(shape: ModelShape, stage: Stage) -> float:
-    """Return the operations of compressing what a stage selects; of blocks between those, of the text going through."""
+    """Count the operations of a stage: it compresses selected blocks and only runs text through those between."""
     method, text = build_method(stage), stage.calibration
     chosen = _selected(shape, stage)
-    if not chosen:  # of a family whose linears are not known
+    if not chosen:  # of a family with unknown linears
         return method.cost(shape, text)
     indices = {block for block, _ in chosen}
     weights = round(shape.block_weights * len(chosen) / len(shape.linears))
@@ -45,7 +45,7 @@ def stage_work(shape: ModelShape, stage: Stage) -> float:
 
 
 def scan_work(shape: ModelShape, stage: Stage, wanted: SensitivityScan) -> float:
-    """Return the operations of a scan: of making the stage, one part after the other, and of reading the losses."""
+    """Count the operations of a scan: compressing all parts one by one, and computing the losses."""
     chosen = _selected(shape, stage)
     indices = {block for block, _ in chosen} or range(shape.blocks)
     parts = len(indices) if wanted.by == "block" else len(chosen) or 7 * shape.blocks
@@ -53,25 +53,25 @@ def scan_work(shape: ModelShape, stage: Stage, wanted: SensitivityScan) -> float
 
 
 def _selected(shape: ModelShape, stage: Stage) -> list[tuple[int, str]]:
-    """Return the block's index and the name of each linear that a stage selects, where they are known."""
+    """Return the block index and name of each linear that a stage selects; empty if linears are unknown."""
     if stage.layers is None:
         return shape.linears
     return list(compress(shape.linears, selects(stage.layers, shape.blocks, shape.linears)))
 
 
 def task_work(shape: ModelShape, task: Task) -> float:
-    """Return the operations of scoring a task: each document after as many as are demonstrated."""
+    """Count the operations of scoring a task, with few-shot examples before each document."""
     length = (1 + task.fewshot.k) * card(task.task).tokens
     return shape.forward(_scored(task) * length, length, head=True)
 
 
 def prompts_work(shape: ModelShape, task: Task) -> float:
-    """Return the operations of building prompts, by reading the documents and what demonstrations are of."""
+    """Count the operations of building prompts, which may run the dense model on documents and the pool."""
     known, how = card(task.task), task.fewshot
     read = _scored(task) + (known.pool_documents or POOL)
     compares = how.selector in ("nearest", "likely") or how.order == "similar-last"
     tokens = read * known.tokens if compares else 0
-    if how.template == "reasoning":  # token by token
+    if how.template == "reasoning":  # generated token by token
         tokens += _scored(task) * (REASONED + (1 + how.k) * known.tokens)
     return shape.forward(tokens, known.tokens)
 

@@ -1,7 +1,7 @@
-"""How long a run will take and how much memory it needs, before it starts; imports no torch.
+"""Estimates of a run's time and memory before it starts; imports no torch.
 
-Work is counted in floating-point operations from the model's shape and the tokens to run, and divided by the speed
-that stored runs of this machine reached. Where there are none, by a cautious one.
+The time is the floating-point operations (`core.request.cost`) over the speed of stored runs on this machine. Without
+stored runs, the speed is a cautious constant.
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ from core.training.base import TrainingMethod
 if TYPE_CHECKING:
     from core.store.store import Store
 
-START_SECONDS = 10  # importing the libraries
-LOAD_BYTES = 500e6  # a second
-FETCH_BYTES = 5e6  # a second
+START_SECONDS = 10  # to import the libraries
+LOAD_BYTES = 500e6  # per second
+FETCH_BYTES = 5e6  # per second
 PROCESS_BYTES = 800e6  # of the libraries
-LATENCY_TOKENS = 8 * 2 * 512 * (1 + 4)  # read by the latency measurement: repeats, twice, prompt, both batches
-LATENCY_STEPS = 8 * 32 * 2  # decoding steps, each reading all weights once
-MEMORY_RATE = 5e9  # bytes a second
+LATENCY_TOKENS = 8 * 2 * 512 * (1 + 4)  # of the latency measurement: repeats, twice, prompt, both batch sizes
+LATENCY_STEPS = 8 * 32 * 2  # decoding steps, each of which reads all weights once
+MEMORY_RATE = 5e9  # bytes per second
 
 
 class Estimate(Frozen):
+    """The estimated time and memory of a run."""
+
     seconds: float
-    bytes: int  # memory at its peak, of the process and of the one that reads what is saved
-    # Seconds of each stage that is reported, of its longest round where it has several; "" is the start.
+    bytes: int  # peak memory of the process and of the export check
+    # Seconds of each progress step, of the longest one if a step repeats; "" is the start.
     stages: dict[str, float] = {}
 
 
 def cached_stages(variant: VariantSpec) -> int:
-    """Return how many of a variant's first stages need not be made again, as the model after them is in the cache."""
+    """Count the first stages of a variant that need not run, because their result is cached."""
     counts = range(len(variant.stages), 0, -1)
     return next((count for count in counts if cached_variant(variant.prefixes[count].key).is_dir()), 0)
 
 
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
-    """Return what all takes that the store does not have yet of some runs; a baseline that they share counts once."""
-    speeds = lru_cache(history_of(store).speeds)  # a question of the store for each model
+    """Estimate the parts of some runs that are not stored yet; a shared baseline counts once."""
+    speeds = lru_cache(history_of(store).speeds)  # one query of the store per model
     stored = store.get_many(keys_of(specs))
     parts = {part.model_dump_json(): part for spec in specs for part in remaining_run(spec, stored)}
     found = [
@@ -62,9 +64,9 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
 
 
 def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
-    """Return what making the variant and measuring all of `spec` takes at the speeds of this machine.
+    """Estimate a run at the speeds of this machine.
 
-    Stages count from the longest prefix on that is kept in the cache; none where the variant is `stored` and not asked.
+    Only stages after the longest cached prefix count. None count if the variant is `stored` and the run only scans.
     """
     stages = spec.variant.stages if spec.force else spec.variant.stages[cached_stages(spec.variant) :]
     if stored and spec.only_scans:
@@ -87,8 +89,8 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
             rows.append((method.first_progress_step, seconds))
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of(spec, "perplexity")))
-    if shots := sum(prompts_work(shape, task) for task in spec.tasks):
-        rows.append(("prompts", shots / speeds.of(spec, "perplexity")))
+    if prompts := sum(prompts_work(shape, task) for task in spec.tasks):
+        rows.append(("prompts", prompts / speeds.of(spec, "perplexity")))
     if spec.tasks:
         work = sum(task_work(shape, task) for task in spec.tasks)
         rows.append(("tasks", work / speeds.of(spec, "tasks", dtype=spec.scoring_dtype)))
@@ -100,15 +102,15 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     if spec.scan:
         rows.append(("scan", scan_work(shape, spec.variant.stages[0], spec.scan) / speeds.of(spec, "perplexity")))
     item = BYTES[spec.variant.dtype]
-    held = [build_method(stage).memory(shape, stage.calibration, item) for stage in stages]
+    extra = [build_method(stage).memory(shape, stage.calibration, item) for stage in stages]
     if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
-        held.append(shape.parameters * BYTES[spec.scoring_dtype])  # the weights in it, beside the variant's own
+        extra.append(shape.parameters * BYTES[spec.scoring_dtype])  # a copy of the weights
     if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
-        held.append(shape.parameters * BYTES["float32"])  # the dense model, beside the variant
-    if spec.save:  # and read by another program, with libraries of its own
+        extra.append(shape.parameters * BYTES["float32"])  # the dense model selects examples
+    if spec.save:  # the export check loads the export in another process
         rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]
-        held.append(round(PROCESS_BYTES + size))
-    most = max(held, default=0)
+        extra.append(round(PROCESS_BYTES + size))
+    most = max(extra, default=0)
     return Estimate(
         seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
     )

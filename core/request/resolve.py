@@ -1,4 +1,4 @@
-"""From the stages of a chain as they are asked for to checked stages; what needs no model. Imports no torch."""
+"""Resolution of requested stages to checked ones, as far as it needs no model; imports no torch."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
 from core.specs import Stage, TextWindows
 
-MOST_SEED = 2**31  # every generator takes it
+MOST_SEED = 2**31  # every random generator accepts it
 
 
 def data_requirement_of(one: StageRequest) -> Reads:
-    """Return what text a stage will read. Raises `UserError` where its parameters do not fit."""
+    """Return the kind of text that a stage reads; a `UserError` if its parameters are invalid."""
     return _method(one).data_requirement
 
 
 def seeded(one: StageRequest) -> bool:
-    """Return whether the seed decides the result of a stage. Raises `UserError` where its parameters do not fit."""
+    """Return whether the result of a stage depends on the seed; a `UserError` if its parameters are invalid."""
     return _method(one).seeded
 
 
 def _method(one: StageRequest) -> Method:
-    """Return the method of a stage, as its parameters make it. Raises `UserError` where these do not fit."""
+    """Build the method of a stage with its parameters; a `UserError` if they are invalid."""
     found = get_stage(one.name)
     with one.error_context():
         return found.create(found.parse_parameters(one.settings), None)
 
 
 def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
-    """Return the text of a stage that reads one, its own or that which is given beside the chain.
+    """Return the text of a stage, its own or the chain's default; None if it reads none.
 
-    Raises `UserError` where the stage names a text, or a seed, and reads none.
+    Raises:
+        UserError: The stage names a text or a seed that its method does not use.
     """
     reads = data_requirement_of(one)
     if reads != "nothing":
@@ -44,13 +45,13 @@ def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None
     for name, value in (("text", one.text), ("seed", None if drawn else one.seed)):
         if value is not None:
             with one.error_context(name):
-                nothing = "reads no text" if drawn else "reads no text and draws nothing"
-                raise UserError(f"{get_stage(one.name).label} {nothing}, so it takes no {name}.")
+                unused = "no data" if drawn else "no data and no randomness"
+                raise UserError(f"{get_stage(one.name).label} uses {unused}; remove {name}.")
     return None
 
 
 def resolve_chain(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple[Stage, ...]:
-    """Return the checked stages of a chain, with what is given beside it; a `UserError` says where one does not fit."""
+    """Return the checked stages of a chain with its defaults; a `UserError` names the place of a fault."""
     stages: list[Stage] = []
     for one in chain:
         stages.append(resolve_stage(one, beside, stages))
@@ -60,36 +61,34 @@ def resolve_chain(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple
 
 
 def resolve_stage(one: StageRequest, beside: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
-    """Return the stage that is asked for after those `before`, whether or not it may follow them."""
+    """Return the requested stage; unlike `resolve_chain`, do not check whether it may follow those `before`."""
     text = resolve_text(one, beside)
     with one.error_context("seed"):
         seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
     with one.error_context("layers"):
         if one.layers is not None and not _method(one).selects_layers:
-            raise UserError(f"{get_stage(one.name).label} works on the whole model; leave the layers out.")
+            raise UserError(f"{get_stage(one.name).label} compresses the whole model; leave out `layers`.")
     with one.error_context("@"):
         ratio = _ratio(one, before)
         return build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers, before)
 
 
 def check_seed(seed: int) -> int:
-    """Return the seed; a `UserError` where no generator takes it."""
+    """Return the seed; a `UserError` if it is out of range."""
     if seed < 0:
-        raise UserError(f"Seed {seed} is negative; seeds are 0, 1, 2 and so on.")
+        raise UserError(f"Seed {seed} is negative; give a seed from 0 to {MOST_SEED}.")
     if seed > MOST_SEED:
-        raise UserError(f"Seed {seed} is larger than {MOST_SEED}, the last one.")
+        raise UserError(f"Seed {seed} is larger than {MOST_SEED}; give a smaller one.")
     return seed
 
 
 def _ratio(one: StageRequest, before: Sequence[Stage]) -> float | None:
-    """Return the ratio that is asked for; where nothing is, the first stage that removes anything gets the default."""
+    """Return the requested ratio; the first removing stage defaults to `DEFAULT_RATIO`."""
     usual = default_amount(get_stage(one.name))
     if one.open:
-        raise UserError(
-            f"The amount of {one.name} is left open; give one, such as {one.name}@{usual or DEFAULT_RATIO}."
-        )
+        raise UserError(f"The amount of {one.name} is open; give one, such as {one.name}@{usual or DEFAULT_RATIO}.")
     if one.ratio is not None or one.pattern or not get_stage(one.name).takes_amount:
         return one.ratio
     if usual is None and any(stage.removes for stage in before):
-        raise UserError(f"Say how much {one.name} is to leave removed in all, such as {one.name}@0.7.")
+        raise UserError(f"{one.name} follows another removing stage and needs a total ratio, such as {one.name}@0.7.")
     return DEFAULT_RATIO

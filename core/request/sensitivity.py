@@ -1,4 +1,4 @@
-"""From a wish to know what matters in a model to a checked `SensitivityScan`; imports no torch."""
+"""Construction of checked sensitivity scans; imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
 
 
 def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
-    """Return the one method of a variant where it compresses linear by linear and looks at no other linear first."""
+    """Return the method of a one-stage variant that can be scanned, or None: it must compress linears independently."""
     if len(stages) != 1 or not stages[0].removes or stages[0].is_external:
         return None
     method = build_method(stages[0])
@@ -23,17 +23,18 @@ def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
 
 
 def build_scan(stages: Sequence[Stage], by: ScanUnit, text: TextWindows, seed: int) -> SensitivityScan:
-    """Return the scan of a variant; `text` and `seed` are for a method that reads none itself.
+    """Build the sensitivity scan of a variant; `text` and `seed` apply if its method has none.
 
-    Raises `UserError` where the variant, or its text, is none that can be scanned.
+    Raises:
+        UserError: The chain cannot be scanned, or the data has only one sequence.
     """
     if scan_method(stages) is None:
         raise UserError(
-            f"A scan compresses one {by} after the other by one method that needs no other to be known, such as "
-            f"sparsegpt@0.7; {format_chain(stages)} is not made so."
+            f"{format_chain(stages)} cannot be scanned by {by}; give one stage that compresses linears independently, "
+            "such as sparsegpt@0.7."
         )
     [stage] = stages
     text = stage.calibration or text
     if text.windows < 2:
-        raise UserError(f"A scan calibrates on some windows and reads losses on others; {text} has one only.")
+        raise UserError(f"{text} has one sequence, but a scan needs two: one for calibration and one for the loss.")
     return SensitivityScan(by=by, text=text, seed=seed if stage.seed is None else stage.seed)

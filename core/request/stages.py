@@ -1,4 +1,4 @@
-"""From what a user typed or chose to a validated `RunSpec`; imports no torch."""
+"""Validation of stages and runs; imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,45 +31,44 @@ from core.training.base import Recovery
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
-DEFAULT_BITS, WHOLE_BITS = "4bit", 16  # of a weight that is rounded, and of one that is not
-DEFAULT_FACTOR = "2x"  # by which an embedding gets smaller
-RATIO_PLACES = 6  # as many as `:g` shows, so that no two ratios are shown alike
+DEFAULT_BITS, WHOLE_BITS = "4bit", 16  # per quantised weight, and per unquantised one
+DEFAULT_FACTOR = "2x"  # by which an embedding shrinks
+RATIO_PLACES = 6  # as many as `:g` shows, so that different ratios look different
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
-DEFAULT_LIMIT = 500  # documents of each task that the dashboard asks for
-DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # windows and tokens that a recovery is trained on
+DEFAULT_LIMIT = 500  # documents per task in the dashboard
+DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # sequences of training data, and tokens of each
 
 
 def check_divides(pattern: str, inputs: int, what: str) -> None:
-    """Raise `UserError` where the M of an N:M pattern does not divide the inputs of `what`, a layer."""
+    """Raise `UserError` if the M of N:M does not divide the inputs of `what`, a layer."""
     if inputs % parse_pattern(pattern)[1]:
         raise UserError(
-            f"Pattern {pattern} does not divide {what} with {inputs} inputs; choose another pattern or leave such "
-            "layers out."
+            f"{pattern} does not divide the {inputs} inputs of {what}; choose another N:M, or exclude such layers."
         )
 
 
 def pattern_ratio(before: Sequence[Stage], pattern: str) -> float:
-    """Return the share of the dense model that is gone once an N:M pattern holds for what earlier stages have left.
+    """Compute the pruning ratio of N:M sparsity after earlier stages: 1 - present * N / M.
 
-    That is 1 - (1 - taken) n / m: earlier zeros are among those of the pattern, but weights that are no longer there,
-    by the ratios that stages on all layers were asked for, come on top.
+    `present` is the share of the dense weights that earlier stages on all layers did not remove as units, according to
+    their ratios. Zeros of earlier stages count among those of N:M.
     """
     kept, group = parse_pattern(pattern)
-    present = left = 1.0  # shares of the dense model that are there, and that are there and not zero
+    present = nonzero = 1.0  # shares of the dense weights
     for stage in before:
         if stage.prunes and stage.layers is None:
             if stage.ratio_kind == "parameters":
-                present *= min(1.0, (1 - stage.required_ratio) / left)
-            left = 1 - stage.required_ratio
+                present *= min(1.0, (1 - stage.required_ratio) / nonzero)
+            nonzero = 1 - stage.required_ratio
     return 1 - kept / group if present == 1 else round(1 - present * kept / group, RATIO_PLACES)
 
 
 def check_stage_order(stages: Sequence[Stage]) -> None:
-    """Raise `UserError` where a stage cannot follow those before it: a reconstruction without a mask, or a removal.
+    """Raise `UserError` if a stage cannot follow those before it.
 
-    That would not keep what they left, could not cut it, or is asked for less than is gone. What only the model tells
-    shows when it is made.
+    A reconstruction needs a mask. A removing stage must preserve the constraints of earlier stages, apply to their
+    results, and request at least their ratio. The run itself checks conditions that depend on the model.
     """
     for place, later in enumerate(stages):
         prepared = [stage for stage in stages[:place] if stage.method in UNCHANGED]
@@ -77,58 +76,59 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
         method = build_method(later)
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
-        rounded = next(
-            (left for stage in before if (left := build_method(stage)).quantised_places & method.modifies), None
+        quantiser = next(
+            (earlier for stage in before if (earlier := build_method(stage)).quantised_places & method.modifies), None
         )
-        if rounded and not isinstance(method, Recovery):  # which rounds again in every step
+        if quantiser and not isinstance(method, Recovery):  # a recovery quantises again in every step
             raise UserError(
-                f"{method.label} would take the weights off the grid that {rounded.label} left; put it first, or leave "
-                "it out."
+                f"{method.label} would undo the quantisation by {quantiser.label}; "
+                f"put {method.label} first or remove it."
             )
         if isinstance(method, TransformMethod) and before:
             raise UserError(
-                f"{method.label} would mix what {build_method(before[-1]).label} left; put it first, or leave it out."
+                f"{method.label} would mix the weights that {build_method(before[-1]).label} compressed; "
+                f"put {method.label} first or remove it."
             )
         if later.removes:
             for earlier in (*prepared, *before):
                 if reason := _unfit(earlier, later):
-                    raise UserError(f"{build_method(later).label} {reason}; put it first, or leave it out.")
+                    raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
             most = max((stage.required_ratio for stage in before if _comparable(stage, later)), default=0.0)
             if later.required_ratio < most:
-                asked = later.pattern or f"{later.required_ratio:g}"
+                amount = later.pattern or f"{later.required_ratio:g}"
                 raise UserError(
-                    f"{later.method}@{asked} is less than the {100 * most:g} % that are gone already: a ratio counts "
-                    "what earlier stages removed; ask for more, or leave it out."
+                    f"{later.method}@{amount} is less than the {100 * most:g} % that earlier stages removed, which its "
+                    "ratio includes; raise it, or remove the stage."
                 )
 
 
 def _comparable(earlier: Stage, later: Stage) -> bool:
-    """Whether two ratios are shares of the same weights."""
+    """Return whether two ratios count the same weights."""
     return earlier.layers == later.layers and {earlier.ratio_kind, later.ratio_kind} <= set(COUNTED)
 
 
 def _unfit(earlier: Stage, later: Stage) -> str | None:
-    """Return what a stage would do to what an earlier one left, None where it keeps that."""
-    left, method = build_method(earlier), build_method(later)
-    if isinstance(left, TransformMethod):
+    """Return why a stage cannot follow an earlier one, to continue its label, or None."""
+    first, method = build_method(earlier), build_method(later)
+    if isinstance(first, TransformMethod):
         cuts = isinstance(method, HiddenSizeMethod | SliceMethod)
-        return f"cannot cut the hidden states that {left.label} turned" if cuts else None
+        return f"cannot cut the rotated hidden states of {first.label}" if cuts else None
     if method.bit_choices and earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
-        return f"has no code for the zeros that {left.label} left"
-    if isinstance(left, EmbeddingMethod) and "tables" in method.modifies:
-        return f"needs a whole table of embeddings, and {left.label} left its factors"
+        return f"has no code for the zeros of {first.label}"
+    if isinstance(first, EmbeddingMethod) and "tables" in method.modifies:
+        return f"needs a whole embedding, which {first.label} factored"
     if earlier.pattern and earlier.ratio_kind == "sparsity" and method.preserves != "all":
-        return f"would not keep the {earlier.pattern} pattern that {left.label} left"
+        return f"would not preserve the {earlier.pattern} sparsity of {first.label}"
     if earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
-        return f"would mix the zeros that {left.label} left"
-    if isinstance(left, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
-        return f"needs whole matrices, and {left.label} left products of two"
-    if isinstance(left, ConvMethod):
-        return f"needs whole convolutions, and {left.label} left products of two"
-    if isinstance(left, SliceMethod) and isinstance(method, LowRank):
-        return f"cannot factor the shortcuts that {left.label} put between blocks"
-    if isinstance(left, SliceMethod) and isinstance(method, BlockRemovalMethod | HiddenSizeMethod | SliceMethod):
-        return f"needs hidden states that mean the same in every block, and {left.label} rotated them block by block"
+        return f"would not preserve the zeros of {first.label}"
+    if isinstance(first, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
+        return f"needs whole matrices, which {first.label} factored"
+    if isinstance(first, ConvMethod):
+        return f"needs whole convolutions, which {first.label} factored"
+    if isinstance(first, SliceMethod) and isinstance(method, LowRank):
+        return f"cannot factor the shortcut matrices that {first.label} inserted"
+    if isinstance(first, SliceMethod) and isinstance(method, BlockRemovalMethod | HiddenSizeMethod | SliceMethod):
+        return f"needs the same hidden basis in every block, and {first.label} rotated each block differently"
     return None
 
 
@@ -137,41 +137,43 @@ def _ratio(
 ) -> float | None:
     if not method.takes_amount:
         if ratio or pattern:
-            raise UserError(f"{method.name} has nothing removed; leave ratio and pattern out.")
+            raise UserError(f"{method.name} removes nothing; leave ratio and pattern out.")
         return None
     if method.bit_choices:
-        gone = 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
-        if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
-            raise UserError(f"{method.label} has no ratio; give bits a weight, such as {method.name}@{DEFAULT_BITS}.")
-        return gone
+        removed = 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
+        if ratio is not None and (pattern is None or abs(ratio - removed) > 1e-9):
+            raise UserError(
+                f"{method.label} takes no ratio; give bits per weight, such as {method.name}@{DEFAULT_BITS}."
+            )
+        return removed
     if method.factor_choices:
-        gone = round(1 - 1 / factor_of(method, pattern or DEFAULT_FACTOR), RATIO_PLACES)
-        if ratio is not None and (pattern is None or abs(ratio - gone) > 1e-9):
-            raise UserError(f"{method.label} has no ratio; give a factor, such as {method.name}@{DEFAULT_FACTOR}.")
-        return gone
+        removed = round(1 - 1 / factor_of(method, pattern or DEFAULT_FACTOR), RATIO_PLACES)
+        if ratio is not None and (pattern is None or abs(ratio - removed) > 1e-9):
+            raise UserError(f"{method.label} takes no ratio; give a factor, such as {method.name}@{DEFAULT_FACTOR}.")
+        return removed
     if pattern is not None:
         if not method.supports_nm:
-            raise UserError(f"{method.label} has no N:M patterns; give a ratio.")
-        gone = pattern_ratio(before, pattern)
-        if ratio is not None and abs(ratio - gone) > 1e-9:
-            raise UserError(f"Pattern {pattern} removes {gone:g} of the weights, not {ratio}; leave the ratio out.")
-        return gone
+            raise UserError(f"{method.label} does not support N:M sparsity; give a ratio.")
+        removed = pattern_ratio(before, pattern)
+        if ratio is not None and abs(ratio - removed) > 1e-9:
+            raise UserError(f"{pattern} has a ratio of {removed:g}, not {ratio}; leave the ratio out.")
+        return removed
     return check_ratio(DEFAULT_RATIO if ratio is None else ratio)
 
 
 def check_ratio(ratio: float) -> float:
-    """Return the ratio with as many places as ratios have; a `UserError` where it is none."""
+    """Round a ratio to `RATIO_PLACES`; a `UserError` if it is outside [0, 1)."""
     if not 0 <= ratio < 1:
-        raise UserError(f"Ratio {ratio} is outside [0, 1): it is the share of weights removed, such as 0.5.")
+        raise UserError(f"Ratio {ratio} is outside [0, 1); give a share such as 0.5.")
     if round(ratio, RATIO_PLACES) == 1:
         raise UserError(
-            f"Ratio {ratio} is too near to 1: ratios have {RATIO_PLACES} decimal places, so 0.999999 is most."
+            f"Ratio {ratio} is too close to 1; give at most 0.999999, as ratios have {RATIO_PLACES} decimal places."
         )
     return round(ratio, RATIO_PLACES)
 
 
 def default_amount(method: type[Method]) -> str | None:
-    """Return what stands for the ratio of a method where nothing is asked for: bits, or a factor; None of others."""
+    """Return the default amount of a method with bits or a factor; None for others."""
     if method.bit_choices:
         return DEFAULT_BITS
     return DEFAULT_FACTOR if method.factor_choices else None
@@ -187,16 +189,17 @@ def build_stage(
     layers: str | None = None,
     before: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the validated stage. Calibration enters only where the method reads a text, the seed also where it draws.
+    """Validate a stage.
 
-    `before` are the stages that it follows, which decide what an N:M pattern comes to.
+    It stores `calibration` only if the method reads text, and `seed` only if the result depends on it. The ratio of
+    N:M depends on the stages `before`.
     """
     found = get_stage(method)
     wanted = found.create(found.parse_parameters(settings or {}), seed, pattern)
     reads_text = wanted.data_requirement != "nothing"
     if reads_text:
         if calibration is None:
-            raise UserError(f"{found.label} reads text; give a calibration corpus such as c4-sample:16x2048.")
+            raise UserError(f"{found.label} needs data; give some, such as c4-sample:16x2048.")
         wanted.check_amount(calibration)
     if pattern:
         wanted.check_pattern(pattern)
@@ -225,9 +228,9 @@ def build_run(
     force: bool = False,
     scoring: Dtype | None = None,
 ) -> RunSpec:
-    """Return the validated run. `model` and `revision` are as `core.models.sources.identify` gives them.
+    """Validate a run; `model` and `revision` come from `core.models.sources.identify`.
 
-    A precision of scoring that changes nothing is left out, so that runs that ask for the same are the same.
+    A redundant evaluation precision is left out, so that equal runs have equal specifications.
     """
     known = next((known for known in DTYPES if known == dtype), None)
     if known is None:
@@ -244,20 +247,20 @@ def build_run(
 
 
 def variant_spec(variant: Variant) -> VariantSpec:
-    """Return what makes a stored variant; a `UserError` where this version cannot make it or would make another."""
+    """Return the spec that reproduces a stored variant; a `UserError` if this version cannot reproduce it."""
     name = f"Variant {variant.key[:12]}"
     if variant.is_external:
-        raise UserError(f"{name} was {variant.method}: how it was made is not known, so it cannot be made here.")
+        raise UserError(f"{name} was {variant.method} without its stages, so it cannot be reproduced.")
     for place, stage in enumerate(variant.stages):
         try:
             found = get_stage(stage.method)
         except UserError:
-            raise UserError(f"{name} was made with {stage.method!r}, which this version does not have.") from None
+            raise UserError(f"{name} uses {stage.method!r}, which this version lacks.") from None
         if not stage.version:
-            raise UserError(f"{name} was made by a version of {found.label} that is not known; run it again first.")
+            raise UserError(f"{name} was made by an unknown version of {found.label}; run it again first.")
         if stage.version != (current := build_method(stage).result_version):
             raise UserError(
-                f"{name} was made by version {stage.version} of {found.label}, and this is version {current}; "
+                f"{name} was made by version {stage.version} of {found.label}, but the current version is {current}; "
                 "run it again first."
             )
         build_stage(
@@ -269,5 +272,5 @@ def variant_spec(variant: Variant) -> VariantSpec:
             stage.seed or 0,
             stage.layers,
             variant.stages[:place],
-        )  # refuses what a line that someone else wrote may hold
+        )  # rejects invalid values of rows from others
     return VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=variant.stages)

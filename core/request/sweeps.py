@@ -1,4 +1,4 @@
-"""The runs of a sweep: models x methods x (ratios and patterns) x seeds, each variant once."""
+"""The runs of a sweep: models x chains x amounts x seeds, each variant once."""
 
 from collections.abc import Sequence
 from typing import TypedDict, Unpack
@@ -10,20 +10,22 @@ from core.models.sources import identify
 from core.request.complete import complete
 from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows, parse_bits, parse_factor, parse_pattern
 
-Amount = tuple[float | None, str | None]  # a ratio or a pattern
+Amount = tuple[float | None, str | None]  # a ratio, or another amount such as 2:4
 
 
 class Grid(Frozen):
+    """The models, chains, amounts and seeds of a sweep."""
+
     models: tuple[str, ...]
-    chains: tuple[str, ...]  # as they are written; an amount left open is filled
+    chains: tuple[str, ...]  # in the notation of `core.chain`; the grid fills open amounts
     ratios: tuple[float, ...] = ()
     patterns: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
-    tasks_at: tuple[str, ...] | None = None  # ratios and patterns that the tasks are measured on; None is all
+    tasks_at: tuple[str, ...] | None = None  # amounts at which tasks are evaluated; None means all
 
 
 class Measuring(TypedDict, total=False):
-    """What every run of a sweep has in common; absent is as in `core.request.complete.complete`."""
+    """Options of every run of a sweep, with the defaults of `core.request.complete.complete`."""
 
     calibration: TextWindows | None
     train: TextWindows | None
@@ -37,39 +39,40 @@ class Measuring(TypedDict, total=False):
 
 
 def count(grid: Grid) -> int:
-    """Return how many runs a grid asks for, each model's dense baseline among them, before any is looked at.
+    """Count the runs of a grid, including each model's dense baseline, without checking them.
 
-    That is the most: what draws nothing has one run for all seeds, and what is asked for twice is run once.
+    The count is an upper bound: a chain without randomness runs once for all seeds, and repeated runs run once.
     """
-    targets = open_amounts(grid)
-    chains = sum(len(targets) if any(stage.open for stage in parse(chain)) else 1 for chain in grid.chains)
+    amounts = open_amounts(grid)
+    chains = sum(len(amounts) if any(stage.open for stage in parse(chain)) else 1 for chain in grid.chains)
     return len(grid.models) * (1 + chains * len(grid.seeds))
 
 
 def open_amounts(grid: Grid) -> list[Amount]:
-    """Return the amounts that fill the one that a chain leaves open."""
+    """Return the amounts that fill the open amount of a chain."""
     return [*((ratio, None) for ratio in grid.ratios), *((None, pattern) for pattern in grid.patterns)]
 
 
 def expand_grid(
     grid: Grid, *, tasks: Sequence[Task] = (), **measuring: Unpack[Measuring]
 ) -> tuple[list[RunSpec], dict[str, str]]:
-    """Return the runs in order, each model's dense baseline first; and the models without any, by what is wrong.
+    """Return the runs of a grid, each model's dense baseline first, and the error of each invalid model.
 
-    Raises `UserError`, before anything is run, for all else that is wrong, and where every model is.
+    Raises:
+        UserError: Another part of the request is invalid, or all models are.
     """
-    targets = open_amounts(grid)
+    amounts = open_amounts(grid)
     name = measuring.get("name")
     if name is not None and len(grid.models) > 1:
         raise UserError(
-            f"The name {echo(name)} is for one model, and there are {len(grid.models)}; sweep over one of them."
+            f"The name {echo(name)} is for one model, but the sweep has {len(grid.models)}; give one model."
         )
-    filled = [one for chain in grid.chains for one in _filled(parse(chain), targets)]
+    filled = [one for chain in grid.chains for one in _filled(parse(chain), amounts)]
     with_tasks = None if grid.tasks_at is None else {parse_amount(text) for text in grid.tasks_at}
-    if with_tasks is not None and (strange := with_tasks - {_last(chain) for chain in filled}):
-        ratio, pattern = min(strange, key=str)
-        raise UserError(f"Tasks are asked for at {pattern or ratio}, which is not a point of this sweep.")
-    specs: dict[str, RunSpec] = {}  # by key: what draws nothing has one key for all seeds
+    if with_tasks is not None and (unknown := with_tasks - {_last(chain) for chain in filled}):
+        ratio, pattern = min(unknown, key=str)
+        raise UserError(f"Tasks are requested at {pattern or ratio}, which is not an amount of this sweep.")
+    specs: dict[str, RunSpec] = {}  # by key, which is the same for all seeds without randomness
     unfit: dict[str, str] = {}
     for model in grid.models:
         try:
@@ -89,13 +92,13 @@ def expand_grid(
     return list(specs.values()), unfit
 
 
-def _filled(chain: Sequence[StageRequest], targets: Sequence[Amount]) -> list[tuple[StageRequest, ...]]:
-    """Return the chain at each target where it leaves an amount open; else the chain."""
+def _filled(chain: Sequence[StageRequest], amounts: Sequence[Amount]) -> list[tuple[StageRequest, ...]]:
+    """Return the chain with each amount in its open place, or unchanged without an open place."""
     if not any(stage.open for stage in chain):
         return [tuple(chain)]
-    if not targets:
+    if not amounts:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
-    return [tuple(stage.with_amount(*target) if stage.open else stage for stage in chain) for target in targets]
+    return [tuple(stage.with_amount(*amount) if stage.open else stage for stage in chain) for amount in amounts]
 
 
 def _last(chain: Sequence[StageRequest]) -> Amount:
@@ -105,7 +108,7 @@ def _last(chain: Sequence[StageRequest]) -> Amount:
 
 
 def parse_amount(text: str) -> Amount:
-    """Return the amount that is written as a ratio, a pattern, bits or a factor; a `UserError` where it is none."""
+    """Parse a ratio, N:M, bits or a factor; a `UserError` for another notation."""
     if parse_bits(text) is not None or parse_factor(text) is not None:
         return None, text
     if ":" in text:
@@ -115,6 +118,5 @@ def parse_amount(text: str) -> Amount:
         return float(text), None
     except ValueError:
         raise UserError(
-            f"{echo(text)} is no ratio, such as 0.5, no pattern, such as 2:4, no bits, such as 4bit, and no factor, "
-            "such as 2x."
+            f"{echo(text)} is not an amount; give a ratio (0.5), N:M (2:4), bits (4bit) or a factor (2x)."
         ) from None

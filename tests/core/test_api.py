@@ -52,7 +52,7 @@ def test_stored_numbers_do_not_wait_for_another_run(at_home, monkeypatch):
 
 
 def test_it_refuses_nothing_to_measure_and_names_what_is_there():
-    with pytest.raises(api.UserError, match="Nothing is named to measure"):
+    with pytest.raises(api.UserError, match="No measurement is given"):
         api.evaluate(api.load("./tiny"))
 
 
@@ -63,4 +63,7 @@ def test_another_package_named_core_is_named_in_a_sentence(tmp_path):
     code = f"import runpy; runpy.run_path({str(PROJECT / 'core' / 'api.py')!r})"
     done = subprocess.run([sys.executable, "-c", code], env=known, cwd=tmp_path, capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: Slimscope needs its own package core") and str(tmp_path / "core") in last
+    assert (
+        last.startswith("ImportError: Another package named core hides that of Slimscope")
+        and str(tmp_path / "core") in last
+    )

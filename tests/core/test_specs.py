@@ -56,7 +56,7 @@ def test_a_seed_enters_the_key_of_a_method_that_draws(monkeypatch):
     monkeypatch.setattr(Magnitude, "draws", True)
     keys = {variant(*resolve_chain(parse(f"magnitude@0.5,seed={seed}"), ChainDefaults())).key for seed in (0, 1)}
     assert len(keys | {plain}) == 3
-    with pytest.raises(UserError, match="Magnitude reads no text, so it takes no text"):
+    with pytest.raises(UserError, match="Magnitude uses no data; remove text"):
         resolve_chain(parse("magnitude@0.5,text=c4-sample:16x2048"), ChainDefaults())
 
 
@@ -72,9 +72,9 @@ def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():
         ({"method": "sparsegtp"}, "sparsegpt"),
         (
             {"method": "tensor-train", "ratio": 0.5},
-            "has no ratio; give a factor, such as tensor-train@2x.",
+            "takes no ratio; give a factor, such as tensor-train@2x.",
         ),
-        ({"method": "tensor-train", "pattern": "1x"}, "takes a factor above 1"),
+        ({"method": "tensor-train", "pattern": "1x"}, "give a factor above 1"),
         ({"method": "magnitude", "ratio": 1.0}, "outside"),
         ({"method": "magnitude", "ratio": -0.1}, "outside"),
         ({"method": "magnitude", "pattern": "4:2"}, "N:M"),

@@ -9,8 +9,8 @@ import pytest
 from core.paths import PROJECT
 from tests.package.plugin import write_plugin
 
-BROKEN = "The method broken of random-pruning is left out: ModuleNotFoundError: No module named 'random_pruning.absent'"
-TAKEN = "The method taken of random-pruning is left out: there is a method wanda already."
+BROKEN = "The method broken of random-pruning is skipped: ModuleNotFoundError: No module named 'random_pruning.absent'"
+TAKEN = "The method taken of random-pruning is skipped: the name wanda is already in use."
 FORM = """
 from streamlit.testing.v1 import AppTest
 from core.paths import PROJECT
@@ -54,4 +54,4 @@ def test_the_form_offers_it(python):
 @pytest.mark.full
 def test_the_doctor_names_what_is_left_out(python):
     words = " ".join(python("-m", "core", "doctor").stdout.split())  # cells wrap
-    assert "plug-in random yes Random, of random_pruning" in words and "there is a method wanda already" in words
+    assert "plug-in random yes Random, of random_pruning" in words and "the name wanda is already in use" in words

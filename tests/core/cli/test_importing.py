@@ -57,7 +57,7 @@ def test_it_cannot_be_exported_and_can_be_deleted(capsys, own, tmp_path):
     run(capsys, "import", own)
     (result,) = Store().results()
     told = run(capsys, "export", result.variant.key, tmp_path / "out", code=2)
-    assert "was imported: how it was made is not known" in told
+    assert "was imported without its stages" in told
     run(capsys, "delete", result.variant.key)
     assert not Store().results()
 

@@ -59,11 +59,11 @@ def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):
 @pytest.mark.parametrize(
     ("chain", "calibration", "said"),
     [
-        ("dense", "text.txt:8x32", "dense is not made so"),
-        ("wanda@0.5+adaprune", "text.txt:8x32", "is not made so"),
-        ("wanda@0.5,allocation=global+lora", "text.txt:8x32", "is not made so"),
-        ("magnitude@0.5", "text.txt:1x32", "has one only"),
-        ("flap@0.5", "text.txt:8x32", "is not made so"),
+        ("dense", "text.txt:8x32", "dense cannot be scanned by block"),
+        ("wanda@0.5+adaprune", "text.txt:8x32", "cannot be scanned by block"),
+        ("wanda@0.5,allocation=global+lora", "text.txt:8x32", "cannot be scanned by block"),
+        ("magnitude@0.5", "text.txt:1x32", "has one sequence"),
+        ("flap@0.5", "text.txt:8x32", "cannot be scanned by block"),
     ],
 )
 def test_what_cannot_be_scanned_is_told_before_anything_runs(chain, calibration, said, capsys):

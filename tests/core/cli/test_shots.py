@@ -43,7 +43,7 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(capsys, monkeypa
     ("words", "said"),
     [
         (["--fewshot", "4,selector=best"], "is not K[,selector=random|first|nearest|likely]"),
-        (["--fewshot", "0,order=similar-last"], "has no demonstrations to select or to order"),
+        (["--fewshot", "0,order=similar-last"], "has no examples to select or to order"),
         (["--fewshot", "6"], "PIQA has 5 documents to demonstrate with here, and 6 are asked for"),
         (["--fewshot", "1,template=chat"], "has no chat template"),
     ],

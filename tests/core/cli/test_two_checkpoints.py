@@ -138,7 +138,7 @@ def test_a_given_name_is_a_model_of_its_own(here, capsys):
     sweep = ["sweep", "--models", "w4/ckpt", "--name", "four", "--methods", "magnitude", "--ratios", "0.5", *MEASURE]
     assert printed(capsys, *sweep, "--tsv").count("four") == 2 and len(Store().results()) == 14
     assert "four" in printed(capsys, "run", "four", "dense", *MEASURE)
-    assert "is for one model, and there are 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
+    assert "is for one model, but the sweep has 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
 
 
 def test_an_import_is_of_one_of_them(here, capsys, tmp_path):

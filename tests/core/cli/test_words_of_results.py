@@ -27,7 +27,7 @@ NAMES = {ModelId("m", "r"): "m"}
 @pytest.mark.parametrize(
     ("stages", "reason"),
     [
-        ((Stage(method="newer", ratio=0.5),), "made with 'newer', which this version does not have"),
+        ((Stage(method="newer", ratio=0.5),), "uses 'newer', which this version lacks"),
         ((MAGNITUDE.model_copy(update={"version": 9}),), "made by version 9 of Magnitude"),
         ((Stage(method="magnitude", ratio=0.12345678),), "makes another variant today"),
     ],

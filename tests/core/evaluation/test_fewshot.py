@@ -262,11 +262,11 @@ def test_reasoning_is_what_the_dense_model_goes_on_with_between_question_and_ans
 @pytest.mark.parametrize(
     ("task", "how", "said"),
     [
-        ("piqa", "4", "All documents of PIQA would be scored"),
-        ("piqa:1836", "4", "PIQA has 2 documents to demonstrate with"),
-        ("mmlu:2", "6", "MMLU has 5 documents to demonstrate with"),
-        ("hellaswag:10", "0,template=reasoning", "asks nothing to reason about"),
-        ("piqa", "0,template=generated", "All documents of PIQA would be scored"),
+        ("piqa", "4", "Scoring all documents of PIQA leaves none"),
+        ("piqa:1836", "4", "PIQA has 2 unscored documents for few-shot examples"),
+        ("mmlu:2", "6", "MMLU has 5 unscored documents for few-shot examples"),
+        ("hellaswag:10", "0,template=reasoning", "asks no question to reason about"),
+        ("piqa", "0,template=generated", "Scoring all documents of PIQA leaves none"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_read(task, how, said):

@@ -77,7 +77,7 @@ def test_it_answers_no_wish_and_tells_no_speed(store, imported):
 def test_nothing_of_it_can_be_made_here(store, imported):
     for result in imported.results:
         for made in (variant_spec, lambda variant, of=result: reproduce(of)):
-            with pytest.raises(UserError, match="was imported: how it was made is not known"):
+            with pytest.raises(UserError, match="was imported without its stages"):
                 made(result.variant)
 
 
@@ -127,7 +127,7 @@ def test_the_revision_is_that_of_the_model_here(store, monkeypatch):
 def test_numbers_keep_the_origin_of_their_variant(imported):
     result = imported.results[0]
     ours = [row.model_copy(update={"origin": "measured"}) for row in result.measurements]
-    with pytest.raises(ValueError, match="origin is not that of its variant"):
+    with pytest.raises(ValueError, match="origin of a number differs from that of its variant"):
         Result(variant=result.variant, footprint=None, measurements=tuple(ours))
     with pytest.raises(ValueError, match="footprint is missing"):
         Result(variant=make(perplexity(20.0)).variant, footprint=None)

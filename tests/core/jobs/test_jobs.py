@@ -39,9 +39,9 @@ def test_a_job_runs_and_says_how_far_it_is(queue, store):
     [
         ("refused", "The corpus is too short."),
         ("broken", "ValueError: shapes differ"),
-        ("large", "The memory ran out; choose a smaller model, shorter windows or fewer calibration windows."),
-        ("exits", "The job's process ended with exit code 3; its last words: the library gave up"),
-        ("killed", "The job's process was killed (SIGKILL); most likely the memory ran out; its last words: running"),
+        ("large", "Memory ran out; choose a smaller model, or fewer or shorter sequences."),
+        ("exits", "The job's process ended with exit code 3; last output: the library gave up"),
+        ("killed", "The job's process was killed (SIGKILL); most likely the memory ran out; last output: running"),
     ],
 )
 def test_a_failed_job_says_why(queue, kind, error):
@@ -196,7 +196,7 @@ def test_a_process_that_cannot_be_started_fails_the_job(store):
     queue.stop()
     assert (job.state, job.error) == (
         "failed",
-        "The job's process could not be started: No such file or directory.",
+        "The job's process did not start: No such file or directory.",
     )
 
 
@@ -253,7 +253,7 @@ def test_a_results_folder_that_cannot_be_written_is_reported_until_it_can(result
     queue.start()
     until(lambda: queue.problem)
     assert queue.problem == (
-        f"The results folder {results_dir} cannot be written (File exists), so no job starts; make it writable, or set "
+        f"The results folder {results_dir} is not writable (File exists), so no job starts; make it writable, or set "
         "SLIMSCOPE_RESULTS to another folder."
     )
     queue.start()  # no matter
@@ -278,5 +278,5 @@ def test_what_fails_in_the_supervisor_is_reported(store, monkeypatch):
 
     monkeypatch.setattr(queue._supervisor, "step", failing)
     queue.start()
-    until(lambda: queue.problem == "The queue fails and tries again: The disk is full.")
+    until(lambda: queue.problem == "The queue failed and will retry: The disk is full.")
     queue.stop()

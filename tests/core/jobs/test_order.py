@@ -26,14 +26,14 @@ def test_waiting_jobs_change_places_and_no_further_than_the_ends(make_queue):
     queue.cancel(first)
     queue.move(second, later=False)  # past what waits, not past what was cancelled
     assert waiting(queue) == [second, third]
-    with pytest.raises(UserError, match=f"Job {first} does not wait any more"):
+    with pytest.raises(UserError, match=f"Job {first} is no longer queued"):
         queue.move(first, later=True)
 
 
 def test_jobs_are_started_in_the_order_that_was_made(queue):
     ids = [queue.submit(spec(f"wait {i}")) for i in range(3)]
     running(queue, ids[0])
-    with pytest.raises(UserError, match="does not wait any more"):
+    with pytest.raises(UserError, match="is no longer queued"):
         queue.move(ids[0], later=True)
     queue.move(ids[2], later=False)
     assert [job.id for job in queue.active()] == [ids[0], ids[2], ids[1]]

@@ -223,7 +223,7 @@ def test_nothing_follows_that_would_leave_the_grid():
         build_stage("magnitude-trained", 0.5, calibration=TextWindows.parse("any:64x24")),
         build_stage("rtn", None, "8bit"),
     ):
-        with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
+        with pytest.raises(UserError, match="would undo the quantisation by RTN"):
             check_stage_order((rounded, later))
     text = TextWindows.parse("any:8x24")
     tables, coarser = (build_stage("rtn", None, bits, {"on": "embedding"}) for bits in ("8bit", "4bit"))
@@ -232,25 +232,25 @@ def test_nothing_follows_that_would_leave_the_grid():
     check_stage_order((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
     check_stage_order((tables, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
     for later in (coarser, build_stage("slicegpt", 0.2, calibration=text)):
-        with pytest.raises(UserError, match="would take the weights off the grid that RTN left"):
+        with pytest.raises(UserError, match="would undo the quantisation by RTN"):
             check_stage_order((tables, later))
-    with pytest.raises(UserError, match="RTN would take the weights off the grid that RTN left"):
+    with pytest.raises(UserError, match="RTN would undo the quantisation by RTN"):
         check_stage_order((rounded, tables, rounded))
     joint = build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text)
-    with pytest.raises(UserError, match="RTN would take the weights off the grid that SparseGPT left"):
+    with pytest.raises(UserError, match="RTN would undo the quantisation by SparseGPT"):
         check_stage_order((joint, rounded))
     check_stage_order((build_stage("sparsegpt", 0.5, calibration=text), rounded))
     check_stage_order((build_stage("magnitude", 0.5), rounded))
     check_stage_order((rounded, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
-    with pytest.raises(UserError, match="HQQ has no code for the zeros that Magnitude left"):
+    with pytest.raises(UserError, match="HQQ has no code for the zeros of Magnitude"):
         check_stage_order((build_stage("magnitude", 0.5), build_stage("hqq")))
 
 
 def test_bits_are_asked_for_as_bits():
     assert (build_stage("rtn").pattern, build_stage("rtn").ratio) == ("4bit", 0.75)
-    with pytest.raises(UserError, match="RTN has no ratio; give bits a weight, such as rtn@4bit"):
+    with pytest.raises(UserError, match="RTN takes no ratio; give bits per weight, such as rtn@4bit"):
         build_stage("rtn", 0.5)
-    with pytest.raises(UserError, match="'5bit' is no amount of rtn, which takes 2bit, 3bit, 4bit or 8bit"):
+    with pytest.raises(UserError, match="'5bit' is not an amount of rtn; give 2bit, 3bit, 4bit or 8bit"):
         build_stage("rtn", None, "5bit")
 
 
@@ -331,7 +331,7 @@ def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
 
 def test_means_are_written_in_one_way_and_lie_between():
     for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
-        with pytest.raises(UserError, match=r"is no amount of gptq, which takes .*means between, such as 3.5bit"):
+        with pytest.raises(UserError, match=r"is not an amount of gptq; give .*mean between them, such as 3.5bit"):
             build_stage("gptq", None, text, calibration=TextWindows.parse("any:4x24"))
-    with pytest.raises(UserError, match=r"'3.5bit' is no amount of hqq"):
+    with pytest.raises(UserError, match=r"'3.5bit' is not an amount of hqq"):
         build_stage("hqq", None, "3.5bit")

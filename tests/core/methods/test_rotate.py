@@ -115,11 +115,11 @@ def test_outliers_are_spread_so_that_rounding_changes_less():
 def test_it_comes_first_and_hidden_states_stay_whole_after_it():
     check_stage_order((rotate(), build_stage("gptq", calibration=TEXT)))
     check_stage_order((rotate(), build_stage("magnitude", 0.5)))
-    with pytest.raises(UserError, match="Rotate would mix what Magnitude left; put it first"):
+    with pytest.raises(UserError, match="Rotate would mix the weights that Magnitude compressed; put Rotate first"):
         check_stage_order((build_stage("magnitude", 0.5), rotate()))
-    with pytest.raises(UserError, match="Rotate would take the weights off the grid"):
+    with pytest.raises(UserError, match="Rotate would undo the quantisation"):
         check_stage_order((build_stage("rtn"), rotate()))
-    with pytest.raises(UserError, match="SliceGPT cannot cut the hidden states that Rotate turned"):
+    with pytest.raises(UserError, match="SliceGPT cannot cut the rotated hidden states of Rotate"):
         check_stage_order((rotate(), build_stage("slicegpt", 0.2, calibration=TEXT)))
 
 

@@ -46,5 +46,5 @@ def test_nothing_of_it_is_made_here():
     for result in paper_results().values():
         assert result.variant.is_external and result.footprint is None
     pruned = next(one for one in paper_results().values() if one.variant.method != "dense")
-    with pytest.raises(UserError, match="was published: how it was made is not known, so it cannot be made here"):
+    with pytest.raises(UserError, match="was published without its stages, so it cannot be reproduced"):
         variant_spec(pruned.variant)

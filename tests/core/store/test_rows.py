@@ -54,7 +54,7 @@ ODD = {
     "an unknown field": ({"variant__colour": "red"}, "variant.colour"),
     "no stages": ({"variant__stages": []}, "variant.stages"),
     "a pattern that is none": ({"variant__stages__0__pattern": "x"}, "variant.stages: Pattern 'x' is not"),
-    "a pattern that keeps all": ({"variant__stages__0__pattern": "4:2"}, "variant.stages: Pattern '4:2' is not"),
+    "a pattern that keeps all": ({"variant__stages__0__pattern": "4:2"}, "variant.stages: '4:2' is not"),
     "a ratio beyond 1": ({"variant__stages__0__ratio": 1.5}, "variant.stages: a ratio is outside"),
     "a key that is a path": ({"variant__key": "../" * 20 + "etc"}, "variant.key"),
     "a dtype that is none": ({"variant__dtype": "float8"}, "variant.dtype"),
@@ -63,10 +63,10 @@ ODD = {
         {"variant__stages__0__calibration": {"corpus": "c4", "windows": 0, "window": 1}},
         "variant.stages.0.calibration.windows",
     ),
-    "a seed without end": ({"variant__stages__0__seed": 2**70}, "variant.stages: a seed is no whole number"),
-    "seconds in words": ({"variant__made": [{"seconds": "many"}]}, "seconds is no number"),
-    "a time that is a number": ({"variant__made": [{"created": 5}]}, "created is no text"),
-    "a training without an end": ({"variant__made": [{"training": {}}]}, "how it ended"),
+    "a seed without end": ({"variant__stages__0__seed": 2**70}, "variant.stages: a seed is not a whole number"),
+    "seconds in words": ({"variant__made": [{"seconds": "many"}]}, "seconds is not a number"),
+    "a time that is a number": ({"variant__made": [{"created": 5}]}, "created is not text"),
+    "a training without an end": ({"variant__made": [{"training": {}}]}, "training.ended is missing"),
     "losses that are none": (
         {"variant__made": [trained(losses=[1])]},
         "training.losses",
@@ -74,11 +74,11 @@ ODD = {
     "no weights": ({"footprint__block_weights": 0}, "footprint.block_weights"),
     "more weights than can be counted": ({"footprint__macs": 2**70}, "footprint.macs"),
     "no window": ({"measurements__0__protocol": {"windows": 16}}, "protocol.window is missing"),
-    "a limit in words": ({"measurements__0__protocol__limit": "all"}, "protocol.limit is no whole number"),
-    "half a window": ({"measurements__0__protocol__window": 2048.5}, "protocol.window is no whole number"),
-    "no number at all": ({"measurements__0__protocol__windows": float("inf")}, "protocol.windows is no whole"),
+    "a limit in words": ({"measurements__0__protocol__limit": "all"}, "protocol.limit is not a whole number"),
+    "half a window": ({"measurements__0__protocol__window": 2048.5}, "protocol.window is not a whole number"),
+    "no number at all": ({"measurements__0__protocol__windows": float("inf")}, "protocol.windows is not a whole"),
     "a list in a protocol": ({"measurements__0__protocol__version": [1]}, "protocol.version is neither"),
-    "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is no text"),
+    "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is not text"),
     "a latency of no batch": ({"measurements__0__metric": "prefill"}, "protocol.batch is missing"),
     "a block before the first": ({"layers__0__block": -1}, "layers.0.block"),
 }
@@ -218,7 +218,7 @@ def test_a_waiting_job_that_cannot_be_read_fails_and_holds_up_no_other(odd_job, 
     until(lambda: not odd_job.unreadable()[0].active)
     with store.begin() as connection:
         state, error = connection.exec_driver_sql("SELECT state, error FROM jobs WHERE id = 1").one()
-    assert state == "failed" and error.startswith("What the job is to run cannot be read (colour: ")
+    assert state == "failed" and error.startswith("The job's run cannot be read (colour: ")
     assert ended(queue, 2).state == "done"
     assert "Traceback" not in log_file(1).read_text()
 

@@ -124,16 +124,16 @@ def test_the_version_is_the_one_that_gives_the_key(monkeypatch):
     monkeypatch.setattr(get_stage("slimllm"), "version", 3)
     monkeypatch.setattr(get_stage("lora"), "version", 2)
     assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
-    with pytest.raises(UserError, match="made by version 2 of SlimLLM, and this is version 3"):
+    with pytest.raises(UserError, match="made by version 2 of SlimLLM, but the current version is 3"):
         variant_spec(parse_result(line(TRAINED)).variant)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"key": "a" * 64}, "made by a version of Wanda that is not known"),
-        ({"stages": [{"name": "wanda", "parameters": {"colour": "red"}}]}, "a version of Wanda that is not known"),
-        ({"method": "newer", "stages": [{"name": "newer", "parameters": {"a": 1}}]}, "made with 'newer', which"),
+        ({"key": "a" * 64}, "made by an unknown version of Wanda"),
+        ({"stages": [{"name": "wanda", "parameters": {"colour": "red"}}]}, "an unknown version of Wanda"),
+        ({"method": "newer", "stages": [{"name": "newer", "parameters": {"a": 1}}]}, "uses 'newer', which"),
     ],
 )
 def test_what_no_version_gives_is_readable_and_not_made_again(change, says):

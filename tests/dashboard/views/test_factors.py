@@ -23,7 +23,7 @@ def test_the_form_asks_for_a_factor(store):
 def test_a_factor_that_is_none_is_told(store):
     app = open_app("views/run.py")
     chain_field(app).set_value("tensor-train@0.5x").run()
-    assert any("takes a factor above 1, such as 2x" in error.value for error in app.error) and not app.exception
+    assert any("give a factor above 1, such as 2x" in error.value for error in app.error) and not app.exception
 
 
 def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store):

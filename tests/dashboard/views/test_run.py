@@ -140,10 +140,10 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_card0_layers", "no_such_proj", "selects none of the 210 linears"),
         ("run_card0_layers", "(", "neither FIRST:LAST nor a regular expression"),
         ("run_card0_ratio", 1.5, "Ratio 1.5 is outside [0, 1)"),
-        ("run_window", 99_999, "this model was made for"),
+        ("run_window", 99_999, "the model has only"),
         ("run_device", "gpu", "Unknown device 'gpu'"),
         ("run_perplexity", [], "at least one thing to measure"),
-        ("run_perplexity", ["c4-sample"], "only to calibrate on"),
+        ("run_perplexity", ["c4-sample"], "only for calibration"),
         ("run_train_corpus", "/no/such/file.txt", "There is no text file"),
         ("run_model", "", "Choose a model"),
     ],
@@ -168,4 +168,7 @@ def test_demonstrations_are_asked_for_beside_tasks_and_refused_where_there_can_b
     app.number_input(key="run_limit").set_value(10).run()
     assert not app.button(key="run_start").disabled
     app.number_input(key="run_shots").set_value(6).run()
-    assert "MMLU has 5 documents to demonstrate with" in app.error[0].value and app.button(key="run_start").disabled
+    assert (
+        "MMLU has 5 unscored documents for few-shot examples" in app.error[0].value
+        and app.button(key="run_start").disabled
+    )

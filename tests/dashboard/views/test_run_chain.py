@@ -154,7 +154,7 @@ def test_a_stage_that_does_not_fit_says_so_on_its_card(typing):
     app.number_input(key="run_card2_of_lora_minutes").set_value(None).run()
     app.number_input(key="run_card1_ratio").set_value(None).run()
     (error,) = app.error
-    assert error.value == "The amount of magnitude is left open; give one, such as magnitude@0.5."
+    assert error.value == "The amount of magnitude is open; give one, such as magnitude@0.5."
     assert "Stage 2 of the chain" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="run_card1_kind").set_value("pattern").run()
     app.session_state["run_card1_pattern"] = "2:4+lora"
@@ -164,7 +164,7 @@ def test_a_stage_that_does_not_fit_says_so_on_its_card(typing):
 
 def test_a_pattern_that_does_not_fit_is_refused():
     app = open_app("views/run.py", chain="wanda@2:7")
-    assert "Pattern 2:7 does not divide a layer" in app.error[0].value
+    assert "2:7 does not divide the" in app.error[0].value
 
 
 def test_dense_stands_alone():

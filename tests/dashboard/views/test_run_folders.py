@@ -45,7 +45,7 @@ def test_a_folder_that_is_typed_is_read_at_once(model_folder):
     assert not app.error
     app.number_input(key="run_calibration_window").set_value(2048).run()
     (error,) = app.error
-    assert "this model was made for 128" in error.value
+    assert "the model has only 128" in error.value
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def encoder_folder(tmp_path, monkeypatch, typing):
 def test_convolutions_are_refused_of_a_language_model_at_once_and_taken_of_another(encoder_folder):
     app = open_app("views/run.py", chain="conv-lowrank@0.5")
     (error,) = app.error
-    assert "a language model has none; audio and vision encoders, such as Whisper" in error.value
+    assert "a language model has none; choose one of audio and vision encoders, such as Whisper" in error.value
     assert app.button(key="run_start").disabled
     app.selectbox(key="run_model").set_value(str(encoder_folder)).run()
     assert not app.error and not app.exception and not app.button(key="run_start").disabled

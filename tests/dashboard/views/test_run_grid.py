@@ -89,15 +89,15 @@ def test_bits_and_factors_are_among_the_amounts_where_a_stage_takes_them(store):
     ("chains", "more", "sentence"),
     [
         ("wanda@\nwandaa@", {}, "Unknown stage 'wandaa'"),
-        ("wanda@", {"run_amounts": ["half"]}, "'half' is no ratio, such as 0.5, no pattern"),
+        ("wanda@", {"run_amounts": ["half"]}, "'half' is not an amount; give a ratio (0.5), N:M"),
         ("wanda@", {"run_amounts": ["1.5"]}, "Ratio 1.5 is outside [0, 1)"),
         ("wanda@", {"run_amounts": []}, "Choose at least one amount"),
         ("wanda@", {"run_seeds": ["-1"]}, "Seed '-1' is no whole number"),
         ("wanda@", {"run_seeds": []}, "Choose at least one seed"),
-        ("shortgpt@", {}, "ShortGPT has no N:M patterns"),
-        ("gptq@", {}, "GPTQ has no ratio; give bits a weight"),
-        ("tensor-train@", {}, "Tensor train has no ratio; give a factor, such as tensor-train@2x."),
-        ("wanda@@", {}, "cannot stand here"),
+        ("shortgpt@", {}, "ShortGPT does not support N:M sparsity"),
+        ("gptq@", {}, "GPTQ takes no ratio; give bits per weight"),
+        ("tensor-train@", {}, "Tensor train takes no ratio; give a factor, such as tensor-train@2x."),
+        ("wanda@@", {}, "expected + or ,name=value"),
     ],
 )
 def test_a_mistake_in_a_grid_is_one_sentence(store, chains, more, sentence):
