@@ -171,7 +171,7 @@ def _check_header(name: str, header: Sequence[str]) -> None:
     if twice := next((column for column in header if header.count(column) > 1), None):
         raise UserError(f"{name} has the column {twice} twice.")
     if missing := [column for column, known in COLUMNS.items() if known.needed and column not in header]:
-        raise UserError(f"{name} lacks the column {missing[0]}; the first line must have: {', '.join(COLUMNS)}.")
+        raise UserError(f"{name} lacks the column {missing[0]}; add it to the header. Known: {', '.join(COLUMNS)}.")
 
 
 def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[str, float]]:

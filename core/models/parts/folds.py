@@ -48,7 +48,7 @@ def find_folds(block: nn.Module, linears: Sequence[Linear], run: Callable[[], Te
         expected = run()
     found: list[Fold] = []
     for fold in [*_after_norms(linears, read, outputs), *_after_linears(linears)]:
-        if all(fold.readers != known.readers for known in found) and _is_exact(fold, expected, run):
+        if all(fold.readers != known.readers for known in found) and _preserves(fold, expected, run):
             found.append(fold)
     return found
 
@@ -93,7 +93,7 @@ def _after_linears(linears: Sequence[Linear]) -> Iterator[Fold]:
             yield Fold([other], one.module)
 
 
-def _is_exact(fold: Fold, expected: Tensor, run: Callable[[], Tensor]) -> bool:
+def _preserves(fold: Fold, expected: Tensor, run: Callable[[], Tensor]) -> bool:
     """Return whether a block computes the same with a fold scaled; the fold is undone."""
     touched = [fold.source, *(reader.module for reader in fold.readers)]
     before = [(parameter, parameter.data.clone()) for module in touched for parameter in module.parameters()]

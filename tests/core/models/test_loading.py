@@ -205,5 +205,5 @@ def test_a_causal_model_wider_than_its_weights_is_refused(folder, monkeypatch):
 
     monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))
     edit(folder, intermediate_size=2**24)
-    with pytest.raises(UserError, match="of my-llama describes a LlamaForCausalLM of"):
+    with pytest.raises(UserError, match="of my-llama describes a LlamaForCausalLM with"):
         load_model(identify(str(folder)))
