@@ -29,7 +29,7 @@ def requested_format(spec: RunSpec) -> tuple[Format, str]:
 
 
 def type_words(spec: RunSpec) -> str:
-    """Return the type in which a run saves its model, such as `fp16`, after any format except Hugging Face's."""
+    """Return the type of a run's saved model, such as `fp16`; formats except Hugging Face's add their label."""
     return _words(*requested_format(spec))
 
 

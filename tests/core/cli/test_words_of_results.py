@@ -50,7 +50,7 @@ def test_tables_name_every_stage_and_what_it_was_asked_for():
 def test_the_card_tells_every_stage():
     text = card(make(perplexity(20.0), stages=CHAIN), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Magnitude, 50 %, then LoRA, then SparseGPT, 2:4" in text
-    assert "by the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration text `passages-calibration:16x2048`, " in text
+    assert "the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration data `passages-calibration:16x2048`, " in text
     told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: fine-tuned, on `", "3. SparseGPT: compressed, 2:4, on `")
     assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
     assert text.count("SparseGPT: Massive Language Models") == 1 and "LoRA: Low-Rank Adaptation" in text
